@@ -1,0 +1,60 @@
+"""See and remake a picture in a few colours by a Gaussian mixture.
+
+The public names are imported when they are first used: `import gmmquant` itself loads nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gmmquant.colors.histogram import ColorHistogram as ColorHistogram
+    from gmmquant.errors import ConvergenceWarning as ConvergenceWarning
+    from gmmquant.errors import GmmquantError as GmmquantError
+    from gmmquant.errors import NotFittedError as NotFittedError
+    from gmmquant.errors import OutputError as OutputError
+    from gmmquant.errors import ParameterError as ParameterError
+    from gmmquant.errors import PictureError as PictureError
+    from gmmquant.errors import SingularCovarianceError as SingularCovarianceError
+    from gmmquant.images.files import read_picture as read_picture
+    from gmmquant.models.kmeans import KMeans as KMeans
+    from gmmquant.models.mixture import GaussianMixture as GaussianMixture
+    from gmmquant.quantizer import QuantizedImage as QuantizedImage
+    from gmmquant.quantizer import Quantizer as Quantizer
+    from gmmquant.quantizer import quantize as quantize
+    from gmmquant.settings import Settings as Settings
+
+_HOMES = {
+    "ColorHistogram": "colors.histogram",
+    "ConvergenceWarning": "errors",
+    "GaussianMixture": "models.mixture",
+    "GmmquantError": "errors",
+    "KMeans": "models.kmeans",
+    "NotFittedError": "errors",
+    "OutputError": "errors",
+    "ParameterError": "errors",
+    "PictureError": "errors",
+    "QuantizedImage": "quantizer",
+    "Quantizer": "quantizer",
+    "Settings": "settings",
+    "SingularCovarianceError": "errors",
+    "quantize": "quantizer",
+    "read_picture": "images.files",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gmmquant' has no attribute {name!r}")
+    value = getattr(import_module(f"gmmquant.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

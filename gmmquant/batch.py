@@ -1,0 +1,267 @@
+"""The main job over files and folders: plan everything first, then do one picture after the other.
+
+Names are a function of the input alone: `cat.jpg` gives `cat_k7.png` for each k and `cat_report.json`, beside the
+picture or in the output folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from gmmquant.errors import GmmquantError, OutputError
+from gmmquant.images.files import ENDINGS, encode_png, is_own_output, read_picture
+from gmmquant.images.outputs import OutputSet, exists_message, sweep_temporaries
+from gmmquant.quantizer import Quantizer
+from gmmquant.report.record import Record, build_record, fit_record, to_json
+from gmmquant.settings import MAX_PIXELS, Settings
+
+# Longest file name, in bytes, that the usual file systems take.
+_MAX_NAME = 255
+
+# The system's reasons for which the next picture would fail like this one.
+_HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+Watcher = Callable[[Path, int, int, float], None]
+
+
+def watch_nothing(source: Path, k: int, n_iter: int, objective: float) -> None:
+    """Take note of an iteration of the fit of `source` at `k` by doing nothing."""
+
+
+class Existing(Enum):
+    """What to do where an output exists."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture and what is to be written for it."""
+
+    source: Path
+    images: dict[int, Path]
+    report: Path
+
+    @property
+    def outputs(self) -> list[Path]:
+        """All files of the job; the report, which is written last, stands last."""
+        return [*self.images.values(), self.report]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be done, and why; `hopeless` if the rest of the batch would fail alike."""
+
+    source: Path
+    reason: str
+    hopeless: bool = False
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture whose outputs all exist."""
+
+    source: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture that is done, its record, and what the user should know of it."""
+
+    source: Path
+    record: Record
+    written: list[Path]
+    notes: list[str] = field(default_factory=list)
+
+
+Outcome = Done | Skipped | Failure
+
+
+def plan(inputs: Iterable[Path], ks: Sequence[int], folder: Path | None) -> list[Job | Failure]:
+    """Turn files and folders into jobs, and into failures where there is nothing to do, in the order given.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        A folder stands for the pictures in it, in natural order; hidden files and what gmmquant made are left out.
+    ks : sequence of int
+    folder : Path or None
+        Where outputs go; None: beside each picture.
+
+    Raises
+    ------
+    OutputError
+        If two pictures would write the same file, or an output is the input of another job.
+    """
+    planned: list[Job | Failure] = []
+    seen: set[str] = set()
+    for path in inputs:
+        sources = pictures_in(path) if path.is_dir() else [path]
+        if not sources:
+            planned.append(Failure(path, "no pictures in this folder; give one with " + ", ".join(sorted(ENDINGS))))
+        for source in sources:
+            identity = os.path.abspath(source)
+            if identity not in seen:
+                seen.add(identity)
+                planned.append(job_for(source, ks, folder))
+    refuse_clashes([entry for entry in planned if isinstance(entry, Job)])
+    return planned
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the picture files of a folder, by their ending, in natural order; not those that gmmquant made."""
+    try:
+        names = sorted(os.listdir(folder), key=natural_key)
+    except OSError:
+        return []
+    paths = [folder / name for name in names if not name.startswith(".")]
+    return [p for p in paths if p.suffix.lower() in ENDINGS and p.is_file() and not is_own_output(p)]
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a sort key that puts `cat2` before `cat10`."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def job_for(source: Path, ks: Sequence[int], folder: Path | None) -> Job:
+    """Name the outputs of a picture."""
+    home = source.parent if folder is None else folder
+    longest = max(len(f"_k{max(ks)}.png"), len("_report.json"))
+    stem = fitting_stem(source.stem, _MAX_NAME - longest)
+    return Job(source, {k: home / f"{stem}_k{k}.png" for k in ks}, home / f"{stem}_report.json")
+
+
+def fitting_stem(stem: str, limit: int) -> str:
+    """Return `stem` if it has at most `limit` bytes, else its beginning and a digest of the whole."""
+    encoded = os.fsencode(stem)
+    if len(encoded) <= limit:
+        return stem
+    digest = "~" + hashlib.sha256(encoded).hexdigest()[:8]
+    return encoded[: limit - len(digest)].decode("utf-8", "ignore") + digest
+
+
+def refuse_clashes(jobs: Sequence[Job]) -> None:
+    """Raise an `OutputError` if two jobs would write one name, or one would write over the picture of another.
+
+    Names that differ only in case or in the form of an accent are one name on many file systems.
+    """
+    writers: dict[str, Job] = {}
+    sources = {_folded(job.source): job for job in jobs}
+    for job in jobs:
+        for output in job.outputs:
+            name = _folded(output)
+            other = writers.setdefault(name, job)
+            if other is not job:
+                raise OutputError(
+                    f"{other.source} and {job.source} would both write {output.name}; "
+                    "give them different names or run them with different --output folders"
+                )
+            if name in sources:
+                raise OutputError(
+                    f"{job.source} would write over the input {sources[name].source}; use another --output folder"
+                )
+
+
+def run_all(
+    planned: Iterable[Job | Failure],
+    settings: Settings,
+    existing: Existing,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    watch: Watcher = watch_nothing,
+) -> Iterator[Outcome]:
+    """Do one picture after the other, in the order planned; stop after a failure that the rest would share.
+
+    Temporaries that killed runs left in an output folder are swept before the first picture of that folder.
+    """
+    swept: set[Path] = set()
+    for entry in planned:
+        if isinstance(entry, Failure):
+            yield entry
+            continue
+        home = entry.report.parent
+        if home not in swept:
+            sweep_temporaries(home)
+            swept.add(home)
+        outcome = run(entry, settings, existing, max_pixels=max_pixels, watch=watch)
+        yield outcome
+        if isinstance(outcome, Failure) and outcome.hopeless:
+            return
+
+
+def run(
+    job: Job,
+    settings: Settings,
+    existing: Existing,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    watch: Watcher = watch_nothing,
+) -> Outcome:
+    """Do one picture; every failure comes back as a `Failure`, with nothing of the picture left behind."""
+    try:
+        present = [path for path in job.outputs if os.path.lexists(path)]
+        if len(present) == len(job.outputs) and existing is Existing.KEEP:
+            return Skipped(job.source)
+        if present and existing is Existing.REFUSE:
+            raise OutputError(exists_message(present[0]))
+        return _quantize(job, settings, existing, set(present), max_pixels, watch)
+    except GmmquantError as error:
+        return Failure(job.source, str(error))
+    except OSError as error:
+        return Failure(job.source, _system_reason(error, job), hopeless=error.errno in _HOPELESS)
+    except MemoryError:
+        return Failure(job.source, "not enough memory; scale the picture down or ask for fewer colours")
+
+
+def _quantize(
+    job: Job, settings: Settings, existing: Existing, present: set[Path], max_pixels: int, watch: Watcher
+) -> Done:
+    picture = read_picture(job.source, max_pixels=max_pixels)
+    quantizer = Quantizer(picture.pixels, settings)
+    job.report.parent.mkdir(parents=True, exist_ok=True)
+    kept = present if existing is Existing.KEEP else set()
+    notes = list(picture.notes) + [f"{path.name} exists and is kept" for path in sorted(kept)]
+    fits: list[Record] = []
+    with OutputSet(overwrite=existing is Existing.REPLACE) as outputs:
+        for k, path in job.images.items():
+            fit = quantizer.fit(k, partial(watch, job.source, k))
+            if fit.k_fitted < k:
+                notes.append(_few_colors(fit.k_fitted, k))
+            started = perf_counter()
+            if path not in kept:
+                outputs.stage(path, encode_png(fit.labels, fit.palette, fit.alpha))
+            fits.append(fit_record(fit, perf_counter() - started, {"image": path.name}))
+        record = build_record(job.source, job.report, quantizer, fits)
+        if job.report not in kept:
+            outputs.stage(job.report, to_json(record).encode("ascii"))
+        outputs.commit()
+    return Done(job.source, record, [path for path in job.outputs if path not in kept], notes)
+
+
+def _few_colors(n_colors: int, k: int) -> str:
+    colors = "1 distinct colour" if n_colors == 1 else f"{n_colors} distinct colours"
+    return f"{colors}, fewer than k = {k}: the exact colours are kept"
+
+
+def _system_reason(error: OSError, job: Job) -> str:
+    """Return the system's words for an error, and the folder it happened in where that is not the picture's."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    reading = error.filename is not None and os.fspath(error.filename) == os.fspath(job.source)
+    return reason if reading else f"cannot write to {job.report.parent}: {reason}"
+
+
+def _folded(path: Path) -> str:
+    """Return the name of a directory entry in the form in which file systems that fold names compare it."""
+    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(path.parent), path.name)).casefold()

@@ -1,0 +1,436 @@
+"""The command: options, messages, exit codes. The only place that prints."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from typer.core import TyperCommand
+
+import gmmquant
+from gmmquant.errors import GmmquantError, ParameterError
+from gmmquant.report.text import printable
+from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
+
+if TYPE_CHECKING:
+    from gmmquant.batch import Done, Outcome
+    from gmmquant.report.record import Record
+
+
+class ExitCode(IntEnum):
+    """What the exit code says. A run that a signal stopped exits with 128 + its number: 130, 143 or 129."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+
+
+class Stopped(BaseException):
+    """A signal asked the program to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+_K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
+_K_VALUE = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+
+
+def gather_k(arguments: Sequence[str]) -> list[str]:
+    """Rewrite `-k 2 3 7 20` to `-k 2,3,7,20`: the parser knows no option that takes a list.
+
+    The list goes on while arguments look like integers or ranges; any other argument, or `--`, ends it.
+    """
+    gathered, rest = list[str](), list(arguments)
+    while rest and rest[0] != "--":
+        argument = rest.pop(0)
+        option = _K_OPTION.fullmatch(argument)
+        if option is None:
+            gathered.append(argument)
+            continue
+        if option["flags"]:
+            gathered.append(f"-{option['flags']}")
+        attached = option["short"] or option["long"]
+        values = [attached] if attached else [rest.pop(0) for _ in rest[:1]]
+        while rest and _K_VALUE.fullmatch(rest[0]):
+            values.append(rest.pop(0))
+        gathered += ["-k", ",".join(values)] if values else ["-k"]
+    return gathered + rest
+
+
+class ListingCommand(TyperCommand):
+    """A command whose `-k` takes every integer that follows."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Say what the command takes, as the line after `Usage:` shows it."""
+        return ["[OPTIONS]", "IMAGE..."]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, the values of `-k` gathered."""
+        return super().parse_args(ctx, gather_k(args))
+
+
+def say(text: str) -> None:
+    """Write one line to standard error, made safe to show; if there is none to write to, be quiet."""
+    _write(sys.stderr, f"gmmquant: {printable(text)}\n")
+
+
+def emit(text: str) -> None:
+    """Write results to standard output; a reader who has gone is no error, a full disk is."""
+    reason = _write(sys.stdout, text)
+    if reason is not None:
+        say(f"cannot write to standard output: {reason}")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _write(stream: TextIO, text: str) -> str | None:
+    """Write and flush; return the system's reason for a failure other than a closed pipe."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # What is left in the buffer would fail again when Python exits: let it go where nothing fails.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return None if isinstance(error, BrokenPipeError) else (error.strerror or str(error)).lower()
+    return None
+
+
+class Screen:
+    """What a run shows: results on standard output, everything else on standard error.
+
+    Parameters
+    ----------
+    ks : sequence of int
+        What each picture is fitted at.
+    n_pictures : int
+    quiet : bool
+        Show nothing but errors.
+    verbose : bool
+        Show every component too.
+    as_json : bool
+        Write the records to standard output instead of tables.
+    """
+
+    def __init__(self, ks: Sequence[int], n_pictures: int, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+        self._ks, self._n_pictures = list(ks), n_pictures
+        self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
+        self._records: list[Record] = []
+        self._tally = {"done": 0, "skipped": 0, "failed": 0}
+        self._progress = None if quiet or not sys.stderr.isatty() else _progress_bar()
+        self._task = None if self._progress is None else self._progress.add_task("", total=n_pictures * len(ks))
+
+    def watch(self, source: Path, k: int, n_iter: int, objective: float) -> None:
+        """Move the progress bar to an iteration of a fit."""
+        if self._progress is None or self._task is None:
+            return
+        from rich.markup import escape
+
+        if n_iter == 0:
+            self._progress.start()
+        done = sum(self._tally.values()) * len(self._ks) + self._ks.index(k)
+        text = f"{printable(source.name)}  k = {k}  iteration {n_iter}"
+        self._progress.update(self._task, completed=done, description=escape(text))
+
+    def show(self, outcome: Outcome) -> None:
+        """Show what became of a picture."""
+        from gmmquant.batch import Done, Skipped
+
+        if self._progress is not None:
+            self._progress.stop()
+        if isinstance(outcome, Done):
+            self._tally["done"] += 1
+            self._show_done(outcome)
+        elif isinstance(outcome, Skipped):
+            self._tally["skipped"] += 1
+            self._note(f"{outcome.source}: skipped, its outputs exist")
+        else:
+            self._tally["failed"] += 1
+            say(f"{outcome.source}: {outcome.reason}")
+
+    def finish(self) -> ExitCode:
+        """Write the records, sum up a run over several pictures, and return its exit code."""
+        if self._as_json:
+            from gmmquant.report.record import to_json
+
+            emit(to_json(self._records))
+        not_tried = self._n_pictures - sum(self._tally.values())
+        if self._n_pictures > 1:
+            counts = {**self._tally, "not tried": not_tried}
+            self._note(", ".join(f"{count} {what}" for what, count in counts.items() if count))
+        return ExitCode.FAILED if self._tally["failed"] or not_tried else ExitCode.DONE
+
+    def _show_done(self, done: Done) -> None:
+        for note in done.notes:
+            self._note(f"{done.source}: {note}")
+        if self._as_json:
+            self._records.append(done.record)
+        elif not self._quiet:
+            self._show_table(done)
+
+    def _show_table(self, done: Done) -> None:
+        from rich.console import Console
+
+        from gmmquant.report.terminal import summary
+
+        console = Console(file=sys.stdout, highlight=False)
+        if not console.is_terminal:
+            console.width = 120
+        colors = console.color_system is not None and not console.no_color
+        with console.capture() as capture:
+            console.print(
+                summary(done.record, str(done.source), colors=colors, width=console.width, details=self._verbose)
+            )
+        names = ", ".join(printable(path.name) for path in done.written)
+        emit(f"{capture.get()}wrote {names} in {printable(str(done.written[0].parent))}\n\n")
+
+    def _note(self, text: str) -> None:
+        if not self._quiet:
+            say(text)
+
+
+def _progress_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"), console=console, transient=True
+    )
+
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+_FILES, _MODEL, _MESSAGES = "Files", "Model", "Messages"
+_DEFAULT_K = [",".join(map(str, DEFAULT_K))]
+
+_HELP = """\
+See and remake pictures in a few colours by a Gaussian mixture.
+
+For each k, the pixels are clustered by KMeans, the clusters refined into a mixture of k Gaussians by EM, and every \
+pixel is given the mean colour of its most probable component. Written are the recoloured pictures and a report of \
+the log-likelihoods.
+"""
+
+_EPILOG = """\
+[bold]Examples[/bold]
+
+[cyan]gmmquant cat.jpg -k 2 3 7 20[/cyan]   cat_k2.png, ..., cat_k20.png and cat_report.json beside cat.jpg
+
+[cyan]gmmquant photos -k 2-8 -o out[/cyan]   every picture of a folder in 2, 3, ..., 8 colours, into out
+
+[cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
+
+Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130 interrupted.
+"""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        emit(f"gmmquant {gmmquant.__version__}\n")
+        raise typer.Exit
+
+
+def _read_k(texts: list[str]) -> list[str]:
+    try:
+        return [str(k) for k in parse_k(texts)]
+    except ParameterError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG)
+def quantize(
+    image: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF) or folders of pictures.",
+            show_default=False,
+        ),
+    ],
+    k: Annotated[
+        list[str],
+        typer.Option(
+            "-k",
+            "--colors",
+            metavar="INT...",
+            callback=_read_k,
+            help="Numbers of colours, each a picture of its own: 2 3 7, 2,3,7 or 2-8. Takes every integer that "
+            "follows; -- ends the list.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = _DEFAULT_K,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder for what is written; made if missing. Default: beside each picture.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", metavar="", help="Replace outputs that exist.", rich_help_panel=_FILES)
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            metavar="",
+            help="Keep outputs that exist and make only what is missing, to resume a run.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            "--max-pixels",
+            metavar="INT",
+            min=1,
+            help="Refuse larger pictures before they are decoded.",
+            rich_help_panel=_FILES,
+        ),
+    ] = MAX_PIXELS,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="INT",
+            min=0,
+            help="Start from other random seeds; the same one always gives the same bytes.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.seed,
+    max_iter: Annotated[
+        int,
+        typer.Option(
+            "--max-iter",
+            metavar="INT",
+            min=1,
+            help="Most iterations of EM for each k; fewer are faster and fit worse.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.max_iter,
+    tol: Annotated[
+        float,
+        typer.Option(
+            "--tol",
+            metavar="FLOAT",
+            min=0.0,
+            help="Stop when an iteration gains less than this, in nats per pixel; larger is faster and fits worse.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.tol,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", metavar="", help="Show nothing but errors.", rich_help_panel=_MESSAGES)
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v",
+            "--verbose",
+            metavar="",
+            help="List every component too: weight, pixels, spread, colour.",
+            rich_help_panel=_MESSAGES,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            metavar="",
+            help="Write the records to standard output, as one JSON array, instead of tables.",
+            rich_help_panel=_MESSAGES,
+        ),
+    ] = False,
+    version: Annotated[  # noqa: ARG001  its callback does the work
+        bool,
+        typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> int:
+    """Plan the run, do the pictures one after the other, show what became of each."""
+    ks = [int(number) for number in k]
+    if force and skip_existing:
+        raise typer.BadParameter("--force and --skip-existing contradict each other; give one of them")
+    settings = Settings(seed=seed, max_iter=max_iter, tol=tol)
+
+    # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from gmmquant.batch import Existing, plan, run_all
+
+    planned = plan(image, ks, output)
+    existing = Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE
+    screen = Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json)
+    for outcome in run_all(planned, settings, existing, max_pixels=max_pixels, watch=screen.watch):
+        screen.show(outcome)
+    return screen.finish()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command on `arguments` and return its exit code; every error is one line."""
+    try:
+        with stopped_by_signals():
+            result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
+            return int(result or ExitCode.DONE)
+    except typer.TyperException as error:
+        usage = error.format_message().rstrip(".")
+        say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
+        return ExitCode.USAGE
+    except GmmquantError as error:
+        say(str(error))
+        return ExitCode.USAGE
+    except Stopped as stop:
+        name = signal.Signals(stop.number).name
+        say(f"stopped by {name}: what is written is complete; run again with --skip-existing to do the rest")
+        return 128 + stop.number
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turn the signals that ask a program to stop into `Stopped`, once; those that are ignored stay so."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for n in numbers:
+            signal.signal(n, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for n in numbers:
+        signal.signal(n, stop)
+    try:
+        yield
+    finally:
+        for n in numbers:
+            signal.signal(n, signal.SIG_IGN)
+
+
+def hold_standard_streams() -> None:
+    """Open what is closed of standard input, output and error, lest a picture be opened in its place."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  lives as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def main() -> None:
+    """Run the program."""
+    hold_standard_streams()
+    sys.exit(run(sys.argv[1:]))

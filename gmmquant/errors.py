@@ -1,0 +1,29 @@
+"""The exceptions and warnings of gmmquant: one family, each with the built-in base its users expect."""
+
+
+class GmmquantError(Exception):
+    """Base of every error that gmmquant raises on purpose; its text is one line for a person."""
+
+
+class ParameterError(GmmquantError, ValueError):
+    """A parameter or an array is outside what the function accepts."""
+
+
+class NotFittedError(GmmquantError, ValueError, AttributeError):
+    """An estimator was asked for something that only `fit` can give."""
+
+
+class SingularCovarianceError(GmmquantError, ValueError):
+    """A component collapsed: its covariance has no inverse, so it has no density."""
+
+
+class PictureError(GmmquantError):
+    """A file that is no picture, is damaged, or is of a kind that is not supported."""
+
+
+class OutputError(GmmquantError):
+    """An output may not be written: it exists, or it clashes with another file of the run."""
+
+
+class ConvergenceWarning(UserWarning):
+    """An iterative fit stopped before it met its tolerance."""

@@ -1,0 +1,62 @@
+"""What arrays the estimators accept, checked once at the door: the value, the limit and the remedy in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.errors import NotFittedError, ParameterError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+    """Return `value` as a finite float64 array of exactly `shape`."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ParameterError(f"{name} has shape {array.shape}; it must be {shape}")
+    if not np.isfinite(array).all():
+        raise ParameterError(f"{name} holds NaN or infinite values; remove or replace them")
+    return array
+
+
+def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray:
+    """Return `X` as a finite float64 array of shape (n_samples, n_features) with at least one sample."""
+    array = np.asarray(X, dtype=np.float64)
+    if array.ndim != 2:
+        raise ParameterError(
+            f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features): "
+            "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
+        )
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise ParameterError(f"X has shape {array.shape}; give at least one sample and one feature")
+    if n_features is not None and array.shape[1] != n_features:
+        raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
+    if not np.isfinite(array).all():
+        raise ParameterError("X holds NaN or infinite values; remove or replace them")
+    return array
+
+
+def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> FloatArray:
+    """Return finite weights of at least 0, shape (n_samples,), not all of them 0; ones by default."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = check_array("sample_weight", sample_weight, (n_samples,))
+    if (weight < 0).any():
+        raise ParameterError(f"sample_weight holds {weight.min()}; weights must be at least 0")
+    if not weight.any():
+        raise ParameterError("sample_weight is 0 everywhere; give at least one sample a weight above 0")
+    return weight
+
+
+def check_enough_samples(n_samples: int, name: str, n_groups: int) -> None:
+    """Refuse to divide fewer samples (of weight above 0) than there are groups to make."""
+    if n_samples < n_groups:
+        raise ParameterError(f"X has {n_samples} sample(s) with weight; {name} = {n_groups} needs at least as many")
+
+
+def check_fitted(estimator: object, attribute: str) -> None:
+    """Refuse to use an estimator before `fit` has given it `attribute`."""
+    if not hasattr(estimator, attribute):
+        name = type(estimator).__name__
+        raise NotFittedError(f"this {name} is not fitted yet; call fit first")

@@ -1,0 +1,218 @@
+"""KMeans: greedy k-means++ seeding, then Lloyd's iterations, on weighted samples.
+
+Seeding follows Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding" (2007), in the greedy form
+that tries a few candidates a step and keeps the best. A Gaussian mixture is better where clusters differ in width or
+lean; KMeans is better where the squared error of the picture is what counts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.errors import ConvergenceWarning, ParameterError
+from gmmquant.models.checks import (
+    FloatArray,
+    check_array,
+    check_enough_samples,
+    check_fitted,
+    check_sample_weight,
+    check_samples,
+)
+from gmmquant.models.moments import Cells, hardmax, most_probable, sweep
+from gmmquant.models.parameters import check_integer, check_non_negative
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What Lloyd's iterations end with: centers (K, d), iterations run, and whether they met the tolerance."""
+
+    centers: FloatArray
+    n_iter: int
+    converged: bool
+
+
+def center_scores(centers: FloatArray, center: FloatArray) -> FloatArray:
+    """Return theta (K, 1 + d) with theta_k . (1, x - center) = (|x|^2 - |x - centers[k]|^2) / 2 about `center`.
+
+    The largest score is the nearest center: KMeans is the mixture's sweep with first-order features and a maximum.
+    """
+    offsets = centers - center
+    return np.column_stack([-0.5 * (offsets**2).sum(axis=1), offsets])
+
+
+def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
+    """Return the squared distance of every cell's mean to each of `points` (L, d), shape (L, n_cells)."""
+    distances = np.zeros((len(points), cells.weights.size))
+    for offset, coordinates in zip(cells.offsets, (points - cells.center).T, strict=True):
+        difference = offset - coordinates[:, np.newaxis]
+        distances += difference * difference
+    return distances
+
+
+def nearest_squared_distances(cells: Cells, centers: FloatArray) -> FloatArray:
+    """Return the squared distance of every cell's mean to its nearest center, shape (n_cells,)."""
+    labels = most_probable(center_scores(centers, cells.center), cells)
+    difference = cells.offsets - (centers - cells.center)[labels].T
+    return np.asarray((difference**2).sum(axis=0))
+
+
+def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
+    """Draw starting centers (n_clusters, d): each the best of 2 + log(n_clusters) candidates.
+
+    Candidates are drawn with probability proportional to weight times squared distance to the nearest center so far;
+    the one that leaves the smallest weighted sum of squared distances is taken.
+    """
+    n_candidates = 2 + int(np.log(n_clusters))
+    positions = (cells.offsets + cells.center[:, np.newaxis]).T
+    first = _draw(cells.weights, 1, rng)
+    chosen = [int(first[0])]
+    closest = squared_distances(cells, positions[first])[0]
+    for _ in range(1, n_clusters):
+        mass = cells.weights * closest
+        # Every sample lies on a center already: any further center is a repetition.
+        candidates = _draw(mass if mass.any() else cells.weights, n_candidates, rng)
+        closer = np.minimum(squared_distances(cells, positions[candidates]), closest)
+        best = int((closer @ cells.weights).argmin())
+        chosen.append(int(candidates[best]))
+        closest = closer[best]
+    return np.asarray(positions[chosen])
+
+
+def lloyd(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int) -> Clusters:
+    """Alternate assignment and means until the centers' squared shift is at most `tol`, or `max_iter` times."""
+    for n_iter in range(1, max_iter + 1):
+        moved = lloyd_step(cells, centers)
+        shift = float(((moved - centers) ** 2).sum())
+        centers = moved
+        if shift <= tol:
+            return Clusters(centers, n_iter, converged=True)
+    return Clusters(centers, max_iter, converged=False)
+
+
+def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
+    """Move each center to the mean of the cells nearest to it."""
+    moments, _ = sweep(center_scores(centers, cells.center), cells, hardmax)
+    totals = moments[:, :1]
+    empty = totals[:, 0] == 0
+    moved = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.center)
+    return relocate_empty(cells, moved, centers, empty) if empty.any() else moved
+
+
+def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:
+    """Move each empty cluster's center to a cell that costs the most: the largest weight times squared distance.
+
+    Every other cell can stay where it was, so the inertia falls by at least that cost, and Lloyd stays monotone. Where
+    no cell costs anything (fewer distinct samples than clusters) the center stays: a repetition of no consequence.
+    """
+    cost = cells.weights * nearest_squared_distances(cells, centers)
+    dearest = np.argsort(-cost, kind="stable")[: int(empty.sum())]
+    relocated = moved.copy()
+    for cluster, cell in zip(np.flatnonzero(empty), dearest, strict=False):
+        if cost[cell] > 0:
+            relocated[cluster] = cells.offsets[:, cell] + cells.center
+    return relocated
+
+
+def _draw(mass: FloatArray, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Draw `size` indices with probability proportional to `mass`, never one of mass 0."""
+    cumulative = np.cumsum(mass)
+    targets = rng.random(size) * cumulative[-1]
+    drawn: npt.NDArray[np.intp] = np.searchsorted(cumulative, targets, side="right")
+    return np.minimum(drawn, np.flatnonzero(mass)[-1])
+
+
+class KMeans:
+    """KMeans clustering of weighted samples, with scikit-learn's names and meanings.
+
+    Parameters
+    ----------
+    n_clusters : int, default 8
+    init : "k-means++" or array-like of shape (n_clusters, n_features), default "k-means++"
+        How the centers start: greedy k-means++, or where you say.
+    max_iter : int, default 300
+        Most iterations of Lloyd.
+    tol : float, default 1e-4
+        Stop when the squared shift of all centers together is at most `tol` times the mean variance of the features.
+    random_state : int, numpy Generator or None, default None
+        Source of the seeding's randomness; an int makes the fit repeatable.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+    labels_ : ndarray of shape (n_samples,)
+        Index of each sample's nearest center.
+    inertia_ : float
+        Sum over samples of weight times squared distance to the nearest center.
+    n_iter_ : int
+    n_features_in_ : int
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: str | npt.ArrayLike = "k-means++",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: int | np.random.Generator | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    def fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Find the centers of `X` (n_samples, n_features), each sample counted `sample_weight` times.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter, `X` or `sample_weight` is outside what is accepted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` iterations were not enough.
+        """
+        samples = check_samples(X)
+        weight = check_sample_weight(sample_weight, len(samples))
+        n_clusters = check_integer("n_clusters", self.n_clusters, 1)
+        max_iter = check_integer("max_iter", self.max_iter, 1)
+        tol = check_non_negative("tol", self.tol)
+        check_enough_samples(int(np.count_nonzero(weight)), "n_clusters", n_clusters)
+        cells = Cells.from_samples(samples, weight)
+        start = self._start(cells, n_clusters)
+        mean_variance = float(np.diagonal(cells.covariance()).mean())
+        clusters = lloyd(cells, start, tol=tol * mean_variance, max_iter=max_iter)
+        if not clusters.converged:
+            warnings.warn(
+                f"KMeans stopped after max_iter = {max_iter} iterations before meeting tol = {tol:g}; raise either",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self.cluster_centers_ = clusters.centers
+        self.n_iter_ = clusters.n_iter
+        self.n_features_in_ = samples.shape[1]
+        self.labels_ = self.predict(samples)
+        self.inertia_ = float(weight @ ((samples - clusters.centers[self.labels_]) ** 2).sum(axis=1))
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
+        """Return the index of the nearest center of each row of `X`, shape (n_samples,)."""
+        check_fitted(self, "cluster_centers_")
+        samples = check_samples(X, self.n_features_in_)
+        cells = Cells.points(samples, center=self.cluster_centers_.mean(axis=0))
+        return most_probable(center_scores(self.cluster_centers_, cells.center), cells)
+
+    def _start(self, cells: Cells, n_clusters: int) -> FloatArray:
+        if isinstance(self.init, str):
+            if self.init != "k-means++":
+                raise ParameterError(f"init = {self.init!r} is unknown; use 'k-means++' or an array of centers")
+            return kmeans_plus_plus(cells, n_clusters, np.random.default_rng(self.random_state))
+        return check_array("init", self.init, (n_clusters, len(cells.center)))

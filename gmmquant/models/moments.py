@@ -1,0 +1,193 @@
+r"""The blocked sweep: scores -> responsibilities -> moments, the one computation behind KMeans and EM.
+
+A score is linear in the features phi(x) = (1, x, x x^T) of a sample, for KMeans in the first two of them, so that
+
+    scores = theta @ phi                (K x F)(F x n)
+    responsibilities = assign(scores)   softmax for a mixture, the one-hot maximum for KMeans
+    moments = (responsibilities * weights) @ phi^T
+
+is the E-step and the sufficient statistics of the M-step at once. It runs over blocks of columns that stay in cache;
+the n x K matrix is never stored.
+
+What is swept are cells, not points: a cell has a weight n_c, a mean m_c = E[x] and a second moment Q_c = E[x x^T],
+which stands in for x x^T. A point is a cell without scatter. EM on cells still never decreases its objective
+(Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of large data sets", 2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.models.checks import FloatArray
+
+# Scores held at a time: 256 KiB of them stay in the second-level cache with the features of their columns. On 30,374
+# colours and K = 20 a sweep took 3.8 ms with this size, 4.4 with a quarter of it and 9.9 with eight times as many.
+_BLOCK_SCORES = 32_768
+
+Assignment = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Weighted samples, or groups of samples, in the form that the sweep reads.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_cells,)
+        Weight of each cell: how many samples it stands for. All above 0.
+    offsets : ndarray of shape (n_features, n_cells)
+        Mean of each cell less `center`, one feature a row, so that a block is contiguous.
+    scatter : ndarray of shape (n_features * (n_features + 1) / 2, n_cells) or None
+        Upper triangle of the covariance inside each cell, row by row; None where every cell is a point.
+    center : ndarray of shape (n_features,)
+        What was subtracted. A covariance is E[x x^T] - m m^T, which cancels when the data lie far from 0.
+    """
+
+    weights: FloatArray
+    offsets: FloatArray
+    scatter: FloatArray | None
+    center: FloatArray
+
+    @classmethod
+    def from_samples(
+        cls,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        sample_covariance: FloatArray | None = None,
+    ) -> Cells:
+        """Make cells of samples (n, d), weights (n,) and covariances inside the samples (n, d, d), if any.
+
+        Samples of weight 0 are left out; the center is the weighted mean.
+        """
+        kept = sample_weight > 0
+        if not kept.all():
+            X, sample_weight = X[kept], sample_weight[kept]
+            sample_covariance = None if sample_covariance is None else sample_covariance[kept]
+        center = sample_weight @ X / sample_weight.sum()
+        rows, columns = np.triu_indices(X.shape[1])
+        scatter = None if sample_covariance is None else np.ascontiguousarray(sample_covariance[:, rows, columns].T)
+        return cls(sample_weight, np.ascontiguousarray((X - center).T), scatter, center)
+
+    @classmethod
+    def points(cls, X: FloatArray, center: FloatArray) -> Cells:
+        """Make a cell of weight 1 of each row of `X` (n, d), about a given center.
+
+        For what is asked of single samples: about a fixed center, the answer does not depend on the other rows.
+        """
+        return cls(np.ones(len(X)), np.ascontiguousarray((X - center).T), None, center)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights: the number of samples that the cells stand for."""
+        return float(self.weights.sum())
+
+    def covariance(self) -> FloatArray:
+        """Return the covariance (d, d) of all that the cells stand for."""
+        weighted: FloatArray = self.offsets * self.weights
+        total: FloatArray = (weighted @ self.offsets.T) / self.total_weight
+        if self.scatter is not None:
+            rows, columns = np.triu_indices(len(self.center))
+            inside = self.scatter @ self.weights / self.total_weight
+            total[rows, columns] += inside
+            total[columns[rows != columns], rows[rows != columns]] += inside[rows != columns]
+        return total
+
+    def blocks(self, n_components: int) -> Iterator[slice]:
+        """Cut the columns into blocks whose scores for `n_components` stay in cache."""
+        width = max(256, _BLOCK_SCORES // n_components)
+        for start in range(0, self.weights.size, width):
+            yield slice(start, min(start + width, self.weights.size))
+
+    def features(self, columns: slice, order: int) -> FloatArray:
+        """Return phi of the cells in `columns`: rows 1, x and, for `order` 2, the upper triangle of x x^T."""
+        offsets = self.offsets[:, columns]
+        d, n = offsets.shape
+        phi = np.empty((n_features(d, order), n))
+        phi[0] = 1.0
+        phi[1 : 1 + d] = offsets
+        if order == 2:
+            row = 1 + d
+            for i in range(d):
+                np.multiply(offsets[i], offsets[i:], out=phi[row : row + d - i])
+                row += d - i
+            if self.scatter is not None:
+                phi[1 + d :] += self.scatter[:, columns]
+        return phi
+
+
+def n_features(d: int, order: int) -> int:
+    """Return the number of rows of phi for samples of dimension `d`: 1 + d, and d (d + 1) / 2 more for order 2."""
+    return 1 + d if order == 1 else 1 + d + d * (d + 1) // 2
+
+
+def softmax(scores: FloatArray) -> FloatArray:
+    """Turn scores (K, n) into responsibilities in place; return logsumexp over K, shape (n,)."""
+    largest = scores.max(axis=0)
+    scores -= largest
+    np.exp(scores, out=scores)
+    normalizer = scores.sum(axis=0)
+    scores /= normalizer
+    return np.asarray(np.log(normalizer) + largest)
+
+
+def hardmax(scores: FloatArray) -> FloatArray:
+    """Turn scores (K, n) into the one-hot of their maximum (the first, in ties) in place; return that maximum."""
+    labels = scores.argmax(axis=0)
+    columns = np.arange(scores.shape[1])
+    largest = scores[labels, columns]
+    scores[:] = 0.0
+    scores[labels, columns] = 1.0
+    return largest
+
+
+def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArray, float]:
+    """Run one blocked sweep.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (K, F)
+        Coefficients of each component's score in the features of `cells` (less their center), of order 1 or 2.
+    cells : Cells
+    assign : softmax or hardmax
+
+    Returns
+    -------
+    moments : ndarray of shape (K, F)
+        Sum over cells of weight * responsibility * phi, for each component.
+    objective : float
+        Weighted mean over cells of what `assign` returned: J of a mixture with `softmax`.
+    """
+    order = _order(theta, cells)
+    moments = np.zeros_like(theta)
+    objective = 0.0
+    for columns in cells.blocks(len(theta)):
+        phi = cells.features(columns, order)
+        weights = cells.weights[columns]
+        scores = theta @ phi
+        objective += float(weights @ assign(scores))
+        scores *= weights
+        moments += scores @ phi.T
+    return moments, objective / cells.total_weight
+
+
+def score_blocks(theta: FloatArray, cells: Cells) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield, block by block, the columns and their scores (K, block): for what is asked of each cell."""
+    order = _order(theta, cells)
+    for columns in cells.blocks(len(theta)):
+        yield columns, theta @ cells.features(columns, order)
+
+
+def most_probable(theta: FloatArray, cells: Cells) -> npt.NDArray[np.intp]:
+    """Return the index of the largest score of each cell, shape (n_cells,); the first, in ties."""
+    labels = np.empty(cells.weights.size, dtype=np.intp)
+    for columns, scores in score_blocks(theta, cells):
+        labels[columns] = scores.argmax(axis=0)
+    return labels
+
+
+def _order(theta: FloatArray, cells: Cells) -> int:
+    return 1 if theta.shape[1] == n_features(len(cells.center), 1) else 2

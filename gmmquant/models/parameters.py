@@ -1,0 +1,24 @@
+"""What numbers the estimators and the command accept: the value, the limit and the remedy in one line."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+from gmmquant.errors import ParameterError
+
+
+def check_integer(name: str, value: object, minimum: int) -> int:
+    """Return `value` as an int of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ParameterError(f"{name} = {value!r} is not an integer; give one of at least {minimum}")
+    if value < minimum:
+        raise ParameterError(f"{name} = {value} is below the limit; give at least {minimum}")
+    return int(value)
+
+
+def check_non_negative(name: str, value: object) -> float:
+    """Return `value` as a finite float of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
+        raise ParameterError(f"{name} = {value!r} is not a finite number of at least 0")
+    return float(value)

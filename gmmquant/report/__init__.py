@@ -1,0 +1,1 @@
+"""What people and scripts read: the record of a picture and its table."""

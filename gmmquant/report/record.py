@@ -1,0 +1,92 @@
+"""The record of a picture: every figure of every fit, as JSON under the schema `gmmquant-report/1`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gmmquant
+from gmmquant.colors.palette import hex_code
+from gmmquant.quantizer import QuantizedImage, Quantizer
+
+SCHEMA = "gmmquant-report/1"
+
+Record = dict[str, Any]
+
+
+def build_record(source: Path, report: Path, quantizer: Quantizer, fits: Sequence[Record]) -> Record:
+    """Return the record of one picture.
+
+    Parameters
+    ----------
+    source, report : Path
+        The picture and the report file; the record names the picture as seen from the report's folder.
+    quantizer : Quantizer
+        The picture made ready, for what it knows of pixels, colours and settings.
+    fits : sequence of dict
+        One `fit_record` for each k.
+    """
+    histogram = quantizer.histogram
+    height, width = quantizer.shape
+    return {
+        "schema": SCHEMA,
+        "version": gmmquant.__version__,
+        "image": {
+            "path": Path(os.path.relpath(source, report.parent)).as_posix(),
+            "width": width,
+            "height": height,
+            "pixels": width * height,
+            "visible_pixels": histogram.n_pixels,
+            "distinct_colors": histogram.n_colors,
+            "bit_depth": histogram.bit_depth,
+        },
+        "settings": {
+            "k": [fit["k"] for fit in fits],
+            **asdict(quantizer.settings),
+            "reg_covar": histogram.rounding_variance,
+        },
+        "fits": list(fits),
+    }
+
+
+def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, str]) -> Record:
+    """Return the record of one fit; `files` maps what was written to its name beside the report."""
+    return {
+        "k": fit.k,
+        "k_fitted": fit.k_fitted,
+        "exact": fit.exact,
+        "method": "gmm",
+        "covariance": "full",
+        "log_likelihood": fit.log_likelihood,
+        "mean_log_likelihood": fit.mean_log_likelihood,
+        "aic": fit.aic,
+        "bic": fit.bic,
+        "icl": fit.icl,
+        "n_iter": fit.n_iter,
+        "converged": fit.converged,
+        "trace": [{"level": fit.level, "objective": objective} for objective in fit.trace],
+        "mse": fit.mse,
+        "psnr": fit.psnr if math.isfinite(fit.psnr) else None,
+        "seconds": {**fit.seconds, "write": write_seconds},
+        "components": [
+            {
+                "weight": float(fit.weights[i]),
+                "mean": fit.means[i].tolist(),
+                "hex": hex_code(fit.palette[i]),
+                "covariance": fit.covariances[i].tolist(),
+                "pixels": int(fit.counts[i]),
+            }
+            for i in range(fit.k_fitted)
+        ],
+        "files": dict(files),
+    }
+
+
+def to_json(record: Record | list[Record]) -> str:
+    """Write a record, or a list of them, as strict JSON in ASCII: full precision, no NaN, a newline at the end."""
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,120 @@
+"""The record as a person reads it in a terminal: a heading, a table of fits, swatches of the palette."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gmmquant.report.record import Record
+from gmmquant.report.text import printable
+
+# Width of the table but for the palette, and the narrowest and widest line of swatches.
+_FIGURES_WIDTH = 66
+_SWATCHES = (8, 32)
+
+
+def summary(record: Record, name: str, *, colors: bool, width: int, details: bool = False) -> Group:
+    """Return what is shown of one picture.
+
+    Parameters
+    ----------
+    record : dict
+    name : str
+        What the picture is called.
+    colors : bool
+        Whether swatches can be seen; otherwise hex codes stand in.
+    width : int
+        Columns of the terminal.
+    details : bool
+        Whether to list every component too.
+    """
+    parts: list[RenderableType] = [heading(record, name), fit_table(record, colors=colors, width=width)]
+    if details:
+        parts += [component_table(fit, colors=colors) for fit in record["fits"]]
+    return Group(*parts)
+
+
+def heading(record: Record, name: str) -> Text:
+    """Return the line that names the picture."""
+    image = record["image"]
+    text = Text(printable(name), style="bold")
+    text.append(f"  {image['width']} x {image['height']}", style="not bold")
+    text.append(f", {image['distinct_colors']:,} distinct colours", style="not bold")
+    if image["visible_pixels"] < image["pixels"]:
+        text.append(f", {image['visible_pixels']:,} of {image['pixels']:,} pixels visible", style="not bold")
+    return text
+
+
+def fit_table(record: Record, *, colors: bool, width: int) -> Table:
+    """Return the table of a record's fits, one row for each k."""
+    table = _table()
+    for name in (
+        "k",
+        "log-lik.\nper pixel",
+        "log-lik.\ntotal",
+        "BIC",
+        "itera-\ntions",
+        "con-\nverged",
+        "squared\nerror",
+        "sec-\nonds",
+    ):
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("palette", overflow="fold")
+    narrowest, widest = _SWATCHES
+    per_line = min(max(width - _FIGURES_WIDTH, narrowest), widest)
+    for fit in record["fits"]:
+        table.add_row(
+            f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})",
+            f"{fit['mean_log_likelihood']:.4f}",
+            f"{fit['log_likelihood']:,.0f}",
+            f"{fit['bic']:,.0f}",
+            str(fit["n_iter"]),
+            "yes" if fit["converged"] else "no",
+            f"{fit['mse']:.1f}",
+            f"{sum(fit['seconds'].values()):.2f}",
+            swatches(fit, per_line) if colors else hex_codes(fit),
+        )
+    return table
+
+
+def component_table(fit: Record, *, colors: bool) -> Table:
+    """Return the table of a fit's components, heaviest first."""
+    table = _table()
+    table.add_column(f"k = {fit['k']}")
+    for name in ("weight", "pixels", "std. dev. of R, G, B"):
+        table.add_column(name, justify="right", overflow="fold")
+    for component in fit["components"]:
+        deviations = (255 * component["covariance"][i][i] ** 0.5 for i in range(3))
+        swatch = Text("   " if colors else "", style=f"on {component['hex']}")
+        table.add_row(
+            swatch + Text(" " * colors + component["hex"]),
+            f"{100 * component['weight']:.2f} %",
+            f"{component['pixels']:,}",
+            " ".join(f"{deviation:5.1f}" for deviation in deviations),
+        )
+    return table
+
+
+def swatches(fit: Record, per_line: int) -> Text:
+    """Return the palette as colour blocks, heaviest component first, two columns wide where that fits a line."""
+    colors = [component["hex"] for component in fit["components"]]
+    width = 2 if 2 * len(colors) <= per_line else 1
+    text = Text()
+    for i, color in enumerate(colors):
+        if i and i % per_line == 0:
+            text.append("\n")
+        text.append(" " * width, style=f"on {color}")
+    return text
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, 1))
+
+
+def hex_codes(fit: Record, most: int = 3) -> Text:
+    """Return the `most` heaviest colours as hex codes, and how many more there are."""
+    colors = [component["hex"] for component in fit["components"]]
+    more = f" +{len(colors) - most}" if len(colors) > most else ""
+    return Text(" ".join(colors[:most]) + more)

@@ -1,0 +1,76 @@
+"""What can be asked for: the number of colours, and what influences a fit besides. Needs nothing but Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gmmquant.errors import ParameterError
+from gmmquant.models.parameters import check_integer, check_non_negative
+
+DEFAULT_K = (2, 3, 7, 20)
+MAX_K = 4096
+MAX_PIXELS = 200_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What influences a fit besides the picture and k.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of k-means++.
+    max_iter : int
+        Most iterations of EM.
+    tol : float
+        EM stops when an iteration gains less than this, in nats per pixel.
+
+    Raises
+    ------
+    ParameterError
+        If a value is outside what a fit can use.
+    """
+
+    seed: int = 0
+    max_iter: int = 500
+    tol: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Refuse values that no fit can use."""
+        check_integer("seed", self.seed, 0)
+        check_integer("max_iter", self.max_iter, 1)
+        check_non_negative("tol", self.tol)
+
+
+def check_k(k: object) -> int:
+    """Return `k`, a number of colours from 1 to 4096, as an int."""
+    number = check_integer("k", k, 1)
+    if number > MAX_K:
+        raise ParameterError(f"k = {number} is above the limit; give at most {MAX_K}")
+    return number
+
+
+def parse_k(texts: Iterable[str]) -> list[int]:
+    """Turn texts such as "2,3" and "5-8" into the numbers of colours they mean, each once, in the order given.
+
+    Raises
+    ------
+    ParameterError
+        If a part is neither an integer nor a range, or a number is outside 1 to 4096.
+    """
+    return list(dict.fromkeys(k for text in texts for part in text.split(",") for k in _parse_k_part(part)))
+
+
+def _parse_k_part(part: str) -> Iterator[int]:
+    first, dash, last = part.partition("-")
+    try:
+        numbers = (int(first), int(last)) if dash and first else (int(part),)
+    except ValueError:
+        raise ParameterError(
+            f"k = {part!r} is no number of colours; give integers from 1 to {MAX_K}, as in 2 3 7, 2,3,7 or 2-8"
+        ) from None
+    low, high = check_k(numbers[0]), check_k(numbers[-1])
+    if low > high:
+        raise ParameterError(f"k = {part} is an empty range; give the smaller number first, as in {high}-{low}")
+    yield from range(low, high + 1)

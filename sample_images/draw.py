@@ -1,0 +1,57 @@
+"""Draw the small sample pictures: alpha, 16 bits, grey, and three flat colours."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+HERE = Path(__file__).parent
+
+
+def leaf_with_alpha() -> Image.Image:
+    """Draw a green disc with a soft edge on full transparency, 96 x 96, RGBA."""
+    y, x = np.mgrid[:96, :96]
+    radius = np.hypot(x - 47.5, y - 47.5)
+    alpha = np.clip((44 - radius) / 8, 0, 1)
+    red = 60 + x
+    green = 200 - y / 2
+    blue = np.full_like(red, 70)
+    return Image.fromarray(np.dstack([red, green, blue, 255 * alpha]).round().astype(np.uint8))
+
+
+def dusk_16_bits() -> np.ndarray:
+    """Draw a dusk sky in 16 bits, 64 x 96, RGB: a gradient too fine for 8 bits."""
+    y = np.linspace(0, 1, 64)[:, np.newaxis]
+    x = np.linspace(0, 1, 96)[np.newaxis, :]
+    red = 20000 + 24000 * y + 600 * x
+    green = 15000 + 12000 * y**2 + 300 * x
+    blue = 30000 - 9000 * y + 900 * x
+    return np.dstack([red, green, blue]).round().astype(np.uint16)
+
+
+def grey_ramp() -> Image.Image:
+    """Draw rings of grey, 96 x 64, one channel."""
+    y, x = np.mgrid[:64, :96]
+    return Image.fromarray((127.5 + 127.5 * np.cos(np.hypot(x - 47.5, y - 31.5) / 6)).round().astype(np.uint8))
+
+
+def flag_of_three_colors() -> Image.Image:
+    """Draw a disc and a bar on a ground: three flat colours, 96 x 64, RGB."""
+    image = Image.new("RGB", (96, 64), "#f4f1de")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 44, 95, 63), fill="#3d405b")
+    draw.ellipse((32, 8, 64, 40), fill="#e07a5f")
+    return image
+
+
+def main() -> None:
+    """Write all of them beside this script."""
+    leaf_with_alpha().save(HERE / "alpha.png")
+    cv2.imwrite(str(HERE / "sixteen.png"), dusk_16_bits()[:, :, ::-1])
+    grey_ramp().save(HERE / "grey.png")
+    flag_of_three_colors().save(HERE / "flat.png")
+
+
+if __name__ == "__main__":
+    main()
