@@ -122,8 +122,8 @@ def _draw(mass: FloatArray, size: int, rng: np.random.Generator) -> npt.NDArray[
     """Draw `size` indices with probability proportional to `mass`, never one of mass 0."""
     cumulative = np.cumsum(mass)
     targets = rng.random(size) * cumulative[-1]
-    drawn: npt.NDArray[np.intp] = np.searchsorted(cumulative, targets, side="right")
-    return np.minimum(drawn, np.flatnonzero(mass)[-1])
+    drawn = np.searchsorted(cumulative, targets, side="right")
+    return np.asarray(np.minimum(drawn, np.flatnonzero(mass)[-1]))
 
 
 class KMeans:

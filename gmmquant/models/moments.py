@@ -138,7 +138,7 @@ def hardmax(scores: FloatArray) -> FloatArray:
     """Turn scores (K, n) into the one-hot of their maximum (the first, in ties) in place; return that maximum."""
     labels = scores.argmax(axis=0)
     columns = np.arange(scores.shape[1])
-    largest = scores[labels, columns]
+    largest: FloatArray = scores[labels, columns]
     scores[:] = 0.0
     scores[labels, columns] = 1.0
     return largest
