@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from gmmquant.errors import GmmquantError, OutputError
-from gmmquant.images.files import ENDINGS, encode_png, is_own_output, read_picture
+from gmmquant.errors import GmmquantError, OutputError, PictureError
+from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
 from gmmquant.images.outputs import OutputSet, exists_message, sweep_temporaries
 from gmmquant.quantizer import Quantizer
 from gmmquant.report.record import Record, build_record, fit_record, to_json
@@ -216,23 +216,34 @@ def run(
             return Skipped(job.source)
         if present and existing is Existing.REFUSE:
             raise OutputError(exists_message(present[0]))
-        return _quantize(job, settings, existing, set(present), max_pixels, watch)
+        picture = _read(job.source, max_pixels)
+        return _quantize(job, picture, settings, existing, set(present), watch)
     except GmmquantError as error:
         return Failure(job.source, str(error))
     except OSError as error:
-        return Failure(job.source, _system_reason(error, job), hopeless=error.errno in _HOPELESS)
+        reason = f"cannot write to {job.report.parent}: {_system_reason(error)}"
+        return Failure(job.source, reason, hopeless=error.errno in _HOPELESS)
     except MemoryError:
         return Failure(job.source, "not enough memory; scale the picture down or ask for fewer colours")
 
 
+def _read(source: Path, max_pixels: int) -> Picture:
+    """Read a picture; what the system says against it is told like any other fault of the picture."""
+    try:
+        return read_picture(source, max_pixels=max_pixels)
+    except OSError as error:
+        raise PictureError(_system_reason(error)) from None
+
+
 def _quantize(
-    job: Job, settings: Settings, existing: Existing, present: set[Path], max_pixels: int, watch: Watcher
+    job: Job, picture: Picture, settings: Settings, existing: Existing, present: set[Path], watch: Watcher
 ) -> Done:
-    picture = read_picture(job.source, max_pixels=max_pixels)
     quantizer = Quantizer(picture.pixels, settings)
     job.report.parent.mkdir(parents=True, exist_ok=True)
     kept = present if existing is Existing.KEEP else set()
-    notes = list(picture.notes) + [f"{path.name} exists and is kept" for path in sorted(kept)]
+    notes = list(picture.notes)
+    if job.report in kept:
+        notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
     fits: list[Record] = []
     with OutputSet(overwrite=existing is Existing.REPLACE) as outputs:
         for k, path in job.images.items():
@@ -255,11 +266,8 @@ def _few_colors(n_colors: int, k: int) -> str:
     return f"{colors}, fewer than k = {k}: the exact colours are kept"
 
 
-def _system_reason(error: OSError, job: Job) -> str:
-    """Return the system's words for an error, and the folder it happened in where that is not the picture's."""
-    reason = (error.strerror or str(error) or type(error).__name__).lower()
-    reading = error.filename is not None and os.fspath(error.filename) == os.fspath(job.source)
-    return reason if reading else f"cannot write to {job.report.parent}: {reason}"
+def _system_reason(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def _folded(path: Path) -> str:

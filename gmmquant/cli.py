@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
 from typer.core import TyperCommand
 
 import gmmquant
 from gmmquant.errors import GmmquantError, ParameterError
+from gmmquant.models.parameters import check_integer
+from gmmquant.process import Stopped, hold_standard_streams, stopped_by_signals
 from gmmquant.report.text import printable
 from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from gmmquant.batch import Done, Outcome
     from gmmquant.report.record import Record
 
@@ -33,14 +33,6 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
-
-
-class Stopped(BaseException):
-    """A signal asked the program to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
@@ -86,12 +78,12 @@ def say(text: str) -> None:
     _write(sys.stderr, f"gmmquant: {printable(text)}\n")
 
 
-def emit(text: str) -> None:
-    """Write results to standard output; a reader who has gone is no error, a full disk is."""
+def emit(text: str) -> bool:
+    """Write results to standard output; False if they were lost, but for a reader who has gone and wants no more."""
     reason = _write(sys.stdout, text)
     if reason is not None:
         say(f"cannot write to standard output: {reason}")
-        raise typer.Exit(ExitCode.FAILED)
+    return reason is None
 
 
 def _write(stream: TextIO, text: str) -> str | None:
@@ -127,7 +119,8 @@ class Screen:
         self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
         self._records: list[Record] = []
         self._tally = {"done": 0, "skipped": 0, "failed": 0}
-        self._progress = None if quiet or not sys.stderr.isatty() else _progress_bar()
+        self._lost = False
+        self._progress = None if quiet else _progress_bar()
         self._task = None if self._progress is None else self._progress.add_task("", total=n_pictures * len(ks))
 
     def watch(self, source: Path, k: int, n_iter: int, objective: float) -> None:
@@ -163,12 +156,21 @@ class Screen:
         if self._as_json:
             from gmmquant.report.record import to_json
 
-            emit(to_json(self._records))
+            self._emit(to_json(self._records))
         not_tried = self._n_pictures - sum(self._tally.values())
         if self._n_pictures > 1:
             counts = {**self._tally, "not tried": not_tried}
             self._note(", ".join(f"{count} {what}" for what, count in counts.items() if count))
-        return ExitCode.FAILED if self._tally["failed"] or not_tried else ExitCode.DONE
+        return ExitCode.FAILED if self._tally["failed"] or not_tried or self._lost else ExitCode.DONE
+
+    def __enter__(self) -> Self:
+        """Show nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the progress bar away, whatever ended the run."""
+        if self._progress is not None:
+            self._progress.stop()
 
     def _show_done(self, done: Done) -> None:
         for note in done.notes:
@@ -179,34 +181,32 @@ class Screen:
             self._show_table(done)
 
     def _show_table(self, done: Done) -> None:
-        from rich.console import Console
+        from gmmquant.report.terminal import render
 
-        from gmmquant.report.terminal import summary
-
-        console = Console(file=sys.stdout, highlight=False)
-        if not console.is_terminal:
-            console.width = 120
-        colors = console.color_system is not None and not console.no_color
-        with console.capture() as capture:
-            console.print(
-                summary(done.record, str(done.source), colors=colors, width=console.width, details=self._verbose)
-            )
         names = ", ".join(printable(path.name) for path in done.written)
-        emit(f"{capture.get()}wrote {names} in {printable(str(done.written[0].parent))}\n\n")
+        table = render(done.record, str(done.source), sys.stdout, details=self._verbose)
+        self._emit(f"{table}wrote {names} in {printable(str(done.written[0].parent))}\n\n")
+
+    def _emit(self, text: str) -> None:
+        self._lost |= not emit(text)
 
     def _note(self, text: str) -> None:
         if not self._quiet:
             say(text)
 
 
-def _progress_bar() -> Any:
+def _progress_bar() -> Progress | None:
+    """Return a progress bar on standard error, or None where that is no terminal."""
+    if not sys.stderr.isatty():
+        return None
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    return Progress(
-        BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"), console=console, transient=True
-    )
+    console = Console(file=sys.stderr)
+    if not console.is_interactive:
+        return None
+    columns = BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}")
+    return Progress(*columns, console=console, transient=True)
 
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -298,7 +298,6 @@ def quantize(
         typer.Option(
             "--max-pixels",
             metavar="INT",
-            min=1,
             help="Refuse larger pictures before they are decoded.",
             rich_help_panel=_FILES,
         ),
@@ -308,7 +307,6 @@ def quantize(
         typer.Option(
             "--seed",
             metavar="INT",
-            min=0,
             help="Start from other random seeds; the same one always gives the same bytes.",
             rich_help_panel=_MODEL,
         ),
@@ -318,7 +316,6 @@ def quantize(
         typer.Option(
             "--max-iter",
             metavar="INT",
-            min=1,
             help="Most iterations of EM for each k; fewer are faster and fit worse.",
             rich_help_panel=_MODEL,
         ),
@@ -328,7 +325,6 @@ def quantize(
         typer.Option(
             "--tol",
             metavar="FLOAT",
-            min=0.0,
             help="Stop when an iteration gains less than this, in nats per pixel; larger is faster and fits worse.",
             rich_help_panel=_MODEL,
         ),
@@ -363,7 +359,8 @@ def quantize(
     """Plan the run, do the pictures one after the other, show what became of each."""
     ks = [int(number) for number in k]
     if force and skip_existing:
-        raise typer.BadParameter("--force and --skip-existing contradict each other; give one of them")
+        raise ParameterError("--force and --skip-existing contradict each other; give one of them")
+    check_integer("max-pixels", max_pixels, 1)
     settings = Settings(seed=seed, max_iter=max_iter, tol=tol)
 
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
@@ -372,10 +369,10 @@ def quantize(
 
     planned = plan(image, ks, output)
     existing = Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE
-    screen = Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json)
-    for outcome in run_all(planned, settings, existing, max_pixels=max_pixels, watch=screen.watch):
-        screen.show(outcome)
-    return screen.finish()
+    with Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json) as screen:
+        for outcome in run_all(planned, settings, existing, max_pixels=max_pixels, watch=screen.watch):
+            screen.show(outcome)
+        return screen.finish()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -392,42 +389,8 @@ def run(arguments: Sequence[str]) -> int:
         say(str(error))
         return ExitCode.USAGE
     except Stopped as stop:
-        name = signal.Signals(stop.number).name
-        say(f"stopped by {name}: what is written is complete; run again with --skip-existing to do the rest")
-        return 128 + stop.number
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Turn the signals that ask a program to stop into `Stopped`, once; those that are ignored stay so."""
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for n in numbers:
-            signal.signal(n, signal.SIG_IGN)
-        raise Stopped(number)
-
-    for n in numbers:
-        signal.signal(n, stop)
-    try:
-        yield
-    finally:
-        for n in numbers:
-            signal.signal(n, signal.SIG_IGN)
-
-
-def hold_standard_streams() -> None:
-    """Open what is closed of standard input, output and error, lest a picture be opened in its place."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  lives as long as the process
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        say(f"stopped by {stop.name}: what is written is complete; run again with --skip-existing to do the rest")
+        return stop.exit_code
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Picture files: decode (OpenCV) to an RGB or RGBA array, encode (Pillow) to an indexed PNG.
 
-A file is judged by its content, not by its ending. What Pillow reads is the header alone (kind, size, orientation);
-the pixels come from OpenCV, except where OpenCV loses the alpha channel.
+A file is judged by its content, not by its ending. What Pillow reads is the header alone (kind, size, frames);
+the pixels and their orientation come from OpenCV, except where OpenCV loses the alpha channel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +59,6 @@ class Header:
     format: str
     mode: str
     size: tuple[int, int]
-    orientation: int
     animated: bool
     transparent_grey: int | None
 
@@ -91,7 +89,7 @@ def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
             )
         file.seek(0)
         data = file.read()
-    decoded, complaint = _decode(data)
+    decoded, orientation, complaint = _decode(data)
     if decoded is None or (header.format == "TIFF" and complaint):
         raise PictureError(f"damaged or incomplete {header.format} picture; get an undamaged copy")
     if decoded.dtype not in (np.uint8, np.uint16):
@@ -106,7 +104,7 @@ def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         lossy = decoded.dtype == np.uint8 and header.mode in ("RGBA", "LA", "PA")
         pixels = _decode_alpha_with_pillow(data) if lossy else _to_rgb(decoded)
     else:
-        pixels = orient(_with_transparent_grey(_to_rgb(decoded), header.transparent_grey), header.orientation)
+        pixels = orient(_with_transparent_grey(_to_rgb(decoded), header.transparent_grey), orientation)
     return Picture(np.ascontiguousarray(pixels), tuple(notes))
 
 
@@ -167,25 +165,24 @@ def _open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def _read_header(file: BinaryIO) -> Header:
     try:
-        with _pillow_without_limits(), Image.open(file, formats=FORMATS) as image:
+        with _pillow_at_ease(), Image.open(file, formats=FORMATS) as image:
             key = image.info.get("transparency") if image.format == "PNG" else None
             return Header(
                 format=str(image.format),
                 mode=image.mode,
                 size=image.size,
-                orientation=image.getexif().get(_ORIENTATION_TAG, 1),
                 animated=bool(getattr(image, "is_animated", False)),
                 transparent_grey=key if image.mode in ("1", "L", "I;16") and isinstance(key, int) else None,
             )
-    except (MemoryError, KeyboardInterrupt):
+    except MemoryError:
         raise
     except Exception:  # Pillow's readers fail on hostile headers in many ways, and each means the same to the user
         raise PictureError("not a supported picture; give a PNG, JPEG, WebP, TIFF, BMP or GIF file") from None
 
 
 @contextmanager
-def _pillow_without_limits() -> Iterator[None]:
-    """Let Pillow read any header in silence: the limit on pixels is ours, and checked right after."""
+def _pillow_at_ease() -> Iterator[None]:
+    """Let Pillow read any header without a limit on pixels (ours is checked right after) and without warnings."""
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
     try:
@@ -196,14 +193,29 @@ def _pillow_without_limits() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _decode(data: bytes) -> tuple[npt.NDArray[Any] | None, bool]:
-    """Decode with OpenCV; return the array, or None, and whether the decoder reported an error."""
+def _decode(data: bytes) -> tuple[npt.NDArray[Any] | None, int, bool]:
+    """Decode with OpenCV; return the array or None, the EXIF orientation, and whether the decoder reported an error."""
     with _captured_stderr() as captured:
         try:
-            decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+            decoded, kinds, metadata = cv2.imdecodeWithMetadata(
+                np.frombuffer(data, dtype=np.uint8), flags=cv2.IMREAD_UNCHANGED
+            )
         except cv2.error:
-            decoded = None
-    return decoded, any(complaint in captured for complaint in _COMPLAINTS)
+            decoded, kinds, metadata = None, (), ()
+    exif = next((block for kind, block in zip(kinds, metadata, strict=True) if kind == cv2.IMAGE_METADATA_EXIF), None)
+    orientation = 1 if exif is None else _orientation(exif.tobytes())
+    return decoded, orientation, any(complaint in captured for complaint in _COMPLAINTS)
+
+
+def _orientation(block: bytes) -> int:
+    """Return the orientation that a block of EXIF data states; 1 if it states none or cannot be read."""
+    exif = Image.Exif()
+    try:
+        with _pillow_at_ease():
+            exif.load(block)
+        return int(exif.get(_ORIENTATION_TAG, 1))
+    except Exception:  # what camera and editor programs write here is often broken, and never worth a picture
+        return 1
 
 
 @contextmanager
@@ -215,15 +227,17 @@ def _captured_stderr() -> Iterator[bytearray]:
     except OSError:  # no standard error: nobody to protect from the noise
         yield captured
         return
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield captured
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            sink.seek(0)
-            captured += sink.read()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)  # a decoder that says more than a pipe holds must not wait for us to read it
+    os.dup2(writer, 2)
+    os.close(writer)
+    try:
+        yield captured
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        with os.fdopen(reader, "rb") as said:
+            captured += said.read()
 
 
 def _to_rgb(decoded: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -246,7 +260,7 @@ def _with_transparent_grey(image: npt.NDArray[Any], grey: int | None) -> npt.NDA
 
 
 def _decode_alpha_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    with _pillow_without_limits(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+    with _pillow_at_ease(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
         return np.asarray(image.convert("RGBA"))
 
 

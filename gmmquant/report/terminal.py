@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import io
+from typing import TextIO
+
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gmmquant.report.record import Record
 from gmmquant.report.text import printable
 
+# Columns where the output is no terminal: the table is some 100 wide, and a file has no edge.
+_WIDTH_OF_FILES = 120
+
 # Width of the table but for the palette, and the narrowest and widest line of swatches.
 _FIGURES_WIDTH = 66
 _SWATCHES = (8, 32)
 
 
-def summary(record: Record, name: str, *, colors: bool, width: int, details: bool = False) -> Group:
-    """Return what is shown of one picture.
+def render(record: Record, name: str, stream: TextIO, *, details: bool = False) -> str:
+    """Return the text of what is shown of one picture, colours included where `stream` can show them.
+
+    Nothing is written to `stream`: its encoding, width and colours are looked at.
 
     Parameters
     ----------
     record : dict
     name : str
         What the picture is called.
-    colors : bool
-        Whether swatches can be seen; otherwise hex codes stand in.
-    width : int
-        Columns of the terminal.
+    stream : text stream
     details : bool
         Whether to list every component too.
     """
-    parts: list[RenderableType] = [heading(record, name), fit_table(record, colors=colors, width=width)]
+    target = Console(file=stream)
+    width = target.width if target.is_terminal else _WIDTH_OF_FILES
+    page = io.TextIOWrapper(io.BytesIO(), encoding=target.encoding, errors="backslashreplace")
+    console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False)
+    colors = console.color_system is not None and not console.no_color
+    console.print(heading(record, name))
+    console.print(fit_table(record, colors=colors, width=width))
     if details:
-        parts += [component_table(fit, colors=colors) for fit in record["fits"]]
-    return Group(*parts)
+        for fit in record["fits"]:
+            console.print(component_table(fit, colors=colors))
+    page.seek(0)
+    return page.read()
 
 
 def heading(record: Record, name: str) -> Text:

@@ -1,0 +1,62 @@
+"""What a program owes the system it runs on: open standard streams, and an orderly end when a signal asks for it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(BaseException):
+    """A signal asked the program to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """Name of the signal, such as SIGINT."""
+        return signal.Signals(self.number).name
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports of a program that the signal ended: 130, 143 or 129."""
+        return 128 + self.number
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turn the signals that ask a program to stop into `Stopped`, once; those that are ignored stay so."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for n in numbers:
+            signal.signal(n, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for n in numbers:
+        signal.signal(n, stop)
+    try:
+        yield
+    finally:
+        for n in numbers:
+            signal.signal(n, signal.SIG_IGN)
+
+
+def hold_standard_streams() -> None:
+    """Open what is closed of standard input, output and error, lest a picture be opened in its place."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  lives as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

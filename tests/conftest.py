@@ -1,0 +1,51 @@
+"""Fixtures shared by the tests: the sample pictures, and the command in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+
+Result = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of the project."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of sample pictures."""
+    return PROJECT / "sample_images"
+
+
+@pytest.fixture(scope="session")
+def clean_environment() -> dict[str, str]:
+    """An environment with a path and a locale, and without anything that changes how Python or a terminal behaves."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {"PATH": path, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+
+
+@pytest.fixture
+def command(tmp_path: Path, clean_environment: dict[str, str]) -> Callable[..., Result]:
+    """Run `gmmquant` with the given arguments in `tmp_path` and return what it printed and its exit code."""
+
+    def run(*arguments: str | Path | bytes, **options: object) -> Result:
+        settings: dict[str, object] = {
+            "cwd": tmp_path,
+            "env": clean_environment,
+            "stdin": subprocess.DEVNULL,
+            "capture_output": True,
+            "text": True,
+            "timeout": 120,
+            **options,
+        }
+        return subprocess.run([sys.executable, "-m", "gmmquant", *arguments], **settings)  # type: ignore[call-overload]
+
+    return run

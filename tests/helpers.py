@@ -1,0 +1,63 @@
+"""What several test files share: data of known shape, and mixtures computed by another route."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+SAMPLE_IMAGES = Path(__file__).parents[1] / "sample_images"
+
+
+def read_sample(name):
+    """Decode a sample picture with Pillow, without the package."""
+    with Image.open(SAMPLE_IMAGES / name) as picture:
+        return np.asarray(picture)
+
+
+def random_covariances(rng, n_components, d, scale=1.0):
+    """Draw well-conditioned covariances (K, d, d) that lean every way."""
+    factors = rng.normal(size=(n_components, d, d))
+    return scale * (factors @ factors.transpose(0, 2, 1) / d + 0.3 * np.eye(d))
+
+
+def random_mixture(rng, n_components, d):
+    """Draw weights, means and covariances of a mixture whose components overlap."""
+    weights = rng.dirichlet(np.full(n_components, 5.0))
+    means = rng.normal(scale=2.0, size=(n_components, d))
+    return weights, means, random_covariances(rng, n_components, d)
+
+
+def draw_from(rng, mixture, n):
+    """Draw `n` samples of a mixture."""
+    weights, means, covariances = mixture
+    counts = rng.multinomial(n, weights)
+    parts = [
+        rng.multivariate_normal(mean, covariance, size=count)
+        for count, mean, covariance in zip(counts, means, covariances, strict=True)
+    ]
+    return rng.permutation(np.concatenate(parts))
+
+
+def log_joint_by_scipy(X, weights, means, covariances):
+    """Return log weights[k] + log N(x | means[k], covariances[k]), shape (n, K); -inf where the weight is 0."""
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights)
+    densities = [
+        multivariate_normal.logpdf(X, mean, covariance).reshape(len(X))
+        for mean, covariance in zip(means, covariances, strict=True)
+    ]
+    return np.column_stack(densities) + log_weights
+
+
+def log_density_by_scipy(X, weights, means, covariances):
+    """Return the log density of a mixture, shape (n,)."""
+    return logsumexp(log_joint_by_scipy(X, weights, means, covariances), axis=1)
+
+
+def read_only(array):
+    """Return a copy that refuses to be written to."""
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy

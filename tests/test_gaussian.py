@@ -1,0 +1,185 @@
+"""Parameters of a mixture to scores and back, against scipy and the plain formulas."""
+
+import numpy as np
+import pytest
+from helpers import log_density_by_scipy, log_joint_by_scipy, random_covariances, random_mixture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gmmquant.errors import GmmquantError, SingularCovarianceError
+from gmmquant.models.gaussian import (
+    Gaussians,
+    gaussians_from_moments,
+    keep_vanished,
+    natural_parameters,
+    precision_factors,
+)
+from gmmquant.models.moments import Cells, softmax
+
+
+def moments_by_loops(X, sample_weight, responsibilities, center):
+    """Sum weight * responsibility * (1, x, upper triangle of x x^T) over the samples, for each component."""
+    n, K = responsibilities.shape
+    d = X.shape[1]
+    moments = np.zeros((K, 1 + d + d * (d + 1) // 2))
+    for i in range(n):
+        x = X[i] - center
+        phi = [1.0, *x, *(x[a] * x[b] for a in range(d) for b in range(a, d))]
+        for k in range(K):
+            moments[k] += sample_weight[i] * responsibilities[i, k] * np.array(phi)
+    return moments
+
+
+def plain_features(X):
+    """Write out x and the upper triangle of x x^T of each row of two features."""
+    return np.array([[x, y, x * x, x * y, y * y] for x, y in X])
+
+
+def m_step_by_loops(X, sample_weight, responsibilities, variance):
+    """Weights, means and covariances by their definitions: two passes, one sample at a time."""
+    n, K = responsibilities.shape
+    d = X.shape[1]
+    weights, means, covariances = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
+    for k in range(K):
+        total = sum(sample_weight[i] * responsibilities[i, k] for i in range(n))
+        weights[k] = total / sum(sample_weight)
+        for i in range(n):
+            means[k] += sample_weight[i] * responsibilities[i, k] * X[i] / total
+        for i in range(n):
+            difference = X[i] - means[k]
+            covariances[k] += sample_weight[i] * responsibilities[i, k] * np.outer(difference, difference) / total
+        covariances[k] += variance * np.eye(d)
+    return weights, means, covariances
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+@pytest.mark.parametrize("n_components", [1, 4])
+def test_scores_are_the_log_joint_densities_of_scipy(d, n_components):
+    rng = np.random.default_rng(10 * d + n_components)
+    mixture = random_mixture(rng, n_components, d)
+    X = rng.normal(scale=3.0, size=(50, d))
+    for center in (np.zeros(d), rng.normal(size=d)):
+        cells = Cells.points(X, center=center)
+        scores = natural_parameters(Gaussians(*mixture), center) @ cells.features(slice(None), 2)
+        np.testing.assert_allclose(scores.T, log_joint_by_scipy(X, *mixture), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_variance_of_a_sample_lowers_its_score_by_half_the_trace_of_the_precision(d):
+    rng = np.random.default_rng(d)
+    weights, means, covariances = random_mixture(rng, 3, d)
+    X, variance, center = rng.normal(size=(20, d)), 0.7, rng.normal(size=d)
+    cells = Cells.points(X, center=center)
+    scores = natural_parameters(Gaussians(weights, means, covariances), center, variance)
+    traces = np.array([np.trace(np.linalg.inv(covariance)) for covariance in covariances])
+    expected = log_joint_by_scipy(X, weights, means, covariances) - 0.5 * variance * traces
+    np.testing.assert_allclose((scores @ cells.features(slice(None), 2)).T, expected, rtol=1e-10)
+
+
+def test_variance_of_a_sample_gives_the_expected_log_density_over_that_variance():
+    # Gauss-Hermite quadrature is exact for the quadratic that a log density is.
+    nodes, node_weights = np.polynomial.hermite_e.hermegauss(5)
+    weights, means, covariances = random_mixture(np.random.default_rng(3), 2, 1)
+    variance, x = 0.4, 1.3
+    points = x + np.sqrt(variance) * nodes[:, np.newaxis]
+    expected = (node_weights / node_weights.sum()) @ log_joint_by_scipy(points, weights, means, covariances)
+    theta = natural_parameters(Gaussians(weights, means, covariances), np.zeros(1), variance)
+    np.testing.assert_allclose(theta @ [1.0, x, x * x], expected, rtol=1e-12)
+
+
+def test_component_of_weight_zero_takes_no_part_in_any_sample():
+    _, means, covariances = random_mixture(np.random.default_rng(4), 3, 2)
+    X = np.random.default_rng(5).normal(size=(9, 2))
+    theta = natural_parameters(Gaussians(np.array([0.25, 0.0, 0.75]), means, covariances), np.zeros(2))
+    scores = np.array([[row[0] + row[1:] @ column for column in plain_features(X)] for row in theta])
+    log_density = softmax(scores)
+    assert (scores[1] == 0.0).all()
+    expected = log_density_by_scipy(X, np.array([0.25, 0.75]), means[[0, 2]], covariances[[0, 2]])
+    np.testing.assert_allclose(log_density, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_precision_factors_square_to_the_inverse_covariances(d):
+    covariances = random_covariances(np.random.default_rng(d), 4, d)
+    factors = precision_factors(covariances)
+    np.testing.assert_allclose(factors, np.tril(factors), atol=1e-14)
+    np.testing.assert_allclose(factors.transpose(0, 2, 1) @ factors, np.linalg.inv(covariances), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+@pytest.mark.parametrize("variance", [0.0, 0.3])
+def test_m_step_equals_the_plain_formulas(d, variance):
+    rng = np.random.default_rng(d)
+    n, K = 40, 3
+    X = rng.normal(loc=5.0, size=(n, d))
+    sample_weight, responsibilities = rng.uniform(0.1, 4.0, n), rng.dirichlet(np.ones(K), n)
+    center = sample_weight @ X / sample_weight.sum()
+    moments = moments_by_loops(X, sample_weight, responsibilities, center)
+    previous = Gaussians(*random_mixture(rng, K, d))
+    updated = gaussians_from_moments(moments, center, variance, previous)
+    weights, means, covariances = m_step_by_loops(X, sample_weight, responsibilities, variance)
+    np.testing.assert_allclose(updated.weights, weights, rtol=1e-12)
+    np.testing.assert_allclose(updated.means, means, rtol=1e-12)
+    np.testing.assert_allclose(updated.covariances, covariances, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(updated.covariances, updated.covariances.transpose(0, 2, 1))
+
+
+def test_component_without_samples_gets_weight_zero_and_stays_where_it_was():
+    rng = np.random.default_rng(20)
+    X, K = rng.normal(size=(30, 2)), 3
+    responsibilities = np.zeros((30, K))
+    responsibilities[:, [0, 2]] = rng.dirichlet(np.ones(2), 30)
+    center = X.mean(axis=0)
+    previous = Gaussians(*random_mixture(rng, K, 2))
+    moments = moments_by_loops(X, np.ones(30), responsibilities, center)
+    updated = gaussians_from_moments(moments, center, 0.1, previous)
+    assert updated.weights[1] == 0.0
+    assert updated.weights.sum() == pytest.approx(1.0)
+    np.testing.assert_array_equal(updated.means[1], previous.means[1])
+    np.testing.assert_array_equal(updated.covariances[1], previous.covariances[1])
+    _, means, covariances = m_step_by_loops(X, np.ones(30), responsibilities[:, [0, 2]], 0.1)
+    np.testing.assert_allclose(updated.means[[0, 2]], means, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(updated.covariances[[0, 2]], covariances, rtol=1e-10, atol=1e-13)
+
+
+def test_keep_vanished_replaces_only_what_vanished():
+    rng = np.random.default_rng(21)
+    updated, previous = Gaussians(*random_mixture(rng, 3, 2)), Gaussians(*random_mixture(rng, 3, 2))
+    kept = keep_vanished(updated, np.array([False, True, False]), previous)
+    np.testing.assert_array_equal(kept.weights, [updated.weights[0], 0.0, updated.weights[2]])
+    np.testing.assert_array_equal(kept.means, [updated.means[0], previous.means[1], updated.means[2]])
+    np.testing.assert_array_equal(
+        kept.covariances, [updated.covariances[0], previous.covariances[1], updated.covariances[2]]
+    )
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(
+    weights=st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=6),
+    seed=st.integers(0, 1000),
+)
+def test_sorted_mixture_is_the_same_mixture_heaviest_first_and_ties_by_mean(weights, seed):
+    rng = np.random.default_rng(seed)
+    K = len(weights)
+    means = rng.integers(0, 2, (K, 3)) + 0.001 * rng.permutation(K)[:, np.newaxis] * [0, 0, 1]
+    gaussians = Gaussians(np.array(weights) / sum(weights), means, random_covariances(rng, K, 3))
+    ordered = gaussians.sorted()
+    rows = list(zip(gaussians.weights, map(tuple, means), gaussians.covariances.tolist(), strict=True))
+    expected = sorted(rows, key=lambda row: (-row[0], row[1]))
+    assert ordered.weights.tolist() == [row[0] for row in expected]
+    assert list(map(tuple, ordered.means)) == [row[1] for row in expected]
+    assert ordered.covariances.tolist() == [row[2] for row in expected]
+
+
+@pytest.mark.parametrize("third", [np.zeros((2, 2)), np.ones((2, 2)), np.diag([1.0, -1e-3])])
+def test_covariance_without_inverse_is_refused_with_component_cause_and_remedies(third):
+    covariances = np.array([np.eye(2), 2 * np.eye(2), third])
+    with pytest.raises(SingularCovarianceError) as caught:
+        precision_factors(covariances)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, GmmquantError)
+    message = str(caught.value)
+    for part in ("component 2", "collapsed", "must be above 0", "fewer components", "larger reg_covar"):
+        assert part in message
+    assert "starting values" in message
+    assert f"{np.linalg.eigvalsh(third).min():.3g}" in message

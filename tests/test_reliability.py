@@ -1,0 +1,334 @@
+"""Bad input and bad luck: one line, the right exit code, nothing lost, nothing half-written."""
+
+import errno
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gmmquant import batch
+from gmmquant.batch import Done, Existing, Failure, plan, run_all
+from gmmquant.images import outputs
+from gmmquant.settings import Settings
+
+
+@pytest.fixture
+def flat(tmp_path, samples):
+    return shutil.copy(samples / "flat.png", tmp_path / "flat.png")
+
+
+def start(clean_environment, cwd, *arguments, **options):
+    settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(
+        [sys.executable, "-m", "gmmquant", *arguments], cwd=cwd, env=clean_environment, text=True, **settings
+    )
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+# --- bad files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reason"),
+    [
+        ("missing.png", lambda path: None, "no such file or directory"),
+        ("text.png", lambda path: path.write_text("hello"), "not a supported picture"),
+        ("empty.jpg", lambda path: path.touch(), "not a supported picture"),
+        ("folder", lambda path: path.mkdir(), "no pictures in this folder"),
+        ("pipe.png", os.mkfifo, "not a regular file"),
+        ("loop.png", lambda path: path.symlink_to(path.name), "too many levels of symbolic links"),
+        ("float.tif", lambda path: Image.new("F", (4, 4)).save(path), "pixels of type float32 are not supported"),
+        ("clear.png", lambda path: Image.new("RGBA", (4, 4)).save(path), "every pixel is fully transparent"),
+    ],
+)
+def test_a_bad_input_is_one_line_with_exit_1_and_nothing_is_left(command, tmp_path, name, make, reason):
+    make(tmp_path / name)
+    before = sorted(tmp_path.iterdir())
+    result = command(name, "-k", "2", "-o", "out")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"gmmquant: {name}: {reason}")
+    assert result.stderr.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_truncated_picture_is_an_error_and_never_a_grey_one(command, tmp_path, samples, ending):
+    source = {"jpg": "cat.jpg", "png": "coffee.png"}[ending]
+    data = (samples / source).read_bytes()
+    (tmp_path / f"cut.{ending}").write_bytes(data[: len(data) // 2])
+    result = command(f"cut.{ending}", "-k", "2")
+    kind = {"jpg": "JPEG", "png": "PNG"}[ending]
+    message = f"gmmquant: cut.{ending}: damaged or incomplete {kind} picture; get an undamaged copy\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", message)
+    assert [path.name for path in tmp_path.iterdir()] == [f"cut.{ending}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"caf\xe9.png", "caf\\xe9.png"),
+        (b"two\nlines.png", "two\\x0alines.png"),
+        (b"\x1b[31mred.png", "\\x1b[31mred.png"),
+        (b"[bold]rich[red].png", "[bold]rich[red].png"),
+        (b"a space.png", "a space.png"),
+        ("ünïcødé 猫.png".encode(), "ünïcødé 猫.png"),
+        ("right\u202eto left.png".encode(), "right\\u202eto left.png"),
+        (b"-dash.png", "-dash.png"),
+        (b"$(touch pwned);=1+2.png", "$(touch pwned);=1+2.png"),
+        (b"<b>.png", "<b>.png"),
+    ],
+)
+def test_any_name_works_and_is_shown_harmless(command, tmp_path, samples, name, shown):
+    folder = os.fsencode(tmp_path)
+    shutil.copy(samples / "flat.png", os.path.join(folder, name))
+    result = command("-k", "2", "--", name)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[0] == f"{shown}  96 x 64, 3 distinct colours"
+    stem = name.removesuffix(b".png")
+    assert sorted(os.listdir(folder)) == sorted([name, stem + b"_k2.png", stem + b"_report.json"])
+    with open(os.path.join(folder, stem + b"_report.json"), encoding="ascii") as file:
+        assert os.fsencode(json.load(file)["image"]["path"]) == name
+
+
+def test_names_of_255_bytes_work(command, tmp_path, samples):
+    long, other = "n" * 251 + ".png", "n" * 250 + "m.png"
+    for name in (long, other):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    result = command(long, other, "-k", "2", "-o", "out")
+    assert (result.returncode, result.stderr) == (0, "gmmquant: 2 done\n")
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(command, tmp_path, flat):
+    result = command("flat.png", "-k", "2", "--max-pixels", "6143")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "gmmquant: flat.png: 96 x 64 pixels is above the limit 6143; raise it with --max-pixels, or scale down\n"
+    )
+    assert command("flat.png", "-k", "2", "--max-pixels", "6144").returncode == 0
+
+
+@pytest.mark.parametrize(("size", "mode"), [((1, 1), "RGB"), ((1, 50), "RGB"), ((50, 1), "L"), ((3, 2), "RGBA")])
+def test_tiny_and_one_colored_pictures_work_at_any_k(command, tmp_path, size, mode):
+    Image.new(mode, size, "#808080").save(tmp_path / "tiny.png")
+    result = command("tiny.png", "-k", "1", "2", "256")
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "tiny_report.json").read_text())
+    for fit in record["fits"]:
+        assert (fit["k_fitted"], fit["mse"]) == (1, 0.0)
+        assert np.isfinite(fit["log_likelihood"])
+        with Image.open(tmp_path / f"tiny_k{fit['k']}.png") as made, Image.open(tmp_path / "tiny.png") as drawn:
+            assert np.array_equal(np.asarray(made.convert("RGBA")), np.asarray(drawn.convert("RGBA")))
+
+
+# --- bad disks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_too_large_for_the_system_is_one_line_and_nothing_is_left(command, tmp_path, samples):
+    result = command(
+        samples / "cat.jpg",
+        "-k",
+        "2",
+        "20",
+        "-o",
+        "out",
+        "--max-iter",
+        "2",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)),
+    )
+    assert result.returncode == 1
+    assert result.stderr == f"gmmquant: {samples / 'cat.jpg'}: cannot write to out: file too large\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_is_one_line(command, flat):
+    for folder in ("flat.png", "flat.png/below", "/proc/below"):
+        result = command("flat.png", "-k", "2", "-o", folder)
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"gmmquant: flat.png: cannot write to {folder}: ")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "hopeless"), [(errno.ENOSPC, True), (errno.EROFS, True), (errno.EIO, False)])
+def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, monkeypatch, number, hopeless):
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    out = tmp_path / "out"
+    jobs = plan([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"], [2], out)
+    written, write = [], os.write
+
+    def failing_second(descriptor, data):
+        written.append(descriptor)
+        if len(written) == 3:
+            raise OSError(number, os.strerror(number))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(outputs.os, "write", failing_second)
+    results = list(run_all(jobs, Settings(), Existing.REFUSE))
+    kinds = [type(result) for result in results]
+    assert kinds == ([Done, Failure] if hopeless else [Done, Failure, Done])
+    assert results[1].reason == f"cannot write to {out}: {os.strerror(number).lower()}"
+    done = ["a"] if hopeless else ["a", "c"]
+    assert sorted(os.listdir(out)) == sorted(f"{s}_{e}" for s in done for e in ("k2.png", "report.json"))
+
+
+def test_memory_that_runs_out_costs_the_picture_and_not_the_batch(tmp_path, samples, monkeypatch):
+    for name in ("a.png", "b.png"):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    read = batch.read_picture
+
+    def exhausted(path, **options):
+        if path.name == "a.png":
+            raise MemoryError
+        return read(path, **options)
+
+    monkeypatch.setattr(batch, "read_picture", exhausted)
+    jobs = plan([tmp_path], [2], None)
+    first, second = run_all(jobs, Settings(), Existing.REFUSE)
+    assert first.reason.startswith("not enough memory")
+    assert isinstance(second, Done)
+
+
+# --- standard streams -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_missing_standard_streams_change_nothing(tmp_path, flat, clean_environment, closed):
+    process = start(
+        clean_environment,
+        tmp_path,
+        "flat.png",
+        "missing.png",
+        "-k",
+        "2",
+        "-o",
+        "out",
+        stdin=None,
+        stdout=None if 1 in closed else subprocess.PIPE,
+        stderr=None if 2 in closed else subprocess.PIPE,
+        preexec_fn=lambda: [os.close(descriptor) for descriptor in closed],
+    )
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    if errors is not None:
+        assert errors == "gmmquant: missing.png: no such file or directory\ngmmquant: 1 done, 1 failed\n"
+    with Image.open(tmp_path / "out/flat_k2.png") as image:
+        assert image.size == (96, 64)
+    json.loads((tmp_path / "out/flat_report.json").read_text())
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["-v"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_leaves_is_no_error(tmp_path, flat, clean_environment, options, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**clean_environment, "PYTHONUNBUFFERED": unbuffered}
+    process = start(environment, tmp_path, "flat.png", "-k", "2", "-o", "out", *options, stdout=writer)
+    os.close(writer)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert len(os.listdir(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_said_and_the_pictures_are_done(tmp_path, samples, clean_environment, unbuffered):
+    for name in ("a.png", "b.png"):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    environment = {**clean_environment, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        process = start(environment, tmp_path, "a.png", "b.png", "-k", "2", "-o", "out", stdout=full)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors == "gmmquant: cannot write to standard output: no space left on device\ngmmquant: 2 done\n"
+    assert len(os.listdir(tmp_path / "out")) == 4
+
+
+def test_a_terminal_that_knows_only_ascii_is_served(command, flat):
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = command("flat.png", "-k", "2", env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.isascii()
+
+
+def test_no_home_and_no_place_for_temporary_files_is_needed(command, tmp_path, flat):
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": "/nowhere", "HOME": "/nowhere"}
+    result = command("flat.png", "-k", "2", env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(os.listdir(tmp_path)) == ["flat.png", "flat_k2.png", "flat_report.json"]
+
+
+# --- being stopped ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_the_run_in_order(tmp_path, samples, flat, clean_environment, name, code):
+    process = start(clean_environment, tmp_path, "flat.png", samples / "rocket.jpg", "-k", "256", "-o", "out")
+    wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
+    time.sleep(0.3)
+    process.send_signal(getattr(signal, name))
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "flat_k256.png" in output
+    assert errors.splitlines()[-1] == (
+        f"gmmquant: stopped by {name}: what is written is complete; run again with --skip-existing to do the rest"
+    )
+    assert "Traceback" not in errors
+    assert sorted(os.listdir(tmp_path / "out")) == ["flat_k256.png", "flat_report.json"]
+
+
+def test_a_signal_that_the_caller_ignores_is_ignored(tmp_path, samples, clean_environment):
+    process = start(
+        clean_environment,
+        tmp_path,
+        samples / "grey.png",
+        "-k",
+        "100",
+        "-o",
+        "out",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    time.sleep(0.5)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_killed_run_leaves_no_torn_file_and_the_next_one_cleans_up(tmp_path, samples, clean_environment, seed):
+    out = tmp_path / "out"
+    pictures = [samples / name for name in ("flat.png", "grey.png", "alpha.png", "sixteen.png")]
+    arguments = [*pictures, "-k", "2", "7", "-o", "out"]
+    process = start(clean_environment, tmp_path, *arguments)
+    wait_for(lambda: out.exists() or process.poll() is not None)
+    time.sleep(random.Random(seed).uniform(0, 0.25))
+    process.kill()
+    process.communicate(timeout=60)
+    for path in out.iterdir():
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                image.load()
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        else:
+            assert path.name.startswith(".gmmquant-")
+    again = start(clean_environment, tmp_path, *arguments, "--skip-existing")
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    stems = [picture.stem for picture in pictures]
+    expected = [f"{stem}_{rest}" for stem in stems for rest in ("k2.png", "k7.png", "report.json")]
+    assert sorted(os.listdir(out)) == sorted(expected)
