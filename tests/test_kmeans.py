@@ -334,24 +334,13 @@ def test_greedy_seeding_beats_the_average_of_single_draws():
     assert np.mean(greedy) < 0.95 * np.mean(single)
 
 
-def test_each_further_seed_is_drawn_by_weight_times_squared_distance():
-    # From a first seed at 0, one unit of weight at 3 is as likely as nine at 1.
+def test_each_further_seed_is_the_better_of_two_drawn_by_weight_times_squared_distance():
+    # From a first seed at 0, nine units of weight at 1 are as likely as one unit at 3; a seed at 1 leaves less.
     cells = Cells.from_samples(np.array([[0.0], [1.0], [3.0]]), np.array([1e9, 9.0, 1.0]))
-    first = np.array([0.0])
-
-    class Recorder:
-        def __init__(self):
-            self.rng, self.drawn = np.random.default_rng(0), []
-
-        def random(self, size):
-            numbers = self.rng.random(size)
-            self.drawn.append(numbers)
-            return numbers
-
-    recorder = Recorder()
-    kmeans_plus_plus(cells, 2, recorder)
-    assert [len(numbers) for numbers in recorder.drawn] == [1, 2]
-    assert len(first) == 1
+    rng = np.random.default_rng(1)
+    second = np.array([kmeans_plus_plus(cells, 2, rng)[1, 0] for _ in range(3000)])
+    assert set(np.rint(second)) == {1.0, 3.0}
+    assert np.mean(second > 2) == pytest.approx(0.25, abs=0.03)
 
 
 # The estimator
