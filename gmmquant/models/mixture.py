@@ -25,9 +25,9 @@ from gmmquant.models.checks import (
     check_sample_weight,
     check_samples,
 )
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, natural_parameters
+from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
 from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd
-from gmmquant.models.moments import Cells, hardmax, n_features, score_blocks, softmax, sweep
+from gmmquant.models.moments import Cells, hardmax, n_features, softmax, sweep
 from gmmquant.models.parameters import check_integer, check_non_negative
 
 Watcher = Callable[[int, float], None]
@@ -127,13 +127,12 @@ def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
     """Label the cells by their most probable component; sum log-likelihood and entropy over what they stand for."""
     labels = np.empty(cells.weights.size, dtype=np.intp)
     log_likelihood = entropy = 0.0
-    for columns, scores in score_blocks(natural_parameters(gaussians, cells.center), cells):
+    for columns, scores in log_joint(gaussians, cells):
         weights = cells.weights[columns]
         labels[columns] = scores.argmax(axis=0)
-        log_joint = scores.copy()
-        log_density = softmax(scores)
-        log_joint[scores == 0] = 0.0  # 0 log 0 = 0
-        expected = (scores * log_joint).sum(axis=0)
+        responsibilities = scores.copy()
+        log_density = softmax(responsibilities)
+        expected = (responsibilities * scores).sum(axis=0)
         log_likelihood += float(weights @ log_density)
         entropy += float(weights @ (log_density - expected))
     return Evaluation(labels, log_likelihood, max(entropy, 0.0))
@@ -277,7 +276,7 @@ class GaussianMixture:
         samples = check_samples(X, self.n_features_in_)
         gaussians = Gaussians(self.weights_, self.means_, self.covariances_)
         cells = Cells.points(samples, center=gaussians.weights @ gaussians.means)
-        return [scores for _, scores in score_blocks(natural_parameters(gaussians, cells.center), cells)]
+        return [scores for _, scores in log_joint(gaussians, cells)]
 
     def _start(self, cells: Cells, n_components: int, variance: float) -> Gaussians:
         d = len(cells.center)
