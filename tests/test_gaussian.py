@@ -11,6 +11,7 @@ from gmmquant.models.gaussian import (
     Gaussians,
     gaussians_from_moments,
     keep_vanished,
+    log_joint,
     natural_parameters,
     precision_factors,
 )
@@ -28,11 +29,6 @@ def moments_by_loops(X, sample_weight, responsibilities, center):
         for k in range(K):
             moments[k] += sample_weight[i] * responsibilities[i, k] * np.array(phi)
     return moments
-
-
-def plain_features(X):
-    """Write out x and the upper triangle of x x^T of each row of two features."""
-    return np.array([[x, y, x * x, x * y, y * y] for x, y in X])
 
 
 def m_step_by_loops(X, sample_weight, responsibilities, variance):
@@ -87,15 +83,47 @@ def test_variance_of_a_sample_gives_the_expected_log_density_over_that_variance(
     np.testing.assert_allclose(theta @ [1.0, x, x * x], expected, rtol=1e-12)
 
 
+def scores_of(gaussians, cells):
+    """Return the scores by the linear form of the sweep and by whitened differences, both of shape (n, K)."""
+    linear = natural_parameters(gaussians, cells.center) @ cells.features(slice(None), 2)
+    return linear.T, np.concatenate([scores for _, scores in log_joint(gaussians, cells)], axis=1).T
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+def test_whitened_differences_give_the_log_joint_densities_of_scipy_in_blocks(d):
+    rng = np.random.default_rng(d)
+    mixture = random_mixture(rng, 150, d)
+    X = rng.normal(scale=3.0, size=(600, d))
+    cells = Cells.points(X, center=rng.normal(size=d))
+    blocks = list(log_joint(Gaussians(*mixture), cells))
+    assert [index for columns, _ in blocks for index in range(columns.start, columns.stop)] == list(range(600))
+    assert len(blocks) > 1
+    _, scores = scores_of(Gaussians(*mixture), cells)
+    np.testing.assert_allclose(scores, log_joint_by_scipy(X, *mixture), rtol=1e-10, atol=1e-10)
+
+
+def test_whitened_differences_do_not_cancel_where_components_are_narrow():
+    rng = np.random.default_rng(8)
+    means, width = rng.uniform(size=(4, 3)), 1e-6
+    X = np.repeat(means, 5, axis=0) + width * rng.normal(size=(20, 3))
+    gaussians = Gaussians(np.full(4, 0.25), means, np.tile(width**2 * np.eye(3), (4, 1, 1)))
+    _, scores = scores_of(gaussians, Cells.points(X, center=X.mean(axis=0)))
+    squares = (((X[:, np.newaxis] - means) / width) ** 2).sum(axis=2)
+    expected = np.log(0.25) - 1.5 * np.log(2 * np.pi * width**2) - 0.5 * squares
+    own = np.repeat(np.arange(4), 5)
+    np.testing.assert_allclose(scores[np.arange(20), own], expected[np.arange(20), own], rtol=1e-9)
+
+
 def test_component_of_weight_zero_takes_no_part_in_any_sample():
     _, means, covariances = random_mixture(np.random.default_rng(4), 3, 2)
-    X = np.random.default_rng(5).normal(size=(9, 2))
-    theta = natural_parameters(Gaussians(np.array([0.25, 0.0, 0.75]), means, covariances), np.zeros(2))
-    scores = np.array([[row[0] + row[1:] @ column for column in plain_features(X)] for row in theta])
-    log_density = softmax(scores)
-    assert (scores[1] == 0.0).all()
+    X = np.random.default_rng(5).normal(scale=100.0, size=(9, 2))
+    gaussians = Gaussians(np.array([0.25, 0.0, 0.75]), means, covariances)
     expected = log_density_by_scipy(X, np.array([0.25, 0.75]), means[[0, 2]], covariances[[0, 2]])
-    np.testing.assert_allclose(log_density, expected, rtol=1e-11)
+    for scores in scores_of(gaussians, Cells.points(X, center=np.ones(2))):
+        responsibilities = scores.T.copy()
+        log_density = softmax(responsibilities)
+        assert (responsibilities[1] == 0.0).all()
+        np.testing.assert_allclose(log_density, expected, rtol=1e-11)
 
 
 @pytest.mark.parametrize("d", [1, 2, 5])
