@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from gmmquant.models.checks import FloatArray
 from gmmquant.models.covariance import FULL, CovarianceType
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, natural_parameters
+from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
 from gmmquant.models.kmeans import center_scores
-from gmmquant.models.moments import Assignment, Cells, hardmax, n_features, score_blocks, softmax, sweep
+from gmmquant.models.moments import Assignment, Cells, hardmax, n_features, softmax, sweep
 
 Watcher = Callable[[int, float], None]
 
@@ -139,13 +139,12 @@ def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
     """Label the cells by their most probable component; sum log-likelihood and entropy over what they stand for."""
     labels = np.empty(cells.weights.size, dtype=np.intp)
     log_likelihood = entropy = 0.0
-    for columns, scores in score_blocks(natural_parameters(gaussians, cells.center), cells):
+    for columns, scores in log_joint(gaussians, cells):
         weights = cells.weights[columns]
         labels[columns] = scores.argmax(axis=0)
-        log_joint = scores.copy()
-        log_density = softmax(scores)
-        log_joint[scores == 0] = 0.0  # 0 log 0 = 0
-        expected = (scores * log_joint).sum(axis=0)
+        responsibilities = scores.copy()
+        log_density = softmax(responsibilities)
+        expected = (responsibilities * scores).sum(axis=0)
         log_likelihood += float(weights @ log_density)
         entropy += float(weights @ (log_density - expected))
     return Evaluation(labels, log_likelihood, max(entropy, 0.0))

@@ -30,14 +30,9 @@ from gmmquant.models.covariance import (
 )
 from gmmquant.models.em import EMFit, em, evaluate, start_at_random, start_from_centers
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
-from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.kmeans import kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.moments import (
-    Cells,
-    most_probable,
-    score_blocks,
-    softmax,
-)
+from gmmquant.models.moments import Cells, softmax
 from gmmquant.models.parameters import check_integer, check_non_negative
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 
@@ -184,18 +179,18 @@ class GaussianMixture(Estimator):
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
         """Return the index of the most probable component of each row of `X`, shape (n_samples,)."""
-        return most_probable(*self._theta_and_cells(X))
+        return np.concatenate([scores.argmax(axis=0) for scores in self._log_joint(X)])
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return the responsibility of each component for each row of `X`, shape (n_samples, n_components)."""
-        blocks = [scores for _, scores in score_blocks(*self._theta_and_cells(X))]
+        blocks = self._log_joint(X)
         for scores in blocks:
             softmax(scores)
         return np.concatenate(blocks, axis=1).T
 
     def score_samples(self, X: npt.ArrayLike) -> FloatArray:
         """Return the log density, in nats, at each row of `X`, shape (n_samples,)."""
-        return np.concatenate([softmax(scores) for _, scores in score_blocks(*self._theta_and_cells(X))])
+        return np.concatenate([softmax(scores) for scores in self._log_joint(X)])
 
     def score(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the (weighted) mean log density of `X`, in nats per sample."""
@@ -238,11 +233,12 @@ class GaussianMixture(Estimator):
     def _n_parameters(self) -> int:
         return n_parameters(len(self.means_), self.n_features_in_, self._gaussians().kind)
 
-    def _theta_and_cells(self, X: npt.ArrayLike) -> tuple[FloatArray, Cells]:
+    def _log_joint(self, X: npt.ArrayLike) -> list[FloatArray]:
+        """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
         check_fitted(self, "means_")
         gaussians = self._gaussians()
-        center = gaussians.weights @ gaussians.means
-        return natural_parameters(gaussians, center), Cells.points(check_samples(X, self.n_features_in_), center)
+        cells = Cells.points(check_samples(X, self.n_features_in_), center=gaussians.weights @ gaussians.means)
+        return [scores for _, scores in log_joint(gaussians, cells)]
 
     def _gaussians(self) -> Gaussians:
         return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[self.covariance_type])

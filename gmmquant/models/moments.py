@@ -190,15 +190,9 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     return moments, objective / cells.total_weight
 
 
-def score_blocks(theta: FloatArray, cells: Cells) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield, block by block, the columns and their scores (K, block): for what is asked of each cell."""
-    for columns in cells.blocks(len(theta)):
-        yield columns, theta @ cells.features(columns, theta.shape[1])
-
-
 def most_probable(theta: FloatArray, cells: Cells) -> npt.NDArray[np.intp]:
     """Return the index of the largest score of each cell, shape (n_cells,); the first, in ties."""
     labels = np.empty(cells.weights.size, dtype=np.intp)
-    for columns, scores in score_blocks(theta, cells):
-        labels[columns] = scores.argmax(axis=0)
+    for columns in cells.blocks(len(theta)):
+        labels[columns] = (theta @ cells.features(columns, theta.shape[1])).argmax(axis=0)
     return labels
