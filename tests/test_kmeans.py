@@ -210,6 +210,13 @@ def test_relocating_empty_clusters_lowers_the_inertia(seed):
     assert np.unique(fit.labels_).tolist() == list(range(6))
 
 
+def test_a_heavy_sample_costs_more_than_a_light_one_farther_away():
+    cells = Cells(np.array([1.0, 5.0, 1.0]), np.array([[0.0, 3.0, 5.0]]), None, np.zeros(1))
+    centers = np.array([[0.0], [100.0]])
+    relocated = relocate_empty(cells, centers, centers, np.array([False, True]))
+    assert relocated.tolist() == [[0.0], [3.0]]
+
+
 def test_two_empty_clusters_are_relocated_to_two_different_samples():
     X = np.array([[0.0], [5.0], [9.0]])
     cells = Cells.from_samples(X, np.ones(3))
@@ -285,6 +292,12 @@ def test_seeding_never_draws_a_sample_of_weight_zero(number):
     cells = Cells(weight, X.T, None, np.zeros(1))
     seeds = kmeans_plus_plus(cells, 3, ScriptedGenerator(number))
     assert set(seeds[:, 0]) == {2.0, 4.0, 5.0}
+
+
+def test_seeding_never_draws_a_sample_of_weight_zero_where_rounding_reaches_the_total():
+    least = np.nextafter(0.0, 1.0)
+    cells = Cells(np.array([least, 0.0]), np.array([[7.0, 8.0]]), None, np.zeros(1))
+    assert kmeans_plus_plus(cells, 1, ScriptedGenerator(0.9)).tolist() == [[7.0]]
 
 
 @pytest.mark.parametrize("seed", range(20))

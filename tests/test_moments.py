@@ -61,10 +61,11 @@ def test_sweep_equals_plain_loops(assign, order, d, with_scatter):
     assert objective == pytest.approx(expected_objective, rel=1e-12, abs=1e-12)
 
 
-def test_sweep_over_many_blocks_equals_the_whole_at_once():
+@pytest.mark.parametrize("with_scatter", [False, True])
+def test_sweep_over_many_blocks_equals_the_whole_at_once(with_scatter):
     rng = np.random.default_rng(5)
     X, weights = rng.normal(size=(1500, 3)), rng.uniform(size=1500)
-    cells = Cells.from_samples(X, weights)
+    cells = Cells.from_samples(X, weights, random_covariances(rng, 1500, 3) if with_scatter else None)
     K = 200  # blocks of the smallest width, 256, the last one not full
     assert len(list(cells.blocks(K))) > 2
     theta = rng.normal(size=(K, n_features(3, 2)))

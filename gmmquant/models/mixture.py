@@ -80,6 +80,11 @@ class GaussianMixture(Estimator):
     lower_bounds_ : list of float
         J at the start and after each iteration; it never falls.
     n_features_in_ : int
+
+    Notes
+    -----
+    Covariances are E[x x^T] - m m^T about the center of the data, in float64: a cluster narrower than some 1e-7 of its
+    distance from that center has a covariance of rounding errors. Scale such features, or fit their parts.
     """
 
     _estimator_type = "density_estimator"
