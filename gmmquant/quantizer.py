@@ -21,9 +21,9 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import split_channels, to_8_bits
 from gmmquant.images.recolor import recolor
 from gmmquant.models.checks import FloatArray
+from gmmquant.models.em import EMFit, Watcher, em, em_step, evaluate, start_from_centers, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.kmeans import kmeans_plus_plus, lloyd
-from gmmquant.models.mixture import EMFit, Watcher, em, em_step, evaluate, start_from_centers, watch_nothing
 from gmmquant.models.moments import Cells
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 from gmmquant.settings import Settings, check_k

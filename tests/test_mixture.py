@@ -29,7 +29,7 @@ from gmmquant import (
     SingularCovarianceError,
 )
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.mixture import em, em_step, evaluate, start_from_centers
+from gmmquant.models.em import em, em_step, evaluate, start_from_centers
 from gmmquant.models.moments import Cells
 
 

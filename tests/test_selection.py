@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.mixture import evaluate
+from gmmquant.models.em import evaluate
 from gmmquant.models.moments import Cells
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 

@@ -23,6 +23,7 @@ from gmmquant.models.checks import (
     check_sample_weight,
     check_samples,
 )
+from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.moments import Cells, hardmax, most_probable, sweep
 from gmmquant.models.parameters import check_integer, check_non_negative
 
@@ -61,6 +62,11 @@ def nearest_squared_distances(cells: Cells, centers: FloatArray) -> FloatArray:
     return np.asarray((difference**2).sum(axis=0))
 
 
+def inertia(cells: Cells, centers: FloatArray) -> float:
+    """Return the sum over cells of weight times squared distance to the nearest center."""
+    return float(cells.weights @ nearest_squared_distances(cells, centers))
+
+
 def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
     """Draw starting centers (n_clusters, d): each the best of 2 + log(n_clusters) candidates.
 
@@ -68,7 +74,7 @@ def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) ->
     the one that leaves the smallest weighted sum of squared distances is taken.
     """
     n_candidates = 2 + int(np.log(n_clusters))
-    positions = (cells.offsets + cells.center[:, np.newaxis]).T
+    positions = cells.positions()
     first = _draw(cells.weights, 1, rng)
     chosen = [int(first[0])]
     closest = squared_distances(cells, positions[first])[0]
@@ -126,19 +132,27 @@ def _draw(mass: FloatArray, size: int, rng: np.random.Generator) -> npt.NDArray[
     return np.asarray(np.minimum(drawn, np.flatnonzero(mass)[-1]))
 
 
-class KMeans:
+def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
+    """Draw starting centers (n_clusters, d): distinct cells, with probability proportional to weight."""
+    chosen = rng.choice(cells.weights.size, n_clusters, replace=False, p=cells.weights / cells.total_weight)
+    return cells.positions()[chosen]
+
+
+class KMeans(Estimator):
     """KMeans clustering of weighted samples, with scikit-learn's names and meanings.
 
     Parameters
     ----------
     n_clusters : int, default 8
-    init : "k-means++" or array-like of shape (n_clusters, n_features), default "k-means++"
-        How the centers start: greedy k-means++, or where you say.
+    init : "k-means++", "random" or array-like of shape (n_clusters, n_features), default "k-means++"
+        How the centers start: greedy k-means++, samples at random, or where you say.
+    n_init : int or "auto", default "auto"
+        Number of starts, of which the one with the smallest inertia is kept. "auto" is 10 for "random", else 1.
     max_iter : int, default 300
         Most iterations of Lloyd.
     tol : float, default 1e-4
         Stop when the squared shift of all centers together is at most `tol` times the mean variance of the features.
-    random_state : int, numpy Generator or None, default None
+    random_state : int, numpy Generator, RandomState or None, default None
         Source of the seeding's randomness; an int makes the fit repeatable.
 
     Attributes
@@ -152,17 +166,21 @@ class KMeans:
     n_features_in_ : int
     """
 
+    _estimator_type = "clusterer"
+
     def __init__(
         self,
         n_clusters: int = 8,
         *,
         init: str | npt.ArrayLike = "k-means++",
+        n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
-        random_state: int | np.random.Generator | None = None,
+        random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
+        self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -187,32 +205,66 @@ class KMeans:
         tol = check_non_negative("tol", self.tol)
         check_enough_samples(int(np.count_nonzero(weight)), "n_clusters", n_clusters)
         cells = Cells.from_samples(samples, weight)
-        start = self._start(cells, n_clusters)
-        mean_variance = float(np.diagonal(cells.covariance()).mean())
-        clusters = lloyd(cells, start, tol=tol * mean_variance, max_iter=max_iter)
-        if not clusters.converged:
+        shift = tol * float(np.diagonal(cells.covariance()).mean())
+        rng = random_generator(self.random_state)
+        starts = [self._start(cells, n_clusters, rng) for _ in range(self._number_of_starts())]
+        fits = [lloyd(cells, start, tol=shift, max_iter=max_iter) for start in starts]
+        best = min(fits, key=lambda fit: inertia(cells, fit.centers))
+        if not best.converged:
             warnings.warn(
                 f"KMeans stopped after max_iter = {max_iter} iterations before meeting tol = {tol:g}; raise either",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self.cluster_centers_ = clusters.centers
-        self.n_iter_ = clusters.n_iter
+        self.cluster_centers_ = best.centers
+        self.n_iter_ = best.n_iter
         self.n_features_in_ = samples.shape[1]
         self.labels_ = self.predict(samples)
-        self.inertia_ = float(weight @ ((samples - clusters.centers[self.labels_]) ** 2).sum(axis=1))
+        self.inertia_ = float(weight @ ((samples - best.centers[self.labels_]) ** 2).sum(axis=1))
         return self
+
+    def fit_predict(
+        self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.intp]:
+        """Fit to `X` and return the index of each sample's nearest center, shape (n_samples,)."""
+        return self.fit(X, sample_weight=sample_weight).labels_
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
         """Return the index of the nearest center of each row of `X`, shape (n_samples,)."""
-        check_fitted(self, "cluster_centers_")
-        samples = check_samples(X, self.n_features_in_)
-        cells = Cells.points(samples, center=self.cluster_centers_.mean(axis=0))
+        cells = self._cells(X)
         return most_probable(center_scores(self.cluster_centers_, cells.center), cells)
 
-    def _start(self, cells: Cells, n_clusters: int) -> FloatArray:
-        if isinstance(self.init, str):
-            if self.init != "k-means++":
-                raise ParameterError(f"init = {self.init!r} is unknown; use 'k-means++' or an array of centers")
-            return kmeans_plus_plus(cells, n_clusters, np.random.default_rng(self.random_state))
-        return check_array("init", self.init, (n_clusters, len(cells.center)))
+    def transform(self, X: npt.ArrayLike) -> FloatArray:
+        """Return the distance of each row of `X` to each center, shape (n_samples, n_clusters)."""
+        return np.sqrt(squared_distances(self._cells(X), self.cluster_centers_)).T
+
+    def fit_transform(
+        self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
+    ) -> FloatArray:
+        """Fit to `X` and return the distance of each sample to each center, shape (n_samples, n_clusters)."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def score(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return minus the inertia of `X`: the larger, the better."""
+        cells = self._cells(X)
+        weight = check_sample_weight(sample_weight, cells.weights.size)
+        return -float(weight @ nearest_squared_distances(cells, self.cluster_centers_))
+
+    def _cells(self, X: npt.ArrayLike) -> Cells:
+        check_fitted(self, "cluster_centers_")
+        return Cells.points(check_samples(X, self.n_features_in_), center=self.cluster_centers_.mean(axis=0))
+
+    def _number_of_starts(self) -> int:
+        if self.n_init == "auto":
+            return 10 if isinstance(self.init, str) and self.init == "random" else 1
+        n_init = check_integer("n_init", self.n_init, 1)
+        return n_init if isinstance(self.init, str) else 1
+
+    def _start(self, cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
+        if not isinstance(self.init, str):
+            return check_array("init", self.init, (n_clusters, len(cells.center)))
+        if self.init == "k-means++":
+            return kmeans_plus_plus(cells, n_clusters, rng)
+        if self.init == "random":
+            return random_centers(cells, n_clusters, rng)
+        raise ParameterError(f"init = {self.init!r} is unknown; use 'k-means++', 'random' or an array of centers")

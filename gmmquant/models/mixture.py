@@ -1,16 +1,11 @@
-"""GaussianMixture: Expectation-Maximisation for a mixture of Gaussians, on weighted samples or cells.
+"""GaussianMixture: a mixture of Gaussians for data of any dimension, in scikit-learn's manner, with sample weights.
 
-The objective J is the weighted mean log-likelihood of the samples when each carries a variance `reg_covar` of its own,
-in the E-step as well as in the covariances: a lower bound on the log-likelihood that no iteration lowers, and under
-which no covariance can become singular. With `reg_covar=0` it is the textbook algorithm (Dempster, Laird and Rubin
-1977) and J is the mean log-likelihood itself. KMeans is better where only the squared error of the picture counts.
+KMeans is better where only the squared error of a picture counts.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -25,143 +20,59 @@ from gmmquant.models.checks import (
     check_sample_weight,
     check_samples,
 )
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
-from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd
-from gmmquant.models.moments import Cells, hardmax, n_features, softmax, sweep
+from gmmquant.models.covariance import (
+    COVARIANCE_TYPES,
+    CovarianceType,
+    check_covariance_type,
+    covariances_from_precisions,
+    precisions,
+    precisions_cholesky,
+)
+from gmmquant.models.em import EMFit, em, evaluate, start_at_random, start_from_centers
+from gmmquant.models.estimator import Estimator, RandomState, random_generator
+from gmmquant.models.gaussian import Gaussians, log_joint
+from gmmquant.models.kmeans import kmeans_plus_plus, lloyd, random_centers
+from gmmquant.models.moments import Cells, softmax
 from gmmquant.models.parameters import check_integer, check_non_negative
-
-Watcher = Callable[[int, float], None]
-
-
-def watch_nothing(n_iter: int, objective: float) -> None:
-    """Take note of an iteration by doing nothing: the watcher for when nobody watches."""
+from gmmquant.models.selection import aic, bic, icl, n_parameters
 
 
-@dataclass(frozen=True)
-class EMFit:
-    """What EM ends with.
-
-    Attributes
-    ----------
-    gaussians : Gaussians
-        The parameters at which the last value of `trace` was taken.
-    trace : tuple of float
-        J at the start and after each iteration.
-    converged : bool
-        Whether the last gain of J was below the tolerance.
-    """
-
-    gaussians: Gaussians
-    trace: tuple[float, ...]
-    converged: bool
-
-    @property
-    def n_iter(self) -> int:
-        """Number of M-steps."""
-        return len(self.trace) - 1
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a mixture says of the cells it is applied to, at its own parameters and without any variance of samples.
-
-    Attributes
-    ----------
-    labels : ndarray of shape (n_cells,)
-        Index of the most probable component.
-    log_likelihood : float
-        Sum over samples of log sum_k weights[k] N(x | ...), in nats.
-    entropy : float
-        Sum over samples of the entropy of the responsibilities, in nats.
-    """
-
-    labels: npt.NDArray[np.intp]
-    log_likelihood: float
-    entropy: float
-
-
-def start_from_centers(cells: Cells, centers: FloatArray, variance: float) -> Gaussians:
-    """Make each cluster, the cells nearest to one of `centers` (K, d), a Gaussian."""
-    d = len(cells.center)
-    theta = center_scores(centers, cells.center)
-    theta = np.pad(theta, ((0, 0), (0, n_features(d, 2) - theta.shape[1])))
-    moments, _ = sweep(theta, cells, hardmax)
-    spread = cells.covariance() + variance * np.eye(d)
-    empty = Gaussians(np.zeros(len(centers)), centers, np.broadcast_to(spread, (len(centers), d, d)))
-    return gaussians_from_moments(moments, cells.center, variance, previous=empty)
-
-
-def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
-    """Run one E-step and M-step; return the new parameters and J at the old ones."""
-    theta = natural_parameters(gaussians, cells.center, variance)
-    moments, objective = sweep(theta, cells, softmax)
-    return gaussians_from_moments(moments, cells.center, variance, previous=gaussians), objective
-
-
-def em(
-    cells: Cells,
-    start: Gaussians,
-    *,
-    variance: float,
-    tol: float,
-    max_iter: int,
-    watch: Watcher = watch_nothing,
-) -> EMFit:
-    """Iterate from `start` until an iteration gains less than `tol` in J, or `max_iter` times.
-
-    Each E-step gives J at the parameters before it, so the last one, which only judges, costs no M-step: the
-    parameters returned are those that the last J was taken at.
-    """
-    gaussians, trace = start, list[float]()
-    while True:
-        updated, objective = em_step(cells, gaussians, variance)
-        trace.append(objective)
-        watch(len(trace) - 1, objective)
-        converged = len(trace) > 1 and objective - trace[-2] < tol
-        if converged or len(trace) > max_iter:
-            return EMFit(gaussians, tuple(trace), converged)
-        gaussians = updated
-
-
-def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
-    """Label the cells by their most probable component; sum log-likelihood and entropy over what they stand for."""
-    labels = np.empty(cells.weights.size, dtype=np.intp)
-    log_likelihood = entropy = 0.0
-    for columns, scores in log_joint(gaussians, cells):
-        weights = cells.weights[columns]
-        labels[columns] = scores.argmax(axis=0)
-        responsibilities = scores.copy()
-        log_density = softmax(responsibilities)
-        expected = (responsibilities * scores).sum(axis=0)
-        log_likelihood += float(weights @ log_density)
-        entropy += float(weights @ (log_density - expected))
-    return Evaluation(labels, log_likelihood, max(entropy, 0.0))
-
-
-class GaussianMixture:
-    """A mixture of Gaussians with full covariances, with scikit-learn's names and meanings, and sample weights.
+class GaussianMixture(Estimator):
+    """A mixture of Gaussians, with scikit-learn's names and meanings, and sample weights.
 
     Parameters
     ----------
     n_components : int, default 1
+    covariance_type : "full", "tied", "diag" or "spherical", default "full"
+        A matrix for each component, one matrix for all, variances for each component, one variance for each.
     tol : float, default 1e-3
         Stop when an iteration gains less than this in `lower_bound_`.
     reg_covar : float, default 1e-6
         Variance that each sample carries in each feature, in the square of the features' unit. It is added to every
         covariance, and counted in the E-step too, so that the objective never falls. 0 is the textbook algorithm.
     max_iter : int, default 100
+    n_init : int, default 1
+        Number of starts, of which the one that ends with the highest `lower_bound_` is kept.
+    init_params : "kmeans", "k-means++", "random_from_data" or "random", default "kmeans"
+        How a start is made: the clusters of KMeans; those around greedy k-means++ centers, or around random samples; or
+        random responsibilities.
     weights_init : array-like of shape (n_components,), optional
     means_init : array-like of shape (n_components, n_features), optional
-    precisions_init : array-like of shape (n_components, n_features, n_features), optional
-        Where to start, inverse covariances in the last; what is not given comes from KMeans.
-    random_state : int, numpy Generator or None, default None
-        Source of the seeding's randomness; an int makes the fit repeatable.
+    precisions_init : array-like, optional
+        Where to start, inverse covariances in the last, in the shape of the type; what is not given comes from
+        `init_params`.
+    random_state : int, numpy Generator, RandomState or None, default None
+        Source of the starts' randomness; an int makes the fit repeatable.
+    warm_start : bool, default False
+        Start from where the last fit ended.
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
     means_ : ndarray of shape (n_components, n_features)
-    covariances_ : ndarray of shape (n_components, n_features, n_features)
+    covariances_, precisions_, precisions_cholesky_ : ndarray
+        (n_components, n_features, n_features) if full, (n_features, n_features) if tied, (n_components, n_features) if
+        diag, (n_components,) if spherical; the last is C with C C^T = precision.
     converged_ : bool
     n_iter_ : int
     lower_bound_ : float
@@ -176,26 +87,36 @@ class GaussianMixture:
     distance from that center has a covariance of rounding errors. Scale such features, or fit their parts.
     """
 
+    _estimator_type = "density_estimator"
+
     def __init__(
         self,
         n_components: int = 1,
         *,
+        covariance_type: str = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
         weights_init: npt.ArrayLike | None = None,
         means_init: npt.ArrayLike | None = None,
         precisions_init: npt.ArrayLike | None = None,
-        random_state: int | np.random.Generator | None = None,
+        random_state: RandomState = None,
+        warm_start: bool = False,
     ) -> None:
         self.n_components = n_components
+        self.covariance_type = covariance_type
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
         self.random_state = random_state
+        self.warm_start = warm_start
 
     def fit(
         self,
@@ -204,7 +125,7 @@ class GaussianMixture:
         sample_weight: npt.ArrayLike | None = None,
         sample_covariance: npt.ArrayLike | None = None,
     ) -> Self:
-        """Fit the mixture to `X`, from KMeans or from the `_init` parameters.
+        """Fit the mixture to `X`.
 
         Parameters
         ----------
@@ -232,76 +153,149 @@ class GaussianMixture:
         weight = check_sample_weight(sample_weight, n)
         scatter = None if sample_covariance is None else check_array("sample_covariance", sample_covariance, (n, d, d))
         n_components = check_integer("n_components", self.n_components, 1)
-        max_iter = check_integer("max_iter", self.max_iter, 1)
+        check_covariance_type(self.covariance_type)
+        max_iter = check_integer("max_iter", self.max_iter, 0)
         tol = check_non_negative("tol", self.tol)
         variance = check_non_negative("reg_covar", self.reg_covar)
+        n_init = check_integer("n_init", self.n_init, 1)
         check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
         cells = Cells.from_samples(samples, weight, scatter)
-        start = self._start(cells, n_components, variance)
-        result = em(cells, start, variance=variance, tol=tol, max_iter=max_iter)
-        if not result.converged:
+        if self.warm_start and hasattr(self, "means_"):
+            starts = [self._gaussians()]
+        else:
+            rng = random_generator(self.random_state)
+            starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
+        fits = [em(cells, start, variance=variance, tol=tol, max_iter=max_iter) for start in starts]
+        best = max(fits, key=lambda fit: fit.trace[-1])
+        if not best.converged and max_iter > 0:
             warnings.warn(
-                f"the mixture stopped after max_iter = {max_iter} iterations before meeting tol = {tol:g}; "
-                "raise one of them, or look at the data",
+                f"the mixture did not converge: it stopped after max_iter = {max_iter} iterations before meeting "
+                f"tol = {tol:g}; raise either, start elsewhere (n_init, init_params), or look for degenerate data",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self.weights_ = result.gaussians.weights
-        self.means_ = result.gaussians.means
-        self.covariances_ = result.gaussians.covariances
-        self.converged_ = result.converged
-        self.n_iter_ = result.n_iter
-        self.lower_bounds_ = list(result.trace)
-        self.lower_bound_ = result.trace[-1]
-        self.n_features_in_ = d
-        return self
+        return self._keep(best)
+
+    def fit_predict(
+        self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.intp]:
+        """Fit to `X` and return the index of each sample's most probable component, shape (n_samples,)."""
+        return self.fit(X, sample_weight=sample_weight).predict(X)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
         """Return the index of the most probable component of each row of `X`, shape (n_samples,)."""
-        return np.concatenate([scores.argmax(axis=0) for scores in self._scores(X)])
+        return np.concatenate([scores.argmax(axis=0) for scores in self._log_joint(X)])
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return the responsibility of each component for each row of `X`, shape (n_samples, n_components)."""
-        blocks = list(self._scores(X))
+        blocks = self._log_joint(X)
         for scores in blocks:
             softmax(scores)
         return np.concatenate(blocks, axis=1).T
 
     def score_samples(self, X: npt.ArrayLike) -> FloatArray:
         """Return the log density, in nats, at each row of `X`, shape (n_samples,)."""
-        return np.concatenate([softmax(scores) for scores in self._scores(X)])
+        return np.concatenate([softmax(scores) for scores in self._log_joint(X)])
 
     def score(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the (weighted) mean log density of `X`, in nats per sample."""
         log_density = self.score_samples(X)
         return float(np.average(log_density, weights=check_sample_weight(sample_weight, len(log_density))))
 
-    def _scores(self, X: npt.ArrayLike) -> list[FloatArray]:
+    def sample(self, n_samples: int = 1) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+        """Draw from the mixture: samples (n_samples, n_features), component by component, and their components."""
+        check_fitted(self, "means_")
+        n_samples = check_integer("n_samples", n_samples, 1)
+        rng = random_generator(self.random_state)
+        gaussians = self._gaussians()
+        components = np.repeat(np.arange(len(self.weights_)), rng.multinomial(n_samples, gaussians.weights))
+        factors = np.linalg.cholesky(gaussians.full_covariances())[components]
+        noise = rng.standard_normal((n_samples, self.n_features_in_))
+        return gaussians.means[components] + np.einsum("nij,nj->ni", factors, noise), components
+
+    def aic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return Akaike's criterion of the mixture for `X`; the smaller, the better."""
+        log_likelihood, _, _ = self._totals(X, sample_weight)
+        return aic(log_likelihood, self._n_parameters())
+
+    def bic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the Bayesian information criterion of the mixture for `X`; the smaller, the better."""
+        log_likelihood, n_samples, _ = self._totals(X, sample_weight)
+        return bic(log_likelihood, self._n_parameters(), n_samples)
+
+    def icl(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return BIC plus twice the entropy of the responsibilities for `X`; the smaller, the better."""
+        log_likelihood, n_samples, entropy = self._totals(X, sample_weight)
+        return icl(log_likelihood, self._n_parameters(), n_samples, entropy)
+
+    def _totals(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> tuple[float, float, float]:
         check_fitted(self, "means_")
         samples = check_samples(X, self.n_features_in_)
-        gaussians = Gaussians(self.weights_, self.means_, self.covariances_)
-        cells = Cells.points(samples, center=gaussians.weights @ gaussians.means)
+        cells = Cells.from_samples(samples, check_sample_weight(sample_weight, len(samples)))
+        evaluation = evaluate(cells, self._gaussians())
+        return evaluation.log_likelihood, cells.total_weight, evaluation.entropy
+
+    def _n_parameters(self) -> int:
+        return n_parameters(len(self.means_), self.n_features_in_, self._gaussians().kind)
+
+    def _log_joint(self, X: npt.ArrayLike) -> list[FloatArray]:
+        """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
+        check_fitted(self, "means_")
+        gaussians = self._gaussians()
+        cells = Cells.points(check_samples(X, self.n_features_in_), center=gaussians.weights @ gaussians.means)
         return [scores for _, scores in log_joint(gaussians, cells)]
 
-    def _start(self, cells: Cells, n_components: int, variance: float) -> Gaussians:
-        d = len(cells.center)
+    def _gaussians(self) -> Gaussians:
+        return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[self.covariance_type])
+
+    def _keep(self, fit: EMFit) -> Self:
+        gaussians = fit.gaussians
+        self.weights_ = gaussians.weights
+        self.means_ = gaussians.means
+        self.covariances_ = gaussians.covariances
+        self.precisions_cholesky_ = precisions_cholesky(gaussians.covariances, gaussians.kind)
+        self.precisions_ = precisions(self.precisions_cholesky_, gaussians.kind)
+        self.converged_ = fit.converged
+        self.n_iter_ = fit.n_iter
+        self.lower_bounds_ = list(fit.trace)
+        self.lower_bound_ = fit.trace[-1]
+        self.n_features_in_ = gaussians.means.shape[1]
+        return self
+
+    def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
+        kind, d = check_covariance_type(self.covariance_type), len(cells.center)
         weights, means, covariances = None, None, None
         if self.weights_init is not None:
             weights = _check_weights_init(self.weights_init, n_components)
         if self.means_init is not None:
             means = check_array("means_init", self.means_init, (n_components, d))
         if self.precisions_init is not None:
-            precisions = check_array("precisions_init", self.precisions_init, (n_components, d, d))
-            covariances = _check_precisions_init(precisions)
+            inverse = check_array("precisions_init", self.precisions_init, kind.shape(n_components, d))
+            covariances = _check_precisions_init(inverse, kind)
         if weights is None or means is None or covariances is None:
-            seeds = kmeans_plus_plus(cells, n_components, np.random.default_rng(self.random_state))
+            made = self._make_start(cells, n_components, variance, kind, rng)
+            weights = made.weights if weights is None else weights
+            means = made.means if means is None else means
+            covariances = made.covariances if covariances is None else covariances
+        return Gaussians(weights, means, covariances, kind)
+
+    def _make_start(
+        self, cells: Cells, n_components: int, variance: float, kind: CovarianceType, rng: np.random.Generator
+    ) -> Gaussians:
+        if self.init_params == "kmeans":
             tol = 1e-4 * float(np.diagonal(cells.covariance()).mean())
-            centers = lloyd(cells, seeds, tol=tol, max_iter=300).centers
-            clusters = start_from_centers(cells, centers, variance)
-            weights = clusters.weights if weights is None else weights
-            means = clusters.means if means is None else means
-            covariances = clusters.covariances if covariances is None else covariances
-        return Gaussians(weights, means, covariances)
+            centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=tol, max_iter=300).centers
+        elif self.init_params == "k-means++":
+            centers = kmeans_plus_plus(cells, n_components, rng)
+        elif self.init_params == "random_from_data":
+            centers = random_centers(cells, n_components, rng)
+        elif self.init_params == "random":
+            return start_at_random(cells, n_components, rng, variance, kind)
+        else:
+            raise ParameterError(
+                f"init_params = {self.init_params!r} is unknown; use kmeans, k-means++, random_from_data or random"
+            )
+        return start_from_centers(cells, centers, variance, kind)
 
 
 def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:
@@ -311,11 +305,9 @@ def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:
     return weights
 
 
-def _check_precisions_init(precisions: FloatArray) -> FloatArray:
-    symmetric = np.allclose(precisions, precisions.transpose(0, 2, 1))
-    smallest = float(np.linalg.eigvalsh(precisions).min())
-    if not symmetric or smallest <= 0:
-        raise ParameterError(
-            f"precisions_init must hold symmetric positive-definite matrices; the smallest eigenvalue is {smallest:g}"
-        )
-    return np.asarray(np.linalg.inv(precisions))
+def _check_precisions_init(inverse: FloatArray, kind: CovarianceType) -> FloatArray:
+    smallest = float(np.linalg.eigvalsh(inverse).min() if kind.dense else inverse.min())
+    if smallest <= 0 or (kind.dense and not np.allclose(inverse, np.swapaxes(inverse, -1, -2))):
+        wanted = "symmetric positive-definite matrices" if kind.dense else "values above 0"
+        raise ParameterError(f"precisions_init must hold {wanted}; its smallest eigenvalue is {smallest:g}")
+    return covariances_from_precisions(inverse, kind)

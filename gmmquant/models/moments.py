@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,10 @@ class Cells:
         """Sum of the weights: the number of samples that the cells stand for."""
         return float(self.weights.sum())
 
+    def positions(self) -> FloatArray:
+        """Return the means of the cells in the samples' own coordinates, shape (n_cells, n_features)."""
+        return (self.offsets + self.center[:, np.newaxis]).T
+
     def covariance(self) -> FloatArray:
         """Return the covariance (d, d) of all that the cells stand for."""
         weighted: FloatArray = self.offsets * self.weights
@@ -102,14 +107,18 @@ class Cells:
         for start in range(0, self.weights.size, width):
             yield slice(start, min(start + width, self.weights.size))
 
-    def features(self, columns: slice, order: int) -> FloatArray:
-        """Return phi of the cells in `columns`: rows 1, x and, for `order` 2, the upper triangle of x x^T."""
+    def features(self, columns: slice, n_rows: int) -> FloatArray:
+        """Return the feature map with `n_rows` rows (see `n_features`) of the cells in `columns`."""
         offsets = self.offsets[:, columns]
         d, n = offsets.shape
-        phi = np.empty((n_features(d, order), n))
+        phi = np.empty((n_rows, n))
         phi[0] = 1.0
         phi[1 : 1 + d] = offsets
-        if order == 2:
+        if n_rows == n_features(d, "diagonal"):
+            np.multiply(offsets, offsets, out=phi[1 + d :])
+            if self.scatter is not None:
+                phi[1 + d :] += self.scatter[_diagonal_rows(d), columns]
+        elif n_rows == n_features(d, "dense"):
             row = 1 + d
             for i in range(d):
                 np.multiply(offsets[i], offsets[i:], out=phi[row : row + d - i])
@@ -119,9 +128,17 @@ class Cells:
         return phi
 
 
-def n_features(d: int, order: int) -> int:
-    """Return the number of rows of phi for samples of dimension `d`: 1 + d, and d (d + 1) / 2 more for order 2."""
-    return 1 + d if order == 1 else 1 + d + d * (d + 1) // 2
+def n_features(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
+    """Return the number of rows of phi for samples of dimension `d`.
+
+    Rows 1 and x; "diagonal" adds the squares of x, "dense" the upper triangle of x x^T, row by row.
+    """
+    return 1 + d + {"none": 0, "diagonal": d, "dense": d * (d + 1) // 2}[second_order]
+
+
+def _diagonal_rows(d: int) -> npt.NDArray[np.intp]:
+    rows, columns = np.triu_indices(d)
+    return np.flatnonzero(rows == columns)
 
 
 def softmax(scores: FloatArray) -> FloatArray:
@@ -150,7 +167,7 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     Parameters
     ----------
     theta : ndarray of shape (K, F)
-        Coefficients of each component's score in the features of `cells` (less their center), of order 1 or 2.
+        Coefficients of each component's score in features of `cells` less their center; F says which (`n_features`).
     cells : Cells
     assign : softmax or hardmax
 
@@ -161,11 +178,10 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     objective : float
         Weighted mean over cells of what `assign` returned: J of a mixture with `softmax`.
     """
-    order = _order(theta, cells)
     moments = np.zeros_like(theta)
     objective = 0.0
     for columns in cells.blocks(len(theta)):
-        phi = cells.features(columns, order)
+        phi = cells.features(columns, theta.shape[1])
         weights = cells.weights[columns]
         scores = theta @ phi
         objective += float(weights @ assign(scores))
@@ -174,20 +190,9 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     return moments, objective / cells.total_weight
 
 
-def score_blocks(theta: FloatArray, cells: Cells) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield, block by block, the columns and their scores (K, block): for what is asked of each cell."""
-    order = _order(theta, cells)
-    for columns in cells.blocks(len(theta)):
-        yield columns, theta @ cells.features(columns, order)
-
-
 def most_probable(theta: FloatArray, cells: Cells) -> npt.NDArray[np.intp]:
     """Return the index of the largest score of each cell, shape (n_cells,); the first, in ties."""
     labels = np.empty(cells.weights.size, dtype=np.intp)
-    for columns, scores in score_blocks(theta, cells):
-        labels[columns] = scores.argmax(axis=0)
+    for columns in cells.blocks(len(theta)):
+        labels[columns] = (theta @ cells.features(columns, theta.shape[1])).argmax(axis=0)
     return labels
-
-
-def _order(theta: FloatArray, cells: Cells) -> int:
-    return 1 if theta.shape[1] == n_features(len(cells.center), 1) else 2

@@ -1,4 +1,4 @@
-"""Information criteria of a full-covariance mixture: the smaller, the better.
+"""Information criteria of a mixture: the smaller, the better.
 
 Schwarz 1978 (BIC), Akaike 1974 (AIC), Biernacki, Celeux and Govaert 2000 (ICL). Pixels are many and not independent,
 so BIC nearly always prefers the largest mixture; ICL, which also charges for uncertain assignments, does not.
@@ -6,10 +6,12 @@ so BIC nearly always prefers the largest mixture; ICL, which also charges for un
 
 import math
 
+from gmmquant.models.covariance import FULL, CovarianceType
 
-def n_parameters(n_components: int, n_features: int) -> int:
-    """Return the number of free parameters: weights (less one, as they sum to 1), means and full covariances."""
-    return n_components - 1 + n_components * n_features + n_components * n_features * (n_features + 1) // 2
+
+def n_parameters(n_components: int, n_features: int, kind: CovarianceType = FULL) -> int:
+    """Return the number of free parameters: weights (less one, as they sum to 1), means and covariances."""
+    return n_components - 1 + n_components * n_features + kind.n_parameters(n_components, n_features)
 
 
 def aic(log_likelihood: float, n_parameters: int) -> float:

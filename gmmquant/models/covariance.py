@@ -1,0 +1,133 @@
+"""The four types of covariance: how each pools the components' scatter, and what that means for their densities.
+
+    full        each component has its own matrix              (K, d, d)
+    tied        all components share one matrix                (d, d)
+    diag        each component has a variance for each feature (K, d)
+    spherical   each component has one variance                (K,)
+
+A type differs in two things only. Its scatter is dense (full, tied) or diagonal (diag, spherical), which decides how
+many features a sweep needs; and the M-step pools that scatter: not at all, over the components, or over the features.
+Each pooled value is the one that maximises the objective under the type's constraint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmquant.errors import ParameterError, SingularCovarianceError
+from gmmquant.models.checks import FloatArray
+
+
+@dataclass(frozen=True)
+class CovarianceType:
+    """What sets a type of covariance apart; K components, d features.
+
+    Attributes
+    ----------
+    name : str
+    dense : bool
+        Whether features may correlate: scatter is (K, d, d), otherwise (K, d).
+    shared : bool
+        Whether all components have the same covariance.
+    shape : function of (K, d) that gives the shape of the covariances
+    pool : function of the scatter of each component and the weights (K,) that gives the covariances
+    spread : function of covariances, K and d that gives them in the shape of scatter
+    n_parameters : function of (K, d) that gives the number of free parameters
+    """
+
+    name: str
+    dense: bool
+    shared: bool
+    shape: Callable[[int, int], tuple[int, ...]]
+    pool: Callable[[FloatArray, FloatArray], FloatArray]
+    spread: Callable[[FloatArray, int, int], FloatArray]
+    n_parameters: Callable[[int, int], int]
+
+
+FULL = CovarianceType(
+    name="full",
+    dense=True,
+    shared=False,
+    shape=lambda K, d: (K, d, d),
+    pool=lambda scatter, weights: scatter,
+    spread=lambda covariances, K, d: covariances,
+    n_parameters=lambda K, d: K * d * (d + 1) // 2,
+)
+TIED = CovarianceType(
+    name="tied",
+    dense=True,
+    shared=True,
+    shape=lambda K, d: (d, d),
+    pool=lambda scatter, weights: np.average(scatter, axis=0, weights=weights),
+    spread=lambda covariances, K, d: np.broadcast_to(covariances, (K, d, d)),
+    n_parameters=lambda K, d: d * (d + 1) // 2,
+)
+DIAG = CovarianceType(
+    name="diag",
+    dense=False,
+    shared=False,
+    shape=lambda K, d: (K, d),
+    pool=lambda scatter, weights: scatter,
+    spread=lambda covariances, K, d: covariances,
+    n_parameters=lambda K, d: K * d,
+)
+SPHERICAL = CovarianceType(
+    name="spherical",
+    dense=False,
+    shared=False,
+    shape=lambda K, d: (K,),
+    pool=lambda scatter, weights: scatter.mean(axis=1),
+    spread=lambda covariances, K, d: np.broadcast_to(covariances[:, np.newaxis], (K, d)),
+    n_parameters=lambda K, d: K,
+)
+COVARIANCE_TYPES = {kind.name: kind for kind in (FULL, TIED, DIAG, SPHERICAL)}
+
+
+def check_covariance_type(name: object) -> CovarianceType:
+    """Return the type of that name."""
+    if not isinstance(name, str) or name not in COVARIANCE_TYPES:
+        raise ParameterError(f"covariance_type = {name!r} is unknown; use one of {', '.join(COVARIANCE_TYPES)}")
+    return COVARIANCE_TYPES[name]
+
+
+def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatArray:
+    """Return C with C C^T = inverse covariance: upper triangular matrices, or the roots of inverse variances.
+
+    The shape is that of `covariances`.
+
+    Raises
+    ------
+    SingularCovarianceError
+        If a covariance has no inverse.
+    """
+    if not kind.dense:
+        if (covariances <= 0).any():
+            raise SingularCovarianceError(_collapse_message(covariances.reshape(len(covariances), -1).min(axis=1)))
+        return 1 / np.sqrt(covariances)
+    try:
+        factors = np.linalg.inv(np.linalg.cholesky(covariances))
+    except np.linalg.LinAlgError:
+        smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
+        raise SingularCovarianceError(_collapse_message(smallest)) from None
+    return np.swapaxes(factors, -1, -2)
+
+
+def precisions(factors: FloatArray, kind: CovarianceType) -> FloatArray:
+    """Return the inverse covariances from `precisions_cholesky`, in the same shape."""
+    return factors @ np.swapaxes(factors, -1, -2) if kind.dense else factors**2
+
+
+def covariances_from_precisions(values: FloatArray, kind: CovarianceType) -> FloatArray:
+    """Return the inverses of `values`, given in the shape of the type."""
+    return np.asarray(np.linalg.inv(values)) if kind.dense else 1 / values
+
+
+def _collapse_message(smallest: FloatArray) -> str:
+    k = int(smallest.argmin())
+    return (
+        f"component {k} collapsed onto too few distinct samples (smallest variance of its covariance "
+        f"{smallest[k]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
+    )

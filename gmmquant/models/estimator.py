@@ -1,0 +1,68 @@
+"""What the estimators share with scikit-learn's: parameters by name, randomness, tags. scikit-learn is not needed."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gmmquant.errors import ParameterError
+
+RandomState = int | np.random.Generator | np.random.RandomState | None
+
+
+class Estimator:
+    """An estimator whose constructor stores its arguments under their names and does nothing else."""
+
+    _estimator_type: ClassVar[str]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments by name; `deep` changes nothing, as none of them is an estimator."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor's arguments by name and return the estimator.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such argument.
+        """
+        names = self._parameter_names()
+        for name, value in params.items():
+            if name not in names:
+                raise ParameterError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(names)}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Show the arguments that differ from their defaults."""
+        defaults = inspect.signature(type(self)).parameters
+        changed = {n: v for n, v in self.get_params().items() if not _same(v, defaults[n].default)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    def __sklearn_tags__(self) -> Any:
+        """Describe the estimator to scikit-learn, which alone calls this, so that it works in its pipelines."""
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
+        )
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls).parameters if name != "self"]
+
+
+def random_generator(random_state: RandomState) -> np.random.Generator:
+    """Return the generator that `random_state` stands for; a RandomState is asked for a seed, and so moves on."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    return np.random.default_rng(random_state)
+
+
+def _same(value: object, default: object) -> bool:
+    return value is default or (isinstance(value, (int, float, str)) and value == default)
