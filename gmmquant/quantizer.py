@@ -21,16 +21,11 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import split_channels, to_8_bits
 from gmmquant.images.recolor import recolor
 from gmmquant.models.checks import FloatArray
-from gmmquant.models.em import EMFit, Watcher, em, em_step, evaluate, start_from_centers, watch_nothing
+from gmmquant.models.em import EMFit, Watcher, em, em_step, evaluate, start_from_kmeans, watch_nothing
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.kmeans import kmeans_plus_plus, lloyd
 from gmmquant.models.moments import Cells
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 from gmmquant.settings import Settings, check_k
-
-# KMeans only places the start: its centers may still shift by this part of the colours' mean variance.
-_KMEANS_TOL = 1e-4
-_KMEANS_MAX_ITER = 300
 
 
 @dataclass(frozen=True)
@@ -202,10 +197,8 @@ class Quantizer:
 
     def _cluster(self, k: int) -> Gaussians:
         """Place the components by KMeans."""
-        seeds = kmeans_plus_plus(self._cells, k, np.random.default_rng(self.settings.seed))
-        mean_variance = float(np.diagonal(self._cells.covariance()).mean())
-        clusters = lloyd(self._cells, seeds, tol=_KMEANS_TOL * mean_variance, max_iter=_KMEANS_MAX_ITER)
-        return start_from_centers(self._cells, clusters.centers, self.histogram.rounding_variance)
+        rng = np.random.default_rng(self.settings.seed)
+        return start_from_kmeans(self._cells, k, rng, self.histogram.rounding_variance)
 
     def _refine(self, start: Gaussians, watch: Watcher) -> EMFit:
         """Refine the components by EM."""

@@ -7,24 +7,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant.errors import GmmquantError, SingularCovarianceError
+from gmmquant.models.covariance import (
+    COVARIANCE_TYPES,
+    FULL,
+    covariances_from_precisions,
+    precisions,
+    precisions_cholesky,
+)
 from gmmquant.models.gaussian import (
     Gaussians,
     gaussians_from_moments,
     keep_vanished,
     log_joint,
     natural_parameters,
-    precision_factors,
 )
-from gmmquant.models.moments import Cells, softmax
+from gmmquant.models.moments import Cells, phi_rows, softmax
 
 
-def moments_by_loops(X, sample_weight, responsibilities, center):
+def moments_by_loops(X, sample_weight, responsibilities, origin):
     """Sum weight * responsibility * (1, x, upper triangle of x x^T) over the samples, for each component."""
     n, K = responsibilities.shape
     d = X.shape[1]
     moments = np.zeros((K, 1 + d + d * (d + 1) // 2))
     for i in range(n):
-        x = X[i] - center
+        x = X[i] - origin
         phi = [1.0, *x, *(x[a] * x[b] for a in range(d) for b in range(a, d))]
         for k in range(K):
             moments[k] += sample_weight[i] * responsibilities[i, k] * np.array(phi)
@@ -54,9 +60,11 @@ def test_scores_are_the_log_joint_densities_of_scipy(d, n_components):
     rng = np.random.default_rng(10 * d + n_components)
     mixture = random_mixture(rng, n_components, d)
     X = rng.normal(scale=3.0, size=(50, d))
-    for center in (np.zeros(d), rng.normal(size=d)):
-        cells = Cells.points(X, center=center)
-        scores = natural_parameters(Gaussians(*mixture), center) @ cells.features(slice(None), 2)
+    for origin in (np.zeros(d), rng.normal(size=d)):
+        cells = Cells.points(X, origin=origin)
+        scores = natural_parameters(Gaussians(*mixture), origin) @ cells.features(
+            slice(None), phi_rows(len(cells.origin), "dense")
+        )
         np.testing.assert_allclose(scores.T, log_joint_by_scipy(X, *mixture), rtol=1e-10, atol=1e-10)
 
 
@@ -64,12 +72,14 @@ def test_scores_are_the_log_joint_densities_of_scipy(d, n_components):
 def test_variance_of_a_sample_lowers_its_score_by_half_the_trace_of_the_precision(d):
     rng = np.random.default_rng(d)
     weights, means, covariances = random_mixture(rng, 3, d)
-    X, variance, center = rng.normal(size=(20, d)), 0.7, rng.normal(size=d)
-    cells = Cells.points(X, center=center)
-    scores = natural_parameters(Gaussians(weights, means, covariances), center, variance)
+    X, variance, origin = rng.normal(size=(20, d)), 0.7, rng.normal(size=d)
+    cells = Cells.points(X, origin=origin)
+    scores = natural_parameters(Gaussians(weights, means, covariances), origin, variance)
     traces = np.array([np.trace(np.linalg.inv(covariance)) for covariance in covariances])
     expected = log_joint_by_scipy(X, weights, means, covariances) - 0.5 * variance * traces
-    np.testing.assert_allclose((scores @ cells.features(slice(None), 2)).T, expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        (scores @ cells.features(slice(None), phi_rows(len(cells.origin), "dense"))).T, expected, rtol=1e-10
+    )
 
 
 def test_variance_of_a_sample_gives_the_expected_log_density_over_that_variance():
@@ -85,7 +95,9 @@ def test_variance_of_a_sample_gives_the_expected_log_density_over_that_variance(
 
 def scores_of(gaussians, cells):
     """Return the scores by the linear form of the sweep and by whitened differences, both of shape (n, K)."""
-    linear = natural_parameters(gaussians, cells.center) @ cells.features(slice(None), 2)
+    linear = natural_parameters(gaussians, cells.origin) @ cells.features(
+        slice(None), phi_rows(len(cells.origin), "dense")
+    )
     return linear.T, np.concatenate([scores for _, scores in log_joint(gaussians, cells)], axis=1).T
 
 
@@ -94,7 +106,7 @@ def test_whitened_differences_give_the_log_joint_densities_of_scipy_in_blocks(d)
     rng = np.random.default_rng(d)
     mixture = random_mixture(rng, 150, d)
     X = rng.normal(scale=3.0, size=(600, d))
-    cells = Cells.points(X, center=rng.normal(size=d))
+    cells = Cells.points(X, origin=rng.normal(size=d))
     blocks = list(log_joint(Gaussians(*mixture), cells))
     assert [index for columns, _ in blocks for index in range(columns.start, columns.stop)] == list(range(600))
     assert len(blocks) > 1
@@ -107,7 +119,7 @@ def test_whitened_differences_do_not_cancel_where_components_are_narrow():
     means, width = rng.uniform(size=(4, 3)), 1e-6
     X = np.repeat(means, 5, axis=0) + width * rng.normal(size=(20, 3))
     gaussians = Gaussians(np.full(4, 0.25), means, np.tile(width**2 * np.eye(3), (4, 1, 1)))
-    _, scores = scores_of(gaussians, Cells.points(X, center=X.mean(axis=0)))
+    _, scores = scores_of(gaussians, Cells.points(X, origin=X.mean(axis=0)))
     squares = (((X[:, np.newaxis] - means) / width) ** 2).sum(axis=2)
     expected = np.log(0.25) - 1.5 * np.log(2 * np.pi * width**2) - 0.5 * squares
     own = np.repeat(np.arange(4), 5)
@@ -119,19 +131,34 @@ def test_component_of_weight_zero_takes_no_part_in_any_sample():
     X = np.random.default_rng(5).normal(scale=100.0, size=(9, 2))
     gaussians = Gaussians(np.array([0.25, 0.0, 0.75]), means, covariances)
     expected = log_density_by_scipy(X, np.array([0.25, 0.75]), means[[0, 2]], covariances[[0, 2]])
-    for scores in scores_of(gaussians, Cells.points(X, center=np.ones(2))):
+    for scores in scores_of(gaussians, Cells.points(X, origin=np.ones(2))):
         responsibilities = scores.T.copy()
         log_density = softmax(responsibilities)
         assert (responsibilities[1] == 0.0).all()
         np.testing.assert_allclose(log_density, expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES.values(), ids=COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [1, 2, 5])
-def test_precision_factors_square_to_the_inverse_covariances(d):
-    covariances = random_covariances(np.random.default_rng(d), 4, d)
-    factors = precision_factors(covariances)
-    np.testing.assert_allclose(factors, np.tril(factors), atol=1e-14)
-    np.testing.assert_allclose(factors.transpose(0, 2, 1) @ factors, np.linalg.inv(covariances), rtol=1e-9, atol=1e-12)
+def test_precisions_invert_the_covariances_of_every_type(kind, d):
+    rng, K = np.random.default_rng(d), 4
+    dense = random_covariances(rng, K, d)
+    covariances = {
+        "full": dense,
+        "tied": dense[0],
+        "diag": rng.uniform(0.1, 3.0, (K, d)),
+        "spherical": rng.uniform(0.1, 3.0, K),
+    }[kind.name]
+    factors = precisions_cholesky(covariances, kind)
+    inverse = precisions(factors, kind)
+    assert factors.shape == inverse.shape == covariances.shape == kind.shape(K, d)
+    gaussians = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), covariances, kind)
+    inverted = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), inverse, kind)
+    products = gaussians.full_covariances() @ inverted.full_covariances()
+    np.testing.assert_allclose(products, np.tile(np.eye(d), (K, 1, 1)), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(covariances_from_precisions(inverse, kind), covariances, rtol=1e-9, atol=1e-11)
+    if kind.dense:
+        np.testing.assert_allclose(factors, np.triu(factors), atol=1e-14)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
@@ -141,10 +168,10 @@ def test_m_step_equals_the_plain_formulas(d, variance):
     n, K = 40, 3
     X = rng.normal(loc=5.0, size=(n, d))
     sample_weight, responsibilities = rng.uniform(0.1, 4.0, n), rng.dirichlet(np.ones(K), n)
-    center = sample_weight @ X / sample_weight.sum()
-    moments = moments_by_loops(X, sample_weight, responsibilities, center)
+    origin = sample_weight @ X / sample_weight.sum()
+    moments = moments_by_loops(X, sample_weight, responsibilities, origin)
     previous = Gaussians(*random_mixture(rng, K, d))
-    updated = gaussians_from_moments(moments, center, variance, previous)
+    updated = gaussians_from_moments(moments, origin, variance, previous)
     weights, means, covariances = m_step_by_loops(X, sample_weight, responsibilities, variance)
     np.testing.assert_allclose(updated.weights, weights, rtol=1e-12)
     np.testing.assert_allclose(updated.means, means, rtol=1e-12)
@@ -157,10 +184,10 @@ def test_component_without_samples_gets_weight_zero_and_stays_where_it_was():
     X, K = rng.normal(size=(30, 2)), 3
     responsibilities = np.zeros((30, K))
     responsibilities[:, [0, 2]] = rng.dirichlet(np.ones(2), 30)
-    center = X.mean(axis=0)
+    origin = X.mean(axis=0)
     previous = Gaussians(*random_mixture(rng, K, 2))
-    moments = moments_by_loops(X, np.ones(30), responsibilities, center)
-    updated = gaussians_from_moments(moments, center, 0.1, previous)
+    moments = moments_by_loops(X, np.ones(30), responsibilities, origin)
+    updated = gaussians_from_moments(moments, origin, 0.1, previous)
     assert updated.weights[1] == 0.0
     assert updated.weights.sum() == pytest.approx(1.0)
     np.testing.assert_array_equal(updated.means[1], previous.means[1])
@@ -203,7 +230,7 @@ def test_sorted_mixture_is_the_same_mixture_heaviest_first_and_ties_by_mean(weig
 def test_covariance_without_inverse_is_refused_with_component_cause_and_remedies(third):
     covariances = np.array([np.eye(2), 2 * np.eye(2), third])
     with pytest.raises(SingularCovarianceError) as caught:
-        precision_factors(covariances)
+        precisions_cholesky(covariances, FULL)
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, GmmquantError)
     message = str(caught.value)

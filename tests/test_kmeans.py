@@ -20,7 +20,7 @@ from gmmquant.models.kmeans import (
     relocate_empty,
     squared_distances,
 )
-from gmmquant.models.moments import Cells, most_probable
+from gmmquant.models.moments import Cells, most_probable, phi_rows
 
 
 def blobs(seed, n=400, d=3, n_blobs=5):
@@ -268,10 +268,10 @@ def test_scores_rank_centers_by_distance_and_distances_equal_plain_loops(d):
     plain = np.array([[((x - point) ** 2).sum() for x in X] for point in points])
     np.testing.assert_allclose(squared_distances(cells, points), plain, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(nearest_squared_distances(cells, points), plain.min(axis=0), rtol=1e-11, atol=1e-13)
-    theta = center_scores(points, cells.center)
+    theta = center_scores(points, cells.origin)
     np.testing.assert_array_equal(most_probable(theta, cells), plain.argmin(axis=0))
-    scores = theta @ cells.features(slice(None), 1)
-    norms = ((X - cells.center) ** 2).sum(axis=1)
+    scores = theta @ cells.features(slice(None), phi_rows(len(cells.origin), "none"))
+    norms = ((X - cells.origin) ** 2).sum(axis=1)
     np.testing.assert_allclose(2 * scores, norms - plain, rtol=1e-10, atol=1e-10)
 
 
@@ -368,7 +368,8 @@ BAD_PARAMETERS = [
     ({"tol": -1e-3}, ("tol", "-0.001", "at least 0")),
     ({"tol": float("nan")}, ("tol", "nan", "at least 0")),
     ({"tol": "small"}, ("tol", "'small'", "at least 0")),
-    ({"init": "random"}, ("init", "'random'", "'k-means++'")),
+    ({"init": "randon"}, ("init", "'randon'", "'k-means++'", "'random'")),
+    ({"n_init": 0}, ("n_init", "0", "at least 1")),
     ({"init": np.zeros((3, 2))}, ("init", "(3, 2)", "(2, 2)")),
     ({"init": np.full((2, 2), np.nan)}, ("init", "NaN", "replace")),
 ]

@@ -28,8 +28,8 @@ from gmmquant import (
     ParameterError,
     SingularCovarianceError,
 )
-from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.em import em, em_step, evaluate, start_from_centers
+from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.moments import Cells
 
 
@@ -542,7 +542,7 @@ BAD_PARAMETERS = [
     ({"n_components": 1.5}, ("n_components = 1.5", "integer")),
     ({"n_components": False}, ("n_components = False", "integer")),
     ({"n_components": 21}, ("n_components = 21", "20 sample", "at least as many")),
-    ({"max_iter": 0}, ("max_iter = 0", "at least 1")),
+    ({"max_iter": -1}, ("max_iter = -1", "at least 0")),
     ({"max_iter": None}, ("max_iter = None", "integer")),
     ({"tol": -1.0}, ("tol = -1.0", "at least 0")),
     ({"tol": math.inf}, ("tol = inf", "finite")),

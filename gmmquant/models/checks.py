@@ -12,7 +12,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     """Return `value` as a finite float64 array of exactly `shape`."""
-    array = np.asarray(value, dtype=np.float64)
+    array = _as_floats(name, value)
     if array.shape != shape:
         raise ParameterError(f"{name} has shape {array.shape}; it must be {shape}")
     if not np.isfinite(array).all():
@@ -22,7 +22,7 @@ def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Floa
 
 def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray:
     """Return `X` as a finite float64 array of shape (n_samples, n_features) with at least one sample."""
-    array = np.asarray(X, dtype=np.float64)
+    array = _as_floats("X", X)
     if array.ndim != 2:
         raise ParameterError(
             f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features): "
@@ -49,6 +49,34 @@ def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> 
     return weight
 
 
+def weights_near_one(weight: FloatArray) -> FloatArray:
+    """Scale weights by a power of two to at most 1: no sum of them overflows or vanishes, and no digit changes.
+
+    Only their ratios matter to a fit.
+    """
+    return np.asarray(np.ldexp(weight, -np.frexp(weight.max())[1]))
+
+
+def check_sample_covariance(sample_covariance: npt.ArrayLike | None, n: int, d: int) -> FloatArray | None:
+    """Return finite symmetric matrices of shape (n, d, d) without negative variances, or None."""
+    if sample_covariance is None:
+        return None
+    matrices = check_array("sample_covariance", sample_covariance, (n, d, d))
+    smallest = np.diagonal(matrices, axis1=1, axis2=2).min()
+    if smallest < 0 or not np.allclose(matrices, matrices.transpose(0, 2, 1)):
+        raise ParameterError(
+            "sample_covariance must hold symmetric matrices with variances of at least 0; "
+            f"the smallest variance in it is {smallest:g}"
+        )
+    return matrices
+
+
+def check_finite_objective(name: str, value: float) -> None:
+    """Refuse to go on where squares of the data overflowed."""
+    if not np.isfinite(value):
+        raise ParameterError(f"the {name} is {value}: the data's squares leave the range of float64; rescale the data")
+
+
 def check_enough_samples(n_samples: int, name: str, n_groups: int) -> None:
     """Refuse to divide fewer samples (of weight above 0) than there are groups to make."""
     if n_samples < n_groups:
@@ -60,3 +88,10 @@ def check_fitted(estimator: object, attribute: str) -> None:
     if not hasattr(estimator, attribute):
         name = type(estimator).__name__
         raise NotFittedError(f"this {name} is not fitted yet; call fit first")
+
+
+def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} cannot be made an array of numbers: {error}") from None

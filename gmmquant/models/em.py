@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.models.checks import FloatArray
+from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
-from gmmquant.models.kmeans import center_scores
-from gmmquant.models.moments import Assignment, Cells, hardmax, n_features, softmax, sweep
+from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd
+from gmmquant.models.moments import Assignment, Cells, hardmax, phi_rows, softmax, sweep
 
 Watcher = Callable[[int, float], None]
 
@@ -72,8 +72,17 @@ class Evaluation:
 
 def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind: CovarianceType = FULL) -> Gaussians:
     """Make each cluster, the cells nearest to one of `centers` (K, d), a Gaussian."""
-    theta = center_scores(centers, cells.center)
+    theta = center_scores(centers, cells.origin)
     return _start_from_assignment(cells, theta, hardmax, centers, variance, kind)
+
+
+def start_from_kmeans(
+    cells: Cells, n_components: int, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
+) -> Gaussians:
+    """Make Gaussians of the clusters of KMeans, which only places the start: its centers may still shift a little."""
+    tol = 1e-4 * float(np.diagonal(cells.covariance()).mean())
+    centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=tol, max_iter=300).centers
+    return start_from_centers(cells, centers, variance, kind)
 
 
 def start_at_random(
@@ -86,28 +95,28 @@ def start_at_random(
         scores /= scores.sum(axis=0)
         return np.zeros(scores.shape[1])
 
-    centers = np.tile(cells.center, (n_components, 1))
-    return _start_from_assignment(cells, center_scores(centers, cells.center), draw, centers, variance, kind)
+    centers = np.tile(cells.origin, (n_components, 1))
+    return _start_from_assignment(cells, center_scores(centers, cells.origin), draw, centers, variance, kind)
 
 
 def _start_from_assignment(
     cells: Cells, theta: FloatArray, assign: Assignment, centers: FloatArray, variance: float, kind: CovarianceType
 ) -> Gaussians:
-    """Run the M-step on an assignment by first-order scores; an empty component takes its center and all the spread."""
+    """Run the M-step on an assignment by first-order scores; an empty component takes its origin and all the spread."""
     K, d = centers.shape
-    n_rows = n_features(d, "dense" if kind.dense else "diagonal")
+    n_rows = phi_rows(d, "dense" if kind.dense else "diagonal")
     moments, _ = sweep(np.pad(theta, ((0, 0), (0, n_rows - theta.shape[1]))), cells, assign)
     overall = cells.covariance() + variance * np.eye(d)
     scatter = np.broadcast_to(overall if kind.dense else np.diagonal(overall), (K, d, d) if kind.dense else (K, d))
     empty = Gaussians(np.zeros(K), centers, kind.pool(scatter, np.ones(K)), kind)
-    return gaussians_from_moments(moments, cells.center, variance, previous=empty)
+    return gaussians_from_moments(moments, cells.origin, variance, previous=empty)
 
 
 def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
     """Run one E-step and M-step; return the new parameters and J at the old ones."""
-    theta = natural_parameters(gaussians, cells.center, variance)
+    theta = natural_parameters(gaussians, cells.origin, variance)
     moments, objective = sweep(theta, cells, softmax)
-    return gaussians_from_moments(moments, cells.center, variance, previous=gaussians), objective
+    return gaussians_from_moments(moments, cells.origin, variance, previous=gaussians), objective
 
 
 def em(
@@ -127,6 +136,7 @@ def em(
     gaussians, trace = start, list[float]()
     while True:
         updated, objective = em_step(cells, gaussians, variance)
+        check_finite_objective("objective", objective)
         trace.append(objective)
         watch(len(trace) - 1, objective)
         converged = len(trace) > 1 and abs(objective - trace[-2]) < tol

@@ -61,7 +61,12 @@ def random_generator(random_state: RandomState) -> np.random.Generator:
     """Return the generator that `random_state` stands for; a RandomState is asked for a seed, and so moves on."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"random_state = {random_state!r} is no seed; give an integer of at least 0, a Generator or None"
+        ) from None
 
 
 def _same(value: object, default: object) -> bool:

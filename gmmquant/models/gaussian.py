@@ -47,13 +47,13 @@ class Gaussians:
         return spread if self.kind.dense else spread[:, :, np.newaxis] * np.eye(d)
 
 
-def natural_parameters(gaussians: Gaussians, center: FloatArray, variance: float = 0.0) -> FloatArray:
-    r"""Return theta (K, F) with theta_k . phi(x - center) = log weights[k] + log N(x | means[k], covariances[k]).
+def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
+    r"""Return theta (K, F) with theta_k . phi(x - origin) = log weights[k] + log N(x | means[k], covariances[k]).
 
     Parameters
     ----------
     gaussians : Gaussians
-    center : ndarray of shape (d,)
+    origin : ndarray of shape (d,)
         What was subtracted from the samples before phi was taken.
     variance : float
         Variance that each sample carries in each feature. With it the score is the expectation of the line above
@@ -69,7 +69,7 @@ def natural_parameters(gaussians: Gaussians, center: FloatArray, variance: float
     factors = precisions_cholesky(gaussians.covariances, kind)
     inverse = kind.spread(precisions(factors, kind), K, d)
     factors = kind.spread(factors, K, d)
-    offsets = gaussians.means - center
+    offsets = gaussians.means - origin
     if kind.dense:
         linear = np.einsum("kij,kj->ki", inverse, offsets)
         traces = np.trace(inverse, axis1=1, axis2=2)
@@ -95,7 +95,7 @@ def log_joint(gaussians: Gaussians, cells: Cells) -> Iterator[tuple[slice, Float
     kind = gaussians.kind
     K, d = gaussians.means.shape
     factors = kind.spread(precisions_cholesky(gaussians.covariances, kind), K, d)
-    offsets = (gaussians.means - cells.center)[:, :, np.newaxis]
+    offsets = (gaussians.means - cells.origin)[:, :, np.newaxis]
     peaks = _log_peaks(gaussians, factors)[:, np.newaxis]
     for columns in cells.blocks(K * d):
         whitened = _whiten(factors, cells.offsets[:, columns] - offsets)
@@ -117,19 +117,19 @@ def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
     return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * np.log(2 * np.pi))
 
 
-def gaussians_from_moments(moments: FloatArray, center: FloatArray, variance: float, previous: Gaussians) -> Gaussians:
+def gaussians_from_moments(moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians) -> Gaussians:
     """M-step: read weights, means and covariances, of the type of `previous`, off the moments (K, F) of a sweep.
 
     `variance` is what each sample carries (see `natural_parameters`); it is added to every covariance, after the
     subtraction that cancels. `previous` serves `keep_vanished` too.
     """
-    kind, d = previous.kind, len(center)
+    kind, d = previous.kind, len(origin)
     totals = moments[:, 0]
     vanished = totals <= np.finfo(np.float64).tiny / np.finfo(np.float64).eps
     safe = np.where(vanished, 1.0, totals)[:, np.newaxis]
     offsets = moments[:, 1 : 1 + d] / safe
     scatter = _scatter(moments[:, 1 + d :] / safe, offsets, variance, kind)
-    updated = Gaussians(totals / totals.sum(), offsets + center, kind.pool(scatter, totals), kind)
+    updated = Gaussians(totals / totals.sum(), offsets + origin, kind.pool(scatter, totals), kind)
     return keep_vanished(updated, vanished, previous) if vanished.any() else updated
 
 

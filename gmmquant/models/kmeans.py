@@ -19,9 +19,11 @@ from gmmquant.models.checks import (
     FloatArray,
     check_array,
     check_enough_samples,
+    check_finite_objective,
     check_fitted,
     check_sample_weight,
     check_samples,
+    weights_near_one,
 )
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.moments import Cells, hardmax, most_probable, sweep
@@ -37,19 +39,19 @@ class Clusters:
     converged: bool
 
 
-def center_scores(centers: FloatArray, center: FloatArray) -> FloatArray:
-    """Return theta (K, 1 + d) with theta_k . (1, x - center) = (|x|^2 - |x - centers[k]|^2) / 2 about `center`.
+def center_scores(centers: FloatArray, origin: FloatArray) -> FloatArray:
+    """Return theta (K, 1 + d) with theta_k . (1, x - origin) = (|x - origin|^2 - |x - centers[k]|^2) / 2.
 
     The largest score is the nearest center: KMeans is the mixture's sweep with first-order features and a maximum.
     """
-    offsets = centers - center
+    offsets = centers - origin
     return np.column_stack([-0.5 * (offsets**2).sum(axis=1), offsets])
 
 
 def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
     """Return the squared distance of every cell's mean to each of `points` (L, d), shape (L, n_cells)."""
     distances = np.zeros((len(points), cells.weights.size))
-    for offset, coordinates in zip(cells.offsets, (points - cells.center).T, strict=True):
+    for offset, coordinates in zip(cells.offsets, (points - cells.origin).T, strict=True):
         difference = offset - coordinates[:, np.newaxis]
         distances += difference * difference
     return distances
@@ -57,8 +59,8 @@ def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
 
 def nearest_squared_distances(cells: Cells, centers: FloatArray) -> FloatArray:
     """Return the squared distance of every cell's mean to its nearest center, shape (n_cells,)."""
-    labels = most_probable(center_scores(centers, cells.center), cells)
-    difference = cells.offsets - (centers - cells.center)[labels].T
+    labels = most_probable(center_scores(centers, cells.origin), cells)
+    difference = cells.offsets - (centers - cells.origin)[labels].T
     return np.asarray((difference**2).sum(axis=0))
 
 
@@ -102,25 +104,25 @@ def lloyd(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int) -> Cl
 
 def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
     """Move each center to the mean of the cells nearest to it."""
-    moments, _ = sweep(center_scores(centers, cells.center), cells, hardmax)
+    moments, _ = sweep(center_scores(centers, cells.origin), cells, hardmax)
     totals = moments[:, :1]
     empty = totals[:, 0] == 0
-    moved = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.center)
+    moved = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.origin)
     return relocate_empty(cells, moved, centers, empty) if empty.any() else moved
 
 
 def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:
     """Move each empty cluster's center to a cell that costs the most: the largest weight times squared distance.
 
-    Every other cell can stay where it was, so the inertia falls by at least that cost, and Lloyd stays monotone. Where
-    no cell costs anything (fewer distinct samples than clusters) the center stays: a repetition of no consequence.
+    Every other cell can stay where it was, so the inertia never rises by it. Where no cell costs anything (fewer
+    distinct samples than clusters) the center stays: a repetition of no consequence.
     """
     cost = cells.weights * nearest_squared_distances(cells, centers)
     dearest = np.argsort(-cost, kind="stable")[: int(empty.sum())]
     relocated = moved.copy()
     for cluster, cell in zip(np.flatnonzero(empty), dearest, strict=False):
         if cost[cell] > 0:
-            relocated[cluster] = cells.offsets[:, cell] + cells.center
+            relocated[cluster] = cells.offsets[:, cell] + cells.origin
     return relocated
 
 
@@ -204,12 +206,13 @@ class KMeans(Estimator):
         max_iter = check_integer("max_iter", self.max_iter, 1)
         tol = check_non_negative("tol", self.tol)
         check_enough_samples(int(np.count_nonzero(weight)), "n_clusters", n_clusters)
-        cells = Cells.from_samples(samples, weight)
+        cells = Cells.from_samples(samples, weights_near_one(weight))
         shift = tol * float(np.diagonal(cells.covariance()).mean())
         rng = random_generator(self.random_state)
         starts = [self._start(cells, n_clusters, rng) for _ in range(self._number_of_starts())]
         fits = [lloyd(cells, start, tol=shift, max_iter=max_iter) for start in starts]
         best = min(fits, key=lambda fit: inertia(cells, fit.centers))
+        check_finite_objective("inertia", inertia(cells, best.centers))
         if not best.converged:
             warnings.warn(
                 f"KMeans stopped after max_iter = {max_iter} iterations before meeting tol = {tol:g}; raise either",
@@ -232,7 +235,7 @@ class KMeans(Estimator):
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
         """Return the index of the nearest center of each row of `X`, shape (n_samples,)."""
         cells = self._cells(X)
-        return most_probable(center_scores(self.cluster_centers_, cells.center), cells)
+        return most_probable(center_scores(self.cluster_centers_, cells.origin), cells)
 
     def transform(self, X: npt.ArrayLike) -> FloatArray:
         """Return the distance of each row of `X` to each center, shape (n_samples, n_clusters)."""
@@ -252,7 +255,7 @@ class KMeans(Estimator):
 
     def _cells(self, X: npt.ArrayLike) -> Cells:
         check_fitted(self, "cluster_centers_")
-        return Cells.points(check_samples(X, self.n_features_in_), center=self.cluster_centers_.mean(axis=0))
+        return Cells.points(check_samples(X, self.n_features_in_), origin=self.cluster_centers_.mean(axis=0))
 
     def _number_of_starts(self) -> int:
         if self.n_init == "auto":
@@ -262,7 +265,7 @@ class KMeans(Estimator):
 
     def _start(self, cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
         if not isinstance(self.init, str):
-            return check_array("init", self.init, (n_clusters, len(cells.center)))
+            return check_array("init", self.init, (n_clusters, len(cells.origin)))
         if self.init == "k-means++":
             return kmeans_plus_plus(cells, n_clusters, rng)
         if self.init == "random":

@@ -17,8 +17,10 @@ from gmmquant.models.checks import (
     check_array,
     check_enough_samples,
     check_fitted,
+    check_sample_covariance,
     check_sample_weight,
     check_samples,
+    weights_near_one,
 )
 from gmmquant.models.covariance import (
     COVARIANCE_TYPES,
@@ -28,10 +30,10 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, em, evaluate, start_at_random, start_from_centers
+from gmmquant.models.em import EMFit, em, evaluate, start_at_random, start_from_centers, start_from_kmeans
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.kmeans import kmeans_plus_plus, lloyd, random_centers
+from gmmquant.models.kmeans import kmeans_plus_plus, random_centers
 from gmmquant.models.moments import Cells, softmax
 from gmmquant.models.parameters import check_integer, check_non_negative
 from gmmquant.models.selection import aic, bic, icl, n_parameters
@@ -151,7 +153,7 @@ class GaussianMixture(Estimator):
         samples = check_samples(X)
         n, d = samples.shape
         weight = check_sample_weight(sample_weight, n)
-        scatter = None if sample_covariance is None else check_array("sample_covariance", sample_covariance, (n, d, d))
+        scatter = check_sample_covariance(sample_covariance, n, d)
         n_components = check_integer("n_components", self.n_components, 1)
         check_covariance_type(self.covariance_type)
         max_iter = check_integer("max_iter", self.max_iter, 0)
@@ -159,7 +161,7 @@ class GaussianMixture(Estimator):
         variance = check_non_negative("reg_covar", self.reg_covar)
         n_init = check_integer("n_init", self.n_init, 1)
         check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
-        cells = Cells.from_samples(samples, weight, scatter)
+        cells = Cells.from_samples(samples, weights_near_one(weight), scatter)
         if self.warm_start and hasattr(self, "means_"):
             starts = [self._gaussians()]
         else:
@@ -242,7 +244,7 @@ class GaussianMixture(Estimator):
         """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
         check_fitted(self, "means_")
         gaussians = self._gaussians()
-        cells = Cells.points(check_samples(X, self.n_features_in_), center=gaussians.weights @ gaussians.means)
+        cells = Cells.points(check_samples(X, self.n_features_in_), origin=gaussians.weights @ gaussians.means)
         return [scores for _, scores in log_joint(gaussians, cells)]
 
     def _gaussians(self) -> Gaussians:
@@ -263,7 +265,7 @@ class GaussianMixture(Estimator):
         return self
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
-        kind, d = check_covariance_type(self.covariance_type), len(cells.center)
+        kind, d = check_covariance_type(self.covariance_type), len(cells.origin)
         weights, means, covariances = None, None, None
         if self.weights_init is not None:
             weights = _check_weights_init(self.weights_init, n_components)
@@ -283,9 +285,8 @@ class GaussianMixture(Estimator):
         self, cells: Cells, n_components: int, variance: float, kind: CovarianceType, rng: np.random.Generator
     ) -> Gaussians:
         if self.init_params == "kmeans":
-            tol = 1e-4 * float(np.diagonal(cells.covariance()).mean())
-            centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=tol, max_iter=300).centers
-        elif self.init_params == "k-means++":
+            return start_from_kmeans(cells, n_components, rng, variance, kind)
+        if self.init_params == "k-means++":
             centers = kmeans_plus_plus(cells, n_components, rng)
         elif self.init_params == "random_from_data":
             centers = random_centers(cells, n_components, rng)

@@ -41,17 +41,17 @@ class Cells:
     weights : ndarray of shape (n_cells,)
         Weight of each cell: how many samples it stands for. All above 0.
     offsets : ndarray of shape (n_features, n_cells)
-        Mean of each cell less `center`, one feature a row, so that a block is contiguous.
+        Mean of each cell less `origin`, one feature a row, so that a block is contiguous.
     scatter : ndarray of shape (n_features * (n_features + 1) / 2, n_cells) or None
         Upper triangle of the covariance inside each cell, row by row; None where every cell is a point.
-    center : ndarray of shape (n_features,)
+    origin : ndarray of shape (n_features,)
         What was subtracted. A covariance is E[x x^T] - m m^T, which cancels when the data lie far from 0.
     """
 
     weights: FloatArray
     offsets: FloatArray
     scatter: FloatArray | None
-    center: FloatArray
+    origin: FloatArray
 
     @classmethod
     def from_samples(
@@ -62,24 +62,24 @@ class Cells:
     ) -> Cells:
         """Make cells of samples (n, d), weights (n,) and covariances inside the samples (n, d, d), if any.
 
-        Samples of weight 0 are left out; the center is the weighted mean.
+        Samples of weight 0 are left out; the origin is the weighted mean.
         """
         kept = sample_weight > 0
         if not kept.all():
             X, sample_weight = X[kept], sample_weight[kept]
             sample_covariance = None if sample_covariance is None else sample_covariance[kept]
-        center = sample_weight @ X / sample_weight.sum()
+        origin = sample_weight @ X / sample_weight.sum()
         rows, columns = np.triu_indices(X.shape[1])
         scatter = None if sample_covariance is None else np.ascontiguousarray(sample_covariance[:, rows, columns].T)
-        return cls(sample_weight, np.ascontiguousarray((X - center).T), scatter, center)
+        return cls(sample_weight, np.ascontiguousarray((X - origin).T), scatter, origin)
 
     @classmethod
-    def points(cls, X: FloatArray, center: FloatArray) -> Cells:
-        """Make a cell of weight 1 of each row of `X` (n, d), about a given center.
+    def points(cls, X: FloatArray, origin: FloatArray) -> Cells:
+        """Make a cell of weight 1 of each row of `X` (n, d), about a given origin.
 
-        For what is asked of single samples: about a fixed center, the answer does not depend on the other rows.
+        For what is asked of single samples: about a fixed origin, the answer does not depend on the other rows.
         """
-        return cls(np.ones(len(X)), np.ascontiguousarray((X - center).T), None, center)
+        return cls(np.ones(len(X)), np.ascontiguousarray((X - origin).T), None, origin)
 
     @property
     def total_weight(self) -> float:
@@ -88,14 +88,14 @@ class Cells:
 
     def positions(self) -> FloatArray:
         """Return the means of the cells in the samples' own coordinates, shape (n_cells, n_features)."""
-        return (self.offsets + self.center[:, np.newaxis]).T
+        return (self.offsets + self.origin[:, np.newaxis]).T
 
     def covariance(self) -> FloatArray:
         """Return the covariance (d, d) of all that the cells stand for."""
         weighted: FloatArray = self.offsets * self.weights
         total: FloatArray = (weighted @ self.offsets.T) / self.total_weight
         if self.scatter is not None:
-            rows, columns = np.triu_indices(len(self.center))
+            rows, columns = np.triu_indices(len(self.origin))
             inside = self.scatter @ self.weights / self.total_weight
             total[rows, columns] += inside
             total[columns[rows != columns], rows[rows != columns]] += inside[rows != columns]
@@ -108,17 +108,17 @@ class Cells:
             yield slice(start, min(start + width, self.weights.size))
 
     def features(self, columns: slice, n_rows: int) -> FloatArray:
-        """Return the feature map with `n_rows` rows (see `n_features`) of the cells in `columns`."""
+        """Return the feature map with `n_rows` rows (see `phi_rows`) of the cells in `columns`."""
         offsets = self.offsets[:, columns]
         d, n = offsets.shape
         phi = np.empty((n_rows, n))
         phi[0] = 1.0
         phi[1 : 1 + d] = offsets
-        if n_rows == n_features(d, "diagonal"):
+        if n_rows == phi_rows(d, "diagonal"):
             np.multiply(offsets, offsets, out=phi[1 + d :])
             if self.scatter is not None:
                 phi[1 + d :] += self.scatter[_diagonal_rows(d), columns]
-        elif n_rows == n_features(d, "dense"):
+        elif n_rows == phi_rows(d, "dense"):
             row = 1 + d
             for i in range(d):
                 np.multiply(offsets[i], offsets[i:], out=phi[row : row + d - i])
@@ -128,7 +128,7 @@ class Cells:
         return phi
 
 
-def n_features(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
+def phi_rows(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
     """Return the number of rows of phi for samples of dimension `d`.
 
     Rows 1 and x; "diagonal" adds the squares of x, "dense" the upper triangle of x x^T, row by row.
@@ -167,7 +167,7 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     Parameters
     ----------
     theta : ndarray of shape (K, F)
-        Coefficients of each component's score in features of `cells` less their center; F says which (`n_features`).
+        Coefficients of each component's score in features of `cells` less their origin; F says which (`phi_rows`).
     cells : Cells
     assign : softmax or hardmax
 
