@@ -20,7 +20,8 @@ from time import perf_counter
 
 from gmmquant.errors import GmmquantError, OutputError, PictureError
 from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
-from gmmquant.images.outputs import OutputSet, exists_message, sweep_temporaries
+from gmmquant.outputs import OutputSet, sweep_temporaries
+from gmmquant.process import system_reason
 from gmmquant.quantizer import Quantizer
 from gmmquant.report.record import Record, build_record, fit_record, to_json
 from gmmquant.settings import MAX_PIXELS, Settings
@@ -108,11 +109,15 @@ def plan(inputs: Iterable[Path], ks: Sequence[int], folder: Path | None) -> list
     planned: list[Job | Failure] = []
     seen: set[str] = set()
     for path in inputs:
-        sources = pictures_in(path) if path.is_dir() else [path]
+        try:
+            sources = pictures_in(path) if path.is_dir() else [path]
+            identities = [os.path.abspath(source) for source in sources]
+        except OSError as error:
+            planned.append(Failure(path, system_reason(error)))
+            continue
         if not sources:
             planned.append(Failure(path, "no pictures in this folder; give one with " + ", ".join(sorted(ENDINGS))))
-        for source in sources:
-            identity = os.path.abspath(source)
+        for source, identity in zip(sources, identities, strict=True):
             if identity not in seen:
                 seen.add(identity)
                 planned.append(job_for(source, ks, folder))
@@ -122,10 +127,7 @@ def plan(inputs: Iterable[Path], ks: Sequence[int], folder: Path | None) -> list
 
 def pictures_in(folder: Path) -> list[Path]:
     """Return the picture files of a folder, by their ending, in natural order; not those that gmmquant made."""
-    try:
-        names = sorted(os.listdir(folder), key=natural_key)
-    except OSError:
-        return []
+    names = sorted(os.listdir(folder), key=natural_key)
     paths = [folder / name for name in names if not name.startswith(".")]
     return [p for p in paths if p.suffix.lower() in ENDINGS and p.is_file() and not is_own_output(p)]
 
@@ -138,8 +140,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 def job_for(source: Path, ks: Sequence[int], folder: Path | None) -> Job:
     """Name the outputs of a picture."""
     home = source.parent if folder is None else folder
-    longest = max(len(f"_k{max(ks)}.png"), len("_report.json"))
-    stem = fitting_stem(source.stem, _MAX_NAME - longest)
+    stem = fitting_stem(source.stem, _MAX_NAME - len("_report.json"))
     return Job(source, {k: home / f"{stem}_k{k}.png" for k in ks}, home / f"{stem}_report.json")
 
 
@@ -158,7 +159,7 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
     Names that differ only in case or in the form of an accent are one name on many file systems.
     """
     writers: dict[str, Job] = {}
-    sources = {_folded(job.source): job for job in jobs}
+    sources = {_folded(path): job for job in jobs for path in (job.source, Path(os.path.realpath(job.source)))}
     for job in jobs:
         for output in job.outputs:
             name = _folded(output)
@@ -215,13 +216,15 @@ def run(
         if len(present) == len(job.outputs) and existing is Existing.KEEP:
             return Skipped(job.source)
         if present and existing is Existing.REFUSE:
-            raise OutputError(exists_message(present[0]))
+            raise OutputError(f"{present[0].name} exists")
         picture = _read(job.source, max_pixels)
         return _quantize(job, picture, settings, existing, set(present), watch)
+    except OutputError as error:
+        return Failure(job.source, f"{error}; use --force to replace it or --skip-existing to keep it")
     except GmmquantError as error:
         return Failure(job.source, str(error))
     except OSError as error:
-        reason = f"cannot write to {job.report.parent}: {_system_reason(error)}"
+        reason = f"cannot write to {job.report.parent}: {system_reason(error)}"
         return Failure(job.source, reason, hopeless=error.errno in _HOPELESS)
     except MemoryError:
         return Failure(job.source, "not enough memory; scale the picture down or ask for fewer colours")
@@ -232,7 +235,7 @@ def _read(source: Path, max_pixels: int) -> Picture:
     try:
         return read_picture(source, max_pixels=max_pixels)
     except OSError as error:
-        raise PictureError(_system_reason(error)) from None
+        raise PictureError(system_reason(error)) from None
 
 
 def _quantize(
@@ -249,27 +252,24 @@ def _quantize(
         for k, path in job.images.items():
             fit = quantizer.fit(k, partial(watch, job.source, k))
             if fit.k_fitted < k:
-                notes.append(_few_colors(fit.k_fitted, k))
+                notes.append(_few_colors(fit.k_fitted, k, quantizer.histogram.bit_depth))
             started = perf_counter()
             if path not in kept:
                 outputs.stage(path, encode_png(fit.labels, fit.palette, fit.alpha))
             fits.append(fit_record(fit, perf_counter() - started, {"image": path.name}))
-        record = build_record(job.source, job.report, quantizer, fits)
+        record = build_record(job.source, job.report, quantizer, fits, notes)
         if job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         outputs.commit()
     return Done(job.source, record, [path for path in job.outputs if path not in kept], notes)
 
 
-def _few_colors(n_colors: int, k: int) -> str:
+def _few_colors(n_colors: int, k: int, bit_depth: int) -> str:
     colors = "1 distinct colour" if n_colors == 1 else f"{n_colors} distinct colours"
-    return f"{colors}, fewer than k = {k}: the exact colours are kept"
-
-
-def _system_reason(error: OSError) -> str:
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    rounded = "" if bit_depth == 8 else ", rounded to 8 bits"
+    return f"{colors}, fewer than k = {k}: the exact colours are kept{rounded}"
 
 
 def _folded(path: Path) -> str:
     """Return the name of a directory entry in the form in which file systems that fold names compare it."""
-    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(path.parent), path.name)).casefold()
+    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(path.parent), path.name)).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -16,7 +17,7 @@ from typer.core import TyperCommand
 import gmmquant
 from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.models.parameters import check_integer
-from gmmquant.process import Stopped, hold_standard_streams, stopped_by_signals
+from gmmquant.process import Stopped, hold_standard_streams, stopped_by_signals, system_reason
 from gmmquant.report.text import printable
 from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
 
@@ -36,7 +37,7 @@ class ExitCode(IntEnum):
 
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
-_K_VALUE = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_K_VALUE = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*,?")
 
 
 def gather_k(arguments: Sequence[str]) -> list[str]:
@@ -57,7 +58,7 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
         values = [attached] if attached else [rest.pop(0) for _ in rest[:1]]
         while rest and _K_VALUE.fullmatch(rest[0]):
             values.append(rest.pop(0))
-        gathered += ["-k", ",".join(values)] if values else ["-k"]
+        gathered += ["-k", ",".join(value.strip(",") for value in values)] if values else ["-k"]
     return gathered + rest
 
 
@@ -70,6 +71,10 @@ class ListingCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, the values of `-k` gathered."""
+        if "" in args:
+            raise ParameterError(
+                "an argument is empty; give a file, a folder or a value, and mind unset shell variables"
+            )
         return super().parse_args(ctx, gather_k(args))
 
 
@@ -94,7 +99,7 @@ def _write(stream: TextIO, text: str) -> str | None:
     except OSError as error:
         # What is left in the buffer would fail again when Python exits: let it go where nothing fails.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return None if isinstance(error, BrokenPipeError) else (error.strerror or str(error)).lower()
+        return None if isinstance(error, BrokenPipeError) else system_reason(error)
     return None
 
 
@@ -231,7 +236,7 @@ _EPILOG = """\
 
 [cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
 
-Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130, 143 or 129 stopped by INT, TERM or HUP.
 """
 
 
@@ -254,6 +259,7 @@ def quantize(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
+            readable=False,  # what cannot be read costs that picture, not the run
             help="Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF) or folders of pictures.",
             show_default=False,
         ),
@@ -276,6 +282,7 @@ def quantize(
             "-o",
             "--output",
             metavar="DIR",
+            readable=False,
             help="Folder for what is written; made if missing. Default: beside each picture.",
             show_default=False,
             rich_help_panel=_FILES,
@@ -377,6 +384,9 @@ def quantize(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command on `arguments` and return its exit code; every error is one line."""
+    hold_standard_streams()
+    # Pillow reports odd headers to its log, which would end up on standard error; what matters is raised as well.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         with stopped_by_signals():
             result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
@@ -388,12 +398,9 @@ def run(arguments: Sequence[str]) -> int:
     except GmmquantError as error:
         say(str(error))
         return ExitCode.USAGE
+    except (OSError, MemoryError) as error:
+        say(f"{system_reason(error)}; nothing more was done")
+        return ExitCode.FAILED
     except Stopped as stop:
         say(f"stopped by {stop.name}: what is written is complete; run again with --skip-existing to do the rest")
         return stop.exit_code
-
-
-def main() -> None:
-    """Run the program."""
-    hold_standard_streams()
-    sys.exit(run(sys.argv[1:]))

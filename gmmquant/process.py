@@ -31,21 +31,22 @@ class Stopped(BaseException):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Turn the signals that ask a program to stop into `Stopped`, once; those that are ignored stay so."""
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    """Turn the first signal that asks a program to stop into `Stopped`; those the caller ignores stay ignored."""
+    listening = True
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for n in numbers:
-            signal.signal(n, signal.SIG_IGN)
-        raise Stopped(number)
+        nonlocal listening
+        if listening:
+            listening = False
+            raise Stopped(number)
 
-    for n in numbers:
-        signal.signal(n, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        for n in numbers:
-            signal.signal(n, signal.SIG_IGN)
+        listening = False
 
 
 def hold_standard_streams() -> None:
@@ -60,3 +61,10 @@ def hold_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def system_reason(error: OSError | MemoryError) -> str:
+    """Return the system's words for an error, in lower case as our own."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return (error.strerror or str(error) or type(error).__name__).lower()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, overload
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.palette import palette_from_means
 from gmmquant.errors import ParameterError
-from gmmquant.images.pixels import split_channels, to_8_bits
+from gmmquant.images.pixels import alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import recolor
 from gmmquant.models.checks import FloatArray
 from gmmquant.models.em import EMFit, Watcher, em, em_step, evaluate, start_from_kmeans, watch_nothing
@@ -150,7 +150,7 @@ class Quantizer:
         rgb, alpha = split_channels(image)
         self.settings = settings or Settings()
         self.shape = (int(rgb.shape[0]), int(rgb.shape[1]))
-        self._alpha = None if alpha is None else to_8_bits(alpha)
+        self._alpha = None if alpha is None else alpha_to_8_bits(alpha)
         self._visible = None if alpha is None else alpha > 0
         self._pixels = rgb.reshape(-1, 3) if self._visible is None else rgb[self._visible]
         if len(self._pixels) == 0:
@@ -166,14 +166,14 @@ class Quantizer:
         check_k(k)
         exact = self.histogram.n_colors <= k
         started = perf_counter()
-        start = exact_mixture(self.histogram) if exact else self._cluster(k)
+        start, own_labels = exact_mixture(self.histogram) if exact else (self._cluster(k), None)
         seeded = perf_counter()
         fit = self._keep(start) if exact else self._refine(start, watch)
-        gaussians = fit.gaussians.sorted()
+        gaussians = fit.gaussians
         evaluation = evaluate(self._cells, gaussians)
+        color_labels = evaluation.labels if own_labels is None else own_labels
         fitted = perf_counter()
         palette = palette_from_means(gaussians.means)
-        color_labels = exact_labels(self.histogram) if exact else evaluation.labels
         labels = self._label_pixels(color_labels, len(palette))
         recolored = perf_counter()
         return QuantizedImage(
@@ -201,10 +201,11 @@ class Quantizer:
         return start_from_kmeans(self._cells, k, rng, self.histogram.rounding_variance)
 
     def _refine(self, start: Gaussians, watch: Watcher) -> EMFit:
-        """Refine the components by EM."""
+        """Refine the components by EM; the heaviest comes first."""
         variance = self.histogram.rounding_variance
         tol, max_iter = self.settings.tol, self.settings.max_iter
-        return em(self._cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+        fit = em(self._cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+        return replace(fit, gaussians=fit.gaussians.sorted())
 
     def _keep(self, start: Gaussians) -> EMFit:
         """Keep the components as they are."""
@@ -222,26 +223,19 @@ class Quantizer:
         return labels
 
 
-def exact_mixture(histogram: ColorHistogram) -> Gaussians:
-    """Make each distinct colour a component of its own, as wide as the rounding of a colour.
+def exact_mixture(histogram: ColorHistogram) -> tuple[Gaussians, npt.NDArray[np.intp]]:
+    """Make each distinct colour a component, as wide as the rounding of a colour; return its label for each colour too.
 
     For pictures that have no more colours than were asked for. EM is not run: it could only merge neighbours, and the
-    answer that loses nothing is known.
+    answer that loses nothing is known. Nor are the labels those of the most probable components: beside a neighbour
+    some 400 times as frequent, a colour would be given to that.
     """
     n = histogram.n_colors
-    covariances = np.tile(histogram.rounding_variance * np.eye(3), (n, 1, 1))
-    return Gaussians(histogram.counts / histogram.n_pixels, histogram.values, covariances).sorted()
-
-
-def exact_labels(histogram: ColorHistogram) -> npt.NDArray[np.intp]:
-    """Label each distinct colour with its own component of `exact_mixture`: the more frequent, the lower.
-
-    Not the most probable component: beside a neighbour some 400 times as frequent, a colour would be given to that.
-    """
     order = np.argsort(-histogram.counts, kind="stable")
     labels = np.empty_like(order)
-    labels[order] = np.arange(len(order))
-    return labels
+    labels[order] = np.arange(n)
+    covariances = np.tile(histogram.rounding_variance * np.eye(3), (n, 1, 1))
+    return Gaussians(histogram.counts[order] / histogram.n_pixels, histogram.values[order], covariances), labels
 
 
 def mean_squared_error(
@@ -252,7 +246,7 @@ def mean_squared_error(
     `color_labels` (n_colors,) index `palette` (K, 3).
     """
     difference = histogram.values * 255 - palette[color_labels]
-    return float(histogram.counts @ (difference**2).sum(axis=1)) / histogram.n_pixels
+    return float((histogram.counts * (difference**2).sum(axis=1)).sum()) / histogram.n_pixels
 
 
 def _count(color_labels: npt.NDArray[Any], counts: npt.NDArray[np.int64], n_labels: int) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -63,14 +64,12 @@ def parse_k(texts: Iterable[str]) -> list[int]:
 
 
 def _parse_k_part(part: str) -> Iterator[int]:
-    first, dash, last = part.partition("-")
-    try:
-        numbers = (int(first), int(last)) if dash and first else (int(part),)
-    except ValueError:
+    numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
+    if numbers is None:
         raise ParameterError(
             f"k = {part!r} is no number of colours; give integers from 1 to {MAX_K}, as in 2 3 7, 2,3,7 or 2-8"
-        ) from None
-    low, high = check_k(numbers[0]), check_k(numbers[-1])
+        )
+    low, high = check_k(int(numbers[1])), check_k(int(numbers[2] or numbers[1]))
     if low > high:
         raise ParameterError(f"k = {part} is an empty range; give the smaller number first, as in {high}-{low}")
     yield from range(low, high + 1)

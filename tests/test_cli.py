@@ -1,8 +1,15 @@
 """The command in real processes: what it writes, prints and returns."""
 
+import contextlib
 import hashlib
 import json
+import os
+import pty
+import re
 import shutil
+import subprocess
+import sys
+import termios
 
 import numpy as np
 import pytest
@@ -53,6 +60,7 @@ def grey(tmp_path, samples):
         ("cat.jpg -k2", "cat.jpg -k 2"),
         ("cat.jpg -k2 3", "cat.jpg -k 2,3"),
         ("cat.jpg -k=2 3", "cat.jpg -k 2,3"),
+        ("cat.jpg -k 2, 3", "cat.jpg -k 2,3"),
         ("cat.jpg --colors 2 3 -q", "cat.jpg -k 2,3 -q"),
         ("cat.jpg --colors=2 3", "cat.jpg -k 2,3"),
         ("-qk 2 3 cat.jpg", "-q -k 2,3 cat.jpg"),
@@ -101,6 +109,8 @@ def test_each_k_is_meant_once_in_the_order_given(texts, ks):
         ("2,", "''"),
         ("2-", "'2-'"),
         ("2-x", "'2-x'"),
+        ("1_0", "'1_0'"),
+        ("٣", "'٣'"),
     ],
 )
 def test_what_is_no_number_of_colors_is_refused_with_its_value(text, shown):
@@ -157,6 +167,8 @@ def test_two_dashes_end_the_list_of_k(command, tmp_path, samples):
         ["flat.png", "--max-pixels", "0"],
         ["flat.png", "--no-such-option"],
         ["flat.png", "--force", "--skip-existing"],
+        [""],
+        ["flat.png", "-o", ""],
     ],
 )
 def test_a_usage_error_is_one_line_with_exit_2_and_nothing_written(command, tmp_path, flat, arguments):
@@ -222,10 +234,12 @@ def test_the_report_names_the_picture_from_its_own_folder(command, tmp_path, fla
     assert record["image"]["path"] == "../../flat.png"
 
 
-def test_the_same_command_gives_the_same_bytes(command, tmp_path, grey, clean_environment):
+def test_the_same_command_gives_the_same_bytes_for_any_number_of_threads(command, tmp_path, samples, clean_environment):
+    pictures = [samples / name for name in ("cat.jpg", "sixteen.png", "grey.png")]
     for folder, threads in (("a", "1"), ("b", "2")):
         environment = {**clean_environment, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
-        assert command("grey.png", "-k", "2", "7", "-o", folder, env=environment).returncode == 0
+        result = command(*pictures, "-k", "2", "20", "--max-iter", "30", "-o", folder, env=environment)
+        assert result.returncode == 0
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
 
 
@@ -351,6 +365,14 @@ def test_pictures_that_would_write_the_same_name_are_found_before_any_work(comma
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_never_takes_the_place_of_what_an_input_links_to(command, tmp_path, samples, flat):
+    shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
+    (tmp_path / "link.png").symlink_to("flat_k2.png")
+    result = command("flat.png", "link.png", "-k", "2", "--force")
+    assert result.returncode == 2
+    assert (tmp_path / "flat_k2.png").read_bytes() == (samples / "grey.png").read_bytes()
+
+
 def test_an_output_never_takes_the_place_of_an_input(command, tmp_path, samples, flat):
     shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
     result = command("flat.png", "flat_k2.png", "-k", "2", "--force")
@@ -421,9 +443,6 @@ def test_help_shows_every_option_in_panels_with_an_example(command):
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_and_version_import_nothing_heavy(argument, clean_environment, tmp_path):
-    import subprocess
-    import sys
-
     code = (
         "import sys\nfrom gmmquant.cli import run\nrun([sys.argv[1]])\n"
         "print(sorted({'numpy', 'cv2', 'scipy', 'PIL', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
@@ -432,6 +451,60 @@ def test_help_and_version_import_nothing_heavy(argument, clean_environment, tmp_
         [sys.executable, "-c", code, argument], capture_output=True, text=True, env=clean_environment, cwd=tmp_path
     )
     assert (result.returncode, result.stderr) == (0, "[]\n")
+
+
+def test_the_cat_needs_less_than_200_megabytes(tmp_path, samples, clean_environment):
+    arguments = [sys.executable, "-m", "gmmquant", samples / "cat.jpg", "-k", "2", "3", "7", "20", "-o", "out", "-q"]
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=clean_environment, cwd=tmp_path
+    )
+    assert result.stderr == ""
+    assert 20_000 < int(result.stdout) < 200_000
+
+
+def in_a_terminal(arguments, cwd, environment):
+    """Run the command with all its streams on a terminal of 100 columns; return what it shows and its exit code."""
+    main, side = pty.openpty()
+    termios.tcsetwinsize(side, (40, 100))
+    command = [sys.executable, "-m", "gmmquant", *arguments]
+    process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the last program that uses it ends
+        while part := os.read(main, 65536):
+            shown += part
+    os.close(main)
+    return shown.decode(), process.wait()
+
+
+def test_a_terminal_shows_a_progress_bar_while_it_works_and_swatches_in_the_end(tmp_path, grey, clean_environment):
+    environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    shown, code = in_a_terminal(["grey.png", "-k", "7", "60"], tmp_path, environment)
+    assert code == 0
+    assert re.search(r"grey\.png  k = 60  iteration \d+", shown)
+    assert shown.rindex("\x1b[?25h") > shown.rindex("iteration")  # the cursor is shown again
+    *_, table = shown.partition("\x1b[1mgrey.png")
+    assert "iteration" not in table
+    record = json.loads((tmp_path / "grey_report.json").read_text())
+    for fit in record["fits"]:
+        for component in fit["components"]:
+            red, green, blue = (int(component["hex"][i : i + 2], 16) for i in (1, 3, 5))
+            assert f"\x1b[48;2;{red};{green};{blue}m" in table
+
+
+def test_no_color_and_dumb_terminals_are_respected(tmp_path, flat, grey, clean_environment):
+    shown, code = in_a_terminal(["flat.png", "-k", "2"], tmp_path, {**clean_environment, "NO_COLOR": "1"})
+    assert code == 0
+    assert "\x1b[48" not in shown
+    assert "#f4f1de" in shown
+    shown, code = in_a_terminal(["grey.png", "-k", "2"], tmp_path, {**clean_environment, "TERM": "dumb"})
+    assert code == 0
+    assert "\x1b" not in shown
 
 
 def test_no_progress_bar_appears_where_standard_error_is_no_terminal(command, grey):

@@ -6,6 +6,7 @@ import socket
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -165,6 +166,79 @@ def test_of_several_frames_the_first_is_read_and_that_is_said(tmp_path, photo, k
     assert picture.notes == ("has several frames or pages; only the first is used",)
 
 
+def tiff(pixels, *, planar=1, extra=None, byte_order="<"):
+    """Write an uncompressed 16-bit TIFF by hand, (h, w, channels), with the tags that no writer here offers."""
+    height, width, channels = pixels.shape
+    stored = pixels.astype(f"{byte_order}u2")
+    data = (stored if planar == 1 else stored.transpose(2, 0, 1)).tobytes()
+    size = len(data) // (1 if planar == 1 else channels)
+    strips = [8 + i * size for i in range(1 if planar == 1 else channels)]
+    end = 8 + len(data)
+    values = [(256, width), (257, height), (258, [16] * channels), (259, 1), (262, 2), (273, strips), (277, channels)]
+    values += [(278, height), (279, [size] * len(strips)), (284, planar)] + ([(338, extra)] if extra else [])
+    entries, tail = b"", b""
+    after = end + 2 + 12 * len(values) + 4
+    for tag, value in values:
+        items = value if isinstance(value, list) else [value]
+        body = struct.pack(f"{byte_order}{len(items)}I", *items)
+        if len(items) == 1:
+            entries += struct.pack(f"{byte_order}HHI", tag, 4, 1) + body
+        else:
+            entries += struct.pack(f"{byte_order}HHII", tag, 4, len(items), after + len(tail))
+            tail += body
+    mark = b"II*\0" if byte_order == "<" else b"MM\0*"
+    directory = struct.pack(f"{byte_order}H", len(values)) + entries + bytes(4)
+    return mark + struct.pack(f"{byte_order}I", end) + data + directory + tail
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_a_16_bit_tiff_by_hand_keeps_its_values_in_either_byte_order(tmp_path, byte_order):
+    values = np.random.default_rng(0).integers(0, 65536, (7, 5, 3), dtype=np.uint16)
+    assert np.array_equal(read(tmp_path, tiff(values, byte_order=byte_order)).pixels, values)
+
+
+def test_alpha_that_is_multiplied_into_a_16_bit_tiff_is_taken_out_again(tmp_path):
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, 65536, (7, 5, 3))
+    alpha = rng.integers(20_000, 65536, (7, 5, 1))
+    alpha[0] = 0
+    stored = np.dstack([np.rint(colors * alpha / 65535), alpha]).astype(np.uint16)
+    pixels = read(tmp_path, tiff(stored, extra=1)).pixels
+    assert np.array_equal(pixels[..., 3:], alpha)
+    assert np.abs(pixels[1:, :, :3].astype(int) - colors[1:]).max() <= 2
+    assert not pixels[0, :, :3].any()
+    assert np.array_equal(read(tmp_path, tiff(stored, extra=2)).pixels, stored)
+
+
+def test_a_16_bit_tiff_in_planes_is_refused(tmp_path):
+    values = np.zeros((7, 5, 3), dtype=np.uint16)
+    with pytest.raises(PictureError, match="16-bit TIFF in separate planes is not supported; save it interleaved"):
+        read(tmp_path, tiff(values, planar=2))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_png_files_of_few_bits_decode_as_pillow_decodes_them(tmp_path, bits):
+    levels = np.arange(1 << bits).repeat(9)
+    packed = np.packbits(np.unpackbits(levels.astype(np.uint8)[:, np.newaxis], axis=1)[:, -bits:].ravel())
+    header = struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + packed.tobytes())), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+    assert np.array_equal(read(tmp_path, data).pixels, pillow(data, "RGB"))
+
+
+def test_cmyk_is_converted_as_pillow_converts_it(tmp_path, photo):
+    for kind in ("JPEG", "TIFF"):
+        data = saved(photo.convert("CMYK"), kind)
+        assert np.abs(read(tmp_path, data).pixels.astype(int) - pillow(data, "RGB")).max() <= 2
+
+
+def test_pictures_can_be_read_in_threads(samples):
+    expected = read_picture(samples / "cat.jpg").pixels
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(read_picture, [samples / "cat.jpg"] * 40, timeout=60))
+    assert all(np.array_equal(picture.pixels, expected) for picture in pictures)
+
+
 def test_the_content_counts_and_not_the_ending(tmp_path, photo):
     data = saved(photo, "PNG")
     assert np.array_equal(read(tmp_path, data, "picture.jpg").pixels, pillow(data, "RGB"))
@@ -216,6 +290,14 @@ def test_a_16_bit_tiff_is_oriented_once(tmp_path, orientation):
     exif[0x0112] = orientation
     pixels = read(tmp_path, saved(Image.fromarray(grey), "TIFF", exif=exif)).pixels
     assert np.array_equal(pixels[..., 0], orient(grey[..., np.newaxis], orientation)[..., 0])
+
+
+@pytest.mark.parametrize("orientation", [0, 9])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_file_with_an_unknown_orientation_is_left_as_it_is(tmp_path, photo, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert read(tmp_path, saved(photo, kind, exif=exif)).pixels.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
@@ -279,16 +361,38 @@ def test_a_png_with_a_wrong_checksum_or_damaged_data_is_refused(tmp_path, photo)
             read(tmp_path, bytes(damaged))
 
 
-def test_a_damaged_tiff_is_refused_and_a_damaged_jpeg_is_told_of(tmp_path, photo):
-    tiff = bytearray(saved(photo, "TIFF", compression="tiff_lzw"))
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("level", [None, cv2.utils.logging.LOG_LEVEL_SILENT])
+def test_a_damaged_tiff_is_refused_however_silent_opencv_is(tmp_path, photo, bits, level):
+    pixels = np.asarray(photo) if bits == 8 else np.asarray(photo).astype(np.uint16) * 257
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_LZW]
+    tiff = bytearray(cv2.imencode(".tiff", pixels, options)[1].tobytes())
+    assert read(tmp_path, bytes(tiff)).pixels.shape == (40, 60, 3)
     middle = len(tiff) // 2
     tiff[middle : middle + 40] = bytes(40)
-    with pytest.raises(PictureError, match="damaged or incomplete TIFF picture"):
-        read(tmp_path, bytes(tiff))
-    jpeg = saved(photo, "JPEG")
-    assert read(tmp_path, jpeg[:-500] + jpeg[-2:]).notes == (
-        "the decoder found errors in the file; parts of the picture may be wrong",
-    )
+    previous = cv2.utils.logging.getLogLevel()
+    try:
+        if level is not None:
+            cv2.utils.logging.setLogLevel(level)
+        with pytest.raises(PictureError, match="damaged or incomplete TIFF picture"):
+            read(tmp_path, bytes(tiff))
+        assert cv2.utils.logging.getLogLevel() == (previous if level is None else level)
+    finally:
+        cv2.utils.logging.setLogLevel(previous)
+
+
+def test_a_jpeg_whose_data_end_too_early_is_refused_even_with_an_end_marker(tmp_path, photo):
+    data = saved(photo, "JPEG", quality=95)
+    for length in (len(data) - 1000, len(data) - 300):
+        with pytest.raises(PictureError, match="damaged or incomplete JPEG picture"):
+            read(tmp_path, data[:length] + data[-2:])
+
+
+def test_a_jpeg_with_bytes_too_many_is_read_and_told_of(tmp_path, photo):
+    data = saved(photo, "JPEG")
+    picture = read(tmp_path, data[:-2] + bytes(40) + data[-2:])
+    assert picture.notes == ("the decoder found errors in the file; parts of the picture may be wrong",)
+    assert np.abs(picture.pixels.astype(int) - pillow(data, "RGB")).max() <= 2
 
 
 def test_decoders_do_not_write_to_standard_error(tmp_path, photo, capfd):
@@ -319,10 +423,15 @@ def test_a_picture_above_the_limit_is_refused_by_its_header(tmp_path, photo):
         read(tmp_path, bomb(20_000, 20_000))
     path = tmp_path / "small.png"
     path.write_bytes(saved(photo, "PNG"))
-    with pytest.raises(PictureError, match="60 x 40 pixels is above the limit 2399; raise it with --max-pixels"):
+    with pytest.raises(PictureError, match="60 x 40 pixels is above the limit 2399; raise max-pixels"):
         read_picture(path, max_pixels=2399)
     assert read_picture(path, max_pixels=2400).pixels.shape == (40, 60, 3)
     assert Image.MAX_IMAGE_PIXELS is not None
+
+
+def test_a_side_longer_than_the_decoder_takes_is_said(tmp_path):
+    with pytest.raises(PictureError, match="1100000 x 1 pixels: a side is above the limit 1048576"):
+        read(tmp_path, bomb(1_100_000, 1))
 
 
 def test_only_regular_files_are_opened(tmp_path):

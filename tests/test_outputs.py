@@ -7,9 +7,9 @@ import stat
 
 import pytest
 
+from gmmquant import outputs
 from gmmquant.errors import OutputError
-from gmmquant.images import outputs
-from gmmquant.images.outputs import OutputSet, sweep_temporaries
+from gmmquant.outputs import OutputSet, sweep_temporaries
 
 
 def names(folder):
@@ -35,7 +35,7 @@ def test_without_commit_nothing_is_left(tmp_path):
 
 
 def test_a_file_that_appears_meanwhile_is_neither_replaced_nor_joined(tmp_path):
-    with pytest.raises(OutputError, match="b exists; use --force"), OutputSet(overwrite=False) as files:
+    with pytest.raises(OutputError, match="b exists"), OutputSet(overwrite=False) as files:
         files.stage(tmp_path / "a", b"mine")
         files.stage(tmp_path / "b", b"mine")
         (tmp_path / "b").write_bytes(b"theirs")
@@ -101,6 +101,23 @@ def test_writes_that_the_system_cuts_short_are_continued(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
+def test_a_staged_file_never_takes_the_place_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs.secrets, "token_hex", lambda _: "0")
+    (tmp_path / ".gmmquant-0-0.tmp").write_bytes(b"theirs")
+    with pytest.raises(FileExistsError), OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a", b"mine")
+
+
+def test_hundreds_of_outputs_need_few_open_files(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    with OutputSet(overwrite=False) as files:
+        for i in range(300):
+            files.stage(tmp_path / str(i), b"x")
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        files.commit()
+    assert len(names(tmp_path)) == 300
+
+
 def test_new_files_have_the_permissions_of_the_umask(tmp_path):
     previous = os.umask(0o027)
     try:
@@ -113,15 +130,22 @@ def test_new_files_have_the_permissions_of_the_umask(tmp_path):
 
 
 def test_a_sweep_takes_what_dead_runs_left_and_nothing_else(tmp_path):
-    (tmp_path / ".gmmquant-dead.tmp").write_bytes(b"torn")
-    (tmp_path / ".gmmquant-notes").write_bytes(b"mine")
-    (tmp_path / "picture.tmp").write_bytes(b"mine")
-    (tmp_path / ".gmmquant-link.tmp").symlink_to("picture.tmp")
+    for name in (".gmmquant-dead.tmp", ".gmmquant-dead-0.tmp", ".gmmquant-dead-1.tmp", ".gmmquant-orphan-0.tmp"):
+        (tmp_path / name).write_bytes(b"torn")
+    others = [".gmmquant-notes", "picture.tmp"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"mine")
+    sweep_temporaries(tmp_path)
+    assert names(tmp_path) == others
+    sweep_temporaries(tmp_path / "missing")
+
+
+def test_a_sweep_follows_no_link_and_waits_for_no_pipe(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / ".gmmquant-link.tmp").symlink_to("mine")
     os.mkfifo(tmp_path / ".gmmquant-pipe.tmp")
     sweep_temporaries(tmp_path)
-    assert ".gmmquant-dead.tmp" not in names(tmp_path)
-    assert {".gmmquant-notes", "picture.tmp", ".gmmquant-link.tmp"} <= set(names(tmp_path))
-    sweep_temporaries(tmp_path / "missing")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
 
 
 def test_a_sweep_leaves_the_temporaries_of_a_living_run(tmp_path):

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 from gmmquant import ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.palette import hex_code, palette_from_means
-from gmmquant.images.pixels import split_channels, to_8_bits
+from gmmquant.images.pixels import alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import recolor
 
 
@@ -176,7 +176,7 @@ def test_transparent_pixels_are_left_out_of_the_fit(name, k):
     np.testing.assert_array_equal(quantize(repainted, k).image, result.image)
 
 
-def test_alpha_is_kept_and_brought_to_8_bits():
+def test_alpha_is_kept_and_brought_alpha_to_8_bits():
     result = quantize(PICTURES["rgba"], 3)
     np.testing.assert_array_equal(result.image[:, :, 3], PICTURES["rgba"][:, :, 3])
     sixteen = quantize(PICTURES["rgba of 16 bits"], 3)
@@ -430,6 +430,13 @@ def test_bad_option_is_refused_with_the_value_and_the_limit(options, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("k", [0, 4097, 2.0])
+def test_quantizer_refuses_a_bad_k_at_each_fit(k):
+    quantizer = Quantizer(PICTURES["rgb"])
+    with pytest.raises(ParameterError, match=f"k = {k} is"):
+        quantizer.fit(k)
+
+
 # The parts
 
 
@@ -447,11 +454,13 @@ def test_hex_code_of_every_palette_colour_reads_back_as_the_colour():
         assert [int(code[i : i + 2], 16) for i in (1, 3, 5)] == color.tolist()
 
 
-def test_16_bit_channels_are_rounded_to_the_nearest_of_256_levels():
+def test_16_bit_alpha_is_rounded_to_the_nearest_of_256_levels_and_never_made_invisible():
     values = np.arange(65536, dtype=np.uint16)
-    np.testing.assert_array_equal(to_8_bits(values), np.rint(values / 257))
+    expected = np.rint(values / 257)
+    expected[1:129] = 1
+    np.testing.assert_array_equal(alpha_to_8_bits(values), expected)
     eight = np.arange(256, dtype=np.uint8)
-    assert to_8_bits(eight) is eight
+    assert alpha_to_8_bits(eight) is eight
 
 
 def test_channels_are_split_into_colour_and_alpha():

@@ -1,5 +1,6 @@
 """Bad input and bad luck: one line, the right exit code, nothing lost, nothing half-written."""
 
+import ctypes
 import errno
 import json
 import os
@@ -15,9 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gmmquant import batch
+from gmmquant import batch, outputs
 from gmmquant.batch import Done, Existing, Failure, plan, run_all
-from gmmquant.images import outputs
 from gmmquant.settings import Settings
 
 
@@ -102,7 +102,7 @@ def test_any_name_works_and_is_shown_harmless(command, tmp_path, samples, name, 
     stem = name.removesuffix(b".png")
     assert sorted(os.listdir(folder)) == sorted([name, stem + b"_k2.png", stem + b"_report.json"])
     with open(os.path.join(folder, stem + b"_report.json"), encoding="ascii") as file:
-        assert os.fsencode(json.load(file)["image"]["path"]) == name
+        assert json.load(file)["image"]["path"].encode() == name.replace(b"\xe9", b"\\xe9")
 
 
 def test_names_of_255_bytes_work(command, tmp_path, samples):
@@ -114,11 +114,36 @@ def test_names_of_255_bytes_work(command, tmp_path, samples):
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(command, tmp_path, flat):
+def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(command, tmp_path):
+    """Decoding it would need 1.2 GB; the process may have 1 GB of addresses, of which numpy takes most."""
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
+    limit = 1_000_000_000
+    result = command("large.png", "-k", "2", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    assert result.returncode == 1
+    assert result.stderr.startswith("gmmquant: large.png: 20000 x 20000 pixels is above the limit 200000000; ")
+
+
+def test_a_picture_that_memory_does_not_hold_is_said_to_be_so(command, tmp_path):
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
+    limit = 1_000_000_000
+    result = command(
+        "large.png",
+        "-k",
+        "2",
+        "--max-pixels",
+        "1000000000",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("gmmquant: large.png: not enough memory")
+    assert result.stderr.count("\n") == 1
+
+
+def test_max_pixels_moves_the_limit(command, flat):
     result = command("flat.png", "-k", "2", "--max-pixels", "6143")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        "gmmquant: flat.png: 96 x 64 pixels is above the limit 6143; raise it with --max-pixels, or scale down\n"
+        "gmmquant: flat.png: 96 x 64 pixels is above the limit 6143; raise max-pixels, or scale the picture down\n"
     )
     assert command("flat.png", "-k", "2", "--max-pixels", "6144").returncode == 0
 
@@ -134,6 +159,57 @@ def test_tiny_and_one_colored_pictures_work_at_any_k(command, tmp_path, size, mo
         assert np.isfinite(fit["log_likelihood"])
         with Image.open(tmp_path / f"tiny_k{fit['k']}.png") as made, Image.open(tmp_path / "tiny.png") as drawn:
             assert np.array_equal(np.asarray(made.convert("RGBA")), np.asarray(drawn.convert("RGBA")))
+
+
+def obey_permissions():
+    """Give up root's right to pass over permissions, from the next program on (Linux, capabilities 1 and 2)."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+
+
+def test_what_may_not_be_read_costs_that_picture_only(command, tmp_path, samples):
+    for name in ("closed.png", "open.png"):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    (tmp_path / "closed.png").chmod(0o000)
+    (tmp_path / "folder").mkdir(mode=0o000)
+    inputs = ("closed.png", "folder", "folder/a.png", "open.png")
+    result = command(*inputs, "-k", "2", "-o", "out", preexec_fn=obey_permissions)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "gmmquant: closed.png: permission denied",
+        "gmmquant: folder: permission denied",
+        "gmmquant: folder/a.png: permission denied",
+        "gmmquant: 1 done, 3 failed",
+    ]
+
+
+def test_a_name_too_long_for_the_system_costs_that_picture_only(command, flat):
+    result = command("n" * 300 + ".png", "flat.png", "-k", "2")
+    assert result.returncode == 1
+    assert result.stderr == f"gmmquant: {'n' * 300}.png: file name too long\ngmmquant: 1 done, 1 failed\n"
+
+
+def test_a_working_folder_that_is_gone_is_one_line(tmp_path, clean_environment):
+    code = "import os, sys\nos.chdir(sys.argv[1])\nos.rmdir(sys.argv[1])\nos.execv(sys.executable, sys.argv[2:])"
+    (tmp_path / "gone").mkdir()
+    arguments = [sys.executable, "-P", "-m", "gmmquant", "a.png", "-k", "2"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "gone", *arguments],
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr == "gmmquant: a.png: no such file or directory\n"
+
+
+def test_an_output_folder_that_may_not_be_written_is_one_line(command, tmp_path, flat):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    for folder in ("closed", "closed/below"):
+        result = command("flat.png", "-k", "2", "-o", folder, preexec_fn=obey_permissions)
+        assert result.returncode == 1
+        assert result.stderr == f"gmmquant: flat.png: cannot write to {folder}: permission denied\n"
 
 
 # --- bad disks --------------------------------------------------------------------------------------------------------
@@ -291,21 +367,46 @@ def test_a_signal_ends_the_run_in_order(tmp_path, samples, flat, clean_environme
     assert sorted(os.listdir(tmp_path / "out")) == ["flat_k256.png", "flat_report.json"]
 
 
-def test_a_signal_that_the_caller_ignores_is_ignored(tmp_path, samples, clean_environment):
+def test_a_signal_that_the_caller_ignores_is_ignored(tmp_path, samples, flat, clean_environment):
     process = start(
         clean_environment,
         tmp_path,
-        samples / "grey.png",
+        "flat.png",
+        samples / "cat.jpg",
         "-k",
-        "100",
+        "40",
         "-o",
         "out",
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
-    time.sleep(0.5)
+    wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
+    assert process.poll() is None
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
     assert process.returncode == 0
+    assert (tmp_path / "out/cat_report.json").exists()
+
+
+def test_many_signals_are_as_one(tmp_path, samples, flat, clean_environment):
+    process = start(clean_environment, tmp_path, "flat.png", samples / "rocket.jpg", "-k", "256", "-o", "out")
+    wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 143)
+    assert errors.count("stopped by") == 1
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.25])
+def test_ctrl_c_while_the_program_starts_shows_no_traceback(tmp_path, samples, clean_environment, delay):
+    process = start(clean_environment, tmp_path, samples / "rocket.jpg", "-k", "256", "-o", "out")
+    time.sleep(0.05 + delay)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGINT, 130)
+    assert "gmmquant/" not in errors  # before our first line runs, a traceback is Python's own
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -318,6 +419,7 @@ def test_a_killed_run_leaves_no_torn_file_and_the_next_one_cleans_up(tmp_path, s
     time.sleep(random.Random(seed).uniform(0, 0.25))
     process.kill()
     process.communicate(timeout=60)
+    (out / ".gmmquant-0123456789abcdef-0.tmp").write_bytes(b"torn")
     for path in out.iterdir():
         if path.suffix == ".png":
             with Image.open(path) as image:

@@ -1,7 +1,7 @@
 """Picture files: decode (OpenCV) to an RGB or RGBA array, encode (Pillow) to an indexed PNG.
 
-A file is judged by its content, not by its ending. What Pillow reads is the header alone (kind, size, frames);
-the pixels and their orientation come from OpenCV, except where OpenCV loses the alpha channel.
+A file is judged by its content, not by its ending. Pillow reads the header (kind, size, frames), OpenCV the pixels and
+their orientation. TIFFs of up to 8 bits are left to Pillow, since OpenCV multiplies their alpha in or drops it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from gmmquant.errors import PictureError
 from gmmquant.images.recolor import recolor
@@ -29,11 +30,19 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
 _ORIENTATION_TAG = 0x0112
+_TIFF_BITS, _TIFF_PLANAR, _TIFF_EXTRA_SAMPLES = 258, 284, 338
 _MARK = "gmmquant"
 
-# How libjpeg, libpng and OpenCV (which speaks for libtiff) begin an error. Their warnings, of an odd colour profile or
-# an unknown tag, are of no interest.
-_COMPLAINTS = (b"Corrupt JPEG data", b"libpng error", b"[ERROR")
+# How OpenCV (which speaks for libtiff), libpng and libjpeg begin what makes a picture unusable, and what only makes it
+# doubtful. Their warnings, of an odd colour profile or an unknown tag, are of no interest.
+_FATAL = (b"[ERROR", b"libpng error", b"remature end of")
+_DOUBTFUL = (b"Corrupt JPEG data",)
+
+# The longest side that OpenCV decodes.
+_MAX_SIDE = 1 << 20
+
+# What the decoding of a picture borrows from the whole process: standard error, Pillow's limit, Python's warnings.
+_process_state = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -54,17 +63,34 @@ class Picture:
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a picture file say of it."""
+    """What the header of a picture file says of it."""
 
     format: str
-    mode: str
     size: tuple[int, int]
     animated: bool
-    transparent_grey: int | None
+    transparent_grey: int | None = None
+    tiff_tags: Mapping[int, Any] = field(default_factory=dict)
+
+    @property
+    def bits_per_sample(self) -> int:
+        """Of a TIFF; 1 where nothing is said, as the standard has it."""
+        return int(np.max(self.tiff_tags.get(_TIFF_BITS, 1)))
+
+    @property
+    def planar(self) -> bool:
+        """Whether a TIFF keeps each channel in a plane of its own."""
+        return bool(self.tiff_tags.get(_TIFF_PLANAR, 1) == 2)
+
+    @property
+    def alpha_multiplied_in(self) -> bool:
+        """Whether a TIFF's colours are multiplied by their alpha ("associated" alpha)."""
+        return 1 in np.atleast_1d(self.tiff_tags.get(_TIFF_EXTRA_SAMPLES, 0))
 
 
 def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF, BMP or GIF (its first frame or page).
+
+    Colour profiles are not looked at: values are taken as sRGB. CMYK is converted as the decoder does.
 
     Parameters
     ----------
@@ -82,29 +108,21 @@ def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
     """
     with _open_regular(path) as file:
         header = _read_header(file)
-        width, height = header.size
-        if width * height > max_pixels:
-            raise PictureError(
-                f"{width} x {height} pixels is above the limit {max_pixels}; raise it with --max-pixels, or scale down"
-            )
+        _check_size(*header.size, max_pixels)
         file.seek(0)
         data = file.read()
-    decoded, orientation, complaint = _decode(data)
-    if decoded is None or (header.format == "TIFF" and complaint):
-        raise PictureError(f"damaged or incomplete {header.format} picture; get an undamaged copy")
-    if decoded.dtype not in (np.uint8, np.uint16):
-        raise PictureError(f"pixels of type {decoded.dtype} are not supported; convert the picture to 8 or 16 bits")
+    if header.format == "TIFF":
+        pixels, doubtful = _decode_tiff(data, header), False
+    else:
+        decoded, orientation, doubtful = _decode(data)
+        if decoded is None:
+            raise _damaged(header)
+        pixels = orient(_with_transparent_grey(_to_rgb(decoded), header.transparent_grey), orientation)
     notes = []
     if header.animated:
         notes.append("has several frames or pages; only the first is used")
-    if complaint:
+    if doubtful:
         notes.append("the decoder found errors in the file; parts of the picture may be wrong")
-    if header.format == "TIFF":
-        # OpenCV applies a TIFF's orientation itself, and multiplies alpha in, or drops it, at 8 bits.
-        lossy = decoded.dtype == np.uint8 and header.mode in ("RGBA", "LA", "PA")
-        pixels = _decode_alpha_with_pillow(data) if lossy else _to_rgb(decoded)
-    else:
-        pixels = orient(_with_transparent_grey(_to_rgb(decoded), header.transparent_grey), orientation)
     return Picture(np.ascontiguousarray(pixels), tuple(notes))
 
 
@@ -169,10 +187,10 @@ def _read_header(file: BinaryIO) -> Header:
             key = image.info.get("transparency") if image.format == "PNG" else None
             return Header(
                 format=str(image.format),
-                mode=image.mode,
                 size=image.size,
                 animated=bool(getattr(image, "is_animated", False)),
                 transparent_grey=key if image.mode in ("1", "L", "I;16") and isinstance(key, int) else None,
+                tiff_tags=dict(image.tag_v2) if isinstance(image, TiffImagePlugin.TiffImageFile) else {},
             )
     except MemoryError:
         raise
@@ -180,31 +198,80 @@ def _read_header(file: BinaryIO) -> Header:
         raise PictureError("not a supported picture; give a PNG, JPEG, WebP, TIFF, BMP or GIF file") from None
 
 
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{width} x {height} pixels is above the limit {max_pixels}; raise max-pixels, or scale the picture down"
+        )
+    if max(width, height) > _MAX_SIDE:
+        raise PictureError(f"{width} x {height} pixels: a side is above the limit {_MAX_SIDE}; cut the picture up")
+
+
+def _damaged(header: Header) -> PictureError:
+    return PictureError(f"damaged or incomplete {header.format} picture; get an undamaged copy")
+
+
 @contextmanager
 def _pillow_at_ease() -> Iterator[None]:
     """Let Pillow read any header without a limit on pixels (ours is checked right after) and without warnings."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with _process_state, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
             yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decode(data: bytes) -> tuple[npt.NDArray[Any] | None, int, bool]:
-    """Decode with OpenCV; return the array or None, the EXIF orientation, and whether the decoder reported an error."""
+    """Decode with OpenCV; return the array or None if damaged, the EXIF orientation, and whether to doubt the array."""
+    decoded: Any  # None where OpenCV gives up, which its type hints do not say
     with _captured_stderr() as captured:
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # the user's may be silent
         try:
             decoded, kinds, metadata = cv2.imdecodeWithMetadata(
                 np.frombuffer(data, dtype=np.uint8), flags=cv2.IMREAD_UNCHANGED
             )
-        except cv2.error:
-            decoded, kinds, metadata = None, (), ()
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError from None
+            return None, 1, False
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+    complaints = [line for line in captured.splitlines() if b"Orientation" not in line]
+    if decoded is None or any(fatal in line for line in complaints for fatal in _FATAL):
+        return None, 1, False
     exif = next((block for kind, block in zip(kinds, metadata, strict=True) if kind == cv2.IMAGE_METADATA_EXIF), None)
     orientation = 1 if exif is None else _orientation(exif.tobytes())
-    return decoded, orientation, any(complaint in captured for complaint in _COMPLAINTS)
+    return decoded, orientation, any(word in line for line in complaints for word in _DOUBTFUL)
+
+
+def _decode_tiff(data: bytes, header: Header) -> npt.NDArray[Any]:
+    """Decode a TIFF, which both libraries turn the right way themselves: up to 8 bits with Pillow, else with OpenCV."""
+    if header.bits_per_sample <= 8:
+        try:
+            with _captured_stderr(), _pillow_at_ease(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+                has_alpha = image.has_transparency_data or image.mode in ("LA", "La", "RGBA", "RGBa", "PA")
+                return np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
+        except MemoryError:
+            raise
+        except Exception:  # as for headers
+            raise _damaged(header) from None
+    if header.planar:
+        raise PictureError("16-bit TIFF in separate planes is not supported; save it interleaved (contiguous)")
+    decoded, _, _ = _decode(data)
+    if decoded is None:
+        raise _damaged(header)
+    pixels = _to_rgb(decoded)
+    return _divide_by_alpha(pixels) if header.alpha_multiplied_in and pixels.shape[2] == 4 else pixels
+
+
+def _divide_by_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Undo the multiplication of 16-bit colours by their alpha; what is fully transparent has no colour, and gets 0."""
+    alpha = pixels[:, :, 3:].astype(np.float64)
+    colors = np.divide(pixels[:, :, :3] * 65535.0, alpha, out=np.zeros(pixels[:, :, :3].shape), where=alpha > 0)
+    return np.dstack([np.rint(np.minimum(colors, 65535)).astype(pixels.dtype), pixels[:, :, 3]])
 
 
 def _orientation(block: bytes) -> int:
@@ -222,6 +289,11 @@ def _orientation(block: bytes) -> int:
 def _captured_stderr() -> Iterator[bytearray]:
     """Collect what C libraries write to standard error: they know no other way to complain."""
     captured = bytearray()
+    with _process_state:
+        yield from _capture_stderr(captured)
+
+
+def _capture_stderr(captured: bytearray) -> Iterator[bytearray]:
     try:
         saved = os.dup(2)
     except OSError:  # no standard error: nobody to protect from the noise
@@ -242,6 +314,8 @@ def _captured_stderr() -> Iterator[bytearray]:
 
 def _to_rgb(decoded: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Turn OpenCV's grey, BGR or BGRA into RGB or RGBA, shape (h, w, 3 or 4)."""
+    if decoded.dtype not in (np.uint8, np.uint16):
+        raise PictureError(f"pixels of type {decoded.dtype} are not supported; convert the picture to 8 or 16 bits")
     if decoded.ndim == 2:
         return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB)
     if decoded.shape[2] == 4:
@@ -257,11 +331,6 @@ def _with_transparent_grey(image: npt.NDArray[Any], grey: int | None) -> npt.NDA
         return image
     alpha = np.where(image[:, :, 0] == grey, 0, np.iinfo(image.dtype).max).astype(image.dtype)
     return np.dstack([image[:, :, :3], alpha])
-
-
-def _decode_alpha_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    with _pillow_at_ease(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-        return np.asarray(image.convert("RGBA"))
 
 
 def _pair_with_alpha(

@@ -155,6 +155,6 @@ def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
         responsibilities = scores.copy()
         log_density = softmax(responsibilities)
         expected = (responsibilities * scores).sum(axis=0)
-        log_likelihood += float(weights @ log_density)
-        entropy += float(weights @ (log_density - expected))
+        log_likelihood += float((weights * log_density).sum())
+        entropy += float((weights * (log_density - expected)).sum())
     return Evaluation(labels, log_likelihood, max(entropy, 0.0))

@@ -66,7 +66,7 @@ def nearest_squared_distances(cells: Cells, centers: FloatArray) -> FloatArray:
 
 def inertia(cells: Cells, centers: FloatArray) -> float:
     """Return the sum over cells of weight times squared distance to the nearest center."""
-    return float(cells.weights @ nearest_squared_distances(cells, centers))
+    return float((cells.weights * nearest_squared_distances(cells, centers)).sum())
 
 
 def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
@@ -85,7 +85,7 @@ def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) ->
         # Every sample lies on a center already: any further center is a repetition.
         candidates = _draw(mass if mass.any() else cells.weights, n_candidates, rng)
         closer = np.minimum(squared_distances(cells, positions[candidates]), closest)
-        best = int((closer @ cells.weights).argmin())
+        best = int(np.einsum("ln,n->l", closer, cells.weights).argmin())
         chosen.append(int(candidates[best]))
         closest = closer[best]
     return np.asarray(positions[chosen])
@@ -223,7 +223,7 @@ class KMeans(Estimator):
         self.n_iter_ = best.n_iter
         self.n_features_in_ = samples.shape[1]
         self.labels_ = self.predict(samples)
-        self.inertia_ = float(weight @ ((samples - best.centers[self.labels_]) ** 2).sum(axis=1))
+        self.inertia_ = float((weight[:, np.newaxis] * (samples - best.centers[self.labels_]) ** 2).sum())
         return self
 
     def fit_predict(
@@ -251,7 +251,7 @@ class KMeans(Estimator):
         """Return minus the inertia of `X`: the larger, the better."""
         cells = self._cells(X)
         weight = check_sample_weight(sample_weight, cells.weights.size)
-        return -float(weight @ nearest_squared_distances(cells, self.cluster_centers_))
+        return -float((weight * nearest_squared_distances(cells, self.cluster_centers_)).sum())
 
     def _cells(self, X: npt.ArrayLike) -> Cells:
         check_fitted(self, "cluster_centers_")

@@ -7,7 +7,8 @@ A score is linear in the features phi(x) = (1, x, x x^T) of a sample, for KMeans
     moments = (responsibilities * weights) @ phi^T
 
 is the E-step and the sufficient statistics of the M-step at once. It runs over blocks of columns that stay in cache;
-the n x K matrix is never stored.
+the n x K matrix is never stored. Long sums of numbers are left to numpy's own loops: BLAS cuts those over 10,000 into
+as many parts as it has threads, and the result would depend on their number.
 
 What is swept are cells, not points: a cell has a weight n_c, a mean m_c = E[x] and a second moment Q_c = E[x x^T],
 which stands in for x x^T. A point is a cell without scatter. EM on cells still never decreases its objective
@@ -68,7 +69,7 @@ class Cells:
         if not kept.all():
             X, sample_weight = X[kept], sample_weight[kept]
             sample_covariance = None if sample_covariance is None else sample_covariance[kept]
-        origin = sample_weight @ X / sample_weight.sum()
+        origin = np.average(X, axis=0, weights=sample_weight)
         rows, columns = np.triu_indices(X.shape[1])
         scatter = None if sample_covariance is None else np.ascontiguousarray(sample_covariance[:, rows, columns].T)
         return cls(sample_weight, np.ascontiguousarray((X - origin).T), scatter, origin)
@@ -92,11 +93,10 @@ class Cells:
 
     def covariance(self) -> FloatArray:
         """Return the covariance (d, d) of all that the cells stand for."""
-        weighted: FloatArray = self.offsets * self.weights
-        total: FloatArray = (weighted @ self.offsets.T) / self.total_weight
+        total: FloatArray = np.einsum("in,jn,n->ij", self.offsets, self.offsets, self.weights) / self.total_weight
         if self.scatter is not None:
             rows, columns = np.triu_indices(len(self.origin))
-            inside = self.scatter @ self.weights / self.total_weight
+            inside = np.einsum("rn,n->r", self.scatter, self.weights) / self.total_weight
             total[rows, columns] += inside
             total[columns[rows != columns], rows[rows != columns]] += inside[rows != columns]
         return total
@@ -184,7 +184,7 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
         phi = cells.features(columns, theta.shape[1])
         weights = cells.weights[columns]
         scores = theta @ phi
-        objective += float(weights @ assign(scores))
+        objective += float((weights * assign(scores)).sum())
         scores *= weights
         moments += scores @ phi.T
     return moments, objective / cells.total_weight

@@ -19,7 +19,9 @@ SCHEMA = "gmmquant-report/1"
 Record = dict[str, Any]
 
 
-def build_record(source: Path, report: Path, quantizer: Quantizer, fits: Sequence[Record]) -> Record:
+def build_record(
+    source: Path, report: Path, quantizer: Quantizer, fits: Sequence[Record], notes: Sequence[str]
+) -> Record:
     """Return the record of one picture.
 
     Parameters
@@ -30,6 +32,8 @@ def build_record(source: Path, report: Path, quantizer: Quantizer, fits: Sequenc
         The picture made ready, for what it knows of pixels, colours and settings.
     fits : sequence of dict
         One `fit_record` for each k.
+    notes : sequence of str
+        What a person should know of the picture, as was said on standard error.
     """
     histogram = quantizer.histogram
     height, width = quantizer.shape
@@ -37,7 +41,7 @@ def build_record(source: Path, report: Path, quantizer: Quantizer, fits: Sequenc
         "schema": SCHEMA,
         "version": gmmquant.__version__,
         "image": {
-            "path": Path(os.path.relpath(source, report.parent)).as_posix(),
+            "path": _relative(source, report.parent),
             "width": width,
             "height": height,
             "pixels": width * height,
@@ -50,6 +54,7 @@ def build_record(source: Path, report: Path, quantizer: Quantizer, fits: Sequenc
             **asdict(quantizer.settings),
             "reg_covar": histogram.rounding_variance,
         },
+        "notes": list(notes),
         "fits": list(fits),
     }
 
@@ -90,3 +95,9 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, st
 def to_json(record: Record | list[Record]) -> str:
     """Write a record, or a list of them, as strict JSON in ASCII: full precision, no NaN, a newline at the end."""
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Return `path` as seen from `folder`, links resolved; bytes that are not UTF-8 as escapes, for JSON is text."""
+    place = os.path.join(os.path.realpath(path.parent), path.name)
+    return os.fsencode(os.path.relpath(place, os.path.realpath(folder))).decode("utf-8", "backslashreplace")
