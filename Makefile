@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format samples clean
+.PHONY: demo test lint format examples samples clean
 
 demo: $(VENV)/.installed ## Remake the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -21,6 +21,9 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 format: $(VENV)/.installed-dev ## Put the code into the one format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+examples: $(VENV)/.installed-dev ## Run the example pages and draw their pictures
+	$(BIN)/python docs/examples/run.py
 
 samples: $(VENV)/.installed ## Draw the small sample pictures again
 	$(BIN)/python sample_images/draw.py

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gmmquant.colors.histogram import ColorHistogram as ColorHistogram
     from gmmquant.errors import ConvergenceWarning as ConvergenceWarning
     from gmmquant.errors import GmmquantError as GmmquantError
+    from gmmquant.errors import ModelFileError as ModelFileError
     from gmmquant.errors import NotFittedError as NotFittedError
     from gmmquant.errors import OutputError as OutputError
     from gmmquant.errors import ParameterError as ParameterError
@@ -31,6 +32,7 @@ _HOMES = {
     "GaussianMixture": "models.mixture",
     "GmmquantError": "errors",
     "KMeans": "models.kmeans",
+    "ModelFileError": "errors",
     "NotFittedError": "errors",
     "OutputError": "errors",
     "ParameterError": "errors",

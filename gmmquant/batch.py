@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import re
 import unicodedata
@@ -18,13 +19,16 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from gmmquant.errors import GmmquantError, OutputError, PictureError
+import gmmquant
+from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.errors import GmmquantError, ModelFileError, OutputError, PictureError
 from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
+from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.outputs import OutputSet, sweep_temporaries
 from gmmquant.process import system_reason
-from gmmquant.quantizer import Quantizer
+from gmmquant.quantizer import QuantizedImage, Quantizer
 from gmmquant.report.record import Record, build_record, fit_record, to_json
-from gmmquant.settings import MAX_PIXELS, Settings
+from gmmquant.settings import AUTO, MAX_PIXELS, Settings, check_k
 
 # Longest file name, in bytes, that the usual file systems take.
 _MAX_NAME = 255
@@ -48,17 +52,50 @@ class Existing(Enum):
 
 
 @dataclass(frozen=True)
+class AppliedModel:
+    """A model that pictures are recoloured by, and the file it came from."""
+
+    path: Path
+    model: Model
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with each picture.
+
+    Attributes
+    ----------
+    ks : sequence of int, or "auto"
+    settings : Settings
+    existing : Existing
+    max_pixels : int
+    save_models : bool
+        Whether a model file is written for each k.
+    applied : AppliedModel or None
+        A model to recolour by instead of fitting.
+    """
+
+    ks: Sequence[int | str]
+    settings: Settings = field(default_factory=Settings)
+    existing: Existing = Existing.REFUSE
+    max_pixels: int = MAX_PIXELS
+    save_models: bool = False
+    applied: AppliedModel | None = None
+
+
+@dataclass(frozen=True)
 class Job:
-    """One picture and what is to be written for it."""
+    """One picture and what is to be written for it: images, and models if asked for, by k, and the report."""
 
     source: Path
-    images: dict[int, Path]
+    images: dict[int | str, Path]
+    models: dict[int | str, Path]
     report: Path
 
     @property
     def outputs(self) -> list[Path]:
         """All files of the job; the report, which is written last, stands last."""
-        return [*self.images.values(), self.report]
+        return [*self.images.values(), *self.models.values(), self.report]
 
 
 @dataclass(frozen=True)
@@ -90,22 +127,24 @@ class Done:
 Outcome = Done | Skipped | Failure
 
 
-def plan(inputs: Iterable[Path], ks: Sequence[int], folder: Path | None) -> list[Job | Failure]:
+def plan(inputs: Iterable[Path], task: Task, folder: Path | None) -> list[Job | Failure]:
     """Turn files and folders into jobs, and into failures where there is nothing to do, in the order given.
 
     Parameters
     ----------
     inputs : iterable of Path
         A folder stands for the pictures in it, in natural order; hidden files and what gmmquant made are left out.
-    ks : sequence of int
+    task : Task
     folder : Path or None
         Where outputs go; None: beside each picture.
 
     Raises
     ------
     OutputError
-        If two pictures would write the same file, or an output is the input of another job.
+        If `folder` is a file, two pictures would write the same file, or an output is the input of another job.
     """
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder; give another --output")
     planned: list[Job | Failure] = []
     seen: set[str] = set()
     for path in inputs:
@@ -120,7 +159,7 @@ def plan(inputs: Iterable[Path], ks: Sequence[int], folder: Path | None) -> list
         for source, identity in zip(sources, identities, strict=True):
             if identity not in seen:
                 seen.add(identity)
-                planned.append(job_for(source, ks, folder))
+                planned.append(job_for(source, task, folder))
     refuse_clashes([entry for entry in planned if isinstance(entry, Job)])
     return planned
 
@@ -137,11 +176,13 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def job_for(source: Path, ks: Sequence[int], folder: Path | None) -> Job:
+def job_for(source: Path, task: Task, folder: Path | None) -> Job:
     """Name the outputs of a picture."""
     home = source.parent if folder is None else folder
-    stem = fitting_stem(source.stem, _MAX_NAME - len("_report.json"))
-    return Job(source, {k: home / f"{stem}_k{k}.png" for k in ks}, home / f"{stem}_report.json")
+    stem = fitting_stem(source.stem, _MAX_NAME - len("_kauto.gmm.json"))
+    images = {k: home / f"{stem}_k{k}.png" for k in task.ks}
+    models = {k: home / f"{stem}_k{k}.gmm.json" for k in task.ks if task.save_models}
+    return Job(source, images, models, home / f"{stem}_report.json")
 
 
 def fitting_stem(stem: str, limit: int) -> str:
@@ -175,14 +216,7 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
                 )
 
 
-def run_all(
-    planned: Iterable[Job | Failure],
-    settings: Settings,
-    existing: Existing,
-    *,
-    max_pixels: int = MAX_PIXELS,
-    watch: Watcher = watch_nothing,
-) -> Iterator[Outcome]:
+def run_all(planned: Iterable[Job | Failure], task: Task, watch: Watcher = watch_nothing) -> Iterator[Outcome]:
     """Do one picture after the other, in the order planned; stop after a failure that the rest would share.
 
     Temporaries that killed runs left in an output folder are swept before the first picture of that folder.
@@ -196,29 +230,22 @@ def run_all(
         if home not in swept:
             sweep_temporaries(home)
             swept.add(home)
-        outcome = run(entry, settings, existing, max_pixels=max_pixels, watch=watch)
+        outcome = run(entry, task, watch)
         yield outcome
         if isinstance(outcome, Failure) and outcome.hopeless:
             return
 
 
-def run(
-    job: Job,
-    settings: Settings,
-    existing: Existing,
-    *,
-    max_pixels: int = MAX_PIXELS,
-    watch: Watcher = watch_nothing,
-) -> Outcome:
+def run(job: Job, task: Task, watch: Watcher = watch_nothing) -> Outcome:
     """Do one picture; every failure comes back as a `Failure`, with nothing of the picture left behind."""
     try:
-        present = [path for path in job.outputs if os.path.lexists(path)]
-        if len(present) == len(job.outputs) and existing is Existing.KEEP:
+        present = {path for path in job.outputs if os.path.lexists(path)}
+        if len(present) == len(job.outputs) and task.existing is Existing.KEEP:
             return Skipped(job.source)
-        if present and existing is Existing.REFUSE:
-            raise OutputError(f"{present[0].name} exists")
-        picture = _read(job.source, max_pixels)
-        return _quantize(job, picture, settings, existing, set(present), watch)
+        if present and task.existing is Existing.REFUSE:
+            raise OutputError(f"{next(path.name for path in job.outputs if path in present)} exists")
+        picture = _read(job.source, task.max_pixels)
+        return _quantize(job, picture, task, present if task.existing is Existing.KEEP else set(), watch)
     except OutputError as error:
         return Failure(job.source, f"{error}; use --force to replace it or --skip-existing to keep it")
     except GmmquantError as error:
@@ -238,36 +265,70 @@ def _read(source: Path, max_pixels: int) -> Picture:
         raise PictureError(system_reason(error)) from None
 
 
-def _quantize(
-    job: Job, picture: Picture, settings: Settings, existing: Existing, present: set[Path], watch: Watcher
-) -> Done:
-    quantizer = Quantizer(picture.pixels, settings)
-    job.report.parent.mkdir(parents=True, exist_ok=True)
-    kept = present if existing is Existing.KEEP else set()
+def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Watcher) -> Done:
+    """Make the outputs of a picture, but for those `kept` from an earlier run."""
+    quantizer = Quantizer(picture.pixels, task.settings)
     notes = list(picture.notes)
     if job.report in kept:
         notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
+    choice = quantizer.choose_k() if AUTO in task.ks else None
     fits: list[Record] = []
-    with OutputSet(overwrite=existing is Existing.REPLACE) as outputs:
+    too_many: list[int] = []
+    job.report.parent.mkdir(parents=True, exist_ok=True)
+    with OutputSet(overwrite=task.existing is Existing.REPLACE) as outputs:
         for k, path in job.images.items():
-            fit = quantizer.fit(k, partial(watch, job.source, k))
-            if fit.k_fitted < k:
-                notes.append(_few_colors(fit.k_fitted, k, quantizer.histogram.bit_depth))
+            fit = _fit(quantizer, task, choice.k if choice is not None and k == AUTO else int(k), job, watch)
+            if fit.k_fitted < fit.k:
+                too_many.append(fit.k)
             started = perf_counter()
             if path not in kept:
                 outputs.stage(path, encode_png(fit.labels, fit.palette, fit.alpha))
-            fits.append(fit_record(fit, perf_counter() - started, {"image": path.name}))
-        record = build_record(job.source, job.report, quantizer, fits, notes)
+            files = {"image": path.name}
+            if k in job.models:
+                files["model"] = job.models[k].name
+                if job.models[k] not in kept:
+                    facts = {"color_space": "srgb", "exact": fit.exact}
+                    outputs.stage(
+                        job.models[k], model_to_json(Model(fit.mixture, facts), gmmquant.__version__).encode()
+                    )
+            fits.append(fit_record(fit, perf_counter() - started, files, auto=k == AUTO))
+        if too_many:
+            notes.append(_few_colors(quantizer.histogram, too_many))
+        applied = None if task.applied is None else task.applied.path
+        record = build_record(job.source, job.report, quantizer, fits, notes=notes, choice=choice, model=applied)
         if job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         outputs.commit()
     return Done(job.source, record, [path for path in job.outputs if path not in kept], notes)
 
 
-def _few_colors(n_colors: int, k: int, bit_depth: int) -> str:
-    colors = "1 distinct colour" if n_colors == 1 else f"{n_colors} distinct colours"
-    rounded = "" if bit_depth == 8 else ", rounded to 8 bits"
-    return f"{colors}, fewer than k = {k}: the exact colours are kept{rounded}"
+def _fit(quantizer: Quantizer, task: Task, k: int, job: Job, watch: Watcher) -> QuantizedImage:
+    watch(job.source, k, 0, math.nan)
+    if task.applied is None:
+        return quantizer.fit(k, partial(watch, job.source, k))
+    model = task.applied.model
+    return quantizer.apply(model.gaussians, exact=model.facts.get("exact") is True)
+
+
+def load_model(path: Path) -> AppliedModel:
+    """Read a model of pictures; every fault is a `ModelFileError` that names the file."""
+    try:
+        model = read_model(path)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {system_reason(error)}") from None
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    K, d = model.gaussians.means.shape
+    if d != 3 or model.facts.get("color_space") != "srgb":
+        raise ModelFileError(f"{path}: not a model of sRGB colours ({d} features); give one that --save-model wrote")
+    check_k(K)
+    return AppliedModel(path, model)
+
+
+def _few_colors(histogram: ColorHistogram, ks: Sequence[int]) -> str:
+    colors = "1 distinct colour" if histogram.n_colors == 1 else f"{histogram.n_colors} distinct colours"
+    rounded = "" if histogram.bit_depth == 8 else ", rounded to 8 bits"
+    return f"{colors}, fewer than k = {', '.join(map(str, ks))}: the exact colours are kept{rounded}"
 
 
 def _folded(path: Path) -> str:

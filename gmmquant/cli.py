@@ -15,11 +15,11 @@ import typer
 from typer.core import TyperCommand
 
 import gmmquant
-from gmmquant.errors import GmmquantError, ParameterError
-from gmmquant.models.parameters import check_integer
+from gmmquant.errors import GmmquantError, ModelFileError, ParameterError
+from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_integer
 from gmmquant.process import Stopped, hold_standard_streams, stopped_by_signals, system_reason
 from gmmquant.report.text import printable
-from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
+from gmmquant.settings import AUTO, DEFAULT_K, MAX_PIXELS, Settings, parse_k
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,13 +37,13 @@ class ExitCode(IntEnum):
 
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
-_K_VALUE = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*,?")
+_K_VALUE = re.compile(r"(auto|[0-9]+(-[0-9]+)?)(,(auto|[0-9]+(-[0-9]+)?))*,?")
 
 
 def gather_k(arguments: Sequence[str]) -> list[str]:
     """Rewrite `-k 2 3 7 20` to `-k 2,3,7,20`: the parser knows no option that takes a list.
 
-    The list goes on while arguments look like integers or ranges; any other argument, or `--`, ends it.
+    The list goes on while arguments look like integers, ranges or `auto`; any other argument, or `--`, ends it.
     """
     gathered, rest = list[str](), list(arguments)
     while rest and rest[0] != "--":
@@ -108,7 +108,7 @@ class Screen:
 
     Parameters
     ----------
-    ks : sequence of int
+    ks : sequence of int, or "auto"
         What each picture is fitted at.
     n_pictures : int
     quiet : bool
@@ -119,7 +119,7 @@ class Screen:
         Write the records to standard output instead of tables.
     """
 
-    def __init__(self, ks: Sequence[int], n_pictures: int, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+    def __init__(self, ks: Sequence[int | str], n_pictures: int, *, quiet: bool, verbose: bool, as_json: bool) -> None:
         self._ks, self._n_pictures = list(ks), n_pictures
         self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
         self._records: list[Record] = []
@@ -136,7 +136,8 @@ class Screen:
 
         if n_iter == 0:
             self._progress.start()
-        done = sum(self._tally.values()) * len(self._ks) + self._ks.index(k)
+        position = self._ks.index(k) if k in self._ks else self._ks.index(AUTO)
+        done = sum(self._tally.values()) * len(self._ks) + position
         text = f"{printable(source.name)}  k = {k}  iteration {n_iter}"
         self._progress.update(self._task, completed=done, description=escape(text))
 
@@ -220,7 +221,7 @@ _FILES, _MODEL, _MESSAGES = "Files", "Model", "Messages"
 _DEFAULT_K = [",".join(map(str, DEFAULT_K))]
 
 _HELP = """\
-See and remake pictures in a few colours by a Gaussian mixture.
+Look at pictures, and remake them, in a few colours by a Gaussian mixture.
 
 For each k, the pixels are clustered by KMeans, the clusters refined into a mixture of k Gaussians by EM, and every \
 pixel is given the mean colour of its most probable component. Written are the recoloured pictures and a report of \
@@ -230,9 +231,11 @@ the log-likelihoods.
 _EPILOG = """\
 [bold]Examples[/bold]
 
-[cyan]gmmquant cat.jpg -k 2 3 7 20[/cyan]   cat_k2.png, ..., cat_k20.png and cat_report.json beside cat.jpg
+[cyan]gmmquant cat.jpg -k 2 3 7 20[/cyan]   cat_k2.png to cat_k20.png, cat_report.json
 
-[cyan]gmmquant photos -k 2-8 -o out[/cyan]   every picture of a folder in 2, 3, ..., 8 colours, into out
+[cyan]gmmquant photos -k 2-8 -o out[/cyan]   every picture of a folder
+
+[cyan]gmmquant cat.jpg -k auto[/cyan]   as many colours as the picture has
 
 [cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
 
@@ -253,8 +256,9 @@ def _read_k(texts: list[str]) -> list[str]:
         raise typer.BadParameter(str(error)) from None
 
 
-@app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG)
+@app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def quantize(
+    ctx: typer.Context,
     image: Annotated[
         list[Path],
         typer.Argument(
@@ -272,7 +276,7 @@ def quantize(
             metavar="INT...",
             callback=_read_k,
             help="Numbers of colours, each a picture of its own: 2 3 7, 2,3,7 or 2-8. Takes every integer that "
-            "follows; -- ends the list.",
+            "follows; -- ends the list. auto chooses one by ICL.",
             rich_help_panel=_MODEL,
         ),
     ] = _DEFAULT_K,
@@ -314,7 +318,7 @@ def quantize(
         typer.Option(
             "--seed",
             metavar="INT",
-            help="Start from other random seeds; the same one always gives the same bytes.",
+            help="Start from other random seeds; the same one always gives the same pictures.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.seed,
@@ -336,6 +340,55 @@ def quantize(
             rich_help_panel=_MODEL,
         ),
     ] = Settings.tol,
+    covariance: Annotated[
+        str,
+        typer.Option(
+            "--covariance",
+            metavar="|".join(COVARIANCE_NAMES),
+            help="Shape of the components: full fits best; diag, spherical and tied have fewer parameters, to compare, "
+            "or for pictures of few pixels.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.covariance,
+    init: Annotated[
+        str,
+        typer.Option(
+            "--init",
+            metavar="|".join(INIT_NAMES),
+            help="How a fit starts: kmeans is best as a rule; k-means++, random_from_data and random start from less, "
+            "to see how much the start matters.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.init,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            "--restarts",
+            metavar="INT",
+            help="Fit so many times from different seeds and keep the best: a higher likelihood for more time.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.restarts,
+    save_model: Annotated[
+        bool,
+        typer.Option(
+            "--save-model",
+            metavar="",
+            help="Write each fitted mixture too, as NAME_k7.gmm.json, to use with --model.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="FILE",
+            readable=False,
+            help="Fit nothing: recolour by a mixture that --save-model wrote, and report the likelihood under it.",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", metavar="", help="Show nothing but errors.", rich_help_panel=_MESSAGES)
     ] = False,
@@ -364,20 +417,25 @@ def quantize(
     ] = False,
 ) -> int:
     """Plan the run, do the pictures one after the other, show what became of each."""
-    ks = [int(number) for number in k]
     if force and skip_existing:
         raise ParameterError("--force and --skip-existing contradict each other; give one of them")
     check_integer("max-pixels", max_pixels, 1)
-    settings = Settings(seed=seed, max_iter=max_iter, tol=tol)
+    settings = Settings(seed, max_iter, tol, covariance, init, restarts)
+    source = ctx.get_parameter_source("k")
+    if model is not None and (save_model or (source is not None and source.name != "DEFAULT")):
+        raise ParameterError("--model fits nothing: leave out -k and --save-model, or --model")
 
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from gmmquant.batch import Existing, plan, run_all
+    from gmmquant.batch import Existing, Task, load_model, plan, run_all
 
-    planned = plan(image, ks, output)
+    applied = None if model is None else load_model(model)
+    ks = parse_k(k) if applied is None else [len(applied.model.gaussians.weights)]
     existing = Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE
+    task = Task(ks, settings, existing, max_pixels, save_model, applied)
+    planned = plan(image, task, output)
     with Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json) as screen:
-        for outcome in run_all(planned, settings, existing, max_pixels=max_pixels, watch=screen.watch):
+        for outcome in run_all(planned, task, screen.watch):
             screen.show(outcome)
         return screen.finish()
 
@@ -395,6 +453,9 @@ def run(arguments: Sequence[str]) -> int:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
         return ExitCode.USAGE
+    except ModelFileError as error:
+        say(str(error))
+        return ExitCode.FAILED
     except GmmquantError as error:
         say(str(error))
         return ExitCode.USAGE
@@ -402,5 +463,5 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{system_reason(error)}; nothing more was done")
         return ExitCode.FAILED
     except Stopped as stop:
-        say(f"stopped by {stop.name}: what is written is complete; run again with --skip-existing to do the rest")
+        say(f"stopped by {stop.name}: finished pictures are complete; run again with --skip-existing to do the rest")
         return stop.exit_code

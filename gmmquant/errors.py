@@ -21,6 +21,10 @@ class PictureError(GmmquantError):
     """A file that is no picture, is damaged, or is of a kind that is not supported."""
 
 
+class ModelFileError(GmmquantError):
+    """A file that is no saved model, or one that no mixture can be made of."""
+
+
 class OutputError(GmmquantError):
     """An output may not be written: it exists, or it clashes with another file of the run."""
 

@@ -21,11 +21,22 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import recolor
 from gmmquant.models.checks import FloatArray
-from gmmquant.models.em import EMFit, Watcher, em, em_step, evaluate, start_from_kmeans, watch_nothing
+from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
+from gmmquant.models.em import EMFit, Watcher, best, em, em_step, evaluate, make_start, watch_nothing
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.moments import Cells
-from gmmquant.models.selection import aic, bic, icl, n_parameters
-from gmmquant.settings import Settings, check_k
+from gmmquant.models.kmeans import center_scores
+from gmmquant.models.moments import Cells, most_probable
+from gmmquant.models.parameters import check_choice
+from gmmquant.models.selection import Choice, Criteria, aic, bic, choose, icl, n_parameters
+from gmmquant.settings import AUTO, Settings, check_k
+
+# Numbers of colours that `choose_k` tries, and how: on cells of a few bits the ICL has its minimum at colours that a
+# person tells apart, and a fit takes milliseconds.
+AUTO_PATH = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+_AUTO_BITS = 5
+_AUTO_RESTARTS = 3
+_AUTO_TOL = 1e-4
+_AUTO_MAX_ITER = 300
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,9 @@ class QuantizedImage:
     ----------
     k : int
         Number of components asked for.
-    weights, means, covariances : ndarrays of shape (K,), (K, 3), (K, 3, 3)
-        The mixture, heaviest component first, for sRGB in [0, 1]. K is below `k` where the picture has fewer colours.
+    mixture : Gaussians
+        The mixture, heaviest component first, for sRGB in [0, 1]. Its number of components K is below `k` where the
+        picture has fewer colours.
     palette : ndarray of uint8, shape (K, 3)
         The means, rounded to 8 bits.
     labels : ndarray of uint8 or uint16, shape (height, width)
@@ -63,9 +75,7 @@ class QuantizedImage:
     """
 
     k: int
-    weights: FloatArray
-    means: FloatArray
-    covariances: FloatArray
+    mixture: Gaussians
     palette: npt.NDArray[np.uint8]
     labels: npt.NDArray[Any]
     alpha: npt.NDArray[np.uint8] | None
@@ -83,6 +93,21 @@ class QuantizedImage:
     def image(self) -> npt.NDArray[np.uint8]:
         """The recoloured picture, RGB (height, width, 3), or RGBA where the original has alpha."""
         return recolor(self.labels, self.palette, self.alpha)
+
+    @property
+    def weights(self) -> FloatArray:
+        """Weights of the components, shape (K,)."""
+        return self.mixture.weights
+
+    @property
+    def means(self) -> FloatArray:
+        """Means of the components, shape (K, 3), sRGB in [0, 1]."""
+        return self.mixture.means
+
+    @property
+    def covariances(self) -> FloatArray:
+        """Covariances of the components, shape (K, 3, 3), whatever their type."""
+        return self.mixture.full_covariances()
 
     @property
     def k_fitted(self) -> int:
@@ -107,17 +132,20 @@ class QuantizedImage:
     @property
     def aic(self) -> float:
         """Akaike's criterion of the fit."""
-        return aic(self.log_likelihood, n_parameters(*self.means.shape))
+        return aic(self.log_likelihood, self._n_parameters())
 
     @property
     def bic(self) -> float:
         """Bayesian information criterion of the fit, with the visible pixels as samples."""
-        return bic(self.log_likelihood, n_parameters(*self.means.shape), self.n_pixels)
+        return bic(self.log_likelihood, self._n_parameters(), self.n_pixels)
 
     @property
     def icl(self) -> float:
         """Integrated completed likelihood of the fit, as a criterion to be minimised."""
-        return icl(self.log_likelihood, n_parameters(*self.means.shape), self.n_pixels, self.entropy)
+        return icl(self.log_likelihood, self._n_parameters(), self.n_pixels, self.entropy)
+
+    def _n_parameters(self) -> int:
+        return n_parameters(self.k_fitted, 3, self.mixture.kind)
 
     @property
     def psnr(self) -> float:
@@ -156,7 +184,7 @@ class Quantizer:
         if len(self._pixels) == 0:
             raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
         self.histogram = ColorHistogram.from_pixels(self._pixels)
-        self._cells = Cells.from_samples(self.histogram.values, self.histogram.counts.astype(np.float64))
+        self._cells = self.histogram.cells()
 
     def fit(self, k: int, watch: Watcher = watch_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the picture by it.
@@ -164,23 +192,74 @@ class Quantizer:
         `watch(n_iter, objective)` is called at the start and after each iteration of EM.
         """
         check_k(k)
-        exact = self.histogram.n_colors <= k
         started = perf_counter()
-        start, own_labels = exact_mixture(self.histogram) if exact else (self._cluster(k), None)
+        if self.histogram.n_colors <= k:
+            return self._recolor(k, self._keep(), exact=True, seconds={"seed": 0.0, "fit": perf_counter() - started})
+        rng = np.random.default_rng(self.settings.seed)
+        starts = [self._start(k, rng) for _ in range(self.settings.restarts)]
         seeded = perf_counter()
-        fit = self._keep(start) if exact else self._refine(start, watch)
-        gaussians = fit.gaussians
-        evaluation = evaluate(self._cells, gaussians)
-        color_labels = evaluation.labels if own_labels is None else own_labels
-        fitted = perf_counter()
-        palette = palette_from_means(gaussians.means)
+        fit = best(self._refine(start, watch) for start in starts)
+        fit = replace(fit, gaussians=fit.gaussians.sorted())
+        return self._recolor(k, fit, exact=False, seconds={"seed": seeded - started, "fit": perf_counter() - seeded})
+
+    def apply(self, mixture: Gaussians, *, exact: bool = False) -> QuantizedImage:
+        """Recolour the picture by a mixture that was fitted elsewhere; nothing is fitted.
+
+        `exact` says that the mixture keeps the colours of a picture, one a component: each pixel then gets the nearest.
+        """
+        started = perf_counter()
+        _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
+        fit = EMFit(mixture, (objective,), converged=True)
+        return self._recolor(len(mixture.weights), fit, exact=exact, seconds={"fit": perf_counter() - started})
+
+    def choose_k(self) -> Choice:
+        """Choose a number of colours by ICL, from fits along `AUTO_PATH` to cells of `_AUTO_BITS` bits a channel."""
+        few = self.histogram.n_colors <= AUTO_PATH[-1]
+        cells = self.histogram.cells(None if few else _AUTO_BITS)
+        n_cells = cells.weights.size
+        ks = [k for k in AUTO_PATH if k < n_cells] + ([n_cells] if few else [])
+        return choose([self._criteria(cells, k) for k in ks])
+
+    def _criteria(self, cells: Cells, k: int) -> Criteria:
+        variance, kind = self.histogram.rounding_variance, COVARIANCE_TYPES[self.settings.covariance]
+        rng = np.random.default_rng(self.settings.seed)
+        starts = [make_start(cells, k, self.settings.init, rng, variance, kind) for _ in range(_AUTO_RESTARTS)]
+        fit = best(em(cells, start, variance=variance, tol=_AUTO_TOL, max_iter=_AUTO_MAX_ITER) for start in starts)
+        evaluation, n = evaluate(cells, fit.gaussians), n_parameters(k, 3, kind)
+        total, n_pixels = evaluation.log_likelihood, self.histogram.n_pixels
+        return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))
+
+    def _start(self, k: int, rng: np.random.Generator) -> Gaussians:
+        """Place the components, by KMeans if not told otherwise."""
+        kind = COVARIANCE_TYPES[self.settings.covariance]
+        return make_start(self._cells, k, self.settings.init, rng, self.histogram.rounding_variance, kind)
+
+    def _refine(self, start: Gaussians, watch: Watcher) -> EMFit:
+        """Refine the components by EM."""
+        variance = self.histogram.rounding_variance
+        tol, max_iter = self.settings.tol, self.settings.max_iter
+        return em(self._cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+
+    def _keep(self) -> EMFit:
+        """Keep the colours as they are, one a component."""
+        mixture = exact_mixture(self.histogram, COVARIANCE_TYPES[self.settings.covariance])
+        _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
+        return EMFit(mixture, (objective,), converged=True)
+
+    def _recolor(self, k: int, fit: EMFit, *, exact: bool, seconds: dict[str, float]) -> QuantizedImage:
+        """Label colours and pixels by the fitted mixture, and measure it."""
+        started = perf_counter()
+        mixture = fit.gaussians
+        evaluation = evaluate(self._cells, mixture)
+        color_labels = evaluation.labels
+        if exact:
+            color_labels = most_probable(center_scores(mixture.means, self._cells.origin), self._cells)
+        evaluated = perf_counter()
+        palette = palette_from_means(mixture.means)
         labels = self._label_pixels(color_labels, len(palette))
-        recolored = perf_counter()
         return QuantizedImage(
             k=k,
-            weights=gaussians.weights,
-            means=gaussians.means,
-            covariances=gaussians.covariances,
+            mixture=mixture,
             palette=palette,
             labels=labels,
             alpha=self._alpha,
@@ -192,25 +271,12 @@ class Quantizer:
             log_likelihood=evaluation.log_likelihood,
             entropy=evaluation.entropy,
             mse=mean_squared_error(self.histogram, palette, color_labels),
-            seconds={"seed": seeded - started, "fit": fitted - seeded, "recolor": recolored - fitted},
+            seconds={
+                "seed": seconds.get("seed", 0.0),
+                "fit": seconds["fit"] + evaluated - started,
+                "recolor": perf_counter() - evaluated,
+            },
         )
-
-    def _cluster(self, k: int) -> Gaussians:
-        """Place the components by KMeans."""
-        rng = np.random.default_rng(self.settings.seed)
-        return start_from_kmeans(self._cells, k, rng, self.histogram.rounding_variance)
-
-    def _refine(self, start: Gaussians, watch: Watcher) -> EMFit:
-        """Refine the components by EM; the heaviest comes first."""
-        variance = self.histogram.rounding_variance
-        tol, max_iter = self.settings.tol, self.settings.max_iter
-        fit = em(self._cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
-        return replace(fit, gaussians=fit.gaussians.sorted())
-
-    def _keep(self, start: Gaussians) -> EMFit:
-        """Keep the components as they are."""
-        _, objective = em_step(self._cells, start, self.histogram.rounding_variance)
-        return EMFit(start, (objective,), converged=True)
 
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
         """Spread the labels of the distinct colours over the pixels, shape (height, width)."""
@@ -223,19 +289,19 @@ class Quantizer:
         return labels
 
 
-def exact_mixture(histogram: ColorHistogram) -> tuple[Gaussians, npt.NDArray[np.intp]]:
-    """Make each distinct colour a component, as wide as the rounding of a colour; return its label for each colour too.
+def exact_mixture(histogram: ColorHistogram, kind: CovarianceType = FULL) -> Gaussians:
+    """Make each distinct colour a component, the most frequent first, as wide as the rounding of a colour.
 
     For pictures that have no more colours than were asked for. EM is not run: it could only merge neighbours, and the
-    answer that loses nothing is known. Nor are the labels those of the most probable components: beside a neighbour
-    some 400 times as frequent, a colour would be given to that.
+    answer that loses nothing is known. Nor are pixels given to their most probable component: beside a neighbour some
+    400 times as frequent, a colour would be given to that. The nearest is the colour itself.
     """
-    n = histogram.n_colors
     order = np.argsort(-histogram.counts, kind="stable")
-    labels = np.empty_like(order)
-    labels[order] = np.arange(n)
-    covariances = np.tile(histogram.rounding_variance * np.eye(3), (n, 1, 1))
-    return Gaussians(histogram.counts[order] / histogram.n_pixels, histogram.values[order], covariances), labels
+    n = histogram.n_colors
+    weights = histogram.counts[order] / histogram.n_pixels
+    scatter = np.tile(histogram.rounding_variance * (np.eye(3) if kind.dense else np.ones(3)), (n, 1, 1))
+    covariances = kind.pool(scatter if kind.dense else scatter[:, 0], weights)
+    return Gaussians(weights, histogram.values[order], covariances, kind)
 
 
 def mean_squared_error(
@@ -258,23 +324,42 @@ def _count(color_labels: npt.NDArray[Any], counts: npt.NDArray[np.int64], n_labe
 
 @overload
 def quantize(
-    image: npt.NDArray[Any], k: int, *, seed: int = ..., max_iter: int = ..., tol: float = ...
+    image: npt.NDArray[Any],
+    k: int | str,
+    *,
+    seed: int = ...,
+    max_iter: int = ...,
+    tol: float = ...,
+    covariance: str = ...,
+    init: str = ...,
+    restarts: int = ...,
 ) -> QuantizedImage: ...
 
 
 @overload
 def quantize(
-    image: npt.NDArray[Any], k: Iterable[int], *, seed: int = ..., max_iter: int = ..., tol: float = ...
+    image: npt.NDArray[Any],
+    k: Iterable[int],
+    *,
+    seed: int = ...,
+    max_iter: int = ...,
+    tol: float = ...,
+    covariance: str = ...,
+    init: str = ...,
+    restarts: int = ...,
 ) -> list[QuantizedImage]: ...
 
 
 def quantize(
     image: npt.NDArray[Any],
-    k: int | Iterable[int],
+    k: int | str | Iterable[int],
     *,
     seed: int = Settings.seed,
     max_iter: int = Settings.max_iter,
     tol: float = Settings.tol,
+    covariance: str = Settings.covariance,
+    init: str = Settings.init,
+    restarts: int = Settings.restarts,
 ) -> QuantizedImage | list[QuantizedImage]:
     """Remake a picture in `k` colours: the means of a Gaussian mixture fitted to its pixels.
 
@@ -282,9 +367,9 @@ def quantize(
     ----------
     image : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16
         Grey, RGB or RGBA, sRGB values; channels in that order (OpenCV's arrays are BGR: pass `image[..., ::-1]`).
-    k : int or iterable of int, 1 to 4096
-        Number of colours, or several of them, which then share one histogram.
-    seed, max_iter, tol
+    k : int from 1 to 4096, "auto", or iterable of int
+        Number of colours; chosen by ICL; or several of them, which then share one histogram.
+    seed, max_iter, tol, covariance, init, restarts
         See `gmmquant.Settings`.
 
     Returns
@@ -296,7 +381,11 @@ def quantize(
     ParameterError
         If the array or a parameter is outside what is accepted, or no pixel is visible.
     """
-    settings = Settings(seed=seed, max_iter=max_iter, tol=tol)
+    settings = Settings(seed, max_iter, tol, covariance, init, restarts)
+    if isinstance(k, str):
+        check_choice("k", k, [AUTO])
+        quantizer = Quantizer(image, settings)
+        return quantizer.fit(quantizer.choose_k().k)
     if isinstance(k, Iterable):
         ks = [check_k(each) for each in k]
         quantizer = Quantizer(image, settings)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gmmquant.errors import ParameterError
-from gmmquant.models.parameters import check_integer, check_non_negative
+from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_choice, check_integer, check_non_negative
 
 DEFAULT_K = (2, 3, 7, 20)
+AUTO = "auto"
 MAX_K = 4096
 MAX_PIXELS = 200_000_000
 
@@ -26,6 +27,12 @@ class Settings:
         Most iterations of EM.
     tol : float
         EM stops when an iteration gains less than this, in nats per pixel.
+    covariance : "full", "tied", "diag" or "spherical"
+        A matrix for each component, one matrix for all, variances for each component, one variance for each.
+    init : "kmeans", "k-means++", "random_from_data" or "random"
+        How a fit starts.
+    restarts : int
+        Number of starts, of which the best is kept.
 
     Raises
     ------
@@ -36,12 +43,18 @@ class Settings:
     seed: int = 0
     max_iter: int = 500
     tol: float = 1e-5
+    covariance: str = "full"
+    init: str = "kmeans"
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values that no fit can use."""
         check_integer("seed", self.seed, 0)
         check_integer("max_iter", self.max_iter, 1)
         check_non_negative("tol", self.tol)
+        check_choice("covariance", self.covariance, COVARIANCE_NAMES)
+        check_choice("init", self.init, INIT_NAMES)
+        check_integer("restarts", self.restarts, 1)
 
 
 def check_k(k: object) -> int:
@@ -52,8 +65,8 @@ def check_k(k: object) -> int:
     return number
 
 
-def parse_k(texts: Iterable[str]) -> list[int]:
-    """Turn texts such as "2,3" and "5-8" into the numbers of colours they mean, each once, in the order given.
+def parse_k(texts: Iterable[str]) -> list[int | str]:
+    """Turn texts such as "2,3", "5-8" and "auto" into the numbers of colours they mean, each once, in the order given.
 
     Raises
     ------
@@ -63,11 +76,14 @@ def parse_k(texts: Iterable[str]) -> list[int]:
     return list(dict.fromkeys(k for text in texts for part in text.split(",") for k in _parse_k_part(part)))
 
 
-def _parse_k_part(part: str) -> Iterator[int]:
+def _parse_k_part(part: str) -> Iterator[int | str]:
+    if part == AUTO:
+        yield AUTO
+        return
     numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
     if numbers is None:
         raise ParameterError(
-            f"k = {part!r} is no number of colours; give integers from 1 to {MAX_K}, as in 2 3 7, 2,3,7 or 2-8"
+            f"k = {part!r} is no number of colours; give integers from 1 to {MAX_K}, as in 2 3 7, 2,3,7 or 2-8, or auto"
         )
     low, high = check_k(int(numbers[1])), check_k(int(numbers[2] or numbers[1]))
     if low > high:

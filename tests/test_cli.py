@@ -60,6 +60,8 @@ def grey(tmp_path, samples):
         ("cat.jpg -k2", "cat.jpg -k 2"),
         ("cat.jpg -k2 3", "cat.jpg -k 2,3"),
         ("cat.jpg -k=2 3", "cat.jpg -k 2,3"),
+        ("-k 2-8 auto cat.jpg", "-k 2-8,auto cat.jpg"),
+        ("-k auto cat.jpg", "-k auto cat.jpg"),
         ("cat.jpg -k 2, 3", "cat.jpg -k 2,3"),
         ("cat.jpg --colors 2 3 -q", "cat.jpg -k 2,3 -q"),
         ("cat.jpg --colors=2 3", "cat.jpg -k 2,3"),
@@ -87,6 +89,7 @@ def test_k_takes_every_integer_that_follows(arguments, gathered):
         (["7", "2"], [7, 2]),
         (["3,3", "2-4"], [3, 2, 4]),
         (["1"], [1]),
+        (["2-3,auto", "auto", "2"], [2, 3, "auto"]),
     ],
 )
 def test_each_k_is_meant_once_in_the_order_given(texts, ks):
@@ -400,10 +403,10 @@ def test_the_table_has_a_row_for_each_k_and_goes_to_standard_output(command, tmp
         row = next(line.split() for line in lines if line.split()[:1] == [str(fit["k"])])
         assert row[1] == f"{fit['mean_log_likelihood']:.4f}"
         assert row[2] == f"{fit['log_likelihood']:,.0f}"
-        assert row[3] == f"{fit['bic']:,.0f}"
-        assert row[4:6] == [str(fit["n_iter"]), "yes" if fit["converged"] else "no"]
-        assert row[6] == f"{fit['mse']:.1f}"
-        assert row[8] == fit["components"][0]["hex"]
+        assert row[3:6] == [f"{fit[name]:,.0f}" for name in ("aic", "bic", "icl")]
+        assert row[6:8] == [str(fit["n_iter"]), "yes" if fit["converged"] else "no"]
+        assert row[8] == f"{fit['mse']:.1f}"
+        assert row[10] == fit["components"][0]["hex"]
     assert "wrote grey_k2.png, grey_k7.png, grey_report.json in ." in lines
 
 
@@ -467,10 +470,10 @@ def test_the_cat_needs_less_than_200_megabytes(tmp_path, samples, clean_environm
     assert 20_000 < int(result.stdout) < 200_000
 
 
-def in_a_terminal(arguments, cwd, environment):
-    """Run the command with all its streams on a terminal of 100 columns; return what it shows and its exit code."""
+def in_a_terminal(arguments, cwd, environment, columns=100):
+    """Run the command with all its streams on a terminal; return what it shows and its exit code."""
     main, side = pty.openpty()
-    termios.tcsetwinsize(side, (40, 100))
+    termios.tcsetwinsize(side, (40, columns))
     command = [sys.executable, "-m", "gmmquant", *arguments]
     process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=side, stdout=side, stderr=side)
     os.close(side)
@@ -495,6 +498,21 @@ def test_a_terminal_shows_a_progress_bar_while_it_works_and_swatches_in_the_end(
         for component in fit["components"]:
             red, green, blue = (int(component["hex"][i : i + 2], 16) for i in (1, 3, 5))
             assert f"\x1b[48;2;{red};{green};{blue}m" in table
+
+
+@pytest.mark.parametrize("columns", [60, 80, 90, 100, 120, 200])
+def test_every_colour_of_the_palette_is_seen_at_any_width(tmp_path, samples, clean_environment, columns):
+    environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    arguments = [samples / "cat.jpg", "-k", "2", "7", "20", "40", "--max-iter", "3", "-o", "out", "--force"]
+    shown, code = in_a_terminal(arguments, tmp_path, environment, columns)
+    assert code == 0
+    record = json.loads((tmp_path / "out/cat_report.json").read_text())
+    seen = re.findall(r"\x1b\[48;2;(\d+);(\d+);(\d+)m( +)", shown)
+    colors = ["#" + bytes(map(int, part[:3])).hex() for part in seen]
+    assert colors == [component["hex"] for fit in record["fits"] for component in fit["components"]]
+    rows = [re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", line).rstrip() for line in shown.splitlines()]
+    for fit in record["fits"]:
+        assert any(row.split()[:2] == [str(fit["k"]), f"{fit['mean_log_likelihood']:.4f}"] for row in rows)
 
 
 def test_no_color_and_dumb_terminals_are_respected(tmp_path, flat, grey, clean_environment):

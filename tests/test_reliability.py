@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from gmmquant import batch, outputs
-from gmmquant.batch import Done, Existing, Failure, plan, run_all
-from gmmquant.settings import Settings
+from gmmquant.batch import Done, Failure, Task, plan, run_all
 
 
 @pytest.fixture
@@ -233,7 +232,12 @@ def test_a_file_too_large_for_the_system_is_one_line_and_nothing_is_left(command
 
 
 def test_an_output_folder_that_cannot_be_is_one_line(command, flat):
-    for folder in ("flat.png", "flat.png/below", "/proc/below"):
+    result = command("flat.png", "-k", "2", "-o", "flat.png")
+    assert (result.returncode, result.stderr) == (
+        2,
+        "gmmquant: flat.png is a file, not a folder; give another --output\n",
+    )
+    for folder in ("flat.png/below", "/proc/below"):
         result = command("flat.png", "-k", "2", "-o", folder)
         assert result.returncode == 1
         assert result.stderr.startswith(f"gmmquant: flat.png: cannot write to {folder}: ")
@@ -245,7 +249,7 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     out = tmp_path / "out"
-    jobs = plan([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"], [2], out)
+    jobs = plan([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"], Task([2]), out)
     written, write = [], os.write
 
     def failing_second(descriptor, data):
@@ -255,7 +259,7 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
         return write(descriptor, data)
 
     monkeypatch.setattr(outputs.os, "write", failing_second)
-    results = list(run_all(jobs, Settings(), Existing.REFUSE))
+    results = list(run_all(jobs, Task([2])))
     kinds = [type(result) for result in results]
     assert kinds == ([Done, Failure] if hopeless else [Done, Failure, Done])
     assert results[1].reason == f"cannot write to {out}: {os.strerror(number).lower()}"
@@ -274,8 +278,8 @@ def test_memory_that_runs_out_costs_the_picture_and_not_the_batch(tmp_path, samp
         return read(path, **options)
 
     monkeypatch.setattr(batch, "read_picture", exhausted)
-    jobs = plan([tmp_path], [2], None)
-    first, second = run_all(jobs, Settings(), Existing.REFUSE)
+    jobs = plan([tmp_path], Task([2]), None)
+    first, second = run_all(jobs, Task([2]))
     assert first.reason.startswith("not enough memory")
     assert isinstance(second, Done)
 
@@ -361,7 +365,7 @@ def test_a_signal_ends_the_run_in_order(tmp_path, samples, flat, clean_environme
     assert process.returncode == code
     assert "flat_k256.png" in output
     assert errors.splitlines()[-1] == (
-        f"gmmquant: stopped by {name}: what is written is complete; run again with --skip-existing to do the rest"
+        f"gmmquant: stopped by {name}: finished pictures are complete; run again with --skip-existing to do the rest"
     )
     assert "Traceback" not in errors
     assert sorted(os.listdir(tmp_path / "out")) == ["flat_k256.png", "flat_report.json"]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
+from gmmquant.models.moments import Cells
 
 FloatArray = npt.NDArray[np.float64]
 KeyArray = npt.NDArray[np.unsignedinteger[Any]]
@@ -91,6 +92,28 @@ class ColorHistogram:
     def values(self) -> FloatArray:
         """The distinct colours as sRGB values in [0, 1], shape (n_colors, 3)."""
         return self.colors / np.float64(self.largest)
+
+    def cells(self, bits: int | None = None) -> Cells:
+        """Return the colours as cells to be fitted, weighted by counts: one for each, or cells of `bits` a channel.
+
+        A cell of fewer bits than the picture has holds all colours that agree in their first `bits`; it has their mean
+        and their scatter.
+        """
+        weights = self.counts.astype(np.float64)
+        if bits is None or bits >= self.bit_depth:
+            return Cells.from_samples(self.values, weights)
+        corners = self.colors >> (self.bit_depth - bits)
+        _, cell = np.unique(pack(corners), return_inverse=True)
+        values = self.values
+        totals: FloatArray = np.bincount(cell, weights).astype(np.float64)
+        means = np.stack([np.bincount(cell, weights * channel) for channel in values.T], axis=1) / totals[:, np.newaxis]
+        offsets = values - means[cell]
+        scatter = np.empty((len(totals), 3, 3))
+        for i in range(3):
+            for j in range(i, 3):
+                scatter[:, i, j] = np.bincount(cell, weights * offsets[:, i] * offsets[:, j]) / totals
+                scatter[:, j, i] = scatter[:, i, j]
+        return Cells.from_samples(means, totals, scatter)
 
     def to_pixels(self, labels: npt.NDArray[Any], pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Give each of `pixels` (n_pixels, 3), all of them counted here, the label of its colour.

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmmquant.errors import ParameterError, SingularCovarianceError
+from gmmquant.errors import SingularCovarianceError
 from gmmquant.models.checks import FloatArray
+from gmmquant.models.parameters import COVARIANCE_NAMES, check_choice
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,7 @@ COVARIANCE_TYPES = {kind.name: kind for kind in (FULL, TIED, DIAG, SPHERICAL)}
 
 def check_covariance_type(name: object) -> CovarianceType:
     """Return the type of that name."""
-    if not isinstance(name, str) or name not in COVARIANCE_TYPES:
-        raise ParameterError(f"covariance_type = {name!r} is unknown; use one of {', '.join(COVARIANCE_TYPES)}")
-    return COVARIANCE_TYPES[name]
+    return COVARIANCE_TYPES[check_choice("covariance_type", name, COVARIANCE_NAMES)]
 
 
 def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatArray:

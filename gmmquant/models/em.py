@@ -8,7 +8,7 @@ the mean log-likelihood itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
-from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd
+from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
 from gmmquant.models.moments import Assignment, Cells, hardmax, phi_rows, softmax, sweep
 
 Watcher = Callable[[int, float], None]
@@ -76,6 +76,18 @@ def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind:
     return _start_from_assignment(cells, theta, hardmax, centers, variance, kind)
 
 
+def make_start(
+    cells: Cells, n_components: int, init: str, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
+) -> Gaussians:
+    """Make a start by the way that `init` names: kmeans, k-means++, random_from_data or random."""
+    if init == "random":
+        return start_at_random(cells, n_components, rng, variance, kind)
+    if init == "kmeans":
+        return start_from_kmeans(cells, n_components, rng, variance, kind)
+    draw_centers = {"k-means++": kmeans_plus_plus, "random_from_data": random_centers}[init]
+    return start_from_centers(cells, draw_centers(cells, n_components, rng), variance, kind)
+
+
 def start_from_kmeans(
     cells: Cells, n_components: int, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
 ) -> Gaussians:
@@ -110,6 +122,11 @@ def _start_from_assignment(
     scatter = np.broadcast_to(overall if kind.dense else np.diagonal(overall), (K, d, d) if kind.dense else (K, d))
     empty = Gaussians(np.zeros(K), centers, kind.pool(scatter, np.ones(K)), kind)
     return gaussians_from_moments(moments, cells.origin, variance, previous=empty)
+
+
+def best(fits: Iterable[EMFit]) -> EMFit:
+    """Return the fit that ended with the highest objective; the first, in ties."""
+    return max(fits, key=lambda fit: fit.trace[-1])
 
 
 def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:

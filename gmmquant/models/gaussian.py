@@ -86,7 +86,9 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
 
 
 def log_joint(gaussians: Gaussians, cells: Cells) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield, block by block, the columns of `cells` and log weights[k] + log N(x | ...) at their means, (K, block).
+    """Yield, block by block, the columns of `cells` and log weights[k] + log N(x | ...), shape (K, block).
+
+    Of a cell with scatter it is the mean over the cell.
 
     The same scores as by `natural_parameters`, but from whitened differences: where components are narrow (16-bit
     colours), terms of 1e10 cancel in the other form, and 1e-6 of a nat is lost. For what is reported; a sweep needs the
@@ -99,7 +101,12 @@ def log_joint(gaussians: Gaussians, cells: Cells) -> Iterator[tuple[slice, Float
     peaks = _log_peaks(gaussians, factors)[:, np.newaxis]
     for columns in cells.blocks(K * d):
         whitened = _whiten(factors, cells.offsets[:, columns] - offsets)
-        yield columns, peaks - 0.5 * (whitened * whitened).sum(axis=1)
+        scores = peaks - 0.5 * (whitened * whitened).sum(axis=1)
+        if cells.scatter is not None:
+            scores += natural_parameters(gaussians, cells.origin)[:, 1 + d :] @ cells.second_moments_inside(
+                columns, dense=kind.dense
+            )
+        yield columns, scores
 
 
 def _whiten(factors: FloatArray, differences: FloatArray) -> FloatArray:

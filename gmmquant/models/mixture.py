@@ -5,12 +5,15 @@ KMeans is better where only the squared error of a picture counts.
 
 from __future__ import annotations
 
+import os
 import warnings
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+import gmmquant
 from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.models.checks import (
     FloatArray,
@@ -30,13 +33,14 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, em, evaluate, start_at_random, start_from_centers, start_from_kmeans
+from gmmquant.models.em import EMFit, best, em, evaluate, make_start
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.kmeans import kmeans_plus_plus, random_centers
 from gmmquant.models.moments import Cells, softmax
-from gmmquant.models.parameters import check_integer, check_non_negative
+from gmmquant.models.parameters import INIT_NAMES, check_choice, check_integer, check_non_negative
+from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.models.selection import aic, bic, icl, n_parameters
+from gmmquant.outputs import OutputSet
 
 
 class GaussianMixture(Estimator):
@@ -156,6 +160,7 @@ class GaussianMixture(Estimator):
         scatter = check_sample_covariance(sample_covariance, n, d)
         n_components = check_integer("n_components", self.n_components, 1)
         check_covariance_type(self.covariance_type)
+        check_choice("init_params", self.init_params, INIT_NAMES)
         max_iter = check_integer("max_iter", self.max_iter, 0)
         tol = check_non_negative("tol", self.tol)
         variance = check_non_negative("reg_covar", self.reg_covar)
@@ -167,16 +172,16 @@ class GaussianMixture(Estimator):
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
-        fits = [em(cells, start, variance=variance, tol=tol, max_iter=max_iter) for start in starts]
-        best = max(fits, key=lambda fit: fit.trace[-1])
-        if not best.converged and max_iter > 0:
+        fits = [em(cells, each, variance=variance, tol=tol, max_iter=max_iter) for each in starts]
+        fit = best(fits)
+        if not fit.converged and max_iter > 0:
             warnings.warn(
                 f"the mixture did not converge: it stopped after max_iter = {max_iter} iterations before meeting "
                 f"tol = {tol:g}; raise either, start elsewhere (n_init, init_params), or look for degenerate data",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return self._keep(best)
+        return self._keep(fit)
 
     def fit_predict(
         self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
@@ -230,6 +235,29 @@ class GaussianMixture(Estimator):
         log_likelihood, n_samples, entropy = self._totals(X, sample_weight)
         return icl(log_likelihood, self._n_parameters(), n_samples, entropy)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted mixture to a file, JSON with full precision; a file of that name is replaced in one step."""
+        check_fitted(self, "means_")
+        with OutputSet(overwrite=True) as files:
+            files.stage(Path(path), model_to_json(Model(self._gaussians()), gmmquant.__version__).encode("ascii"))
+            files.commit()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a mixture that `save`, or the command's --save-model, wrote: ready to predict, not to be fitted on.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is no model.
+        OSError
+            If the system cannot read it.
+        """
+        gaussians = read_model(Path(path)).gaussians
+        mixture = cls(len(gaussians.weights), covariance_type=gaussians.kind.name)
+        mixture._adopt(gaussians)
+        return mixture
+
     def _totals(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> tuple[float, float, float]:
         check_fitted(self, "means_")
         samples = check_samples(X, self.n_features_in_)
@@ -251,18 +279,20 @@ class GaussianMixture(Estimator):
         return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[self.covariance_type])
 
     def _keep(self, fit: EMFit) -> Self:
-        gaussians = fit.gaussians
+        self._adopt(fit.gaussians)
+        self.converged_ = fit.converged
+        self.n_iter_ = fit.n_iter
+        self.lower_bounds_ = list(fit.trace)
+        self.lower_bound_ = fit.trace[-1]
+        return self
+
+    def _adopt(self, gaussians: Gaussians) -> None:
         self.weights_ = gaussians.weights
         self.means_ = gaussians.means
         self.covariances_ = gaussians.covariances
         self.precisions_cholesky_ = precisions_cholesky(gaussians.covariances, gaussians.kind)
         self.precisions_ = precisions(self.precisions_cholesky_, gaussians.kind)
-        self.converged_ = fit.converged
-        self.n_iter_ = fit.n_iter
-        self.lower_bounds_ = list(fit.trace)
-        self.lower_bound_ = fit.trace[-1]
         self.n_features_in_ = gaussians.means.shape[1]
-        return self
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
         kind, d = check_covariance_type(self.covariance_type), len(cells.origin)
@@ -275,28 +305,11 @@ class GaussianMixture(Estimator):
             inverse = check_array("precisions_init", self.precisions_init, kind.shape(n_components, d))
             covariances = _check_precisions_init(inverse, kind)
         if weights is None or means is None or covariances is None:
-            made = self._make_start(cells, n_components, variance, kind, rng)
+            made = make_start(cells, n_components, self.init_params, rng, variance, kind)
             weights = made.weights if weights is None else weights
             means = made.means if means is None else means
             covariances = made.covariances if covariances is None else covariances
         return Gaussians(weights, means, covariances, kind)
-
-    def _make_start(
-        self, cells: Cells, n_components: int, variance: float, kind: CovarianceType, rng: np.random.Generator
-    ) -> Gaussians:
-        if self.init_params == "kmeans":
-            return start_from_kmeans(cells, n_components, rng, variance, kind)
-        if self.init_params == "k-means++":
-            centers = kmeans_plus_plus(cells, n_components, rng)
-        elif self.init_params == "random_from_data":
-            centers = random_centers(cells, n_components, rng)
-        elif self.init_params == "random":
-            return start_at_random(cells, n_components, rng, variance, kind)
-        else:
-            raise ParameterError(
-                f"init_params = {self.init_params!r} is unknown; use kmeans, k-means++, random_from_data or random"
-            )
-        return start_from_centers(cells, centers, variance, kind)
 
 
 def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:

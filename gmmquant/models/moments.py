@@ -117,15 +117,24 @@ class Cells:
         if n_rows == phi_rows(d, "diagonal"):
             np.multiply(offsets, offsets, out=phi[1 + d :])
             if self.scatter is not None:
-                phi[1 + d :] += self.scatter[_diagonal_rows(d), columns]
+                phi[1 + d :] += self.second_moments_inside(columns, dense=False)
         elif n_rows == phi_rows(d, "dense"):
             row = 1 + d
             for i in range(d):
                 np.multiply(offsets[i], offsets[i:], out=phi[row : row + d - i])
                 row += d - i
             if self.scatter is not None:
-                phi[1 + d :] += self.scatter[:, columns]
+                phi[1 + d :] += self.second_moments_inside(columns, dense=True)
         return phi
+
+    def second_moments_inside(self, columns: slice, *, dense: bool) -> FloatArray:
+        """Return the scatter of the cells in `columns`: all rows of it, or those of the variances."""
+        if self.scatter is None:
+            raise ValueError("points have no scatter")
+        if dense:
+            return self.scatter[:, columns]
+        rows, others = np.triu_indices(len(self.origin))
+        return self.scatter[rows == others, columns]
 
 
 def phi_rows(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
@@ -134,11 +143,6 @@ def phi_rows(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
     Rows 1 and x; "diagonal" adds the squares of x, "dense" the upper triangle of x x^T, row by row.
     """
     return 1 + d + {"none": 0, "diagonal": d, "dense": d * (d + 1) // 2}[second_order]
-
-
-def _diagonal_rows(d: int) -> npt.NDArray[np.intp]:
-    rows, columns = np.triu_indices(d)
-    return np.flatnonzero(rows == columns)
 
 
 def softmax(scores: FloatArray) -> FloatArray:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 from gmmquant.errors import ParameterError
+
+COVARIANCE_NAMES = ("full", "tied", "diag", "spherical")
+INIT_NAMES = ("kmeans", "k-means++", "random_from_data", "random")
 
 
 def check_integer(name: str, value: object, minimum: int) -> int:
@@ -22,3 +26,10 @@ def check_non_negative(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
         raise ParameterError(f"{name} = {value!r} is not a finite number of at least 0")
     return float(value)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return `value`, one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(f"{name} = {value!r} is unknown; use one of {', '.join(choices)}")
+    return value

@@ -1,10 +1,12 @@
-"""Information criteria of a mixture: the smaller, the better.
+"""Information criteria of a mixture, and a choice of k by them: the smaller, the better.
 
 Schwarz 1978 (BIC), Akaike 1974 (AIC), Biernacki, Celeux and Govaert 2000 (ICL). Pixels are many and not independent,
 so BIC nearly always prefers the largest mixture; ICL, which also charges for uncertain assignments, does not.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gmmquant.models.covariance import FULL, CovarianceType
 
@@ -27,3 +29,52 @@ def bic(log_likelihood: float, n_parameters: int, n_samples: float) -> float:
 def icl(log_likelihood: float, n_parameters: int, n_samples: float, entropy: float) -> float:
     """Return BIC plus twice the total `entropy` of the responsibilities, in nats."""
     return bic(log_likelihood, n_parameters, n_samples) + 2 * entropy
+
+
+# The part of the ICL's whole gain over one component that the chosen k keeps. About its minimum the ICL is flat, and
+# rugged by the luck of the starts: of 13 pictures, 5 had it at the end of the path or moved it by two steps or more
+# when they were halved in size or saved as JPEG at quality 90. With 0.85 to 0.9 none did.
+KEPT_GAIN = 0.9
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """The information criteria of the fit with k components."""
+
+    k: int
+    aic: float
+    bic: float
+    icl: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of k, with the path of fits that it was made from.
+
+    Attributes
+    ----------
+    k : int
+        The smallest on the path that keeps `KEPT_GAIN` of the ICL's gain over the first.
+    path : tuple of Criteria
+        In ascending order of k.
+    """
+
+    k: int
+    path: tuple[Criteria, ...]
+
+    @property
+    def lowest_icl(self) -> int:
+        """The k of the lowest ICL on the path."""
+        return min(self.path, key=lambda criteria: criteria.icl).k
+
+    @property
+    def lowest_bic(self) -> int:
+        """The k of the lowest BIC on the path."""
+        return min(self.path, key=lambda criteria: criteria.bic).k
+
+
+def choose(path: Sequence[Criteria]) -> Choice:
+    """Choose k by ICL from fits in ascending order of k."""
+    first, lowest = path[0].icl, min(criteria.icl for criteria in path)
+    enough = first - KEPT_GAIN * (first - lowest)
+    return Choice(next(criteria.k for criteria in path if criteria.icl <= enough), tuple(path))

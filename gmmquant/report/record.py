@@ -12,7 +12,9 @@ from typing import Any
 
 import gmmquant
 from gmmquant.colors.palette import hex_code
+from gmmquant.models.selection import KEPT_GAIN, Choice
 from gmmquant.quantizer import QuantizedImage, Quantizer
+from gmmquant.settings import AUTO
 
 SCHEMA = "gmmquant-report/1"
 
@@ -20,7 +22,14 @@ Record = dict[str, Any]
 
 
 def build_record(
-    source: Path, report: Path, quantizer: Quantizer, fits: Sequence[Record], notes: Sequence[str]
+    source: Path,
+    report: Path,
+    quantizer: Quantizer,
+    fits: Sequence[Record],
+    *,
+    notes: Sequence[str] = (),
+    choice: Choice | None = None,
+    model: Path | None = None,
 ) -> Record:
     """Return the record of one picture.
 
@@ -34,6 +43,10 @@ def build_record(
         One `fit_record` for each k.
     notes : sequence of str
         What a person should know of the picture, as was said on standard error.
+    choice : Choice or None
+        How k was chosen, where it was.
+    model : Path or None
+        The model that was applied, where nothing was fitted.
     """
     histogram = quantizer.histogram
     height, width = quantizer.shape
@@ -50,23 +63,38 @@ def build_record(
             "bit_depth": histogram.bit_depth,
         },
         "settings": {
-            "k": [fit["k"] for fit in fits],
+            "k": [AUTO if fit["auto"] else fit["k"] for fit in fits],
             **asdict(quantizer.settings),
             "reg_covar": histogram.rounding_variance,
+            "model": None if model is None else _relative(model, report.parent),
         },
+        "choice": None if choice is None else _choice_record(choice),
         "notes": list(notes),
         "fits": list(fits),
     }
 
 
-def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, str]) -> Record:
-    """Return the record of one fit; `files` maps what was written to its name beside the report."""
+def _choice_record(choice: Choice) -> Record:
+    return {
+        "criterion": "icl",
+        "k": choice.k,
+        "kept_gain": KEPT_GAIN,
+        "lowest_icl": choice.lowest_icl,
+        "lowest_bic": choice.lowest_bic,
+        "path": [asdict(criteria) for criteria in choice.path],
+    }
+
+
+def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, str], *, auto: bool = False) -> Record:
+    """Return the record of one fit, its k chosen if `auto`; `files` maps what was written to its name."""
+    covariances = fit.covariances
     return {
         "k": fit.k,
         "k_fitted": fit.k_fitted,
+        "auto": auto,
         "exact": fit.exact,
         "method": "gmm",
-        "covariance": "full",
+        "covariance": fit.mixture.kind.name,
         "log_likelihood": fit.log_likelihood,
         "mean_log_likelihood": fit.mean_log_likelihood,
         "aic": fit.aic,
@@ -83,7 +111,7 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, st
                 "weight": float(fit.weights[i]),
                 "mean": fit.means[i].tolist(),
                 "hex": hex_code(fit.palette[i]),
-                "covariance": fit.covariances[i].tolist(),
+                "covariance": covariances[i].tolist(),
                 "pixels": int(fit.counts[i]),
             }
             for i in range(fit.k_fitted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from rich import box
@@ -16,9 +17,11 @@ from gmmquant.report.text import printable
 # Columns where the output is no terminal: the table is some 100 wide, and a file has no edge.
 _WIDTH_OF_FILES = 120
 
-# Width of the table but for the palette, and the narrowest and widest line of swatches.
-_FIGURES_WIDTH = 66
+# The narrowest and the widest line of swatches.
 _SWATCHES = (8, 32)
+
+# Columns that a narrow terminal does without, the first to go first.
+_OPTIONAL = ("AIC", "ICL", "log-lik.\ntotal", "sec-\nonds", "BIC", "con-\nverged")
 
 
 def render(record: Record, name: str, stream: TextIO, *, details: bool = False) -> str:
@@ -42,11 +45,14 @@ def render(record: Record, name: str, stream: TextIO, *, details: bool = False) 
     colors = console.color_system is not None and not console.no_color
     console.print(heading(record, name))
     console.print(fit_table(record, colors=colors, width=width))
+    if record["choice"] is not None:
+        console.print(Text(choice_line(record["choice"])))
     if details:
         for fit in record["fits"]:
             console.print(component_table(fit, colors=colors))
     page.seek(0)
-    return page.read()
+    text = page.read()
+    return text if target.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def heading(record: Record, name: str) -> Text:
@@ -54,42 +60,60 @@ def heading(record: Record, name: str) -> Text:
     image = record["image"]
     text = Text(printable(name), style="bold")
     text.append(f"  {image['width']} x {image['height']}", style="not bold")
-    text.append(f", {image['distinct_colors']:,} distinct colours", style="not bold")
+    colors = "colour" if image["distinct_colors"] == 1 else "colours"
+    text.append(f", {image['distinct_colors']:,} distinct {colors}", style="not bold")
     if image["visible_pixels"] < image["pixels"]:
         text.append(f", {image['visible_pixels']:,} of {image['pixels']:,} pixels visible", style="not bold")
     return text
 
 
 def fit_table(record: Record, *, colors: bool, width: int) -> Table:
-    """Return the table of a record's fits, one row for each k."""
-    table = _table()
-    for name in (
-        "k",
-        "log-lik.\nper pixel",
-        "log-lik.\ntotal",
-        "BIC",
-        "itera-\ntions",
-        "con-\nverged",
-        "squared\nerror",
-        "sec-\nonds",
-    ):
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("palette", overflow="fold")
+    """Return the table of a record's fits, one row for each k; columns that do not fit `width` are left out."""
+    columns = {
+        "k": [
+            f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})"
+            for fit in record["fits"]
+        ],
+        "log-lik.\nper pixel": [f"{fit['mean_log_likelihood']:.4f}" for fit in record["fits"]],
+        "log-lik.\ntotal": [f"{fit['log_likelihood']:,.0f}" for fit in record["fits"]],
+        "AIC": [f"{fit['aic']:,.0f}" for fit in record["fits"]],
+        "BIC": [f"{fit['bic']:,.0f}" for fit in record["fits"]],
+        "ICL": [f"{fit['icl']:,.0f}" for fit in record["fits"]],
+        "itera-\ntions": [str(fit["n_iter"]) for fit in record["fits"]],
+        "con-\nverged": ["yes" if fit["converged"] else "no" for fit in record["fits"]],
+        "squared\nerror": [f"{fit['mse']:.1f}" for fit in record["fits"]],
+        "sec-\nonds": [f"{sum(fit['seconds'].values()):.2f}" for fit in record["fits"]],
+    }
     narrowest, widest = _SWATCHES
-    per_line = min(max(width - _FIGURES_WIDTH, narrowest), widest)
-    for fit in record["fits"]:
-        table.add_row(
-            f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})",
-            f"{fit['mean_log_likelihood']:.4f}",
-            f"{fit['log_likelihood']:,.0f}",
-            f"{fit['bic']:,.0f}",
-            str(fit["n_iter"]),
-            "yes" if fit["converged"] else "no",
-            f"{fit['mse']:.1f}",
-            f"{sum(fit['seconds'].values()):.2f}",
-            swatches(fit, per_line) if colors else hex_codes(fit),
-        )
+    for name in _OPTIONAL:
+        if _width(columns) + narrowest > width:
+            del columns[name]
+    per_line = min(max(width - _width(columns), narrowest), widest)
+    table = _table()
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("palette", no_wrap=colors, overflow="fold")
+    for row, fit in zip(zip(*columns.values(), strict=True), record["fits"], strict=True):
+        table.add_row(*row, swatches(fit, per_line) if colors else hex_codes(fit))
     return table
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Return the width of columns of text with a space on either side of each."""
+    texts = ([*name.split("\n"), *cells] for name, cells in columns.items())
+    return sum(max(map(len, column)) + 2 for column in texts)
+
+
+def choice_line(choice: Record) -> str:
+    """Return the line that explains a choice of k, with the runner-up, and what BIC would have said."""
+    tried = choice["path"]
+    lowest = choice["lowest_icl"]
+    runner_up = "the lowest ICL itself" if lowest == choice["k"] else f"the ICL itself is lowest at {lowest}"
+    largest = " (the largest tried, as nearly always)" if choice["lowest_bic"] == tried[-1]["k"] else ""
+    return (
+        f"auto: k = {choice['k']}, the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one "
+        f"colour; {runner_up}, BIC at {choice['lowest_bic']}{largest}"
+    )
 
 
 def component_table(fit: Record, *, colors: bool) -> Table:
