@@ -1,0 +1,178 @@
+"""The choice of k by ICL, and the options of the model in the command."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from gmmquant import GaussianMixture, Quantizer, Settings, quantize, read_picture
+from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.models.em import evaluate
+from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.selection import Criteria, choose
+from gmmquant.quantizer import AUTO_PATH
+
+
+def path_of(icls):
+    return [Criteria(k, aic=-k, bic=-2 * k, icl=icl) for k, icl in icls.items()]
+
+
+def test_the_fewest_components_that_keep_nine_tenths_of_the_gain_are_chosen():
+    choice = choose(path_of({1: 0.0, 2: -80.0, 4: -89.9, 8: -90.1, 16: -100.0, 32: -95.0}))
+    assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (8, 16, 32)
+
+
+def test_where_nothing_is_gained_one_component_is_chosen():
+    assert choose(path_of({1: 0.0, 2: 5.0, 4: 9.0})).k == 1
+    assert choose(path_of({1: 3.0})).k == 1
+
+
+def blobs(n_colors, seed=0):
+    """A picture of well separated soft colours in equal parts."""
+    rng = np.random.default_rng(seed)
+    centers = rng.permutation(np.stack(np.meshgrid([40, 128, 215], [40, 128, 215], [40, 128, 215]), -1).reshape(-1, 3))
+    pixels = centers[rng.integers(0, n_colors, 6000)] + rng.normal(0, 6, (6000, 3))
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8).reshape(60, 100, 3)
+
+
+@pytest.mark.parametrize("n_colors", [2, 4, 8])
+def test_the_number_of_separate_colours_is_found(n_colors):
+    assert Quantizer(blobs(n_colors)).choose_k().k == n_colors
+    assert quantize(blobs(n_colors), "auto").k == n_colors
+
+
+def test_a_picture_of_few_flat_colours_has_as_many_as_it_has(samples):
+    choice = Quantizer(read_picture(samples / "flat.png").pixels).choose_k()
+    assert choice.k == 3
+    assert [criteria.k for criteria in choice.path] == [1, 2, 3]
+    assert Quantizer(np.zeros((2, 2, 3), np.uint8)).choose_k().k == 1
+
+
+@pytest.mark.parametrize("name", ["cat.jpg", "rocket.jpg"])
+def test_the_choice_for_photographs_is_inside_the_path_and_steady_when_they_are_halved(samples, name):
+    from PIL import Image
+
+    with Image.open(samples / name) as image:
+        halved = np.asarray(image.resize((image.width // 2, image.height // 2)))
+        whole = np.asarray(image)
+    first, second = (AUTO_PATH.index(Quantizer(picture).choose_k().k) for picture in (whole, halved))
+    assert 0 < first < len(AUTO_PATH) - 1
+    assert abs(first - second) <= 1
+
+
+@pytest.mark.parametrize("bits", [3, 5, 8, None])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_coarser_cells_keep_weight_mean_and_covariance_of_all_pixels(bits, dtype):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (500, 3)).astype(dtype)
+    cells = ColorHistogram.from_pixels(pixels).cells(bits)
+    values = pixels / np.iinfo(dtype).max
+    assert cells.total_weight == 500
+    np.testing.assert_allclose(cells.origin, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(cells.covariance(), np.cov(values.T, bias=True), rtol=1e-9)
+    if bits is not None and bits < 8 * pixels.itemsize:
+        corners = pixels >> (8 * pixels.itemsize - bits)
+        assert cells.weights.size == len(np.unique(corners, axis=0))
+
+
+def test_a_cell_is_scored_by_the_mean_over_its_members():
+    """Scores are quadratic, so that the mean over members is exact, whatever their distribution."""
+    rng = np.random.default_rng(0)
+    members = rng.normal(size=(40, 3))
+    mixture = Gaussians(np.array([0.3, 0.7]), rng.normal(size=(2, 3)), np.stack([np.eye(3), 2 * np.eye(3)]))
+    from gmmquant.models.gaussian import log_joint
+    from gmmquant.models.moments import Cells
+
+    scatter = np.cov(members.T, bias=True)[np.newaxis]
+    cell = Cells.from_samples(members.mean(axis=0)[np.newaxis], np.ones(1), scatter)
+    ((_, of_cell),) = log_joint(mixture, cell)
+    ((_, of_members),) = log_joint(mixture, Cells.points(members, origin=np.zeros(3)))
+    np.testing.assert_allclose(of_cell[:, 0], of_members.mean(axis=1), rtol=1e-12)
+    assert evaluate(cell, mixture).log_likelihood == pytest.approx(logsumexp(of_members.mean(axis=1)))
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grey(tmp_path, samples):
+    return shutil.copy(samples / "grey.png", tmp_path / "grey.png")
+
+
+def fits_of(tmp_path, name="grey"):
+    return json.loads((tmp_path / f"{name}_report.json").read_text())["fits"]
+
+
+def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(command, tmp_path, grey):
+    result = command("grey.png", "-k", "3-4", "auto")
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "grey_report.json").read_text())
+    choice = record["choice"]
+    assert record["settings"]["k"] == [3, 4, "auto"]
+    assert [fit["auto"] for fit in record["fits"]] == [False, False, True]
+    assert record["fits"][2]["k"] == choice["k"]
+    assert record["fits"][2]["files"]["image"] == "grey_kauto.png"
+    assert (tmp_path / "grey_kauto.png").exists()
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("auto: ")]
+    assert f"k = {choice['k']}" in line
+    assert "BIC at" in result.stdout
+    path = choice["path"]
+    gained = path[0]["icl"] - min(criteria["icl"] for criteria in path)
+    enough = [criteria["k"] for criteria in path if criteria["icl"] <= path[0]["icl"] - 0.9 * gained]
+    assert choice["k"] == enough[0]
+
+
+def test_auto_gives_the_picture_that_the_number_gives(command, tmp_path, grey):
+    assert command("grey.png", "-k", "auto", "-o", "a").returncode == 0
+    k = fits_of(tmp_path / "a")[0]["k"]
+    assert command("grey.png", "-k", str(k), "-o", "b").returncode == 0
+    assert (tmp_path / "a/grey_kauto.png").read_bytes() == (tmp_path / f"b/grey_k{k}.png").read_bytes()
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_the_covariance_asked_for_is_fitted_and_reported(command, tmp_path, grey, covariance):
+    assert command("grey.png", "-k", "3", "--covariance", covariance).returncode == 0
+    (fit,) = fits_of(tmp_path)
+    assert fit["covariance"] == covariance
+    matrices = np.array([component["covariance"] for component in fit["components"]])
+    off_diagonal = matrices[:, ~np.eye(3, dtype=bool)]
+    assert (np.abs(off_diagonal).max() > 0) == (covariance in ("full", "tied"))
+    if covariance == "tied":
+        assert np.array_equal(matrices[0], matrices[1])
+    if covariance == "spherical":
+        assert np.ptp(np.diagonal(matrices, axis1=1, axis2=2), axis=1).max() == 0
+    with_counts = np.unique(read_picture(grey).pixels.reshape(-1, 3), axis=0, return_counts=True)
+    mixture = GaussianMixture(3, covariance_type=covariance, random_state=0).fit(
+        with_counts[0] / 255, sample_weight=with_counts[1]
+    )
+    n = mixture._n_parameters()
+    assert fit["aic"] == pytest.approx(2 * n - 2 * fit["log_likelihood"])
+
+
+def test_restarts_never_end_lower_than_a_single_start(samples):
+    pixels = read_picture(samples / "grey.png").pixels
+    single, several = (Quantizer(pixels, Settings(restarts=n)).fit(5) for n in (1, 6))
+    assert several.trace[-1] >= single.trace[-1]
+
+
+@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random"])
+def test_every_way_to_start_gives_a_fit_that_is_repeatable(command, tmp_path, grey, init):
+    for folder in ("a", "b"):
+        assert command("grey.png", "-k", "3", "--init", init, "-o", folder).returncode == 0
+    assert (tmp_path / "a/grey_k3.png").read_bytes() == (tmp_path / "b/grey_k3.png").read_bytes()
+    traces = {json.dumps(fits_of(tmp_path / folder)[0]["trace"]) for folder in ("a", "b")}
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--covariance", "round"], "covariance = 'round' is unknown; use one of full, tied, diag, spherical"),
+        (["--init", "guess"], "init = 'guess' is unknown; use one of kmeans, k-means++, random_from_data, random"),
+        (["--restarts", "0"], "restarts = 0 is below the limit; give at least 1"),
+    ],
+)
+def test_a_bad_model_option_is_a_usage_error_with_value_limit_and_remedy(command, grey, arguments, message):
+    result = command("grey.png", "-k", "3", *arguments)
+    assert (result.returncode, result.stderr) == (2, f"gmmquant: {message}\n")
