@@ -47,8 +47,8 @@ def test_every_make_target_of_the_readme_exists(readme, project):
     assert {"demo", "test"} <= named <= targets
 
 
-def test_the_python_of_the_readme_runs(readme, project, monkeypatch):
-    monkeypatch.chdir(project)
+def test_the_python_of_the_readme_runs(readme, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
     (code,) = blocks(readme, "python")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
@@ -68,7 +68,7 @@ def test_the_table_of_the_readme_is_what_the_program_prints(readme, workplace, c
 
     def figures(text):
         rows = [line.split() for line in text.splitlines() if re.match(r"\s*\d+ +\d+\.", line)]
-        return [(int(row[0]), float(row[1]), float(row[2].replace(",", "")), row[5], float(row[6])) for row in rows]
+        return [(int(row[0]), float(row[1]), float(row[2].replace(",", "")), row[7], float(row[8])) for row in rows]
 
     printed = figures(result.stdout)
     assert len(printed) == len(figures(table)) == 4
@@ -100,8 +100,10 @@ def test_every_function_of_the_table_of_decisions_exists(project):
     import importlib
 
     page = (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(quantizer|batch|kmeans|gaussian|covariance|images\.\w+)\.(\w+)`", page)
+    named = re.findall(r"`(quantizer|batch|kmeans|gaussian|covariance|selection|persistence|images\.\w+)\.(\w+)`", page)
     assert len(named) >= 10
     for module, name in named:
-        home = f"models.{module}" if module in ("kmeans", "gaussian", "covariance") else module
+        home = (
+            f"models.{module}" if module in ("kmeans", "gaussian", "covariance", "selection", "persistence") else module
+        )
         assert hasattr(importlib.import_module(f"gmmquant.{home}"), name), f"{module}.{name}"
