@@ -1,4 +1,4 @@
-"""See and remake a picture in a few colours by a Gaussian mixture.
+"""Look at a picture, and remake it, in a few colours by a Gaussian mixture.
 
 The public names are imported when they are first used: `import gmmquant` itself loads nothing heavy.
 """
@@ -6,7 +6,7 @@ The public names are imported when they are first used: `import gmmquant` itself
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gmmquant.version import __version__
 
 if TYPE_CHECKING:
     from gmmquant.colors.histogram import ColorHistogram as ColorHistogram

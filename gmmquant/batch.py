@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-import gmmquant
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ModelFileError, OutputError, PictureError
 from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
@@ -29,6 +28,7 @@ from gmmquant.process import system_reason
 from gmmquant.quantizer import QuantizedImage, Quantizer
 from gmmquant.report.record import Record, build_record, fit_record, to_json
 from gmmquant.settings import AUTO, MAX_PIXELS, Settings, check_k
+from gmmquant.version import __version__
 
 # Longest file name, in bytes, that the usual file systems take.
 _MAX_NAME = 255
@@ -288,9 +288,7 @@ def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Wa
                 files["model"] = job.models[k].name
                 if job.models[k] not in kept:
                     facts = {"color_space": "srgb", "exact": fit.exact}
-                    outputs.stage(
-                        job.models[k], model_to_json(Model(fit.mixture, facts), gmmquant.__version__).encode()
-                    )
+                    outputs.stage(job.models[k], model_to_json(Model(fit.mixture, facts), __version__).encode())
             fits.append(fit_record(fit, perf_counter() - started, files, auto=k == AUTO))
         if too_many:
             notes.append(_few_colors(quantizer.histogram, too_many))

@@ -1,31 +1,24 @@
-"""The command: options, messages, exit codes. The only place that prints."""
+"""The command: options, exit codes, and the run that they lead to."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import sys
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-import gmmquant
 from gmmquant.errors import GmmquantError, ModelFileError, ParameterError
 from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_integer
 from gmmquant.process import Stopped, hold_standard_streams, stopped_by_signals, system_reason
-from gmmquant.report.text import printable
-from gmmquant.settings import AUTO, DEFAULT_K, MAX_PIXELS, Settings, parse_k
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from gmmquant.batch import Done, Outcome
-    from gmmquant.report.record import Record
+from gmmquant.screen import Screen, emit, say
+from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
+from gmmquant.version import __version__
 
 
 class ExitCode(IntEnum):
@@ -78,143 +71,6 @@ class ListingCommand(TyperCommand):
         return super().parse_args(ctx, gather_k(args))
 
 
-def say(text: str) -> None:
-    """Write one line to standard error, made safe to show; if there is none to write to, be quiet."""
-    _write(sys.stderr, f"gmmquant: {printable(text)}\n")
-
-
-def emit(text: str) -> bool:
-    """Write results to standard output; False if they were lost, but for a reader who has gone and wants no more."""
-    reason = _write(sys.stdout, text)
-    if reason is not None:
-        say(f"cannot write to standard output: {reason}")
-    return reason is None
-
-
-def _write(stream: TextIO, text: str) -> str | None:
-    """Write and flush; return the system's reason for a failure other than a closed pipe."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except OSError as error:
-        # What is left in the buffer would fail again when Python exits: let it go where nothing fails.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return None if isinstance(error, BrokenPipeError) else system_reason(error)
-    return None
-
-
-class Screen:
-    """What a run shows: results on standard output, everything else on standard error.
-
-    Parameters
-    ----------
-    ks : sequence of int, or "auto"
-        What each picture is fitted at.
-    n_pictures : int
-    quiet : bool
-        Show nothing but errors.
-    verbose : bool
-        Show every component too.
-    as_json : bool
-        Write the records to standard output instead of tables.
-    """
-
-    def __init__(self, ks: Sequence[int | str], n_pictures: int, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-        self._ks, self._n_pictures = list(ks), n_pictures
-        self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
-        self._records: list[Record] = []
-        self._tally = {"done": 0, "skipped": 0, "failed": 0}
-        self._lost = False
-        self._progress = None if quiet else _progress_bar()
-        self._task = None if self._progress is None else self._progress.add_task("", total=n_pictures * len(ks))
-
-    def watch(self, source: Path, k: int, n_iter: int, objective: float) -> None:
-        """Move the progress bar to an iteration of a fit."""
-        if self._progress is None or self._task is None:
-            return
-        from rich.markup import escape
-
-        if n_iter == 0:
-            self._progress.start()
-        position = self._ks.index(k) if k in self._ks else self._ks.index(AUTO)
-        done = sum(self._tally.values()) * len(self._ks) + position
-        text = f"{printable(source.name)}  k = {k}  iteration {n_iter}"
-        self._progress.update(self._task, completed=done, description=escape(text))
-
-    def show(self, outcome: Outcome) -> None:
-        """Show what became of a picture."""
-        from gmmquant.batch import Done, Skipped
-
-        if self._progress is not None:
-            self._progress.stop()
-        if isinstance(outcome, Done):
-            self._tally["done"] += 1
-            self._show_done(outcome)
-        elif isinstance(outcome, Skipped):
-            self._tally["skipped"] += 1
-            self._note(f"{outcome.source}: skipped, its outputs exist")
-        else:
-            self._tally["failed"] += 1
-            say(f"{outcome.source}: {outcome.reason}")
-
-    def finish(self) -> ExitCode:
-        """Write the records, sum up a run over several pictures, and return its exit code."""
-        if self._as_json:
-            from gmmquant.report.record import to_json
-
-            self._emit(to_json(self._records))
-        not_tried = self._n_pictures - sum(self._tally.values())
-        if self._n_pictures > 1:
-            counts = {**self._tally, "not tried": not_tried}
-            self._note(", ".join(f"{count} {what}" for what, count in counts.items() if count))
-        return ExitCode.FAILED if self._tally["failed"] or not_tried or self._lost else ExitCode.DONE
-
-    def __enter__(self) -> Self:
-        """Show nothing yet."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take the progress bar away, whatever ended the run."""
-        if self._progress is not None:
-            self._progress.stop()
-
-    def _show_done(self, done: Done) -> None:
-        for note in done.notes:
-            self._note(f"{done.source}: {note}")
-        if self._as_json:
-            self._records.append(done.record)
-        elif not self._quiet:
-            self._show_table(done)
-
-    def _show_table(self, done: Done) -> None:
-        from gmmquant.report.terminal import render
-
-        names = ", ".join(printable(path.name) for path in done.written)
-        table = render(done.record, str(done.source), sys.stdout, details=self._verbose)
-        self._emit(f"{table}wrote {names} in {printable(str(done.written[0].parent))}\n\n")
-
-    def _emit(self, text: str) -> None:
-        self._lost |= not emit(text)
-
-    def _note(self, text: str) -> None:
-        if not self._quiet:
-            say(text)
-
-
-def _progress_bar() -> Progress | None:
-    """Return a progress bar on standard error, or None where that is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(file=sys.stderr)
-    if not console.is_interactive:
-        return None
-    columns = BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}")
-    return Progress(*columns, console=console, transient=True)
-
-
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 _FILES, _MODEL, _MESSAGES = "Files", "Model", "Messages"
@@ -245,7 +101,7 @@ Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130, 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        emit(f"gmmquant {gmmquant.__version__}\n")
+        emit(f"gmmquant {__version__}\n")
         raise typer.Exit
 
 
@@ -437,7 +293,7 @@ def quantize(
     with Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json) as screen:
         for outcome in run_all(planned, task, screen.watch):
             screen.show(outcome)
-        return screen.finish()
+        return ExitCode.DONE if screen.finish() else ExitCode.FAILED
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -13,7 +13,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-import gmmquant
 from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.models.checks import (
     FloatArray,
@@ -41,6 +40,7 @@ from gmmquant.models.parameters import INIT_NAMES, check_choice, check_integer, 
 from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 from gmmquant.outputs import OutputSet
+from gmmquant.version import __version__
 
 
 class GaussianMixture(Estimator):
@@ -239,7 +239,7 @@ class GaussianMixture(Estimator):
         """Write the fitted mixture to a file, JSON with full precision; a file of that name is replaced in one step."""
         check_fitted(self, "means_")
         with OutputSet(overwrite=True) as files:
-            files.stage(Path(path), model_to_json(Model(self._gaussians()), gmmquant.__version__).encode("ascii"))
+            files.stage(Path(path), model_to_json(Model(self._gaussians()), __version__).encode("ascii"))
             files.commit()
 
     @classmethod

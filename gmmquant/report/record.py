@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gmmquant
 from gmmquant.colors.palette import hex_code
 from gmmquant.models.selection import KEPT_GAIN, Choice
 from gmmquant.quantizer import QuantizedImage, Quantizer
 from gmmquant.settings import AUTO
+from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-report/1"
 
@@ -52,7 +52,7 @@ def build_record(
     height, width = quantizer.shape
     return {
         "schema": SCHEMA,
-        "version": gmmquant.__version__,
+        "version": __version__,
         "image": {
             "path": _relative(source, report.parent),
             "width": width,
