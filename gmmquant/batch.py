@@ -19,8 +19,10 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.errors import GmmquantError, ModelFileError, OutputError, PictureError
+from gmmquant.errors import GmmquantError, ModelFileError, OutputError, ParameterError, PictureError
 from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
 from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.outputs import OutputSet, sweep_temporaries
@@ -36,10 +38,10 @@ _MAX_NAME = 255
 # The system's reasons for which the next picture would fail like this one.
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
-Watcher = Callable[[Path, int, int, float], None]
+Watcher = Callable[[Path, int | str, int, float], None]
 
 
-def watch_nothing(source: Path, k: int, n_iter: int, objective: float) -> None:
+def watch_nothing(source: Path, k: int | str, n_iter: int, objective: float) -> None:
     """Take note of an iteration of the fit of `source` at `k` by doing nothing."""
 
 
@@ -65,7 +67,7 @@ class Task:
 
     Attributes
     ----------
-    ks : sequence of int, or "auto"
+    ks : sequence of int and "auto"
     settings : Settings
     existing : Existing
     max_pixels : int
@@ -271,6 +273,8 @@ def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Wa
     notes = list(picture.notes)
     if job.report in kept:
         notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
+    if AUTO in task.ks:
+        watch(job.source, AUTO, 0, math.nan)
     choice = quantizer.choose_k() if AUTO in task.ks else None
     fits: list[Record] = []
     too_many: list[int] = []
@@ -312,14 +316,17 @@ def load_model(path: Path) -> AppliedModel:
     """Read a model of pictures; every fault is a `ModelFileError` that names the file."""
     try:
         model = read_model(path)
+        K, d = model.gaussians.means.shape
+        if d != 3 or model.facts.get("color_space") != "srgb":
+            raise ModelFileError(f"not a model of sRGB colours ({d} features); give one that --save-model wrote")
+        check_k(K)
+        variances = np.diagonal(model.gaussians.full_covariances(), axis1=1, axis2=2)
+        if np.abs(model.gaussians.means - 0.5).max() > 1 or variances.min() < 1e-12 or variances.max() > 1:
+            raise ModelFileError("means or covariances are not of colours in [0, 1]; give one that --save-model wrote")
     except OSError as error:
         raise ModelFileError(f"{path}: {system_reason(error)}") from None
-    except ModelFileError as error:
+    except (ModelFileError, ParameterError) as error:
         raise ModelFileError(f"{path}: {error}") from None
-    K, d = model.gaussians.means.shape
-    if d != 3 or model.facts.get("color_space") != "srgb":
-        raise ModelFileError(f"{path}: not a model of sRGB colours ({d} features); give one that --save-model wrote")
-    check_k(K)
     return AppliedModel(path, model)
 
 

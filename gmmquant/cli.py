@@ -112,6 +112,15 @@ def _read_k(texts: list[str]) -> list[str]:
         raise typer.BadParameter(str(error)) from None
 
 
+def _refuse_with_model(ctx: typer.Context) -> None:
+    """Refuse the options of a fit beside --model, which fits nothing."""
+    names = {"k": "-k", "save_model": "--save-model", "max_iter": "--max-iter"}
+    for name in ("k", "save_model", "seed", "max_iter", "tol", "covariance", "init", "restarts"):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise ParameterError(f"--model fits nothing: leave out {names.get(name, f'--{name}')}, or --model")
+
+
 @app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def quantize(
     ctx: typer.Context,
@@ -132,7 +141,7 @@ def quantize(
             metavar="INT...",
             callback=_read_k,
             help="Numbers of colours, each a picture of its own: 2 3 7, 2,3,7 or 2-8. Takes every integer that "
-            "follows; -- ends the list. auto chooses one by ICL.",
+            "follows; -- ends the list. auto: the fewest colours that keep 90 % of the gain in ICL.",
             rich_help_panel=_MODEL,
         ),
     ] = _DEFAULT_K,
@@ -174,7 +183,7 @@ def quantize(
         typer.Option(
             "--seed",
             metavar="INT",
-            help="Start from other random seeds; the same one always gives the same pictures.",
+            help="Start from other random seeds, to see how much chance matters; the same one gives the same pictures.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.seed,
@@ -277,9 +286,8 @@ def quantize(
         raise ParameterError("--force and --skip-existing contradict each other; give one of them")
     check_integer("max-pixels", max_pixels, 1)
     settings = Settings(seed, max_iter, tol, covariance, init, restarts)
-    source = ctx.get_parameter_source("k")
-    if model is not None and (save_model or (source is not None and source.name != "DEFAULT")):
-        raise ParameterError("--model fits nothing: leave out -k and --save-model, or --model")
+    if model is not None:
+        _refuse_with_model(ctx)
 
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

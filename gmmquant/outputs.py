@@ -39,7 +39,14 @@ class OutputSet:
         self._staged: list[tuple[Path, Path]] = []
 
     def stage(self, path: Path, data: bytes) -> None:
-        """Write `data` to a temporary file beside `path`."""
+        """Write `data` to a temporary file beside `path`; an OSError of the system names `path`."""
+        try:
+            self._write(path, data)
+        except OSError as error:
+            error.filename = os.fspath(path)
+            raise
+
+    def _write(self, path: Path, data: bytes) -> None:
         folder = path.parent
         if folder not in self._locks:
             self._locks[folder] = _Lock(folder)

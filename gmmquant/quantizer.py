@@ -20,7 +20,7 @@ from gmmquant.colors.palette import palette_from_means
 from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import recolor
-from gmmquant.models.checks import FloatArray
+from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best, em, em_step, evaluate, make_start, watch_nothing
 from gmmquant.models.gaussian import Gaussians
@@ -34,6 +34,7 @@ from gmmquant.settings import AUTO, Settings, check_k
 # person tells apart, and a fit takes milliseconds.
 AUTO_PATH = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 _AUTO_BITS = 5
+_AUTO_CELLS = 400
 _AUTO_RESTARTS = 3
 _AUTO_TOL = 1e-4
 _AUTO_MAX_ITER = 300
@@ -63,7 +64,7 @@ class QuantizedImage:
         Objective J, in nats per pixel, at the start and after each iteration.
     level : int
         Bits per channel of the colours that the trace was taken on.
-    converged : bool
+    converged : bool, or None where nothing was fitted
     log_likelihood : float
         Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
     entropy : float
@@ -83,7 +84,7 @@ class QuantizedImage:
     exact: bool
     trace: tuple[float, ...]
     level: int
-    converged: bool
+    converged: bool | None
     log_likelihood: float
     entropy: float
     mse: float
@@ -209,21 +210,30 @@ class Quantizer:
         """
         started = perf_counter()
         _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
+        check_finite_objective("objective", objective)
         fit = EMFit(mixture, (objective,), converged=True)
-        return self._recolor(len(mixture.weights), fit, exact=exact, seconds={"fit": perf_counter() - started})
+        seconds = {"fit": perf_counter() - started}
+        return replace(self._recolor(len(mixture.weights), fit, exact=exact, seconds=seconds), converged=None)
 
     def choose_k(self) -> Choice:
-        """Choose a number of colours by ICL, from fits along `AUTO_PATH` to cells of `_AUTO_BITS` bits a channel."""
-        few = self.histogram.n_colors <= AUTO_PATH[-1]
-        cells = self.histogram.cells(None if few else _AUTO_BITS)
+        """Choose a number of colours by ICL, from fits along `AUTO_PATH` to coarse cells: see `coarse_cells`."""
+        cells = coarse_cells(self.histogram)
         n_cells = cells.weights.size
-        ks = [k for k in AUTO_PATH if k < n_cells] + ([n_cells] if few else [])
+        if n_cells == 1:
+            return choose([self._criteria(cells, 1)])
+        # Of a few colours each may be a component, and the next k shows that one more is charged for and gains nothing.
+        ks = sorted({*(k for k in AUTO_PATH if k < n_cells), *(k for k in (n_cells,) if k < AUTO_PATH[-1])})
+        ks += [k for k in AUTO_PATH if k > n_cells][:1]
         return choose([self._criteria(cells, k) for k in ks])
 
     def _criteria(self, cells: Cells, k: int) -> Criteria:
+        """Fit `k` components, as many of them as there are cells, and return the criteria for all k."""
         variance, kind = self.histogram.rounding_variance, COVARIANCE_TYPES[self.settings.covariance]
         rng = np.random.default_rng(self.settings.seed)
-        starts = [make_start(cells, k, self.settings.init, rng, variance, kind) for _ in range(_AUTO_RESTARTS)]
+        n_components = min(k, cells.weights.size)
+        starts = [
+            make_start(cells, n_components, self.settings.init, rng, variance, kind) for _ in range(_AUTO_RESTARTS)
+        ]
         fit = best(em(cells, start, variance=variance, tol=_AUTO_TOL, max_iter=_AUTO_MAX_ITER) for start in starts)
         evaluation, n = evaluate(cells, fit.gaussians), n_parameters(k, 3, kind)
         total, n_pixels = evaluation.log_likelihood, self.histogram.n_pixels
@@ -287,6 +297,19 @@ class Quantizer:
         labels = np.zeros(self.shape, dtype=compact.dtype)
         labels[self._visible] = spread
         return labels
+
+
+def coarse_cells(histogram: ColorHistogram) -> Cells:
+    """Return the colours in cells of 5 bits a channel, or of as many more as it takes to have a few hundred of them.
+
+    Pictures of low contrast need more bits; those of few colours are taken as they are.
+    """
+    if histogram.n_colors > AUTO_PATH[-1]:
+        for bits in range(_AUTO_BITS, histogram.bit_depth):
+            cells = histogram.cells(bits)
+            if cells.weights.size >= _AUTO_CELLS:
+                return cells
+    return histogram.cells()
 
 
 def exact_mixture(histogram: ColorHistogram, kind: CovarianceType = FULL) -> Gaussians:

@@ -49,7 +49,7 @@ class Screen:
 
     Parameters
     ----------
-    ks : sequence of int, or "auto"
+    ks : sequence of int and "auto"
         What each picture is fitted at.
     n_pictures : int
     quiet : bool
@@ -69,7 +69,7 @@ class Screen:
         self._progress = None if quiet else _progress_bar()
         self._task = None if self._progress is None else self._progress.add_task("", total=n_pictures * len(ks))
 
-    def watch(self, source: Path, k: int, n_iter: int, objective: float) -> None:
+    def watch(self, source: Path, k: int | str, n_iter: int, objective: float) -> None:
         """Move the progress bar to an iteration of a fit."""
         if self._progress is None or self._task is None:
             return

@@ -12,7 +12,7 @@ from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.models.em import evaluate
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Criteria, choose
-from gmmquant.quantizer import AUTO_PATH
+from gmmquant.quantizer import AUTO_PATH, coarse_cells
 
 
 def path_of(icls):
@@ -24,8 +24,9 @@ def test_the_fewest_components_that_keep_nine_tenths_of_the_gain_are_chosen():
     assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (8, 16, 32)
 
 
-def test_where_nothing_is_gained_one_component_is_chosen():
-    assert choose(path_of({1: 0.0, 2: 5.0, 4: 9.0})).k == 1
+def test_one_component_is_chosen_only_where_there_is_nothing_else():
+    assert choose(path_of({1: 0.0, 2: 5.0, 4: 9.0})).k == 2
+    assert choose(path_of({1: 0.0, 2: 5.0, 4: 3.0})).k == 4
     assert choose(path_of({1: 3.0})).k == 1
 
 
@@ -45,9 +46,54 @@ def test_the_number_of_separate_colours_is_found(n_colors):
 
 def test_a_picture_of_few_flat_colours_has_as_many_as_it_has(samples):
     choice = Quantizer(read_picture(samples / "flat.png").pixels).choose_k()
-    assert choice.k == 3
-    assert [criteria.k for criteria in choice.path] == [1, 2, 3]
+    assert choice.k == choice.lowest_icl == choice.lowest_bic == 3
+    assert [criteria.k for criteria in choice.path] == [1, 2, 3, 4]
     assert Quantizer(np.zeros((2, 2, 3), np.uint8)).choose_k().k == 1
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.random.default_rng(0).integers(0, 8, (40, 40, 3)).astype(np.uint8),
+        np.random.default_rng(0).integers(30000, 30200, (40, 40, 3)).astype(np.uint16),
+        np.arange(70, dtype=np.uint8).reshape(7, 10),
+    ],
+    ids=["one cell of 5 bits", "one cell of 8 bits", "seventy greys"],
+)
+def test_pictures_of_low_contrast_are_looked_at_more_closely(picture):
+    quantizer = Quantizer(picture)
+    assert coarse_cells(quantizer.histogram).weights.size >= min(quantizer.histogram.n_colors, 400)
+    choice = quantizer.choose_k()
+    assert [criteria.k for criteria in choice.path][:4] == [1, 2, 4, 8]
+
+
+def test_two_soft_colours_are_found_at_a_quarter_of_their_contrast():
+    assert Quantizer((blobs(2) // 4 + 100).astype(np.uint8)).choose_k().k == 2
+
+
+def test_the_runner_up_is_the_best_of_the_others():
+    choice = choose(path_of({1: 0.0, 2: -95.0, 4: -100.0, 8: -99.0}))
+    assert (choice.k, choice.runner_up, choice.lowest_icl) == (2, 4, 4)
+    choice = choose(path_of({1: 0.0, 2: -80.0, 4: -100.0, 8: -99.0}))
+    assert (choice.k, choice.runner_up, choice.lowest_icl) == (4, 8, 4)
+    assert choose(path_of({1: 3.0})).runner_up == 1
+
+
+def test_icl_and_not_bic_decides(samples):
+    """Where components overlap, the entropy of the responsibilities parts the two criteria."""
+    choice = choose([Criteria(1, 0, 0, 0), Criteria(2, -10, -10, -9), Criteria(4, -90, -90, -5)])
+    assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (2, 2, 4)
+    photograph = Quantizer(read_picture(samples / "cat.jpg").pixels).choose_k()
+    assert all(criteria.icl > criteria.bic for criteria in photograph.path[1:])
+    assert photograph.lowest_bic == 64 > photograph.k
+
+
+def test_the_criteria_count_the_parameters_of_the_covariance_type():
+    paths = [Quantizer(blobs(2), Settings(covariance=name)).choose_k().path for name in ("full", "spherical")]
+    # At one component the fits differ in the covariance alone: 6 parameters against 1, and a worse likelihood.
+    for path, n_parameters in zip(paths, (9, 4), strict=True):
+        first = path[0]
+        assert first.bic - first.aic == pytest.approx(n_parameters * (np.log(6000) - 2))
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "rocket.jpg"])
@@ -116,7 +162,8 @@ def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(com
     assert (tmp_path / "grey_kauto.png").exists()
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("auto: ")]
     assert f"k = {choice['k']}" in line
-    assert "BIC at" in result.stdout
+    others = [criteria for criteria in choice["path"] if criteria["k"] != choice["k"]]
+    assert f"runner-up {min(others, key=lambda criteria: criteria['icl'])['k']}; BIC is lowest at" in line
     path = choice["path"]
     gained = path[0]["icl"] - min(criteria["icl"] for criteria in path)
     enough = [criteria["k"] for criteria in path if criteria["icl"] <= path[0]["icl"] - 0.9 * gained]
@@ -150,10 +197,10 @@ def test_the_covariance_asked_for_is_fitted_and_reported(command, tmp_path, grey
     assert fit["aic"] == pytest.approx(2 * n - 2 * fit["log_likelihood"])
 
 
-def test_restarts_never_end_lower_than_a_single_start(samples):
-    pixels = read_picture(samples / "grey.png").pixels
-    single, several = (Quantizer(pixels, Settings(restarts=n)).fit(5) for n in (1, 6))
-    assert several.trace[-1] >= single.trace[-1]
+def test_restarts_end_higher_than_a_single_start(samples):
+    pixels = read_picture(samples / "alpha.png").pixels
+    single, several = (Quantizer(pixels, Settings(restarts=n)).fit(12) for n in (1, 5))
+    assert several.trace[-1] > single.trace[-1]
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random"])
@@ -163,6 +210,12 @@ def test_every_way_to_start_gives_a_fit_that_is_repeatable(command, tmp_path, gr
     assert (tmp_path / "a/grey_k3.png").read_bytes() == (tmp_path / "b/grey_k3.png").read_bytes()
     traces = {json.dumps(fits_of(tmp_path / folder)[0]["trace"]) for folder in ("a", "b")}
     assert len(traces) == 1
+
+
+def test_the_ways_to_start_start_from_different_places(samples):
+    pixels = read_picture(samples / "grey.png").pixels
+    ways = ("kmeans", "k-means++", "random_from_data", "random")
+    assert len({Quantizer(pixels, Settings(init=way)).fit(3).trace[0] for way in ways}) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Models as files: what is saved comes back digit by digit, and what is no model is one line."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,11 @@ HOSTILE = {
     "too few weights": (spoilt(weights=[1.0]), "weights has shape (1,); it must be (2,)"),
     "shape": (spoilt(covariances=[[1, 1, 1]] * 2), "covariances has shape (2, 3); it must be (2, 3, 3)"),
     "singular": (spoilt(covariances=[np.zeros((3, 3)).tolist()] * 2), "covariances must have inverses"),
+    "nearly weights": (spoilt(weights=[0.5, 0.5000001]), "weights sum to 1"),
+    "numbers as words": (spoilt(weights=["0.5", "0.5"]), "weights is no array of numbers"),
+    "truths": (spoilt(weights=[True, False]), "weights is no array of numbers"),
+    "far means": (spoilt(means=[[1e200] * 3, [0, 0, 0]]), "must be of ordinary size"),
+    "tiny covariances": (spoilt(covariances=[(1e-310 * np.eye(3)).tolist()] * 2), "must be of ordinary size"),
     "asymmetric": (spoilt(covariances=[np.triu(np.ones((3, 3))).tolist()] * 2), "covariances must be symmetric"),
 }
 
@@ -97,9 +103,28 @@ def test_a_damaged_foreign_or_hostile_model_is_refused_with_the_place_and_reason
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_endless_size_is_not_read_to_its_end():
-    with open("/dev/zero") as _, pytest.raises(ModelFileError, match="more than 64000000 bytes"):
-        GaussianMixture.load("/dev/zero")
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="not a regular file"):
+        GaussianMixture.load(tmp_path / name)
+
+
+def test_a_file_too_large_for_a_model_is_not_read_to_its_end(tmp_path):
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(10_000_000_000)
+    with pytest.raises(ModelFileError, match="more than 64000000 bytes"):
+        GaussianMixture.load(tmp_path / "large")
+
+
+def test_saving_again_replaces_the_file_and_a_folder_that_is_not_there_is_named(tmp_path):
+    first, second = fitted()[1], fitted(d=2)[1]
+    first.save(tmp_path / "model.json")
+    second.save(tmp_path / "model.json")
+    np.testing.assert_array_equal(GaussianMixture.load(tmp_path / "model.json").means_, second.means_)
+    with pytest.raises(FileNotFoundError) as caught:
+        first.save(tmp_path / "nowhere/model.json")
+    assert caught.value.filename == str(tmp_path / "nowhere/model.json")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -123,7 +148,20 @@ def test_a_saved_model_applied_in_a_new_process_gives_the_bytes_that_the_fit_gav
     assert fit["fits"][0]["log_likelihood"] == again["fits"][0]["log_likelihood"]
     assert fit["fits"][0]["files"]["model"] == f"{name}_k7.gmm.json"
     assert again["settings"]["model"] == f"../fit/{name}_k7.gmm.json"
-    assert again["fits"][0]["n_iter"] == 0
+    assert (again["fits"][0]["n_iter"], again["fits"][0]["converged"]) == (0, None)
+    assert again["settings"]["seed"] is None
+
+
+def test_a_model_of_exact_colours_keeps_neighbours_apart(command, tmp_path):
+    """Beside a neighbour 1999 times as frequent, a colour is given to that by probability, but not by distance."""
+    pixels = np.full((40, 50), 100, np.uint8)
+    pixels[0, 0] = 101
+    Image.fromarray(pixels).save(tmp_path / "two.png")
+    assert command("two.png", "-k", "2", "--save-model", "-o", "fit").returncode == 0
+    assert command("two.png", "--model", "fit/two_k2.gmm.json", "-o", "applied").returncode == 0
+    for folder in ("fit", "applied"):
+        with Image.open(tmp_path / folder / "two_k2.png") as image:
+            assert np.array_equal(np.asarray(image.convert("L")), pixels)
 
 
 def test_a_model_applied_to_another_picture_reports_the_likelihood_that_scipy_gives(command, pictures):
@@ -150,6 +188,17 @@ def test_a_model_applied_to_another_picture_reports_the_likelihood_that_scipy_gi
         (b"hello", "no JSON; give a model that gmmquant saved"),
         (None, "no such file or directory"),
         (spoilt(color_space="oklab").encode(), "not a model of sRGB colours"),
+        (spoilt(means=[[5.0] * 3, [0.5] * 3]).encode(), "means or covariances are not of colours in [0, 1]"),
+        (spoilt(covariances=[(1e-200 * np.eye(3)).tolist()] * 2).encode(), "means or covariances are not of colours"),
+        (
+            spoilt(
+                covariance_type="tied",
+                weights=[1 / 5000] * 5000,
+                means=[[0.5] * 3] * 5000,
+                covariances=np.eye(3).tolist(),
+            ).encode(),
+            "k = 5000 is above the limit; give at most 4096",
+        ),
         (
             spoilt(means=[[0.1], [0.2]], covariances=[[[1.0]], [[1.0]]]).encode(),
             "not a model of sRGB colours (1 features)",
@@ -167,7 +216,7 @@ def test_a_bad_model_is_one_line_with_exit_1_and_nothing_is_done(command, pictur
 
 
 def test_a_model_is_not_fitted(command, pictures):
-    for arguments in (["-k", "3"], ["--save-model"]):
+    for arguments in (["-k", "3"], ["--save-model"], ["--seed", "1"], ["--covariance", "full"], ["--tol", "1"]):
         result = command("grey.png", "--model", "model.json", *arguments)
         assert result.returncode == 2
         assert "--model fits nothing" in result.stderr

@@ -91,6 +91,8 @@ def check_fitted(estimator: object, attribute: str) -> None:
 
 
 def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
+    if np.iscomplexobj(value):
+        raise ParameterError(f"{name} holds complex numbers; give real ones")
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -104,13 +104,15 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
     """
     if not kind.dense:
         if (covariances <= 0).any():
-            raise SingularCovarianceError(_collapse_message(covariances.reshape(len(covariances), -1).min(axis=1)))
+            raise SingularCovarianceError(
+                _collapse_message(covariances.reshape(len(covariances), -1).min(axis=1), kind)
+            )
         return 1 / np.sqrt(covariances)
     try:
         factors = np.linalg.inv(np.linalg.cholesky(covariances))
     except np.linalg.LinAlgError:
         smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
-        raise SingularCovarianceError(_collapse_message(smallest)) from None
+        raise SingularCovarianceError(_collapse_message(smallest, kind)) from None
     return np.swapaxes(factors, -1, -2)
 
 
@@ -124,9 +126,10 @@ def covariances_from_precisions(values: FloatArray, kind: CovarianceType) -> Flo
     return np.asarray(np.linalg.inv(values)) if kind.dense else 1 / values
 
 
-def _collapse_message(smallest: FloatArray) -> str:
+def _collapse_message(smallest: FloatArray, kind: CovarianceType) -> str:
     k = int(smallest.argmin())
+    what = "the covariance that all components share" if kind.shared else f"component {k}"
     return (
-        f"component {k} collapsed onto too few distinct samples (smallest variance of its covariance "
+        f"{what} collapsed onto too few distinct samples (smallest variance of its covariance "
         f"{smallest[k]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
     )

@@ -168,7 +168,7 @@ class GaussianMixture(Estimator):
         check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
         cells = Cells.from_samples(samples, weights_near_one(weight), scatter)
         if self.warm_start and hasattr(self, "means_"):
-            starts = [self._gaussians()]
+            starts = [self._continued(n_components, d)]
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
@@ -215,7 +215,9 @@ class GaussianMixture(Estimator):
         n_samples = check_integer("n_samples", n_samples, 1)
         rng = random_generator(self.random_state)
         gaussians = self._gaussians()
-        components = np.repeat(np.arange(len(self.weights_)), rng.multinomial(n_samples, gaussians.weights))
+        components = np.repeat(
+            np.arange(len(self.weights_)), rng.multinomial(n_samples, gaussians.weights / gaussians.weights.sum())
+        )
         factors = np.linalg.cholesky(gaussians.full_covariances())[components]
         noise = rng.standard_normal((n_samples, self.n_features_in_))
         return gaussians.means[components] + np.einsum("nij,nj->ni", factors, noise), components
@@ -244,7 +246,7 @@ class GaussianMixture(Estimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a mixture that `save`, or the command's --save-model, wrote: ready to predict, not to be fitted on.
+        """Read a mixture that `save`, or the command's --save-model, wrote; of its fit nothing else is kept.
 
         Raises
         ------
@@ -276,7 +278,18 @@ class GaussianMixture(Estimator):
         return [scores for _, scores in log_joint(gaussians, cells)]
 
     def _gaussians(self) -> Gaussians:
-        return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[self.covariance_type])
+        fitted_type = getattr(self, "_fitted_type", self.covariance_type)
+        return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[fitted_type])
+
+    def _continued(self, n_components: int, d: int) -> Gaussians:
+        """Return what the last fit ended with, if it can be gone on with."""
+        last = self._gaussians()
+        if (*last.means.shape, last.kind.name) != (n_components, d, self.covariance_type):
+            raise ParameterError(
+                f"warm_start goes on with {last.means.shape[0]} components of {last.means.shape[1]} features, "
+                f"{last.kind.name}, not with {n_components} of {d}, {self.covariance_type}; set warm_start=False"
+            )
+        return last
 
     def _keep(self, fit: EMFit) -> Self:
         self._adopt(fit.gaussians)
@@ -287,6 +300,7 @@ class GaussianMixture(Estimator):
         return self
 
     def _adopt(self, gaussians: Gaussians) -> None:
+        self._fitted_type = gaussians.kind.name
         self.weights_ = gaussians.weights
         self.means_ = gaussians.means
         self.covariances_ = gaussians.covariances

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ import numpy as np
 
 from gmmquant.errors import ModelFileError, ParameterError, SingularCovarianceError
 from gmmquant.models.checks import FloatArray, check_array
-from gmmquant.models.covariance import COVARIANCE_TYPES, CovarianceType, precisions_cholesky
-from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.covariance import COVARIANCE_TYPES, CovarianceType
+from gmmquant.models.gaussian import Gaussians, natural_parameters
 
 SCHEMA = "gmmquant-model/1"
 
@@ -61,6 +63,8 @@ def read_model(path: Path) -> Model:
     OSError
         If the system cannot read it.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ModelFileError("not a regular file; give a model that gmmquant saved")
     with open(path, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -85,7 +89,7 @@ def _read_gaussians(record: dict[str, Any]) -> Gaussians:
         raise ModelFileError(f"means has shape {means.shape}; it must be (components, features)")
     K, d = means.shape
     weights = _numbers(record, "weights", (K,))
-    if (weights < 0).any() or not math.isclose(weights.sum(), 1, rel_tol=1e-6):
+    if (weights < 0).any() or not math.isclose(weights.sum(), 1, rel_tol=1e-9):
         raise ModelFileError(f"weights sum to {weights.sum():g}; they must be at least 0 and sum to 1")
     gaussians = Gaussians(weights, means, _numbers(record, "covariances", kind.shape(K, d)), kind)
     _check_covariances(gaussians, kind)
@@ -96,17 +100,20 @@ def _check_covariances(gaussians: Gaussians, kind: CovarianceType) -> None:
     if kind.dense and not np.allclose(gaussians.covariances, np.swapaxes(gaussians.covariances, -1, -2)):
         raise ModelFileError("covariances must be symmetric")
     try:
-        finite = bool(np.isfinite(precisions_cholesky(gaussians.covariances, kind)).all())
+        with np.errstate(all="ignore"):
+            finite = bool(np.isfinite(natural_parameters(gaussians, gaussians.means[0])).all())
     except SingularCovarianceError:
         finite = False
     if not finite:
-        raise ModelFileError("covariances must have inverses")
+        raise ModelFileError("means and covariances must be of ordinary size, and covariances must have inverses")
 
 
 def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...] | None) -> FloatArray:
     """Return an entry as a finite array of the shape that is wanted, any by default."""
     try:
-        value = np.asarray(record.get(name), dtype=np.float64)
+        value = np.asarray(record.get(name))
+        if value.dtype.kind not in "iuf":
+            raise TypeError
         return check_array(name, value, value.shape if shape is None else shape)
     except ParameterError as error:
         raise ModelFileError(str(error)) from None

@@ -64,7 +64,7 @@ def build_record(
         },
         "settings": {
             "k": [AUTO if fit["auto"] else fit["k"] for fit in fits],
-            **asdict(quantizer.settings),
+            **(asdict(quantizer.settings) if model is None else dict.fromkeys(asdict(quantizer.settings))),
             "reg_covar": histogram.rounding_variance,
             "model": None if model is None else _relative(model, report.parent),
         },
@@ -79,6 +79,7 @@ def _choice_record(choice: Choice) -> Record:
         "criterion": "icl",
         "k": choice.k,
         "kept_gain": KEPT_GAIN,
+        "runner_up": choice.runner_up,
         "lowest_icl": choice.lowest_icl,
         "lowest_bic": choice.lowest_bic,
         "path": [asdict(criteria) for criteria in choice.path],

@@ -21,7 +21,7 @@ _WIDTH_OF_FILES = 120
 _SWATCHES = (8, 32)
 
 # Columns that a narrow terminal does without, the first to go first.
-_OPTIONAL = ("AIC", "ICL", "log-lik.\ntotal", "sec-\nonds", "BIC", "con-\nverged")
+_OPTIONAL = ("AIC", "log-lik.\ntotal", "sec-\nonds", "ICL", "BIC", "con-\nverged")
 
 
 def render(record: Record, name: str, stream: TextIO, *, details: bool = False) -> str:
@@ -80,7 +80,7 @@ def fit_table(record: Record, *, colors: bool, width: int) -> Table:
         "BIC": [f"{fit['bic']:,.0f}" for fit in record["fits"]],
         "ICL": [f"{fit['icl']:,.0f}" for fit in record["fits"]],
         "itera-\ntions": [str(fit["n_iter"]) for fit in record["fits"]],
-        "con-\nverged": ["yes" if fit["converged"] else "no" for fit in record["fits"]],
+        "con-\nverged": [{True: "yes", False: "no", None: "-"}[fit["converged"]] for fit in record["fits"]],
         "squared\nerror": [f"{fit['mse']:.1f}" for fit in record["fits"]],
         "sec-\nonds": [f"{sum(fit['seconds'].values()):.2f}" for fit in record["fits"]],
     }
@@ -106,14 +106,10 @@ def _width(columns: Mapping[str, Sequence[str]]) -> int:
 
 def choice_line(choice: Record) -> str:
     """Return the line that explains a choice of k, with the runner-up, and what BIC would have said."""
-    tried = choice["path"]
-    lowest = choice["lowest_icl"]
-    runner_up = "the lowest ICL itself" if lowest == choice["k"] else f"the ICL itself is lowest at {lowest}"
-    largest = " (the largest tried, as nearly always)" if choice["lowest_bic"] == tried[-1]["k"] else ""
-    return (
-        f"auto: k = {choice['k']}, the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one "
-        f"colour; {runner_up}, BIC at {choice['lowest_bic']}{largest}"
-    )
+    k, bic = choice["k"], choice["lowest_bic"]
+    gain = f"the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one colour"
+    aside = " (the most that were tried, as nearly always)" if bic == choice["path"][-1]["k"] != k else ""
+    return f"auto: k = {k}, {gain}; runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
 
 
 def component_table(fit: Record, *, colors: bool) -> Table:
