@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gmmquant.images.files import read_picture as read_picture
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
-    from gmmquant.quantizer import QuantizedImage as QuantizedImage
+    from gmmquant.quantized import QuantizedImage as QuantizedImage
     from gmmquant.quantizer import Quantizer as Quantizer
     from gmmquant.quantizer import quantize as quantize
     from gmmquant.settings import Settings as Settings
@@ -37,7 +37,7 @@ _HOMES = {
     "OutputError": "errors",
     "ParameterError": "errors",
     "PictureError": "errors",
-    "QuantizedImage": "quantizer",
+    "QuantizedImage": "quantized",
     "Quantizer": "quantizer",
     "Settings": "settings",
     "SingularCovarianceError": "errors",

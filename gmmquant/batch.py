@@ -27,7 +27,8 @@ from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, r
 from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.outputs import OutputSet, sweep_temporaries
 from gmmquant.process import system_reason
-from gmmquant.quantizer import QuantizedImage, Quantizer
+from gmmquant.quantized import QuantizedImage
+from gmmquant.quantizer import Quantizer
 from gmmquant.report.record import Record, build_record, fit_record, to_json
 from gmmquant.settings import AUTO, MAX_PIXELS, Settings, check_k
 from gmmquant.version import __version__

@@ -12,7 +12,8 @@ from typing import Any
 
 from gmmquant.colors.palette import hex_code
 from gmmquant.models.selection import KEPT_GAIN, Choice
-from gmmquant.quantizer import QuantizedImage, Quantizer
+from gmmquant.quantized import QuantizedImage
+from gmmquant.quantizer import Quantizer
 from gmmquant.settings import AUTO
 from gmmquant.version import __version__
 

@@ -1,0 +1,129 @@
+"""QuantizedImage: a picture in the colours of a fitted mixture, with what is known of the fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.recolor import recolor
+from gmmquant.models.checks import FloatArray
+from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.selection import aic, bic, icl, n_parameters
+
+
+@dataclass(frozen=True)
+class QuantizedImage:
+    """A picture in the colours of a fitted mixture, with what is known of the fit.
+
+    Attributes
+    ----------
+    k : int
+        Number of components asked for.
+    mixture : Gaussians
+        The mixture, heaviest component first, for sRGB in [0, 1]. Its number of components K is below `k` where the
+        picture has fewer colours.
+    palette : ndarray of uint8, shape (K, 3)
+        The means, rounded to 8 bits.
+    labels : ndarray of uint8 or uint16, shape (height, width)
+        Index of each pixel's most probable component; 0 where the picture is fully transparent.
+    alpha : ndarray of uint8, shape (height, width), or None
+    counts : ndarray of int64, shape (K,)
+        Visible pixels of each component.
+    exact : bool
+        Whether the picture has at most `k` colours, which are then kept as they are.
+    trace : tuple of float
+        Objective J, in nats per pixel, at the start and after each iteration.
+    level : int
+        Bits per channel of the colours that the trace was taken on.
+    converged : bool, or None where nothing was fitted
+    log_likelihood : float
+        Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
+    entropy : float
+        Sum over visible pixels of the entropy of the responsibilities, in nats.
+    mse : float
+        Mean over visible pixels of the squared error, summed over the three channels, in 0..255 units.
+    seconds : dict
+        Time spent: `seed` (KMeans), `fit` (EM and the final likelihood), `recolor`.
+    """
+
+    k: int
+    mixture: Gaussians
+    palette: npt.NDArray[np.uint8]
+    labels: npt.NDArray[Any]
+    alpha: npt.NDArray[np.uint8] | None
+    counts: npt.NDArray[np.int64]
+    exact: bool
+    trace: tuple[float, ...]
+    level: int
+    converged: bool | None
+    log_likelihood: float
+    entropy: float
+    mse: float
+    seconds: dict[str, float]
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """The recoloured picture, RGB (height, width, 3), or RGBA where the original has alpha."""
+        return recolor(self.labels, self.palette, self.alpha)
+
+    @property
+    def weights(self) -> FloatArray:
+        """Weights of the components, shape (K,)."""
+        return self.mixture.weights
+
+    @property
+    def means(self) -> FloatArray:
+        """Means of the components, shape (K, 3), sRGB in [0, 1]."""
+        return self.mixture.means
+
+    @property
+    def covariances(self) -> FloatArray:
+        """Covariances of the components, shape (K, 3, 3), whatever their type."""
+        return self.mixture.full_covariances()
+
+    @property
+    def k_fitted(self) -> int:
+        """Number of components fitted: `k`, or the number of distinct colours where that is smaller."""
+        return len(self.weights)
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of visible pixels: those the mixture was fitted to."""
+        return int(self.counts.sum())
+
+    @property
+    def n_iter(self) -> int:
+        """Number of EM iterations."""
+        return len(self.trace) - 1
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood per visible pixel, in nats."""
+        return self.log_likelihood / self.n_pixels
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion of the fit."""
+        return aic(self.log_likelihood, self._n_parameters())
+
+    @property
+    def bic(self) -> float:
+        """Bayesian information criterion of the fit, with the visible pixels as samples."""
+        return bic(self.log_likelihood, self._n_parameters(), self.n_pixels)
+
+    @property
+    def icl(self) -> float:
+        """Integrated completed likelihood of the fit, as a criterion to be minimised."""
+        return icl(self.log_likelihood, self._n_parameters(), self.n_pixels, self.entropy)
+
+    def _n_parameters(self) -> int:
+        return n_parameters(self.k_fitted, 3, self.mixture.kind)
+
+    @property
+    def psnr(self) -> float:
+        """Peak signal-to-noise ratio in decibels; infinite where every pixel is exact."""
+        return 10 * math.log10(3 * 255**2 / self.mse) if self.mse > 0 else math.inf
