@@ -209,9 +209,9 @@ def quantize(
         str,
         typer.Option(
             "--covariance",
-            metavar="|".join(COVARIANCE_NAMES),
-            help="Shape of the components: full fits best; diag, spherical and tied have fewer parameters, to compare, "
-            "or for pictures of few pixels.",
+            metavar="TYPE",
+            help=f"Shape of the components: {', '.join(COVARIANCE_NAMES)}. full fits best; the others have fewer "
+            "parameters, to compare, or for pictures of few pixels.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.covariance,
@@ -219,9 +219,9 @@ def quantize(
         str,
         typer.Option(
             "--init",
-            metavar="|".join(INIT_NAMES),
-            help="How a fit starts: kmeans is best as a rule; k-means++, random_from_data and random start from less, "
-            "to see how much the start matters.",
+            metavar="WAY",
+            help=f"How a fit starts: {', '.join(INIT_NAMES)}. kmeans is best as a rule; the others start from less, to "
+            "see how much the start matters.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.init,
