@@ -9,6 +9,9 @@ from gmmquant.errors import NotFittedError, ParameterError
 
 FloatArray = npt.NDArray[np.float64]
 
+# The largest size of a value in X: with it, sums of squares over any number of samples stay in the range of float64.
+LARGEST = 1e145
+
 
 def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     """Return `value` as a finite float64 array of exactly `shape`."""
@@ -34,6 +37,12 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray
         raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
     if not np.isfinite(array).all():
         raise ParameterError("X holds NaN or infinite values; remove or replace them")
+    largest = np.abs(array).max()
+    if largest > LARGEST:
+        raise ParameterError(
+            f"X holds {largest:g} in size, above the limit {LARGEST:g}: "
+            "its squares leave the range of float64; rescale the data"
+        )
     return array
 
 
@@ -46,6 +55,10 @@ def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> 
         raise ParameterError(f"sample_weight holds {weight.min()}; weights must be at least 0")
     if not weight.any():
         raise ParameterError("sample_weight is 0 everywhere; give at least one sample a weight above 0")
+    if np.ldexp(weight, -64).sum() > np.ldexp(np.finfo(np.float64).max, -64):
+        raise ParameterError(
+            f"sample_weight holds {weight.max():g}; its sum leaves the range of float64: scale it, only ratios count"
+        )
     return weight
 
 

@@ -109,7 +109,7 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
             )
         return 1 / np.sqrt(covariances)
     try:
-        factors = np.linalg.inv(np.linalg.cholesky(covariances))
+        factors = np.tril(np.linalg.inv(np.linalg.cholesky(covariances)))
     except np.linalg.LinAlgError:
         smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
         raise SingularCovarianceError(_collapse_message(smallest, kind)) from None

@@ -205,8 +205,9 @@ class KMeans(Estimator):
         n_clusters = check_integer("n_clusters", self.n_clusters, 1)
         max_iter = check_integer("max_iter", self.max_iter, 1)
         tol = check_non_negative("tol", self.tol)
-        check_enough_samples(int(np.count_nonzero(weight)), "n_clusters", n_clusters)
-        cells = Cells.from_samples(samples, weights_near_one(weight))
+        near_one = weights_near_one(weight)
+        check_enough_samples(int(np.count_nonzero(near_one)), "n_clusters", n_clusters)
+        cells = Cells.from_samples(samples, near_one)
         shift = tol * float(np.diagonal(cells.covariance()).mean())
         rng = random_generator(self.random_state)
         starts = [self._start(cells, n_clusters, rng) for _ in range(self._number_of_starts())]

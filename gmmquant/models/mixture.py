@@ -156,7 +156,7 @@ class GaussianMixture(Estimator):
         """
         samples = check_samples(X)
         n, d = samples.shape
-        weight = check_sample_weight(sample_weight, n)
+        weight = weights_near_one(check_sample_weight(sample_weight, n))
         scatter = check_sample_covariance(sample_covariance, n, d)
         n_components = check_integer("n_components", self.n_components, 1)
         check_covariance_type(self.covariance_type)
@@ -166,7 +166,7 @@ class GaussianMixture(Estimator):
         variance = check_non_negative("reg_covar", self.reg_covar)
         n_init = check_integer("n_init", self.n_init, 1)
         check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
-        cells = Cells.from_samples(samples, weights_near_one(weight), scatter)
+        cells = Cells.from_samples(samples, weight, scatter)
         if self.warm_start and hasattr(self, "means_"):
             starts = [self._continued(n_components, d)]
         else:
@@ -207,7 +207,8 @@ class GaussianMixture(Estimator):
     def score(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the (weighted) mean log density of `X`, in nats per sample."""
         log_density = self.score_samples(X)
-        return float(np.average(log_density, weights=check_sample_weight(sample_weight, len(log_density))))
+        weight = weights_near_one(check_sample_weight(sample_weight, len(log_density)))
+        return float(np.average(log_density, weights=weight))
 
     def sample(self, n_samples: int = 1) -> tuple[FloatArray, npt.NDArray[np.intp]]:
         """Draw from the mixture: samples (n_samples, n_features), component by component, and their components."""
