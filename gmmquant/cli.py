@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-import re
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from gmmquant.arguments import ListingCommand
 from gmmquant.errors import GmmquantError, ModelFileError, ParameterError
 from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_integer
-from gmmquant.process import Stopped, hold_standard_streams, stopped_by_signals, system_reason
+from gmmquant.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
 from gmmquant.screen import Screen, emit, say
 from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
 from gmmquant.version import __version__
@@ -27,48 +27,6 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
-
-
-_K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
-_K_VALUE = re.compile(r"(auto|[0-9]+(-[0-9]+)?)(,(auto|[0-9]+(-[0-9]+)?))*,?")
-
-
-def gather_k(arguments: Sequence[str]) -> list[str]:
-    """Rewrite `-k 2 3 7 20` to `-k 2,3,7,20`: the parser knows no option that takes a list.
-
-    The list goes on while arguments look like integers, ranges or `auto`; any other argument, or `--`, ends it.
-    """
-    gathered, rest = list[str](), list(arguments)
-    while rest and rest[0] != "--":
-        argument = rest.pop(0)
-        option = _K_OPTION.fullmatch(argument)
-        if option is None:
-            gathered.append(argument)
-            continue
-        if option["flags"]:
-            gathered.append(f"-{option['flags']}")
-        attached = option["short"] or option["long"]
-        values = [attached] if attached else [rest.pop(0) for _ in rest[:1]]
-        while rest and _K_VALUE.fullmatch(rest[0]):
-            values.append(rest.pop(0))
-        gathered += ["-k", ",".join(value.strip(",") for value in values)] if values else ["-k"]
-    return gathered + rest
-
-
-class ListingCommand(TyperCommand):
-    """A command whose `-k` takes every integer that follows."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Say what the command takes, as the line after `Usage:` shows it."""
-        return ["[OPTIONS]", "IMAGE..."]
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments, the values of `-k` gathered."""
-        if "" in args:
-            raise ParameterError(
-                "an argument is empty; give a file, a folder or a value, and mind unset shell variables"
-            )
-        return super().parse_args(ctx, gather_k(args))
 
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -291,7 +249,11 @@ def quantize(
 
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    keep_freed_memory()
     from gmmquant.batch import Existing, Task, load_model, plan, run_all
+
+    gc.freeze()
+    gc.enable()
 
     applied = None if model is None else load_model(model)
     ks = parse_k(k) if applied is None else [len(applied.model.gaussians.weights)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 import os
 import signal
@@ -9,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+# The names that malloc.h gives to what `mallopt` sets.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Stopped(BaseException):
@@ -61,6 +66,18 @@ def hold_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed arrays for the next ones, where it can be told so (glibc).
+
+    Otherwise each array over 128 KiB is fresh from the system, which clears it page by page as it is first touched: on
+    a virtual machine 0.2 s of the 1.9 s that 12 megapixels took. The most that is held at a time stays the same.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        library.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def system_reason(error: OSError | MemoryError) -> str:

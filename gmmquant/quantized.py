@@ -36,9 +36,11 @@ class QuantizedImage:
     exact : bool
         Whether the picture has at most `k` colours, which are then kept as they are.
     trace : tuple of float
-        Objective J, in nats per pixel, at the start and after each iteration.
-    level : int
-        Bits per channel of the colours that the trace was taken on.
+        Objective J, in nats per pixel, at the start of each level of the fit and after each iteration.
+    n_cells : tuple of int
+        Number of cells of the level that each value of `trace` was taken on; at the last they are distinct colours.
+    n_iter : int
+        Number of EM iterations, at all levels together.
     converged : bool, or None where nothing was fitted
     log_likelihood : float
         Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
@@ -58,7 +60,8 @@ class QuantizedImage:
     counts: npt.NDArray[np.int64]
     exact: bool
     trace: tuple[float, ...]
-    level: int
+    n_cells: tuple[int, ...]
+    n_iter: int
     converged: bool | None
     log_likelihood: float
     entropy: float
@@ -94,11 +97,6 @@ class QuantizedImage:
     def n_pixels(self) -> int:
         """Number of visible pixels: those the mixture was fitted to."""
         return int(self.counts.sum())
-
-    @property
-    def n_iter(self) -> int:
-        """Number of EM iterations."""
-        return len(self.trace) - 1
 
     @property
     def mean_log_likelihood(self) -> float:

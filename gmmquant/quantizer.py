@@ -6,8 +6,9 @@ picture -> visible pixels -> ColorHistogram -> cells -> KMeans -> Gaussian mixtu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any, overload
 
@@ -15,19 +16,41 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.colors.morton import encode
 from gmmquant.colors.palette import palette_from_means
 from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import alpha_to_8_bits, split_channels
+from gmmquant.models.cells import Cells
 from gmmquant.models.checks import check_finite_objective
+from gmmquant.models.coarse_to_fine import Descent, best_start, descend
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
-from gmmquant.models.em import EMFit, Watcher, best, em, em_step, evaluate, make_start, watch_nothing
-from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.em import Watcher, best, em, em_step, evaluate, make_start, watch_nothing
+from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
-from gmmquant.models.moments import Cells, most_probable
+from gmmquant.models.moments import most_probable
 from gmmquant.models.parameters import check_choice
 from gmmquant.models.selection import Choice, Criteria, aic, bic, choose, icl, n_parameters
 from gmmquant.quantized import QuantizedImage
 from gmmquant.settings import AUTO, Settings, check_k
+
+Receiver = Callable[[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None], None]
+
+
+def receive_nothing(
+    labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None
+) -> None:
+    """Do nothing with a recoloured picture."""
+
+
+# Levels of a fit: cells of at most 1/150 of the pixels, then of an eighth of that, and so on, as long as they are well
+# fewer than the distinct colours; and no level with fewer than eight cells a component.
+_COARSEST = 150
+_REFINEMENT = 8
+_FINEST = 0.6
+_CELLS_A_COMPONENT = 8
+
+# Colours whose error is computed at a time, so that it stays in cache.
+_CHUNK = 1 << 15
 
 # Numbers of colours that `choose_k` tries, and how: on cells of a few bits the ICL has its minimum at colours that a
 # person tells apart, and a fit takes milliseconds.
@@ -66,29 +89,44 @@ class Quantizer:
         self.shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         self._alpha = None if alpha is None else alpha_to_8_bits(alpha)
         self._visible = None if alpha is None else alpha > 0
-        self._pixels = rgb.reshape(-1, 3) if self._visible is None else rgb[self._visible]
-        if len(self._pixels) == 0:
+        pixels = rgb.reshape(-1, 3) if self._visible is None else rgb[self._visible]
+        if len(pixels) == 0:
             raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
-        self.histogram = ColorHistogram.from_pixels(self._pixels)
+        self._codes = encode(pixels)
+        self.histogram = ColorHistogram.from_codes(self._codes, 8 * pixels.dtype.itemsize)
         self._cells = self.histogram.cells()
 
-    def fit(self, k: int, watch: Watcher = watch_nothing) -> QuantizedImage:
+    def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the picture by it.
 
-        `watch(n_iter, objective)` is called at the start and after each iteration of EM.
+        `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(labels, palette,
+        alpha)` as soon as the picture is recoloured, before the likelihood is computed.
         """
         check_k(k)
         started = perf_counter()
         if self.histogram.n_colors <= k:
-            return self._recolor(k, self._keep(), exact=True, seconds={"seed": 0.0, "fit": perf_counter() - started})
-        rng = np.random.default_rng(self.settings.seed)
-        starts = [self._start(k, rng) for _ in range(self.settings.restarts)]
+            seconds = {"seed": 0.0, "fit": perf_counter() - started}
+            return self._recolor(k, self._keep(), receive, exact=True, seconds=seconds)
+        levels = self._levels_for(k)
+        settings, variance = self.settings, self.histogram.rounding_variance
+        start = best_start(
+            levels,
+            k,
+            init=settings.init,
+            restarts=settings.restarts,
+            rng=np.random.default_rng(settings.seed),
+            kind=COVARIANCE_TYPES[settings.covariance],
+            variance=variance,
+            tol=settings.tol,
+            max_iter=settings.max_iter,
+        )
         seeded = perf_counter()
-        fit = best(self._refine(start, watch) for start in starts)
+        fit = descend(levels, start, variance=variance, tol=settings.tol, max_iter=settings.max_iter, watch=watch)
         fit = replace(fit, gaussians=fit.gaussians.sorted())
-        return self._recolor(k, fit, exact=False, seconds={"seed": seeded - started, "fit": perf_counter() - seeded})
+        seconds = {"seed": seeded - started, "fit": perf_counter() - seeded}
+        return self._recolor(k, fit, receive, exact=False, seconds=seconds)
 
-    def apply(self, mixture: Gaussians, *, exact: bool = False) -> QuantizedImage:
+    def apply(self, mixture: Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the picture by a mixture that was fitted elsewhere; nothing is fitted.
 
         `exact` says that the mixture keeps the colours of a picture, one a component: each pixel then gets the nearest.
@@ -96,9 +134,10 @@ class Quantizer:
         started = perf_counter()
         _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
         check_finite_objective("objective", objective)
-        fit = EMFit(mixture, (objective,), converged=True)
+        fit = self._given(mixture, objective)
         seconds = {"fit": perf_counter() - started}
-        return replace(self._recolor(len(mixture.weights), fit, exact=exact, seconds=seconds), converged=None)
+        applied = self._recolor(len(mixture.weights), fit, receive, exact=exact, seconds=seconds)
+        return replace(applied, converged=None)
 
     def choose_k(self) -> Choice:
         """Choose a number of colours by ICL, from fits along `AUTO_PATH` to coarse cells: see `coarse_cells`."""
@@ -124,34 +163,45 @@ class Quantizer:
         total, n_pixels = evaluation.log_likelihood, self.histogram.n_pixels
         return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))
 
-    def _start(self, k: int, rng: np.random.Generator) -> Gaussians:
-        """Place the components, by KMeans if not told otherwise."""
-        kind = COVARIANCE_TYPES[self.settings.covariance]
-        return make_start(self._cells, k, self.settings.init, rng, self.histogram.rounding_variance, kind)
+    @cached_property
+    def _levels(self) -> list[Cells]:
+        """The cells that a fit goes through, the coarsest first, the distinct colours last."""
+        n_pixels, shares = self.histogram.n_pixels, [_COARSEST]
+        while shares[-1] * _REFINEMENT * 4 < _FINEST * self.histogram.n_colors:
+            shares.append(shares[-1] * _REFINEMENT)
+        levels = [self._cells]
+        for starts in self.histogram.octrees([n_pixels / share for share in reversed(shares)]):
+            levels.append(levels[-1].merged(starts))
+        return levels[::-1]
 
-    def _refine(self, start: Gaussians, watch: Watcher) -> EMFit:
-        """Refine the components by EM."""
-        variance = self.histogram.rounding_variance
-        tol, max_iter = self.settings.tol, self.settings.max_iter
-        return em(self._cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+    def _levels_for(self, k: int) -> list[Cells]:
+        """Return the levels that have enough cells for `k` components."""
+        return [cells for cells in self._levels if cells is self._cells or cells.weights.size >= _CELLS_A_COMPONENT * k]
 
-    def _keep(self) -> EMFit:
+    def _given(self, mixture: Gaussians, objective: float) -> Descent:
+        """Return the end of a fit for a mixture that nothing was fitted for."""
+        return Descent(mixture, (objective,), (self.histogram.n_colors,), n_iter=0, converged=True)
+
+    def _keep(self) -> Descent:
         """Keep the colours as they are, one a component."""
         mixture = exact_mixture(self.histogram, COVARIANCE_TYPES[self.settings.covariance])
         _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
-        return EMFit(mixture, (objective,), converged=True)
+        return self._given(mixture, objective)
 
-    def _recolor(self, k: int, fit: EMFit, *, exact: bool, seconds: dict[str, float]) -> QuantizedImage:
-        """Label colours and pixels by the fitted mixture, and measure it."""
+    def _recolor(
+        self, k: int, fit: Descent, receive: Receiver, *, exact: bool, seconds: dict[str, float]
+    ) -> QuantizedImage:
+        """Label colours and pixels by the fitted mixture, give the picture away, and measure it."""
         started = perf_counter()
         mixture = fit.gaussians
-        evaluation = evaluate(self._cells, mixture)
-        color_labels = evaluation.labels
-        if exact:
-            color_labels = most_probable(center_scores(mixture.means, self._cells.origin), self._cells)
-        evaluated = perf_counter()
         palette = palette_from_means(mixture.means)
+        origin = self._cells.origin
+        theta = center_scores(mixture.means, origin) if exact else natural_parameters(mixture, origin)
+        color_labels = most_probable(theta, self._cells)
         labels = self._label_pixels(color_labels, len(palette))
+        receive(labels, palette, self._alpha)
+        recolored = perf_counter()
+        evaluation = evaluate(self._cells, mixture)
         return QuantizedImage(
             k=k,
             mixture=mixture,
@@ -161,22 +211,23 @@ class Quantizer:
             counts=_count(color_labels, self.histogram.counts, len(palette)),
             exact=exact,
             trace=fit.trace,
-            level=self.histogram.bit_depth,
+            n_cells=fit.n_cells,
+            n_iter=fit.n_iter,
             converged=fit.converged,
             log_likelihood=evaluation.log_likelihood,
             entropy=evaluation.entropy,
             mse=mean_squared_error(self.histogram, palette, color_labels),
             seconds={
                 "seed": seconds.get("seed", 0.0),
-                "fit": seconds["fit"] + evaluated - started,
-                "recolor": perf_counter() - evaluated,
+                "fit": seconds["fit"] + perf_counter() - recolored,
+                "recolor": recolored - started,
             },
         )
 
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
         """Spread the labels of the distinct colours over the pixels, shape (height, width)."""
         compact = color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16)
-        spread = self.histogram.to_pixels(compact, self._pixels)
+        spread = self.histogram.to_pixels(compact, self._codes)
         if self._visible is None:
             return spread.reshape(self.shape)
         labels = np.zeros(self.shape, dtype=compact.dtype)
@@ -191,9 +242,9 @@ def coarse_cells(histogram: ColorHistogram) -> Cells:
     """
     if histogram.n_colors > AUTO_PATH[-1]:
         for bits in range(_AUTO_BITS, histogram.bit_depth):
-            cells = histogram.cells(bits)
-            if cells.weights.size >= _AUTO_CELLS:
-                return cells
+            starts = histogram.cubes(bits)
+            if starts.size >= _AUTO_CELLS:
+                return histogram.cells().merged(starts)
     return histogram.cells()
 
 
@@ -219,15 +270,21 @@ def mean_squared_error(
 
     `color_labels` (n_colors,) index `palette` (K, 3).
     """
-    difference = histogram.values * 255 - palette[color_labels]
-    return float((histogram.counts * (difference**2).sum(axis=1)).sum()) / histogram.n_pixels
+    scale, total = 255 / histogram.largest, 0.0
+    for start in range(0, histogram.n_colors, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        squared = np.zeros(color_labels[part].size)
+        for channel, entries in zip(histogram.channels[:, part], palette.T, strict=True):
+            difference = channel * scale - entries[color_labels[part]]
+            difference *= difference
+            squared += difference
+        total += float((histogram.counts[part] * squared).sum())
+    return total / histogram.n_pixels
 
 
 def _count(color_labels: npt.NDArray[Any], counts: npt.NDArray[np.int64], n_labels: int) -> npt.NDArray[np.int64]:
     """Return the number of pixels of each label, shape (n_labels,)."""
-    totals = np.zeros(n_labels, dtype=np.int64)
-    np.add.at(totals, color_labels, counts)
-    return totals
+    return np.bincount(color_labels, counts, minlength=n_labels).astype(np.int64)
 
 
 @overload

@@ -42,10 +42,10 @@ class Settings:
 
     seed: int = 0
     max_iter: int = 500
-    tol: float = 1e-5
+    tol: float = 1e-4
     covariance: str = "full"
     init: str = "kmeans"
-    restarts: int = 1
+    restarts: int = 4
 
     def __post_init__(self) -> None:
         """Refuse values that no fit can use."""

@@ -127,8 +127,8 @@ def test_a_cell_is_scored_by_the_mean_over_its_members():
     rng = np.random.default_rng(0)
     members = rng.normal(size=(40, 3))
     mixture = Gaussians(np.array([0.3, 0.7]), rng.normal(size=(2, 3)), np.stack([np.eye(3), 2 * np.eye(3)]))
+    from gmmquant.models.cells import Cells
     from gmmquant.models.gaussian import log_joint
-    from gmmquant.models.moments import Cells
 
     scatter = np.cov(members.T, bias=True)[np.newaxis]
     cell = Cells.from_samples(members.mean(axis=0)[np.newaxis], np.ones(1), scatter)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import gmmquant
-from gmmquant.cli import gather_k
+from gmmquant.arguments import gather_k
 from gmmquant.errors import ParameterError
 from gmmquant.settings import parse_k
 

@@ -17,8 +17,8 @@ from gmmquant import (
     ParameterError,
     SingularCovarianceError,
 )
+from gmmquant.models.cells import Cells
 from gmmquant.models.kmeans import random_centers
-from gmmquant.models.moments import Cells
 
 KINDS = ["full", "tied", "diag", "spherical"]
 INITS = ["kmeans", "k-means++", "random_from_data", "random"]

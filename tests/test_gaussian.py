@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant.errors import GmmquantError, SingularCovarianceError
+from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.covariance import (
     COVARIANCE_TYPES,
     FULL,
@@ -21,7 +22,7 @@ from gmmquant.models.gaussian import (
     log_joint,
     natural_parameters,
 )
-from gmmquant.models.moments import Cells, phi_rows, softmax
+from gmmquant.models.moments import softmax
 
 
 def moments_by_loops(X, sample_weight, responsibilities, origin):
@@ -98,7 +99,7 @@ def scores_of(gaussians, cells):
     linear = natural_parameters(gaussians, cells.origin) @ cells.features(
         slice(None), phi_rows(len(cells.origin), "dense")
     )
-    return linear.T, np.concatenate([scores for _, scores in log_joint(gaussians, cells)], axis=1).T
+    return linear.T, np.concatenate([scores for _, _, scores in log_joint(gaussians, cells)], axis=1).T
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
@@ -108,7 +109,7 @@ def test_whitened_differences_give_the_log_joint_densities_of_scipy_in_blocks(d)
     X = rng.normal(scale=3.0, size=(600, d))
     cells = Cells.points(X, origin=rng.normal(size=d))
     blocks = list(log_joint(Gaussians(*mixture), cells))
-    assert [index for columns, _ in blocks for index in range(columns.start, columns.stop)] == list(range(600))
+    assert [index for columns, _, _ in blocks for index in range(columns.start, columns.stop)] == list(range(600))
     assert len(blocks) > 1
     _, scores = scores_of(Gaussians(*mixture), cells)
     np.testing.assert_allclose(scores, log_joint_by_scipy(X, *mixture), rtol=1e-10, atol=1e-10)

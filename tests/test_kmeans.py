@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import ConvergenceWarning, GmmquantError, KMeans, NotFittedError, ParameterError
+from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.kmeans import (
     center_scores,
     kmeans_plus_plus,
@@ -20,7 +21,7 @@ from gmmquant.models.kmeans import (
     relocate_empty,
     squared_distances,
 )
-from gmmquant.models.moments import Cells, most_probable, phi_rows
+from gmmquant.models.moments import most_probable
 
 
 def blobs(seed, n=400, d=3, n_blobs=5):

@@ -28,9 +28,9 @@ from gmmquant import (
     ParameterError,
     SingularCovarianceError,
 )
+from gmmquant.models.cells import Cells
 from gmmquant.models.em import em, em_step, evaluate, start_from_centers
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.moments import Cells
 
 
 def samples(seed, d=3, n_components=3, n=400):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from gmmquant.models.moments import Cells, hardmax, most_probable, phi_rows, softmax, sweep
+from gmmquant.models.cells import Cells, phi_rows
+from gmmquant.models.moments import hardmax, most_probable, softmax, sweep
 
 
 def phi_of(x, second_moment, order):

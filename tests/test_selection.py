@@ -9,9 +9,9 @@ from helpers import draw_from, log_joint_by_scipy, random_mixture
 from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture
+from gmmquant.models.cells import Cells
 from gmmquant.models.em import evaluate
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.moments import Cells
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 
 

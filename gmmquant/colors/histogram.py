@@ -2,37 +2,46 @@
 
 Equal colours have equal responsibilities, so a fit to the distinct colours weighted by their counts is exactly the fit
 to all pixels. Photographs have 3 to 10 times fewer distinct colours than pixels, graphics thousands of times.
+
+Sorting the pixels' codes counts them fastest: 12 million take 0.08 s, a table of 2^24 counters 0.10, and OpenCV's
+histogram of 256^3 bins 0.08 but 14 ms for the smallest picture; sorting two halves in two threads and merging, 0.11.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.colors.morton import MortonCodes, decode, encode
 from gmmquant.errors import ParameterError
-from gmmquant.models.moments import Cells
+from gmmquant.models.cells import Cells
 
 FloatArray = npt.NDArray[np.float64]
-KeyArray = npt.NDArray[np.unsignedinteger[Any]]
+
+# Pixels labelled at a time: see `ColorHistogram.to_pixels`.
+_CHUNK = 1 << 15
 
 
 @dataclass(frozen=True)
 class ColorHistogram:
-    """Distinct RGB colours in ascending order, each with the number of pixels that have it.
+    """Distinct RGB colours in the order of their Morton codes, each with the number of pixels that have it.
 
     Attributes
     ----------
-    keys : ndarray of shape (n_colors,), ascending
-        red, green and blue packed into one integer, red highest, `bit_depth` bits each.
+    codes : ndarray of shape (n_colors,), ascending
+        Morton codes (see `gmmquant.colors.morton`): neighbours stand together.
     counts : ndarray of int64, shape (n_colors,)
     bit_depth : int
         8 or 16.
     """
 
-    keys: KeyArray
+    codes: MortonCodes
     counts: npt.NDArray[np.int64]
     bit_depth: int
 
@@ -45,10 +54,15 @@ class ColorHistogram:
         ParameterError
             If the dtype is neither.
         """
-        keys = np.sort(pack(pixels))
-        first = np.flatnonzero(np.concatenate([[keys.size > 0], keys[1:] != keys[:-1]]))
-        counts = np.diff(first, append=keys.size)
-        return cls(keys[first], counts.astype(np.int64), 8 * pixels.dtype.itemsize)
+        return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize)
+
+    @classmethod
+    def from_codes(cls, codes: MortonCodes, bit_depth: int) -> ColorHistogram:
+        """Count the distinct Morton `codes` (n_pixels,) of pixels."""
+        ordered = np.sort(codes)
+        first = np.flatnonzero(_runs(ordered))
+        counts = np.diff(first, append=ordered.size)
+        return cls(ordered[first], counts.astype(np.int64), bit_depth)
 
     def merged(self, *others: ColorHistogram) -> ColorHistogram:
         """Return the histogram of all the pixels of this one and of `others`, which must have its bit depth."""
@@ -56,15 +70,15 @@ class ColorHistogram:
         depths = sorted({histogram.bit_depth for histogram in histograms})
         if len(depths) > 1:
             raise ParameterError(f"histograms of {depths} bits cannot be merged; bring the pictures to one depth first")
-        keys, index = np.unique(np.concatenate([h.keys for h in histograms]), return_inverse=True)
-        counts = np.zeros(keys.size, dtype=np.int64)
+        codes, index = np.unique(np.concatenate([h.codes for h in histograms]), return_inverse=True)
+        counts = np.zeros(codes.size, dtype=np.int64)
         np.add.at(counts, index, np.concatenate([h.counts for h in histograms]))
-        return ColorHistogram(keys, counts, self.bit_depth)
+        return ColorHistogram(codes, counts, self.bit_depth)
 
     @property
     def n_colors(self) -> int:
         """Number of distinct colours."""
-        return int(self.keys.size)
+        return int(self.codes.size)
 
     @property
     def n_pixels(self) -> int:
@@ -78,64 +92,86 @@ class ColorHistogram:
 
     @property
     def rounding_variance(self) -> float:
-        """Variance, in [0, 1] units, of a value recorded in steps of h = 1 / largest: h^2 / 12."""
-        return 1 / (12 * self.largest**2)
+        """Variance, in [0, 1] units, that a value recorded in steps of h = 1 / largest carries: h^2 / (2 pi e).
+
+        It is the entropy power of the step: a Gaussian of this variance has the differential entropy log h of an
+        interval of length h. So a component that has shrunk onto one colour counts just as the cell of that colour,
+        and the objective J of a picture of one colour is -3 log h, no more and no less. (Shannon 1948, section 21.)
+        """
+        return 1 / (2 * math.pi * math.e * self.largest**2)
+
+    @cached_property
+    def channels(self) -> npt.NDArray[Any]:
+        """Red, green and blue of the distinct colours, shape (3, n_colors), in the dtype of the pixels."""
+        return decode(self.codes, self.bit_depth)
 
     @property
     def colors(self) -> npt.NDArray[Any]:
         """The distinct colours, shape (n_colors, 3), in the dtype of the pixels."""
-        shifts = (2 * self.bit_depth, self.bit_depth, 0)
-        channels = [(self.keys >> shift) & self.largest for shift in shifts]
-        return np.stack(channels, axis=1).astype(np.uint8 if self.bit_depth == 8 else np.uint16)
+        return np.ascontiguousarray(self.channels.T)
 
     @property
     def values(self) -> FloatArray:
         """The distinct colours as sRGB values in [0, 1], shape (n_colors, 3)."""
         return self.colors / np.float64(self.largest)
 
-    def cells(self, bits: int | None = None) -> Cells:
-        """Return the colours as cells to be fitted, weighted by counts: one for each, or cells of `bits` a channel.
-
-        A cell of fewer bits than the picture has holds all colours that agree in their first `bits`; it has their mean
-        and their scatter.
-        """
+    def cells(self) -> Cells:
+        """Return the colours as cells to be fitted, weighted by their counts."""
         weights = self.counts.astype(np.float64)
-        if bits is None or bits >= self.bit_depth:
-            return Cells.from_samples(self.values, weights)
-        corners = self.colors >> (self.bit_depth - bits)
-        _, cell = np.unique(pack(corners), return_inverse=True)
-        values = self.values
-        totals: FloatArray = np.bincount(cell, weights).astype(np.float64)
-        means = np.stack([np.bincount(cell, weights * channel) for channel in values.T], axis=1) / totals[:, np.newaxis]
-        offsets = values - means[cell]
-        scatter = np.empty((len(totals), 3, 3))
-        for i in range(3):
-            for j in range(i, 3):
-                scatter[:, i, j] = np.bincount(cell, weights * offsets[:, i] * offsets[:, j]) / totals
-                scatter[:, j, i] = scatter[:, i, j]
-        return Cells.from_samples(means, totals, scatter)
+        offsets = self.channels / np.float64(self.largest)
+        origin = np.array([(channel * weights).sum() for channel in offsets]) / weights.sum()
+        offsets -= origin[:, np.newaxis]
+        return Cells(weights, offsets, None, origin)
 
-    def to_pixels(self, labels: npt.NDArray[Any], pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Give each of `pixels` (n_pixels, 3), all of them counted here, the label of its colour.
+    def cubes(self, bits: int) -> npt.NDArray[np.intp]:
+        """Return where the runs of colours begin that agree in their first `bits` a channel: cubes of equal size."""
+        return np.flatnonzero(_runs(self.codes >> self.codes.dtype.type(3 * (self.bit_depth - bits))))
+
+    def octrees(self, heaviest: Sequence[float]) -> Iterator[npt.NDArray[np.intp]]:
+        """Yield where the leaves begin of an octree whose leaves count `heaviest` pixels at most, for each of these.
+
+        From the single colours up, the children of a node are merged as long as they count no more than `heaviest`
+        together; a colour that counts more stands alone. So there are many small cells where there are many pixels, and
+        few large ones where there are few: a picture has some 4 n_pixels / heaviest of them, whatever its contrast.
+
+        `heaviest` must ascend: a tree is made from the one before, and what is yielded are the places of its leaves
+        among the leaves of that one (the single colours at first).
+        """
+        codes, weights = self.codes, self.counts
+        for limit in heaviest:
+            starts = np.arange(codes.size)
+            for bits in range(self.bit_depth - 1, -1, -1):
+                first = _runs(codes >> codes.dtype.type(3 * (self.bit_depth - bits)))
+                nodes = np.flatnonzero(first)
+                totals = np.add.reduceat(weights, nodes)
+                sizes = np.diff(nodes, append=first.size)
+                merged = np.repeat(totals <= limit, sizes)
+                if not merged.any():
+                    break
+                kept = first | ~merged
+                weights = np.where(merged, np.repeat(totals, sizes), weights)[kept]
+                codes, starts = codes[kept], starts[kept]
+            yield starts
+
+    def to_pixels(self, labels: npt.NDArray[Any], codes: MortonCodes) -> npt.NDArray[Any]:
+        """Give each pixel the label of its colour, by its Morton code in `codes` (n_pixels,), all of them counted here.
 
         `labels` has shape (n_colors,); the result has shape (n_pixels,) and its dtype.
         """
-        keys = pack(pixels)
-        if self.bit_depth == 8:
-            # A table with a place for each of the 2^24 colours: only the pages of those that occur are ever touched.
-            table = np.empty(1 << 24, dtype=labels.dtype)
-            table[self.keys] = labels
-            return np.asarray(table[keys])
-        return np.asarray(labels[np.searchsorted(self.keys, keys)])
+        if self.bit_depth == 16:
+            return np.asarray(labels[np.searchsorted(self.codes, codes)])
+        # A table with a place for each of the 2^24 colours: only the pages of those that occur are ever touched. By
+        # chunks, since an index is widened to 8 bytes: 12 million pixels took 19 ms so, 38 all at once.
+        table = np.empty(1 << 24, dtype=labels.dtype)
+        table[self.codes] = labels
+        spread = np.empty(codes.size, dtype=labels.dtype)
+        for start in range(0, codes.size, _CHUNK):
+            np.take(table, codes[start : start + _CHUNK], out=spread[start : start + _CHUNK], mode="clip")
+        return spread
 
 
-def pack(pixels: npt.NDArray[Any]) -> KeyArray:
-    """Pack RGB `pixels` (n_pixels, 3) into one integer each: uint32 for uint8 pixels, uint64 for uint16."""
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ParameterError(f"pixels of type {pixels.dtype} are not supported; convert them to uint8 or uint16")
-    depth = 8 * pixels.dtype.itemsize
-    keys: KeyArray = pixels[:, 0].astype(np.uint32 if depth == 8 else np.uint64)
-    for channel in (1, 2):
-        keys <<= depth
-        keys |= pixels[:, channel]
-    return keys
+def _runs(ordered: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell where a run of equal values begins, shape (n,)."""
+    first = np.ones(ordered.size, dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return first

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from gmmquant.errors import PictureError
 from gmmquant.images.recolor import recolor
@@ -190,7 +190,7 @@ def _read_header(file: BinaryIO) -> Header:
                 size=image.size,
                 animated=bool(getattr(image, "is_animated", False)),
                 transparent_grey=key if image.mode in ("1", "L", "I;16") and isinstance(key, int) else None,
-                tiff_tags=dict(image.tag_v2) if isinstance(image, TiffImagePlugin.TiffImageFile) else {},
+                tiff_tags=dict(getattr(image, "tag_v2", {})) if image.format == "TIFF" else {},
             )
     except MemoryError:
         raise

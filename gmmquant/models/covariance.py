@@ -109,7 +109,7 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
             )
         return 1 / np.sqrt(covariances)
     try:
-        factors = np.tril(np.linalg.inv(np.linalg.cholesky(covariances)))
+        factors = np.linalg.inv(np.linalg.cholesky(covariances)) * np.tri(covariances.shape[-1])
     except np.linalg.LinAlgError:
         smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
         raise SingularCovarianceError(_collapse_message(smallest, kind)) from None
@@ -119,6 +119,14 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
 def precisions(factors: FloatArray, kind: CovarianceType) -> FloatArray:
     """Return the inverse covariances from `precisions_cholesky`, in the same shape."""
     return factors @ np.swapaxes(factors, -1, -2) if kind.dense else factors**2
+
+
+def covariances_from_factors(factors: FloatArray, kind: CovarianceType) -> FloatArray:
+    """Return the covariances whose `precisions_cholesky` are `factors`, in the same shape."""
+    if not kind.dense:
+        return 1 / factors**2
+    roots = np.linalg.inv(factors)
+    return np.asarray(np.swapaxes(roots, -1, -2) @ roots)
 
 
 def covariances_from_precisions(values: FloatArray, kind: CovarianceType) -> FloatArray:

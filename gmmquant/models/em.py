@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from gmmquant.errors import SingularCovarianceError
+from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
 from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.moments import Assignment, Cells, hardmax, phi_rows, softmax, sweep
+from gmmquant.models.moments import HARDMAX, SOFTMAX, sweep
 
 Watcher = Callable[[int, float], None]
 
@@ -57,43 +58,59 @@ class Evaluation:
 
     Attributes
     ----------
-    labels : ndarray of shape (n_cells,)
-        Index of the most probable component.
     log_likelihood : float
         Sum over samples of log sum_k weights[k] N(x | ...), in nats.
     entropy : float
         Sum over samples of the entropy of the responsibilities, in nats.
     """
 
-    labels: npt.NDArray[np.intp]
     log_likelihood: float
     entropy: float
 
 
 def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind: CovarianceType = FULL) -> Gaussians:
     """Make each cluster, the cells nearest to one of `centers` (K, d), a Gaussian."""
-    theta = center_scores(centers, cells.origin)
-    return _start_from_assignment(cells, theta, hardmax, centers, variance, kind)
+    first_order = center_scores(centers, cells.origin)
+    theta = np.pad(first_order, ((0, 0), (0, _n_rows(cells, kind) - first_order.shape[1])))
+    moments, _ = sweep(theta, cells, HARDMAX)
+    return _start_from_moments(cells, moments, centers, variance, kind)
 
 
 def make_start(
-    cells: Cells, n_components: int, init: str, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
+    cells: Cells,
+    n_components: int,
+    init: str,
+    rng: np.random.Generator,
+    variance: float,
+    kind: CovarianceType = FULL,
+    kmeans_tol: float = 1e-4,
 ) -> Gaussians:
-    """Make a start by the way that `init` names: kmeans, k-means++, random_from_data or random."""
+    """Make a start by the way that `init` names: kmeans, k-means++, random_from_data or random.
+
+    `kmeans_tol` is the tolerance of KMeans: see `start_from_kmeans`.
+    """
     if init == "random":
         return start_at_random(cells, n_components, rng, variance, kind)
     if init == "kmeans":
-        return start_from_kmeans(cells, n_components, rng, variance, kind)
+        return start_from_kmeans(cells, n_components, rng, variance, kind, kmeans_tol)
     draw_centers = {"k-means++": kmeans_plus_plus, "random_from_data": random_centers}[init]
     return start_from_centers(cells, draw_centers(cells, n_components, rng), variance, kind)
 
 
 def start_from_kmeans(
-    cells: Cells, n_components: int, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
+    cells: Cells,
+    n_components: int,
+    rng: np.random.Generator,
+    variance: float,
+    kind: CovarianceType = FULL,
+    tol: float = 1e-4,
 ) -> Gaussians:
-    """Make Gaussians of the clusters of KMeans, which only places the start: its centers may still shift a little."""
-    tol = 1e-4 * float(np.diagonal(cells.covariance()).mean())
-    centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=tol, max_iter=300).centers
+    """Make Gaussians of the clusters of KMeans, which only places the start: its centers may still shift a little.
+
+    KMeans stops when the squared shift of its centers is at most `tol` times the mean variance of the features.
+    """
+    shift = tol * float(np.diagonal(cells.covariance()).mean())
+    centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=shift, max_iter=300).centers
     return start_from_centers(cells, centers, variance, kind)
 
 
@@ -101,23 +118,25 @@ def start_at_random(
     cells: Cells, n_components: int, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
 ) -> Gaussians:
     """Make Gaussians of random responsibilities: K components that all look like the whole, but for noise."""
-
-    def draw(scores: FloatArray) -> FloatArray:
-        scores[:] = rng.random(scores.shape)
-        scores /= scores.sum(axis=0)
-        return np.zeros(scores.shape[1])
-
+    n_rows = _n_rows(cells, kind)
+    moments = np.zeros((n_components, n_rows))
+    for columns in cells.blocks(n_components, n_rows).columns:
+        weights = rng.random((n_components, cells.weights[columns].size))
+        weights *= cells.weights[columns] / weights.sum(axis=0)
+        moments += weights @ cells.features(columns, n_rows).T
     centers = np.tile(cells.origin, (n_components, 1))
-    return _start_from_assignment(cells, center_scores(centers, cells.origin), draw, centers, variance, kind)
+    return _start_from_moments(cells, moments, centers, variance, kind)
 
 
-def _start_from_assignment(
-    cells: Cells, theta: FloatArray, assign: Assignment, centers: FloatArray, variance: float, kind: CovarianceType
+def _n_rows(cells: Cells, kind: CovarianceType) -> int:
+    return phi_rows(len(cells.origin), "dense" if kind.dense else "diagonal")
+
+
+def _start_from_moments(
+    cells: Cells, moments: FloatArray, centers: FloatArray, variance: float, kind: CovarianceType
 ) -> Gaussians:
-    """Run the M-step on an assignment by first-order scores; an empty component takes its origin and all the spread."""
+    """Run the M-step on the moments of a start; an empty component stays at its center and takes all the spread."""
     K, d = centers.shape
-    n_rows = phi_rows(d, "dense" if kind.dense else "diagonal")
-    moments, _ = sweep(np.pad(theta, ((0, 0), (0, n_rows - theta.shape[1]))), cells, assign)
     overall = cells.covariance() + variance * np.eye(d)
     scatter = np.broadcast_to(overall if kind.dense else np.diagonal(overall), (K, d, d) if kind.dense else (K, d))
     empty = Gaussians(np.zeros(K), centers, kind.pool(scatter, np.ones(K)), kind)
@@ -132,7 +151,7 @@ def best(fits: Iterable[EMFit]) -> EMFit:
 def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
     """Run one E-step and M-step; return the new parameters and J at the old ones."""
     theta = natural_parameters(gaussians, cells.origin, variance)
-    moments, objective = sweep(theta, cells, softmax)
+    moments, objective = sweep(theta, cells, SOFTMAX)
     return gaussians_from_moments(moments, cells.origin, variance, previous=gaussians), objective
 
 
@@ -143,35 +162,66 @@ def em(
     variance: float,
     tol: float,
     max_iter: int,
+    accelerated: bool = False,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
     """Iterate from `start` until an iteration gains less than `tol` in J, or `max_iter` times.
 
     Each E-step gives J at the parameters before it, so the last one, which only judges, costs no M-step: the
     parameters returned are those that the last J was taken at.
+
+    An `accelerated` fit carries the direction of the last M-step on into the next iteration, the further the longer all
+    goes well (Nesterov's momentum). An iteration that would lower J is taken back and the momentum is lost (O'Donoghue
+    and Candes, "Adaptive restart for accelerated gradient schemes", 2015); only one without momentum ends the fit.
     """
-    gaussians, trace = start, list[float]()
-    while True:
-        updated, objective = em_step(cells, gaussians, variance)
+
+    def respond(gaussians: Gaussians) -> tuple[FloatArray, float]:
+        return sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
+
+    gaussians, momentum = start, 0
+    moments, objective = respond(gaussians)
+    check_finite_objective("objective", objective)
+    trace, last = [objective], moments
+    watch(0, objective)
+    while len(trace) <= max_iter:
+        ahead = moments + momentum / (momentum + 2) * (moments - last) if momentum else moments
+        try:
+            proposal = gaussians_from_moments(ahead, cells.origin, variance, previous=gaussians)
+            further, objective = respond(proposal)
+        except SingularCovarianceError:
+            if not momentum:
+                raise
+            momentum = 0
+            continue
+        if momentum and not objective >= trace[-1]:
+            momentum = 0
+            continue
         check_finite_objective("objective", objective)
+        gain = objective - trace[-1]
+        gaussians, last, moments = proposal, moments, further
         trace.append(objective)
         watch(len(trace) - 1, objective)
-        converged = len(trace) > 1 and abs(objective - trace[-2]) < tol
-        if converged or len(trace) > max_iter:
-            return EMFit(gaussians, tuple(trace), converged)
-        gaussians = updated
+        if abs(gain) >= tol:
+            momentum += accelerated
+        elif momentum:
+            momentum = 0
+        else:
+            return EMFit(gaussians, tuple(trace), converged=True)
+    return EMFit(gaussians, tuple(trace), converged=False)
 
 
 def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
-    """Label the cells by their most probable component; sum log-likelihood and entropy over what they stand for."""
-    labels = np.empty(cells.weights.size, dtype=np.intp)
+    """Sum log-likelihood and entropy over what the cells stand for."""
     log_likelihood = entropy = 0.0
-    for columns, scores in log_joint(gaussians, cells):
+    for columns, _, scores in log_joint(gaussians, cells, SOFTMAX.margin):
         weights = cells.weights[columns]
-        labels[columns] = scores.argmax(axis=0)
-        responsibilities = scores.copy()
-        log_density = softmax(responsibilities)
-        expected = (responsibilities * scores).sum(axis=0)
-        log_likelihood += float((weights * log_density).sum())
-        entropy += float((weights * (log_density - expected)).sum())
-    return Evaluation(labels, log_likelihood, max(entropy, 0.0))
+        largest = scores.max(axis=0)
+        scores -= largest
+        responsibilities = np.exp(scores)
+        normalizer = responsibilities.sum(axis=0)
+        responsibilities *= scores
+        expected = responsibilities.sum(axis=0) / normalizer
+        log_normalizer = np.log(normalizer)
+        log_likelihood += float((weights * (log_normalizer + largest)).sum())
+        entropy += float((weights * (log_normalizer - expected)).sum())
+    return Evaluation(log_likelihood, max(entropy, 0.0))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.models.cells import Cells, second_moments, upper_triangle
 from gmmquant.models.checks import FloatArray
-from gmmquant.models.covariance import FULL, CovarianceType, precisions, precisions_cholesky
-from gmmquant.models.moments import Cells
+from gmmquant.models.covariance import FULL, CovarianceType, covariances_from_factors, precisions, precisions_cholesky
 
 # Stands in for the logarithm of a vanished component's weight: far below that of any density, but finite, since
 # infinities in a matrix product raise floating-point warnings.
@@ -34,6 +35,11 @@ class Gaussians:
     covariances: FloatArray
     kind: CovarianceType = FULL
 
+    @cached_property
+    def factors(self) -> FloatArray:
+        """C with C C^T = inverse covariance, in the shape of the covariances: see `precisions_cholesky`."""
+        return precisions_cholesky(self.covariances, self.kind)
+
     def sorted(self) -> Gaussians:
         """Return the same mixture with the heaviest component first; equal weights in order of their means."""
         order = np.lexsort([*self.means.T[::-1], -self.weights])
@@ -45,6 +51,31 @@ class Gaussians:
         K, d = self.means.shape
         spread = self.kind.spread(self.covariances, K, d)
         return spread if self.kind.dense else spread[:, :, np.newaxis] * np.eye(d)
+
+    def beyond(self, updated: Gaussians, step: float) -> Gaussians:
+        """Return the mixture `step` times as far from this one as `updated` is, in the same direction.
+
+        The way leads through the logarithms of the weights, the means, and the factors C with the logarithms of their
+        diagonals, so whatever the step, weights are above 0 and covariances positive definite.
+        """
+
+        def ahead(here: FloatArray, there: FloatArray) -> FloatArray:
+            return here + step * (there - here)
+
+        tiny = np.finfo(np.float64).tiny
+        weights = ahead(np.log(np.maximum(self.weights, tiny)), np.log(np.maximum(updated.weights, tiny)))
+        weights = np.exp(weights - weights.max())
+        factors = ahead(self.factors, updated.factors)
+        if self.kind.dense:
+            diagonal = np.arange(factors.shape[-1])
+            here, there = (np.log(each.factors[..., diagonal, diagonal]) for each in (self, updated))
+            factors[..., diagonal, diagonal] = np.exp(ahead(here, there))
+        else:
+            factors = np.exp(ahead(np.log(self.factors), np.log(updated.factors)))
+        means = ahead(self.means, updated.means)
+        result = Gaussians(weights / weights.sum(), means, covariances_from_factors(factors, self.kind), self.kind)
+        result.__dict__["factors"] = factors  # where `cached_property` keeps it: it need not be computed again
+        return result
 
 
 def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
@@ -66,14 +97,13 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     """
     kind = gaussians.kind
     K, d = gaussians.means.shape
-    factors = precisions_cholesky(gaussians.covariances, kind)
-    inverse = kind.spread(precisions(factors, kind), K, d)
-    factors = kind.spread(factors, K, d)
+    inverse = kind.spread(precisions(gaussians.factors, kind), K, d)
+    factors = kind.spread(gaussians.factors, K, d)
     offsets = gaussians.means - origin
     if kind.dense:
-        linear = np.einsum("kij,kj->ki", inverse, offsets)
-        traces = np.trace(inverse, axis1=1, axis2=2)
-        rows, columns = np.triu_indices(d)
+        linear = (inverse @ offsets[:, :, np.newaxis])[:, :, 0]
+        traces = np.einsum("kii->k", inverse)
+        rows, columns = upper_triangle(d)
         quadratic = -inverse[:, rows, columns]
         quadratic[:, rows == columns] *= 0.5
     else:
@@ -85,10 +115,13 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     return np.column_stack([constant, linear, quadratic])
 
 
-def log_joint(gaussians: Gaussians, cells: Cells) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield, block by block, the columns of `cells` and log weights[k] + log N(x | ...), shape (K, block).
+def log_joint(
+    gaussians: Gaussians, cells: Cells, margin: float = np.inf
+) -> Iterator[tuple[slice, npt.NDArray[np.intp], FloatArray]]:
+    """Yield block by block: columns of `cells`, components, and log weights[k] + log N(x | ...), shape (K, block).
 
-    Of a cell with scatter it is the mean over the cell.
+    Components whose score stays more than `margin` below the largest all over the block are left out. Of a cell with
+    scatter the score is the mean over the cell.
 
     The same scores as by `natural_parameters`, but from whitened differences: where components are narrow (16-bit
     colours), terms of 1e10 cancel in the other form, and 1e-6 of a nat is lost. For what is reported; a sweep needs the
@@ -96,17 +129,49 @@ def log_joint(gaussians: Gaussians, cells: Cells) -> Iterator[tuple[slice, Float
     """
     kind = gaussians.kind
     K, d = gaussians.means.shape
-    factors = kind.spread(precisions_cholesky(gaussians.covariances, kind), K, d)
-    offsets = (gaussians.means - cells.origin)[:, :, np.newaxis]
+    factors = kind.spread(gaussians.factors, K, d)
+    half_squares = _half_squares_dense if kind.dense else _half_squares_diagonal
+    offsets = gaussians.means - cells.origin
     peaks = _log_peaks(gaussians, factors)[:, np.newaxis]
-    for columns in cells.blocks(K * d):
-        whitened = _whiten(factors, cells.offsets[:, columns] - offsets)
-        scores = peaks - 0.5 * (whitened * whitened).sum(axis=1)
+    theta = natural_parameters(gaussians, cells.origin)
+    blocks = cells.blocks(*theta.shape)
+    everyone = np.arange(K)
+    nearby = blocks.near(theta, margin) if margin < np.inf else [slice(None)] * len(blocks.columns)
+    for columns, near in zip(blocks.columns, nearby, strict=True):
+        # About a point of the block, both sides of the difference are as small as it is.
+        about = cells.offsets[:, columns.start]
+        scores = half_squares(factors[near], offsets[near] - about, cells.offsets[:, columns] - about[:, np.newaxis])
+        np.subtract(peaks[near], scores, out=scores)
         if cells.scatter is not None:
-            scores += natural_parameters(gaussians, cells.origin)[:, 1 + d :] @ cells.second_moments_inside(
-                columns, dense=kind.dense
-            )
-        yield columns, scores
+            scores += theta[near, 1 + d :] @ second_moments(cells.scatter[:, columns], d, dense=kind.dense)
+        yield columns, everyone[near], scores
+
+
+def _half_squares_dense(factors: FloatArray, means: FloatArray, points: FloatArray) -> FloatArray:
+    """Return |factors[k]^T (points - means[k])|^2 / 2, shape (K, n), for `points` (d, n), in one matrix product."""
+    K, d = means.shape
+    rows = np.empty((d, K, d + 1))
+    rows[:, :, :d] = factors.transpose(2, 0, 1)
+    rows[:, :, d] = -(rows[:, :, :d] * means).sum(axis=2)
+    rows *= np.sqrt(0.5)
+    whitened = rows.reshape(d * K, d + 1) @ np.concatenate([points, np.ones((1, points.shape[1]))])
+    whitened *= whitened
+    total: FloatArray
+    total, *others = whitened.reshape(d, K, -1)
+    for square in others:
+        total += square
+    return total
+
+
+def _half_squares_diagonal(factors: FloatArray, means: FloatArray, points: FloatArray) -> FloatArray:
+    """Return the same for factors that are the diagonals of matrices, (K, d)."""
+    total = np.zeros((len(means), points.shape[1]))
+    for factor, mean, point in zip(factors.T, means.T, points, strict=True):
+        whitened = (point - mean[:, np.newaxis]) * factor[:, np.newaxis]
+        whitened *= whitened
+        total += whitened
+    total *= 0.5
+    return total
 
 
 def _whiten(factors: FloatArray, differences: FloatArray) -> FloatArray:
@@ -162,7 +227,7 @@ def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: Cov
     if not kind.dense:
         return second - offsets**2 + variance
     K, d = offsets.shape
-    rows, columns = np.triu_indices(d)
+    rows, columns = upper_triangle(d)
     upper = second - offsets[:, rows] * offsets[:, columns]
     scatter = np.empty((K, d, d))
     scatter[:, rows, columns] = upper

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ConvergenceWarning, ParameterError
+from gmmquant.models.cells import Cells
 from gmmquant.models.checks import (
     FloatArray,
     check_array,
@@ -26,7 +27,7 @@ from gmmquant.models.checks import (
     weights_near_one,
 )
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
-from gmmquant.models.moments import Cells, hardmax, most_probable, sweep
+from gmmquant.models.moments import HARDMAX, most_probable, sweep
 from gmmquant.models.parameters import check_integer, check_non_negative
 
 
@@ -104,7 +105,7 @@ def lloyd(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int) -> Cl
 
 def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
     """Move each center to the mean of the cells nearest to it."""
-    moments, _ = sweep(center_scores(centers, cells.origin), cells, hardmax)
+    moments, _ = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
     totals = moments[:, :1]
     empty = totals[:, 0] == 0
     moved = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.origin)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ConvergenceWarning, ParameterError
+from gmmquant.models.cells import Cells
 from gmmquant.models.checks import (
     FloatArray,
     check_array,
@@ -35,7 +36,7 @@ from gmmquant.models.covariance import (
 from gmmquant.models.em import EMFit, best, em, evaluate, make_start
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.moments import Cells, softmax
+from gmmquant.models.moments import softmax
 from gmmquant.models.parameters import INIT_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.models.selection import aic, bic, icl, n_parameters
@@ -276,7 +277,7 @@ class GaussianMixture(Estimator):
         check_fitted(self, "means_")
         gaussians = self._gaussians()
         cells = Cells.points(check_samples(X, self.n_features_in_), origin=gaussians.weights @ gaussians.means)
-        return [scores for _, scores in log_joint(gaussians, cells)]
+        return [scores for _, _, scores in log_joint(gaussians, cells)]
 
     def _gaussians(self) -> Gaussians:
         fitted_type = getattr(self, "_fitted_type", self.covariance_type)

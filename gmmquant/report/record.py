@@ -104,7 +104,9 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, st
         "icl": fit.icl,
         "n_iter": fit.n_iter,
         "converged": fit.converged,
-        "trace": [{"level": fit.level, "objective": objective} for objective in fit.trace],
+        "trace": [
+            {"level": level, "objective": objective} for level, objective in zip(fit.n_cells, fit.trace, strict=True)
+        ],
         "mse": fit.mse,
         "psnr": fit.psnr if math.isfinite(fit.psnr) else None,
         "seconds": {**fit.seconds, "write": write_seconds},

@@ -1,0 +1,239 @@
+"""Cells: what is fitted, weighted samples or groups of samples, and the blocks that a sweep takes them in.
+
+A cell has a weight n_c, a mean m_c = E[x] and a second moment Q_c = E[x x^T], which stands in for x x^T. A point is a
+cell without scatter. EM on cells still never decreases its objective (Verbeek, Nunnink and Vlassis, "Accelerated
+EM-based clustering of large data sets", 2006).
+
+Where neighbours stand together, as the colours of a `ColorHistogram` do, a block of cells fills a small box, and most
+components are far below the best one everywhere in it. `Blocks.near` proves so from bounds of the scores over the box,
+and a sweep leaves those components out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.models.checks import FloatArray
+
+# Scores held at a time: 256 KiB of them stay in the second-level cache with the features of their columns.
+BLOCK_SCORES = 32_768
+# No block is narrower than this, nor are there more of them, since each costs some 40 microseconds besides its scores.
+_MIN_WIDTH = 256
+_MAX_BLOCKS = 3000
+
+# Up to so many cells the feature map is made once and kept, 80 bytes a cell; of more it is made anew in every sweep.
+_KEPT_FEATURES = 1 << 16
+
+# Merged cells made at a time.
+_MERGED = 2048
+
+# Fewer blocks than these have no boxes: there is nothing to gain.
+_MIN_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Weighted samples, or groups of samples, in the form that the sweep reads.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_cells,)
+        Weight of each cell: how many samples it stands for. All above 0.
+    offsets : ndarray of shape (n_features, n_cells)
+        Mean of each cell less `origin`, one feature a row, so that a block is contiguous.
+    scatter : ndarray of shape (n_features * (n_features + 1) / 2, n_cells) or None
+        Upper triangle of the covariance inside each cell, row by row; None where every cell is a point.
+    origin : ndarray of shape (n_features,)
+        What was subtracted. A covariance is E[x x^T] - m m^T, which cancels when the data lie far from 0.
+    """
+
+    weights: FloatArray
+    offsets: FloatArray
+    scatter: FloatArray | None
+    origin: FloatArray
+    _blocks: dict[tuple[int, int], Blocks] = field(default_factory=dict, repr=False, compare=False)
+    _features: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_samples(
+        cls,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        sample_covariance: FloatArray | None = None,
+    ) -> Cells:
+        """Make cells of samples (n, d), weights (n,) and covariances inside the samples (n, d, d), if any.
+
+        Samples of weight 0 are left out; the origin is the weighted mean.
+        """
+        kept = sample_weight > 0
+        if not kept.all():
+            X, sample_weight = X[kept], sample_weight[kept]
+            sample_covariance = None if sample_covariance is None else sample_covariance[kept]
+        origin = np.average(X, axis=0, weights=sample_weight)
+        rows, columns = upper_triangle(X.shape[1])
+        scatter = None if sample_covariance is None else np.ascontiguousarray(sample_covariance[:, rows, columns].T)
+        return cls(sample_weight, np.ascontiguousarray((X - origin).T), scatter, origin)
+
+    @classmethod
+    def points(cls, X: FloatArray, origin: FloatArray) -> Cells:
+        """Make a cell of weight 1 of each row of `X` (n, d), about a given origin.
+
+        For what is asked of single samples: about a fixed origin, the answer does not depend on the other rows.
+        """
+        return cls(np.ones(len(X)), np.ascontiguousarray((X - origin).T), None, origin)
+
+    def merged(self, starts: npt.NDArray[np.intp]) -> Cells:
+        """Return coarser cells: each run of cells from one of `starts` (ascending, the first 0) up to the next."""
+        d, n_rows = len(self.origin), phi_rows(len(self.origin), "dense")
+        weights = np.empty(starts.size)
+        means, scatter = np.empty((d, starts.size)), np.empty((n_rows - 1 - d, starts.size))
+        ends = np.append(starts[1:], self.weights.size)
+        # Some thousand runs at a time, so that what is summed stays in cache.
+        for runs in (slice(first, first + _MERGED) for first in range(0, starts.size, _MERGED)):
+            members = slice(int(starts[runs][0]), int(ends[runs][-1]))
+            first, sizes, weight = starts[runs] - members.start, ends[runs] - starts[runs], self.weights[members]
+            weights[runs] = np.add.reduceat(weight, first)
+            means[:, runs] = np.add.reduceat(self.offsets[:, members] * weight, first, axis=1) / weights[runs]
+            within = self.offsets[:, members] - np.repeat(means[:, runs], sizes, axis=1)
+            inside = None if self.scatter is None else self.scatter[:, members]
+            second = feature_map(within, n_rows, inside)[1 + d :] * weight
+            scatter[:, runs] = np.add.reduceat(second, first, axis=1) / weights[runs]
+        return Cells(weights, means, scatter, self.origin)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights: the number of samples that the cells stand for."""
+        return float(self.weights.sum())
+
+    def positions(self) -> FloatArray:
+        """Return the means of the cells in the samples' own coordinates, shape (n_cells, n_features)."""
+        return (self.offsets + self.origin[:, np.newaxis]).T
+
+    def covariance(self) -> FloatArray:
+        """Return the covariance (d, d) of all that the cells stand for."""
+        total: FloatArray = np.einsum("in,jn,n->ij", self.offsets, self.offsets, self.weights) / self.total_weight
+        if self.scatter is not None:
+            rows, columns = upper_triangle(len(self.origin))
+            inside = np.einsum("rn,n->r", self.scatter, self.weights) / self.total_weight
+            total[rows, columns] += inside
+            total[columns[rows != columns], rows[rows != columns]] += inside[rows != columns]
+        return total
+
+    def features(self, columns: slice, n_rows: int) -> FloatArray:
+        """Return phi with `n_rows` rows (see `phi_rows`) of the cells in `columns`; it is not to be written to."""
+        if self.weights.size > _KEPT_FEATURES:
+            scatter = None if self.scatter is None else self.scatter[:, columns]
+            return feature_map(self.offsets[:, columns], n_rows, scatter)
+        if n_rows not in self._features:
+            self._features[n_rows] = feature_map(self.offsets, n_rows, self.scatter)
+        return self._features[n_rows][:, columns]
+
+    def blocks(self, n_components: int, n_rows: int) -> Blocks:
+        """Return the blocks that a sweep with theta of shape (n_components, n_rows) takes the cells in."""
+        width = max(_MIN_WIDTH, BLOCK_SCORES // n_components, self.weights.size // _MAX_BLOCKS)
+        if (width, n_rows) not in self._blocks:
+            self._blocks[width, n_rows] = Blocks.cut(self, width, n_rows)
+        return self._blocks[width, n_rows]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Cells cut into blocks of consecutive columns, with the box that each block fills.
+
+    A score theta . phi(x) is, about the centre c of a box with half-widths h,
+
+        score(c) + sum_i slope_i (x - c)_i + terms of second order,
+
+    and the second order is never positive, since a Gaussian's logarithm is concave (for KMeans it is absent). So over
+    the box a score lies between score(c) - reach - bend and score(c) + reach. All three are products of theta with
+    features of the box, which are made once.
+
+    Attributes
+    ----------
+    columns : tuple of slice
+    center, bend : ndarray of shape (n_rows, n_blocks)
+        phi(c), and the largest |phi| of second order that a deviation from c and the scatter of a cell can have.
+    reach : ndarray of shape (n_features, n_rows, n_blocks)
+        For each feature, half the difference of phi between the two ends of the box.
+    """
+
+    columns: tuple[slice, ...]
+    center: FloatArray
+    reach: FloatArray
+    bend: FloatArray
+
+    @classmethod
+    def cut(cls, cells: Cells, width: int, n_rows: int) -> Blocks:
+        """Cut `cells` into blocks of `width` columns; a few blocks have no boxes, as it would not pay."""
+        n, d = cells.weights.size, len(cells.origin)
+        starts = np.arange(0, n, width)
+        columns = tuple(slice(int(start), int(stop)) for start, stop in pairwise([*starts, n]))
+        if len(columns) < _MIN_BLOCKS:
+            return cls(columns, *np.empty((3, 0, 0, 0)))
+        lowest = np.minimum.reduceat(cells.offsets, starts, axis=1)
+        highest = np.maximum.reduceat(cells.offsets, starts, axis=1)
+        center, half = (lowest + highest) / 2, (highest - lowest) / 2
+        ends = half * np.eye(d)[:, :, np.newaxis]
+        reach = [(feature_map(center + end, n_rows) - feature_map(center - end, n_rows)) / 2 for end in ends]
+        scatter = None if cells.scatter is None else np.maximum.reduceat(np.abs(cells.scatter), starts, axis=1)
+        bend = feature_map(half, n_rows, scatter)
+        bend[: 1 + d] = 0.0
+        return cls(columns, feature_map(center, n_rows), np.stack(reach), bend)
+
+    def near(self, theta: FloatArray, margin: float) -> list[slice | npt.NDArray[np.intp]]:
+        """Return for each block the components whose score comes within `margin` of the largest anywhere in it."""
+        if self.center.size == 0:
+            return [slice(None)] * len(self.columns)
+        score = theta @ self.center
+        reach = np.abs(theta @ self.reach).sum(axis=0)
+        lowest = score - reach - np.abs(theta) @ self.bend
+        near = score + reach >= lowest.max(axis=0) - margin
+        return [np.flatnonzero(block) for block in near.T]
+
+
+@cache
+def upper_triangle(d: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the rows and columns of the upper triangle of a d x d matrix, row by row."""
+    return np.triu_indices(d)
+
+
+def phi_rows(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
+    """Return the number of rows of phi for samples of dimension `d`.
+
+    Rows 1 and x; "diagonal" adds the squares of x, "dense" the upper triangle of x x^T, row by row.
+    """
+    return 1 + d + {"none": 0, "diagonal": d, "dense": d * (d + 1) // 2}[second_order]
+
+
+def feature_map(offsets: FloatArray, n_rows: int, scatter: FloatArray | None = None) -> FloatArray:
+    """Return phi with `n_rows` rows of points or cells: `offsets` (d, n), `scatter` (d (d + 1) / 2, n) or None."""
+    d, n = offsets.shape
+    phi = np.empty((n_rows, n))
+    phi[0] = 1.0
+    phi[1 : 1 + d] = offsets
+    if n_rows == phi_rows(d, "diagonal"):
+        np.multiply(offsets, offsets, out=phi[1 + d :])
+        if scatter is not None:
+            phi[1 + d :] += second_moments(scatter, d, dense=False)
+    elif n_rows == phi_rows(d, "dense"):
+        row = 1 + d
+        for i in range(d):
+            np.multiply(offsets[i], offsets[i:], out=phi[row : row + d - i])
+            row += d - i
+        if scatter is not None:
+            phi[1 + d :] += scatter
+    return phi
+
+
+def second_moments(scatter: FloatArray, d: int, *, dense: bool) -> FloatArray:
+    """Return all rows of `scatter` (d (d + 1) / 2, n), or those of the variances."""
+    if dense:
+        return scatter
+    rows, columns = upper_triangle(d)
+    return np.asarray(scatter[rows == columns])

@@ -1,0 +1,118 @@
+"""Coarse to fine: a mixture is fitted to a few large cells first, then to ever smaller ones.
+
+A cell carries the scatter of what it stands for, so the objective J of coarse cells is a lower bound of that of finer
+ones: J rises from level to level as it rises within one. Most iterations are run where they cost least, and so are the
+starts of which the best is kept: a start at the coarsest level is a thousand times cheaper than one on the colours of a
+large photograph. (Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of large data sets", 2006.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from gmmquant.models.cells import Cells
+from gmmquant.models.covariance import CovarianceType
+from gmmquant.models.em import EMFit, Watcher, best, em, make_start, watch_nothing
+from gmmquant.models.gaussian import Gaussians
+
+# Iterations of a trial start, the tolerance of its KMeans, and the least tolerance of EM at a coarse level.
+TRIAL_ITERATIONS = 12
+KMEANS_TOL = 1e-3
+_LEAST_TOL = 1e-6
+_DEAR = 1_200_000
+_WORK = 64_000_000
+_TRIAL_WORK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What a fit from coarse to fine ends with.
+
+    Attributes
+    ----------
+    gaussians : Gaussians
+        The mixture at the finest level.
+    trace : tuple of float
+        J at the start of each level and after each iteration.
+    n_cells : tuple of int
+        Number of cells of the level that each value of `trace` was taken on.
+    n_iter : int
+        Iterations at all levels together.
+    converged : bool
+        Whether the finest level converged.
+    """
+
+    gaussians: Gaussians
+    trace: tuple[float, ...]
+    n_cells: tuple[int, ...]
+    n_iter: int
+    converged: bool
+
+
+def best_start(
+    levels: Sequence[Cells],
+    n_components: int,
+    *,
+    init: str,
+    restarts: int,
+    rng: np.random.Generator,
+    kind: CovarianceType,
+    variance: float,
+    tol: float,
+    max_iter: int,
+) -> EMFit:
+    """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J."""
+    cells = levels[0]
+    starts = (make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL) for _ in range(restarts))
+    tol = _tol_at(cells, levels, tol, n_components)
+    max_iter = min(max_iter, TRIAL_ITERATIONS, max(_TRIAL_WORK // (cells.weights.size * n_components), 1))
+    return best(em(cells, start, variance=variance, tol=tol, max_iter=max_iter, accelerated=True) for start in starts)
+
+
+def descend(
+    levels: Sequence[Cells],
+    start: EMFit,
+    *,
+    variance: float,
+    tol: float,
+    max_iter: int,
+    watch: Watcher = watch_nothing,
+) -> Descent:
+    """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
+
+    At each level EM runs until an iteration gains less than `tol` for its cost: a level with a tenth of the finest
+    one's cells goes on until it gains less than a tenth of `tol`. In all it runs `max_iter` iterations at most.
+    """
+    fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
+    for cells in levels:
+        fit = em(
+            cells,
+            fit.gaussians,
+            variance=variance,
+            tol=_tol_at(cells, levels, tol, len(start.gaussians.weights)),
+            max_iter=min(max_iter - n_iter, _WORK // (cells.weights.size * len(start.gaussians.weights))),
+            accelerated=True,
+            watch=partial(_watch_on, watch, n_iter),
+        )
+        trace += fit.trace
+        n_cells += [cells.weights.size] * len(fit.trace)
+        n_iter += fit.n_iter
+    return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, fit.converged)
+
+
+def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:
+    """Return the tolerance at a level: `tol` at the finest, at others as much less as an iteration costs less.
+
+    It costs less than one at the finest level, or than one of `_DEAR` scores, whichever is less.
+    """
+    share = cells.weights.size / levels[-1].weights.size
+    cost = cells.weights.size * n_components / _DEAR
+    return max(tol * max(share, min(1.0, cost)), min(tol, _LEAST_TOL))
+
+
+def _watch_on(watch: Watcher, done: int, n_iter: int, objective: float) -> None:
+    watch(done + n_iter, objective)
