@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format examples samples clean
+.PHONY: demo test lint format examples bench samples clean
 
 demo: $(VENV)/.installed ## Remake the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -25,6 +25,9 @@ format: $(VENV)/.installed-dev ## Put the code into the one format
 examples: $(VENV)/.installed-dev ## Run the example pages and draw their pictures
 	$(BIN)/python docs/examples/run.py
 
+bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md; PHOTOGRAPHS names pictures of your own
+	$(BIN)/python benchmarks/page.py $(PHOTOGRAPHS)
+
 samples: $(VENV)/.installed ## Draw the small sample pictures again
 	$(BIN)/python sample_images/draw.py
 
@@ -41,4 +44,8 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 	$(PIP) install --group dev
+	touch $@
+
+$(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed
+	$(PIP) install --group bench
 	touch $@

@@ -188,7 +188,8 @@ def quantize(
         typer.Option(
             "--restarts",
             metavar="INT",
-            help="Fit so many times from different seeds and keep the best: a higher likelihood for more time.",
+            help="Try so many starts, on coarse cells of colours, and go on with the best: a higher likelihood for a "
+            "little more time.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.restarts,

@@ -152,7 +152,8 @@ class Quantizer:
 
     def _criteria(self, cells: Cells, k: int) -> Criteria:
         """Fit `k` components, as many of them as there are cells, and return the criteria for all k."""
-        variance, kind = self.histogram.rounding_variance, COVARIANCE_TYPES[self.settings.covariance]
+        kind = COVARIANCE_TYPES[self.settings.covariance]
+        variance = 1 / (12 * self.histogram.largest**2)  # of an interval: the criteria were tried with it
         rng = np.random.default_rng(self.settings.seed)
         n_components = min(k, cells.weights.size)
         starts = [
@@ -164,7 +165,7 @@ class Quantizer:
         return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))
 
     @cached_property
-    def _levels(self) -> list[Cells]:
+    def levels(self) -> list[Cells]:
         """The cells that a fit goes through, the coarsest first, the distinct colours last."""
         n_pixels, shares = self.histogram.n_pixels, [_COARSEST]
         while shares[-1] * _REFINEMENT * 4 < _FINEST * self.histogram.n_colors:
@@ -176,7 +177,7 @@ class Quantizer:
 
     def _levels_for(self, k: int) -> list[Cells]:
         """Return the levels that have enough cells for `k` components."""
-        return [cells for cells in self._levels if cells is self._cells or cells.weights.size >= _CELLS_A_COMPONENT * k]
+        return [cells for cells in self.levels if cells is self._cells or cells.weights.size >= _CELLS_A_COMPONENT * k]
 
     def _given(self, mixture: Gaussians, objective: float) -> Descent:
         """Return the end of a fit for a mixture that nothing was fitted for."""
@@ -238,14 +239,22 @@ class Quantizer:
 def coarse_cells(histogram: ColorHistogram) -> Cells:
     """Return the colours in cells of 5 bits a channel, or of as many more as it takes to have a few hundred of them.
 
-    Pictures of low contrast need more bits; those of few colours are taken as they are.
+    Pictures of low contrast need more bits; those of few colours are taken as they are. The cells stand in the order of
+    red, then green, then blue, which decides what chance draws.
     """
+    bits, cells = histogram.bit_depth, histogram.cells()
     if histogram.n_colors > AUTO_PATH[-1]:
-        for bits in range(_AUTO_BITS, histogram.bit_depth):
-            starts = histogram.cubes(bits)
+        for fewer in range(_AUTO_BITS, histogram.bit_depth):
+            starts = histogram.cubes(fewer)
             if starts.size >= _AUTO_CELLS:
-                return histogram.cells().merged(starts)
-    return histogram.cells()
+                bits, cells = fewer, cells.merged(starts)
+                break
+    red, green, blue = np.floor(
+        cells.positions().T * (histogram.largest / (histogram.largest + 1)) * (1 << bits) + 1e-6
+    )
+    order = np.lexsort([blue, green, red])
+    scatter = None if cells.scatter is None else cells.scatter[:, order]
+    return Cells(cells.weights[order], cells.offsets[:, order], scatter, cells.origin)
 
 
 def exact_mixture(histogram: ColorHistogram, kind: CovarianceType = FULL) -> Gaussians:

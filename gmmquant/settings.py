@@ -24,15 +24,15 @@ class Settings:
     seed : int
         Seed of k-means++.
     max_iter : int
-        Most iterations of EM.
+        Most iterations of EM, at all levels together.
     tol : float
-        EM stops when an iteration gains less than this, in nats per pixel.
+        EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it).
     covariance : "full", "tied", "diag" or "spherical"
         A matrix for each component, one matrix for all, variances for each component, one variance for each.
     init : "kmeans", "k-means++", "random_from_data" or "random"
         How a fit starts.
     restarts : int
-        Number of starts, of which the best is kept.
+        Number of starts on the coarsest cells, of which the best goes on.
 
     Raises
     ------

@@ -16,6 +16,20 @@ def read_sample(name):
         return np.asarray(picture)
 
 
+def interleaved(color, bits):
+    """Return the Morton code of a colour, its bits taken one by one: red, green and blue, the highest first."""
+    code = 0
+    for bit in reversed(range(bits)):
+        for channel in color:
+            code = 2 * code + (int(channel) >> bit & 1)
+    return code
+
+
+def in_morton_order(colors, bits):
+    """Return the order of `colors` (n, 3) that their Morton codes have."""
+    return sorted(range(len(colors)), key=lambda index: interleaved(colors[index], bits))
+
+
 def random_covariances(rng, n_components, d, scale=1.0):
     """Draw well-conditioned covariances (K, d, d) that lean every way."""
     factors = rng.normal(size=(n_components, d, d))

@@ -85,7 +85,13 @@ def test_icl_and_not_bic_decides(samples):
     assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (2, 2, 4)
     photograph = Quantizer(read_picture(samples / "cat.jpg").pixels).choose_k()
     assert all(criteria.icl > criteria.bic for criteria in photograph.path[1:])
-    assert photograph.lowest_bic == 64 > photograph.k
+    assert photograph.lowest_bic > photograph.lowest_icl
+
+    def chosen_by(name):
+        values = {criteria.k: getattr(criteria, name) for criteria in photograph.path}
+        return min(k for k in values if values[k] <= values[1] - 0.9 * (values[1] - min(values.values())))
+
+    assert photograph.k == chosen_by("icl") < chosen_by("bic")
 
 
 def test_the_criteria_count_the_parameters_of_the_covariance_type():
@@ -112,12 +118,13 @@ def test_the_choice_for_photographs_is_inside_the_path_and_steady_when_they_are_
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_coarser_cells_keep_weight_mean_and_covariance_of_all_pixels(bits, dtype):
     pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (500, 3)).astype(dtype)
-    cells = ColorHistogram.from_pixels(pixels).cells(bits)
+    histogram = ColorHistogram.from_pixels(pixels)
+    cells = histogram.cells() if bits is None else histogram.cells().merged(histogram.cubes(bits))
     values = pixels / np.iinfo(dtype).max
     assert cells.total_weight == 500
     np.testing.assert_allclose(cells.origin, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(cells.covariance(), np.cov(values.T, bias=True), rtol=1e-9)
-    if bits is not None and bits < 8 * pixels.itemsize:
+    if bits is not None:
         corners = pixels >> (8 * pixels.itemsize - bits)
         assert cells.weights.size == len(np.unique(corners, axis=0))
 
@@ -132,8 +139,8 @@ def test_a_cell_is_scored_by_the_mean_over_its_members():
 
     scatter = np.cov(members.T, bias=True)[np.newaxis]
     cell = Cells.from_samples(members.mean(axis=0)[np.newaxis], np.ones(1), scatter)
-    ((_, of_cell),) = log_joint(mixture, cell)
-    ((_, of_members),) = log_joint(mixture, Cells.points(members, origin=np.zeros(3)))
+    ((_, _, of_cell),) = log_joint(mixture, cell)
+    ((_, _, of_members),) = log_joint(mixture, Cells.points(members, origin=np.zeros(3)))
     np.testing.assert_allclose(of_cell[:, 0], of_members.mean(axis=1), rtol=1e-12)
     assert evaluate(cell, mixture).log_likelihood == pytest.approx(logsumexp(of_members.mean(axis=1)))
 
@@ -199,8 +206,12 @@ def test_the_covariance_asked_for_is_fitted_and_reported(command, tmp_path, grey
 
 def test_restarts_end_higher_than_a_single_start(samples):
     pixels = read_picture(samples / "alpha.png").pixels
-    single, several = (Quantizer(pixels, Settings(restarts=n)).fit(12) for n in (1, 5))
-    assert several.trace[-1] > single.trace[-1]
+    single, several = (
+        np.array([Quantizer(pixels, Settings(restarts=n, seed=seed)).fit(7).trace[-1] for seed in range(3)])
+        for n in (1, 5)
+    )
+    assert (several >= single - 1e-9).all()
+    assert (several > single + 1e-3).any()
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random"])

@@ -151,6 +151,19 @@ def test_two_dashes_end_the_list_of_k(command, tmp_path, samples):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--seed", "x"], "'--seed': 'x' is not an integer"),
+        (["--max-iter", "1.5"], "'--max-iter': '1.5' is not an integer"),
+        (["--tol", "small"], "'--tol': 'small' is not a number"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named_with_its_option(command, flat, arguments, what):
+    result = command("flat.png", *arguments)
+    assert (result.returncode, result.stderr) == (2, f"gmmquant: invalid value for {what}; see gmmquant --help\n")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         [],
@@ -220,7 +233,10 @@ def test_the_cat_comes_out_in_2_3_7_and_20_colors(command, tmp_path, samples):
         weights = [p["weight"] for p in parts]
         assert weights == sorted(weights, reverse=True)
         objectives = [step["objective"] for step in fit["trace"]]
-        assert len(objectives) == fit["n_iter"] + 1
+        sizes = [step["level"] for step in fit["trace"]]
+        assert sizes == sorted(sizes)
+        assert sizes[-1] == record["image"]["distinct_colors"]
+        assert len(objectives) == fit["n_iter"] + len(set(sizes))
         assert min(np.diff(objectives)) > -1e-9
 
 

@@ -1,14 +1,17 @@
 """ColorHistogram against counting by a dictionary, and its laws."""
 
+import math
 from collections import Counter
 
 import numpy as np
 import pytest
+from helpers import in_morton_order, interleaved, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm, uniform
 
 from gmmquant import ColorHistogram, ParameterError
-from gmmquant.colors.histogram import pack
+from gmmquant.colors.morton import encode
 
 DTYPES = [np.uint8, np.uint16]
 law = settings(deadline=None, derandomize=True, max_examples=40)
@@ -32,22 +35,23 @@ def pixel_arrays(draw, dtype=None):
 
 
 def assert_counts(histogram, pixels):
-    counted = sorted(Counter(map(tuple, pixels.tolist())).items())
+    bits = 8 * pixels.itemsize
+    counted = sorted(Counter(map(tuple, pixels.tolist())).items(), key=lambda item: interleaved(item[0], bits))
     assert list(map(tuple, histogram.colors.tolist())) == [color for color, _ in counted]
     assert histogram.counts.tolist() == [count for _, count in counted]
 
 
 def assert_same_histogram(one, other):
-    np.testing.assert_array_equal(one.keys, other.keys)
+    np.testing.assert_array_equal(one.codes, other.codes)
     np.testing.assert_array_equal(one.counts, other.counts)
-    assert one.keys.dtype == other.keys.dtype
+    assert one.codes.dtype == other.codes.dtype
     assert one.counts.dtype == other.counts.dtype == np.int64
     assert one.bit_depth == other.bit_depth
 
 
 @law
 @given(pixel_arrays())
-def test_histogram_counts_as_a_dictionary_does_in_ascending_order(pixels):
+def test_histogram_counts_as_a_dictionary_does_in_morton_order(pixels):
     histogram = ColorHistogram.from_pixels(pixels)
     assert_counts(histogram, pixels)
     assert histogram.n_pixels == len(pixels)
@@ -61,9 +65,10 @@ def test_histogram_counts_as_a_dictionary_does_in_ascending_order(pixels):
 def test_histogram_equals_numpy_unique(dtype, n_values):
     pixels = random_pixels(0, dtype, 5000, n_values)
     colors, counts = np.unique(pixels, axis=0, return_counts=True)
+    order = in_morton_order(colors, 8 * pixels.itemsize)
     histogram = ColorHistogram.from_pixels(pixels)
-    np.testing.assert_array_equal(histogram.colors, colors)
-    np.testing.assert_array_equal(histogram.counts, counts)
+    np.testing.assert_array_equal(histogram.colors, colors[order])
+    np.testing.assert_array_equal(histogram.counts, counts[order])
 
 
 @law
@@ -85,7 +90,7 @@ def test_histogram_of_the_distinct_colours_repeated_by_their_counts_is_the_histo
 @given(pixel_arrays())
 def test_index_of_each_colour_brought_to_the_pixels_gives_the_pixels_back(pixels):
     histogram = ColorHistogram.from_pixels(pixels)
-    index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint16), pixels)
+    index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint16), encode(pixels))
     assert index.dtype == np.uint16
     assert index.shape == (len(pixels),)
     np.testing.assert_array_equal(histogram.colors[index], pixels)
@@ -98,15 +103,15 @@ def test_labels_keep_their_type_on_the_way_to_pixels(dtype, label_dtype):
     pixels = random_pixels(1, dtype, 50, 2)
     histogram = ColorHistogram.from_pixels(pixels)
     labels = np.arange(histogram.n_colors).astype(label_dtype)
-    assert histogram.to_pixels(labels, pixels).dtype == label_dtype
+    assert histogram.to_pixels(labels, encode(pixels)).dtype == label_dtype
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_some_of_the_pixels_can_be_labelled_alone(dtype):
     pixels = random_pixels(2, dtype)
     histogram = ColorHistogram.from_pixels(pixels)
-    labels = np.arange(histogram.n_colors)
-    np.testing.assert_array_equal(histogram.to_pixels(labels, pixels[::7]), histogram.to_pixels(labels, pixels)[::7])
+    labels, codes = np.arange(histogram.n_colors), encode(pixels)
+    np.testing.assert_array_equal(histogram.to_pixels(labels, codes[::7]), histogram.to_pixels(labels, codes)[::7])
 
 
 @law
@@ -131,25 +136,115 @@ def test_values_are_the_colours_over_the_largest_value(dtype, largest):
     histogram = ColorHistogram.from_pixels(pixels)
     assert histogram.largest == largest
     assert histogram.values.dtype == np.float64
-    np.testing.assert_array_equal(histogram.values, np.unique(pixels, axis=0) / largest)
+    colors = np.unique(pixels, axis=0)
+    np.testing.assert_array_equal(histogram.values, colors[in_morton_order(colors, histogram.bit_depth)] / largest)
     assert histogram.values.min() == 0.0
     assert histogram.values.max() == 1.0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_rounding_variance_is_that_of_a_uniform_error_of_one_step(dtype):
+def test_a_gaussian_of_the_rounding_variance_has_the_entropy_of_one_step(dtype):
     largest = np.iinfo(dtype).max
-    histogram = ColorHistogram.from_pixels(random_pixels(5, dtype))
-    errors = (np.arange(10_000) + 0.5) / 10_000 - 0.5
-    assert histogram.rounding_variance == pytest.approx(np.mean((errors / largest) ** 2), rel=1e-7)
+    variance = ColorHistogram.from_pixels(random_pixels(5, dtype)).rounding_variance
+    step = uniform(0, 1 / largest)
+    assert norm(scale=math.sqrt(variance)).entropy() == pytest.approx(step.entropy(), rel=1e-12)
+    assert variance == pytest.approx(1 / (2 * math.pi * math.e * largest**2), rel=1e-12)
+
+
+# Octrees
+
+
+def octree_by_recursion(members, counts, colors, bits, depth, limit):
+    """Return the lists of colours in the leaves: a cube is divided as long as it counts more than `limit`."""
+    if bits == depth or sum(counts[i] for i in members) <= limit:
+        return [members]
+    children = {}
+    for i in members:
+        children.setdefault(interleaved(colors[i] >> (depth - bits - 1), bits + 1), []).append(i)
+    return [
+        leaf
+        for _, child in sorted(children.items())
+        for leaf in octree_by_recursion(child, counts, colors, bits + 1, depth, limit)
+    ]
+
+
+def leaves_of(histogram, limits):
+    """Return for each limit the first colour of each leaf among all colours."""
+    absolute, trees = np.arange(histogram.n_colors), []
+    for starts in histogram.octrees(limits):
+        absolute = absolute[starts]
+        trees.append(absolute)
+    return trees
+
+
+@st.composite
+def clustered_histograms(draw):
+    """Draw histograms of colours that crowd, with counts of 1 to thousands."""
+    rng = np.random.default_rng(draw(st.integers(0, 100_000)))
+    dtype = draw(st.sampled_from(DTYPES))
+    largest, n = np.iinfo(dtype).max, draw(st.integers(1, 60))
+    spread = draw(st.sampled_from([0.5, 3.0, largest / 10]))
+    colors = np.clip(rng.integers(0, largest, 3) + spread * rng.normal(size=(n, 3)), 0, largest).astype(dtype)
+    return ColorHistogram.from_pixels(np.repeat(colors, rng.geometric(draw(st.sampled_from([0.02, 0.5])), n), axis=0))
 
 
 @law
-@given(pixel_arrays())
-def test_packed_colours_are_in_the_order_of_red_then_green_then_blue(pixels):
-    keys = pack(pixels)
-    base = int(np.iinfo(pixels.dtype).max) + 1
-    assert keys.tolist() == [(red * base + green) * base + blue for red, green, blue in pixels.tolist()]
+@given(clustered_histograms(), st.lists(st.integers(0, 400), min_size=1, max_size=4).map(sorted))
+def test_leaves_of_an_octree_are_those_of_dividing_cubes_one_by_one(histogram, limits):
+    trees = leaves_of(histogram, limits)
+    assert len(trees) == len(limits)
+    members = list(range(histogram.n_colors))
+    for starts, limit in zip(trees, limits, strict=True):
+        leaves = octree_by_recursion(
+            members, histogram.counts.tolist(), histogram.colors, 0, histogram.bit_depth, limit
+        )
+        assert [i for leaf in leaves for i in leaf] == members
+        assert starts.tolist() == [leaf[0] for leaf in leaves]
+
+
+def test_siblings_that_count_just_the_limit_together_are_one_leaf():
+    colors = np.array([[8, 8, 8], [8, 9, 9], [200, 0, 0]], dtype=np.uint8)
+    histogram = ColorHistogram.from_pixels(np.repeat(colors, [3, 4, 9], axis=0))
+    assert [tree.tolist() for tree in leaves_of(histogram, [6, 7, 15, 16])] == [[0, 1, 2], [0, 2], [0, 2], [0]]
+
+
+@pytest.mark.parametrize("name", ["cat.jpg", "rocket.jpg"])
+def test_leaves_of_octrees_are_light_nested_and_as_large_as_their_limit_allows(name):
+    histogram = ColorHistogram.from_pixels(read_sample(name).reshape(-1, 3))
+    limits = [histogram.n_pixels / share for share in (10_000, 1200, 150)]
+    finer = np.arange(histogram.n_colors)
+    for starts, limit in zip(leaves_of(histogram, limits), limits, strict=True):
+        assert starts[0] == 0
+        assert (np.diff(starts) > 0).all()
+        assert np.isin(starts, finer).all()
+        counts = np.add.reduceat(histogram.counts, starts)
+        sizes = np.diff(starts, append=histogram.n_colors)
+        assert counts.sum() == histogram.n_pixels
+        assert (sizes[counts > limit] == 1).all()
+        for bits in range(8):
+            cubes = histogram.cubes(bits)
+            whole = np.add.reduceat(histogram.counts, cubes) <= limit
+            leaves = np.diff(np.searchsorted(starts, np.append(cubes, histogram.n_colors)))
+            assert (leaves[whole] <= 1).all()
+        finer = starts
+
+
+def test_octrees_of_a_photograph_have_a_few_hundred_leaves_whatever_its_contrast():
+    pixels = read_sample("cat.jpg").reshape(-1, 3)
+    for dull in (pixels, pixels // 8 + 100):
+        (starts,) = leaves_of(ColorHistogram.from_pixels(dull), [len(pixels) / 150])
+        assert 150 <= starts.size <= 1200
+
+
+@pytest.mark.parametrize("bits", [0, 1, 5, 8, 16])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cubes_are_the_runs_of_colours_that_agree_in_their_first_bits(dtype, bits):
+    histogram = ColorHistogram.from_pixels(random_pixels(7, dtype))
+    bits = min(bits, histogram.bit_depth)
+    corners = [tuple(color) for color in (histogram.colors.astype(int) >> (histogram.bit_depth - bits)).tolist()]
+    starts = histogram.cubes(bits).tolist()
+    assert starts == [i for i in range(len(corners)) if i == 0 or corners[i] != corners[i - 1]]
+    assert len(starts) == len(set(corners))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int8, np.uint32, bool])
@@ -169,5 +264,10 @@ def test_pixels_are_left_unchanged(dtype):
     locked = pixels.copy()
     locked.flags.writeable = False
     histogram = ColorHistogram.from_pixels(locked)
-    histogram.to_pixels(np.zeros(histogram.n_colors), locked)
+    codes = encode(locked)
+    codes.flags.writeable = False
+    before = codes.copy()
+    histogram.to_pixels(np.zeros(histogram.n_colors), codes)
+    ColorHistogram.from_codes(codes, histogram.bit_depth)
+    np.testing.assert_array_equal(codes, before)
     np.testing.assert_array_equal(locked, pixels)

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from helpers import random_covariances, read_only
+from helpers import random_covariances, random_mixture, read_only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from gmmquant.models.cells import Cells, phi_rows
-from gmmquant.models.moments import hardmax, most_probable, softmax, sweep
+from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.models.moments import HARDMAX, SOFTMAX, hardmax, largest_scores, most_probable, softmax, sweep
 
 
 def phi_of(x, second_moment, order):
@@ -33,7 +34,7 @@ def sweep_by_loops(theta, X, weights, covariances, origin, order, assign):
         x = X[n] - origin
         phi = phi_of(x, np.outer(x, x) + covariances[n], order)
         scores = [math.fsum(theta[k][f] * phi[f] for f in range(F)) for k in range(K)]
-        if assign is softmax:
+        if assign is SOFTMAX:
             value = math.log(math.fsum(math.exp(score) for score in scores))
             responsibilities = [math.exp(score - value) for score in scores]
         else:
@@ -46,7 +47,7 @@ def sweep_by_loops(theta, X, weights, covariances, origin, order, assign):
     return np.array(moments), objective / sum(weights)
 
 
-@pytest.mark.parametrize("assign", [softmax, hardmax])
+@pytest.mark.parametrize("assign", [SOFTMAX, HARDMAX], ids=["softmax", "hardmax"])
 @pytest.mark.parametrize("order", ["none", "diagonal", "dense"])
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
 @pytest.mark.parametrize("with_scatter", [False, True])
@@ -70,9 +71,9 @@ def test_sweep_over_many_blocks_equals_the_whole_at_once(with_scatter):
     X, weights = rng.normal(size=(1500, 3)), rng.uniform(size=1500)
     cells = Cells.from_samples(X, weights, random_covariances(rng, 1500, 3) if with_scatter else None)
     K = 200  # blocks of the smallest width, 256, the last one not full
-    assert len(list(cells.blocks(K))) > 2
-    theta = rng.normal(size=(K, phi_rows(3, "dense")))
-    moments, objective = sweep(theta, cells, softmax)
+    theta = natural_parameters(Gaussians(*random_mixture(rng, K, 3)), cells.origin)
+    assert len(cells.blocks(*theta.shape).columns) > 4
+    moments, objective = sweep(theta, cells, SOFTMAX)
     phi = cells.features(slice(None), phi_rows(len(cells.origin), "dense"))
     scores = theta @ phi
     log_density = logsumexp(scores, axis=0)
@@ -85,8 +86,9 @@ def test_sweep_over_many_blocks_equals_the_whole_at_once(with_scatter):
 @pytest.mark.parametrize(("n_cells", "n_components"), [(1, 1), (255, 4000), (256, 200), (257, 200), (40_000, 1)])
 def test_blocks_cover_every_column_once_and_in_order(n_cells, n_components):
     cells = Cells.points(np.zeros((n_cells, 2)), origin=np.zeros(2))
-    columns = [index for block in cells.blocks(n_components) for index in range(block.start, block.stop)]
-    assert columns == list(range(n_cells))
+    for n_rows in (3, 5, 6):
+        blocks = cells.blocks(n_components, n_rows).columns
+        assert [index for block in blocks for index in range(block.start, block.stop)] == list(range(n_cells))
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
@@ -115,8 +117,22 @@ def test_softmax_does_not_overflow_or_underflow():
 
 def test_hardmax_gives_a_tie_to_the_first():
     scores = np.array([[0.0, 3.0, 1.0], [2.0, 3.0, 0.0], [2.0, 1.0, 1.0]])
-    np.testing.assert_array_equal(hardmax(scores), [2.0, 3.0, 1.0])
+    largest, normalizer = hardmax(scores)
+    np.testing.assert_array_equal(largest, [2.0, 3.0, 1.0])
+    np.testing.assert_array_equal(normalizer, [1.0, 1.0, 1.0])
     np.testing.assert_array_equal(scores, [[0, 1, 1], [1, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 255, 256, 257, 3000])
+def test_largest_scores_are_those_of_numpy_with_the_first_in_ties(n_components):
+    scores = np.random.default_rng(n_components).integers(-3, 3, (n_components, 40)).astype(float)
+    scores[:, 0] = -np.inf
+    scores[:-1, 1] = -1e300
+    before = scores.copy()
+    largest, rows = largest_scores(scores)
+    np.testing.assert_array_equal(largest, before.max(axis=0))
+    np.testing.assert_array_equal(rows, before.argmax(axis=0))
+    np.testing.assert_array_equal(scores, before)
 
 
 def test_cells_are_centred_on_the_weighted_mean():
@@ -179,7 +195,7 @@ def test_sweep_leaves_its_inputs_unchanged():
     cells = Cells.from_samples(*map(read_only, (rng.normal(size=(30, 2)), np.ones(30), random_covariances(rng, 30, 2))))
     theta = read_only(rng.normal(size=(3, phi_rows(2, "dense"))))
     before = [array.copy() for array in (cells.weights, cells.offsets, cells.scatter)]
-    sweep(theta, cells, softmax)
-    sweep(theta, cells, hardmax)
+    sweep(theta, cells, SOFTMAX)
+    sweep(theta, cells, HARDMAX)
     for array, copy in zip((cells.weights, cells.offsets, cells.scatter), before, strict=True):
         np.testing.assert_array_equal(array, copy)

@@ -10,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gmmquant import batch, outputs
+from gmmquant import batch, outputs, process
 from gmmquant.batch import Done, Failure, Task, plan, run_all
 
 
@@ -245,7 +246,10 @@ def test_an_output_folder_that_cannot_be_is_one_line(command, flat):
 
 
 @pytest.mark.parametrize(("number", "hopeless"), [(errno.ENOSPC, True), (errno.EROFS, True), (errno.EIO, False)])
-def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, monkeypatch, number, hopeless):
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, monkeypatch, number, hopeless, large):
+    if large:
+        monkeypatch.setattr(batch, "_LARGE", 0)
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     out = tmp_path / "out"
@@ -267,6 +271,36 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
     assert sorted(os.listdir(out)) == sorted(f"{s}_{e}" for s in done for e in ("k2.png", "report.json"))
 
 
+def test_a_large_picture_written_in_a_thread_gives_the_bytes_it_gives_at_once(tmp_path, samples, monkeypatch):
+    shutil.copy(samples / "alpha.png", tmp_path / "alpha.png")
+    task, encode, threads = Task([2, 5, 7], save_models=True), batch.encode_png, []
+
+    def noting(*content):
+        threads.append(threading.get_ident())
+        return encode(*content)
+
+    monkeypatch.setattr(batch, "encode_png", noting)
+    records = []
+    for folder, limit in (("once", 1_000_000), ("thread", 0)):
+        monkeypatch.setattr(batch, "_LARGE", limit)
+        (done,) = run_all(plan([tmp_path / "alpha.png"], task, tmp_path / folder), task)
+        assert isinstance(done, Done)
+        assert sorted(path.name for path in done.written) == sorted(os.listdir(tmp_path / folder))
+        record = json.loads((tmp_path / folder / "alpha_report.json").read_text())
+        assert all(fit.pop("seconds")["write"] > 0 for fit in record["fits"])
+        records.append(record)
+    assert records[0] == records[1]
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [True] * 3 + [False] * 3
+    outputs_of = [
+        [path for path in sorted((tmp_path / f).iterdir()) if "report" not in path.name] for f in ("once", "thread")
+    ]
+    assert len(outputs_of[0]) == 6
+    for one, other in zip(*outputs_of, strict=True):
+        assert one.name == other.name
+        assert one.read_bytes() == other.read_bytes()
+
+
 def test_memory_that_runs_out_costs_the_picture_and_not_the_batch(tmp_path, samples, monkeypatch):
     for name in ("a.png", "b.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
@@ -282,6 +316,16 @@ def test_memory_that_runs_out_costs_the_picture_and_not_the_batch(tmp_path, samp
     first, second = run_all(jobs, Task([2]))
     assert first.reason.startswith("not enough memory")
     assert isinstance(second, Done)
+
+
+def test_a_system_without_the_c_library_we_know_keeps_memory_its_own_way(monkeypatch):
+    def missing(name):
+        raise OSError(f"no {name}")
+
+    monkeypatch.setattr(process.ctypes, "CDLL", missing)
+    process.keep_freed_memory()
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda name: object())
+    process.keep_freed_memory()
 
 
 # --- standard streams -------------------------------------------------------------------------------------------------

@@ -92,13 +92,8 @@ class ColorHistogram:
 
     @property
     def rounding_variance(self) -> float:
-        """Variance, in [0, 1] units, that a value recorded in steps of h = 1 / largest carries: h^2 / (2 pi e).
-
-        It is the entropy power of the step: a Gaussian of this variance has the differential entropy log h of an
-        interval of length h. So a component that has shrunk onto one colour counts just as the cell of that colour,
-        and the objective J of a picture of one colour is -3 log h, no more and no less. (Shannon 1948, section 21.)
-        """
-        return 1 / (2 * math.pi * math.e * self.largest**2)
+        """Variance, in [0, 1] units, that each value carries: the `entropy_power` of the step it was recorded in."""
+        return entropy_power(self.largest)
 
     @cached_property
     def channels(self) -> npt.NDArray[Any]:
@@ -175,3 +170,13 @@ def _runs(ordered: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     first = np.ones(ordered.size, dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return first
+
+
+def entropy_power(largest: int) -> float:
+    """Return the variance h^2 / (2 pi e), in [0, 1] units, of values recorded in steps of h = 1 / `largest`.
+
+    It is the entropy power of the step (Shannon 1948, section 21): a Gaussian of this variance has the differential
+    entropy log h of an interval of length h. So a component that has shrunk onto one colour counts just as the cell of
+    that colour, and the objective J of a picture of one colour is -3 log h, no more and no less.
+    """
+    return 1 / (2 * math.pi * math.e * largest**2)

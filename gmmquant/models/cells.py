@@ -27,8 +27,8 @@ BLOCK_SCORES = 32_768
 _MIN_WIDTH = 256
 _MAX_BLOCKS = 3000
 
-# Up to so many cells the feature map is made once and kept, 80 bytes a cell; of more it is made anew in every sweep.
-_KEPT_FEATURES = 1 << 16
+# A feature map of up to so many numbers (5 MB) is made once and kept; a larger one is made anew in every sweep.
+_KEPT_FEATURES = 655_360
 
 # Merged cells made at a time.
 _MERGED = 2048
@@ -127,7 +127,7 @@ class Cells:
 
     def features(self, columns: slice, n_rows: int) -> FloatArray:
         """Return phi with `n_rows` rows (see `phi_rows`) of the cells in `columns`; it is not to be written to."""
-        if self.weights.size > _KEPT_FEATURES:
+        if self.weights.size * n_rows > _KEPT_FEATURES:
             scatter = None if self.scatter is None else self.scatter[:, columns]
             return feature_map(self.offsets[:, columns], n_rows, scatter)
         if n_rows not in self._features:
@@ -170,11 +170,14 @@ class Blocks:
 
     @classmethod
     def cut(cls, cells: Cells, width: int, n_rows: int) -> Blocks:
-        """Cut `cells` into blocks of `width` columns; a few blocks have no boxes, as it would not pay."""
+        """Cut `cells` into blocks of `width` columns.
+
+        A few blocks have no boxes, as it would not pay, nor have those of so many features that they outgrew the cells.
+        """
         n, d = cells.weights.size, len(cells.origin)
         starts = np.arange(0, n, width)
         columns = tuple(slice(int(start), int(stop)) for start, stop in pairwise([*starts, n]))
-        if len(columns) < _MIN_BLOCKS:
+        if len(columns) < _MIN_BLOCKS or d * n_rows * len(columns) > cells.offsets.size:
             return cls(columns, *np.empty((3, 0, 0, 0)))
         lowest = np.minimum.reduceat(cells.offsets, starts, axis=1)
         highest = np.maximum.reduceat(cells.offsets, starts, axis=1)

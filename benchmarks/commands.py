@@ -1,0 +1,79 @@
+"""Whole commands against their peers, run in turn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+from measure import Runs, in_turn, program
+from PIL import Image
+
+GMMQUANT = [str(Path(sys.executable).parent / "gmmquant")]
+PEERS = Path(__file__).parent / "peers"
+
+
+def ours(picture: Path, ks: Sequence[int], folder: Path, *options: str) -> list[str]:
+    """Return the command of gmmquant."""
+    return [*GMMQUANT, str(picture), "-k", *map(str, ks), "-o", str(folder), "-f", *options]
+
+
+def script(name: str, picture: Path, ks: Sequence[int], folder: Path) -> list[str]:
+    """Return the command of a peer that is a script of ours."""
+    return [sys.executable, str(PEERS / f"{name}.py"), str(picture), str(folder), *map(str, ks)]
+
+
+def pngquant(picture: Path, ks: Sequence[int], folder: Path) -> list[str]:
+    """Return the command of pngquant, one run for each k, without dithering, at its default speed."""
+    runs = [f"pngquant --nofs --force -o '{folder}/pngquant_k{k}.png' {k} '{picture}'" for k in ks]
+    return ["sh", "-c", " && ".join(runs)]
+
+
+def imagemagick(picture: Path, ks: Sequence[int], folder: Path) -> list[str]:
+    """Return the command of ImageMagick, one run for each k, without dithering."""
+    name = program("magick", "convert-im6", "convert")
+    runs = [f"{name} '{picture}' +dither -colors {k} 'PNG8:{folder}/imagemagick_k{k}.png'" for k in ks]
+    return ["sh", "-c", " && ".join(runs)]
+
+
+def race(picture: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequence[str] = ()) -> dict[str, Runs]:
+    """Run gmmquant and the peers that are installed in turn; those in `slow` (scripts) too."""
+    commands = {"gmmquant": ours(picture, ks, folder), "floor": script("floor", picture, ks, folder)}
+    if program("pngquant") and picture.suffix == ".png":
+        commands["pngquant"] = pngquant(picture, ks, folder)
+    if program("magick", "convert-im6"):
+        commands["ImageMagick"] = imagemagick(picture, ks, folder)
+    commands["Pillow"] = script("pillow", picture, ks, folder)
+    if find_spec("imagequant"):
+        commands["libimagequant"] = script("libimagequant", picture, ks, folder)
+    commands |= {name: script(name, picture, ks, folder) for name in slow}
+    return in_turn(commands, rounds)
+
+
+def table(runs: dict[str, Runs], errors: dict[str, str] | None = None) -> list[str]:
+    """Return a Markdown table: seconds, ratio to gmmquant's, peak memory, and squared errors if given."""
+    lines = ["| command | seconds | gmmquant's time is | peak MB |" + (" squared error |" if errors else "")]
+    lines.append("|---|---|---|---|" + ("---|" if errors else ""))
+    for name, each in runs.items():
+        ratio = f"{runs['gmmquant'].median / each.median:.2f} of it"
+        error = f" {errors.get(name, '')} |" if errors else ""
+        lines.append(f"| {name} | {each} | {ratio} | {max(each.peaks):.0f} |{error}")
+    return lines
+
+
+def squared_errors(picture: Path, k: int, folder: Path) -> dict[str, str]:
+    """Return the mean squared RGB error, summed over channels, of what each command wrote for `k`."""
+    original = cv2.imread(str(picture))[:, :, ::-1].astype(np.float64)
+    names = {"gmmquant": f"{picture.stem}_k{k}", "opencv_kmeans": f"opencv_k{k}", "scikit_learn": f"sklearn_k{k}"}
+    names |= {name: f"{name.lower()}_k{k}" for name in ("pngquant", "ImageMagick", "Pillow", "libimagequant")}
+    errors = {}
+    for name, stem in names.items():
+        path = folder / f"{stem}.png"
+        if os.path.exists(path):
+            written = np.asarray(Image.open(path).convert("RGB"), dtype=np.float64)
+            errors[name] = f"{((written - original) ** 2).sum(axis=2).mean():.0f}"
+    return errors

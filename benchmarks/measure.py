@@ -1,0 +1,58 @@
+"""Whole processes, measured from outside: wall-clock seconds and peak memory, several commands in turn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Seconds and peak memory (MB, the largest process) of each counted run of a command."""
+
+    seconds: tuple[float, ...]
+    peaks: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Median of the seconds."""
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        """Write median, least and most."""
+        return f"{self.median:.2f} ({min(self.seconds):.2f} to {max(self.seconds):.2f})"
+
+
+def in_turn(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, Runs]:
+    """Run each command once uncounted, then all of them in turn `rounds` times: A B C A B C ..."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            figures = run(command)
+            if number:
+                taken[name].append(figures)
+    return {name: Runs(*map(tuple, zip(*figures, strict=True))) for name, figures in taken.items()}
+
+
+def run(command: Sequence[str]) -> tuple[float, float]:
+    """Run a command to its end, its output thrown away; return seconds and peak megabytes."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    said = process.stderr.read() if process.stderr else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}: {said.decode(errors='replace')}")
+    return seconds, usage.ru_maxrss * 1024 / 1e6
+
+
+def program(*names: str) -> str | None:
+    """Return the path of the first program that is installed."""
+    return next((path for path in map(shutil.which, names) if path), None)

@@ -1,0 +1,176 @@
+"""Run all benchmarks and write docs/benchmarks.md.
+
+python benchmarks/page.py [PHOTOGRAPH_OR_FOLDER...] [--kept FILE]
+
+The large pictures are made of the first four photographs that are named (default: those of sample_images); the
+likelihoods are compared on all of them. pngquant, ImageMagick and imagequant are compared with where they are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import likelihood
+import scaling
+from commands import ours, race, script, squared_errors, table
+from measure import in_turn, program
+from pictures import distinct_colors, enlarge
+
+ROOT = Path(__file__).parent.parent
+CAT = ROOT / "sample_images" / "cat.jpg"
+FOUR = (2, 3, 7, 20)
+PACKAGES = ("gmmquant", "numpy", "opencv-python-headless", "pillow", "typer", "scikit-learn", "imagequant")
+
+
+def machine() -> list[str]:
+    """Say what was measured on, and with which versions."""
+    model = "unknown processor"
+    if Path("/proc/cpuinfo").exists():
+        names = [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ]
+        model = names[0] if names else model
+    versions = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"{package} not installed")
+    for name, arguments in (("pngquant", "--version"), ("magick", "-version"), ("convert-im6", "-version")):
+        if program(name):
+            said = subprocess.run([name, arguments], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+            versions.append(said if "ImageMagick" in said else f"{name} {said}")
+    return [
+        f"{dt.date.today():%d %B %Y}; {model}, {scaling.cores()} cores, a shared virtual machine; {', '.join(versions)}.",
+        "",
+        "Times are wall-clock seconds of whole processes, the median with the least and the most in brackets, the commands",
+        "run in turn (A B C A B C ...) after one uncounted run of each. Compare ratios, not seconds: the machine is shared.",
+    ]
+
+
+def small(folder: Path) -> list[str]:
+    """Race on the cat."""
+    runs = race(CAT, FOUR, folder, rounds=11)
+    slow = in_turn({"gmmquant": ours(CAT, FOUR, folder), "scikit-learn": script("scikit_learn", CAT, FOUR, folder)}, 2)
+    ratio = slow["scikit-learn"].median / slow["gmmquant"].median
+    return [
+        "## A small picture",
+        "",
+        "`cat.jpg` (451 x 300) with `-k 2 3 7 20`. The floor is a script that starts Python, imports numpy, OpenCV and",
+        "Pillow, decodes the picture and writes four indexed PNGs of nothing in particular.",
+        "",
+        *table(runs),
+        "",
+        f"gmmquant takes {runs['gmmquant'].median / runs['floor'].median:.2f} times the floor. A script that makes the same "
+        f"four fits with scikit-learn takes {slow['scikit-learn']} s, {ratio:.0f} times as long as gmmquant.",
+        "",
+    ]
+
+
+def large(picture: Path, folder: Path) -> list[str]:
+    """Race on a large picture."""
+    lines = [
+        "## Large photographs",
+        "",
+        f"12 megapixels made of four photographs, {distinct_colors(picture):,} distinct colours, as PNG (pngquant reads",
+        "nothing else).",
+        "",
+    ]
+    for ks, rounds in (((20,), 5), ((256,), 5), (FOUR, 3)):
+        runs = race(picture, ks, folder, rounds, slow=("opencv_kmeans",) if ks == (20,) else ())
+        errors = squared_errors(picture, ks[0], folder) if len(ks) == 1 else None
+        lines += [f"`-k {' '.join(map(str, ks))}`:", "", *table(runs, errors), ""]
+    return lines
+
+
+def stages(folder: Path) -> list[str]:
+    """Run the stages one by one on pytest-benchmark."""
+    out = folder / "stages.json"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", str(ROOT / "benchmarks"), "--benchmark-only"]
+    subprocess.run([*command, f"--benchmark-json={out}"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    lines = [
+        "| stage, on `coffee.png` (240,000 pixels, 94,478 colours) | median ms | interquartile range |",
+        "|---|---|---|",
+    ]
+    for each in json.loads(out.read_text())["benchmarks"]:
+        name = each["name"].removeprefix("test_").replace("_", " ")
+        lines.append(f"| {name} | {each['stats']['median'] * 1e3:.2f} | {each['stats']['iqr'] * 1e3:.2f} |")
+    return lines
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", nargs="*", type=Path, default=[ROOT / "sample_images"])
+    parser.add_argument("--kept", type=Path, help="file that keeps scikit-learn's likelihoods")
+    asked = parser.parse_args()
+    photographs = list(likelihood.photographs(asked.photographs))
+    kept = json.loads(asked.kept.read_text()) if asked.kept and asked.kept.exists() else {}
+    folder = Path(tempfile.mkdtemp())
+    try:
+        tiles = (photographs * 4)[:4]
+        picture = enlarge(tiles, 12, folder / "large.png")
+        text = [
+            "# Benchmarks",
+            "",
+            "Made by `make bench`, which writes this page anew. What the figures say is below them, and so is where we lose.",
+            "",
+            *machine(),
+            "",
+            *small(folder),
+            *large(picture, folder),
+            "## The fit alone",
+            "",
+            *likelihood.fit_alone(picture, 20),
+            "",
+            "## Likelihoods",
+            "",
+            "Mean log-likelihood per pixel of the default fit; scikit-learn's `GaussianMixture(k).fit(pixels)`, seed 0, and the",
+            "best of its seeds 0 to 4; and what gmmquant's fit would gain by going on to a tolerance of 1e-7.",
+            "",
+            *likelihood.table(photographs, kept),
+            "",
+            "## Scaling",
+            "",
+            "Pixels (JPEG, k = 20):",
+            "",
+            *scaling.by_pixels(tiles, (0.1, 0.5, 2, 12, 50), folder, rounds=3),
+            "",
+            "Number of colours asked for (the 12 megapixels above, PNG):",
+            "",
+            *scaling.by_k(picture, (2, 4, 8, 16, 32, 64, 128, 256), folder, rounds=3),
+            "",
+            "Distinct colours (random clouds of colours, the fit alone, k = 20):",
+            "",
+            *scaling.by_colors((1_000, 10_000, 100_000, 1_000_000)),
+            "",
+            "Threads:",
+            "",
+            *scaling.by_threads(picture, folder, rounds=3),
+            "",
+            "## Stage by stage",
+            "",
+            *stages(folder),
+            "",
+            (Path(__file__).parent / "remarks.md").read_text().rstrip(),
+        ]
+    finally:
+        shutil.rmtree(folder)
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(text) + "\n")
+    if asked.kept:
+        asked.kept.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
