@@ -74,6 +74,6 @@ def squared_errors(picture: Path, k: int, folder: Path) -> dict[str, str]:
     for name, stem in names.items():
         path = folder / f"{stem}.png"
         if os.path.exists(path):
-            written = np.asarray(Image.open(path).convert("RGB"), dtype=np.float64)
+            written = np.asarray(Image.open(path).convert("RGBA").convert("RGB"), dtype=np.float64)
             errors[name] = f"{((written - original) ** 2).sum(axis=2).mean():.0f}"
     return errors

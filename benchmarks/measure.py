@@ -6,7 +6,7 @@ import os
 import shutil
 import statistics
 import subprocess
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,18 +39,25 @@ def in_turn(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, Run
     return {name: Runs(*map(tuple, zip(*figures, strict=True))) for name, figures in taken.items()}
 
 
+# A process starts as a copy of the one that starts it, whose memory would count as its own: so a small one does it.
+_LAUNCHER = """
+import os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e6, os.waitstatus_to_exitcode(status))
+"""
+
+
 def run(command: Sequence[str]) -> tuple[float, float]:
     """Run a command to its end, its output thrown away; return seconds and peak megabytes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-    said = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}: {said.decode(errors='replace')}")
-    return seconds, usage.ru_maxrss * 1024 / 1e6
+    launcher = [sys.executable, "-S", "-c", _LAUNCHER, *command]
+    done = subprocess.run(launcher, capture_output=True, text=True, env=environment, check=True)
+    seconds, peak, code = map(float, done.stdout.split())
+    if code:
+        raise RuntimeError(f"{' '.join(command)} exited with {code:.0f}: {done.stderr}")
+    return seconds, peak
 
 
 def program(*names: str) -> str | None:

@@ -13,7 +13,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -27,7 +27,7 @@ from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ModelFileError, OutputError, ParameterError, PictureError
 from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
 from gmmquant.models.persistence import Model, model_to_json, read_model
-from gmmquant.outputs import OutputSet, sweep_temporaries
+from gmmquant.outputs import OutputSet, sweep_temporaries, writing
 from gmmquant.process import system_reason
 from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer, Receiver
@@ -285,7 +285,8 @@ def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Wa
     choice = quantizer.choose_k() if AUTO in task.ks else None
     fits: list[tuple[QuantizedImage, dict[str, str], list[Future[float]], bool]] = []
     job.report.parent.mkdir(parents=True, exist_ok=True)
-    with OutputSet(overwrite=task.existing is Existing.REPLACE) as outputs, _writer(quantizer.shape) as writer:
+    large = quantizer.shape[0] * quantizer.shape[1] > _LARGE
+    with OutputSet(overwrite=task.existing is Existing.REPLACE) as outputs, writing(in_background=large) as writer:
         for k, path in job.images.items():
             written = list[Future[float]]()
             write = partial(_write, writer, outputs, kept, written, path, encode_png)
@@ -309,24 +310,6 @@ def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Wa
             outputs.stage(job.report, to_json(record).encode("ascii"))
         outputs.commit()
     return Done(job.source, record, [path for path in job.outputs if path not in kept], notes)
-
-
-class _AtOnce(Executor):
-    """Does what it is given before it goes on."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call the function; what it raises is raised."""
-        done: Future[Any] = Future()
-        done.set_result(function(*args, **kwargs))
-        return done
-
-
-def _writer(shape: tuple[int, int]) -> Executor:
-    """Return what encodes and writes: of large pictures one is encoded while the next is fitted.
-
-    Small ones are written at once: to share the interpreter with another thread would cost a fit more than it gains.
-    """
-    return ThreadPoolExecutor(1) if shape[0] * shape[1] > _LARGE else _AtOnce()
 
 
 def _write(

@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gmmquant.errors import OutputError
 
@@ -86,6 +87,32 @@ class OutputSet:
             temporary.unlink(missing_ok=True)
         for lock in self._locks.values():
             lock.release()
+
+
+class _AtOnce(Executor):
+    """Does what it is given before it goes on."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call the function; what it raises is raised."""
+        done: Future[Any] = Future()
+        done.set_result(function(*args, **kwargs))
+        return done
+
+
+@contextlib.contextmanager
+def writing(*, in_background: bool) -> Iterator[Executor]:
+    """Offer what encodes and writes files: a thread, so that the caller can go on, or at once.
+
+    What stops the caller does not wait for files that are not begun.
+    """
+    if not in_background:
+        yield _AtOnce()
+        return
+    executor = ThreadPoolExecutor(1)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def sweep_temporaries(folder: Path) -> None:

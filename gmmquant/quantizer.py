@@ -24,7 +24,7 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.checks import check_finite_objective
 from gmmquant.models.coarse_to_fine import Descent, best_start, descend
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
-from gmmquant.models.em import Watcher, best, em, em_step, evaluate, make_start, watch_nothing
+from gmmquant.models.em import Watcher, best, e_step, em, evaluate, make_start, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
 from gmmquant.models.moments import most_probable
@@ -132,7 +132,7 @@ class Quantizer:
         `exact` says that the mixture keeps the colours of a picture, one a component: each pixel then gets the nearest.
         """
         started = perf_counter()
-        _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
+        _, objective = e_step(self._cells, mixture, self.histogram.rounding_variance)
         check_finite_objective("objective", objective)
         fit = self._given(mixture, objective)
         seconds = {"fit": perf_counter() - started}
@@ -186,7 +186,7 @@ class Quantizer:
     def _keep(self) -> Descent:
         """Keep the colours as they are, one a component."""
         mixture = exact_mixture(self.histogram, COVARIANCE_TYPES[self.settings.covariance])
-        _, objective = em_step(self._cells, mixture, self.histogram.rounding_variance)
+        _, objective = e_step(self._cells, mixture, self.histogram.rounding_variance)
         return self._given(mixture, objective)
 
     def _recolor(

@@ -121,14 +121,6 @@ def precisions(factors: FloatArray, kind: CovarianceType) -> FloatArray:
     return factors @ np.swapaxes(factors, -1, -2) if kind.dense else factors**2
 
 
-def covariances_from_factors(factors: FloatArray, kind: CovarianceType) -> FloatArray:
-    """Return the covariances whose `precisions_cholesky` are `factors`, in the same shape."""
-    if not kind.dense:
-        return 1 / factors**2
-    roots = np.linalg.inv(factors)
-    return np.asarray(np.swapaxes(roots, -1, -2) @ roots)
-
-
 def covariances_from_precisions(values: FloatArray, kind: CovarianceType) -> FloatArray:
     """Return the inverses of `values`, given in the shape of the type."""
     return np.asarray(np.linalg.inv(values)) if kind.dense else 1 / values

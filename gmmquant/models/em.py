@@ -148,10 +148,14 @@ def best(fits: Iterable[EMFit]) -> EMFit:
     return max(fits, key=lambda fit: fit.trace[-1])
 
 
+def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, float]:
+    """Return the moments of the responsibilities (K, F), all that the M-step needs, and J."""
+    return sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
+
+
 def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
     """Run one E-step and M-step; return the new parameters and J at the old ones."""
-    theta = natural_parameters(gaussians, cells.origin, variance)
-    moments, objective = sweep(theta, cells, SOFTMAX)
+    moments, objective = e_step(cells, gaussians, variance)
     return gaussians_from_moments(moments, cells.origin, variance, previous=gaussians), objective
 
 
@@ -174,12 +178,8 @@ def em(
     goes well (Nesterov's momentum). An iteration that would lower J is taken back and the momentum is lost (O'Donoghue
     and Candes, "Adaptive restart for accelerated gradient schemes", 2015); only one without momentum ends the fit.
     """
-
-    def respond(gaussians: Gaussians) -> tuple[FloatArray, float]:
-        return sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
-
     gaussians, momentum = start, 0
-    moments, objective = respond(gaussians)
+    moments, objective = e_step(cells, gaussians, variance)
     check_finite_objective("objective", objective)
     trace, last = [objective], moments
     watch(0, objective)
@@ -187,7 +187,7 @@ def em(
         ahead = moments + momentum / (momentum + 2) * (moments - last) if momentum else moments
         try:
             proposal = gaussians_from_moments(ahead, cells.origin, variance, previous=gaussians)
-            further, objective = respond(proposal)
+            further, objective = e_step(cells, proposal, variance)
         except SingularCovarianceError:
             if not momentum:
                 raise

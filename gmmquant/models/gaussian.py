@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gmmquant.models.cells import Cells, second_moments, upper_triangle
 from gmmquant.models.checks import FloatArray
-from gmmquant.models.covariance import FULL, CovarianceType, covariances_from_factors, precisions, precisions_cholesky
+from gmmquant.models.covariance import FULL, CovarianceType, precisions, precisions_cholesky
 
 # Stands in for the logarithm of a vanished component's weight: far below that of any density, but finite, since
 # infinities in a matrix product raise floating-point warnings.
@@ -51,31 +51,6 @@ class Gaussians:
         K, d = self.means.shape
         spread = self.kind.spread(self.covariances, K, d)
         return spread if self.kind.dense else spread[:, :, np.newaxis] * np.eye(d)
-
-    def beyond(self, updated: Gaussians, step: float) -> Gaussians:
-        """Return the mixture `step` times as far from this one as `updated` is, in the same direction.
-
-        The way leads through the logarithms of the weights, the means, and the factors C with the logarithms of their
-        diagonals, so whatever the step, weights are above 0 and covariances positive definite.
-        """
-
-        def ahead(here: FloatArray, there: FloatArray) -> FloatArray:
-            return here + step * (there - here)
-
-        tiny = np.finfo(np.float64).tiny
-        weights = ahead(np.log(np.maximum(self.weights, tiny)), np.log(np.maximum(updated.weights, tiny)))
-        weights = np.exp(weights - weights.max())
-        factors = ahead(self.factors, updated.factors)
-        if self.kind.dense:
-            diagonal = np.arange(factors.shape[-1])
-            here, there = (np.log(each.factors[..., diagonal, diagonal]) for each in (self, updated))
-            factors[..., diagonal, diagonal] = np.exp(ahead(here, there))
-        else:
-            factors = np.exp(ahead(np.log(self.factors), np.log(updated.factors)))
-        means = ahead(self.means, updated.means)
-        result = Gaussians(weights / weights.sum(), means, covariances_from_factors(factors, self.kind), self.kind)
-        result.__dict__["factors"] = factors  # where `cached_property` keeps it: it need not be computed again
-        return result
 
 
 def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
