@@ -42,8 +42,8 @@ def receive_nothing(
     """Do nothing with a recoloured picture."""
 
 
-# Levels of a fit: cells of at most 1/150 of the pixels, then of an eighth of that, and so on, as long as they are well
-# fewer than the distinct colours; and no level with fewer than eight cells a component.
+# Levels of a fit: cells of at most 1/150 of the pixels, then of an eighth of that, and so on, as long as the next are
+# well fewer than the distinct colours; and no level with fewer than eight cells a component.
 _COARSEST = 150
 _REFINEMENT = 8
 _FINEST = 0.6
@@ -200,8 +200,9 @@ class Quantizer:
         theta = center_scores(mixture.means, origin) if exact else natural_parameters(mixture, origin)
         color_labels = most_probable(theta, self._cells)
         labels = self._label_pixels(color_labels, len(palette))
-        receive(labels, palette, self._alpha)
         recolored = perf_counter()
+        receive(labels, palette, self._alpha)
+        received = perf_counter()
         evaluation = evaluate(self._cells, mixture)
         return QuantizedImage(
             k=k,
@@ -220,7 +221,7 @@ class Quantizer:
             mse=mean_squared_error(self.histogram, palette, color_labels),
             seconds={
                 "seed": seconds.get("seed", 0.0),
-                "fit": seconds["fit"] + perf_counter() - recolored,
+                "fit": seconds["fit"] + perf_counter() - received,
                 "recolor": recolored - started,
             },
         )

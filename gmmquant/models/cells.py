@@ -136,7 +136,7 @@ class Cells:
 
     def blocks(self, n_components: int, n_rows: int) -> Blocks:
         """Return the blocks that a sweep with theta of shape (n_components, n_rows) takes the cells in."""
-        width = max(_MIN_WIDTH, BLOCK_SCORES // n_components, self.weights.size // _MAX_BLOCKS)
+        width = max(_MIN_WIDTH, BLOCK_SCORES // n_components, -(-self.weights.size // _MAX_BLOCKS))
         if (width, n_rows) not in self._blocks:
             self._blocks[width, n_rows] = Blocks.cut(self, width, n_rows)
         return self._blocks[width, n_rows]

@@ -8,13 +8,12 @@ A score is linear in the features phi(x) = (1, x, x x^T) of a sample, for KMeans
 
 is the E-step and the sufficient statistics of the M-step at once. It runs over blocks of columns that stay in cache;
 the n x K matrix is never stored. What it costs is 2.8 ns for each score that is computed, so what counts most is how
-many are: components that are nowhere near in a block are left out (`Blocks.near`), which loses nothing that float64
-could hold and made a sweep over 1.6 million colours 2.1 times faster at K = 20 and 5.5 times at K = 256.
+many are: components that are nowhere near in a block are left out (`Blocks.near`), each of them less than float64's
+last bit of the sum, which made a sweep over 1.6 million colours 2.1 times faster at K = 20 and 5.5 times at K = 256.
 
 What was tried and lost: threads over blocks (0.6 to 1.2 times the speed, as operations of 10 microseconds pass the
 interpreter's lock to and fro); dividing the scores by their sum and multiplying them with the weights, two passes over
-K rows, instead of one over the F rows of phi. Single precision halves the time of a score, but its objective is not
-monotonic: near 0.04 nats were lost on flat pictures, against nothing by leaving components out.
+K rows, instead of one over the F rows of phi; and single precision (docs/benchmarks.md).
 
 Long sums of numbers are left to numpy's own loops: BLAS cuts those over 10,000 into as many parts as it has threads,
 and the result would depend on their number.
@@ -84,7 +83,7 @@ def hardmax(scores: FloatArray) -> tuple[FloatArray, FloatArray]:
     return largest, np.ones(len(largest))
 
 
-# exp(-37) is less than the last bit of 1.
+# exp(-37) is less than the last bit of 1: what a component that is left out would have added to the sum.
 SOFTMAX = Assignment(exponentials, margin=37.0)
 HARDMAX = Assignment(hardmax, margin=0.0)
 
