@@ -42,7 +42,7 @@ _MAX_NAME = 255
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 # Pixels above which a picture is encoded in a thread of its own. Four fits of a picture of 135,300 took 306 ms beside
-# that thread and 290 with the encoding between them.
+# that thread and 274 alone, while all the encoding takes 13.
 _LARGE = 1_000_000
 
 Watcher = Callable[[Path, int | str, int, float], None]

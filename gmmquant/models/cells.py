@@ -22,7 +22,8 @@ import numpy.typing as npt
 from gmmquant.models.checks import FloatArray
 
 # Scores held at a time: 256 KiB of them stay in the second-level cache with the features of their columns.
-BLOCK_SCORES = 32_768
+_BLOCK_SCORES = 32_768
+
 # No block is narrower than this, nor are there more of them, since each costs some 40 microseconds besides its scores.
 _MIN_WIDTH = 256
 _MAX_BLOCKS = 3000
@@ -136,7 +137,7 @@ class Cells:
 
     def blocks(self, n_components: int, n_rows: int) -> Blocks:
         """Return the blocks that a sweep with theta of shape (n_components, n_rows) takes the cells in."""
-        width = max(_MIN_WIDTH, BLOCK_SCORES // n_components, -(-self.weights.size // _MAX_BLOCKS))
+        width = max(_MIN_WIDTH, _BLOCK_SCORES // n_components, -(-self.weights.size // _MAX_BLOCKS))
         if (width, n_rows) not in self._blocks:
             self._blocks[width, n_rows] = Blocks.cut(self, width, n_rows)
         return self._blocks[width, n_rows]
