@@ -195,7 +195,9 @@ class Blocks:
         if self.center.size == 0:
             return [slice(None)] * len(self.columns)
         score = theta @ self.center
-        reach = np.abs(theta @ self.reach).sum(axis=0)
+        reach = np.zeros_like(score)
+        for ends in self.reach:
+            reach += np.abs(theta @ ends)
         lowest = score - reach - np.abs(theta) @ self.bend
         near = score + reach >= lowest.max(axis=0) - margin
         return [np.flatnonzero(block) for block in near.T]
