@@ -9,7 +9,8 @@ import sys
 
 def main() -> None:
     """Run the command and exit with its code."""
-    # Until the command is loaded and looks after signals itself, Ctrl-C just ends the process: nothing is to be undone.
+    # Until the command is loaded and looks after signals itself, Ctrl-C just ends the process: nothing is to be undone,
+    # and an exception in the midst of imports would be taken for a fault of theirs, or be lost.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Searching what the imports make for garbage takes 8 ms and finds none; the command turns it on when it is loaded.

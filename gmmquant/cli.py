@@ -261,9 +261,16 @@ def quantize(
     existing = Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE
     task = Task(ks, settings, existing, max_pixels, save_model, applied)
     planned = plan(image, task, output)
-    with Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json) as screen:
-        for outcome in run_all(planned, task, screen.watch):
+    screen = Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json)
+    with stopped_by_signals() as stop_if_asked, screen:
+
+        def watch(source: Path, k: int | str, n_iter: int, objective: float) -> None:
+            stop_if_asked()
+            screen.watch(source, k, n_iter, objective)
+
+        for outcome in run_all(planned, task, watch):
             screen.show(outcome)
+            stop_if_asked()
         return ExitCode.DONE if screen.finish() else ExitCode.FAILED
 
 
@@ -273,9 +280,8 @@ def run(arguments: Sequence[str]) -> int:
     # Pillow reports odd headers to its log, which would end up on standard error; what matters is raised as well.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
-        with stopped_by_signals():
-            result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
-            return int(result or ExitCode.DONE)
+        result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
+        return int(result or ExitCode.DONE)
     except typer.TyperException as error:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")

@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -35,21 +35,31 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Turn the first signal that asks a program to stop into `Stopped`; those the caller ignores stay ignored."""
+def stopped_by_signals() -> Iterator[Callable[[], None]]:
+    """Turn the first signal that asks a program to stop into `Stopped`; those the caller ignores stay ignored.
+
+    Where the signal finds the program in a callback whose exceptions Python ignores (a destructor, the import of a
+    module), `Stopped` is lost. What this gives raises it again: to be called now and then, as it is at the end.
+    """
+    received: list[int] = []
     listening = True
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal listening
         if listening:
-            listening = False
-            raise Stopped(number)
+            received.append(number)
+            if len(received) == 1:
+                raise Stopped(number)
+
+    def stop_if_asked() -> None:
+        if received:
+            raise Stopped(received[0])
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
     try:
-        yield
+        yield stop_if_asked
+        stop_if_asked()
     finally:
         listening = False
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 
 from gmmquant import batch, outputs, process
 from gmmquant.batch import Done, Failure, Task, plan, run_all
+from gmmquant.process import Stopped, stopped_by_signals
 
 
 @pytest.fixture
@@ -447,14 +449,48 @@ def test_many_signals_are_as_one(tmp_path, samples, flat, clean_environment):
     assert "Traceback" not in errors
 
 
+def runs_our_first_line(pid):
+    """Tell whether Python has started (it ignores SIGPIPE) and our program looks after Ctrl-C, by leaving it alone at
+    first, then by its own handler, which SIGTERM gets too."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+    def has(key, number):
+        return bool(int(status[key], 16) >> (number - 1) & 1)
+
+    ours = not has("SigCgt", signal.SIGINT) or has("SigCgt", signal.SIGTERM)
+    return has("SigIgn", signal.SIGPIPE) and ours
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.25])
 def test_ctrl_c_while_the_program_starts_shows_no_traceback(tmp_path, samples, clean_environment, delay):
     process = start(clean_environment, tmp_path, samples / "rocket.jpg", "-k", "256", "-o", "out")
-    time.sleep(0.05 + delay)
+    wait_for(lambda: runs_our_first_line(process.pid))
+    time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (-signal.SIGINT, 130)
-    assert "gmmquant/" not in errors  # before our first line runs, a traceback is Python's own
+    assert "Traceback" not in errors
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("ends_early", [True, False])
+def test_a_signal_that_python_ignores_the_exception_of_is_not_lost(ends_early):
+    class Interrupted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    held = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(Stopped) as stop, stopped_by_signals() as stop_if_asked:
+            stop_if_asked()
+            Interrupted()
+            if ends_early:
+                stop_if_asked()
+                pytest.fail("the signal was lost")
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+    assert stop.value.exit_code == 143
 
 
 @pytest.mark.parametrize("seed", range(6))
