@@ -26,6 +26,7 @@ import numpy as np
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ModelFileError, OutputError, ParameterError, PictureError
 from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
+from gmmquant.images.pixels import FlatImage
 from gmmquant.models.persistence import Model, model_to_json, read_model
 from gmmquant.outputs import OutputSet, sweep_temporaries, writing
 from gmmquant.process import system_reason
@@ -276,8 +277,9 @@ def _read(source: Path, max_pixels: int) -> Picture:
 
 def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Watcher) -> Done:
     """Make the outputs of a picture, but for those `kept` from an earlier run."""
-    quantizer, notes = Quantizer(picture.pixels, task.settings), list(picture.notes)
+    flat, notes = FlatImage.from_array(picture.pixels), list(picture.notes)
     del picture  # its memory is wanted
+    quantizer = Quantizer(flat, task.settings)
     if job.report in kept:
         notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
     if AUTO in task.ks:

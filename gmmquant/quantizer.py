@@ -16,10 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.colors.morton import encode
 from gmmquant.colors.palette import palette_from_means
-from gmmquant.errors import ParameterError
-from gmmquant.images.pixels import alpha_to_8_bits, split_channels
+from gmmquant.images.pixels import FlatImage
 from gmmquant.models.cells import Cells
 from gmmquant.models.checks import check_finite_objective
 from gmmquant.models.coarse_to_fine import Descent, best_start, descend
@@ -67,8 +65,9 @@ class Quantizer:
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16
-        Grey, RGB or RGBA, sRGB values. Fully transparent pixels take no part in the fit.
+    image : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16; or FlatImage
+        Grey, RGB or RGBA, sRGB values. Fully transparent pixels take no part in the fit. Who flattens the array before
+        and drops it saves its memory.
     settings : Settings, optional
 
     Attributes
@@ -83,18 +82,11 @@ class Quantizer:
         If the array is of another shape or type, or has no visible pixel.
     """
 
-    def __init__(self, image: npt.NDArray[Any], settings: Settings | None = None) -> None:
-        rgb, alpha = split_channels(image)
+    def __init__(self, image: npt.NDArray[Any] | FlatImage, settings: Settings | None = None) -> None:
+        self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(image)
         self.settings = settings or Settings()
-        self.shape = (int(rgb.shape[0]), int(rgb.shape[1]))
-        self._alpha = None if alpha is None else alpha_to_8_bits(alpha)
-        self._visible = None if alpha is None else alpha > 0
-        pixels = rgb.reshape(-1, 3) if self._visible is None else rgb[self._visible]
-        if len(pixels) == 0:
-            raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
-        self._codes = encode(pixels)
-        self.histogram = ColorHistogram.from_codes(self._codes, 8 * pixels.dtype.itemsize)
-        self._cells = self.histogram.cells()
+        self.shape = self._flat.shape
+        self.histogram = ColorHistogram.from_codes(self._flat.codes, self._flat.bit_depth)
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the picture by it.
@@ -165,13 +157,20 @@ class Quantizer:
         return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))
 
     @cached_property
+    def _cells(self) -> Cells:
+        """The distinct colours, weighted by their counts."""
+        return self.histogram.cells()
+
+    @cached_property
     def levels(self) -> list[Cells]:
         """The cells that a fit goes through, the coarsest first, the distinct colours last."""
         n_pixels, shares = self.histogram.n_pixels, [_COARSEST]
         while shares[-1] * _REFINEMENT * 4 < _FINEST * self.histogram.n_colors:
             shares.append(shares[-1] * _REFINEMENT)
+        # All octrees before any cells, for the memory that they take for a moment.
+        octrees = list(self.histogram.octrees([n_pixels / share for share in reversed(shares)]))
         levels = [self._cells]
-        for starts in self.histogram.octrees([n_pixels / share for share in reversed(shares)]):
+        for starts in octrees:
             levels.append(levels[-1].merged(starts))
         return levels[::-1]
 
@@ -201,7 +200,7 @@ class Quantizer:
         color_labels = most_probable(theta, self._cells)
         labels = self._label_pixels(color_labels, len(palette))
         recolored = perf_counter()
-        receive(labels, palette, self._alpha)
+        receive(labels, palette, self._flat.alpha)
         received = perf_counter()
         evaluation = evaluate(self._cells, mixture)
         return QuantizedImage(
@@ -209,7 +208,7 @@ class Quantizer:
             mixture=mixture,
             palette=palette,
             labels=labels,
-            alpha=self._alpha,
+            alpha=self._flat.alpha,
             counts=_count(color_labels, self.histogram.counts, len(palette)),
             exact=exact,
             trace=fit.trace,
@@ -229,12 +228,7 @@ class Quantizer:
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
         """Spread the labels of the distinct colours over the pixels, shape (height, width)."""
         compact = color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16)
-        spread = self.histogram.to_pixels(compact, self._codes)
-        if self._visible is None:
-            return spread.reshape(self.shape)
-        labels = np.zeros(self.shape, dtype=compact.dtype)
-        labels[self._visible] = spread
-        return labels
+        return self._flat.laid_out(self.histogram.to_pixels(compact, self._flat.codes))
 
 
 def coarse_cells(histogram: ColorHistogram) -> Cells:

@@ -165,6 +165,20 @@ def test_no_component_within_the_margin_anywhere_in_a_block_is_left_out_of_it(se
 
 
 @each_order
+def test_what_is_near_does_not_depend_on_how_many_blocks_are_bounded_at_a_time(order, monkeypatch):
+    rng = np.random.default_rng(6)
+    cells = random_cells(rng, 1000, scattered=True)
+    blocks = Blocks.cut(cells, 10, phi_rows(3, order))
+    theta = random_theta(rng, order, 30, cells)
+    at_once = list(blocks.near(theta, 5.0))
+    assert len(at_once) == len(blocks.columns)
+    assert any(near.size < 30 for near in at_once)
+    monkeypatch.setattr(cells_module, "_BOUNDED", 7)
+    for one, other in zip(at_once, blocks.near(theta, 5.0), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@each_order
 def test_no_component_within_the_margin_anywhere_in_the_box_of_a_block_is_left_out_of_it(order):
     rng = np.random.default_rng(3)
     cells = random_cells(rng, 2000, scattered=False)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gmmquant import ColorHistogram, Quantizer, Settings
 from gmmquant.models.cells import Cells
+from gmmquant.models import coarse_to_fine
 from gmmquant.models.coarse_to_fine import TRIAL_ITERATIONS, best_start, descend
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import em, em_step, make_start
@@ -165,6 +166,22 @@ def test_iterations_of_all_levels_together_end_at_the_limit(levels, photograph, 
     fit = descend(levels, start, **options_of(photograph, max_iter=max_iter, tol=0.0))
     assert (fit.n_iter, fit.converged) == (max_iter, False)
     assert fit.n_cells[-1] == photograph.n_colors
+
+
+@pytest.mark.parametrize("k", [2, 90])
+def test_a_level_out_of_reach_of_two_iterations_is_left_out(levels, photograph, k, monkeypatch):
+    start = start_at(levels, photograph, k, restarts=1)
+    scores = levels[-1].weights.size * max(k, coarse_to_fine._LEAST_SCORES)
+    monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * scores)
+    assert descend(levels, start, **options_of(photograph, tol=0.0)).n_cells.count(photograph.n_colors) == 3
+    monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * scores - 1)
+    fit = descend(levels, start, **options_of(photograph, tol=0.0))
+    monkeypatch.undo()
+    assert fit.n_cells[-1] == levels[-2].weights.size
+    assert not fit.converged
+    objective = em_step(levels[-2], fit.gaussians, photograph.rounding_variance)[1]
+    assert objective == fit.trace[-1]
+    assert em_step(levels[-1], fit.gaussians, photograph.rounding_variance)[1] >= objective
 
 
 def test_a_single_level_is_a_plain_place_to_start_and_end(photograph):

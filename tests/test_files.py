@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from gmmquant.errors import PictureError
+from gmmquant.images import files
 from gmmquant.images.files import encode_png, is_own_output, orient, read_picture
 
 
@@ -230,6 +231,14 @@ def test_cmyk_is_converted_as_pillow_converts_it(tmp_path, photo):
     for kind in ("JPEG", "TIFF"):
         data = saved(photo.convert("CMYK"), kind)
         assert np.abs(read(tmp_path, data).pixels.astype(int) - pillow(data, "RGB")).max() <= 2
+
+
+@pytest.mark.parametrize("band", [1, 130, 100_000])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_channels_are_swapped_in_every_row_however_many_at_a_time(tmp_path, photo, veil, mode, band, monkeypatch):
+    monkeypatch.setattr(files, "_BAND", band)
+    data = saved(photo if mode == "RGB" else with_alpha(photo, veil), "PNG")
+    np.testing.assert_array_equal(read(tmp_path, data).pixels, pillow(data, mode))
 
 
 def test_pictures_can_be_read_in_threads(samples):

@@ -40,9 +40,10 @@ def test_decoding_gives_the_channels_back(pixels):
     np.testing.assert_array_equal(channels, pixels.T)
 
 
+@pytest.mark.parametrize("n", [3 * (1 << 16) + 5, (1 << 20) + 5], ids=["one thread", "several threads"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_pixels_of_more_than_one_chunk_are_encoded_as_they_are_alone(dtype):
-    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (3 * (1 << 16) + 5, 3)).astype(dtype)
+def test_pixels_of_more_than_one_chunk_are_encoded_as_they_are_alone(dtype, n):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (n, 3)).astype(dtype)
     codes = encode(pixels)
     np.testing.assert_array_equal(decode(codes, 8 * pixels.itemsize), pixels.T)
     for index in (0, (1 << 16) - 1, 1 << 16, (1 << 17) + 1, len(pixels) - 1):

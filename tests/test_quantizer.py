@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from gmmquant import ParameterError, Quantizer, Settings, quantize
+from gmmquant.colors.morton import decode
 from gmmquant.colors.palette import hex_code, palette_from_means
-from gmmquant.images.pixels import alpha_to_8_bits, split_channels
+from gmmquant.images.pixels import FlatImage, alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import recolor
 
 
@@ -478,6 +479,26 @@ def test_16_bit_alpha_is_rounded_to_the_nearest_of_256_levels_and_never_made_inv
     np.testing.assert_array_equal(alpha_to_8_bits(values), expected)
     eight = np.arange(256, dtype=np.uint8)
     assert alpha_to_8_bits(eight) is eight
+
+
+@each_picture
+def test_a_picture_flattened_before_is_quantized_alike(picture):
+    flat = FlatImage.from_array(picture)
+    one, other = (Quantizer(image, Settings(seed=3)).fit(3) for image in (picture, flat))
+    assert_same_fit(one, other)
+    np.testing.assert_array_equal(one.image, other.image)
+
+
+@each_picture
+def test_a_flat_image_holds_the_visible_pixels_and_lays_them_out_again(picture):
+    values, visible = values_and_visible(picture)
+    flat = FlatImage.from_array(picture)
+    channels = decode(flat.codes, flat.bit_depth)
+    np.testing.assert_array_equal(channels.T / np.iinfo(picture.dtype).max, values[visible])
+    for channel, expected in zip(channels, values.T, strict=True):
+        laid_out = flat.laid_out(channel)
+        assert laid_out.shape == picture.shape[:2] == flat.shape
+        np.testing.assert_array_equal(laid_out.ravel(), np.where(visible, expected * np.iinfo(picture.dtype).max, 0))
 
 
 def test_channels_are_split_into_colour_and_alpha():

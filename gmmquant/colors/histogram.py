@@ -21,11 +21,9 @@ import numpy.typing as npt
 from gmmquant.colors.morton import MortonCodes, decode, encode
 from gmmquant.errors import ParameterError
 from gmmquant.models.cells import Cells
+from gmmquant.threads import for_chunks, sort
 
 FloatArray = npt.NDArray[np.float64]
-
-# Pixels labelled at a time: see `ColorHistogram.to_pixels`.
-_CHUNK = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,12 @@ class ColorHistogram:
     @classmethod
     def from_codes(cls, codes: MortonCodes, bit_depth: int) -> ColorHistogram:
         """Count the distinct Morton `codes` (n_pixels,) of pixels."""
-        ordered = np.sort(codes)
+        ordered = codes.copy()
+        sort(ordered)
         first = np.flatnonzero(_runs(ordered))
-        counts = np.diff(first, append=ordered.size)
-        return cls(ordered[first], counts.astype(np.int64), bit_depth)
+        distinct = ordered[first]
+        counts = _lengths(first, ordered.size)
+        return cls(distinct, counts, bit_depth)
 
     def merged(self, *others: ColorHistogram) -> ColorHistogram:
         """Return the histogram of all the pixels of this one and of `others`, which must have its bit depth."""
@@ -125,28 +125,40 @@ class ColorHistogram:
     def octrees(self, heaviest: Sequence[float]) -> Iterator[npt.NDArray[np.intp]]:
         """Yield where the leaves begin of an octree whose leaves count `heaviest` pixels at most, for each of these.
 
-        From the single colours up, the children of a node are merged as long as they count no more than `heaviest`
-        together; a colour that counts more stands alone. So there are many small cells where there are many pixels, and
-        few large ones where there are few: a picture has some 4 n_pixels / heaviest of them, whatever its contrast.
+        A node of the octree is a leaf if it counts no more than that and its parent does; a colour that counts more
+        stands alone. So there are many small cells where there are many pixels, and few large ones where there are few:
+        a picture has some 4 n_pixels / heaviest of them, whatever its contrast.
 
-        `heaviest` must ascend: a tree is made from the one before, and what is yielded are the places of its leaves
-        among the leaves of that one (the single colours at first).
+        `heaviest` must ascend: what is yielded are the places of the leaves among those of the octree before (the
+        single colours at first).
         """
-        codes, weights = self.codes, self.counts
+        joints = self._joints()
         for limit in heaviest:
-            starts = np.arange(codes.size)
-            for bits in range(self.bit_depth - 1, -1, -1):
-                first = _runs(codes >> codes.dtype.type(3 * (self.bit_depth - bits)))
-                nodes = np.flatnonzero(first)
-                totals = np.add.reduceat(weights, nodes)
-                sizes = np.diff(nodes, append=first.size)
-                merged = np.repeat(totals <= limit, sizes)
-                if not merged.any():
-                    break
-                kept = first | ~merged
-                weights = np.where(merged, np.repeat(totals, sizes), weights)[kept]
-                codes, starts = codes[kept], starts[kept]
+            starts = np.flatnonzero(joints > limit)
             yield starts
+            joints = joints[starts]
+
+    def _joints(self) -> FloatArray:
+        """Return the pixels of the smallest node that holds a colour and the one before it, shape (n_colors,).
+
+        The two are in one leaf of an octree if and only if that node is no heavier than its leaves may be. The first
+        colour has none before it: infinity.
+        """
+        different = self.codes[1:] ^ self.codes[:-1]
+        agreed = np.full(self.n_colors, -1, dtype=np.int8)  # first bits of each channel that are as in the one before
+        agreed[1:] = 0
+        for bits in range(1, self.bit_depth):
+            agreed[1:] += different < (1 << 3 * (self.bit_depth - bits))
+        joints, nodes, weights = np.empty(self.n_colors), np.arange(self.n_colors), self.counts
+        # From the single colours up to the whole: every node gets the weight of its parent. What is the first in its
+        # parent has no part in that one with the node before it, and is given another weight further up.
+        for bits in range(self.bit_depth - 1, -1, -1):
+            first = np.flatnonzero(agreed < bits)
+            weights = np.add.reduceat(weights, first)
+            joints[nodes] = np.repeat(weights, _lengths(first, nodes.size))
+            nodes, agreed = nodes[first], agreed[first]
+        joints[0] = np.inf
+        return joints
 
     def to_pixels(self, labels: npt.NDArray[Any], codes: MortonCodes) -> npt.NDArray[Any]:
         """Give each pixel the label of its colour, by its Morton code in `codes` (n_pixels,), all of them counted here.
@@ -160,8 +172,7 @@ class ColorHistogram:
         table = np.empty(1 << 24, dtype=labels.dtype)
         table[self.codes] = labels
         spread = np.empty(codes.size, dtype=labels.dtype)
-        for start in range(0, codes.size, _CHUNK):
-            np.take(table, codes[start : start + _CHUNK], out=spread[start : start + _CHUNK], mode="clip")
+        for_chunks(lambda chunk: np.take(table, codes[chunk], out=spread[chunk], mode="clip"), codes.size)
         return spread
 
 
@@ -170,6 +181,14 @@ def _runs(ordered: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     first = np.ones(ordered.size, dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return first
+
+
+def _lengths(starts: npt.NDArray[np.intp], end: int) -> npt.NDArray[np.int64]:
+    """Return the lengths of runs that begin at `starts` (ascending), the last up to `end`."""
+    lengths = np.empty(starts.size, dtype=np.int64)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1:] = end - starts[-1:]
+    return lengths
 
 
 def entropy_power(largest: int) -> float:

@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
+from gmmquant.threads import for_chunks
 
 MortonCodes = npt.NDArray[np.unsignedinteger[Any]]
-
-# Pixels taken at a time: their codes and channels stay in cache. 12 million pixels took 45 ms so, 125 all at once.
-_CHUNK = 1 << 16
 
 
 def _spread(bits: int, dtype: type[np.unsignedinteger[Any]]) -> MortonCodes:
@@ -38,6 +36,8 @@ _GATHERED = np.stack(
 def encode(pixels: npt.NDArray[Any]) -> MortonCodes:
     """Return the Morton code of each of `pixels`, RGB of shape (n, 3): uint32 for uint8 pixels, uint64 for uint16.
 
+    By chunks: 12 million pixels took 25 ms so in two threads, 45 in one, 125 all at once.
+
     Raises
     ------
     ParameterError
@@ -48,15 +48,21 @@ def encode(pixels: npt.NDArray[Any]) -> MortonCodes:
     wide = pixels.dtype == np.uint16
     blue = _spread(8, np.uint64 if wide else np.uint32)
     tables = [blue << blue.dtype.type(2 - channel) for channel in range(3)]
-    codes = np.zeros(len(pixels), dtype=blue.dtype)
-    for start in range(0, len(pixels), _CHUNK):
-        chunk, out = pixels[start : start + _CHUNK], codes[start : start + _CHUNK]
-        for channel, table in enumerate(tables):
-            values = chunk[:, channel]
-            if wide:
-                out |= np.take(table, values >> 8) << np.uint64(24)
-                values = values & 255
-            out |= np.take(table, values)
+    codes = np.empty(len(pixels), dtype=blue.dtype)
+
+    def encode_bytes(values: npt.NDArray[Any], out: MortonCodes) -> MortonCodes:
+        np.take(tables[0], values[:, 0], out=out, mode="clip")
+        out |= np.take(tables[1], values[:, 1])
+        out |= np.take(tables[2], values[:, 2])
+        return out
+
+    def encode_chunk(chunk: slice) -> None:
+        values, out = pixels[chunk], codes[chunk]
+        encode_bytes(values & 255 if wide else values, out)
+        if wide:
+            out |= encode_bytes(values >> 8, np.empty_like(out)) << np.uint64(24)
+
+    for_chunks(encode_chunk, len(pixels))
     return codes
 
 

@@ -1,11 +1,65 @@
-"""A decoded array taken apart: colour and alpha, 8 or 16 bits."""
+"""A decoded array taken apart: colour and alpha, 8 or 16 bits, and the list of the pixels that can be seen."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.colors.morton import MortonCodes, encode
 from gmmquant.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class FlatImage:
+    """The visible pixels of a picture in a row, and what it takes to lay them out again.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_visible,)
+        Morton code of each visible pixel (see `gmmquant.colors.morton`), row by row.
+    bit_depth : int
+        8 or 16.
+    shape : (height, width)
+    alpha : ndarray of uint8, shape (height, width), or None
+    visible : ndarray of bool, shape (height, width), or None
+        Where the picture is not fully transparent; None without alpha.
+    """
+
+    codes: MortonCodes
+    bit_depth: int
+    shape: tuple[int, int]
+    alpha: npt.NDArray[np.uint8] | None = None
+    visible: npt.NDArray[np.bool_] | None = None
+
+    @classmethod
+    def from_array(cls, image: npt.NDArray[Any]) -> FlatImage:
+        """Flatten a picture: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
+
+        Raises
+        ------
+        ParameterError
+            If the array is of another shape or type, or has no visible pixel.
+        """
+        rgb, alpha = split_channels(image)
+        visible = None if alpha is None else alpha > 0
+        pixels = rgb.reshape(-1, 3) if visible is None else rgb[visible]
+        if len(pixels) == 0:
+            raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
+        shape = int(rgb.shape[0]), int(rgb.shape[1])
+        return cls(
+            encode(pixels), 8 * pixels.dtype.itemsize, shape, None if alpha is None else alpha_to_8_bits(alpha), visible
+        )
+
+    def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return an array of shape (height, width) with `values` (n_visible,) where pixels are visible, else 0."""
+        if self.visible is None:
+            return values.reshape(self.shape)
+        laid_out = np.zeros(self.shape, dtype=values.dtype)
+        laid_out[self.visible] = values
+        return laid_out
 
 
 def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:

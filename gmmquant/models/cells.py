@@ -11,6 +11,7 @@ and a sweep leaves those components out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -33,6 +34,9 @@ _KEPT_FEATURES = 655_360
 
 # Merged cells made at a time.
 _MERGED = 2048
+
+# Blocks whose scores are bounded at a time: with thousands of components, those of all would take 0.1 GB.
+_BOUNDED = 256
 
 # Fewer blocks than these have no boxes: there is nothing to gain.
 _MIN_BLOCKS = 4
@@ -190,17 +194,20 @@ class Blocks:
         bend[: 1 + d] = 0.0
         return cls(columns, feature_map(center, n_rows), np.stack(reach), bend)
 
-    def near(self, theta: FloatArray, margin: float) -> list[slice | npt.NDArray[np.intp]]:
-        """Return for each block the components whose score comes within `margin` of the largest anywhere in it."""
+    def near(self, theta: FloatArray, margin: float) -> Iterator[slice | npt.NDArray[np.intp]]:
+        """Yield for each block the components whose score comes within `margin` of the largest anywhere in it."""
         if self.center.size == 0:
-            return [slice(None)] * len(self.columns)
-        score = theta @ self.center
-        reach = np.zeros_like(score)
-        for ends in self.reach:
-            reach += np.abs(theta @ ends)
-        lowest = score - reach - np.abs(theta) @ self.bend
-        near = score + reach >= lowest.max(axis=0) - margin
-        return [np.flatnonzero(block) for block in near.T]
+            yield from [slice(None)] * len(self.columns)
+            return
+        for some in (slice(start, start + _BOUNDED) for start in range(0, len(self.columns), _BOUNDED)):
+            score = theta @ self.center[:, some]
+            reach = np.zeros_like(score)
+            for ends in self.reach:
+                reach += np.abs(theta @ ends[:, some])
+            lowest = score - reach - np.abs(theta) @ self.bend[:, some]
+            near = score + reach >= lowest.max(axis=0) - margin
+            for block in near.T:
+                yield np.flatnonzero(block)
 
 
 @cache

@@ -27,10 +27,12 @@ KMEANS_TOL = 1e-3
 _LEAST_TOL = 1e-6
 _DEAR = 1_200_000
 
-# Scores that are computed in all at a level, and by a trial start, at most; each is some 3 ns where it is near. It
-# binds on pictures of very many colours, as of 1.6 million distinct ones at k = 20 (two iterations) or 256 (none).
+# Scores that are computed in all at a level, and by a trial start, at most; each is some 3 ns where it is near, and a
+# cell costs as much besides as some dozens of them. It binds on pictures of very many colours: more than 400,000
+# distinct ones are out of reach, and 125,000 at k = 256; they are only looked at for the likelihood and the labels.
 _WORK = 64_000_000
 _TRIAL_WORK = 4_000_000
+_LEAST_SCORES = 80
 
 
 @dataclass(frozen=True)
@@ -90,23 +92,31 @@ def descend(
     """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until an iteration gains too little for what it costs (`_tol_at`), or has computed `_WORK`
-    scores. In all it runs `max_iter` iterations at most.
+    scores; a level where that does not suffice for two iterations is left out. In all it runs `max_iter` iterations at
+    most.
     """
+    K = len(start.gaussians.weights)
     fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
+    converged = False
     for cells in levels:
+        affordable = _WORK // (cells.weights.size * max(K, _LEAST_SCORES))
+        converged = False
+        if affordable < 2 and cells is not levels[0]:
+            break
         fit = em(
             cells,
             fit.gaussians,
             variance=variance,
-            tol=_tol_at(cells, levels, tol, len(start.gaussians.weights)),
-            max_iter=min(max_iter - n_iter, _WORK // (cells.weights.size * len(start.gaussians.weights))),
+            tol=_tol_at(cells, levels, tol, K),
+            max_iter=min(max_iter - n_iter, affordable),
             accelerated=True,
             watch=partial(_watch_on, watch, n_iter),
         )
+        converged = fit.converged
         trace += fit.trace
         n_cells += [cells.weights.size] * len(fit.trace)
         n_iter += fit.n_iter
-    return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, fit.converged)
+    return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, converged)
 
 
 def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:

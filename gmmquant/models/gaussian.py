@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +112,7 @@ def log_joint(
     theta = natural_parameters(gaussians, cells.origin)
     blocks = cells.blocks(*theta.shape)
     everyone = np.arange(K)
-    nearby = blocks.near(theta, margin) if margin < np.inf else [slice(None)] * len(blocks.columns)
+    nearby = blocks.near(theta, margin) if margin < np.inf else repeat(slice(None), len(blocks.columns))
     for columns, near in zip(blocks.columns, nearby, strict=True):
         # About a point of the block, both sides of the difference are as small as it is.
         about = cells.offsets[:, columns.start]
