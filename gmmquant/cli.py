@@ -59,8 +59,8 @@ Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130, 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        emit(f"gmmquant {__version__}\n")
-        raise typer.Exit
+        written = emit(f"gmmquant {__version__}\n")
+        raise typer.Exit(ExitCode.DONE if written else ExitCode.FAILED)
 
 
 def _read_k(texts: list[str]) -> list[str]:
@@ -282,6 +282,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
         return int(result or ExitCode.DONE)
+    except SystemExit:  # so rich ends when whoever read the help has gone, which is no failure
+        return ExitCode.DONE
     except typer.TyperException as error:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import ColorHistogram, Quantizer, Settings
-from gmmquant.models.cells import Cells
 from gmmquant.models import coarse_to_fine
+from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import TRIAL_ITERATIONS, best_start, descend
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import em, em_step, make_start
@@ -168,13 +168,17 @@ def test_iterations_of_all_levels_together_end_at_the_limit(levels, photograph, 
     assert fit.n_cells[-1] == photograph.n_colors
 
 
+@pytest.mark.parametrize("reach", ["scores", "cells"])
 @pytest.mark.parametrize("k", [2, 90])
-def test_a_level_out_of_reach_of_two_iterations_is_left_out(levels, photograph, k, monkeypatch):
+def test_a_level_out_of_reach_of_two_iterations_is_left_out(levels, photograph, k, reach, monkeypatch):
     start = start_at(levels, photograph, k, restarts=1)
-    scores = levels[-1].weights.size * max(k, coarse_to_fine._LEAST_SCORES)
-    monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * scores)
+    monkeypatch.setattr(coarse_to_fine, "_MOST_CELLS", photograph.n_colors)
+    monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * photograph.n_colors * k)
     assert descend(levels, start, **options_of(photograph, tol=0.0)).n_cells.count(photograph.n_colors) == 3
-    monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * scores - 1)
+    if reach == "scores":
+        monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * photograph.n_colors * k - 1)
+    else:
+        monkeypatch.setattr(coarse_to_fine, "_MOST_CELLS", photograph.n_colors - 1)
     fit = descend(levels, start, **options_of(photograph, tol=0.0))
     monkeypatch.undo()
     assert fit.n_cells[-1] == levels[-2].weights.size

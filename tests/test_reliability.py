@@ -384,6 +384,27 @@ def test_a_full_standard_output_is_said_and_the_pictures_are_done(tmp_path, samp
     assert len(os.listdir(tmp_path / "out")) == 4
 
 
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_a_full_standard_output_is_a_failure_of_what_only_prints(tmp_path, clean_environment, option):
+    with open("/dev/full", "w") as full:
+        process = start(clean_environment, tmp_path, option, stdout=full)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.startswith("gmmquant: ")
+    assert "no space left on device" in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_a_reader_who_has_gone_before_what_only_prints_is_no_failure(tmp_path, clean_environment, option):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(clean_environment, tmp_path, option, stdout=writer)
+    os.close(writer)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_a_terminal_that_knows_only_ascii_is_served(command, flat):
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = command("flat.png", "-k", "2", env=environment)

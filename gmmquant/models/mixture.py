@@ -217,12 +217,13 @@ class GaussianMixture(Estimator):
         n_samples = check_integer("n_samples", n_samples, 1)
         rng = random_generator(self.random_state)
         gaussians = self._gaussians()
-        components = np.repeat(
-            np.arange(len(self.weights_)), rng.multinomial(n_samples, gaussians.weights / gaussians.weights.sum())
-        )
-        factors = np.linalg.cholesky(gaussians.full_covariances())[components]
-        noise = rng.standard_normal((n_samples, self.n_features_in_))
-        return gaussians.means[components] + np.einsum("nij,nj->ni", factors, noise), components
+        counts = rng.multinomial(n_samples, gaussians.weights / gaussians.weights.sum())
+        samples = rng.standard_normal((n_samples, self.n_features_in_))
+        stops = np.cumsum(counts)
+        factors = np.linalg.cholesky(gaussians.full_covariances())
+        for factor, mean, start, stop in zip(factors, gaussians.means, stops - counts, stops, strict=True):
+            samples[start:stop] = samples[start:stop] @ factor.T + mean
+        return samples, np.repeat(np.arange(counts.size), counts)
 
     def aic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return Akaike's criterion of the mixture for `X`; the smaller, the better."""
