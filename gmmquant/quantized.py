@@ -38,7 +38,8 @@ class QuantizedImage:
     trace : tuple of float
         Objective J, in nats per pixel, at the start of each level of the fit and after each iteration.
     n_cells : tuple of int
-        Number of cells of the level that each value of `trace` was taken on; at the last they are distinct colours.
+        Number of cells of the level that each value of `trace` was taken on; at the last they are the distinct colours,
+        unless those are beyond the work that a fit is allowed.
     n_iter : int
         Number of EM iterations, at all levels together.
     converged : bool, or None where nothing was fitted

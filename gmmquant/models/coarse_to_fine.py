@@ -49,7 +49,7 @@ class Descent:
     n_iter : int
         Iterations at all levels together.
     converged : bool
-        Whether the finest level converged.
+        Whether the finest level was reached and converged.
     """
 
     gaussians: Gaussians

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -109,11 +110,17 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
             )
         return 1 / np.sqrt(covariances)
     try:
-        factors = np.linalg.inv(np.linalg.cholesky(covariances)) * np.tri(covariances.shape[-1])
+        factors = np.linalg.inv(np.linalg.cholesky(covariances)) * _lower_triangle(covariances.shape[-1])
     except np.linalg.LinAlgError:
         smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
         raise SingularCovarianceError(_collapse_message(smallest, kind)) from None
     return np.swapaxes(factors, -1, -2)
+
+
+@cache
+def _lower_triangle(d: int) -> FloatArray:
+    """Return a d x d matrix of ones on and below the diagonal, zeros above."""
+    return np.tri(d)
 
 
 def precisions(factors: FloatArray, kind: CovarianceType) -> FloatArray:

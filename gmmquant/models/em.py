@@ -19,7 +19,7 @@ from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
 from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.moments import HARDMAX, SOFTMAX, sweep
+from gmmquant.models.moments import HARDMAX, LOWEST, SOFTMAX, sweep
 
 Watcher = Callable[[int, float], None]
 
@@ -217,6 +217,7 @@ def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
         weights = cells.weights[columns]
         largest = scores.max(axis=0)
         scores -= largest
+        np.maximum(scores, LOWEST, out=scores)
         responsibilities = np.exp(scores)
         normalizer = responsibilities.sum(axis=0)
         responsibilities *= scores

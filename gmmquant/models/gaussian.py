@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import repeat
 
 import numpy as np
@@ -80,14 +80,14 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
         linear = (inverse @ offsets[:, :, np.newaxis])[:, :, 0]
         traces = np.einsum("kii->k", inverse)
         rows, columns = upper_triangle(d)
-        quadratic = -inverse[:, rows, columns]
-        quadratic[:, rows == columns] *= 0.5
+        quadratic = inverse[:, rows, columns] * _halves(d)
     else:
         linear = offsets * inverse
         traces = inverse.sum(axis=1)
         quadratic = -0.5 * inverse
     whitened = _whiten(factors, offsets[:, :, np.newaxis])[:, :, 0]
-    constant = _log_peaks(gaussians, factors) - 0.5 * (whitened**2).sum(axis=1) - 0.5 * variance * traces
+    squares = np.einsum("ki,ki->k", whitened, whitened)
+    constant = _log_peaks(gaussians, factors) - 0.5 * (squares + variance * traces)
     return np.column_stack([constant, linear, quadratic])
 
 
@@ -202,11 +202,23 @@ def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: Cov
     """Return the scatter of each component about its mean, (K, d, d) if dense, else (K, d), from E[x x^T]."""
     if not kind.dense:
         return second - offsets**2 + variance
-    K, d = offsets.shape
-    rows, columns = upper_triangle(d)
+    rows, columns = upper_triangle(offsets.shape[1])
     upper = second - offsets[:, rows] * offsets[:, columns]
-    scatter = np.empty((K, d, d))
-    scatter[:, rows, columns] = upper
-    scatter[:, columns, rows] = upper
-    scatter[:, range(d), range(d)] += variance
-    return scatter
+    upper[:, rows == columns] += variance
+    return np.asarray(upper[:, _places(offsets.shape[1])])
+
+
+@cache
+def _places(d: int) -> npt.NDArray[np.intp]:
+    """Return where each entry of a symmetric d x d matrix stands in its upper triangle."""
+    places = np.empty((d, d), dtype=np.intp)
+    rows, columns = upper_triangle(d)
+    places[rows, columns] = places[columns, rows] = np.arange(rows.size)
+    return places
+
+
+@cache
+def _halves(d: int) -> FloatArray:
+    """Return what -x^T A x / 2 takes of each entry of the upper triangle of A: minus a half, minus one beside it."""
+    rows, columns = upper_triangle(d)
+    return np.where(rows == columns, -0.5, -1.0)
