@@ -30,8 +30,8 @@ import numpy.typing as npt
 from gmmquant.models.cells import Cells
 from gmmquant.models.checks import FloatArray
 
-# exp(-700) = 1e-304 is next to the smallest number of full precision. Processors compute with smaller ones in
-# microcode: where components are narrow, a sweep at K = 20 took 1.2 (the cat) to 3 times (paper clips) as long with them.
+# exp(-700) = 1e-304 is next to the smallest number of full precision. Processors compute with smaller ones slowly:
+# where components are narrow, a sweep at K = 20 took 1.2 (the cat) to 3 times (paper clips) as long with them.
 LOWEST = -700.0
 
 
