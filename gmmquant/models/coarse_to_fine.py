@@ -49,7 +49,7 @@ class Descent:
     n_iter : int
         Iterations at all levels together.
     converged : bool
-        Whether the finest level was reached and converged.
+        Whether the finest level that was iterated on converged.
     """
 
     gaussians: Gaussians
@@ -91,30 +91,29 @@ def descend(
     """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until an iteration gains too little for what it costs (`_tol_at`), or has computed `_WORK`
-    scores. Levels where that does not suffice for two iterations, or of more than `_MOST_CELLS`, are left out: they are
-    only looked at for labels and likelihood. In all it runs `max_iter` iterations at most.
+    scores. Levels where that does not suffice for two iterations, or of more than `_MOST_CELLS`, are left out. In all it
+    runs `max_iter` iterations at most.
     """
     K = len(start.gaussians.weights)
     fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
-    converged = False
-    for cells in levels:
-        converged, affordable = False, _WORK // (cells.weights.size * K)
-        if (affordable < 2 or cells.weights.size > _MOST_CELLS) and cells is not levels[0]:
-            break
+    for cells in (levels[0], *(finer for finer in levels[1:] if _within_reach(finer, K))):
         fit = em(
             cells,
             fit.gaussians,
             variance=variance,
             tol=_tol_at(cells, levels, tol, K),
-            max_iter=min(max_iter - n_iter, affordable),
+            max_iter=min(max_iter - n_iter, _WORK // (cells.weights.size * K)),
             accelerated=True,
             watch=partial(_watch_on, watch, n_iter),
         )
-        converged = fit.converged
         trace += fit.trace
         n_cells += [cells.weights.size] * len(fit.trace)
         n_iter += fit.n_iter
-    return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, converged)
+    return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, fit.converged)
+
+
+def _within_reach(cells: Cells, n_components: int) -> bool:
+    return cells.weights.size <= _MOST_CELLS and 2 * cells.weights.size * n_components <= _WORK
 
 
 def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:
