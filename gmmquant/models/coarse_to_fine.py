@@ -91,8 +91,8 @@ def descend(
     """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until an iteration gains too little for what it costs (`_tol_at`), or has computed `_WORK`
-    scores. Levels where that does not suffice for two iterations, or of more than `_MOST_CELLS`, are left out. In all it
-    runs `max_iter` iterations at most.
+    scores. Levels where that does not suffice for two iterations, or of more than `_MOST_CELLS`, are left out. In all
+    it runs `max_iter` iterations at most.
     """
     K = len(start.gaussians.weights)
     fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
