@@ -49,7 +49,7 @@ _EPILOG = """\
 
 [cyan]gmmquant photos -k 2-8 -o out[/cyan]   every picture of a folder
 
-[cyan]gmmquant cat.jpg -k auto[/cyan]   as many colours as the picture has
+[cyan]gmmquant cat.jpg -k auto[/cyan]   a number of colours that suits the picture
 
 [cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
 
@@ -146,11 +146,13 @@ def quantize(
         ),
     ] = Settings.seed,
     max_iter: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--max-iter",
             metavar="INT",
-            help="Most iterations of EM for each k; fewer are faster and fit worse.",
+            help="Most iterations of EM for each k. Default: 500, and no more than some seconds' work, which ends fits "
+            "of many colours early; a number of yours is obeyed whatever the time.",
+            show_default=False,
             rich_help_panel=_MODEL,
         ),
     ] = Settings.max_iter,
@@ -178,8 +180,8 @@ def quantize(
         typer.Option(
             "--init",
             metavar="WAY",
-            help=f"How a fit starts: {', '.join(INIT_NAMES)}. kmeans is best as a rule; the others start from less, to "
-            "see how much the start matters.",
+            help=f"How a fit starts: {', '.join(INIT_NAMES)}. the others start from less than kmeans "
+            "does, to see how much the start matters.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.init,
@@ -188,8 +190,8 @@ def quantize(
         typer.Option(
             "--restarts",
             metavar="INT",
-            help="Try so many starts, on coarse cells of colours, and go on with the best: a higher likelihood for a "
-            "little more time.",
+            help="Try so many starts for a few iterations, on coarse cells of colours, and go on with the best: as a "
+            "rule a higher likelihood, not always.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.restarts,

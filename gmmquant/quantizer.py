@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.palette import palette_from_means
+from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.cells import Cells
 from gmmquant.models.checks import check_finite_objective
@@ -297,7 +298,7 @@ def quantize(
     k: int | str,
     *,
     seed: int = ...,
-    max_iter: int = ...,
+    max_iter: int | None = ...,
     tol: float = ...,
     covariance: str = ...,
     init: str = ...,
@@ -311,7 +312,7 @@ def quantize(
     k: Iterable[int],
     *,
     seed: int = ...,
-    max_iter: int = ...,
+    max_iter: int | None = ...,
     tol: float = ...,
     covariance: str = ...,
     init: str = ...,
@@ -324,7 +325,7 @@ def quantize(
     k: int | str | Iterable[int],
     *,
     seed: int = Settings.seed,
-    max_iter: int = Settings.max_iter,
+    max_iter: int | None = Settings.max_iter,
     tol: float = Settings.tol,
     covariance: str = Settings.covariance,
     init: str = Settings.init,
@@ -357,6 +358,8 @@ def quantize(
         return quantizer.fit(quantizer.choose_k().k)
     if isinstance(k, Iterable):
         ks = [check_k(each) for each in k]
+        if not ks:
+            raise ParameterError("k holds no number of colours; give at least one")
         quantizer = Quantizer(image, settings)
         return [quantizer.fit(each) for each in ks]
     return Quantizer(image, settings).fit(check_k(k))

@@ -23,8 +23,9 @@ class Settings:
     ----------
     seed : int
         Seed of k-means++.
-    max_iter : int
-        Most iterations of EM, at all levels together.
+    max_iter : int or None
+        Most iterations of EM, at all levels together. None: 500, and no more work at a level than some seconds, so that
+        a picture of very many colours may end before it has converged, or without iterations on its single colours.
     tol : float
         EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it).
     covariance : "full", "tied", "diag" or "spherical"
@@ -41,7 +42,7 @@ class Settings:
     """
 
     seed: int = 0
-    max_iter: int = 500
+    max_iter: int | None = None
     tol: float = 1e-4
     covariance: str = "full"
     init: str = "kmeans"
@@ -50,7 +51,8 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that no fit can use."""
         check_integer("seed", self.seed, 0)
-        check_integer("max_iter", self.max_iter, 1)
+        if self.max_iter is not None:
+            check_integer("max_iter", self.max_iter, 1)
         check_non_negative("tol", self.tol)
         check_choice("covariance", self.covariance, COVARIANCE_NAMES)
         check_choice("init", self.init, INIT_NAMES)

@@ -157,6 +157,16 @@ def fits_of(tmp_path, name="grey"):
     return json.loads((tmp_path / f"{name}_report.json").read_text())["fits"]
 
 
+def test_the_line_on_a_choice_says_so_where_one_colour_has_the_lowest_icl(command, tmp_path, samples, grey):
+    shutil.copy(samples / "alpha.png", tmp_path / "alpha.png")
+    result = command("alpha.png", "-k", "auto", "-o", "out")
+    path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
+    assert min(path, key=lambda criteria: criteria["icl"])["k"] == 1
+    assert "auto: k = 2, though ICL is lowest at one colour" in result.stdout
+    result = command("grey.png", "-k", "auto", "-o", "out")
+    assert "the fewest colours that keep 90%" in result.stdout
+
+
 def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(command, tmp_path, grey):
     result = command("grey.png", "-k", "3-4", "auto")
     assert result.returncode == 0, result.stderr

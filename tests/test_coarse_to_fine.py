@@ -170,21 +170,47 @@ def test_iterations_of_all_levels_together_end_at_the_limit(levels, photograph, 
 
 @pytest.mark.parametrize("reach", ["scores", "cells"])
 @pytest.mark.parametrize("k", [2, 90])
-def test_a_level_out_of_reach_of_two_iterations_is_left_out(levels, photograph, k, reach, monkeypatch):
+def test_a_level_out_of_reach_of_two_iterations_is_left_out_unless_asked_for(levels, photograph, k, reach, monkeypatch):
     start = start_at(levels, photograph, k, restarts=1)
+    options = options_of(photograph, tol=0.0, max_iter=None)
+    monkeypatch.setattr(coarse_to_fine, "_MAX_ITER", 30)
     monkeypatch.setattr(coarse_to_fine, "_MOST_CELLS", photograph.n_colors)
     monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * photograph.n_colors * k)
-    assert descend(levels, start, **options_of(photograph, tol=0.0)).n_cells.count(photograph.n_colors) == 3
+    assert descend(levels, start, **options).n_cells.count(photograph.n_colors) == 3
     if reach == "scores":
         monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * photograph.n_colors * k - 1)
     else:
         monkeypatch.setattr(coarse_to_fine, "_MOST_CELLS", photograph.n_colors - 1)
-    fit = descend(levels, start, **options_of(photograph, tol=0.0))
-    monkeypatch.undo()
+    fit = descend(levels, start, **options)
     assert fit.n_cells[-1] == levels[-2].weights.size
     objective = em_step(levels[-2], fit.gaussians, photograph.rounding_variance)[1]
     assert objective == fit.trace[-1]
     assert em_step(levels[-1], fit.gaussians, photograph.rounding_variance)[1] >= objective
+    obeyed = descend(levels, start, **{**options, "max_iter": 40})
+    assert (obeyed.n_iter, obeyed.n_cells[-1]) == (40, photograph.n_colors)
+    assert obeyed.n_cells.count(photograph.n_colors) > 3
+
+
+@pytest.mark.parametrize("max_iter", [None, 60, 200])
+def test_no_level_takes_all_the_iterations(levels, photograph, max_iter):
+    """A tolerance that is never met must not keep a fit on its coarsest level."""
+    start = start_at(levels, photograph, 7, tol=0.0)
+    fit = descend(levels, start, **options_of(photograph, tol=0.0, max_iter=max_iter))
+    for cells in levels:
+        assert fit.n_cells.count(cells.weights.size) > 4
+    assert fit.n_iter <= (max_iter or 500)
+    loose = descend(levels, start, **options_of(photograph, tol=1e-3, max_iter=max_iter))
+    assert fit.trace[-1] > loose.trace[-1]
+
+
+def test_thousands_of_components_are_started_once(levels, photograph, monkeypatch):
+    calls = []
+    monkeypatch.setattr(coarse_to_fine, "make_start", lambda *args: calls.append(args) or make_start(*args))
+    monkeypatch.setattr(coarse_to_fine, "_SEEDING_WORK", 3 * levels[0].weights.size * 5)
+    for k, n_starts in ((4, 3), (5, 3), (6, 2), (16, 1)):
+        calls.clear()
+        start_at(levels, photograph, k, restarts=9)
+        assert len(calls) == n_starts
 
 
 def test_a_single_level_is_a_plain_place_to_start_and_end(photograph):

@@ -432,7 +432,7 @@ def test_a_picture_above_the_limit_is_refused_by_its_header(tmp_path, photo):
         read(tmp_path, bomb(20_000, 20_000))
     path = tmp_path / "small.png"
     path.write_bytes(saved(photo, "PNG"))
-    with pytest.raises(PictureError, match="60 x 40 pixels is above the limit 2399; raise max-pixels"):
+    with pytest.raises(PictureError, match="60 x 40 pixels is above the limit 2399; raise max_pixels"):
         read_picture(path, max_pixels=2399)
     assert read_picture(path, max_pixels=2400).pixels.shape == (40, 60, 3)
     assert Image.MAX_IMAGE_PIXELS is not None

@@ -436,6 +436,7 @@ BAD_OPTIONS = [
     ({"k": True}, "k = True is not an integer; give one of at least 1"),
     ({"k": [2, 0]}, "k = 0 is below the limit; give at least 1"),
     ({"k": 2, "seed": -1}, "seed = -1 is below the limit; give at least 0"),
+    ({"k": []}, "k holds no number of colours; give at least one"),
     ({"k": 2, "max_iter": 0}, "max_iter = 0 is below the limit; give at least 1"),
     ({"k": 2, "tol": -0.1}, "tol = -0.1 is not a finite number of at least 0"),
 ]

@@ -145,7 +145,8 @@ def test_max_pixels_moves_the_limit(command, flat):
     result = command("flat.png", "-k", "2", "--max-pixels", "6143")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        "gmmquant: flat.png: 96 x 64 pixels is above the limit 6143; raise max-pixels, or scale the picture down\n"
+        "gmmquant: flat.png: 96 x 64 pixels is above the limit 6143; raise max_pixels (--max-pixels), "
+        "or scale the picture down\n"
     )
     assert command("flat.png", "-k", "2", "--max-pixels", "6144").returncode == 0
 

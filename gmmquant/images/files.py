@@ -204,7 +204,8 @@ def _read_header(file: BinaryIO) -> Header:
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PictureError(
-            f"{width} x {height} pixels is above the limit {max_pixels}; raise max-pixels, or scale the picture down"
+            f"{width} x {height} pixels is above the limit {max_pixels}; raise max_pixels (--max-pixels), "
+            "or scale the picture down"
         )
     if max(width, height) > _MAX_SIDE:
         raise PictureError(f"{width} x {height} pixels: a side is above the limit {_MAX_SIDE}; cut the picture up")

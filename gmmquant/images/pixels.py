@@ -71,6 +71,8 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
         If `image` has another shape, no pixel, or another type than uint8 or uint16.
     """
     image = np.asarray(image)
+    if image.dtype.kind == "U":
+        raise ParameterError(f"image is a text ({image}); give an array of pixels: read_picture(path).pixels")
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
         raise ParameterError(

@@ -29,9 +29,16 @@ _DEAR = 1_200_000
 
 # Scores that are computed in all at a level, and by a trial start, at most; each is some 3 ns where it is near. And
 # cells that are iterated on at most: an iteration on a million colours takes 50 ms and gains 0.0001 nats.
-_WORK = 64_000_000
+_WORK = 128_000_000
 _TRIAL_WORK = 4_000_000
 _MOST_CELLS = 400_000
+
+# Products of cells and components that seeding may go through, for all starts together: thousands of components take a
+# minute to seed, and get one start.
+_SEEDING_WORK = 8_000_000
+
+# Iterations at all levels together, where nobody says how many.
+_MAX_ITER = 500
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,17 @@ def best_start(
     kind: CovarianceType,
     variance: float,
     tol: float,
-    max_iter: int,
+    max_iter: int | None,
 ) -> EMFit:
-    """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J."""
+    """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J.
+
+    Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`).
+    """
     cells = levels[0]
+    restarts = min(restarts, max(_SEEDING_WORK // (cells.weights.size * n_components), 1))
     starts = (make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL) for _ in range(restarts))
     tol = _tol_at(cells, levels, tol, n_components)
-    max_iter = min(max_iter, TRIAL_ITERATIONS, max(_TRIAL_WORK // (cells.weights.size * n_components), 1))
+    max_iter = min(max_iter or _MAX_ITER, TRIAL_ITERATIONS, max(_TRIAL_WORK // (cells.weights.size * n_components), 1))
     return best(em(cells, start, variance=variance, tol=tol, max_iter=max_iter, accelerated=True) for start in starts)
 
 
@@ -85,24 +96,29 @@ def descend(
     *,
     variance: float,
     tol: float,
-    max_iter: int,
+    max_iter: int | None,
     watch: Watcher = watch_nothing,
 ) -> Descent:
     """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
 
-    At each level EM runs until an iteration gains too little for what it costs (`_tol_at`), or has computed `_WORK`
-    scores. Levels where that does not suffice for two iterations, or of more than `_MOST_CELLS`, are left out. In all
-    it runs `max_iter` iterations at most.
+    At each level EM runs until an iteration gains too little for what it costs (`_tol_at`). In all it runs `max_iter`
+    iterations at most, of what is left at most half at any level but the last. Where that is None, it is `_MAX_ITER`,
+    and the work is bounded too: no more than `_WORK` scores are computed at a level, and levels where that does not
+    suffice for two iterations, or of more than `_MOST_CELLS`, are left out.
     """
     K = len(start.gaussians.weights)
+    bounded, limit = max_iter is None, max_iter or _MAX_ITER
+    visited = [cells for cells in levels if cells is levels[0] or not bounded or _within_reach(cells, K)]
     fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
-    for cells in (levels[0], *(finer for finer in levels[1:] if _within_reach(finer, K))):
+    for cells in visited:
+        left = limit - n_iter
+        share = left if cells is visited[-1] else (left + 1) // 2
         fit = em(
             cells,
             fit.gaussians,
             variance=variance,
             tol=_tol_at(cells, levels, tol, K),
-            max_iter=min(max_iter - n_iter, _WORK // (cells.weights.size * K)),
+            max_iter=min(share, _WORK // (cells.weights.size * K)) if bounded else share,
             accelerated=True,
             watch=partial(_watch_on, watch, n_iter),
         )
@@ -119,11 +135,14 @@ def _within_reach(cells: Cells, n_components: int) -> bool:
 def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:
     """Return the tolerance at a level: `tol` at the finest, at others as much less as an iteration costs less.
 
-    It costs less than one at the finest level, or than one of `_DEAR` scores, whichever is less.
+    It costs less than one at the finest level, or than one of `_DEAR` scores, whichever is less. But it is never so
+    small at a coarse level that all iterations would be spent there.
     """
+    if cells is levels[-1]:
+        return tol
     share = cells.weights.size / levels[-1].weights.size
     cost = cells.weights.size * n_components / _DEAR
-    return max(tol * max(share, min(1.0, cost)), min(tol, _LEAST_TOL))
+    return max(tol * max(share, min(1.0, cost)), _LEAST_TOL)
 
 
 def _watch_on(watch: Watcher, done: int, n_iter: int, objective: float) -> None:

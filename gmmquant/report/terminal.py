@@ -107,7 +107,10 @@ def _width(columns: Mapping[str, Sequence[str]]) -> int:
 def choice_line(choice: Record) -> str:
     """Return the line that explains a choice of k, with the runner-up, and what BIC would have said."""
     k, bic = choice["k"], choice["lowest_bic"]
-    gain = f"the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one colour"
+    if choice["lowest_icl"] == 1 != k:
+        gain = "though ICL is lowest at one colour: two are the fewest that are chosen"
+    else:
+        gain = f"the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one colour"
     aside = " (the most that were tried, as nearly always)" if bic == choice["path"][-1]["k"] != k else ""
     return f"auto: k = {k}, {gain}; runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
 
