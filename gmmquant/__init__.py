@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gmmquant.errors import PictureError as PictureError
     from gmmquant.errors import SingularCovarianceError as SingularCovarianceError
     from gmmquant.images.files import read_picture as read_picture
+    from gmmquant.images.pixels import FlatImage as FlatImage
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
     from gmmquant.quantized import QuantizedImage as QuantizedImage
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ColorHistogram": "colors.histogram",
     "ConvergenceWarning": "errors",
+    "FlatImage": "images.pixels",
     "GaussianMixture": "models.mixture",
     "GmmquantError": "errors",
     "KMeans": "models.kmeans",

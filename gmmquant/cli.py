@@ -284,8 +284,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
         return int(result or ExitCode.DONE)
-    except SystemExit:  # so rich ends when whoever read the help has gone, which is no failure
-        return ExitCode.DONE
+    except SystemExit as end:  # of shell completion; and of rich, when whoever read the help has gone: no failure
+        return ExitCode.DONE if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)
     except typer.TyperException as error:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")

@@ -103,12 +103,17 @@ class _AtOnce(Executor):
 def writing(*, in_background: bool) -> Iterator[Executor]:
     """Offer what encodes and writes files: a thread, so that the caller can go on, or at once.
 
-    What stops the caller does not wait for files that are not begun.
+    At once too where no thread can be started. What stops the caller does not wait for files that are not begun.
     """
+    executor = ThreadPoolExecutor(1)
+    try:
+        if in_background:
+            executor.submit(int).result()
+    except RuntimeError:
+        in_background = False
     if not in_background:
         yield _AtOnce()
         return
-    executor = ThreadPoolExecutor(1)
     try:
         yield executor
     finally:

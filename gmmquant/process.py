@@ -86,8 +86,9 @@ def keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        library.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+        # Older versions refuse a threshold above 32 MiB. To set the other alone would do harm.
+        if library.mallopt(_M_MMAP_THRESHOLD, 1 << 30) or library.mallopt(_M_MMAP_THRESHOLD, 1 << 25):
+            library.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def system_reason(error: OSError | MemoryError) -> str:

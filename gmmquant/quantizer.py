@@ -21,7 +21,7 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.cells import Cells
 from gmmquant.models.checks import check_finite_objective
-from gmmquant.models.coarse_to_fine import Descent, best_start, descend
+from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
 from gmmquant.models.em import Watcher, best, e_step, em, evaluate, make_start, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
@@ -42,11 +42,10 @@ def receive_nothing(
 
 
 # Levels of a fit: cells of at most 1/150 of the pixels, then of an eighth of that, and so on, as long as the next are
-# well fewer than the distinct colours; and no level with fewer than eight cells a component.
+# fewer than the distinct colours.
 _COARSEST = 150
 _REFINEMENT = 8
-_FINEST = 0.6
-_CELLS_A_COMPONENT = 8
+_FINEST = 0.8
 
 # Colours whose error is computed at a time, so that it stays in cache.
 _CHUNK = 1 << 15
@@ -100,8 +99,8 @@ class Quantizer:
         if self.histogram.n_colors <= k:
             seconds = {"seed": 0.0, "fit": perf_counter() - started}
             return self._recolor(k, self._keep(), receive, exact=True, seconds=seconds)
-        levels = self._levels_for(k)
         settings, variance = self.settings, self.histogram.rounding_variance
+        levels = levels_for(self.levels, k, bounded=settings.max_iter is None)
         start = best_start(
             levels,
             k,
@@ -174,10 +173,6 @@ class Quantizer:
         for starts in octrees:
             levels.append(levels[-1].merged(starts))
         return levels[::-1]
-
-    def _levels_for(self, k: int) -> list[Cells]:
-        """Return the levels that have enough cells for `k` components."""
-        return [cells for cells in self.levels if cells is self._cells or cells.weights.size >= _CELLS_A_COMPONENT * k]
 
     def _given(self, mixture: Gaussians, objective: float) -> Descent:
         """Return the end of a fit for a mixture that nothing was fitted for."""

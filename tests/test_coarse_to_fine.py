@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gmmquant import ColorHistogram, Quantizer, Settings
 from gmmquant.models import coarse_to_fine
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import TRIAL_ITERATIONS, best_start, descend
+from gmmquant.models.coarse_to_fine import TRIAL_ITERATIONS, best_start, descend, levels_for
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import em, em_step, make_start
 
@@ -168,27 +168,64 @@ def test_iterations_of_all_levels_together_end_at_the_limit(levels, photograph, 
     assert fit.n_cells[-1] == photograph.n_colors
 
 
-@pytest.mark.parametrize("reach", ["scores", "cells"])
-@pytest.mark.parametrize("k", [2, 90])
-def test_a_level_out_of_reach_of_two_iterations_is_left_out_unless_asked_for(levels, photograph, k, reach, monkeypatch):
+def sizes(levels):
+    return [cells.weights.size for cells in levels]
+
+
+def test_a_fit_starts_where_there_are_eight_cells_a_component_or_at_the_finest_level(levels):
+    assert sizes(levels_for(levels, 2, bounded=False)) == sizes(levels)
+    for k in (sizes(levels)[0] // 8, sizes(levels)[0] // 8 + 1, sizes(levels)[1] // 8 + 1, sizes(levels)[-1]):
+        chosen = sizes(levels_for(levels, k, bounded=False))
+        assert chosen == [size for size in sizes(levels) if size >= 8 * k] or chosen == sizes(levels)[-1:]
+        assert chosen == sizes(levels_for(levels, k, bounded=True))
+
+
+@pytest.mark.parametrize("reach", ["_WORK", "_MOST_CELLS"])
+@pytest.mark.parametrize("k", [2, 40])
+def test_levels_out_of_reach_of_two_iterations_are_left_out_if_bounded(levels, k, reach, monkeypatch):
+    largest = sizes(levels)[-1]
+    limit = 2 * largest * k if reach == "_WORK" else largest
+    whole = sizes(levels_for(levels, k, bounded=False))
+    monkeypatch.setattr(coarse_to_fine, reach, limit)
+    assert sizes(levels_for(levels, k, bounded=True)) == whole
+    monkeypatch.setattr(coarse_to_fine, reach, limit - 1)
+    assert sizes(levels_for(levels, k, bounded=True)) == whole[:-1]
+    assert sizes(levels_for(levels, k, bounded=False)) == whole
+
+
+def test_thousands_of_components_start_at_a_level_that_a_sweep_can_afford(levels, monkeypatch):
+    coarsest, *_, finest = sizes(levels)
+    k = finest // 8 + 1  # only the colours have no room, and no other level has enough
+    assert sizes(levels_for(levels, k, bounded=True)) == [finest]
+    monkeypatch.setattr(coarse_to_fine, "_STARTING_WORK", finest * k - 1)
+    (chosen,) = sizes(levels_for(levels, k, bounded=True))
+    assert k <= chosen < finest
+    assert sizes(levels_for(levels, k, bounded=False)) == [finest]
+    monkeypatch.setattr(coarse_to_fine, "_STARTING_WORK", 1)
+    assert sizes(levels_for(levels, 2, bounded=True))[0] == coarsest
+
+
+@pytest.mark.parametrize("k", [2, 40])
+def test_work_at_a_level_is_bounded_unless_the_iterations_are_said(levels, photograph, k, monkeypatch):
     start = start_at(levels, photograph, k, restarts=1)
     options = options_of(photograph, tol=0.0, max_iter=None)
-    monkeypatch.setattr(coarse_to_fine, "_MAX_ITER", 30)
-    monkeypatch.setattr(coarse_to_fine, "_MOST_CELLS", photograph.n_colors)
-    monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * photograph.n_colors * k)
-    assert descend(levels, start, **options).n_cells.count(photograph.n_colors) == 3
-    if reach == "scores":
-        monkeypatch.setattr(coarse_to_fine, "_WORK", 2 * photograph.n_colors * k - 1)
-    else:
-        monkeypatch.setattr(coarse_to_fine, "_MOST_CELLS", photograph.n_colors - 1)
-    fit = descend(levels, start, **options)
-    assert fit.n_cells[-1] == levels[-2].weights.size
-    objective = em_step(levels[-2], fit.gaussians, photograph.rounding_variance)[1]
-    assert objective == fit.trace[-1]
-    assert em_step(levels[-1], fit.gaussians, photograph.rounding_variance)[1] >= objective
-    obeyed = descend(levels, start, **{**options, "max_iter": 40})
-    assert (obeyed.n_iter, obeyed.n_cells[-1]) == (40, photograph.n_colors)
-    assert obeyed.n_cells.count(photograph.n_colors) > 3
+    monkeypatch.setattr(coarse_to_fine, "_WORK", 3 * photograph.n_colors * k)
+    assert descend(levels, start, **options).n_cells.count(photograph.n_colors) == 4
+    obeyed = descend(levels, start, **{**options, "max_iter": 60})
+    assert obeyed.n_iter == 60
+    assert obeyed.n_cells.count(photograph.n_colors) > 4
+
+
+@pytest.mark.parametrize("n_colors", [30_000, 390_000, 420_000, 500_000, 700_000, 1_200_000])
+def test_the_finest_level_in_reach_is_not_far_from_the_colours(n_colors):
+    """Between the colours and the coarser level that a fit ends at there is never a hole of ten times and more."""
+    rng = np.random.default_rng(0)
+    pixels = np.clip(rng.normal(128, 40, (2 * n_colors, 3)), 0, 255).astype(np.uint8)
+    pixels = np.unique(pixels, axis=0)
+    pixels = pixels[rng.permutation(len(pixels))[:n_colors]]
+    levels = Quantizer(pixels[np.newaxis]).levels
+    finest = sizes(levels_for(levels, 20, bounded=True))[-1]
+    assert finest >= min(sizes(levels)[-1], 400_000) / 10
 
 
 @pytest.mark.parametrize("max_iter", [None, 60, 200])

@@ -11,7 +11,16 @@ from scipy.special import logsumexp
 
 from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.gaussian import Gaussians, natural_parameters
-from gmmquant.models.moments import HARDMAX, SOFTMAX, hardmax, largest_scores, most_probable, softmax, sweep
+from gmmquant.models.moments import (
+    HARDMAX,
+    SOFTMAX,
+    exponentials,
+    hardmax,
+    largest_scores,
+    most_probable,
+    softmax,
+    sweep,
+)
 
 
 def phi_of(x, second_moment, order):
@@ -113,6 +122,16 @@ def test_softmax_gives_a_component_of_score_minus_infinity_nothing():
 def test_softmax_does_not_overflow_or_underflow():
     scores = np.array([[1e5, -1e5], [1e5 - 1.0, -1e5 - 1.0]])
     np.testing.assert_allclose(softmax(scores), np.array([1e5, -1e5]) + math.log1p(math.exp(-1.0)), rtol=1e-15)
+
+
+def test_exponentials_are_never_too_small_for_full_precision():
+    scores = np.array([[0.0, 5.0, -1000.0], [-1.0, -694.9, 0.0], [-1000.0, -735.0, -740.0]])
+    exponentials(scores)
+    assert scores.min() == math.exp(-700.0) > np.finfo(np.float64).tiny
+    np.testing.assert_allclose(scores[:2, 0], [1.0, math.exp(-1.0)], rtol=1e-15)
+    far = np.array([[0.0], [-1000.0]])
+    softmax(far)
+    assert far[1, 0] == 0.0
 
 
 def test_hardmax_gives_a_tie_to_the_first():

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gmmquant import batch, outputs, process
+from gmmquant import Quantizer, batch, outputs, process, read_picture
 from gmmquant.batch import Done, Failure, Task, plan, run_all
+from gmmquant.cli import run
 from gmmquant.process import Stopped, stopped_by_signals
 
 
@@ -513,6 +515,72 @@ def test_a_signal_that_python_ignores_the_exception_of_is_not_lost(ends_early):
         for number, handler in held.items():
             signal.signal(number, handler)
     assert stop.value.exit_code == 143
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("place", ["in an iteration", "between two pictures"])
+def test_a_lost_signal_ends_the_run_before_the_next_picture(tmp_path, samples, monkeypatch, capsys, place):
+    class Interrupted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    begun = []
+
+    def run_all_but_lose_a_signal(planned, task, watch):
+        for job in planned:
+            begun.append(job.source.name)
+            if place == "in an iteration":
+                Interrupted()
+                watch(job.source, 2, 0, 0.0)
+                pytest.fail("the signal was lost")
+            yield Failure(job.source, "no more than a test")
+            Interrupted()
+
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    monkeypatch.setattr(batch, "run_all", run_all_but_lose_a_signal)
+    held = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert run([str(tmp_path), "-k", "2"]) == 130
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+    assert begun == (["a.png"] if place == "in an iteration" else ["a.png", "b.png"])
+    assert "stopped by SIGINT" in capsys.readouterr().err
+
+
+def test_a_wrong_completion_instruction_is_a_failure(command):
+    result = command(env={"PATH": os.environ["PATH"], "_GMMQUANT_COMPLETE": "bogus"})
+    assert result.returncode == 1
+
+
+def test_where_no_thread_can_be_started_files_are_written_at_once(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    with outputs.writing(in_background=True) as writer:
+        assert writer.submit(lambda a, b: a + b, 1, b=2).result() == 3
+
+
+@pytest.mark.parametrize("name", ["rocket.jpg", "alpha.png"])
+def test_the_pixels_of_a_picture_are_dropped_before_it_is_fitted(tmp_path, samples, monkeypatch, name):
+    seen = []
+
+    def read(*args, **kwargs):
+        picture = read_picture(*args, **kwargs)
+        seen.append(weakref.ref(picture.pixels))
+        return picture
+
+    def quantizer(*args):
+        assert seen[0]() is None
+        return Quantizer(*args)
+
+    monkeypatch.setattr(batch, "read_picture", read)
+    monkeypatch.setattr(batch, "Quantizer", quantizer)
+    task = Task([2])
+    (outcome,) = run_all(plan([samples / name], task, tmp_path), task)
+    assert isinstance(outcome, Done)
 
 
 @pytest.mark.parametrize("seed", range(6))

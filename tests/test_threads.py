@@ -1,11 +1,14 @@
 """Work in threads against the same work in one go."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import threads
+from gmmquant.threads import n_processors
 
 law = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -16,7 +19,7 @@ def small(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_CHUNK", 4)
         patch.setattr(threads, "_LONG", 10)
-        patch.setattr("os.cpu_count", lambda: request.param)
+        patch.setattr(threads, "n_processors", lambda: request.param)
         yield
 
 
@@ -59,3 +62,24 @@ def test_so_is_a_long_array(dtype):
     expected = sorted(array.tolist())
     threads.sort(array)
     assert array.tolist() == expected
+
+
+def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    array = np.arange(100, 0, -1, dtype=np.uint32)
+    threads.sort(array)
+    assert array.tolist() == list(range(1, 101))
+    visits = np.zeros(50, dtype=int)
+
+    def visit(chunk):
+        visits[chunk] += 1
+
+    threads.for_chunks(visit, 50)
+    assert (visits == 1).all()
+
+
+def test_processors_are_those_that_the_process_may_use():
+    assert 1 <= n_processors() <= (os.cpu_count() or 1)

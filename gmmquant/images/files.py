@@ -25,6 +25,7 @@ from PIL import Image, PngImagePlugin
 from gmmquant.errors import PictureError
 from gmmquant.images.recolor import recolor
 from gmmquant.settings import MAX_PIXELS
+from gmmquant.threads import for_chunks
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
@@ -344,6 +345,16 @@ def _pair_with_alpha(
     labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Make an entry of each pair of colour and alpha that occurs; return the labels, colours and alphas of entries."""
-    pairs = labels.astype(np.uint32) << 8 | alpha
-    used, index = np.unique(pairs, return_inverse=True)
+    pairs = (labels.astype(np.uint32) << 8 | alpha).ravel()
+    occurs = np.zeros(len(palette) << 8, dtype=np.bool_)
+
+    def note(chunk: slice) -> None:
+        occurs[pairs[chunk]] = True
+
+    for_chunks(note, pairs.size)
+    used = np.flatnonzero(occurs)
+    entries = np.zeros(occurs.size, dtype=np.min_scalar_type(used.size - 1))
+    entries[used] = np.arange(used.size)
+    index = np.empty(pairs.size, dtype=entries.dtype)
+    for_chunks(lambda chunk: np.take(entries, pairs[chunk], out=index[chunk], mode="clip"), pairs.size)
     return index.reshape(labels.shape), palette[used >> 8], (used & 255).astype(np.uint8)

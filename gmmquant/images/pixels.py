@@ -49,9 +49,8 @@ class FlatImage:
         if len(pixels) == 0:
             raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
         shape = int(rgb.shape[0]), int(rgb.shape[1])
-        return cls(
-            encode(pixels), 8 * pixels.dtype.itemsize, shape, None if alpha is None else alpha_to_8_bits(alpha), visible
-        )
+        alpha = None if alpha is None else alpha_to_8_bits(alpha)
+        return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible)
 
     def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return an array of shape (height, width) with `values` (n_visible,) where pixels are visible, else 0."""
@@ -91,8 +90,8 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
 
 
 def alpha_to_8_bits(alpha: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return a uint8 alpha as it is, a uint16 one rounded to 256 levels, of which 0 is kept for what is invisible."""
+    """Return a copy of a uint8 alpha, and a uint16 one rounded to 256 levels, of which 0 is for what is invisible."""
     if alpha.dtype == np.uint8:
-        return alpha
+        return alpha.copy()
     rounded = ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.maximum(rounded, alpha > 0)

@@ -27,10 +27,16 @@ KMEANS_TOL = 1e-3
 _LEAST_TOL = 1e-6
 _DEAR = 1_200_000
 
-# Scores that are computed in all at a level, and by a trial start, at most; each is some 3 ns where it is near. And
-# cells that are iterated on at most: an iteration on a million colours takes 50 ms and gains 0.0001 nats.
+# Cells of the level that a fit starts at, for each component at least.
+_CELLS_A_COMPONENT = 8
+
+# Scores that are computed at most where nobody says how many iterations there should be, each some 4 ns if it is near:
+# in all at a level, by KMeans and by EM from a trial start, and in one sweep over the level of the starts. And cells
+# that are iterated on at most: two sweeps over 940,000 took 95 ms and gained 0.00006 nats.
 _WORK = 128_000_000
+_KMEANS_WORK = 64_000_000
 _TRIAL_WORK = 4_000_000
+_STARTING_WORK = 256_000_000
 _MOST_CELLS = 400_000
 
 # Products of cells and components that seeding may go through, for all starts together: thousands of components take a
@@ -66,6 +72,33 @@ class Descent:
     converged: bool
 
 
+def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
+    """Return those of `levels`, the coarsest first, that a fit of `n_components` goes through.
+
+    The first has eight cells a component, or is the finest. If the work is `bounded`, no sweep over the first is beyond
+    `_STARTING_WORK`, even if it has fewer cells for that, and two iterations at any other are within `_WORK`.
+    """
+    enough = [cells for cells in levels if cells.weights.size >= n_components] or [levels[-1]]
+    if not bounded:
+        return _from_the_first_with_room(enough, n_components)
+    first, *others = _from_the_first_with_room(
+        [cells for cells in enough if cells.weights.size * n_components <= _STARTING_WORK] or enough[:1], n_components
+    )
+    return [
+        first,
+        *(
+            cells
+            for cells in others
+            if cells.weights.size <= _MOST_CELLS and 2 * cells.weights.size * n_components <= _WORK
+        ),
+    ]
+
+
+def _from_the_first_with_room(levels: Sequence[Cells], n_components: int) -> list[Cells]:
+    roomy = [cells for cells in levels if cells.weights.size >= _CELLS_A_COMPONENT * n_components]
+    return roomy or [levels[-1]]
+
+
 def best_start(
     levels: Sequence[Cells],
     n_components: int,
@@ -83,10 +116,14 @@ def best_start(
     Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`).
     """
     cells = levels[0]
-    restarts = min(restarts, max(_SEEDING_WORK // (cells.weights.size * n_components), 1))
-    starts = (make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL) for _ in range(restarts))
+    scores = cells.weights.size * n_components
+    restarts = min(restarts, max(_SEEDING_WORK // scores, 1))
+    kmeans_max_iter = max(_KMEANS_WORK // scores, 1)
+    starts = (
+        make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL, kmeans_max_iter) for _ in range(restarts)
+    )
     tol = _tol_at(cells, levels, tol, n_components)
-    max_iter = min(max_iter or _MAX_ITER, TRIAL_ITERATIONS, max(_TRIAL_WORK // (cells.weights.size * n_components), 1))
+    max_iter = min(max_iter or _MAX_ITER, TRIAL_ITERATIONS, max(_TRIAL_WORK // scores, 1))
     return best(em(cells, start, variance=variance, tol=tol, max_iter=max_iter, accelerated=True) for start in starts)
 
 
@@ -103,16 +140,14 @@ def descend(
 
     At each level EM runs until an iteration gains too little for what it costs (`_tol_at`). In all it runs `max_iter`
     iterations at most, of what is left at most half at any level but the last. Where that is None, it is `_MAX_ITER`,
-    and the work is bounded too: no more than `_WORK` scores are computed at a level, and levels where that does not
-    suffice for two iterations, or of more than `_MOST_CELLS`, are left out.
+    and no more than `_WORK` scores are computed at a level.
     """
     K = len(start.gaussians.weights)
     bounded, limit = max_iter is None, max_iter or _MAX_ITER
-    visited = [cells for cells in levels if cells is levels[0] or not bounded or _within_reach(cells, K)]
     fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
-    for cells in visited:
+    for cells in levels:
         left = limit - n_iter
-        share = left if cells is visited[-1] else (left + 1) // 2
+        share = left if cells is levels[-1] else (left + 1) // 2
         fit = em(
             cells,
             fit.gaussians,
@@ -126,10 +161,6 @@ def descend(
         n_cells += [cells.weights.size] * len(fit.trace)
         n_iter += fit.n_iter
     return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, fit.converged)
-
-
-def _within_reach(cells: Cells, n_components: int) -> bool:
-    return cells.weights.size <= _MOST_CELLS and 2 * cells.weights.size * n_components <= _WORK
 
 
 def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:

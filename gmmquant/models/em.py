@@ -84,15 +84,16 @@ def make_start(
     variance: float,
     kind: CovarianceType = FULL,
     kmeans_tol: float = 1e-4,
+    kmeans_max_iter: int = 300,
 ) -> Gaussians:
     """Make a start by the way that `init` names: kmeans, k-means++, random_from_data or random.
 
-    `kmeans_tol` is the tolerance of KMeans: see `start_from_kmeans`.
+    `kmeans_tol` and `kmeans_max_iter` say when KMeans stops: see `start_from_kmeans`.
     """
     if init == "random":
         return start_at_random(cells, n_components, rng, variance, kind)
     if init == "kmeans":
-        return start_from_kmeans(cells, n_components, rng, variance, kind, kmeans_tol)
+        return start_from_kmeans(cells, n_components, rng, variance, kind, kmeans_tol, kmeans_max_iter)
     draw_centers = {"k-means++": kmeans_plus_plus, "random_from_data": random_centers}[init]
     return start_from_centers(cells, draw_centers(cells, n_components, rng), variance, kind)
 
@@ -104,13 +105,15 @@ def start_from_kmeans(
     variance: float,
     kind: CovarianceType = FULL,
     tol: float = 1e-4,
+    max_iter: int = 300,
 ) -> Gaussians:
     """Make Gaussians of the clusters of KMeans, which only places the start: its centers may still shift a little.
 
-    KMeans stops when the squared shift of its centers is at most `tol` times the mean variance of the features.
+    KMeans stops when the squared shift of its centers is at most `tol` times the mean variance of the features, or
+    after `max_iter` iterations.
     """
     shift = tol * float(np.diagonal(cells.covariance()).mean())
-    centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=shift, max_iter=300).centers
+    centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=shift, max_iter=max_iter).centers
     return start_from_centers(cells, centers, variance, kind)
 
 
