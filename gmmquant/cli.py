@@ -73,7 +73,7 @@ def _read_k(texts: list[str]) -> list[str]:
 def _refuse_with_model(ctx: typer.Context) -> None:
     """Refuse the options of a fit beside --model, which fits nothing."""
     names = {"k": "-k", "save_model": "--save-model", "max_iter": "--max-iter"}
-    for name in ("k", "save_model", "seed", "max_iter", "tol", "covariance", "init", "restarts"):
+    for name in ("k", "save_model", "seed", "max_iter", "tol", "covariance", "init", "restarts", "method"):
         source = ctx.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
             raise ParameterError(f"--model fits nothing: leave out {names.get(name, f'--{name}')}, or --model")
@@ -165,6 +165,27 @@ def quantize(
             rich_help_panel=_MODEL,
         ),
     ] = Settings.tol,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="WAY",
+            help="gmm: a Gaussian mixture, of the highest likelihood. kmeans: the least squared error, as of a palette "
+            "to draw the picture with.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.method,
+    recolor: Annotated[
+        str | None,
+        typer.Option(
+            "--recolor",
+            metavar="WAY",
+            help="Which colour a pixel gets: posterior, that of its most probable component (of gmm the default), or "
+            "nearest, that with the least error (of kmeans the default).",
+            show_default=False,
+            rich_help_panel=_MODEL,
+        ),
+    ] = Settings.recolor,
     covariance: Annotated[
         str,
         typer.Option(
@@ -246,7 +267,7 @@ def quantize(
     if force and skip_existing:
         raise ParameterError("--force and --skip-existing contradict each other; give one of them")
     check_integer("max-pixels", max_pixels, 1)
-    settings = Settings(seed, max_iter, tol, covariance, init, restarts)
+    settings = Settings(seed, max_iter, tol, covariance, init, restarts, method, recolor)
     if model is not None:
         _refuse_with_model(ctx)
 

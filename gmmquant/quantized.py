@@ -23,25 +23,29 @@ class QuantizedImage:
     ----------
     k : int
         Number of components asked for.
+    method : "gmm" or "kmeans"
+    recoloring : "posterior" or "nearest"
+        What a label says: the most probable component, or the nearest colour of the palette.
     mixture : Gaussians
-        The mixture, heaviest component first, for sRGB in [0, 1]. Its number of components K is below `k` where the
-        picture has fewer colours.
+        The mixture, or the clusters of KMeans as one, heaviest component first, for sRGB in [0, 1]. Its number of
+        components K is below `k` where the picture has fewer colours.
     palette : ndarray of uint8, shape (K, 3)
         The means, rounded to 8 bits.
     labels : ndarray of uint8 or uint16, shape (height, width)
-        Index of each pixel's most probable component; 0 where the picture is fully transparent.
+        Index of each pixel's component, see `recoloring`; 0 where the picture is fully transparent.
     alpha : ndarray of uint8, shape (height, width), or None
     counts : ndarray of int64, shape (K,)
         Visible pixels of each component.
     exact : bool
         Whether the picture has at most `k` colours, which are then kept as they are.
     trace : tuple of float
-        Objective J, in nats per pixel, at the start of each level of the fit and after each iteration.
+        Objective at the start of each level of the fit and after each iteration: J, in nats per pixel; of KMeans, the
+        mean squared distance to the nearest center.
     n_cells : tuple of int
         Number of cells of the level that each value of `trace` was taken on; at the last they are the distinct colours,
         unless those are beyond the work that a fit is allowed.
     n_iter : int
-        Number of EM iterations, at all levels together.
+        Number of iterations, at all levels together.
     converged : bool, or None where nothing was fitted
     log_likelihood : float
         Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
@@ -54,6 +58,8 @@ class QuantizedImage:
     """
 
     k: int
+    method: str
+    recoloring: str
     mixture: Gaussians
     palette: npt.NDArray[np.uint8]
     labels: npt.NDArray[Any]

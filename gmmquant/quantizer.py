@@ -23,9 +23,10 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.checks import check_finite_objective
 from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
-from gmmquant.models.em import Watcher, best, e_step, em, evaluate, make_start, watch_nothing
+from gmmquant.models.em import Watcher, best, e_step, em, evaluate, make_start, start_from_centers, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
+from gmmquant.models.lbg import fit_codebook
 from gmmquant.models.moments import most_probable
 from gmmquant.models.parameters import check_choice
 from gmmquant.models.selection import Choice, Criteria, aic, bic, choose, icl, n_parameters
@@ -46,6 +47,9 @@ def receive_nothing(
 _COARSEST = 150
 _REFINEMENT = 8
 _FINEST = 0.8
+
+# KMeans stops when an iteration takes less than so many times `tol` off the squared error, as a part of it.
+_KMEANS_TOL = 3
 
 # Colours whose error is computed at a time, so that it stays in cache.
 _CHUNK = 1 << 15
@@ -95,10 +99,16 @@ class Quantizer:
         alpha)` as soon as the picture is recoloured, before the likelihood is computed.
         """
         check_k(k)
-        started = perf_counter()
         if self.histogram.n_colors <= k:
-            seconds = {"seed": 0.0, "fit": perf_counter() - started}
-            return self._recolor(k, self._keep(), receive, exact=True, seconds=seconds)
+            return self._recolor(k, self._keep(), receive, exact=True, seconds={"seed": 0.0, "fit": 0.0})
+        fitted = self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture
+        fit, seconds = fitted(k, watch)
+        fit = replace(fit, gaussians=fit.gaussians.sorted())
+        return self._recolor(k, fit, receive, exact=False, seconds=seconds)
+
+    def _fit_mixture(self, k: int, watch: Watcher) -> tuple[Descent, dict[str, float]]:
+        """Fit a mixture by EM; return it, and the seconds that its start and the rest took."""
+        started = perf_counter()
         settings, variance = self.settings, self.histogram.rounding_variance
         levels = levels_for(self.levels, k, bounded=settings.max_iter is None)
         start = best_start(
@@ -114,9 +124,25 @@ class Quantizer:
         )
         seeded = perf_counter()
         fit = descend(levels, start, variance=variance, tol=settings.tol, max_iter=settings.max_iter, watch=watch)
-        fit = replace(fit, gaussians=fit.gaussians.sorted())
-        seconds = {"seed": seeded - started, "fit": perf_counter() - seeded}
-        return self._recolor(k, fit, receive, exact=False, seconds=seconds)
+        return fit, {"seed": seeded - started, "fit": perf_counter() - seeded}
+
+    def _fit_clusters(self, k: int, watch: Watcher) -> tuple[Descent, dict[str, float]]:
+        """Fit centers by KMeans; return their clusters as Gaussians, and the seconds that took."""
+        started = perf_counter()
+        settings = self.settings
+        codebook = fit_codebook(
+            levels_for(self.levels, k, bounded=settings.max_iter is None),
+            k,
+            restarts=settings.restarts,
+            rng=np.random.default_rng(settings.seed),
+            tol=_KMEANS_TOL * settings.tol,
+            max_iter=settings.max_iter,
+            watch=watch,
+        )
+        kind = COVARIANCE_TYPES[settings.covariance]
+        clusters = start_from_centers(self._cells, codebook.centers, self.histogram.rounding_variance, kind)
+        fit = Descent(clusters, codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged)
+        return fit, {"seed": 0.0, "fit": perf_counter() - started}
 
     def apply(self, mixture: Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the picture by a mixture that was fitted elsewhere; nothing is fitted.
@@ -192,7 +218,9 @@ class Quantizer:
         mixture = fit.gaussians
         palette = palette_from_means(mixture.means)
         origin = self._cells.origin
-        theta = center_scores(mixture.means, origin) if exact else natural_parameters(mixture, origin)
+        nearest = exact or self.settings.recoloring == "nearest"
+        centers = mixture.means if exact else palette / 255
+        theta = center_scores(centers, origin) if nearest else natural_parameters(mixture, origin)
         color_labels = most_probable(theta, self._cells)
         labels = self._label_pixels(color_labels, len(palette))
         recolored = perf_counter()
@@ -201,6 +229,8 @@ class Quantizer:
         evaluation = evaluate(self._cells, mixture)
         return QuantizedImage(
             k=k,
+            method=self.settings.method,
+            recoloring="nearest" if nearest else "posterior",
             mixture=mixture,
             palette=palette,
             labels=labels,
@@ -298,6 +328,8 @@ def quantize(
     covariance: str = ...,
     init: str = ...,
     restarts: int = ...,
+    method: str = ...,
+    recolor: str | None = ...,
 ) -> QuantizedImage: ...
 
 
@@ -312,6 +344,8 @@ def quantize(
     covariance: str = ...,
     init: str = ...,
     restarts: int = ...,
+    method: str = ...,
+    recolor: str | None = ...,
 ) -> list[QuantizedImage]: ...
 
 
@@ -325,6 +359,8 @@ def quantize(
     covariance: str = Settings.covariance,
     init: str = Settings.init,
     restarts: int = Settings.restarts,
+    method: str = Settings.method,
+    recolor: str | None = Settings.recolor,
 ) -> QuantizedImage | list[QuantizedImage]:
     """Remake a picture in `k` colours: the means of a Gaussian mixture fitted to its pixels.
 
@@ -346,7 +382,7 @@ def quantize(
     ParameterError
         If the array or a parameter is outside what is accepted, or no pixel is visible.
     """
-    settings = Settings(seed, max_iter, tol, covariance, init, restarts)
+    settings = Settings(seed, max_iter, tol, covariance, init, restarts, method, recolor)
     if isinstance(k, str):
         check_choice("k", k, [AUTO])
         quantizer = Quantizer(image, settings)

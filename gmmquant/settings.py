@@ -13,6 +13,8 @@ DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
 MAX_K = 4096
 MAX_PIXELS = 200_000_000
+METHODS = ("gmm", "kmeans")
+RECOLORINGS = ("posterior", "nearest")
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,19 @@ class Settings:
         Most iterations of EM, at all levels together. None: 500, and no more work at a level than some seconds, so that
         a picture of very many colours may end before it has converged, or without iterations on its single colours.
     tol : float
-        EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it).
+        EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it);
+        KMeans when an iteration takes less than three times this part off the squared error.
     covariance : "full", "tied", "diag" or "spherical"
         A matrix for each component, one matrix for all, variances for each component, one variance for each.
     init : "kmeans", "k-means++", "random_from_data" or "random"
         How a fit starts.
     restarts : int
         Number of starts on the coarsest cells, of which the best goes on.
+    method : "gmm" or "kmeans"
+        A Gaussian mixture, for the likelihood, or KMeans, for the least squared error.
+    recolor : "posterior", "nearest" or None
+        Which colour a pixel gets: that of its most probable component, or the nearest. None: the method's own,
+        "posterior" of a mixture, "nearest" of KMeans.
 
     Raises
     ------
@@ -47,6 +55,8 @@ class Settings:
     covariance: str = "full"
     init: str = "kmeans"
     restarts: int = 4
+    method: str = "gmm"
+    recolor: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that no fit can use."""
@@ -57,6 +67,14 @@ class Settings:
         check_choice("covariance", self.covariance, COVARIANCE_NAMES)
         check_choice("init", self.init, INIT_NAMES)
         check_integer("restarts", self.restarts, 1)
+        check_choice("method", self.method, METHODS)
+        if self.recolor is not None:
+            check_choice("recolor", self.recolor, RECOLORINGS)
+
+    @property
+    def recoloring(self) -> str:
+        """How pixels get their colours: `recolor`, or what the method does by itself."""
+        return self.recolor or {"gmm": "posterior", "kmeans": "nearest"}[self.method]
 
 
 def check_k(k: object) -> int:

@@ -106,10 +106,15 @@ def lloyd(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int) -> Cl
 def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
     """Move each center to the mean of the cells nearest to it."""
     moments, _ = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
+    return cluster_means(cells, moments, centers)
+
+
+def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray) -> FloatArray:
+    """Return the mean of each cluster from its `moments` (K, 1 + d); an empty one's center is relocated."""
     totals = moments[:, :1]
     empty = totals[:, 0] == 0
-    moved = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.origin)
-    return relocate_empty(cells, moved, centers, empty) if empty.any() else moved
+    means = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.origin)
+    return relocate_empty(cells, means, centers, empty) if empty.any() else means
 
 
 def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:
