@@ -15,7 +15,7 @@ from gmmquant.models.moments import (
     HARDMAX,
     SOFTMAX,
     exponentials,
-    hardmax,
+    hard_moments,
     largest_scores,
     most_probable,
     softmax,
@@ -134,12 +134,12 @@ def test_exponentials_are_never_too_small_for_full_precision():
     assert far[1, 0] == 0.0
 
 
-def test_hardmax_gives_a_tie_to_the_first():
+def test_hard_moments_give_a_tie_to_the_first():
     scores = np.array([[0.0, 3.0, 1.0], [2.0, 3.0, 0.0], [2.0, 1.0, 1.0]])
-    largest, normalizer = hardmax(scores)
+    phi = np.array([[1.0, 1.0, 1.0], [5.0, 6.0, 7.0]])
+    moments, largest = hard_moments(scores, phi, np.array([1.0, 10.0, 100.0]), np.empty_like(phi))
     np.testing.assert_array_equal(largest, [2.0, 3.0, 1.0])
-    np.testing.assert_array_equal(normalizer, [1.0, 1.0, 1.0])
-    np.testing.assert_array_equal(scores, [[0, 1, 1], [1, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(moments, [[110, 760], [1, 5], [0, 0]])
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 255, 256, 257, 3000])

@@ -30,7 +30,7 @@ _TRIAL_TOL = 3e-4
 _TRIAL_ITERATIONS = 20
 
 # Products of cells and centers that random starts may go through together, and how often centers are moved, at most.
-_SEEDING_WORK = 800_000
+_SEEDING_WORK = 500_000
 _SHIFTS = 20
 
 # Products of cells and centers that iterations go through at a level at most, if nobody says how many there should be.

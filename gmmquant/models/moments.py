@@ -37,18 +37,17 @@ LOWEST = -700.0
 
 @dataclass(frozen=True)
 class Assignment:
-    """How the scores of a sample become responsibilities.
+    """How the scores of a sample become responsibilities, and these moments.
 
     Attributes
     ----------
-    respond : function of scores (K, n)
-        Turns them in place into responsibilities up to a factor for each column, and returns the value of each column
-        and the sum of what it holds, both (n,).
+    gather : function of scores (K, n), which it may overwrite, phi (F, n), weights (n,) and memory (F, n)
+        Returns the moments (K, F), and the value of each column, shape (n,).
     margin : float
         How far below the largest a score may lie and still count.
     """
 
-    respond: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+    gather: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
     margin: float
 
 
@@ -84,16 +83,27 @@ def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]
     return largest, K - np.multiply(scores == largest, ranks).max(axis=0).astype(np.intp)
 
 
-def hardmax(scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Turn scores (K, n) into the one-hot of their maximum (the first, in ties) in place; return it, and ones, (n,)."""
-    largest, labels = largest_scores(scores)
-    np.equal(labels, np.arange(len(scores))[:, np.newaxis], out=scores)
-    return largest, np.ones(len(largest))
+def soft_moments(
+    scores: FloatArray, phi: FloatArray, weights: FloatArray, held: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Give each column to all components by the softmax of its scores; its value is their logsumexp."""
+    value, normalizer = exponentials(scores)
+    weighted = np.multiply(phi, weights / normalizer, out=held)
+    return scores @ weighted.T, value
+
+
+def hard_moments(
+    scores: FloatArray, phi: FloatArray, weights: FloatArray, held: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Give each column to the component of its largest score, the first in ties; its value is that score."""
+    value, labels = largest_scores(scores)
+    weighted = np.multiply(phi, weights, out=held)
+    return np.stack([np.bincount(labels, row, minlength=len(scores)) for row in weighted], axis=1), value
 
 
 # exp(-37) is less than the last bit of 1: what a component that is left out would have added to the sum.
-SOFTMAX = Assignment(exponentials, margin=37.0)
-HARDMAX = Assignment(hardmax, margin=0.0)
+SOFTMAX = Assignment(soft_moments, margin=37.0)
+HARDMAX = Assignment(hard_moments, margin=0.0)
 
 
 def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArray, float]:
@@ -124,10 +134,9 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
         n, coefficients = weights.size, theta[near]
         phi = cells.features(columns, F)
         scores = np.matmul(coefficients, phi, out=scores_held[: len(coefficients) * n].reshape(-1, n))
-        value, normalizer = assign.respond(scores)
+        gathered, value = assign.gather(scores, phi, weights, phi_held[: F * n].reshape(F, n))
+        moments[near] += gathered
         objective += float((weights * value).sum())
-        weighted = np.multiply(phi, weights / normalizer, out=phi_held[: F * n].reshape(F, n))
-        moments[near] += scores @ weighted.T
     return moments, objective / cells.total_weight
 
 
