@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from gmmquant.process import system_reason
 from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer, Receiver
 from gmmquant.report.record import Record, build_record, fit_record, to_json
-from gmmquant.settings import AUTO, MAX_PIXELS, Settings, check_k
+from gmmquant.settings import AUTO, MAX_PIXELS, RECOLORINGS, Settings, check_k
 from gmmquant.version import __version__
 
 # Longest file name, in bytes, that the usual file systems take.
@@ -279,7 +279,7 @@ def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Wa
     """Make the outputs of a picture, but for those `kept` from an earlier run."""
     flat, notes = FlatImage.from_array(picture.pixels), list(picture.notes)
     del picture  # its memory is wanted
-    quantizer = Quantizer(flat, task.settings)
+    quantizer = Quantizer(flat, _settings(task))
     if job.report in kept:
         notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
     if AUTO in task.ks:
@@ -335,7 +335,20 @@ def _write(
 
 
 def _encode_model(fit: QuantizedImage) -> bytes:
-    return model_to_json(Model(fit.mixture, {"color_space": "srgb", "exact": fit.exact}), __version__).encode("ascii")
+    return model_to_json(Model(fit.mixture, _facts(fit)), __version__).encode("ascii")
+
+
+def _facts(fit: QuantizedImage) -> dict[str, Any]:
+    """Return what a model file says besides the mixture."""
+    return {"color_space": "srgb", "exact": fit.exact, "recolor": fit.recoloring}
+
+
+def _settings(task: Task) -> Settings:
+    """Return the settings of a task: under a model, pixels get their colours as in the fit it came from."""
+    own = None if task.applied is None else task.applied.model.facts.get("recolor")
+    if task.settings.recolor is None and own in RECOLORINGS:
+        return replace(task.settings, recolor=own)
+    return task.settings
 
 
 def _fit(

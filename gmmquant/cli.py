@@ -150,8 +150,8 @@ def quantize(
         typer.Option(
             "--max-iter",
             metavar="INT",
-            help="Most iterations of EM for each k. Default: 500, and no more than some seconds' work, which ends fits "
-            "of many colours early; a number of yours is obeyed whatever the time.",
+            help="Most iterations for each k, beside trying starts. Default: 500, and no more than some seconds' work, "
+            "which ends fits of many colours early; a number of yours is obeyed whatever the time.",
             show_default=False,
             rich_help_panel=_MODEL,
         ),
@@ -201,8 +201,8 @@ def quantize(
         typer.Option(
             "--init",
             metavar="WAY",
-            help=f"How a fit starts: {', '.join(INIT_NAMES)}. the others start from less than kmeans "
-            "does, to see how much the start matters.",
+            help=f"How a fit starts: {', '.join(INIT_NAMES)}. The others start from less than "
+            "kmeans does, to see how much the start matters. Of gmm only.",
             rich_help_panel=_MODEL,
         ),
     ] = Settings.init,

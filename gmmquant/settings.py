@@ -26,7 +26,7 @@ class Settings:
     seed : int
         Seed of k-means++.
     max_iter : int or None
-        Most iterations of EM, at all levels together. None: 500, and no more work at a level than some seconds, so that
+        Most iterations, at all levels together. None: 500, and no more work at a level than some seconds, so that
         a picture of very many colours may end before it has converged, or without iterations on its single colours.
     tol : float
         EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it);

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import read_sample
+
+from gmmquant import ColorHistogram
 
 PROJECT = Path(__file__).parent.parent
 
@@ -49,3 +52,18 @@ def command(tmp_path: Path, clean_environment: dict[str, str]) -> Callable[..., 
         return subprocess.run([sys.executable, "-m", "gmmquant", *arguments], **settings)  # type: ignore[call-overload]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """The cat at half its size, as a histogram."""
+    return ColorHistogram.from_pixels(read_sample("cat.jpg")[::2, ::2].reshape(-1, 3))
+
+
+@pytest.fixture(scope="session")
+def levels(photograph):
+    """Cells of the photograph, the coarsest first, its colours last."""
+    cells = [photograph.cells()]
+    for starts in photograph.octrees([photograph.n_pixels / share for share in (4000, 800, 150)]):
+        cells.append(cells[-1].merged(starts))
+    return cells[::-1]

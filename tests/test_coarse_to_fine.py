@@ -102,19 +102,6 @@ def test_an_accelerated_fit_watches_each_iteration_and_ends_at_the_limit():
 # Levels
 
 
-@pytest.fixture(scope="module")
-def photograph():
-    return ColorHistogram.from_pixels(read_sample("cat.jpg")[::2, ::2].reshape(-1, 3))
-
-
-@pytest.fixture(scope="module")
-def levels(photograph):
-    cells = [photograph.cells()]
-    for starts in photograph.octrees([photograph.n_pixels / share for share in (4000, 800, 150)]):
-        cells.append(cells[-1].merged(starts))
-    return cells[::-1]
-
-
 def options_of(histogram, **others):
     return {"variance": histogram.rounding_variance, "tol": 1e-4, "max_iter": 500, **others}
 

@@ -11,7 +11,7 @@ from helpers import read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmmquant import ColorHistogram, Quantizer, Settings, quantize
+from gmmquant import Quantizer, Settings, quantize
 from gmmquant.models.cells import Cells
 from gmmquant.models.kmeans import inertia, kmeans_plus_plus
 from gmmquant.models.lbg import _costs_of_removal, fit_codebook, principal_splits, refine, shift_centers
@@ -27,19 +27,6 @@ def mean_error(cells, centers):
     """Return the mean squared distance of what the cells stand for to the nearest center."""
     inside = 0.0 if cells.scatter is None else float((cells.scatter[[0, 3, 5]].sum(axis=0) * cells.weights).sum())
     return (inertia(cells, centers) + inside) / cells.total_weight
-
-
-@pytest.fixture(scope="module")
-def photograph():
-    return ColorHistogram.from_pixels(read_sample("cat.jpg")[::2, ::2].reshape(-1, 3))
-
-
-@pytest.fixture(scope="module")
-def levels(photograph):
-    cells = [photograph.cells()]
-    for starts in photograph.octrees([photograph.n_pixels / share for share in (4000, 800, 150)]):
-        cells.append(cells[-1].merged(starts))
-    return cells[::-1]
 
 
 @law
@@ -184,7 +171,7 @@ def test_the_command_fits_by_kmeans_and_says_so(command, tmp_path, samples):
         )
         assert (record["settings"]["method"], record["settings"]["recolor"]) == (
             fit["method"],
-            None if folder != "b" else "nearest",
+            fit["recolor"],
         )
         errors[folder] = fit["mse"]
     assert errors["a"] < errors["b"] < errors["c"]
@@ -192,3 +179,20 @@ def test_the_command_fits_by_kmeans_and_says_so(command, tmp_path, samples):
         wrong = command("rocket.jpg", "-k", "7", "-o", "d", option, "best")
         assert wrong.returncode == 2
         assert "unknown" in wrong.stderr
+
+
+def test_a_model_of_clusters_recolours_by_the_nearest_colour_unless_told_otherwise(command, tmp_path, samples):
+    shutil.copy(samples / "rocket.jpg", tmp_path / "rocket.jpg")
+    assert command("rocket.jpg", "-k", "7", "--method", "kmeans", "--save-model", "-o", "a").returncode == 0
+    for folder, options, expected in (("b", [], "nearest"), ("c", ["--recolor", "posterior"], "posterior")):
+        assert command("rocket.jpg", "--model", "a/rocket_k7.gmm.json", "-o", folder, *options).returncode == 0
+        record = json.loads((tmp_path / folder / "rocket_report.json").read_text())
+        assert record["fits"][0]["recolor"] == record["settings"]["recolor"] == expected
+    same = [(tmp_path / folder / "rocket_k7.png").read_bytes() for folder in "ab"]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 40])
+def test_iterations_of_all_levels_together_keep_to_the_limit(levels, max_iter):
+    fit = fit_codebook(levels, 7, restarts=1, rng=np.random.default_rng(0), tol=-1.0, max_iter=max_iter)
+    assert fit.n_iter == max_iter

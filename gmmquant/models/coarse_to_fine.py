@@ -16,7 +16,7 @@ import numpy as np
 
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import CovarianceType
-from gmmquant.models.em import EMFit, Watcher, best, em, make_start, watch_nothing
+from gmmquant.models.em import EMFit, Watcher, best, em, make_start, watch_nothing, watch_on
 from gmmquant.models.gaussian import Gaussians
 
 # Iterations of a trial start, and the tolerance of its KMeans.
@@ -155,7 +155,7 @@ def descend(
             tol=_tol_at(cells, levels, tol, K),
             max_iter=min(share, _WORK // (cells.weights.size * K)) if bounded else share,
             accelerated=True,
-            watch=partial(_watch_on, watch, n_iter),
+            watch=partial(watch_on, watch, n_iter),
         )
         trace += fit.trace
         n_cells += [cells.weights.size] * len(fit.trace)
@@ -174,7 +174,3 @@ def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int
     share = cells.weights.size / levels[-1].weights.size
     cost = cells.weights.size * n_components / _DEAR
     return max(tol * max(share, min(1.0, cost)), _LEAST_TOL)
-
-
-def _watch_on(watch: Watcher, done: int, n_iter: int, objective: float) -> None:
-    watch(done + n_iter, objective)

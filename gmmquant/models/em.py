@@ -28,6 +28,11 @@ def watch_nothing(n_iter: int, objective: float) -> None:
     """Take note of an iteration by doing nothing: the watcher for when nobody watches."""
 
 
+def watch_on(watch: Watcher, done: int, n_iter: int, objective: float) -> None:
+    """Tell `watch` of an iteration that comes after `done` others."""
+    watch(done + n_iter, objective)
+
+
 @dataclass(frozen=True)
 class EMFit:
     """What EM ends with.

@@ -3,8 +3,8 @@
 Lloyd's iterations (Linde, Buzo and Gray, "An algorithm for vector quantizer design", 1980) end in a local optimum near
 their start. Here one start is made by splits, each of the cluster that gains the most by it, at the best place along
 its first principal axis (Wu, "Efficient statistical computations for optimal color quantization", 1991), others by
-greedy k-means++. From the best, centers that would hardly be missed are moved into clusters that gain more by being
-split (Patane and Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error.
+greedy k-means++. From each, centers that would hardly be missed are moved into clusters that gain more by being split
+(Patane and Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error; the best start goes on.
 
 A cell's scatter counts in the error, which so falls from level to level as it falls within one.
 """
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from gmmquant.models.cells import Cells
 from gmmquant.models.checks import FloatArray
-from gmmquant.models.em import Watcher, start_from_centers, watch_nothing
+from gmmquant.models.em import Watcher, start_from_centers, watch_nothing, watch_on
 from gmmquant.models.kmeans import center_scores, cluster_means, kmeans_plus_plus
 from gmmquant.models.moments import HARDMAX, largest_scores, sweep
 
@@ -216,7 +216,8 @@ def fit_codebook(
     tol : float
         An iteration that takes less than this part off the error is the last of its level.
     max_iter : int or None
-        Most iterations at a level; None: 200, and fewer where each is much work.
+        Most iterations at all levels together, after those that find a start. None: 200 at a level, and fewer where
+        each is much work.
     """
     coarsest = levels[0]
     starts = [principal_splits(coarsest, n_clusters)]
@@ -253,8 +254,9 @@ def _refine_through(
 ) -> Codebook:
     """Refine the centers of `fit` at each of `levels`, and go on with its trace."""
     for cells in levels:
-        most = max_iter or min(_MAX_ITER, max(_WORK // (cells.weights.size * len(fit.centers)), 1))
-        finer = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(_watch_on, watch, fit.n_iter))
+        affordable = min(_MAX_ITER, max(_WORK // (cells.weights.size * len(fit.centers)), 1))
+        most = affordable if max_iter is None else max_iter - fit.n_iter
+        finer = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_on, watch, fit.n_iter))
         fit = Codebook(
             finer.centers,
             fit.trace + finer.trace,
@@ -263,7 +265,3 @@ def _refine_through(
             finer.converged,
         )
     return fit
-
-
-def _watch_on(watch: Watcher, done: int, n_iter: int, error: float) -> None:
-    watch(done + n_iter, error)

@@ -66,6 +66,7 @@ def build_record(
         "settings": {
             "k": [AUTO if fit["auto"] else fit["k"] for fit in fits],
             **(asdict(quantizer.settings) if model is None else dict.fromkeys(asdict(quantizer.settings))),
+            "recolor": quantizer.settings.recoloring,
             "reg_covar": histogram.rounding_variance,
             "model": None if model is None else _relative(model, report.parent),
         },
