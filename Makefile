@@ -24,6 +24,7 @@ format: $(VENV)/.installed-dev ## Put the code into the one format
 
 examples: $(VENV)/.installed-dev ## Run the example pages and draw their pictures
 	$(BIN)/python docs/examples/run.py
+	$(BIN)/python docs/draw.py
 
 bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md; PHOTOGRAPHS names pictures of your own
 	$(BIN)/python benchmarks/page.py $(PHOTOGRAPHS)

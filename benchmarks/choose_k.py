@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant import Quantizer, read_picture
-from gmmquant.quantizer import AUTO_PATH
+from gmmquant.choosing import AUTO_PATH
 
 
 def variants(path: Path) -> list[npt.NDArray[Any]]:

@@ -19,6 +19,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+import faithful
 import likelihood
 import scaling
 from commands import ours, race, script, squared_errors, table
@@ -147,6 +148,20 @@ def main() -> None:
             "best of its seeds 0 to 4; and what gmmquant's fit would gain by going on to a tolerance of 1e-7.",
             "",
             *likelihood.table(photographs, kept),
+            "",
+            "## Faithful colours",
+            "",
+            f"`--method kmeans` against libimagequant without dithering, on {len(photographs)} photographs:",
+            "",
+            *faithful.errors(faithful.rgb(photographs)),
+            "",
+            "Sizes of indexed PNGs, of the smallest and the largest ratio among the photographs:",
+            "",
+            *faithful.sizes(faithful.rgb(photographs)),
+            "",
+            "Seconds that dithering the 12 megapixels takes, one run each:",
+            "",
+            *faithful.dithering(picture),
             "",
             "## Scaling",
             "",

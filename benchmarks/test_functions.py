@@ -8,10 +8,11 @@ import pytest
 from gmmquant import Quantizer, read_picture
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import encode
-from gmmquant.images.files import encode_png
-from gmmquant.models.em import evaluate
+from gmmquant.images.recolor import IndexedImage
+from gmmquant.images.writing.png import encode_png
 from gmmquant.models.gaussian import natural_parameters
 from gmmquant.models.moments import SOFTMAX, most_probable, sweep
+from gmmquant.models.posteriors import evaluate
 
 PICTURE = Path(__file__).parent.parent / "sample_images" / "coffee.png"
 
@@ -65,7 +66,7 @@ def test_labels_of_pixels(benchmark, quantizer, pixels):
 
 def test_png(benchmark, quantizer):
     fit = quantizer.fit(20)
-    benchmark(encode_png, fit.labels, fit.palette, None)
+    benchmark(encode_png, IndexedImage(fit.labels, fit.palette))
 
 
 @pytest.mark.parametrize("k", [2, 3, 7, 20])

@@ -15,36 +15,46 @@ if TYPE_CHECKING:
     from gmmquant.errors import ModelFileError as ModelFileError
     from gmmquant.errors import NotFittedError as NotFittedError
     from gmmquant.errors import OutputError as OutputError
+    from gmmquant.errors import PaletteFileError as PaletteFileError
     from gmmquant.errors import ParameterError as ParameterError
     from gmmquant.errors import PictureError as PictureError
     from gmmquant.errors import SingularCovarianceError as SingularCovarianceError
     from gmmquant.images.files import read_picture as read_picture
+    from gmmquant.images.picture import Animation as Animation
+    from gmmquant.images.picture import Metadata as Metadata
+    from gmmquant.images.picture import Picture as Picture
     from gmmquant.images.pixels import FlatImage as FlatImage
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
     from gmmquant.quantized import QuantizedImage as QuantizedImage
     from gmmquant.quantizer import Quantizer as Quantizer
-    from gmmquant.quantizer import quantize as quantize
     from gmmquant.settings import Settings as Settings
+    from gmmquant.shortcut import quantize as quantize
+    from gmmquant.shortcut import transfer_colors as transfer_colors
 
 _HOMES = {
+    "Animation": "images.picture",
     "ColorHistogram": "colors.histogram",
     "ConvergenceWarning": "errors",
     "FlatImage": "images.pixels",
     "GaussianMixture": "models.mixture",
     "GmmquantError": "errors",
     "KMeans": "models.kmeans",
+    "Metadata": "images.picture",
     "ModelFileError": "errors",
     "NotFittedError": "errors",
     "OutputError": "errors",
+    "PaletteFileError": "errors",
     "ParameterError": "errors",
+    "Picture": "images.picture",
     "PictureError": "errors",
     "QuantizedImage": "quantized",
     "Quantizer": "quantizer",
     "Settings": "settings",
     "SingularCovarianceError": "errors",
-    "quantize": "quantizer",
+    "quantize": "shortcut",
     "read_picture": "images.files",
+    "transfer_colors": "shortcut",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -1,43 +1,36 @@
-"""The main job over files and folders: plan everything first, then do one picture after the other.
-
-Names are a function of the input alone: `cat.jpg` gives `cat_k7.png` for each k and `cat_report.json`, beside the
-picture or in the output folder.
-"""
+"""The main job over files and folders: do one planned picture after the other, and tell what became of each."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
+import json
 import math
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from gmmquant.artifacts import write_products
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.errors import GmmquantError, ModelFileError, OutputError, ParameterError, PictureError
-from gmmquant.images.files import ENDINGS, Picture, encode_png, is_own_output, read_picture
+from gmmquant.errors import GmmquantError, OutputError, ParameterError, PictureError
+from gmmquant.images.files import read_picture
+from gmmquant.images.picture import Metadata, Picture
 from gmmquant.images.pixels import FlatImage
-from gmmquant.models.persistence import Model, model_to_json, read_model
+from gmmquant.images.writing.encode import encode_picture, what_is_lost
 from gmmquant.outputs import OutputSet, sweep_temporaries, writing
+from gmmquant.plan import Existing, Failure, Job, Task
 from gmmquant.process import system_reason
 from gmmquant.quantized import QuantizedImage
-from gmmquant.quantizer import Quantizer, Receiver
-from gmmquant.report.record import Record, build_record, fit_record, to_json
-from gmmquant.settings import AUTO, MAX_PIXELS, RECOLORINGS, Settings, check_k
-from gmmquant.version import __version__
-
-# Longest file name, in bytes, that the usual file systems take.
-_MAX_NAME = 255
+from gmmquant.quantizer import Quantizer
+from gmmquant.report.record import Record, build_record, fit_record, settings_record, to_json
+from gmmquant.settings import AUTO
 
 # The system's reasons for which the next picture would fail like this one.
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -51,70 +44,6 @@ Watcher = Callable[[Path, int | str, int, float], None]
 
 def watch_nothing(source: Path, k: int | str, n_iter: int, objective: float) -> None:
     """Take note of an iteration of the fit of `source` at `k` by doing nothing."""
-
-
-class Existing(Enum):
-    """What to do where an output exists."""
-
-    REFUSE = "refuse"
-    REPLACE = "replace"
-    KEEP = "keep"
-
-
-@dataclass(frozen=True)
-class AppliedModel:
-    """A model that pictures are recoloured by, and the file it came from."""
-
-    path: Path
-    model: Model
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is done with each picture.
-
-    Attributes
-    ----------
-    ks : sequence of int and "auto"
-    settings : Settings
-    existing : Existing
-    max_pixels : int
-    save_models : bool
-        Whether a model file is written for each k.
-    applied : AppliedModel or None
-        A model to recolour by instead of fitting.
-    """
-
-    ks: Sequence[int | str]
-    settings: Settings = field(default_factory=Settings)
-    existing: Existing = Existing.REFUSE
-    max_pixels: int = MAX_PIXELS
-    save_models: bool = False
-    applied: AppliedModel | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture and what is to be written for it: images, and models if asked for, by k, and the report."""
-
-    source: Path
-    images: dict[int | str, Path]
-    models: dict[int | str, Path]
-    report: Path
-
-    @property
-    def outputs(self) -> list[Path]:
-        """All files of the job; the report, which is written last, stands last."""
-        return [*self.images.values(), *self.models.values(), self.report]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A picture that could not be done, and why; `hopeless` if the rest of the batch would fail alike."""
-
-    source: Path
-    reason: str
-    hopeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,95 +64,6 @@ class Done:
 
 
 Outcome = Done | Skipped | Failure
-
-
-def plan(inputs: Iterable[Path], task: Task, folder: Path | None) -> list[Job | Failure]:
-    """Turn files and folders into jobs, and into failures where there is nothing to do, in the order given.
-
-    Parameters
-    ----------
-    inputs : iterable of Path
-        A folder stands for the pictures in it, in natural order; hidden files and what gmmquant made are left out.
-    task : Task
-    folder : Path or None
-        Where outputs go; None: beside each picture.
-
-    Raises
-    ------
-    OutputError
-        If `folder` is a file, two pictures would write the same file, or an output is the input of another job.
-    """
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder; give another --output")
-    planned: list[Job | Failure] = []
-    seen: set[str] = set()
-    for path in inputs:
-        try:
-            sources = pictures_in(path) if path.is_dir() else [path]
-            identities = [os.path.abspath(source) for source in sources]
-        except OSError as error:
-            planned.append(Failure(path, system_reason(error)))
-            continue
-        if not sources:
-            planned.append(Failure(path, "no pictures in this folder; give one with " + ", ".join(sorted(ENDINGS))))
-        for source, identity in zip(sources, identities, strict=True):
-            if identity not in seen:
-                seen.add(identity)
-                planned.append(job_for(source, task, folder))
-    refuse_clashes([entry for entry in planned if isinstance(entry, Job)])
-    return planned
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the picture files of a folder, by their ending, in natural order; not those that gmmquant made."""
-    names = sorted(os.listdir(folder), key=natural_key)
-    paths = [folder / name for name in names if not name.startswith(".")]
-    return [p for p in paths if p.suffix.lower() in ENDINGS and p.is_file() and not is_own_output(p)]
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Return a sort key that puts `cat2` before `cat10`."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def job_for(source: Path, task: Task, folder: Path | None) -> Job:
-    """Name the outputs of a picture."""
-    home = source.parent if folder is None else folder
-    stem = fitting_stem(source.stem, _MAX_NAME - len("_kauto.gmm.json"))
-    images = {k: home / f"{stem}_k{k}.png" for k in task.ks}
-    models = {k: home / f"{stem}_k{k}.gmm.json" for k in task.ks if task.save_models}
-    return Job(source, images, models, home / f"{stem}_report.json")
-
-
-def fitting_stem(stem: str, limit: int) -> str:
-    """Return `stem` if it has at most `limit` bytes, else its beginning and a digest of the whole."""
-    encoded = os.fsencode(stem)
-    if len(encoded) <= limit:
-        return stem
-    digest = "~" + hashlib.sha256(encoded).hexdigest()[:8]
-    return encoded[: limit - len(digest)].decode("utf-8", "ignore") + digest
-
-
-def refuse_clashes(jobs: Sequence[Job]) -> None:
-    """Raise an `OutputError` if two jobs would write one name, or one would write over the picture of another.
-
-    Names that differ only in case or in the form of an accent are one name on many file systems.
-    """
-    writers: dict[str, Job] = {}
-    sources = {_folded(path): job for job in jobs for path in (job.source, Path(os.path.realpath(job.source)))}
-    for job in jobs:
-        for output in job.outputs:
-            name = _folded(output)
-            other = writers.setdefault(name, job)
-            if other is not job:
-                raise OutputError(
-                    f"{other.source} and {job.source} would both write {output.name}; "
-                    "give them different names or run them with different --output folders"
-                )
-            if name in sources:
-                raise OutputError(
-                    f"{job.source} would write over the input {sources[name].source}; use another --output folder"
-                )
 
 
 def run_all(planned: Iterable[Job | Failure], task: Task, watch: Watcher = watch_nothing) -> Iterator[Outcome]:
@@ -250,7 +90,7 @@ def run(job: Job, task: Task, watch: Watcher = watch_nothing) -> Outcome:
     """Do one picture; every failure comes back as a `Failure`, with nothing of the picture left behind."""
     try:
         present = {path for path in job.outputs if os.path.lexists(path)}
-        if len(present) == len(job.outputs) and task.existing is Existing.KEEP:
+        if task.existing is Existing.KEEP and len(present) == len(job.outputs) and _has_its_layers(job, task):
             return Skipped(job.source)
         if present and task.existing is Existing.REFUSE:
             raise OutputError(f"{next(path.name for path in job.outputs if path in present)} exists")
@@ -275,116 +115,123 @@ def _read(source: Path, max_pixels: int) -> Picture:
         raise PictureError(system_reason(error)) from None
 
 
-def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Watcher) -> Done:
+def _has_its_layers(job: Job, task: Task) -> bool:
+    """Tell whether the layers that the report names exist, if layers are wanted; without a report it is not known."""
+    if not task.products.layers:
+        return True
+    try:
+        fits = json.loads(job.report.read_bytes())["fits"]
+        names = [name for fit in fits for name in fit["files"]["layers"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return all(os.path.lexists(job.report.parent / str(name)) for name in names)
+
+
+def _quantize(job: Job, picture: Picture, task: Task, kept: set[Path], watch: Watcher) -> Done | Skipped:
     """Make the outputs of a picture, but for those `kept` from an earlier run."""
-    flat, notes = FlatImage.from_array(picture.pixels), list(picture.notes)
+    animation, notes, products = picture.animation, list(picture.notes), task.products
+    flat = FlatImage.from_array(picture.pixels, 1 if animation is None else animation.n_frames)
+    encode = partial(
+        encode_picture,
+        format=products.format,
+        metadata=picture.metadata,
+        animation=animation,
+        keep_metadata=products.keep_metadata,
+        optimize=products.optimize,
+        keep_order=task.way.keeps_order,
+    )
+    kept_metadata = picture.metadata if products.keep_metadata else Metadata()
+    notes += what_is_lost(products.format, alpha=flat.alpha, animation=animation, metadata=kept_metadata)
     del picture  # its memory is wanted
-    quantizer = Quantizer(flat, _settings(task))
+    _refuse_for_gif(products.format, flat.alpha, task.ks)
+    quantizer = Quantizer(flat, task.way.settings(task.settings))
     if job.report in kept:
+        refuse_other_settings(job.report, settings_record(quantizer, task.way.told(), job.report))
         notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
     if AUTO in task.ks:
         watch(job.source, AUTO, 0, math.nan)
     choice = quantizer.choose_k() if AUTO in task.ks else None
-    fits: list[tuple[QuantizedImage, dict[str, str], list[Future[float]], bool]] = []
+    fits: list[tuple[QuantizedImage, dict[str, Any], _FileWriter, bool]] = []
     job.report.parent.mkdir(parents=True, exist_ok=True)
     large = quantizer.shape[0] * quantizer.shape[1] > _LARGE
-    with OutputSet(overwrite=task.existing is Existing.REPLACE) as outputs, writing(in_background=large) as writer:
-        for k, path in job.images.items():
-            written = list[Future[float]]()
-            write = partial(_write, writer, outputs, kept, written, path, encode_png)
+    with OutputSet(overwrite=task.existing is Existing.REPLACE) as outputs, writing(in_background=large) as executor:
+        for k, paths in job.files.items():
             number = choice.k if choice is not None and k == AUTO else int(k)
-            fit = _fit(quantizer, task, number, partial(watch, job.source, number), write)
-            files = {"image": path.name}
-            if k in job.models:
-                files["model"] = job.models[k].name
-                _write(writer, outputs, kept, written, job.models[k], _encode_model, fit)
-            fits.append((fit, files, written, k == AUTO))
-        records = [
-            fit_record(fit, sum(seconds.result() for seconds in written), files, auto=auto)
-            for fit, files, written, auto in fits
-        ]
-        too_many = [fit.k for fit, *_ in fits if fit.k_fitted < fit.k]
-        if too_many:
-            notes.append(_few_colors(quantizer.histogram, too_many))
-        applied = None if task.applied is None else task.applied.path
-        record = build_record(job.source, job.report, quantizer, records, notes=notes, choice=choice, model=applied)
+            writer = _FileWriter(executor, outputs, keep=task.existing is Existing.KEEP)
+            watch_fit = partial(watch, job.source, number)
+            watch_fit(0, math.nan)
+            fit = task.way.draw(quantizer, number, watch_fit, partial(writer, paths["image"], encode))
+            files = write_products(quantizer, fit, products, job, k, writer)
+            fits.append((fit, files, writer, k == AUTO))
+        records = [fit_record(fit, writer.seconds(), files, auto=auto) for fit, files, writer, auto in fits]
+        kept_exactly = [fit.k for fit, *_ in fits if fit.exact and fit.k_fitted < fit.k]
+        if kept_exactly:
+            notes.append(_few_colors(quantizer.histogram, kept_exactly))
+        record = build_record(
+            job.source, job.report, quantizer, records, notes=notes, choice=choice, given=task.way.told()
+        )
+        written = [path for _, _, writer, _ in fits for path in writer.paths]
         if job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
+            written.append(job.report)
         outputs.commit()
-    return Done(job.source, record, [path for path in job.outputs if path not in kept], notes)
+    if not written:
+        return Skipped(job.source)
+    return Done(job.source, record, written, notes)
 
 
-def _write(
-    writer: Executor,
-    outputs: OutputSet,
-    kept: set[Path],
-    written: list[Future[float]],
-    path: Path,
-    encode: Callable[..., bytes],
-    *content: Any,
-) -> None:
-    """Let `writer` stage what `encode` makes of `content`, if `path` is not `kept`; it tells the seconds it took."""
+def refuse_other_settings(report: Path, settings: Record) -> None:
+    """Refuse to go on with a run whose report tells of other settings: its pictures and ours would not belong together.
 
-    def stage() -> float:
-        started = perf_counter()
-        outputs.stage(path, encode(*content))
-        return perf_counter() - started
-
-    if path not in kept:
-        written.append(writer.submit(stage))
-
-
-def _encode_model(fit: QuantizedImage) -> bytes:
-    return model_to_json(Model(fit.mixture, _facts(fit)), __version__).encode("ascii")
-
-
-def _facts(fit: QuantizedImage) -> dict[str, Any]:
-    """Return what a model file says besides the mixture."""
-    return {"color_space": "srgb", "exact": fit.exact, "recolor": fit.recoloring}
-
-
-def _settings(task: Task) -> Settings:
-    """Return the settings of a task: under a model, pixels get their colours as in the fit it came from."""
-    own = None if task.applied is None else task.applied.model.facts.get("recolor")
-    if task.settings.recolor is None and own in RECOLORINGS:
-        return replace(task.settings, recolor=own)
-    return task.settings
-
-
-def _fit(
-    quantizer: Quantizer, task: Task, k: int, watch: Callable[[int, float], None], receive: Receiver
-) -> QuantizedImage:
-    watch(0, math.nan)
-    if task.applied is None:
-        return quantizer.fit(k, watch, receive)
-    model = task.applied.model
-    return quantizer.apply(model.gaussians, exact=model.facts.get("exact") is True, receive=receive)
-
-
-def load_model(path: Path) -> AppliedModel:
-    """Read a model of pictures; every fault is a `ModelFileError` that names the file."""
+    A report that cannot be read, or is of no known form, is not for us to judge.
+    """
     try:
-        model = read_model(path)
-        K, d = model.gaussians.means.shape
-        if d != 3 or model.facts.get("color_space") != "srgb":
-            raise ModelFileError(f"not a model of sRGB colours ({d} features); give one that --save-model wrote")
-        check_k(K)
-        variances = np.diagonal(model.gaussians.full_covariances(), axis1=1, axis2=2)
-        if np.abs(model.gaussians.means - 0.5).max() > 1 or variances.min() < 1e-12 or variances.max() > 1:
-            raise ModelFileError("means or covariances are not of colours in [0, 1]; give one that --save-model wrote")
-    except OSError as error:
-        raise ModelFileError(f"{path}: {system_reason(error)}") from None
-    except (ModelFileError, ParameterError) as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    return AppliedModel(path, model)
+        earlier = json.loads(report.read_bytes())["settings"]
+        told = {name: earlier[name] for name in settings if name in earlier}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return
+    for name, value in told.items():
+        if value != settings[name]:
+            raise ParameterError(
+                f"{report.name} is of a run with {name} = {value}, not {settings[name]}; give the same options, "
+                "another --output, or --force instead of --skip-existing"
+            )
+
+
+class _FileWriter:
+    """Lets an executor encode and stage the files of a fit, but for those that are kept, and counts the seconds."""
+
+    def __init__(self, executor: Executor, outputs: OutputSet, *, keep: bool) -> None:
+        self._executor, self._outputs, self._keep = executor, outputs, keep
+        self._staged: list[Future[float]] = []
+        self.paths: list[Path] = []
+
+    def __call__(self, path: Path, encode: Callable[..., bytes], *content: Any) -> None:
+        """Stage what `encode` makes of `content` as `path`; do nothing if that exists and is kept."""
+
+        def stage() -> float:
+            started = perf_counter()
+            self._outputs.stage(path, encode(*content))
+            return perf_counter() - started
+
+        if not (self._keep and os.path.lexists(path)):
+            if len(self._staged) > 1:  # what waits holds its arrays: of many layers, two at a time
+                self._staged[-2].result()
+            self.paths.append(path)
+            self._staged.append(self._executor.submit(stage))
+
+    def seconds(self) -> float:
+        """Wait for all files to be staged; return how long that took in all."""
+        return sum(seconds.result() for seconds in self._staged)
+
+
+def _refuse_for_gif(form: str, alpha: npt.NDArray[np.uint8] | None, ks: Sequence[int | str]) -> None:
+    """Refuse before any work what a GIF cannot hold beside transparency."""
+    if form == "gif" and 256 in ks and alpha is not None and (alpha < 255).any():
+        raise PictureError("a gif holds 255 colours beside transparency, not 256; give a smaller k, or png, webp, tiff")
 
 
 def _few_colors(histogram: ColorHistogram, ks: Sequence[int]) -> str:
     colors = "1 distinct colour" if histogram.n_colors == 1 else f"{histogram.n_colors} distinct colours"
     rounded = "" if histogram.bit_depth == 8 else ", rounded to 8 bits"
     return f"{colors}, fewer than k = {', '.join(map(str, ks))}: the exact colours are kept{rounded}"
-
-
-def _folded(path: Path) -> str:
-    """Return the name of a directory entry in the form in which file systems that fold names compare it."""
-    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(path.parent), path.name)).lower()

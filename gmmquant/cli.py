@@ -8,17 +8,32 @@ import os
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from gmmquant import options
 from gmmquant.arguments import ListingCommand
-from gmmquant.errors import GmmquantError, ModelFileError, ParameterError
-from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_integer
+from gmmquant.errors import GmmquantError, ModelFileError, PaletteFileError, ParameterError, PictureError
+from gmmquant.models.parameters import check_choice, check_integer
 from gmmquant.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
-from gmmquant.screen import Screen, emit, say
-from gmmquant.settings import DEFAULT_K, MAX_PIXELS, Settings, parse_k
-from gmmquant.version import __version__
+from gmmquant.screen import Screen, say
+from gmmquant.settings import (
+    DEFAULT_K,
+    FORMAT_ALIASES,
+    FORMATS,
+    MAPS,
+    MAX_PIXELS,
+    MAX_TRANSFER_K,
+    OF_FITS,
+    PALETTE_FORMATS,
+    Settings,
+    parse_choices,
+    parse_k,
+)
+
+if TYPE_CHECKING:
+    from gmmquant.ways import PlainFit
 
 
 class ExitCode(IntEnum):
@@ -31,7 +46,6 @@ class ExitCode(IntEnum):
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
 
-_FILES, _MODEL, _MESSAGES = "Files", "Model", "Messages"
 _DEFAULT_K = [",".join(map(str, DEFAULT_K))]
 
 _HELP = """\
@@ -57,232 +71,156 @@ Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130, 
 """
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
-        written = emit(f"gmmquant {__version__}\n")
-        raise typer.Exit(ExitCode.DONE if written else ExitCode.FAILED)
+# Options whose names differ from those of their parameters.
+_NAMES = {"k": "-k"}
+
+# What has nothing to say beside an option: the option, why, the parameters.
+_CONTRADICTIONS = {
+    "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_to", "save_model")),
+    "palette": ("says which colours there are", ("k", "method", "init", "restarts", "transfer_to")),
+    "transfer_to": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
+}
 
 
-def _read_k(texts: list[str]) -> list[str]:
-    try:
-        return [str(k) for k in parse_k(texts)]
-    except ParameterError as error:
-        raise typer.BadParameter(str(error)) from None
+def _refuse_contradictions(ctx: typer.Context, settings: Settings, fmt: str, ks: Sequence[int | str]) -> None:
+    """Refuse options that have nothing to say beside others, or ask for what cannot be."""
 
-
-def _refuse_with_model(ctx: typer.Context) -> None:
-    """Refuse the options of a fit beside --model, which fits nothing."""
-    names = {"k": "-k", "save_model": "--save-model", "max_iter": "--max-iter"}
-    for name in ("k", "save_model", "seed", "max_iter", "tol", "covariance", "init", "restarts", "method"):
+    def given(name: str) -> bool:
         source = ctx.get_parameter_source(name)
-        if source is not None and source.name != "DEFAULT":
-            raise ParameterError(f"--model fits nothing: leave out {names.get(name, f'--{name}')}, or --model")
+        return source is not None and source.name != "DEFAULT"
+
+    def refuse(option: str, why: str, others: Sequence[str]) -> None:
+        for other in filter(given, others):
+            name = _NAMES.get(other, f"--{other.replace('_', '-')}")
+            raise ParameterError(f"{option} {why}: leave out {name}, or {option}")
+
+    for name, (why, others) in _CONTRADICTIONS.items():
+        if given(name):
+            refuse(f"--{name.replace('_', '-')}", why, others)
+    if settings.method == "kmeans":
+        refuse("--method kmeans", "has starts of its own", ["init"])
+    if given("strength") and settings.dither == "none":
+        raise ParameterError("--strength is that of a dither; give one, as in --dither blue-noise, or leave it out")
+    largest = max((k for k in ks if isinstance(k, int)), default=0)
+    if given("transfer_to") and largest > MAX_TRANSFER_K:
+        raise ParameterError(f"k = {largest} is above the limit of --transfer-to; give at most {MAX_TRANSFER_K}")
+    if fmt == "gif" and given("transfer_to"):
+        raise ParameterError("format = 'gif' holds 256 colours, a smooth picture has more; give png, webp or tiff")
+
+
+def _refuse_for_gif(settings: Settings, ks: Sequence[int | str]) -> None:
+    """Refuse what a GIF cannot hold: a picture in true colour, or more than 256 colours."""
+    if settings.recoloring == "soft":
+        raise ParameterError("format = 'gif' holds 256 colours, a smooth picture has more; give png, webp or tiff")
+    largest = max((k for k in ks if isinstance(k, int)), default=0)
+    if largest > 256:
+        raise ParameterError(f"format = 'gif' holds 256 colours, not {largest}; give fewer, or png, webp or tiff")
+
+
+def _way(
+    model: Path | None, palette: str | None, transfer_to: Path | None, settings: Settings, max_pixels: int
+) -> PlainFit:
+    """Return what becomes of each picture: a fit of its own, or what was given instead of it."""
+    from gmmquant.ways import PlainFit
+
+    if model is None and palette is None and transfer_to is None:
+        return PlainFit()
+    from gmmquant.given import give_palette, load_model, load_target
+
+    if model is not None:
+        return load_model(model)
+    if palette is not None:
+        return give_palette(palette)
+    assert transfer_to is not None  # noqa: S101  for the type checker
+    return load_target(transfer_to, settings, max_pixels)
 
 
 @app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def quantize(
     ctx: typer.Context,
-    image: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGE...",
-            readable=False,  # what cannot be read costs that picture, not the run
-            help="Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF) or folders of pictures.",
-            show_default=False,
-        ),
-    ],
-    k: Annotated[
-        list[str],
-        typer.Option(
-            "-k",
-            "--colors",
-            metavar="INT...",
-            callback=_read_k,
-            help="Numbers of colours, each a picture of its own: 2 3 7, 2,3,7 or 2-8. Takes every integer that "
-            "follows; -- ends the list. auto: the fewest colours that keep 90 % of the gain in ICL.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = _DEFAULT_K,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            readable=False,
-            help="Folder for what is written; made if missing. Default: beside each picture.",
-            show_default=False,
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", metavar="", help="Replace outputs that exist.", rich_help_panel=_FILES)
-    ] = False,
-    skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing",
-            metavar="",
-            help="Keep outputs that exist and make only what is missing, to resume a run.",
-            rich_help_panel=_FILES,
-        ),
-    ] = False,
-    max_pixels: Annotated[
-        int,
-        typer.Option(
-            "--max-pixels",
-            metavar="INT",
-            help="Refuse larger pictures before they are decoded.",
-            rich_help_panel=_FILES,
-        ),
-    ] = MAX_PIXELS,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed",
-            metavar="INT",
-            help="Start from other random seeds, to see how much chance matters; the same one gives the same pictures.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.seed,
-    max_iter: Annotated[
-        int | None,
-        typer.Option(
-            "--max-iter",
-            metavar="INT",
-            help="Most iterations for each k, beside trying starts. Default: 500, and no more than some seconds' work, "
-            "which ends fits of many colours early; a number of yours is obeyed whatever the time.",
-            show_default=False,
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.max_iter,
-    tol: Annotated[
-        float,
-        typer.Option(
-            "--tol",
-            metavar="FLOAT",
-            help="Stop when an iteration gains less than this, in nats per pixel; larger is faster and fits worse.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.tol,
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            metavar="WAY",
-            help="gmm: a Gaussian mixture, of the highest likelihood. kmeans: the least squared error, as of a palette "
-            "to draw the picture with.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.method,
-    recolor: Annotated[
-        str | None,
-        typer.Option(
-            "--recolor",
-            metavar="WAY",
-            help="Which colour a pixel gets: posterior, that of its most probable component (of gmm the default), or "
-            "nearest, that with the least error (of kmeans the default).",
-            show_default=False,
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.recolor,
-    covariance: Annotated[
-        str,
-        typer.Option(
-            "--covariance",
-            metavar="TYPE",
-            help=f"Shape of the components: {', '.join(COVARIANCE_NAMES)}. full fits best; the others have fewer "
-            "parameters, to compare, or for pictures of few pixels.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.covariance,
-    init: Annotated[
-        str,
-        typer.Option(
-            "--init",
-            metavar="WAY",
-            help=f"How a fit starts: {', '.join(INIT_NAMES)}. The others start from less than "
-            "kmeans does, to see how much the start matters. Of gmm only.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.init,
-    restarts: Annotated[
-        int,
-        typer.Option(
-            "--restarts",
-            metavar="INT",
-            help="Try so many starts for a few iterations, on coarse cells of colours, and go on with the best: as a "
-            "rule a higher likelihood, not always.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Settings.restarts,
-    save_model: Annotated[
-        bool,
-        typer.Option(
-            "--save-model",
-            metavar="",
-            help="Write each fitted mixture too, as NAME_k7.gmm.json, to use with --model.",
-            rich_help_panel=_FILES,
-        ),
-    ] = False,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            metavar="FILE",
-            readable=False,
-            help="Fit nothing: recolour by a mixture that --save-model wrote, and report the likelihood under it.",
-            show_default=False,
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", metavar="", help="Show nothing but errors.", rich_help_panel=_MESSAGES)
-    ] = False,
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "-v",
-            "--verbose",
-            metavar="",
-            help="List every component too: weight, pixels, spread, colour.",
-            rich_help_panel=_MESSAGES,
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            metavar="",
-            help="Write the records to standard output, as one JSON array, instead of tables.",
-            rich_help_panel=_MESSAGES,
-        ),
-    ] = False,
-    version: Annotated[  # noqa: ARG001  its callback does the work
-        bool,
-        typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version and exit."),
-    ] = False,
+    image: options.Images,
+    k: options.Colors = _DEFAULT_K,
+    method: options.Method = Settings.method,
+    space: options.Space = Settings.space,
+    covariance: options.Covariance = Settings.covariance,
+    init: options.Init = Settings.init,
+    restarts: options.Restarts = Settings.restarts,
+    seed: options.Seed = Settings.seed,
+    max_iter: options.MaxIter = Settings.max_iter,
+    tol: options.Tol = Settings.tol,
+    model: options.ModelFile = None,
+    palette: options.Palette = None,
+    recolor: options.Recolor = Settings.recolor,
+    dither: options.Dither = Settings.dither,
+    strength: options.Strength = Settings.strength,
+    transfer_to: options.TransferTo = None,
+    output: options.Output = None,
+    format: options.Format = FORMATS[0],  # noqa: A002  the option's name
+    optimize: options.Optimize = False,
+    keep_metadata: options.KeepMetadata = False,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
+    palette_out: options.PaletteOut = None,
+    maps: options.Maps = None,
+    layers: options.Layers = False,
+    save_model: options.SaveModel = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
+    version: options.Version = False,  # noqa: ARG001  its callback does the work
 ) -> int:
     """Plan the run, do the pictures one after the other, show what became of each."""
     if force and skip_existing:
         raise ParameterError("--force and --skip-existing contradict each other; give one of them")
     check_integer("max-pixels", max_pixels, 1)
-    settings = Settings(seed, max_iter, tol, covariance, init, restarts, method, recolor)
-    if model is not None:
-        _refuse_with_model(ctx)
+    format = FORMAT_ALIASES.get(format.lower(), format.lower())  # noqa: A001
+    check_choice("format", format, FORMATS)
+    settings = Settings(
+        seed=seed,
+        max_iter=max_iter,
+        tol=tol,
+        covariance=covariance,
+        init=init,
+        restarts=restarts,
+        method=method,
+        recolor=recolor,
+        space=space,
+        dither=dither,
+        strength=strength,
+    )
+    _refuse_contradictions(ctx, settings, format, parse_k(k))
 
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     keep_freed_memory()
-    from gmmquant.batch import Existing, Task, load_model, plan, run_all
+    from gmmquant.batch import run_all
+    from gmmquant.plan import Existing, Products, Task, plan
 
+    # What the imports made stays; garbage, which `main` left uncollected meanwhile, is collected from here on.
     gc.freeze()
     gc.enable()
 
-    applied = None if model is None else load_model(model)
-    ks = parse_k(k) if applied is None else [len(applied.model.gaussians.weights)]
-    existing = Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE
-    task = Task(ks, settings, existing, max_pixels, save_model, applied)
+    way = _way(model, palette, transfer_to, settings, max_pixels)
+    ks = way.ks or parse_k(k)
+    if format == "gif":
+        _refuse_for_gif(way.settings(settings), ks)
+    task = Task(
+        ks,
+        settings,
+        Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE,
+        max_pixels,
+        Products(
+            format,
+            optimize,
+            keep_metadata,
+            save_model,
+            parse_choices("palette-out", palette_out, PALETTE_FORMATS),
+            parse_choices("maps", maps, MAPS),
+            layers,
+        ),
+        way,
+    )
     planned = plan(image, task, output)
     screen = Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json)
     with stopped_by_signals() as stop_if_asked, screen:
@@ -311,7 +249,7 @@ def run(arguments: Sequence[str]) -> int:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
         return ExitCode.USAGE
-    except ModelFileError as error:
+    except (ModelFileError, PaletteFileError, PictureError) as error:
         say(str(error))
         return ExitCode.FAILED
     except GmmquantError as error:

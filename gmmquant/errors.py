@@ -25,6 +25,10 @@ class ModelFileError(GmmquantError):
     """A file that is no saved model, or one that no mixture can be made of."""
 
 
+class PaletteFileError(GmmquantError):
+    """A file that is no palette, is damaged, or holds colours that have no exact 8-bit sRGB."""
+
+
 class OutputError(GmmquantError):
     """An output may not be written: it exists, or it clashes with another file of the run."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.recolor import recolor
+from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.checks import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import aic, bic, icl, n_parameters
@@ -24,23 +24,33 @@ class QuantizedImage:
     k : int
         Number of components asked for.
     method : "gmm" or "kmeans"
-    recoloring : "posterior" or "nearest"
-        What a label says: the most probable component, or the nearest colour of the palette.
+    recoloring : "posterior", "nearest", "soft" or "transfer"
+        What a label says: the most probable component, or the nearest colour of the palette. "soft" and "transfer" have
+        the labels of "posterior", but are drawn in colours of their own: the posterior means, or what the colours of
+        another picture make of them.
+    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
     mixture : Gaussians
-        The mixture, or the clusters of KMeans as one, heaviest component first, for sRGB in [0, 1]. Its number of
+        The mixture, or the clusters of KMeans as one, heaviest component first (those of a given palette in its
+        order), for colours of `space`. Its number of
         components K is below `k` where the picture has fewer colours.
+    space : str
+        Colour space of the fit: the likelihood is that of densities in it.
     palette : ndarray of uint8, shape (K, 3)
         The means, rounded to 8 bits.
     labels : ndarray of uint8 or uint16, shape (height, width)
         Index of each pixel's component, see `recoloring`; 0 where the picture is fully transparent.
+    colors : ndarray of uint8, shape (height, width, 3), or None
+        The colours that pixels are drawn in where they are not entries of the palette.
     alpha : ndarray of uint8, shape (height, width), or None
     counts : ndarray of int64, shape (K,)
         Visible pixels of each component.
+    means_given : bool
+        Whether the means were not fitted but given, as a palette; a criterion does not charge for them.
     exact : bool
         Whether the picture has at most `k` colours, which are then kept as they are.
     trace : tuple of float
         Objective at the start of each level of the fit and after each iteration: J, in nats per pixel; of KMeans, the
-        mean squared distance to the nearest center.
+        mean squared distance to the nearest center (outside sRGB, with that of colours within the rounding of 8 bits).
     n_cells : tuple of int
         Number of cells of the level that each value of `trace` was taken on; at the last they are the distinct colours,
         unless those are beyond the work that a fit is allowed.
@@ -53,6 +63,8 @@ class QuantizedImage:
         Sum over visible pixels of the entropy of the responsibilities, in nats.
     mse : float
         Mean over visible pixels of the squared error, summed over the three channels, in 0..255 units.
+    errors : dict
+        The same for each way to recolour by this fit, without dithering: `posterior`, `nearest`, `soft`.
     seconds : dict
         Time spent: `seed` (KMeans), `fit` (EM and the final likelihood), `recolor`.
     """
@@ -60,11 +72,15 @@ class QuantizedImage:
     k: int
     method: str
     recoloring: str
+    dither: str
     mixture: Gaussians
+    space: str
     palette: npt.NDArray[np.uint8]
     labels: npt.NDArray[Any]
+    colors: npt.NDArray[np.uint8] | None
     alpha: npt.NDArray[np.uint8] | None
     counts: npt.NDArray[np.int64]
+    means_given: bool
     exact: bool
     trace: tuple[float, ...]
     n_cells: tuple[int, ...]
@@ -73,12 +89,20 @@ class QuantizedImage:
     log_likelihood: float
     entropy: float
     mse: float
+    errors: dict[str, float]
     seconds: dict[str, float]
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
         """The recoloured picture, RGB (height, width, 3), or RGBA where the original has alpha."""
-        return recolor(self.labels, self.palette, self.alpha)
+        return self.drawn.pixels
+
+    @property
+    def drawn(self) -> IndexedImage | ColorImage:
+        """The recoloured picture as it is written: indexed, or in colours of its own."""
+        if self.colors is not None:
+            return ColorImage(self.colors, self.alpha)
+        return IndexedImage(self.labels, self.palette, self.alpha)
 
     @property
     def weights(self) -> FloatArray:
@@ -87,7 +111,7 @@ class QuantizedImage:
 
     @property
     def means(self) -> FloatArray:
-        """Means of the components, shape (K, 3), sRGB in [0, 1]."""
+        """Means of the components, shape (K, 3), in the space of the fit (sRGB in [0, 1] by default)."""
         return self.mixture.means
 
     @property
@@ -126,7 +150,8 @@ class QuantizedImage:
         return icl(self.log_likelihood, self._n_parameters(), self.n_pixels, self.entropy)
 
     def _n_parameters(self) -> int:
-        return n_parameters(self.k_fitted, 3, self.mixture.kind)
+        fitted = n_parameters(self.k_fitted, 3, self.mixture.kind)
+        return fitted - self.means.size if self.means_given else fitted
 
     @property
     def psnr(self) -> float:

@@ -2,43 +2,49 @@
 
 picture -> visible pixels -> ColorHistogram -> cells -> KMeans -> Gaussian mixture
         -> label of each distinct colour -> label of each pixel -> recoloured picture
+
+What only some runs need is imported where it is used: a module takes about a millisecond, the fit of a cat thirty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.choosing import choose_k
+from gmmquant.colors.exact import exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.colors.palette import palette_from_means
-from gmmquant.errors import ParameterError
+from gmmquant.colors.palette import check_palette, to_8_bits
+from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
 from gmmquant.images.pixels import FlatImage
+from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.cells import Cells
-from gmmquant.models.checks import check_finite_objective
+from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
-from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, CovarianceType
-from gmmquant.models.em import Watcher, best, e_step, em, evaluate, make_start, start_from_centers, watch_nothing
+from gmmquant.models.covariance import COVARIANCE_TYPES
+from gmmquant.models.em import Watcher, e_step, start_from_centers, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
-from gmmquant.models.lbg import fit_codebook
 from gmmquant.models.moments import most_probable
-from gmmquant.models.parameters import check_choice
-from gmmquant.models.selection import Choice, Criteria, aic, bic, choose, icl, n_parameters
+from gmmquant.models.posteriors import Evaluation, Posterior, evaluate, posteriors
+from gmmquant.models.selection import Choice
 from gmmquant.quantized import QuantizedImage
-from gmmquant.settings import AUTO, Settings, check_k
+from gmmquant.settings import Settings, check_k
 
-Receiver = Callable[[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None], None]
+if TYPE_CHECKING:
+    from gmmquant.images.maps import GreyMap
+
+Receiver = Callable[[IndexedImage | ColorImage], None]
 
 
-def receive_nothing(
-    labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None
-) -> None:
+def receive_nothing(image: IndexedImage | ColorImage) -> None:
     """Do nothing with a recoloured picture."""
 
 
@@ -49,19 +55,7 @@ _REFINEMENT = 8
 _FINEST = 0.8
 
 # KMeans stops when an iteration takes less than so many times `tol` off the squared error, as a part of it.
-_KMEANS_TOL = 3
-
-# Colours whose error is computed at a time, so that it stays in cache.
-_CHUNK = 1 << 15
-
-# Numbers of colours that `choose_k` tries, and how: on cells of a few bits the ICL has its minimum at colours that a
-# person tells apart, and a fit takes milliseconds.
-AUTO_PATH = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
-_AUTO_BITS = 5
-_AUTO_CELLS = 400
-_AUTO_RESTARTS = 3
-_AUTO_TOL = 1e-4
-_AUTO_MAX_ITER = 300
+_KMEANS_TOL = 6
 
 
 class Quantizer:
@@ -91,25 +85,29 @@ class Quantizer:
         self.settings = settings or Settings()
         self.shape = self._flat.shape
         self.histogram = ColorHistogram.from_codes(self._flat.codes, self._flat.bit_depth)
+        self._space = COLOR_SPACES[self.settings.space]
+        self._variance = self.histogram.variance_in(self._space)
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the picture by it.
 
-        `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(labels, palette,
-        alpha)` as soon as the picture is recoloured, before the likelihood is computed.
+        `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as
+        soon as the picture is recoloured, before the likelihood is computed.
         """
         check_k(k)
         if self.histogram.n_colors <= k:
-            return self._recolor(k, self._keep(), receive, exact=True, seconds={"seed": 0.0, "fit": 0.0})
+            fit = self._keep()
+            centers = fit.gaussians.means  # of 16 bits, whose 8-bit colours may coincide
+            return self._draw(k, fit, receive, seconds={"fit": 0.0}, recoloring="nearest", centers=centers, exact=True)
         fitted = self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture
         fit, seconds = fitted(k, watch)
         fit = replace(fit, gaussians=fit.gaussians.sorted())
-        return self._recolor(k, fit, receive, exact=False, seconds=seconds)
+        return self._draw(k, fit, receive, seconds=seconds)
 
     def _fit_mixture(self, k: int, watch: Watcher) -> tuple[Descent, dict[str, float]]:
         """Fit a mixture by EM; return it, and the seconds that its start and the rest took."""
         started = perf_counter()
-        settings, variance = self.settings, self.histogram.rounding_variance
+        settings, variance = self.settings, self._variance
         levels = levels_for(self.levels, k, bounded=settings.max_iter is None)
         start = best_start(
             levels,
@@ -128,6 +126,8 @@ class Quantizer:
 
     def _fit_clusters(self, k: int, watch: Watcher) -> tuple[Descent, dict[str, float]]:
         """Fit centers by KMeans; return their clusters as Gaussians, and the seconds that took."""
+        from gmmquant.models.lbg import fit_codebook
+
         started = perf_counter()
         settings = self.settings
         codebook = fit_codebook(
@@ -140,52 +140,132 @@ class Quantizer:
             watch=watch,
         )
         kind = COVARIANCE_TYPES[settings.covariance]
-        clusters = start_from_centers(self._cells, codebook.centers, self.histogram.rounding_variance, kind)
+        clusters = start_from_centers(self._cells, codebook.centers, self._variance, kind)
         fit = Descent(clusters, codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged)
         return fit, {"seed": 0.0, "fit": perf_counter() - started}
 
     def apply(self, mixture: Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the picture by a mixture that was fitted elsewhere; nothing is fitted.
 
-        `exact` says that the mixture keeps the colours of a picture, one a component: each pixel then gets the nearest.
+        `exact` says that the mixture keeps the colours of a picture, one a component: the nearest is then the nearest
+        mean, not the nearest of the colours as they are written.
         """
         started = perf_counter()
-        _, objective = e_step(self._cells, mixture, self.histogram.rounding_variance)
+        _, objective = e_step(self._cells, mixture, self._variance)
         check_finite_objective("objective", objective)
-        fit = self._given(mixture, objective)
+        fit = self._unfitted(mixture, objective)
         seconds = {"fit": perf_counter() - started}
-        applied = self._recolor(len(mixture.weights), fit, receive, exact=exact, seconds=seconds)
+        centers = mixture.means if exact else None
+        applied = self._draw(len(mixture.weights), fit, receive, seconds=seconds, centers=centers)
         return replace(applied, converged=None)
 
-    def choose_k(self) -> Choice:
-        """Choose a number of colours by ICL, from fits along `AUTO_PATH` to coarse cells: see `coarse_cells`."""
-        cells = coarse_cells(self.histogram)
-        n_cells = cells.weights.size
-        if n_cells == 1:
-            return choose([self._criteria(cells, 1)])
-        # Of a few colours each may be a component, and the next k shows that one more is charged for and gains nothing.
-        ks = sorted({*(k for k in AUTO_PATH if k < n_cells), *(k for k in (n_cells,) if k < AUTO_PATH[-1])})
-        ks += [k for k in AUTO_PATH if k > n_cells][:1]
-        return choose([self._criteria(cells, k) for k in ks])
+    def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
+        """Return the maps of a fit to this picture: the entropy of each pixel, and its log-density."""
+        from gmmquant.images.maps import GreyMap
 
-    def _criteria(self, cells: Cells, k: int) -> Criteria:
-        """Fit `k` components, as many of them as there are cells, and return the criteria for all k."""
-        kind = COVARIANCE_TYPES[self.settings.covariance]
-        variance = 1 / (12 * self.histogram.largest**2)  # of an interval: the criteria were tried with it
-        rng = np.random.default_rng(self.settings.seed)
-        n_components = min(k, cells.weights.size)
-        starts = [
-            make_start(cells, n_components, self.settings.init, rng, variance, kind) for _ in range(_AUTO_RESTARTS)
-        ]
-        fit = best(em(cells, start, variance=variance, tol=_AUTO_TOL, max_iter=_AUTO_MAX_ITER) for start in starts)
-        evaluation, n = evaluate(cells, fit.gaussians), n_parameters(k, 3, kind)
-        total, n_pixels = evaluation.log_likelihood, self.histogram.n_pixels
-        return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))
+        entropy, log_density = np.empty((2, self.histogram.n_colors))
+        for posterior in posteriors(self._points, fit.mixture):
+            entropy[posterior.columns] = posterior.entropies / np.log(2)
+            log_density[posterior.columns] = posterior.log_densities
+        return (
+            GreyMap.of_entropy(self._flat.laid_out(self._spread(entropy)), fit.k_fitted),
+            GreyMap.of_log_density(self._flat.laid_out(self._spread(log_density)), self._flat.visible),
+        )
+
+    def layers(self, fit: QuantizedImage) -> Iterator[ColorImage]:
+        """Yield each component of a fit to this picture as a layer: its colour, with its responsibility as alpha."""
+        from gmmquant.images.layers import layer_alphas
+
+        index = self._spread(np.arange(self.histogram.n_colors, dtype=np.uint32))
+        alpha = np.full(self.shape, 255, dtype=np.uint8) if self._flat.alpha is None else self._flat.alpha
+        visible = alpha.ravel() if self._flat.visible is None else alpha[self._flat.visible]
+        layers = layer_alphas(self._points, fit.mixture, fit.palette, index, visible)
+        for color, layer in zip(fit.palette, layers, strict=True):
+            yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
+
+    def fit_palette(
+        self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing, receive: Receiver = receive_nothing
+    ) -> QuantizedImage:
+        """Recolour the picture by a given palette (K, 3): means that stay, with weights and covariances fitted to them.
+
+        The colours are exactly those given, in their order. Unless the settings say otherwise, each pixel gets the
+        nearest.
+
+        Raises
+        ------
+        ParameterError
+            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
+        """
+        from gmmquant.models.fixed_means import fit_with_means
+
+        started = perf_counter()
+        settings, palette = self.settings, check_palette(palette)
+        undecided = settings.recolor is None and settings.dither == "none"
+        fit = fit_with_means(
+            levels_for(self.levels, len(palette), bounded=settings.max_iter is None),
+            self._space.from_srgb(palette / 255),
+            kind=COVARIANCE_TYPES[settings.covariance],
+            variance=self._variance,
+            tol=settings.tol,
+            max_iter=settings.max_iter,
+            watch=watch,
+        )
+        seconds = {"fit": perf_counter() - started}
+        recoloring = "nearest" if undecided else None
+        return self._draw(len(palette), fit, receive, seconds=seconds, recoloring=recoloring, palette=palette)
+
+    def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
+        """Draw the picture in the colours of another, by optimal transport from its mixture to `target`.
+
+        `fit` is a fit to this picture, `target` a mixture in the same space. The labels are those of the most probable
+        components, the error is how far colours were moved.
+        """
+        from gmmquant.models.transport import transport_between
+
+        started = perf_counter()
+        moved = transport_between(fit.mixture, target).map(self._points)
+        colors = to_8_bits(moved, self._space)
+        drawn = self._flat.laid_out(self._spread(colors))
+        color_labels = self._most_probable(natural_parameters(fit.mixture, self._points.origin))
+        seconds = {**fit.seconds, "recolor": fit.seconds["recolor"] + perf_counter() - started}
+        receive(ColorImage(drawn, self._flat.alpha))
+        return replace(
+            fit,
+            recoloring="transfer",
+            dither="none",
+            exact=False,
+            colors=drawn,
+            labels=self._label_pixels(color_labels, fit.k_fitted),
+            counts=_count(color_labels, self.histogram.counts, fit.k_fitted),
+            mse=error_of_colors(self.histogram, colors),
+            seconds=seconds,
+        )
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames, one below the other."""
+        return self._flat.n_frames
+
+    @property
+    def visible(self) -> npt.NDArray[np.bool_] | None:
+        """Where the picture is not fully transparent, shape (height, width); None where it has no alpha."""
+        return self._flat.visible
+
+    def choose_k(self) -> Choice:
+        """Choose a number of colours by ICL."""
+        return choose_k(self.histogram, self.settings)
 
     @cached_property
     def _cells(self) -> Cells:
-        """The distinct colours, weighted by their counts."""
-        return self.histogram.cells()
+        """The distinct colours as they are fitted, weighted by their counts."""
+        return self.histogram.cells(self._space)
+
+    @cached_property
+    def _points(self) -> Cells:
+        """The distinct colours as a mixture is evaluated at them, weighted by their counts."""
+        if self._cells.scatter is None:
+            return self._cells
+        return Cells(self._cells.weights, self._cells.offsets, None, self._cells.origin)
 
     @cached_property
     def levels(self) -> list[Cells]:
@@ -200,42 +280,76 @@ class Quantizer:
             levels.append(levels[-1].merged(starts))
         return levels[::-1]
 
-    def _given(self, mixture: Gaussians, objective: float) -> Descent:
+    def _unfitted(self, mixture: Gaussians, objective: float) -> Descent:
         """Return the end of a fit for a mixture that nothing was fitted for."""
         return Descent(mixture, (objective,), (self.histogram.n_colors,), n_iter=0, converged=True)
 
     def _keep(self) -> Descent:
         """Keep the colours as they are, one a component."""
-        mixture = exact_mixture(self.histogram, COVARIANCE_TYPES[self.settings.covariance])
-        _, objective = e_step(self._cells, mixture, self.histogram.rounding_variance)
-        return self._given(mixture, objective)
+        mixture = exact_mixture(self.histogram, COVARIANCE_TYPES[self.settings.covariance], self._space)
+        if self.settings.method == "kmeans":
+            return self._unfitted(mixture, 0.0)
+        _, objective = e_step(self._cells, mixture, self._variance)
+        return self._unfitted(mixture, objective)
 
-    def _recolor(
-        self, k: int, fit: Descent, receive: Receiver, *, exact: bool, seconds: dict[str, float]
+    def _draw(
+        self,
+        k: int,
+        fit: Descent,
+        receive: Receiver,
+        *,
+        seconds: dict[str, float],
+        recoloring: str | None = None,
+        palette: npt.NDArray[np.uint8] | None = None,
+        centers: FloatArray | None = None,
+        exact: bool = False,
     ) -> QuantizedImage:
-        """Label colours and pixels by the fitted mixture, give the picture away, and measure it."""
+        """Label colours and pixels by the fit, give the picture away, and measure it.
+
+        `palette` are the colours, if they are not the means; `centers` what a colour is nearest to, if it is not they
+        as they are written. An `exact` picture is not dithered: it has no colour between those of its palette.
+        """
         started = perf_counter()
-        mixture = fit.gaussians
-        palette = palette_from_means(mixture.means)
-        origin = self._cells.origin
-        nearest = exact or self.settings.recoloring == "nearest"
-        centers = mixture.means if exact else palette / 255
-        theta = center_scores(centers, origin) if nearest else natural_parameters(mixture, origin)
-        color_labels = most_probable(theta, self._cells)
-        labels = self._label_pixels(color_labels, len(palette))
+        mixture, settings, alpha, means_given = fit.gaussians, self.settings, self._flat.alpha, palette is not None
+        palette = to_8_bits(mixture.means, self._space) if palette is None else palette
+        centers = self._space.from_srgb(palette / 255) if centers is None else centers
+        recoloring = recoloring or settings.recoloring
+        dither = "none" if exact else settings.dither
+        ways = {
+            "posterior": partial(self._most_probable, natural_parameters(mixture, self._points.origin)),
+            "nearest": partial(self._most_probable, center_scores(centers, self._points.origin)),
+        }
+        way = "nearest" if recoloring == "nearest" else "posterior"
+        evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
+        color_labels = ways[way]()
+        labels = self._label_pixels(color_labels, len(palette)) if dither == "none" else self._dither(mixture, palette)
+        colors = None if evaluated is None else self._flat.laid_out(self._spread(evaluated[1]))
         recolored = perf_counter()
-        receive(labels, palette, self._flat.alpha)
+        receive(IndexedImage(labels, palette, alpha) if colors is None else ColorImage(colors, alpha))
         received = perf_counter()
-        evaluation = evaluate(self._cells, mixture)
+        evaluation, mean_colors = evaluated or self._evaluate(mixture, palette)
+        by_way = {other: color_labels if other == way else label() for other, label in ways.items()}
+        errors = {other: error_of_labels(self.histogram, by_way[other], palette) for other in ways}
+        errors["soft"] = error_of_colors(self.histogram, mean_colors)
+        if dither == "none":
+            mse, counts = errors[recoloring], _count(color_labels, self.histogram.counts, len(palette))
+        else:
+            visible = self._flat.visible_values(labels)
+            mse = error_of_pixels(self._flat.codes, self._flat.bit_depth, visible, palette)
+            counts = np.bincount(visible, minlength=len(palette))
         return QuantizedImage(
             k=k,
-            method=self.settings.method,
-            recoloring="nearest" if nearest else "posterior",
+            method=settings.method,
+            recoloring=recoloring,
+            dither=dither,
             mixture=mixture,
+            space=settings.space,
             palette=palette,
             labels=labels,
-            alpha=self._flat.alpha,
-            counts=_count(color_labels, self.histogram.counts, len(palette)),
+            colors=colors,
+            alpha=alpha,
+            counts=counts,
+            means_given=means_given,
             exact=exact,
             trace=fit.trace,
             n_cells=fit.n_cells,
@@ -243,7 +357,8 @@ class Quantizer:
             converged=fit.converged,
             log_likelihood=evaluation.log_likelihood,
             entropy=evaluation.entropy,
-            mse=mean_squared_error(self.histogram, palette, color_labels),
+            mse=mse,
+            errors=errors,
             seconds={
                 "seed": seconds.get("seed", 0.0),
                 "fit": seconds["fit"] + perf_counter() - received,
@@ -251,146 +366,54 @@ class Quantizer:
             },
         )
 
+    def _most_probable(self, theta: FloatArray) -> npt.NDArray[np.intp]:
+        """Return the label of the largest score of each distinct colour, by coefficients `theta` (K, F)."""
+        return most_probable(theta, self._points)
+
+    def _dither(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Return labels (height, width) that mix colours by neighbouring pixels, in the space of the fit."""
+        from gmmquant.images.dithering.blue_noise import blue_noise
+        from gmmquant.images.dithering.error_diffusion import floyd_steinberg
+        from gmmquant.images.dithering.pixels import Pixels
+        from gmmquant.images.dithering.posterior import sample_labels
+
+        settings, histogram = self.settings, self.histogram
+        index = self._flat.laid_out(self._spread(np.arange(histogram.n_colors, dtype=np.uint32)))
+        pixels = Pixels(index, self._flat.visible, self.shape[0] // self.n_frames)
+        colors = self._space.from_srgb(palette / 255)
+        if settings.dither == "posterior":
+            blocks = (
+                (posterior.columns, posterior.components, posterior.responsibilities)
+                for posterior in posteriors(self._points, mixture)
+            )
+            return sample_labels(pixels, blocks, colors, strength=settings.strength, seed=settings.seed)
+        dither = {"floyd-steinberg": floyd_steinberg, "blue-noise": blue_noise}[settings.dither]
+        values = self._space.from_srgb(histogram.values)
+        return dither(pixels, values, colors, strength=settings.strength, seed=settings.seed)
+
+    def _evaluate(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> tuple[Evaluation, npt.NDArray[np.uint8]]:
+        """Evaluate the mixture, and return with it the posterior mean of each distinct colour, (n_colors, 3).
+
+        The mean is that of the palette's sRGB values, whatever the space of the fit, so that layers add up to it.
+        """
+        mean_colors = np.empty((self.histogram.n_colors, 3), dtype=np.uint8)
+        values = palette.astype(np.float64)
+
+        def note(posterior: Posterior) -> None:
+            mean_colors[posterior.columns] = np.rint(posterior.mean(values))
+
+        return evaluate(self._points, mixture, note), mean_colors
+
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
         """Spread the labels of the distinct colours over the pixels, shape (height, width)."""
         compact = color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16)
-        return self._flat.laid_out(self.histogram.to_pixels(compact, self._flat.codes))
+        return self._flat.laid_out(self._spread(compact))
 
-
-def coarse_cells(histogram: ColorHistogram) -> Cells:
-    """Return the colours in cells of 5 bits a channel, or of as many more as it takes to have a few hundred of them.
-
-    Pictures of low contrast need more bits; those of few colours are taken as they are. The cells stand in the order of
-    red, then green, then blue, which decides what chance draws.
-    """
-    bits, cells = histogram.bit_depth, histogram.cells()
-    if histogram.n_colors > AUTO_PATH[-1]:
-        for fewer in range(_AUTO_BITS, histogram.bit_depth):
-            starts = histogram.cubes(fewer)
-            if starts.size >= _AUTO_CELLS:
-                bits, cells = fewer, cells.merged(starts)
-                break
-    red, green, blue = np.floor(
-        cells.positions().T * (histogram.largest / (histogram.largest + 1)) * (1 << bits) + 1e-6
-    )
-    order = np.lexsort([blue, green, red])
-    scatter = None if cells.scatter is None else cells.scatter[:, order]
-    return Cells(cells.weights[order], cells.offsets[:, order], scatter, cells.origin)
-
-
-def exact_mixture(histogram: ColorHistogram, kind: CovarianceType = FULL) -> Gaussians:
-    """Make each distinct colour a component, the most frequent first, as wide as the rounding of a colour.
-
-    For pictures that have no more colours than were asked for. EM is not run: it could only merge neighbours, and the
-    answer that loses nothing is known. Nor are pixels given to their most probable component: beside a neighbour some
-    400 times as frequent, a colour would be given to that. The nearest is the colour itself.
-    """
-    order = np.argsort(-histogram.counts, kind="stable")
-    n = histogram.n_colors
-    weights = histogram.counts[order] / histogram.n_pixels
-    scatter = np.tile(histogram.rounding_variance * (np.eye(3) if kind.dense else np.ones(3)), (n, 1, 1))
-    covariances = kind.pool(scatter if kind.dense else scatter[:, 0], weights)
-    return Gaussians(weights, histogram.values[order], covariances, kind)
-
-
-def mean_squared_error(
-    histogram: ColorHistogram, palette: npt.NDArray[np.uint8], color_labels: npt.NDArray[Any]
-) -> float:
-    """Return the mean over pixels of the squared error, summed over channels, in 0..255 units.
-
-    `color_labels` (n_colors,) index `palette` (K, 3).
-    """
-    scale, total = 255 / histogram.largest, 0.0
-    for start in range(0, histogram.n_colors, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        squared = np.zeros(color_labels[part].size)
-        for channel, entries in zip(histogram.channels[:, part], palette.T, strict=True):
-            difference = channel * scale - entries[color_labels[part]]
-            difference *= difference
-            squared += difference
-        total += float((histogram.counts[part] * squared).sum())
-    return total / histogram.n_pixels
+    def _spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give each visible pixel the value of its colour: from (n_colors, ...) to (n_visible, ...)."""
+        return self.histogram.to_pixels(values, self._flat.codes)
 
 
 def _count(color_labels: npt.NDArray[Any], counts: npt.NDArray[np.int64], n_labels: int) -> npt.NDArray[np.int64]:
     """Return the number of pixels of each label, shape (n_labels,)."""
     return np.bincount(color_labels, counts, minlength=n_labels).astype(np.int64)
-
-
-@overload
-def quantize(
-    image: npt.NDArray[Any],
-    k: int | str,
-    *,
-    seed: int = ...,
-    max_iter: int | None = ...,
-    tol: float = ...,
-    covariance: str = ...,
-    init: str = ...,
-    restarts: int = ...,
-    method: str = ...,
-    recolor: str | None = ...,
-) -> QuantizedImage: ...
-
-
-@overload
-def quantize(
-    image: npt.NDArray[Any],
-    k: Iterable[int],
-    *,
-    seed: int = ...,
-    max_iter: int | None = ...,
-    tol: float = ...,
-    covariance: str = ...,
-    init: str = ...,
-    restarts: int = ...,
-    method: str = ...,
-    recolor: str | None = ...,
-) -> list[QuantizedImage]: ...
-
-
-def quantize(
-    image: npt.NDArray[Any],
-    k: int | str | Iterable[int],
-    *,
-    seed: int = Settings.seed,
-    max_iter: int | None = Settings.max_iter,
-    tol: float = Settings.tol,
-    covariance: str = Settings.covariance,
-    init: str = Settings.init,
-    restarts: int = Settings.restarts,
-    method: str = Settings.method,
-    recolor: str | None = Settings.recolor,
-) -> QuantizedImage | list[QuantizedImage]:
-    """Remake a picture in `k` colours: the means of a Gaussian mixture fitted to its pixels.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16
-        Grey, RGB or RGBA, sRGB values; channels in that order (OpenCV's arrays are BGR: pass `image[..., ::-1]`).
-    k : int from 1 to 4096, "auto", or iterable of int
-        Number of colours; chosen by ICL; or several of them, which then share one histogram.
-    seed, max_iter, tol, covariance, init, restarts
-        See `gmmquant.Settings`.
-
-    Returns
-    -------
-    QuantizedImage, or a list of them, one for each value of an iterable `k`, in its order.
-
-    Raises
-    ------
-    ParameterError
-        If the array or a parameter is outside what is accepted, or no pixel is visible.
-    """
-    settings = Settings(seed, max_iter, tol, covariance, init, restarts, method, recolor)
-    if isinstance(k, str):
-        check_choice("k", k, [AUTO])
-        quantizer = Quantizer(image, settings)
-        return quantizer.fit(quantizer.choose_k().k)
-    if isinstance(k, Iterable):
-        ks = [check_k(each) for each in k]
-        if not ks:
-            raise ParameterError("k holds no number of colours; give at least one")
-        quantizer = Quantizer(image, settings)
-        return [quantizer.fit(each) for each in ks]
-    return Quantizer(image, settings).fit(check_k(k))

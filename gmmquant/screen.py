@@ -130,7 +130,7 @@ class Screen:
     def _show_table(self, done: Done) -> None:
         from gmmquant.report.terminal import render
 
-        names = ", ".join(printable(path.name) for path in done.written)
+        names = _listed([printable(path.name) for path in done.written])
         table = render(done.record, str(done.source), sys.stdout, details=self._verbose)
         self._emit(f"{table}wrote {names} in {printable(str(done.written[0].parent))}\n\n")
 
@@ -140,6 +140,13 @@ class Screen:
     def _note(self, text: str) -> None:
         if not self._quiet:
             say(text)
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    """Return names with commas between them; of more than `most`, the first, the last, and how many lie between."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most} more", names[-1]]
+    return ", ".join(names)
 
 
 def _progress_bar() -> Progress | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gmmquant.errors import ParameterError
@@ -12,9 +12,24 @@ from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_choic
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
 MAX_K = 4096
+MAX_TRANSFER_K = 256
 MAX_PIXELS = 200_000_000
 METHODS = ("gmm", "kmeans")
-RECOLORINGS = ("posterior", "nearest")
+RECOLORINGS = ("posterior", "nearest", "soft")
+DITHERS = ("none", "floyd-steinberg", "blue-noise", "posterior")
+# Settings that say how a mixture is fitted, and nothing of how a picture is drawn by it.
+OF_FITS = ("max_iter", "tol", "covariance", "init", "restarts", "method")
+
+SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
+SPACES = tuple(SPACE_TITLES)
+CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
+FORMATS = ("png", "webp", "tiff", "gif", "bmp", "jpg")
+PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
+FORMAT_ALIASES = {"jpeg": "jpg", "tif": "tiff"}
+MAPS = ("labels", "entropy", "loglik")
+
+_RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
+_RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
 
 
 @dataclass(frozen=True)
@@ -24,13 +39,13 @@ class Settings:
     Attributes
     ----------
     seed : int
-        Seed of k-means++.
+        Seed of what is drawn at random: starts, and the grain of dithering.
     max_iter : int or None
         Most iterations, at all levels together. None: 500, and no more work at a level than some seconds, so that
         a picture of very many colours may end before it has converged, or without iterations on its single colours.
     tol : float
         EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it);
-        KMeans when an iteration takes less than three times this part off the squared error.
+        KMeans when an iteration takes less than six times this part off the squared error.
     covariance : "full", "tied", "diag" or "spherical"
         A matrix for each component, one matrix for all, variances for each component, one variance for each.
     init : "kmeans", "k-means++", "random_from_data" or "random"
@@ -39,9 +54,16 @@ class Settings:
         Number of starts on the coarsest cells, of which the best goes on.
     method : "gmm" or "kmeans"
         A Gaussian mixture, for the likelihood, or KMeans, for the least squared error.
-    recolor : "posterior", "nearest" or None
-        Which colour a pixel gets: that of its most probable component, or the nearest. None: the method's own,
-        "posterior" of a mixture, "nearest" of KMeans.
+    recolor : "posterior", "nearest", "soft" or None
+        Which colour a pixel gets: that of its most probable component, the nearest, or the mean of all by their
+        probabilities. None: the dither's own, or the method's, "posterior" of a mixture, "nearest" of KMeans.
+    space : "srgb", "linear", "lab" or "oklab"
+        Colour space that the fit runs in, and that colours are near each other in.
+    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
+        How pixels between the colours of the palette are spread over them: errors diffused to the next pixels, by the
+        thresholds of a blue-noise mask, or by a draw from each pixel's responsibilities.
+    strength : float
+        How much of the dithering is done, from 0 to 1.
 
     Raises
     ------
@@ -57,6 +79,9 @@ class Settings:
     restarts: int = 4
     method: str = "gmm"
     recolor: str | None = None
+    space: str = "srgb"
+    dither: str = "none"
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values that no fit can use."""
@@ -70,11 +95,21 @@ class Settings:
         check_choice("method", self.method, METHODS)
         if self.recolor is not None:
             check_choice("recolor", self.recolor, RECOLORINGS)
+        check_choice("space", self.space, SPACES)
+        check_choice("dither", self.dither, DITHERS)
+        if check_non_negative("strength", self.strength) > 1:
+            raise ParameterError(f"strength = {self.strength} is above the limit; give a number from 0 to 1")
+        own = _RECOLORING_OF_DITHER.get(self.dither)
+        if own is not None and self.recolor not in (None, own):
+            raise ParameterError(
+                f"recolor = {self.recolor!r} contradicts dither = {self.dither!r}, which mixes colours by {own!r}; "
+                "leave one of them out"
+            )
 
     @property
     def recoloring(self) -> str:
-        """How pixels get their colours: `recolor`, or what the method does by itself."""
-        return self.recolor or {"gmm": "posterior", "kmeans": "nearest"}[self.method]
+        """How pixels get their colours: `recolor`, or what dither or method do by themselves."""
+        return self.recolor or _RECOLORING_OF_DITHER.get(self.dither) or _RECOLORING_OF_METHOD[self.method]
 
 
 def check_k(k: object) -> int:
@@ -109,3 +144,15 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
     if low > high:
         raise ParameterError(f"k = {part} is an empty range; give the smaller number first, as in {high}-{low}")
     yield from range(low, high + 1)
+
+
+def parse_choices(name: str, text: str | None, choices: Sequence[str]) -> tuple[str, ...]:
+    """Turn a text such as "gpl,ase" into the choices it names, each once, in the order given; "all" names all.
+
+    Raises
+    ------
+    ParameterError
+        If a part is none of `choices`.
+    """
+    parts = [] if text is None else list(choices) if text.strip() == "all" else text.split(",")
+    return tuple(dict.fromkeys(check_choice(name, part.strip(), choices) for part in parts))

@@ -1,4 +1,4 @@
-"""Draw the small sample pictures: alpha, 16 bits, grey, and three flat colours."""
+"""Draw the small sample pictures: alpha, 16 bits, grey, three flat colours, and an animation."""
 
 from pathlib import Path
 
@@ -45,12 +45,34 @@ def flag_of_three_colors() -> Image.Image:
     return image
 
 
+def bouncing_ball(n_frames: int = 12) -> list[Image.Image]:
+    """Draw a ball that bounces before a dusk sky, 96 x 64, RGB: one period, frame by frame."""
+    y, x = np.mgrid[:64, :96].astype(float)
+    sky = np.dstack([60 + 2.2 * y, 50 + 0.9 * y, 110 - 0.4 * y])
+    ground = y > 55
+    sky[ground] = [40, 34, 52]
+    frames = []
+    for phase in np.arange(n_frames) / n_frames:
+        height = 4 * phase * (1 - phase)
+        across, down = (x - 47.5) / 10, (y - (45.5 - 32 * height)) / 10
+        inside = across**2 + down**2 < 1
+        depth = np.sqrt(np.maximum(1 - across**2 - down**2, 0))
+        light = np.clip(0.25 + 0.75 * (0.6 * depth - 0.4 * across - 0.7 * down), 0.1, 1)
+        shadow = ground & (((x - 47.5) / (8 + 8 * height)) ** 2 + ((y - 59) / 3) ** 2 < 1)
+        frame = np.where(shadow[..., np.newaxis], sky * 0.6, sky)
+        frame = np.where(inside[..., np.newaxis], light[..., np.newaxis] * [240, 130, 80], frame)
+        frames.append(Image.fromarray(frame.round().astype(np.uint8)))
+    return frames
+
+
 def main() -> None:
     """Write all of them beside this script."""
     leaf_with_alpha().save(HERE / "alpha.png")
     cv2.imwrite(str(HERE / "sixteen.png"), dusk_16_bits()[:, :, ::-1])
     grey_ramp().save(HERE / "grey.png")
     flag_of_three_colors().save(HERE / "flat.png")
+    first, *others = bouncing_ball()
+    first.save(HERE / "ball.webp", save_all=True, append_images=others, duration=60, lossless=True)
 
 
 if __name__ == "__main__":

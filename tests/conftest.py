@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import read_sample
+from PIL import Image
 
 from gmmquant import ColorHistogram
 
@@ -67,3 +69,15 @@ def levels(photograph):
     for starts in photograph.octrees([photograph.n_pixels / share for share in (4000, 800, 150)]):
         cells.append(cells[-1].merged(starts))
     return cells[::-1]
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A part of the cat, 40 x 60, as Pillow's RGB image."""
+    return Image.fromarray(read_sample("cat.jpg")[60:100, 120:180])
+
+
+@pytest.fixture(scope="session")
+def veil():
+    """An alpha channel, 40 x 60, with fully transparent and fully opaque parts, as Pillow's grey image."""
+    return Image.fromarray(np.tile(np.clip(np.arange(60) * 6 - 30, 0, 255), (40, 1)).astype(np.uint8))

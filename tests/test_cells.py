@@ -14,10 +14,11 @@ from gmmquant.colors.morton import encode
 from gmmquant.models import cells as cells_module
 from gmmquant.models.cells import Blocks, Cells, phi_rows
 from gmmquant.models.covariance import COVARIANCE_TYPES, DIAG, FULL
-from gmmquant.models.em import em_step, evaluate
+from gmmquant.models.em import em_step
 from gmmquant.models.gaussian import Gaussians, log_joint, natural_parameters
 from gmmquant.models.kmeans import center_scores
 from gmmquant.models.moments import HARDMAX, SOFTMAX, most_probable, sweep
+from gmmquant.models.posteriors import evaluate
 
 law = settings(deadline=None, derandomize=True, max_examples=60)
 

@@ -8,11 +8,11 @@ import pytest
 from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture, Quantizer, Settings, quantize, read_picture
+from gmmquant.choosing import AUTO_PATH, coarse_cells
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.models.em import evaluate
 from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.posteriors import evaluate
 from gmmquant.models.selection import Criteria, choose
-from gmmquant.quantizer import AUTO_PATH, coarse_cells
 
 
 def path_of(icls):

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from gmmquant import GaussianMixture, SingularCovarianceError
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import em_step, evaluate, start_from_centers
+from gmmquant.models.em import em_step, start_from_centers
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.moments import most_probable
+from gmmquant.models.posteriors import evaluate
 
 KINDS = ["full", "tied", "diag", "spherical"]
 ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]

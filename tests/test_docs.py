@@ -1,11 +1,18 @@
 """The README says what the program does, and its commands work."""
 
+import importlib
+import json
 import re
+import runpy
 import shutil
 import subprocess
+from itertools import pairwise
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from gmmquant.cli import app
 
@@ -13,6 +20,15 @@ from gmmquant.cli import app
 @pytest.fixture(scope="module")
 def readme(project):
     return (project / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def drawing(project, tmp_path_factory):
+    """The page of ways to draw, and a folder in which all of its commands were run."""
+    script = runpy.run_path(str(project / "docs" / "draw.py"))
+    folder = tmp_path_factory.mktemp("drawing")
+    script["run_commands"](folder)
+    return SimpleNamespace(folder=folder, **script)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +54,46 @@ def test_every_command_of_the_readme_works(readme, workplace, clean_environment)
         )
         assert result.returncode == 0, f"{line}: {result.stderr}"
         assert result.stdout or "--skip-existing" in line
+
+
+def test_every_picture_of_ways_to_draw_is_what_its_command_draws(drawing):
+    names = drawing.pictures()
+    assert len(names) > 25
+    assert {str(path.relative_to(drawing.PICTURES)) for path in drawing.PICTURES.rglob("*.*")} == set(names)
+    for name in names:
+        with Image.open(drawing.folder / name) as made, Image.open(drawing.PICTURES / name) as shown:
+            assert made.size == shown.size
+            assert (made.mode, getattr(made, "n_frames", 1)) == (shown.mode, getattr(shown, "n_frames", 1))
+            # Another machine may end in another of the optima that lie close together, and dither from there.
+            made_small, shown_small = (
+                np.asarray(picture.convert("I" if picture.mode.startswith("I") else "RGBA").resize((20, 20)), float)
+                for picture in (made, shown)
+            )
+            assert np.abs(made_small - shown_small).mean() < 0.06 * max(shown_small.max(), 1)
+
+
+def test_the_figures_of_ways_to_draw_are_those_of_the_reports(drawing):
+    rows = drawing.PAGE.read_text(encoding="utf-8").splitlines()
+    checked = 0
+    for above, row in pairwise(rows):
+        if not row.startswith("| squared error"):
+            continue
+        names = re.findall(r"images/drawing/([^)]+)", above)
+        told = [float(number) for number in re.findall(r"squared error ([\d.]+)", row)]
+        for name, error in zip(names, told, strict=True):
+            folder, file = name.split("/")
+            report = json.loads((drawing.folder / folder / f"{file.split('_')[0]}_report.json").read_text())
+            assert error == pytest.approx(report["fits"][0]["mse"], rel=0.15)
+            checked += 1
+    assert checked == 8
+
+
+def test_the_sizes_of_files_of_ways_to_draw_are_those_of_the_files(drawing):
+    rows = re.findall(r"^\| `(\w+)( --optimize)?` \| (\d+) \|", drawing.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == 7
+    for form, optimized, told in rows:
+        path = drawing.folder / "files" / ("optimized" if optimized else "") / f"cat_k16.{form}"
+        assert path.stat().st_size == pytest.approx(int(told), rel=0.03)
 
 
 def test_every_make_target_of_the_readme_exists(readme, project):
@@ -97,13 +153,11 @@ def test_every_module_has_a_place_in_the_architecture(project):
 
 
 def test_every_function_of_the_table_of_decisions_exists(project):
-    import importlib
-
     page = (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(quantizer|batch|kmeans|gaussian|covariance|selection|persistence|images\.\w+)\.(\w+)`", page)
-    assert len(named) >= 10
+    rows = [row.rsplit("|", 2)[1] for row in page.splitlines() if re.match(r"\|.*\|$", row)]
+    named = [name.rsplit(".", 1) for row in rows for name in re.findall(r"`(\w[\w.]*\.\w+)`", row)]
+    assert len(named) >= 15
+    models = ("kmeans", "gaussian", "covariance", "selection", "persistence")
     for module, name in named:
-        home = (
-            f"models.{module}" if module in ("kmeans", "gaussian", "covariance", "selection", "persistence") else module
-        )
+        home = f"models.{module}" if module in models else module
         assert hasattr(importlib.import_module(f"gmmquant.{home}"), name), f"{module}.{name}"

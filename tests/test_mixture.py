@@ -29,9 +29,10 @@ from gmmquant import (
     SingularCovarianceError,
 )
 from gmmquant.models.cells import Cells
-from gmmquant.models.em import em, em_step, evaluate, start_from_centers
+from gmmquant.models.em import em, em_step, start_from_centers
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.moments import most_probable
+from gmmquant.models.posteriors import evaluate
 
 
 def samples(seed, d=3, n_components=3, n=400):

@@ -15,9 +15,9 @@ from scipy.special import logsumexp
 
 from gmmquant import ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.morton import decode
-from gmmquant.colors.palette import hex_code, palette_from_means
+from gmmquant.colors.palette import hex_code, to_8_bits
 from gmmquant.images.pixels import FlatImage, alpha_to_8_bits, split_channels
-from gmmquant.images.recolor import recolor
+from gmmquant.images.recolor import IndexedImage
 
 
 def noisy_picture(seed=0, height=24, width=30, dtype=np.uint8, n_channels=3):
@@ -462,7 +462,7 @@ def test_quantizer_refuses_a_bad_k_at_each_fit(k):
 
 def test_palette_rounds_to_the_nearest_and_stays_within_the_range():
     means = np.array([[0.0, 1.0, 0.5], [-0.01, 1.02, 100.4 / 255], [100.6 / 255, 254.6 / 255, 0.4 / 255]])
-    palette = palette_from_means(means)
+    palette = to_8_bits(means)
     assert palette.dtype == np.uint8
     np.testing.assert_array_equal(palette, [[0, 255, 128], [0, 255, 100], [101, 255, 0]])
 
@@ -524,11 +524,11 @@ def test_recolouring_looks_each_label_up_in_the_palette():
     palette = np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8)
     labels = np.array([[0, 1], [1, 1]], dtype=np.uint8)
     alpha = np.array([[0, 9], [255, 7]], dtype=np.uint8)
-    image = recolor(labels, palette, alpha)
+    image = IndexedImage(labels, palette, alpha).pixels
     for y in range(2):
         for x in range(2):
             assert image[y, x].tolist() == [*palette[labels[y, x]].tolist(), alpha[y, x]]
-    np.testing.assert_array_equal(recolor(labels, palette, None), image[..., :3])
+    np.testing.assert_array_equal(IndexedImage(labels, palette).pixels, image[..., :3])
 
 
 def test_importing_the_estimators_and_quantize_loads_no_command_line_and_no_picture_library():

@@ -20,8 +20,9 @@ import pytest
 from PIL import Image
 
 from gmmquant import Quantizer, batch, outputs, process, read_picture
-from gmmquant.batch import Done, Failure, Task, plan, run_all
+from gmmquant.batch import Done, run_all
 from gmmquant.cli import run
+from gmmquant.plan import Failure, Products, Task, plan
 from gmmquant.process import Stopped, stopped_by_signals
 
 
@@ -278,13 +279,13 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
 
 def test_a_large_picture_written_in_a_thread_gives_the_bytes_it_gives_at_once(tmp_path, samples, monkeypatch):
     shutil.copy(samples / "alpha.png", tmp_path / "alpha.png")
-    task, encode, threads = Task([2, 5, 7], save_models=True), batch.encode_png, []
+    task, encode, threads = Task([2, 5, 7], products=Products(models=True)), batch.encode_picture, []
 
-    def noting(*content):
+    def noting(*content, **options):
         threads.append(threading.get_ident())
-        return encode(*content)
+        return encode(*content, **options)
 
-    monkeypatch.setattr(batch, "encode_png", noting)
+    monkeypatch.setattr(batch, "encode_picture", noting)
     records = []
     for folder, limit in (("once", 1_000_000), ("thread", 0)):
         monkeypatch.setattr(batch, "_LARGE", limit)

@@ -27,6 +27,7 @@ def redrawn(samples, tmp_path_factory):
         ("sixteen.png", (64, 96, 3), np.uint16),
         ("grey.png", (64, 96, 3), np.uint8),
         ("flat.png", (64, 96, 3), np.uint8),
+        ("ball.webp", (12 * 64, 96, 3), np.uint8),
     ],
 )
 def test_a_drawn_sample_is_what_the_script_draws(samples, redrawn, name, shape, dtype):

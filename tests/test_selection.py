@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture
 from gmmquant.models.cells import Cells
-from gmmquant.models.em import evaluate
 from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.posteriors import evaluate
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 
 

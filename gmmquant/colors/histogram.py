@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.morton import MortonCodes, decode, encode
+from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import ParameterError
 from gmmquant.models.cells import Cells
 from gmmquant.threads import for_chunks, sort
@@ -110,13 +111,31 @@ class ColorHistogram:
         """The distinct colours as sRGB values in [0, 1], shape (n_colors, 3)."""
         return self.colors / np.float64(self.largest)
 
-    def cells(self) -> Cells:
-        """Return the colours as cells to be fitted, weighted by their counts."""
+    def points(self, space: ColorSpace = SRGB) -> Cells:
+        """Return the colours as points of `space`, weighted by their counts: what a mixture is evaluated at."""
         weights = self.counts.astype(np.float64)
         offsets = self.channels / np.float64(self.largest)
+        if space is not SRGB:
+            offsets = np.ascontiguousarray(space.from_srgb(offsets.T).T)
         origin = np.array([(channel * weights).sum() for channel in offsets]) / weights.sum()
         offsets -= origin[:, np.newaxis]
         return Cells(weights, offsets, None, origin)
+
+    def cells(self, space: ColorSpace = SRGB) -> Cells:
+        """Return the colours as cells of `space`, weighted by their counts: what a mixture is fitted to.
+
+        The variance that a colour carries is `variance_in(space)` in every channel of sRGB, beside the cells; elsewhere
+        the cells have it as their scatter, which differs from colour to colour.
+        """
+        points = self.points(space)
+        if space is SRGB:
+            return points
+        scatter = space.rounding_scatter(self.values, self.rounding_variance)
+        return Cells(points.weights, points.offsets, scatter, points.origin)
+
+    def variance_in(self, space: ColorSpace) -> float:
+        """Return the variance that each colour carries in each channel of `space` beside what its cell says."""
+        return self.rounding_variance if space is SRGB else 0.0
 
     def cubes(self, bits: int) -> npt.NDArray[np.intp]:
         """Return where the runs of colours begin that agree in their first `bits` a channel: cubes of equal size."""
@@ -160,24 +179,24 @@ class ColorHistogram:
         ancestors[0] = np.inf
         return ancestors
 
-    def to_pixels(self, labels: npt.NDArray[Any], codes: MortonCodes) -> npt.NDArray[Any]:
-        """Give each pixel the label of its colour, by its Morton code in `codes` (n_pixels,), all of them counted here.
+    def to_pixels(self, values: npt.NDArray[Any], codes: MortonCodes) -> npt.NDArray[Any]:
+        """Give each pixel the value of its colour, by its Morton code in `codes` (n_pixels,), all of them counted here.
 
-        `labels` has shape (n_colors,); the result has shape (n_pixels,) and its dtype.
+        `values` has shape (n_colors, ...); the result has shape (n_pixels, ...) and its dtype.
         """
-        spread = np.empty(codes.size, dtype=labels.dtype)
+        spread = np.empty((codes.size, *values.shape[1:]), dtype=values.dtype)
         if self.bit_depth == 16:
 
             def look_up(chunk: slice) -> None:
-                spread[chunk] = labels[np.searchsorted(self.codes, codes[chunk])]
+                spread[chunk] = values[np.searchsorted(self.codes, codes[chunk])]
 
         else:
             # A table with a place for each of the 2^24 colours: only the pages of those that occur are ever touched.
-            table = np.empty(1 << 24, dtype=labels.dtype)
-            table[self.codes] = labels
+            table = np.empty((1 << 24, *values.shape[1:]), dtype=values.dtype)
+            table[self.codes] = values
 
             def look_up(chunk: slice) -> None:
-                np.take(table, codes[chunk], out=spread[chunk], mode="clip")
+                np.take(table, codes[chunk], axis=0, out=spread[chunk], mode="clip")
 
         for_chunks(look_up, codes.size)
         return spread

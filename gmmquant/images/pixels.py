@@ -26,6 +26,8 @@ class FlatImage:
     alpha : ndarray of uint8, shape (height, width), or None
     visible : ndarray of bool, shape (height, width), or None
         Where the picture is not fully transparent; None without alpha.
+    n_frames : int
+        How many frames of equal height stand one below the other.
     """
 
     codes: MortonCodes
@@ -33,10 +35,13 @@ class FlatImage:
     shape: tuple[int, int]
     alpha: npt.NDArray[np.uint8] | None = None
     visible: npt.NDArray[np.bool_] | None = None
+    n_frames: int = 1
 
     @classmethod
-    def from_array(cls, image: npt.NDArray[Any]) -> FlatImage:
+    def from_array(cls, image: npt.NDArray[Any], n_frames: int = 1) -> FlatImage:
         """Flatten a picture: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
+
+        Of an animation, `n_frames` stand one below the other.
 
         Raises
         ------
@@ -50,15 +55,20 @@ class FlatImage:
             raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
         shape = int(rgb.shape[0]), int(rgb.shape[1])
         alpha = None if alpha is None else alpha_to_8_bits(alpha)
-        return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible)
+        return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, n_frames)
 
     def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return an array of shape (height, width) with `values` (n_visible,) where pixels are visible, else 0."""
+        """Return an array (height, width, ...) with `values` (n_visible, ...) where pixels are visible, else 0."""
+        shape = (*self.shape, *values.shape[1:])
         if self.visible is None:
-            return values.reshape(self.shape)
-        laid_out = np.zeros(self.shape, dtype=values.dtype)
+            return values.reshape(shape)
+        laid_out = np.zeros(shape, dtype=values.dtype)
         laid_out[self.visible] = values
         return laid_out
+
+    def visible_values(self, laid_out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values (n_visible,) of what is laid out over pixels, shape (height, width)."""
+        return laid_out.ravel() if self.visible is None else laid_out[self.visible]
 
 
 def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
@@ -75,8 +85,8 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
         raise ParameterError(
-            f"image has type {image.dtype}; give uint8 or uint16, as in "
-            "np.rint(image * 65535).astype(np.uint16) for floats in [0, 1]"
+            f"image has type {image.dtype}; give uint8 or uint16, as in image.astype(np.uint8) for values up to 255, "
+            "or np.rint(image * 65535).astype(np.uint16) for floats in [0, 1]"
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise ParameterError(

@@ -1,14 +1,53 @@
-"""Labels to picture: every pixel gets the colour of its component."""
+"""A recoloured picture: labels into a palette, or a colour for each pixel."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
-def recolor(
-    labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None
-) -> npt.NDArray[np.uint8]:
-    """Return the picture (h, w, 3), or (h, w, 4) with `alpha` (h, w), of `labels` (h, w) into `palette` (K, 3)."""
-    colors = palette[labels]
+@dataclass(frozen=True)
+class IndexedImage:
+    """A picture whose pixels are entries of a palette.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8 or uint16, shape (height, width)
+    palette : ndarray of uint8, shape (K, 3)
+    alpha : ndarray of uint8, shape (height, width), or None
+    """
+
+    labels: npt.NDArray[Any]
+    palette: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The colours, RGB (height, width, 3), or RGBA where there is alpha."""
+        return _with_alpha(self.palette[self.labels], self.alpha)
+
+
+@dataclass(frozen=True)
+class ColorImage:
+    """A picture each of whose pixels has a colour of its own.
+
+    Attributes
+    ----------
+    colors : ndarray of uint8, shape (height, width, 3)
+    alpha : ndarray of uint8, shape (height, width), or None
+    """
+
+    colors: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The colours, RGB (height, width, 3), or RGBA where there is alpha."""
+        return _with_alpha(self.colors, self.alpha)
+
+
+def _with_alpha(colors: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
     return colors if alpha is None else np.dstack([colors, alpha])

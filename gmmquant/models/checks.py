@@ -37,13 +37,18 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray
         raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
     if not np.isfinite(array).all():
         raise ParameterError("X holds NaN or infinite values; remove or replace them")
+    check_size("X", array)
+    return array
+
+
+def check_size(name: str, array: FloatArray) -> None:
+    """Refuse values whose squares leave the range of float64."""
     largest = np.abs(array).max()
     if largest > LARGEST:
         raise ParameterError(
-            f"X holds {largest:g} in size, above the limit {LARGEST:g}: "
+            f"{name} holds {largest:g} in size, above the limit {LARGEST:g}: "
             "its squares leave the range of float64; rescale the data"
         )
-    return array
 
 
 def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> FloatArray:

@@ -134,13 +134,14 @@ def descend(
     variance: float,
     tol: float,
     max_iter: int | None,
+    means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> Descent:
     """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until an iteration gains too little for what it costs (`_tol_at`). In all it runs `max_iter`
     iterations at most, of what is left at most half at any level but the last. Where that is None, it is `_MAX_ITER`,
-    and no more than `_WORK` scores are computed at a level.
+    and no more than `_WORK` scores are computed at a level. With `means_fixed` the means of `start` stay.
     """
     K = len(start.gaussians.weights)
     bounded, limit = max_iter is None, max_iter or _MAX_ITER
@@ -155,6 +156,7 @@ def descend(
             tol=_tol_at(cells, levels, tol, K),
             max_iter=min(share, _WORK // (cells.weights.size * K)) if bounded else share,
             accelerated=True,
+            means_fixed=means_fixed,
             watch=partial(watch_on, watch, n_iter),
         )
         trace += fit.trace

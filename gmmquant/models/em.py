@@ -17,9 +17,9 @@ from gmmquant.errors import SingularCovarianceError
 from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import FULL, CovarianceType
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, log_joint, natural_parameters
+from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, natural_parameters
 from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.moments import HARDMAX, LOWEST, SOFTMAX, sweep
+from gmmquant.models.moments import HARDMAX, SOFTMAX, sweep
 
 Watcher = Callable[[int, float], None]
 
@@ -57,28 +57,16 @@ class EMFit:
         return len(self.trace) - 1
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a mixture says of the cells it is applied to, at its own parameters and without any variance of samples.
-
-    Attributes
-    ----------
-    log_likelihood : float
-        Sum over samples of log sum_k weights[k] N(x | ...), in nats.
-    entropy : float
-        Sum over samples of the entropy of the responsibilities, in nats.
-    """
-
-    log_likelihood: float
-    entropy: float
-
-
 def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind: CovarianceType = FULL) -> Gaussians:
     """Make each cluster, the cells nearest to one of `centers` (K, d), a Gaussian."""
+    return start_from_moments(cells, cluster_moments(cells, centers, kind), centers, variance, kind)
+
+
+def cluster_moments(cells: Cells, centers: FloatArray, kind: CovarianceType) -> FloatArray:
+    """Return the moments (K, F) of the clusters of cells nearest to each of `centers` (K, d): what an M-step reads."""
     first_order = center_scores(centers, cells.origin)
     theta = np.pad(first_order, ((0, 0), (0, _n_rows(cells, kind) - first_order.shape[1])))
-    moments, _ = sweep(theta, cells, HARDMAX)
-    return _start_from_moments(cells, moments, centers, variance, kind)
+    return sweep(theta, cells, HARDMAX)[0]
 
 
 def make_start(
@@ -133,22 +121,28 @@ def start_at_random(
         weights *= cells.weights[columns] / weights.sum(axis=0)
         moments += weights @ cells.features(columns, n_rows).T
     centers = np.tile(cells.origin, (n_components, 1))
-    return _start_from_moments(cells, moments, centers, variance, kind)
+    return start_from_moments(cells, moments, centers, variance, kind)
 
 
 def _n_rows(cells: Cells, kind: CovarianceType) -> int:
     return phi_rows(len(cells.origin), "dense" if kind.dense else "diagonal")
 
 
-def _start_from_moments(
-    cells: Cells, moments: FloatArray, centers: FloatArray, variance: float, kind: CovarianceType
+def start_from_moments(
+    cells: Cells,
+    moments: FloatArray,
+    centers: FloatArray,
+    variance: float,
+    kind: CovarianceType,
+    *,
+    means_fixed: bool = False,
 ) -> Gaussians:
     """Run the M-step on the moments of a start; an empty component stays at its center and takes all the spread."""
     K, d = centers.shape
     overall = cells.covariance() + variance * np.eye(d)
     scatter = np.broadcast_to(overall if kind.dense else np.diagonal(overall), (K, d, d) if kind.dense else (K, d))
     empty = Gaussians(np.zeros(K), centers, kind.pool(scatter, np.ones(K)), kind)
-    return gaussians_from_moments(moments, cells.origin, variance, previous=empty)
+    return gaussians_from_moments(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)
 
 
 def best(fits: Iterable[EMFit]) -> EMFit:
@@ -175,6 +169,7 @@ def em(
     tol: float,
     max_iter: int,
     accelerated: bool = False,
+    means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
     """Iterate from `start` until an iteration gains less than `tol` in J, or `max_iter` times.
@@ -185,6 +180,9 @@ def em(
     An `accelerated` fit carries the direction of the last M-step on into the next iteration, the further the longer all
     goes well (Nesterov's momentum). An iteration that would lower J is taken back and the momentum is lost (O'Donoghue
     and Candes, "Adaptive restart for accelerated gradient schemes", 2015); only one without momentum ends the fit.
+
+    With `means_fixed` only weights and covariances are fitted. The M-step is still the best there is for the means
+    given, so that all of the above holds. Many a mean given has little to stand for, and momentum empties no component.
     """
     gaussians, momentum = start, 0
     moments, objective = e_step(cells, gaussians, variance)
@@ -193,8 +191,10 @@ def em(
     watch(0, objective)
     while len(trace) <= max_iter:
         ahead = moments + momentum / (momentum + 2) * (moments - last) if momentum else moments
+        if means_fixed:
+            ahead = _unless_emptied(ahead, moments)
         try:
-            proposal = gaussians_from_moments(ahead, cells.origin, variance, previous=gaussians)
+            proposal = gaussians_from_moments(ahead, cells.origin, variance, gaussians, means_fixed=means_fixed)
             further, objective = e_step(cells, proposal, variance)
         except SingularCovarianceError:
             if not momentum:
@@ -218,19 +218,10 @@ def em(
     return EMFit(gaussians, tuple(trace), converged=False)
 
 
-def evaluate(cells: Cells, gaussians: Gaussians) -> Evaluation:
-    """Sum log-likelihood and entropy over what the cells stand for."""
-    log_likelihood = entropy = 0.0
-    for columns, _, scores in log_joint(gaussians, cells, SOFTMAX.margin):
-        weights = cells.weights[columns]
-        largest = scores.max(axis=0)
-        scores -= largest
-        np.maximum(scores, LOWEST, out=scores)
-        responsibilities = np.exp(scores)
-        normalizer = responsibilities.sum(axis=0)
-        responsibilities *= scores
-        expected = responsibilities.sum(axis=0) / normalizer
-        log_normalizer = np.log(normalizer)
-        log_likelihood += float((weights * (log_normalizer + largest)).sum())
-        entropy += float((weights * (log_normalizer - expected)).sum())
-    return Evaluation(log_likelihood, max(entropy, 0.0))
+def _unless_emptied(ahead: FloatArray, moments: FloatArray) -> FloatArray:
+    """Return `ahead` with the components whose weight is not above 0 there as they are in `moments`.
+
+    A component that loses most of its weight in an iteration would have less than none if that were carried on, and
+    with weight 0 it could never come back: fits ended up to 0.04 nats lower.
+    """
+    return np.where(ahead[:, :1] <= 0, moments, ahead)

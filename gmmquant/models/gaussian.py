@@ -165,19 +165,26 @@ def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
     return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * np.log(2 * np.pi))
 
 
-def gaussians_from_moments(moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians) -> Gaussians:
+def gaussians_from_moments(
+    moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians, *, means_fixed: bool = False
+) -> Gaussians:
     """M-step: read weights, means and covariances, of the type of `previous`, off the moments (K, F) of a sweep.
 
     `variance` is what each sample carries (see `natural_parameters`); it is added to every covariance, after the
-    subtraction that cancels. `previous` serves `keep_vanished` too.
+    subtraction that cancels. `previous` serves `keep_vanished` too. With `means_fixed` its means stay, and covariances
+    are taken about them: E[(x - mu)(x - mu)^T] is the scatter about the samples' own mean m, plus (m - mu)(m - mu)^T.
     """
     kind, d = previous.kind, len(origin)
-    totals = moments[:, 0]
-    vanished = totals <= np.finfo(np.float64).tiny / np.finfo(np.float64).eps
+    vanished = moments[:, 0] <= np.finfo(np.float64).tiny / np.finfo(np.float64).eps
+    # Momentum may carry a total below 0: were it kept, the other weights would sum to more than 1.
+    totals = np.where(vanished, 0.0, moments[:, 0])
     safe = np.where(vanished, 1.0, totals)[:, np.newaxis]
     offsets = moments[:, 1 : 1 + d] / safe
     scatter = _scatter(moments[:, 1 + d :] / safe, offsets, variance, kind)
-    updated = Gaussians(totals / totals.sum(), offsets + origin, kind.pool(scatter, totals), kind)
+    if means_fixed:
+        scatter += _squares(offsets - (previous.means - origin), dense=kind.dense)
+    means = previous.means if means_fixed else offsets + origin
+    updated = Gaussians(totals / totals.sum(), means, kind.pool(scatter, totals), kind)
     return keep_vanished(updated, vanished, previous) if vanished.any() else updated
 
 
@@ -206,6 +213,11 @@ def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: Cov
     upper = second - offsets[:, rows] * offsets[:, columns]
     upper[:, rows == columns] += variance
     return np.asarray(upper[:, _places(offsets.shape[1])])
+
+
+def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:
+    """Return v v^T of each row v of `shifts` (K, d), shape (K, d, d), or its diagonal, (K, d)."""
+    return shifts[:, :, np.newaxis] * shifts[:, np.newaxis] if dense else shifts**2
 
 
 @cache

@@ -26,7 +26,7 @@ from gmmquant.models.kmeans import center_scores, cluster_means, kmeans_plus_plu
 from gmmquant.models.moments import HARDMAX, largest_scores, sweep
 
 # Of trials: the part of the error that an iteration must take off it to be followed by another, and their number.
-_TRIAL_TOL = 3e-4
+_TRIAL_TOL = 1e-3
 _TRIAL_ITERATIONS = 20
 
 # Products of cells and centers that random starts may go through together, and how often centers are moved, at most.

@@ -33,12 +33,13 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, best, em, evaluate, make_start
+from gmmquant.models.em import EMFit, best, em, make_start
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.moments import softmax
 from gmmquant.models.parameters import INIT_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.models.persistence import Model, model_to_json, read_model
+from gmmquant.models.posteriors import evaluate
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 from gmmquant.outputs import OutputSet
 from gmmquant.version import __version__

@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.palette import hex_code
+from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.models.selection import KEPT_GAIN, Choice
 from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer
-from gmmquant.settings import AUTO
+from gmmquant.settings import AUTO, OF_FITS
 from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-report/1"
 
 Record = dict[str, Any]
+
+# Settings that say how a mixture is started, and what may be given beside a picture.
+_OF_STARTS = ("init", "restarts", "method")
+_GIVEN = ("model", "palette", "transfer_to")
 
 
 def build_record(
@@ -30,7 +35,7 @@ def build_record(
     *,
     notes: Sequence[str] = (),
     choice: Choice | None = None,
-    model: Path | None = None,
+    given: Mapping[str, Path | Sequence[str]] | None = None,
 ) -> Record:
     """Return the record of one picture.
 
@@ -46,8 +51,8 @@ def build_record(
         What a person should know of the picture, as was said on standard error.
     choice : Choice or None
         How k was chosen, where it was.
-    model : Path or None
-        The model that was applied, where nothing was fitted.
+    given : mapping or None
+        What was given beside the picture, by what it is: `model`, `palette`, `transfer_to`; a file, or hex codes.
     """
     histogram = quantizer.histogram
     height, width = quantizer.shape
@@ -57,7 +62,8 @@ def build_record(
         "image": {
             "path": _relative(source, report.parent),
             "width": width,
-            "height": height,
+            "height": height // quantizer.n_frames,
+            "frames": quantizer.n_frames,
             "pixels": width * height,
             "visible_pixels": histogram.n_pixels,
             "distinct_colors": histogram.n_colors,
@@ -65,14 +71,31 @@ def build_record(
         },
         "settings": {
             "k": [AUTO if fit["auto"] else fit["k"] for fit in fits],
-            **(asdict(quantizer.settings) if model is None else dict.fromkeys(asdict(quantizer.settings))),
-            "recolor": quantizer.settings.recoloring,
-            "reg_covar": histogram.rounding_variance,
-            "model": None if model is None else _relative(model, report.parent),
+            **settings_record(quantizer, given or {}, report),
         },
         "choice": None if choice is None else _choice_record(choice),
         "notes": list(notes),
         "fits": list(fits),
+    }
+
+
+def settings_record(quantizer: Quantizer, given: Mapping[str, Path | Sequence[str]], report: Path) -> Record:
+    """Return all but k that influences what is made of a picture, as its record tells it."""
+    settings = asdict(quantizer.settings)
+    if "model" in given:  # nothing was fitted
+        settings |= dict.fromkeys(OF_FITS)
+    if "palette" in given:
+        settings |= dict.fromkeys(_OF_STARTS)
+    beside = {
+        what: _relative(thing, report.parent) if isinstance(thing, Path) else list(thing)
+        for what, thing in given.items()
+    }
+    return {
+        **settings,
+        "recolor": quantizer.settings.recoloring,
+        "reg_covar": quantizer.histogram.variance_in(COLOR_SPACES[quantizer.settings.space]),
+        **dict.fromkeys(_GIVEN),
+        **beside,
     }
 
 
@@ -88,7 +111,7 @@ def _choice_record(choice: Choice) -> Record:
     }
 
 
-def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, str], *, auto: bool = False) -> Record:
+def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, Any], *, auto: bool = False) -> Record:
     """Return the record of one fit, its k chosen if `auto`; `files` maps what was written to its name."""
     covariances = fit.covariances
     return {
@@ -98,6 +121,8 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, st
         "exact": fit.exact,
         "method": fit.method,
         "recolor": fit.recoloring,
+        "dither": fit.dither,
+        "space": fit.space,
         "covariance": fit.mixture.kind.name,
         "log_likelihood": fit.log_likelihood,
         "mean_log_likelihood": fit.mean_log_likelihood,
@@ -110,6 +135,7 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, st
             {"level": level, "objective": objective} for level, objective in zip(fit.n_cells, fit.trace, strict=True)
         ],
         "mse": fit.mse,
+        "errors": fit.errors,
         "psnr": fit.psnr if math.isfinite(fit.psnr) else None,
         "seconds": {**fit.seconds, "write": write_seconds},
         "components": [

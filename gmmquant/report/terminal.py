@@ -13,9 +13,13 @@ from rich.text import Text
 
 from gmmquant.report.record import Record
 from gmmquant.report.text import printable
+from gmmquant.settings import CHANNELS, SPACE_TITLES
 
 # Columns where the output is no terminal: the table is some 100 wide, and a file has no edge.
 _WIDTH_OF_FILES = 120
+
+# Lines of swatches at most, and the room on the last of them for how many more there are.
+_LINES, _ROOM_FOR_REST = 6, 6
 
 # The narrowest and the widest line of swatches.
 _SWATCHES = (8, 32)
@@ -44,12 +48,15 @@ def render(record: Record, name: str, stream: TextIO, *, details: bool = False) 
     console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False)
     colors = console.color_system is not None and not console.no_color
     console.print(heading(record, name))
+    if manner(record):
+        console.print(Text(manner(record)))
     console.print(fit_table(record, colors=colors, width=width))
     if record["choice"] is not None:
         console.print(Text(choice_line(record["choice"])))
     if details:
         for fit in record["fits"]:
             console.print(component_table(fit, colors=colors))
+            console.print(Text(errors_line(fit)))
     page.seek(0)
     text = page.read()
     return text if target.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
@@ -64,14 +71,54 @@ def heading(record: Record, name: str) -> Text:
     text.append(f", {image['distinct_colors']:,} distinct {colors}", style="not bold")
     if image["visible_pixels"] < image["pixels"]:
         text.append(f", {image['visible_pixels']:,} of {image['pixels']:,} pixels visible", style="not bold")
+    if image["frames"] > 1:
+        text.append(f", {image['frames']:,} frames", style="not bold")
     return text
+
+
+def manner(record: Record) -> str:
+    """Return what sets a run apart from the plain one: method, space, recolouring; empty of the plain one."""
+    settings, parts = record["settings"], []
+    fitted = [fit for fit in record["fits"] if not fit["exact"]]
+    if settings["model"] is not None:
+        parts.append(f"model {_name(settings['model'])}")
+    if settings["palette"] is not None:
+        parts.append("weights and covariances fitted to a given palette")
+    if settings["method"] == "kmeans":
+        parts.append("KMeans")
+    if settings["space"] != "srgb":
+        parts.append(f"fitted in {SPACE_TITLES[settings['space']]}, log-likelihoods of densities there")
+    if settings["transfer_to"] is not None:
+        parts.append(
+            f"drawn in the colours of {_name(settings['transfer_to'])}; figures and palette are of the picture's own "
+            "mixture, the squared error is how far colours were moved"
+        )
+    for dither in dict.fromkeys(fit["dither"] for fit in fitted if fit["dither"] != "none"):
+        part = "" if settings["strength"] == 1 else f" at {settings['strength']:g}"
+        parts.append(f"dithered by {dither}{part}")
+    if settings["dither"] == "none":
+        ways = {"nearest": "nearest colours", "soft": "posterior mean colours"}
+        parts += [ways[way] for way in dict.fromkeys(fit["recolor"] for fit in fitted) if way in ways]
+    return "; ".join(parts)
+
+
+def _name(path: str) -> str:
+    """Return the name of a file without the folders that lead to it from the report."""
+    return printable(path.rsplit("/", 1)[-1])
+
+
+def errors_line(fit: Record) -> str:
+    """Return the squared errors of the ways to recolour by a fit, without dithering."""
+    told = ", ".join(f"{way} {error:.1f}" for way, error in fit["errors"].items())
+    return f"squared error, k = {fit['k']}: {told}"
 
 
 def fit_table(record: Record, *, colors: bool, width: int) -> Table:
     """Return the table of a record's fits, one row for each k; columns that do not fit `width` are left out."""
     columns = {
         "k": [
-            f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})"
+            ("auto " if fit["auto"] else "")
+            + (f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})")
             for fit in record["fits"]
         ],
         "log-lik.\nper pixel": [f"{fit['mean_log_likelihood']:.4f}" for fit in record["fits"]],
@@ -116,19 +163,20 @@ def choice_line(choice: Record) -> str:
 
 
 def component_table(fit: Record, *, colors: bool) -> Table:
-    """Return the table of a fit's components, heaviest first."""
+    """Return the table of a fit's components."""
     table = _table()
     table.add_column(f"k = {fit['k']}")
-    for name in ("weight", "pixels", "std. dev. of R, G, B"):
+    channels, scale = CHANNELS[fit["space"]], 255 if fit["space"] == "srgb" else 1
+    for name in ("weight", "pixels", f"std. dev. of {channels}"):
         table.add_column(name, justify="right", overflow="fold")
     for component in fit["components"]:
-        deviations = (255 * component["covariance"][i][i] ** 0.5 for i in range(3))
+        deviations = (scale * component["covariance"][i][i] ** 0.5 for i in range(3))
         swatch = Text("   " if colors else "", style=f"on {component['hex']}")
         table.add_row(
             swatch + Text(" " * colors + component["hex"]),
             f"{100 * component['weight']:.2f} %",
             f"{component['pixels']:,}",
-            " ".join(f"{deviation:5.1f}" for deviation in deviations),
+            " ".join(f"{deviation:5.1f}" if scale > 1 else f"{deviation:7.4f}" for deviation in deviations),
         )
     return table
 
@@ -138,10 +186,13 @@ def swatches(fit: Record, per_line: int) -> Text:
     colors = [component["hex"] for component in fit["components"]]
     width = 2 if 2 * len(colors) <= per_line else 1
     text = Text()
-    for i, color in enumerate(colors):
+    shown = colors if len(colors) <= _LINES * per_line else colors[: _LINES * per_line - _ROOM_FOR_REST]
+    for i, color in enumerate(shown):
         if i and i % per_line == 0:
             text.append("\n")
         text.append(" " * width, style=f"on {color}")
+    if len(shown) < len(colors):
+        text.append(f" +{len(colors) - len(shown)}")
     return text
 
 

@@ -1,0 +1,156 @@
+"""Colour spaces that a fit can run in: sRGB as it is recorded, linear light, CIELAB and OKLab.
+
+    sRGB <-> linear     IEC 61966-2-1: the transfer function, odd about 0 for what lies outside the gamut
+    linear <-> XYZ      the matrix that follows from the primaries and the white D65 of ITU-R BT.709
+    XYZ <-> CIELAB      CIE 15: L* from 0 to 100, relative to D65, so that greys have a* = b* = 0
+    XYZ <-> OKLab       Ottosson, "A perceptual color space for image processing" (2020): L from 0 to 1
+
+A colour that was recorded with 8 bits stands for an interval in each channel of sRGB. In another space that is a small
+box which leans with the colour: `rounding_scatter` gives its covariance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ColorSpace:
+    """A colour space, by the ways to it and from it.
+
+    Attributes
+    ----------
+    name : str
+        What options and records call it.
+    from_srgb, to_srgb : functions of arrays (..., 3)
+        From sRGB in [0, 1] and back. What lies outside the gamut comes back below 0 or above 1: it is not clipped.
+    low, high : tuple of three floats
+        Bounds of what sRGB in [0, 1] becomes, in each channel.
+    """
+
+    name: str
+    from_srgb: Callable[[FloatArray], FloatArray]
+    to_srgb: Callable[[FloatArray], FloatArray]
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    def rounding_scatter(self, srgb: FloatArray, variance: float) -> FloatArray:
+        """Return the covariance of colours, each spread by `variance` in every channel of sRGB, in this space.
+
+        From differences one standard deviation to either side, which are finite even where a derivative is not (the
+        cube root of OKLab at black).
+
+        Parameters
+        ----------
+        srgb : ndarray of shape (n, 3)
+            In [0, 1].
+        variance : float
+            In sRGB units.
+
+        Returns
+        -------
+        ndarray of shape (6, n)
+            Upper triangles, row by row.
+        """
+        deviation = np.sqrt(variance)
+        scatter = np.zeros((6, len(srgb)))
+        for step in deviation * np.eye(3):
+            first, second, third = ((self.from_srgb(srgb + step) - self.from_srgb(srgb - step)) / 2).T
+            pairs = (first, first), (first, second), (first, third), (second, second), (second, third), (third, third)
+            for row, (one, other) in zip(scatter, pairs, strict=True):
+                row += one * other
+        return scatter
+
+
+def srgb_to_linear(srgb: FloatArray) -> FloatArray:
+    """Return linear light of sRGB values, both in [0, 1]."""
+    magnitude = np.abs(srgb)
+    return np.asarray(np.sign(srgb) * np.where(magnitude <= 0.04045, magnitude / 12.92, _power(magnitude)))
+
+
+def linear_to_srgb(linear: FloatArray) -> FloatArray:
+    """Return sRGB values of linear light, both in [0, 1]."""
+    magnitude = np.abs(linear)
+    curve = 1.055 * magnitude ** (1 / 2.4) - 0.055
+    return np.asarray(np.sign(linear) * np.where(magnitude <= 0.0031308, magnitude * 12.92, curve))
+
+
+def srgb_to_lab(srgb: FloatArray) -> FloatArray:
+    """Return CIELAB (D65) of sRGB values in [0, 1]."""
+    ratio = srgb_to_linear(srgb) @ (_LINEAR_TO_XYZ / _WHITE[:, np.newaxis]).T
+    curve = np.where(ratio > _EPSILON, np.cbrt(ratio), (_KAPPA * ratio + 16) / 116)
+    return np.asarray(curve @ _LAB.T - _BLACK)
+
+
+def lab_to_srgb(lab: FloatArray) -> FloatArray:
+    """Return sRGB values of CIELAB (D65)."""
+    curve = (lab + _BLACK) @ np.linalg.inv(_LAB).T
+    ratio = np.where(curve > np.cbrt(_EPSILON), curve**3, (116 * curve - 16) / _KAPPA)
+    return linear_to_srgb(ratio @ np.linalg.inv(_LINEAR_TO_XYZ / _WHITE[:, np.newaxis]).T)
+
+
+def srgb_to_oklab(srgb: FloatArray) -> FloatArray:
+    """Return OKLab of sRGB values in [0, 1]."""
+    return np.asarray(np.cbrt(srgb_to_linear(srgb) @ (_XYZ_TO_LMS @ _LINEAR_TO_XYZ).T) @ _OKLAB.T)
+
+
+def oklab_to_srgb(oklab: FloatArray) -> FloatArray:
+    """Return sRGB values of OKLab."""
+    lms = (oklab @ np.linalg.inv(_OKLAB).T) ** 3
+    return linear_to_srgb(lms @ np.linalg.inv(_XYZ_TO_LMS @ _LINEAR_TO_XYZ).T)
+
+
+def _power(magnitude: FloatArray) -> FloatArray:
+    return np.asarray(((magnitude + 0.055) / 1.055) ** 2.4)
+
+
+def _as_it_is(values: FloatArray) -> FloatArray:
+    return values
+
+
+def _xyz(x: float, y: float) -> FloatArray:
+    """Return XYZ of the chromaticity (x, y), with Y = 1."""
+    return np.array([x / y, 1.0, (1 - x - y) / y])
+
+
+def _matrix_of_primaries(primaries: FloatArray, white: FloatArray) -> FloatArray:
+    """Return the matrix from linear light to XYZ: primaries (3, 3) in columns, so scaled that their sum is white."""
+    return np.asarray(primaries * np.linalg.solve(primaries, white))
+
+
+_WHITE = _xyz(0.3127, 0.3290)
+_LINEAR_TO_XYZ = _matrix_of_primaries(np.stack([_xyz(0.64, 0.33), _xyz(0.30, 0.60), _xyz(0.15, 0.06)], axis=1), _WHITE)
+
+# CIE 15:2004, with the exact fractions.
+_EPSILON, _KAPPA = (6 / 29) ** 3, (29 / 3) ** 3
+_LAB = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
+_BLACK = np.array([16.0, 0.0, 0.0])
+
+# Ottosson's M1 and M2.
+_XYZ_TO_LMS = np.array(
+    [
+        [0.8189330101, 0.3618667424, -0.1288597137],
+        [0.0329845436, 0.9293118715, 0.0361456387],
+        [0.0482003018, 0.2643662691, 0.6338517070],
+    ]
+)
+_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+SRGB = ColorSpace("srgb", _as_it_is, _as_it_is, (0, 0, 0), (1, 1, 1))
+LINEAR = ColorSpace("linear", srgb_to_linear, linear_to_srgb, (0, 0, 0), (1, 1, 1))
+LAB = ColorSpace("lab", srgb_to_lab, lab_to_srgb, (0, -87, -108), (100, 99, 95))
+OKLAB = ColorSpace("oklab", srgb_to_oklab, oklab_to_srgb, (0, -0.235, -0.312), (1.001, 0.277, 0.199))
+
+COLOR_SPACES = {space.name: space for space in (SRGB, LINEAR, LAB, OKLAB)}

@@ -1,0 +1,68 @@
+"""How far a recoloured picture is from the original: squared errors in 0..255 units, summed over the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.colors.morton import MortonCodes, decode
+
+# Colours whose error is computed at a time, so that it stays in cache.
+_CHUNK = 1 << 15
+
+
+def error_of_labels(histogram: ColorHistogram, color_labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]) -> float:
+    """Return the mean squared error over pixels where each distinct colour gets one entry of `palette` (K, 3).
+
+    `color_labels` has shape (n_colors,).
+    """
+
+    def errors(part: slice) -> npt.NDArray[np.float64]:
+        drawn = (entries[color_labels[part]] for entries in palette.T)
+        return histogram.counts[part] * _squared(histogram.channels[:, part], histogram.largest, drawn)
+
+    return _total(errors, histogram.n_colors) / histogram.n_pixels
+
+
+def error_of_colors(histogram: ColorHistogram, colors: npt.NDArray[np.uint8]) -> float:
+    """Return the mean squared error over pixels where each distinct colour gets one of `colors` (n_colors, 3)."""
+
+    def errors(part: slice) -> npt.NDArray[np.float64]:
+        return histogram.counts[part] * _squared(histogram.channels[:, part], histogram.largest, colors[part].T)
+
+    return _total(errors, histogram.n_colors) / histogram.n_pixels
+
+
+def error_of_pixels(
+    codes: MortonCodes, bit_depth: int, labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]
+) -> float:
+    """Return the mean squared error over pixels where each gets an entry of `palette` (K, 3) of its own.
+
+    `codes` and `labels` have shape (n_pixels,).
+    """
+
+    def errors(part: slice) -> npt.NDArray[np.float64]:
+        drawn = (entries[labels[part]] for entries in palette.T)
+        return _squared(decode(codes[part], bit_depth), (1 << bit_depth) - 1, drawn)
+
+    return _total(errors, codes.size) / codes.size
+
+
+def _total(errors: Callable[[slice], npt.NDArray[np.float64]], n: int) -> float:
+    """Add up `errors` of `n` colours or pixels, chunk by chunk."""
+    return sum(float(errors(slice(start, start + _CHUNK)).sum()) for start in range(0, n, _CHUNK))
+
+
+def _squared(channels: npt.NDArray[Any], largest: int, drawn: Any) -> npt.NDArray[np.float64]:
+    """Return squared differences (n,) between `channels` (3, n), up to `largest`, and 8-bit channels `drawn`."""
+    scale = 255 / largest
+    squared = np.zeros(channels.shape[1])
+    for channel, other in zip(channels, drawn, strict=True):
+        difference = channel * scale - other
+        difference *= difference
+        squared += difference
+    return squared

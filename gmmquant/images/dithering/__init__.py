@@ -1,0 +1,1 @@
+"""Dithering: colours between those of a palette, mixed by neighbouring pixels."""

@@ -1,0 +1,127 @@
+"""Posterior dithering: each pixel's component is drawn from its responsibilities.
+
+What a mixture says of a colour is not one component but a share of each, and this shows the shares: the mean of a
+small part of the picture comes to its posterior mean. A draw is the number of cumulative shares that a uniform number
+reaches. The uniform numbers of a picture are the ranks of a mask of blue noise, so that neighbours differ and the mean
+is right over a few pixels, with random digits below, so that a component has its share however rare it is. Components
+stand in the order of their colours, mostly from dark to light, so that like numbers draw like colours.
+
+Pixels are taken in the order of their colours, some at a time: shares are never held for more than a block of colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.dithering.blue_noise import MASK_SIZE, mask_across
+from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, label_type, order_of_colors
+from gmmquant.models.checks import FloatArray
+from gmmquant.threads import for_chunks, sort
+
+# Pixels whose labels are drawn at a time.
+_PIXELS = 1 << 16
+
+# Bits of a uniform number, and of its random digits below a rank of the mask.
+_BITS = 32
+_RANDOM_BITS = _BITS - (MASK_SIZE**2 - 1).bit_length()
+
+
+def sample_labels(
+    pixels: Pixels,
+    blocks: Iterable[tuple[slice, npt.NDArray[np.intp], FloatArray]],
+    palette: FloatArray,
+    *,
+    strength: float = 1.0,
+    seed: int = 0,
+) -> Labels:
+    """Draw the component of each pixel from its responsibilities.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    blocks : iterable of (slice, ndarray of shape (K',), ndarray of shape (K', n))
+        For consecutive blocks of all distinct colours: which of them, the components that have a share in these, and
+        the responsibilities of those for each.
+    palette : ndarray of shape (K, 3)
+        Colours of the components, in any colour space, to order them by.
+    strength : float
+        Share of what is drawn; the rest goes to the most probable component. With 0, it has all.
+    seed : int
+        Which mask and which random digits.
+
+    Returns
+    -------
+    labels : ndarray of uint8, or uint16 if K > 256, shape (height, width)
+
+    Raises
+    ------
+    ParameterError
+        If `strength` is outside 0 to 1.
+    """
+    check_strength(strength)
+    ranks = np.argsort(order_of_colors(palette))
+    _, height, width = pixels.frames(pixels.index).shape
+    uniforms = _uniforms(height, width, seed).reshape(-1)
+    ordered = _by_color(pixels)
+    labels = np.zeros(pixels.index.size, dtype=label_type(len(palette)))
+    start = 0
+    for columns, components, responsibilities in blocks:
+        order = np.argsort(ranks[components])
+        cumulative = _cumulative_shares(responsibilities, order, strength)
+        names = components[order].astype(labels.dtype)
+        stop = int(np.searchsorted(ordered, np.uint64(columns.stop << 32)))
+        for part in (ordered[first : min(first + _PIXELS, stop)] for first in range(start, stop, _PIXELS)):
+            colors, places = (part >> np.uint64(32)).astype(np.intp), (part & np.uint64(0xFFFFFFFF)).astype(np.intp)
+            numbers = uniforms.take(places % uniforms.size) * np.float64(2.0**-_BITS)
+            shares = cumulative[:, colors[0] - columns.start : colors[-1] - columns.start + 1]
+            labels[places] = names[_drawn(shares, colors - colors[0], numbers)]
+        start = stop
+    return labels.reshape(pixels.index.shape)
+
+
+def _uniforms(height: int, width: int, seed: int) -> npt.NDArray[np.uint32]:
+    """Return uniform numbers for a frame, in parts of 2^-32: a rank of the mask, then random digits."""
+    digits = np.random.default_rng(seed).integers(1 << _RANDOM_BITS, size=(height, width), dtype=np.uint32)
+    ranks = mask_across(width, seed).astype(np.uint32) << np.uint32(_RANDOM_BITS)
+    for top in range(0, height, MASK_SIZE):
+        rows = digits[top : top + MASK_SIZE]
+        rows |= ranks[: len(rows)]
+    return digits
+
+
+def _by_color(pixels: Pixels) -> npt.NDArray[np.uint64]:
+    """Return the pixels that can be seen in the order of their colours, each as colour << 32 | place."""
+    ordered = pixels.index.astype(np.uint64).reshape(-1)
+    ordered <<= np.uint64(32)
+
+    def add_places(chunk: slice) -> None:
+        ordered[chunk] |= np.arange(chunk.start, chunk.stop, dtype=np.uint64)
+
+    for_chunks(add_places, ordered.size)
+    if pixels.visible is not None:
+        ordered = ordered[pixels.visible.reshape(-1)]
+    sort(ordered)
+    return ordered
+
+
+def _cumulative_shares(responsibilities: FloatArray, order: npt.NDArray[np.intp], strength: float) -> FloatArray:
+    """Return the cumulative shares (K', n) of components in `order`; from the last that has one on, exactly 1."""
+    shares = responsibilities * strength
+    shares[responsibilities.argmax(axis=0), np.arange(shares.shape[1])] += 1 - strength
+    cumulative: FloatArray = np.cumsum(shares[order], axis=0)
+    cumulative /= cumulative[-1].copy()
+    return cumulative
+
+
+def _drawn(cumulative: FloatArray, colors: npt.NDArray[np.intp], numbers: FloatArray) -> npt.NDArray[np.intp]:
+    """Return how many of the `cumulative` shares (K', n) of its colour each of `numbers` (n_pixels,) reaches.
+
+    With the number of its colour added, the shares of all colours are one ascending list. `numbers` have 32 bits behind
+    the point and there are at most 2^16 colours, so that no sum of the two rounds up to the next colour.
+    """
+    K, n = cumulative.shape
+    ascending = (cumulative.T + np.arange(n)[:, np.newaxis]).reshape(-1)
+    return np.asarray(np.searchsorted(ascending, colors + numbers, side="right") - K * colors)

@@ -1,0 +1,27 @@
+"""EXIF data with their texts as they are: Pillow reads texts as Latin-1, whatever they are, but writes ASCII only.
+
+So a text in UTF-8 or Latin-1 would lose every letter with an accent. Format: CIPA DC-008 (EXIF), TIFF 6.0.
+"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+EXIF, GPS = 0x8769, 0x8825
+
+
+class _Text(str):
+    """A text that is written with the bytes that it was read from."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def keep_bytes_of_texts(exif: Image.Exif) -> None:
+    """Let the texts of `exif`, as loaded, be written with the bytes that they were read from."""
+    for directory in (exif, *(exif.get_ifd(tag) for tag in (EXIF, GPS) if tag in exif)):
+        for tag, value in list(directory.items()):
+            if isinstance(value, str) and not value.isascii():
+                directory[tag] = _Text(value)

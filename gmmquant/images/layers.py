@@ -1,0 +1,139 @@
+"""Layers: each component as a picture of its own, its mean colour with its responsibility as alpha.
+
+Drawn one upon the other with their colours added, the layers of a picture give its soft picture. Alpha has 256 levels,
+so responsibilities are rounded, but together: the levels of a pixel sum to its own alpha, and the colour they add up to
+is as near to the soft one as exchanges of one level between two components bring it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.models.cells import Cells
+from gmmquant.models.checks import FloatArray
+from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.posteriors import posteriors
+
+# The error of a sum of layers, in 0..255 units, below which nothing is exchanged, and exchanges at most.
+_GOOD = 0.4
+_EXCHANGES = 20
+
+# Components of a pixel between which levels are exchanged first, those with the largest shares; and pairs of components
+# that are compared at a time, over all pixels.
+_FEW = 12
+_PAIRS = 1 << 16
+
+
+def layer_alphas(
+    points: Cells,
+    mixture: Gaussians,
+    palette: npt.NDArray[np.uint8],
+    index: npt.NDArray[Any],
+    alpha: npt.NDArray[np.uint8],
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the alpha of each component's layer, shape (n_pixels,), in the order of the components.
+
+    Parameters
+    ----------
+    points : Cells
+        The distinct colours, in the space of the mixture.
+    mixture : Gaussians
+    palette : ndarray of uint8, shape (K, 3)
+    index : ndarray of uint32, shape (n_pixels,)
+        Which of the distinct colours each pixel has.
+    alpha : ndarray of uint8, shape (n_pixels,)
+        The picture's own.
+    """
+    pairs, inverse = np.unique(index.astype(np.int64) << 8 | alpha, return_inverse=True)
+    levels = np.zeros((len(palette), pairs.size), dtype=np.uint8)
+    for posterior in posteriors(points, mixture):
+        start, stop = np.searchsorted(pairs, [posterior.columns.start << 8, posterior.columns.stop << 8])
+        colors = (pairs[start:stop] >> 8) - posterior.columns.start
+        levels[posterior.components, start:stop] = alpha_levels(
+            posterior.responsibilities[:, colors],
+            (pairs[start:stop] & 255).astype(np.uint8),
+            palette[posterior.components],
+        )
+    for layer in levels:
+        yield layer[inverse]
+
+
+def alpha_levels(
+    responsibilities: FloatArray, alpha: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Share out the alpha of pixels among components by their responsibilities.
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (K, n)
+        Of n pixels; they sum to 1.
+    alpha : ndarray of uint8, shape (n,)
+    palette : ndarray of uint8, shape (K, 3)
+
+    Returns
+    -------
+    ndarray of uint8, shape (K, n)
+        Levels whose sums are `alpha`.
+    """
+    exact = responsibilities * alpha
+    levels = np.floor(exact)
+    left = np.rint(alpha - levels.sum(axis=0))
+    # The largest remainders are rounded up (Hamilton's method), as many as it takes.
+    ranks = np.argsort(np.argsort(levels - exact, axis=0, kind="stable"), axis=0)
+    levels += ranks < left
+    colors = palette.astype(np.float64)
+    errors = (levels - exact).T @ colors / 255
+    # Between a few components this is quick, and is enough for nearly all pixels.
+    for most in (_FEW, 4 * _FEW, len(palette)):
+        bad = np.flatnonzero(np.abs(errors).max(axis=1) > _GOOD)
+        at_once = max(_PAIRS // most**2, 1)
+        for start in range(0, bad.size, at_once):
+            columns = bad[start : start + at_once]
+            part = np.argsort(-exact[:, columns], axis=0, kind="stable")[:most]
+            levels[part, columns] = _exchanged(
+                levels[part, columns], exact[part, columns] > 0, colors[part], errors[columns]
+            )
+        errors[bad] = (levels[:, bad] - exact[:, bad]).T @ colors / 255
+    return levels.astype(np.uint8)
+
+
+def _exchanged(
+    levels: FloatArray, present: npt.NDArray[np.bool_], colors: FloatArray, errors: FloatArray
+) -> FloatArray:
+    """Move single levels between components while that brings their sum nearer to the exact colour.
+
+    Parameters
+    ----------
+    levels : ndarray of shape (m, n)
+        Of m components in each of n pixels.
+    present : ndarray of bool, shape (m, n)
+        Which of them may get levels.
+    colors : ndarray of shape (m, n, 3)
+        Of these components.
+    errors : ndarray of shape (n, 3)
+        Of the sums over all components.
+
+    Returns
+    -------
+    ndarray of shape (m, n)
+    """
+    m, n = levels.shape
+    levels, errors = levels.copy(), errors.copy()
+    moves = (colors[np.newaxis, :] - colors[:, np.newaxis]) / 255  # from the first component to the second
+    active = np.arange(n)
+    for _ in range(_EXCHANGES):
+        after = np.abs(errors[active] + moves[:, :, active]).max(axis=3)
+        after[(levels[:, np.newaxis, active] < 1) | ~present[:, active]] = np.inf
+        best = after.reshape(m * m, -1).argmin(axis=0)
+        better = after.reshape(m * m, -1)[best, np.arange(active.size)] < np.abs(errors[active]).max(axis=1)
+        active, (giver, taker) = active[better], np.unravel_index(best[better], (m, m))
+        if active.size == 0:
+            break
+        errors[active] += moves[giver, taker, active]
+        levels[giver, active] -= 1
+        levels[taker, active] += 1
+    return levels

@@ -1,0 +1,117 @@
+"""Animations decoded: GIF and animated PNG frame by frame with composition of our own, WebP and AVIF by Pillow.
+
+All frames come as full pictures. The limit on pixels counts all of them, and is checked before the first is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.picture import Animation
+from gmmquant.images.reading import apng, boxes, chunks, gif
+from gmmquant.images.reading.decode import decode, opened_by_pillow, orientation_of
+from gmmquant.images.reading.frames import Place, composed
+from gmmquant.images.reading.headers import MAX_FRAMES, Header, check_size, damaged
+from gmmquant.images.reading.quiet import captured_stderr, pillow_at_ease
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames (n, height, width, 3 or 4) as stored, in time, how to turn them, and what else came to light."""
+
+    frames: npt.NDArray[Any]
+    durations: tuple[float, ...]
+    loop: int
+    orientation: int = 1
+    notes: tuple[str, ...] = ()
+    comment: bytes = b""
+
+    @property
+    def animation(self) -> Animation | None:
+        """The frames in time; None if there is but one."""
+        return Animation(self.durations, self.loop) if len(self.durations) > 1 else None
+
+
+def decode_film(data: bytes, header: Header, found: dict[bytes, list[bytes]], max_pixels: int) -> Film | None:
+    """Decode all frames of a GIF or an animation; None if it is neither.
+
+    Parameters
+    ----------
+    data : the whole file
+    header : Header
+    found : the chunks of a PNG, else empty
+    max_pixels : int
+
+    Raises
+    ------
+    PictureError
+        If the frames have more than `max_pixels` pixels together, or are damaged.
+    """
+    if header.format == "GIF":
+        return _decode_gif(data, max_pixels)
+    if header.format == "PNG" and apng.announced_frames(found):
+        return _decode_apng(data, header, found, max_pixels)
+    if header.n_frames > 1:
+        return _decode_with_pillow(data, header, max_pixels)
+    return None
+
+
+def _decode_gif(data: bytes, max_pixels: int) -> Film:
+    film = gif.take_apart(data, MAX_FRAMES)
+    if film is None:
+        raise damaged("GIF")
+    check_size(*film.size, max_pixels, len(film.frames))
+    with captured_stderr():
+        try:
+            with pillow_at_ease():
+                frames = composed(film.size, len(film.frames), gif.unpack(data, film))
+        except MemoryError:
+            raise
+        except Exception:  # as for headers
+            raise damaged("GIF") from None
+    durations = tuple(frame.place.duration for frame in film.frames)
+    return Film(frames, durations, film.loop, comment=film.comment)
+
+
+def _decode_apng(data: bytes, header: Header, found: dict[bytes, list[bytes]], max_pixels: int) -> Film:
+    check_size(*header.size, max_pixels, apng.announced_frames(found))
+    film = apng.take_apart(data)
+    if film is None or film.size != header.size or len(film.places) != apng.announced_frames(found):
+        raise damaged("PNG")
+    grey = chunks.transparent_grey(found)
+
+    def drawn() -> Iterator[tuple[Place, npt.NDArray[Any]]]:
+        for place, file in zip(film.places, film.files(), strict=True):
+            yield place, decode(file, header, transparent_grey=grey).pixels
+
+    frames = composed(film.size, len(film.places), drawn())
+    durations = tuple(place.duration for place in film.places)
+    return Film(frames, durations, film.loop, orientation_of(found.get(b"eXIf", [b""])[0]))
+
+
+def _decode_with_pillow(data: bytes, header: Header, max_pixels: int) -> Film:
+    width, height = header.size
+    check_size(width, height, max_pixels, header.n_frames)
+    channels = 4 if header.mode in ("RGBA", "LA") else 3
+    frames = np.empty((header.n_frames, height, width, channels), np.uint8)
+    durations = []
+    with opened_by_pillow(data, header.format) as image:
+        for n in range(header.n_frames):
+            image.seek(n)
+            frames[n] = np.asarray(image.convert("RGBA" if channels == 4 else "RGB"))
+            durations.append(float(image.info["duration"]))
+    if channels == 4 and (frames[..., 3] == 255).all():
+        frames = frames[..., :3]
+    deep = header.format == "AVIF" and boxes.avif_bits(data) > 8
+    return Film(
+        frames,
+        tuple(durations),
+        int(header.info.get("loop", 0)),
+        orientation_of(header.info.get("exif", b"")),
+        ("an animation of more than 8 bits; 8 are used",) if deep else (),
+    )
