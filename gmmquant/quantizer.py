@@ -20,6 +20,7 @@ import numpy.typing as npt
 from gmmquant.choosing import choose_k
 from gmmquant.colors.exact import exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.colors.levels import levels_of
 from gmmquant.colors.palette import check_palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
@@ -47,12 +48,6 @@ Receiver = Callable[[IndexedImage | ColorImage], None]
 def receive_nothing(image: IndexedImage | ColorImage) -> None:
     """Do nothing with a recoloured picture."""
 
-
-# Levels of a fit: cells of at most 1/150 of the pixels, then of an eighth of that, and so on, as long as the next are
-# fewer than the distinct colours.
-_COARSEST = 150
-_REFINEMENT = 8
-_FINEST = 0.8
 
 # KMeans stops when an iteration takes less than so many times `tol` off the squared error, as a part of it.
 _KMEANS_TOL = 6
@@ -236,7 +231,7 @@ class Quantizer:
             exact=False,
             colors=drawn,
             labels=self._label_pixels(color_labels, fit.k_fitted),
-            counts=_count(color_labels, self.histogram.counts, fit.k_fitted),
+            counts=self.histogram.count(color_labels, fit.k_fitted),
             mse=error_of_colors(self.histogram, colors),
             seconds=seconds,
         )
@@ -263,22 +258,13 @@ class Quantizer:
     @cached_property
     def _points(self) -> Cells:
         """The distinct colours as a mixture is evaluated at them, weighted by their counts."""
-        if self._cells.scatter is None:
-            return self._cells
-        return Cells(self._cells.weights, self._cells.offsets, None, self._cells.origin)
+        cells = self._cells
+        return cells if cells.scatter is None else Cells(cells.weights, cells.offsets, None, cells.origin)
 
     @cached_property
     def levels(self) -> list[Cells]:
         """The cells that a fit goes through, the coarsest first, the distinct colours last."""
-        n_pixels, shares = self.histogram.n_pixels, [_COARSEST]
-        while shares[-1] * _REFINEMENT * 4 < _FINEST * self.histogram.n_colors:
-            shares.append(shares[-1] * _REFINEMENT)
-        # All octrees before any cells, for the memory that they take for a moment.
-        octrees = list(self.histogram.octrees([n_pixels / share for share in reversed(shares)]))
-        levels = [self._cells]
-        for starts in octrees:
-            levels.append(levels[-1].merged(starts))
-        return levels[::-1]
+        return levels_of(self.histogram, self._cells)
 
     def _unfitted(self, mixture: Gaussians, objective: float) -> Descent:
         """Return the end of a fit for a mixture that nothing was fitted for."""
@@ -332,7 +318,7 @@ class Quantizer:
         errors = {other: error_of_labels(self.histogram, by_way[other], palette) for other in ways}
         errors["soft"] = error_of_colors(self.histogram, mean_colors)
         if dither == "none":
-            mse, counts = errors[recoloring], _count(color_labels, self.histogram.counts, len(palette))
+            mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
         else:
             visible = self._flat.visible_values(labels)
             mse = error_of_pixels(self._flat.codes, self._flat.bit_depth, visible, palette)
@@ -412,8 +398,3 @@ class Quantizer:
     def _spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Give each visible pixel the value of its colour: from (n_colors, ...) to (n_visible, ...)."""
         return self.histogram.to_pixels(values, self._flat.codes)
-
-
-def _count(color_labels: npt.NDArray[Any], counts: npt.NDArray[np.int64], n_labels: int) -> npt.NDArray[np.int64]:
-    """Return the number of pixels of each label, shape (n_labels,)."""
-    return np.bincount(color_labels, counts, minlength=n_labels).astype(np.int64)

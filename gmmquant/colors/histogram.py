@@ -179,6 +179,10 @@ class ColorHistogram:
         ancestors[0] = np.inf
         return ancestors
 
+    def count(self, labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[np.int64]:
+        """Return the number of pixels of each of `n_labels` labels, by those of the colours (n_colors,)."""
+        return np.bincount(labels, self.counts, minlength=n_labels).astype(np.int64)
+
     def to_pixels(self, values: npt.NDArray[Any], codes: MortonCodes) -> npt.NDArray[Any]:
         """Give each pixel the value of its colour, by its Morton code in `codes` (n_pixels,), all of them counted here.
 
