@@ -162,7 +162,7 @@ def test_true_color_is_kept_too(kind):
 @pytest.mark.parametrize(("n_colors", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
 def test_an_indexed_png_has_the_fewest_bits_that_tell_its_entries_apart_at_every_width(n_colors, bits, shape):
     image = random_picture(n_colors, shape)
-    data = encode_picture(image, "png")
+    data = encode_picture(image, "png", keep_order=True)
     assert bits_and_type(data) == (bits, 3)
     assert np.array_equal(by_pillow(data)[0][0, ..., :3], image.pixels)
     assert np.array_equal(by_opencv(data)[0], image.pixels)
@@ -188,7 +188,22 @@ def test_a_png_is_indexed_where_256_pairs_of_color_and_alpha_suffice(n_colors, a
 
 def test_colors_that_do_not_occur_do_not_hinder_an_indexed_png():
     image = random_picture(1000, (10, 20))
-    assert bits_and_type(encode_picture(image, "png")) == (8, 3)
+    assert bits_and_type(encode_picture(image, "png", keep_order=True)) == (8, 3)
+
+
+def test_a_tiny_slope_of_very_many_colors_is_written_in_true_color_unless_its_order_counts():
+    ramp = np.arange(64 * 96).reshape(64, 96) // 24
+    palette = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 90)], axis=1).astype(np.uint8)
+    slope = IndexedImage(ramp.astype(np.uint8), palette)
+    for optimize in (False, True):
+        free = encode_picture(slope, "png", optimize=optimize)
+        kept = encode_picture(slope, "png", optimize=optimize, keep_order=True)
+        true = encode_picture(ColorImage(slope.pixels), "png", optimize=optimize)
+        assert (bits_and_type(free), bits_and_type(kept)) == ((8, 2), (8, 3))
+        assert len(free) == len(true) < len(kept)
+        assert np.array_equal(by_opencv(free)[0], slope.pixels)
+    large = IndexedImage(np.tile(slope.labels, (3, 3)), palette)
+    assert bits_and_type(encode_picture(large, "png")) == (8, 3)
 
 
 @given(st.integers(1, 9), st.integers(1, 30), st.integers(1, 20), st.integers(0, 99))
@@ -710,7 +725,8 @@ def test_a_gradient_of_a_shuffled_palette_gains_by_another_order():
 
 
 def test_entries_that_do_not_occur_are_left_out_of_an_optimized_png():
-    image = random_picture(256, (6, 6))
+    image = random_picture(256, (120, 140))
+    image = IndexedImage(image.labels // 2, image.palette)
     used = np.unique(image.labels).size
     chunks = dict(chunks_of(encode_picture(image, "png", optimize=True)))
     assert len(chunks[b"PLTE"]) == 3 * used

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -28,6 +29,9 @@ from gmmquant.images.writing.scanlines import bits_for, compressed, compressed_w
 
 Compress = Callable[[npt.NDArray[np.uint8]], bytes]
 
+# Pixels of a picture, and entries of its palette, from which on true colour is tried.
+_TINY, _MANY_ENTRIES = 1 << 14, 64
+
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
 _INCH = 0.0254
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
@@ -42,8 +46,31 @@ def encode_png(
     optimize: bool = False,
     keep_order: bool = False,
 ) -> bytes:
-    """Encode a picture as a PNG; for the parameters see `encode.encode_picture`."""
+    """Encode a picture as a PNG; for the parameters see `encode.encode_picture`.
+
+    A tiny picture of very many entries is written in true colour where that is smaller and its palette's order is free:
+    of a slope of 6,000 pixels, the 768 bytes of a palette may be the greater part.
+    """
     entries = entries_of(image) if isinstance(image, IndexedImage) else None
+    encode = partial(
+        _encode, image, metadata=metadata, keep_metadata=keep_metadata, animation=animation, optimize=optimize
+    )
+    indexed = encode(entries, keep_order=keep_order)
+    tiny = entries is not None and entries.labels.size <= _TINY and len(entries) > _MANY_ENTRIES
+    return min(indexed, encode(None, keep_order=True), key=len) if tiny and not keep_order else indexed
+
+
+def _encode(
+    image: IndexedImage | ColorImage,
+    entries: Entries | None,
+    *,
+    metadata: Metadata,
+    keep_metadata: bool,
+    animation: Animation | None,
+    optimize: bool,
+    keep_order: bool,
+) -> bytes:
+    """Encode a picture by its `entries`, or in true colour."""
     tables: list[tuple[bytes, bytes]] = []
     whole: bytes | None = None
     if entries is not None:
