@@ -82,7 +82,7 @@ _CONTRADICTIONS = {
 }
 
 
-def _refuse_contradictions(ctx: typer.Context, settings: Settings, fmt: str, ks: Sequence[int | str]) -> None:
+def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
     """Refuse options that have nothing to say beside others, or ask for what cannot be."""
 
     def given(name: str) -> bool:
@@ -101,18 +101,20 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, fmt: str, ks:
         refuse("--method kmeans", "has starts of its own", ["init"])
     if given("strength") and settings.dither == "none":
         raise ParameterError("--strength is that of a dither; give one, as in --dither blue-noise, or leave it out")
-    largest = max((k for k in ks if isinstance(k, int)), default=0)
+    largest = _largest(ks)
     if given("transfer_to") and largest > MAX_TRANSFER_K:
         raise ParameterError(f"k = {largest} is above the limit of --transfer-to; give at most {MAX_TRANSFER_K}")
-    if fmt == "gif" and given("transfer_to"):
-        raise ParameterError("format = 'gif' holds 256 colours, a smooth picture has more; give png, webp or tiff")
 
 
-def _refuse_for_gif(settings: Settings, ks: Sequence[int | str]) -> None:
+def _largest(ks: Sequence[int | str]) -> int:
+    return max((k for k in ks if isinstance(k, int)), default=0)
+
+
+def _refuse_for_gif(ks: Sequence[int | str], *, smooth: bool) -> None:
     """Refuse what a GIF cannot hold: a picture in true colour, or more than 256 colours."""
-    if settings.recoloring == "soft":
+    if smooth:
         raise ParameterError("format = 'gif' holds 256 colours, a smooth picture has more; give png, webp or tiff")
-    largest = max((k for k in ks if isinstance(k, int)), default=0)
+    largest = _largest(ks)
     if largest > 256:
         raise ParameterError(f"format = 'gif' holds 256 colours, not {largest}; give fewer, or png, webp or tiff")
 
@@ -121,18 +123,21 @@ def _way(
     model: Path | None, palette: str | None, transfer_to: Path | None, settings: Settings, max_pixels: int
 ) -> PlainFit:
     """Return what becomes of each picture: a fit of its own, or what was given instead of it."""
-    from gmmquant.ways import PlainFit
-
-    if model is None and palette is None and transfer_to is None:
-        return PlainFit()
-    from gmmquant.given import give_palette, load_model, load_target
-
     if model is not None:
+        from gmmquant.given import load_model
+
         return load_model(model)
     if palette is not None:
+        from gmmquant.given import give_palette
+
         return give_palette(palette)
-    assert transfer_to is not None  # noqa: S101  for the type checker
-    return load_target(transfer_to, settings, max_pixels)
+    if transfer_to is not None:
+        from gmmquant.given import load_target
+
+        return load_target(transfer_to, settings, max_pixels)
+    from gmmquant.ways import PlainFit
+
+    return PlainFit()
 
 
 @app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -189,7 +194,7 @@ def quantize(
         dither=dither,
         strength=strength,
     )
-    _refuse_contradictions(ctx, settings, format, parse_k(k))
+    _refuse_contradictions(ctx, settings, parse_k(k))
 
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -204,7 +209,8 @@ def quantize(
     way = _way(model, palette, transfer_to, settings, max_pixels)
     ks = way.ks or parse_k(k)
     if format == "gif":
-        _refuse_for_gif(way.settings(settings), ks)
+        soft = way.settings(settings).recoloring == "soft"
+        _refuse_for_gif(ks, smooth=soft or transfer_to is not None)
     task = Task(
         ks,
         settings,

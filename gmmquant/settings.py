@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from gmmquant.errors import ParameterError
 from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_choice, check_integer, check_non_negative
@@ -30,6 +31,22 @@ MAPS = ("labels", "entropy", "loglik")
 
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
+
+
+class SettingsArguments(TypedDict, total=False):
+    """The arguments of `Settings`, for functions that pass them on."""
+
+    seed: int
+    max_iter: int | None
+    tol: float
+    covariance: str
+    init: str
+    restarts: int
+    method: str
+    recolor: str | None
+    space: str
+    dither: str
+    strength: float
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,62 +12,21 @@ from gmmquant.errors import ParameterError
 from gmmquant.models.parameters import check_choice
 from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer
-from gmmquant.settings import AUTO, MAX_TRANSFER_K, Settings, check_k
+from gmmquant.settings import AUTO, MAX_TRANSFER_K, Settings, SettingsArguments, check_k
+
+
+@overload
+def quantize(image: npt.NDArray[Any], k: int | str, **settings: Unpack[SettingsArguments]) -> QuantizedImage: ...
 
 
 @overload
 def quantize(
-    image: npt.NDArray[Any],
-    k: int | str,
-    *,
-    seed: int = ...,
-    max_iter: int | None = ...,
-    tol: float = ...,
-    covariance: str = ...,
-    init: str = ...,
-    restarts: int = ...,
-    method: str = ...,
-    recolor: str | None = ...,
-    space: str = ...,
-    dither: str = ...,
-    strength: float = ...,
-) -> QuantizedImage: ...
-
-
-@overload
-def quantize(
-    image: npt.NDArray[Any],
-    k: Iterable[int],
-    *,
-    seed: int = ...,
-    max_iter: int | None = ...,
-    tol: float = ...,
-    covariance: str = ...,
-    init: str = ...,
-    restarts: int = ...,
-    method: str = ...,
-    recolor: str | None = ...,
-    space: str = ...,
-    dither: str = ...,
-    strength: float = ...,
+    image: npt.NDArray[Any], k: Iterable[int], **settings: Unpack[SettingsArguments]
 ) -> list[QuantizedImage]: ...
 
 
 def quantize(
-    image: npt.NDArray[Any],
-    k: int | str | Iterable[int],
-    *,
-    seed: int = Settings.seed,
-    max_iter: int | None = Settings.max_iter,
-    tol: float = Settings.tol,
-    covariance: str = Settings.covariance,
-    init: str = Settings.init,
-    restarts: int = Settings.restarts,
-    method: str = Settings.method,
-    recolor: str | None = Settings.recolor,
-    space: str = Settings.space,
-    dither: str = Settings.dither,
-    strength: float = Settings.strength,
+    image: npt.NDArray[Any], k: int | str | Iterable[int], **settings: Unpack[SettingsArguments]
 ) -> QuantizedImage | list[QuantizedImage]:
     """Remake a picture in `k` colours: the means of a Gaussian mixture fitted to its pixels.
 
@@ -77,8 +36,9 @@ def quantize(
         Grey, RGB or RGBA, sRGB values; channels in that order (OpenCV's arrays are BGR: pass `image[..., ::-1]`).
     k : int from 1 to 4096, "auto", or iterable of int
         Number of colours; chosen by ICL; or several of them, which then share one histogram.
-    seed, max_iter, tol, covariance, init, restarts, method, recolor, space, dither, strength
-        See `gmmquant.Settings`.
+    **settings
+        Any of seed, max_iter, tol, covariance, init, restarts, method, recolor, space, dither, strength: see
+        `gmmquant.Settings`.
 
     Returns
     -------
@@ -89,30 +49,18 @@ def quantize(
     ParameterError
         If the array or a parameter is outside what is accepted, or no pixel is visible.
     """
-    settings = Settings(
-        seed=seed,
-        max_iter=max_iter,
-        tol=tol,
-        covariance=covariance,
-        init=init,
-        restarts=restarts,
-        method=method,
-        recolor=recolor,
-        space=space,
-        dither=dither,
-        strength=strength,
-    )
+    asked = Settings(**settings)
     if isinstance(k, str):
         check_choice("k", k, [AUTO])
-        quantizer = Quantizer(image, settings)
+        quantizer = Quantizer(image, asked)
         return quantizer.fit(quantizer.choose_k().k)
     if isinstance(k, Iterable):
         ks = [check_k(each) for each in k]
         if not ks:
             raise ParameterError("k holds no number of colours; give at least one")
-        quantizer = Quantizer(image, settings)
+        quantizer = Quantizer(image, asked)
         return [quantizer.fit(each) for each in ks]
-    return Quantizer(image, settings).fit(check_k(k))
+    return Quantizer(image, asked).fit(check_k(k))
 
 
 def transfer_colors(

@@ -10,6 +10,7 @@ from picture_files import gif, png, png_chunk, read, saved
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from gmmquant.errors import PictureError
+from gmmquant.images.containers import png_chunks
 from gmmquant.images.picture import Metadata
 from gmmquant.images.reading import chunks
 from gmmquant.images.writing.carried import signed_exif
@@ -228,7 +229,7 @@ def test_of_the_texts_only_that_of_xmp_is_unpacked_in_search_of_it(monkeypatch):
 def test_what_follows_the_end_of_a_png_says_nothing(tmp_path):
     data = png(np.zeros((2, 2, 3), np.uint8)) + png_chunk(b"tEXt", b"late\0text")
     assert read(tmp_path, data).metadata == Metadata()
-    assert len(list(chunks.chunks(data + bytes(1200)))) == 3
+    assert len(list(png_chunks(data + bytes(1200)))) == 3
 
 
 def directory(count, size, length):

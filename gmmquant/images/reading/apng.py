@@ -7,11 +7,10 @@ wrongly, and OpenCV clears to black where a file has no alpha of its own.) Layou
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gmmquant.images.reading.chunks import SIGNATURE, chunks
+from gmmquant.images.containers import PNG_SIGNATURE, png_chunk, png_chunks
 from gmmquant.images.reading.frames import Disposal, Place
 
 # What a frame needs besides its pixels to be decoded, and the bytes that it may have.
@@ -39,8 +38,8 @@ class Apng:
         """Make the PNG of each frame in turn."""
         for place, packed in zip(self.places, self.pictures, strict=True):
             header = struct.pack(">II", place.width, place.height) + self.header[8:]
-            pixels = b"".join(_chunk(b"IDAT", part) for part in packed)
-            yield SIGNATURE + _chunk(b"IHDR", header) + self.shared + pixels + _chunk(b"IEND", b"")
+            pixels = b"".join(png_chunk(b"IDAT", part) for part in packed)
+            yield PNG_SIGNATURE + png_chunk(b"IHDR", header) + self.shared + pixels + png_chunk(b"IEND", b"")
 
 
 def announced_frames(found: dict[bytes, list[bytes]]) -> int:
@@ -54,13 +53,13 @@ def take_apart(data: bytes) -> Apng | None:
     frames: list[_Frame] = []
     shared: dict[bytes, bytes] = {}
     header, loop, order, kind = b"", 0, 0, b""
-    for kind, body in chunks(data, verified=True):
+    for kind, body in png_chunks(data, verified=True):
         if kind == b"IHDR" and len(body) == 13:
             header = bytes(body)
         elif kind in _SHARED:
             if kind in shared or len(body) > _SHARED[kind]:
                 return None
-            shared[kind] = _chunk(kind, body)
+            shared[kind] = png_chunk(kind, body)
         elif kind == b"acTL" and len(body) == 8:
             (loop,) = struct.unpack_from(">I", body, 4)
         elif kind in (b"fcTL", b"fdAT"):
@@ -89,8 +88,3 @@ def _place(body: bytes) -> Place:
     kinds = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
     duration = 1000.0 * numerator / (denominator or 100)
     return Place(x, y, width, height, duration, kinds.get(disposal, Disposal.KEEP), blend == 1)
-
-
-def _chunk(kind: bytes, body: bytes | memoryview) -> bytes:
-    checksum = zlib.crc32(body, zlib.crc32(kind))
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, png_chunks
 
 # Bytes of a text, of all texts together, and of a colour profile (those of printers have 1 to 3 million); what is
 # longer is left out.
@@ -22,7 +21,6 @@ TEXTS_LIMIT = 4 * LIMIT
 PROFILE_LIMIT = 1 << 24
 
 _XMP = b"XML:com.adobe.xmp"
-_INCH = 0.0254  # in metres
 
 # What stands for sRGB in gAMA and cHRM, in 1/100000: the power 1/2.2; x and y of white, red, green and blue.
 _GAMMA = 45_455
@@ -41,32 +39,11 @@ _MODES = {
 
 def read_png_header(beginning: bytes) -> tuple[tuple[int, int], str]:
     """Return the size (width, height) and the mode that the header of a PNG states; an empty mode if it is broken."""
-    if len(beginning) < len(SIGNATURE) + 18 or beginning[8:16] != b"\0\0\0\x0dIHDR":
+    if len(beginning) < len(PNG_SIGNATURE) + 18 or beginning[8:16] != b"\0\0\0\x0dIHDR":
         return (0, 0), ""
     width, height, bits, color_type = struct.unpack_from(">IIBB", beginning, 16)
     mode, possible = _MODES.get(color_type, ("", ()))
     return (width, height), mode if width and height and bits in possible else ""
-
-
-def chunks(data: bytes, *, verified: bool = False) -> Iterator[tuple[bytes, memoryview]]:
-    """Go through the chunks of a PNG, each a kind and a body, up to the last (IEND) or to what is cut short.
-
-    Or, if `verified`, to a wrong checksum; otherwise checksums are left to the decoder.
-    """
-    view = memoryview(data)
-    position = len(SIGNATURE)
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        end = position + 12 + length
-        if end > len(data):
-            return
-        if verified and zlib.crc32(view[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            return
-        kind = data[position + 4 : position + 8]
-        yield kind, view[position + 8 : end - 4]
-        if kind == b"IEND":
-            return
-        position = end
 
 
 def ancillary(data: bytes) -> dict[bytes, list[bytes]] | None:
@@ -75,7 +52,7 @@ def ancillary(data: bytes) -> dict[bytes, list[bytes]] | None:
     None if a chunk is cut short or the last is missing: OpenCV would make room for all that a chunk claims to hold.
     """
     found: dict[bytes, list[bytes]] = {}
-    for kind, body in chunks(data):
+    for kind, body in png_chunks(data):
         if kind not in (b"IDAT", b"fdAT", b"fcTL") and len(body) <= (PROFILE_LIMIT if kind == b"iCCP" else LIMIT):
             found.setdefault(kind, []).append(bytes(body))
     return found if b"IEND" in found else None
@@ -87,7 +64,7 @@ def resolution(found: dict[bytes, list[bytes]]) -> tuple[float, float] | None:
     if len(body) != 9 or body[8] != 1:
         return None
     x, y = struct.unpack_from(">II", body)
-    return x * _INCH, y * _INCH
+    return x * METERS_PER_INCH, y * METERS_PER_INCH
 
 
 def is_srgb(found: dict[bytes, list[bytes]]) -> bool:

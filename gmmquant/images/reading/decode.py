@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.errors import PictureError
+from gmmquant.images.exif import ORIENTATION
 from gmmquant.images.reading import boxes
 from gmmquant.images.reading.headers import Header, damaged, unsupported_tiff
 from gmmquant.images.reading.pnm import decode_pnm, stretched
@@ -37,8 +38,6 @@ _ALONE, _END = b"\x01", b"\xd9"
 
 # What a decoder of JPEG never reaches if it has had all pixels before.
 _MORE = bytes(range(254, 0, -7))
-
-_ORIENTATION = 274
 
 # Pixels whose channels are swapped at a time: a second array for 12 million would cost 10 to 70 ms of fresh memory.
 _BAND = 1 << 16
@@ -143,7 +142,7 @@ def orientation_of(block: bytes) -> int:
     try:
         with pillow_at_ease():
             exif.load(block)
-        return int(exif.get(_ORIENTATION, 1))
+        return int(exif.get(ORIENTATION, 1))
     except Exception:  # what camera and editor programs write here is often broken, and never worth a picture
         return 1
 

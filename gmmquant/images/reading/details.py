@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from gmmquant.images.exif import EXIF, GPS, keep_bytes_of_texts
+from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, keep_bytes_of_texts
 from gmmquant.images.picture import Metadata
 from gmmquant.images.reading import chunks
 from gmmquant.images.reading.headers import Header
@@ -33,11 +33,8 @@ _OF_THE_FILE = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0xA500)
 _CENTIMETRES = 3
 _JFIF_UNITS = (1, 2)  # an inch, a centimetre
 
-# Of the first directory, which is a TIFF's own, the tags that say something of the picture and not of the file: name,
-# description, make, model, date, artist, computer, ratings, copyright; title, comment, author, keywords and subject as
-# Windows has them. Only those are kept, the resolution, and the directories of EXIF and GPS.
-_DESCRIPTIVE = (269, 270, 271, 272, 306, 315, 316, 18246, 18249, 33432, *range(0x9C9B, 0x9CA0))
-_KEPT = (*_DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF, GPS)
+# Of the first directory, which is a TIFF's own, what is kept.
+_KEPT = (*DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF, GPS)
 
 _XMP_ORIENTATION = re.compile(
     rb"\s+tiff:Orientation\s*=\s*(?:\"\d*\"|'\d*')|<tiff:Orientation>\s*\d*\s*</tiff:Orientation>"
@@ -113,7 +110,7 @@ def _load_exif(data: bytes, header: Header, block: object) -> Image.Exif | None:
             if header.format == "TIFF":
                 with Image.open(io.BytesIO(block), formats=("TIFF",)) as image:
                     whole = image.getexif()
-                    exif.update({tag: whole[tag] for tag in _DESCRIPTIVE if tag in whole})
+                    exif.update({tag: whole[tag] for tag in DESCRIPTIVE if tag in whole})
                     for tag in (EXIF, GPS):
                         if further := whole.get_ifd(tag):
                             exif.get_ifd(tag).update(further)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gmmquant.images.containers import end_of_blocks
 from gmmquant.images.reading.frames import Disposal, Place
 
 _EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
@@ -80,7 +81,7 @@ def _take_apart(data: bytes, max_frames: int) -> Gif | None:
     while data[position] != _END:
         if data[position] == _EXTENSION:
             label, start = data[position + 1], position + 2
-            position = _skip_blocks(data, start)
+            position = end_of_blocks(data, start)
             body = data[start + 1 : start + 1 + data[start]]
             if label == _CONTROL and len(body) >= 4:
                 control = body
@@ -91,7 +92,7 @@ def _take_apart(data: bytes, max_frames: int) -> Gif | None:
         elif data[position] == _IMAGE:
             x, y, w, h, flags = struct.unpack_from("<HHHHB", data, position + 1)
             own, start = _palette(data, position + 10, flags)
-            position = _skip_blocks(data, start + 1)
+            position = end_of_blocks(data, start + 1)
             fields, hundredths, entry = struct.unpack("<BHB", control[:4] or bytes(4))
             disposal = _DISPOSALS.get(fields >> 2 & 7, Disposal.KEEP)
             place = Place(x, y, w, h, 10.0 * hundredths, disposal)
@@ -119,13 +120,6 @@ def _palette(data: bytes, start: int, flags: int) -> tuple[npt.NDArray[np.uint8]
     if start + 3 * n > len(data):
         raise IndexError
     return np.frombuffer(data, np.uint8, 3 * n, start).reshape(n, 3), start + 3 * n
-
-
-def _skip_blocks(data: bytes, position: int) -> int:
-    """Return where a run of sub-blocks ends, each its length and that many bytes; the last has length 0."""
-    while length := data[position]:
-        position += 1 + length
-    return position + 1
 
 
 def _joined(data: bytes, position: int, end: int) -> bytes:

@@ -15,8 +15,10 @@ import numpy as np
 from PIL import Image
 
 from gmmquant.errors import PictureError
+from gmmquant.images.containers import PNG_SIGNATURE
+from gmmquant.images.exif import ORIENTATION
 from gmmquant.images.reading import pnm
-from gmmquant.images.reading.chunks import SIGNATURE, read_png_header
+from gmmquant.images.reading.chunks import read_png_header
 from gmmquant.images.reading.quiet import pillow_at_ease
 
 _ENDINGS = {
@@ -50,7 +52,7 @@ _READERS = {
     "JPEG2000": "Jpeg2K",
 }
 _MAGIC = {
-    SIGNATURE: "PNG",
+    PNG_SIGNATURE: "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"RIFF": "WEBP",
     b"II*\0": "TIFF",
@@ -63,7 +65,7 @@ _MAGIC = {
     b"\xff\x4f\xff\x51": "JPEG2000",
 }
 
-_BITS, _PHOTOMETRIC, _ORIENTATION, _CHANNELS = 258, 262, 274, 277
+_BITS, _PHOTOMETRIC, _CHANNELS = 258, 262, 277
 _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 284, 338, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
@@ -108,7 +110,7 @@ class Header:
     @property
     def tiff_turned(self) -> bool:
         """Whether decoders swap the width and height of a TIFF as they turn it the right way."""
-        return self.tiff_tags.get(_ORIENTATION) in (5, 6, 7, 8)
+        return self.tiff_tags.get(ORIENTATION) in (5, 6, 7, 8)
 
     @property
     def bits_per_sample(self) -> int:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.errors import ParameterError, PictureError
+from gmmquant.images.containers import METERS_PER_INCH
+from gmmquant.images.exif import DESCRIPTIVE
 from gmmquant.images.picture import Animation, Metadata
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.writing.carried import NO_METADATA, comments_of, dpi_of, exif_of, profile_of
@@ -36,7 +38,6 @@ _MAX_BYTES = (1 << 32) - (1 << 20)
 _NOT_HELD = {"bmp": ("EXIF", "XMP", "comments"), "gif": ("EXIF", "XMP"), "webp": ("comments",)}
 
 _WHITE = 255
-_INCH = 0.0254
 
 _JPEG_QUALITY = 95
 _MAX_SEGMENT = 65533
@@ -48,9 +49,6 @@ _TIFF_COMPRESSION = "tiff_adobe_deflate"
 
 # Bytes that are compressed in one go; Pillow's 64 KB, where each strip begins anew, make files larger.
 _LARGE_STRIP = 1 << 24
-
-# What of an EXIF describes the picture and not its storage: make, model, date, artist, copyright.
-_TIFF_TEXTS = (_TIFF_DESCRIPTION, 271, 272, 306, 315, 33432)
 
 
 def encode_picture(
@@ -231,7 +229,7 @@ def _tiff_tags(metadata: Metadata, *, keep: bool) -> Any:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     if keep:
         exif = exif_of(metadata, keep=keep)
-        texts = {tag: exif[tag] for tag in _TIFF_TEXTS if isinstance(exif.get(tag), str)}
+        texts = {tag: exif[tag] for tag in DESCRIPTIVE if isinstance(exif.get(tag), str)}
         # One tag for what the EXIF describes and for comments; Pillow gives the bytes of a text as Latin-1.
         described = texts.pop(_TIFF_DESCRIPTION, "").encode("latin-1", "replace")
         lines = [line.replace(b"\0", b"") for line in (described, *comments_of(metadata, keep=keep))]
@@ -271,7 +269,7 @@ def _encode_bmp(image: IndexedImage | ColorImage, metadata: Metadata) -> bytes:
     else:
         bmp = _save(Image.fromarray(image.pixels), "BMP")
     bmp[6:10] = BMP_MARK
-    per_meter = [round(dpi / _INCH) for dpi in dpi_of(metadata) or (0, 0)]
+    per_meter = [round(dpi / METERS_PER_INCH) for dpi in dpi_of(metadata) or (0, 0)]
     struct.pack_into("<ii", bmp, 38, *per_meter)
     return bytes(bmp)
 

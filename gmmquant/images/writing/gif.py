@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.errors import PictureError
+from gmmquant.images.containers import end_of_blocks
 from gmmquant.images.picture import Animation, Metadata
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.images.writing.carried import comments_of
@@ -117,14 +118,8 @@ def _image_data(labels: npt.NDArray[np.uint8]) -> bytes:
     gif = buffer.getvalue()
     place = 13 + (3 << (gif[10] & 7) + 1)
     while gif[place] == 0x21:  # an extension
-        place = _end_of_blocks(gif, place + 2)
+        place = end_of_blocks(gif, place + 2)
     return gif[place + 10 : -1]
-
-
-def _end_of_blocks(gif: bytes, place: int) -> int:
-    while gif[place]:
-        place += gif[place] + 1
-    return place + 1
 
 
 def _in_blocks(data: bytes) -> bytes:

@@ -11,6 +11,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from gmmquant.images.containers import PNG_SIGNATURE
+
 MARK = "gmmquant"
 BMP_MARK = b"gmmq"
 PNG_CHUNK = b"gmQT"  # ancillary, private, not to be copied to a picture that was changed
@@ -51,7 +53,7 @@ def is_own_output(path: Path) -> bool:
 
 def _is_marked(file: BinaryIO) -> bool:
     beginning = file.read(_BEGINNING)
-    if beginning.startswith(b"\x89PNG"):
+    if beginning.startswith(PNG_SIGNATURE):
         return _with_length(b"tEXt", png_mark()) in beginning or _with_length(PNG_CHUNK, b"") in beginning
     if beginning.startswith(b"GIF8"):
         return gif_mark() in beginning

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, png_chunk, png_chunks
 from gmmquant.images.picture import Animation, Metadata
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.writing.carried import NO_METADATA, dpi_of
@@ -33,7 +33,6 @@ Compress = Callable[[npt.NDArray[np.uint8]], bytes]
 _TINY, _MANY_ENTRIES = 1 << 14, 64
 
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
-_INCH = 0.0254
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
 
 
@@ -92,11 +91,7 @@ def _encode(
     else:
         chunks += _animated(frames, animation, compress)
     chunks.append((b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))))
+    return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def _tables(entries: Entries) -> Iterator[tuple[bytes, bytes]]:
@@ -116,17 +111,9 @@ def _truecolor(optimize: bool) -> Compress:
     def compress(pixels: npt.NDArray[np.uint8]) -> bytes:
         buffer = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=optimize)
-        return b"".join(data for kind, data in _chunks_of(buffer.getbuffer()) if kind == b"IDAT")
+        return b"".join(data for kind, data in png_chunks(buffer.getbuffer()) if kind == b"IDAT")
 
     return compress
-
-
-def _chunks_of(png: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    place = 8
-    while place < len(png):
-        size, kind = struct.unpack_from(">I4s", png, place)
-        yield kind, png[place + 8 : place + 8 + size]
-        place += 12 + size
 
 
 def _animated(frames: npt.NDArray[Any], animation: Animation, compress: Compress) -> Iterator[tuple[bytes, bytes]]:
@@ -156,7 +143,7 @@ def _said(metadata: Metadata, *, keep: bool, short: bool) -> Iterator[tuple[byte
         yield b"sRGB", b"\0"
     dpi = dpi_of(metadata)
     if dpi is not None:
-        yield b"pHYs", struct.pack(">IIB", *(round(value / _INCH) for value in dpi), 1)
+        yield b"pHYs", struct.pack(">IIB", *(round(value / METERS_PER_INCH) for value in dpi), 1)
     yield (PNG_CHUNK, b"") if short else (b"tEXt", png_mark())
     if not keep:
         return
