@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format examples bench samples clean
+.PHONY: demo test kill-test lint format examples bench samples clean
 
 demo: $(VENV)/.installed ## Remake the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
 
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest -n 2
+
+kill-test: $(VENV)/.installed-dev ## Stop, kill and double batches at 50 random moments of each kind, some minutes' work
+	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/test_kills.py
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check

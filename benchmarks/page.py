@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 import faithful
+import folders
 import likelihood
 import scaling
 from commands import ours, race, script, squared_errors, table
@@ -163,6 +164,11 @@ def main() -> None:
             "",
             *faithful.dithering(picture),
             "",
+            "## Folders",
+            "",
+            f"PNGs cut out of the photographs, at k = {folders.K}, as pngquant does them without dithering:",
+            "",
+            *folders.races(photographs, _made(folder / "folders")),
             "## Scaling",
             "",
             "Pixels (JPEG, k = 20):",

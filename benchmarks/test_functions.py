@@ -8,6 +8,7 @@ import pytest
 from gmmquant import Quantizer, read_picture
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import encode
+from gmmquant.fitting import Fitter
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.images.writing.png import encode_png
 from gmmquant.models.gaussian import natural_parameters
@@ -39,8 +40,8 @@ def test_cells(benchmark, quantizer):
     benchmark(quantizer.histogram.cells)
 
 
-def test_levels(benchmark, pixels):
-    benchmark.pedantic(lambda fresh: fresh.levels, setup=lambda: ((Quantizer(pixels),), {}), rounds=20)
+def test_levels(benchmark, quantizer):
+    benchmark.pedantic(lambda fresh: fresh.levels, setup=lambda: ((Fitter(quantizer.histogram),), {}), rounds=20)
 
 
 @pytest.mark.parametrize("k", [2, 7, 20, 64, 256])

@@ -5,19 +5,22 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import closing
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from gmmquant import options
 from gmmquant.arguments import ListingCommand
-from gmmquant.errors import GmmquantError, ModelFileError, PaletteFileError, ParameterError, PictureError
+from gmmquant.errors import ClusterError, GmmquantError, ModelFileError, PaletteFileError, ParameterError, PictureError
 from gmmquant.models.parameters import check_choice, check_integer
+from gmmquant.options import files, fits, runs
 from gmmquant.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
-from gmmquant.screen import Screen, say
+from gmmquant.screen import Manner, Screen, say, show_foreseen
 from gmmquant.settings import (
     DEFAULT_K,
     FORMAT_ALIASES,
@@ -27,12 +30,15 @@ from gmmquant.settings import (
     MAX_TRANSFER_K,
     OF_FITS,
     PALETTE_FORMATS,
+    STANDARD_OUTPUT,
     Settings,
     parse_choices,
     parse_k,
 )
 
 if TYPE_CHECKING:
+    from gmmquant.places import Origin
+    from gmmquant.plan import Destination
     from gmmquant.ways import PlainFit
 
 
@@ -72,38 +78,73 @@ Exit codes: 0 all done (or skipped), 1 some picture failed, 2 wrong usage, 130, 
 
 
 # Options whose names differ from those of their parameters.
-_NAMES = {"k": "-k"}
+_NAMES = {"k": "-k", "as_json": "--json"}
 
 # What has nothing to say beside an option: the option, why, the parameters.
 _CONTRADICTIONS = {
+    "force": ("replaces outputs that exist", ("skip_existing",)),
+    "as_json": ("is one array of records", ("json_lines",)),
+    "dry_run": ("makes no records", ("as_json",)),
     "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_to", "save_model")),
     "palette": ("says which colours there are", ("k", "method", "init", "restarts", "transfer_to")),
+    "shared": ("fits one mixture to all pictures", ("model", "palette", "transfer_to")),
     "transfer_to": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
 }
 
 
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _option_name(parameter: str) -> str:
+    return _NAMES.get(parameter, f"--{parameter.replace('_', '-')}")
+
+
 def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
     """Refuse options that have nothing to say beside others, or ask for what cannot be."""
-
-    def given(name: str) -> bool:
-        source = ctx.get_parameter_source(name)
-        return source is not None and source.name != "DEFAULT"
+    given = partial(_is_given, ctx)
 
     def refuse(option: str, why: str, others: Sequence[str]) -> None:
         for other in filter(given, others):
-            name = _NAMES.get(other, f"--{other.replace('_', '-')}")
-            raise ParameterError(f"{option} {why}: leave out {name}, or {option}")
+            raise ParameterError(f"{option} {why}: leave out {_option_name(other)}, or {option}")
 
     for name, (why, others) in _CONTRADICTIONS.items():
         if given(name):
-            refuse(f"--{name.replace('_', '-')}", why, others)
+            refuse(_option_name(name), why, others)
     if settings.method == "kmeans":
         refuse("--method kmeans", "has starts of its own", ["init"])
     if given("strength") and settings.dither == "none":
         raise ParameterError("--strength is that of a dither; give one, as in --dither blue-noise, or leave it out")
+    if given("sample") and not given("shared"):
+        raise ParameterError("--sample is how many pictures --shared fits its mixture to; give both, or leave it out")
     largest = _largest(ks)
     if given("transfer_to") and largest > MAX_TRANSFER_K:
         raise ParameterError(f"k = {largest} is above the limit of --transfer-to; give at most {MAX_TRANSFER_K}")
+
+
+# What would be written to files, where everything goes to standard output.
+_OF_FILES = ("palette_out", "maps", "layers", "save_model", "force", "skip_existing", "keep_ending", "preserve_times")
+
+
+def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str], *, records: bool) -> Destination:
+    """Return where what is made goes, by --output; to standard output goes one thing, and nothing to files."""
+    from gmmquant.plan import Destination
+
+    if output != STANDARD_OUTPUT:
+        return Destination.FILES
+    for name in _OF_FILES:
+        if _is_given(ctx, name):
+            raise ParameterError(f"--output - writes no files: leave out {_option_name(name)}, or name a folder")
+    if records:
+        return Destination.RECORD
+    if len(ks) > 1:
+        raise ParameterError(f"--output - writes one picture, not one for each of {len(ks)} k; give one, as in -k 7")
+    if _is_given(ctx, "shared"):
+        raise ParameterError("--output - writes one picture, --shared fits many; name a folder, or give --json")
+    if sys.stdout.isatty():
+        raise ParameterError("--output - writes a picture to standard output, which is a terminal; redirect it")
+    return Destination.STANDARD_OUTPUT
 
 
 def _largest(ks: Sequence[int | str]) -> int:
@@ -143,42 +184,54 @@ def _way(
 @app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def quantize(
     ctx: typer.Context,
-    image: options.Images,
-    k: options.Colors = _DEFAULT_K,
-    method: options.Method = Settings.method,
-    space: options.Space = Settings.space,
-    covariance: options.Covariance = Settings.covariance,
-    init: options.Init = Settings.init,
-    restarts: options.Restarts = Settings.restarts,
-    seed: options.Seed = Settings.seed,
-    max_iter: options.MaxIter = Settings.max_iter,
-    tol: options.Tol = Settings.tol,
-    model: options.ModelFile = None,
-    palette: options.Palette = None,
-    recolor: options.Recolor = Settings.recolor,
-    dither: options.Dither = Settings.dither,
-    strength: options.Strength = Settings.strength,
-    transfer_to: options.TransferTo = None,
-    output: options.Output = None,
-    format: options.Format = FORMATS[0],  # noqa: A002  the option's name
-    optimize: options.Optimize = False,
-    keep_metadata: options.KeepMetadata = False,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    max_pixels: options.MaxPixels = MAX_PIXELS,
-    palette_out: options.PaletteOut = None,
-    maps: options.Maps = None,
-    layers: options.Layers = False,
-    save_model: options.SaveModel = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
-    version: options.Version = False,  # noqa: ARG001  its callback does the work
+    image: runs.Images,
+    k: fits.Colors = _DEFAULT_K,
+    method: fits.Method = Settings.method,
+    space: fits.Space = Settings.space,
+    covariance: fits.Covariance = Settings.covariance,
+    init: fits.Init = Settings.init,
+    restarts: fits.Restarts = Settings.restarts,
+    seed: fits.Seed = Settings.seed,
+    max_iter: fits.MaxIter = Settings.max_iter,
+    tol: fits.Tol = Settings.tol,
+    model: fits.ModelFile = None,
+    palette: fits.Palette = None,
+    recolor: fits.Recolor = Settings.recolor,
+    dither: fits.Dither = Settings.dither,
+    strength: fits.Strength = Settings.strength,
+    transfer_to: fits.TransferTo = None,
+    output: files.Output = None,
+    format: files.Format = FORMATS[0],  # noqa: A002  the option's name
+    optimize: files.Optimize = False,
+    keep_metadata: files.KeepMetadata = False,
+    force: files.Force = False,
+    skip_existing: files.SkipExisting = False,
+    keep_ending: files.KeepEnding = False,
+    preserve_times: files.PreserveTimes = False,
+    max_pixels: files.MaxPixels = MAX_PIXELS,
+    recursive: runs.Recursive = False,
+    from0: runs.From0 = False,
+    jobs: runs.Jobs = None,
+    shared: runs.Shared = False,
+    sample: runs.Sample = None,
+    scheduler: runs.Scheduler = None,
+    fail_fast: runs.FailFast = False,
+    dry_run: runs.DryRun = False,
+    palette_out: files.PaletteOut = None,
+    maps: files.Maps = None,
+    layers: files.Layers = False,
+    save_model: files.SaveModel = False,
+    quiet: runs.Quiet = False,
+    verbose: runs.Verbose = False,
+    as_json: runs.Json = False,
+    json_lines: runs.JsonLines = False,
+    version: runs.Version = False,  # noqa: ARG001  its callback does the work
 ) -> int:
-    """Plan the run, do the pictures one after the other, show what became of each."""
-    if force and skip_existing:
-        raise ParameterError("--force and --skip-existing contradict each other; give one of them")
+    """Plan the run, do the pictures, show what became of each."""
     check_integer("max-pixels", max_pixels, 1)
+    for name, number in (("jobs", jobs), ("sample", sample)):
+        if number is not None:
+            check_integer(name, number, 1)
     format = FORMAT_ALIASES.get(format.lower(), format.lower())  # noqa: A001
     check_choice("format", format, FORMATS)
     settings = Settings(
@@ -199,8 +252,10 @@ def quantize(
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     keep_freed_memory()
-    from gmmquant.batch import run_all
-    from gmmquant.plan import Existing, Products, Task, plan
+    from gmmquant.batch import foresee, run_all, workers_for
+    from gmmquant.inputs import Reading, sources_of
+    from gmmquant.places import place
+    from gmmquant.plan import Destination, Existing, Products, Task, plan
 
     # What the imports made stays; garbage, which `main` left uncollected meanwhile, is collected from here on.
     gc.freeze()
@@ -208,36 +263,62 @@ def quantize(
 
     way = _way(model, palette, transfer_to, settings, max_pixels)
     ks = way.ks or parse_k(k)
+    to = _destination(ctx, output, ks, records=as_json or json_lines)
     if format == "gif":
         soft = way.settings(settings).recoloring == "soft"
         _refuse_for_gif(ks, smooth=soft or transfer_to is not None)
+    products = Products(
+        format=format,
+        optimize=optimize,
+        keep_metadata=keep_metadata,
+        models=save_model,
+        palettes=parse_choices("palette-out", palette_out, PALETTE_FORMATS),
+        maps=parse_choices("maps", maps, MAPS),
+        layers=layers,
+    )
     task = Task(
         ks,
         settings,
-        Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE,
-        max_pixels,
-        Products(
-            format,
-            optimize,
-            keep_metadata,
-            save_model,
-            parse_choices("palette-out", palette_out, PALETTE_FORMATS),
-            parse_choices("maps", maps, MAPS),
-            layers,
-        ),
-        way,
+        existing=Existing.REPLACE if force else Existing.KEEP if skip_existing else Existing.REFUSE,
+        max_pixels=max_pixels,
+        products=products,
+        way=way,
+        keep_ending=keep_ending,
+        preserve_times=preserve_times,
+        shared=shared,
+        to=to,
     )
-    planned = plan(image, task, output)
-    screen = Screen(ks, len(planned), quiet=quiet, verbose=verbose, as_json=as_json)
+    folder = None if output is None or to is not Destination.FILES else place(output)
+    planned = plan(sources_of(image, Reading(recursive, from0, max_pixels)), task, folder)
+    manner = Manner(quiet, verbose, as_json, json_lines)
+    if dry_run:
+        return ExitCode.DONE if show_foreseen(foresee(planned), manner) else ExitCode.FAILED
+    if to is Destination.STANDARD_OUTPUT and len(planned.entries) > 1:
+        raise ParameterError(f"--output - writes one picture, not {len(planned.entries)}; give one, or name a folder")
+    n_jobs = len(planned.jobs)
+    to_count = None if planned.whole is None else min(n_jobs, sample or n_jobs)
+    screen = Screen(ks, len(planned.entries), manner, to_count=to_count)
     with stopped_by_signals() as stop_if_asked, screen:
 
-        def watch(source: Path, k: int | str, n_iter: int, objective: float) -> None:
+        def watch(source: Origin, k: int | str, n_iter: int, objective: float) -> None:
             stop_if_asked()
             screen.watch(source, k, n_iter, objective)
 
-        for outcome in run_all(planned, task, watch):
-            screen.show(outcome)
+        def idle() -> None:
             stop_if_asked()
+            screen.refresh()
+
+        with workers_for(planned, jobs, idle, scheduler, screen.note) as workers:
+            if planned.whole is not None:
+                from gmmquant.collection import run_shared
+
+                outcomes = run_shared(planned, workers, screen.count, idle, sample=sample, fail_fast=fail_fast)
+            else:
+                outcomes = run_all(planned, watch, workers=workers, fail_fast=fail_fast)
+            with closing(outcomes):
+                for outcome in outcomes:
+                    screen.show(outcome)
+                    stop_if_asked()
         return ExitCode.DONE if screen.finish() else ExitCode.FAILED
 
 
@@ -255,7 +336,7 @@ def run(arguments: Sequence[str]) -> int:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
         return ExitCode.USAGE
-    except (ModelFileError, PaletteFileError, PictureError) as error:
+    except (ClusterError, ModelFileError, PaletteFileError, PictureError) as error:
         say(str(error))
         return ExitCode.FAILED
     except GmmquantError as error:
@@ -265,5 +346,6 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{system_reason(error)}; nothing more was done")
         return ExitCode.FAILED
     except Stopped as stop:
-        say(f"stopped by {stop.name}: finished pictures are complete; run again with --skip-existing to do the rest")
+        told = f"stopped by {stop.name}: finished pictures are complete; run again with --skip-existing to do the rest"
+        say(told, wait=False)
         return stop.exit_code

@@ -33,5 +33,9 @@ class OutputError(GmmquantError):
     """An output may not be written: it exists, or it clashes with another file of the run."""
 
 
+class ClusterError(GmmquantError):
+    """A cluster does not answer, or cannot do the work."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iterative fit stopped before it met its tolerance."""

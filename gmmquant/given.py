@@ -13,7 +13,9 @@ from gmmquant.colors.palette import hex_code
 from gmmquant.colors.palette_files import parse_colors
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import GmmquantError, ModelFileError, PaletteFileError, ParameterError, PictureError
+from gmmquant.fitting import Fitter
 from gmmquant.images.files import read_picture
+from gmmquant.images.pixels import FlatImage
 from gmmquant.images.swatches import load_palette
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.persistence import Model, read_model
@@ -87,10 +89,10 @@ class GivenPalette(PlainFit):
 
 @dataclass(frozen=True)
 class GivenTarget(PlainFit):
-    """A picture whose colours other pictures take, and the mixtures fitted to it."""
+    """A picture whose colours other pictures take: those colours, and the mixtures fitted to them."""
 
     path: Path
-    quantizer: Quantizer
+    fitter: Fitter
     _mixtures: dict[int, Gaussians] = field(default_factory=dict, repr=False, compare=False)
 
     def told(self) -> dict[str, Path | Sequence[str]]:
@@ -100,7 +102,7 @@ class GivenTarget(PlainFit):
     def draw(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
         """Fit both pictures, this one once for all, and move the colours of the one to those of the other."""
         if k not in self._mixtures:
-            self._mixtures[k] = self.quantizer.fit(k, watch).mixture
+            self._mixtures[k] = self.fitter.fit(k, watch).mixture
         return quantizer.transfer(quantizer.fit(k, watch), self._mixtures[k], receive)
 
 
@@ -132,7 +134,7 @@ def load_model(path: Path) -> GivenModel:
         raise ModelFileError(f"{path}: {system_reason(error)}") from None
     except (ModelFileError, ParameterError) as error:
         raise ModelFileError(f"{path}: {error}") from None
-    return GivenModel(path, model)
+    return GivenModel(path.absolute(), model)
 
 
 def give_palette(text: str) -> GivenPalette:
@@ -144,7 +146,7 @@ def give_palette(text: str) -> GivenPalette:
     if text.startswith("#") or ("," in text and not path.exists()):
         return GivenPalette(parse_colors(text))
     try:
-        return GivenPalette(load_palette(path), path)
+        return GivenPalette(load_palette(path), path.absolute())
     except OSError as error:
         reason = f"{system_reason(error)}; give a palette file, or colours as in '#1d3557,#e63946'"
         raise PaletteFileError(f"{path}: {reason}") from None
@@ -157,7 +159,8 @@ def load_target(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) ->
     try:
         if path.is_dir():
             raise PictureError("a folder; give one picture")
-        return GivenTarget(path, Quantizer(read_picture(path, max_pixels=max_pixels).pixels, settings))
+        pixels = read_picture(path, max_pixels=max_pixels).pixels
+        return GivenTarget(path.absolute(), Fitter(FlatImage.from_array(pixels).histogram(), settings))
     except OSError as error:
         raise PictureError(f"{path}: {system_reason(error)}") from None
     except GmmquantError as error:

@@ -3,77 +3,108 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gmmquant.errors import OutputError
+from gmmquant.errors import OutputError, ParameterError
+from gmmquant.places import Place, RemotePath
+from gmmquant.process import signals_held
+from gmmquant.storage import ask, entries, exists, is_folder, is_object_store
 
 _PREFIX, _SUFFIX = ".gmmquant-", ".tmp"
+
+# For so many seconds after it wrote a temporary elsewhere, a run is taken to be alive.
+_LIFE = 86_400
 
 
 class OutputSet:
     """The outputs of one picture: all of them appear under their names, or none does.
 
-    As a context manager: `stage` writes a file, flushed to the disk, under a hidden temporary name in its folder;
-    `commit` gives all of them their names. Leaving the context without `commit` removes what was staged, and an error
-    inside `commit` what was renamed too.
+    As a context manager: `stage` takes a file, `commit` gives all of them their names. Leaving the context without
+    `commit` removes what was staged, and an error inside `commit` what got its name too.
 
+    On this machine a file is staged under a hidden temporary name in its folder, flushed to the disk, and then renamed.
     The first file staged in a folder is accompanied by a lock, a temporary itself, which tells other runs that this one
     lives: see `sweep_temporaries`.
+
+    Elsewhere as much is promised as the storage can keep:
+
+    - An object store takes an object whole, so what is staged stays in memory until `commit` puts it. A run that is
+      killed leaves nothing behind.
+    - Any other is taken for a file system: files are staged and moved as here, but without locks, and they are in the
+      storage when it says so, not flushed. Where a move cannot replace a file, that is removed first.
+    - Where the storage has no way to create a name only if it is free, another run may take it between our look and
+      our write, which then replaces it. If the connection fails for good inside `commit`, what got its name may stay.
 
     Parameters
     ----------
     overwrite : bool
         Whether a file that exists under a final name is replaced (a link is replaced, not written through) or is an
         `OutputError`.
+    keep : bool
+        Whether, without `overwrite`, a file that exists is left as it is, and the one staged for its name dropped.
+    times : (int, int) or None
+        Times of access and modification that files on this machine are given, in nanoseconds since 1970.
     """
 
-    def __init__(self, *, overwrite: bool) -> None:
-        self._overwrite = overwrite
+    def __init__(self, *, overwrite: bool, keep: bool = False, times: tuple[int, int] | None = None) -> None:
+        if overwrite and keep:
+            raise ParameterError("what exists cannot be replaced and kept at once; give overwrite or keep, not both")
+        self._overwrite, self._keep, self._times = overwrite, keep, times
         self._locks: dict[Path, _Lock] = {}
-        self._staged: list[tuple[Path, Path]] = []
+        self._token = secrets.token_hex(8)
+        self._staged: list[_LocalFile | _MovedFile | _Object] = []
 
-    def stage(self, path: Path, data: bytes) -> None:
-        """Write `data` to a temporary file beside `path`; an OSError of the system names `path`."""
+    def stage(self, path: Place, data: bytes) -> None:
+        """Take `data` as what `path` is to hold; an OSError of the system names `path`."""
         try:
-            self._write(path, data)
+            file = self._file(path)
+            self._staged.append(file)
+            file.write(data, self._times)
         except OSError as error:
-            error.filename = os.fspath(path)
+            error.filename = str(path)
             raise
 
-    def _write(self, path: Path, data: bytes) -> None:
-        folder = path.parent
-        if folder not in self._locks:
-            self._locks[folder] = _Lock(folder)
-        temporary = folder / f"{_PREFIX}{self._locks[folder].token}-{len(self._staged)}{_SUFFIX}"
-        self._staged.append((temporary, path))
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def _file(self, path: Place) -> _LocalFile | _MovedFile | _Object:
+        number = len(self._staged)
+        if isinstance(path, Path):
+            folder = path.parent
+            if folder not in self._locks:
+                with signals_held():
+                    self._locks[folder] = _Lock(folder)
+            return _LocalFile(path, folder / f"{_PREFIX}{self._locks[folder].token}-{number}{_SUFFIX}")
+        if is_object_store(path):
+            return _Object(path)
+        return _MovedFile(path, path.parent / f"{_PREFIX}{self._token}-{number}{_SUFFIX}")
 
-    def commit(self) -> None:
-        """Give every staged file its final name."""
-        renamed: list[Path] = []
+    def commit(self) -> list[Place]:
+        """Give every staged file its final name; return those names, without those of files that were kept."""
+        written: list[_LocalFile | _MovedFile | _Object] = []
         try:
-            for temporary, path in self._staged:
-                _rename(temporary, path, overwrite=self._overwrite)
-                renamed.append(path)
+            for file in self._staged:
+                # A signal between the two would leave a file that is not known to have appeared.
+                with signals_held() if isinstance(file, _LocalFile) else contextlib.nullcontext():
+                    try:
+                        file.appear(overwrite=self._overwrite)
+                    except FileExistsError:
+                        if not self._keep:
+                            raise OutputError(f"{file.place.name} exists") from None
+                    else:
+                        written.append(file)
         except BaseException:
             if not self._overwrite:  # what was replaced cannot be brought back, so the new one stays
-                for path in renamed:
-                    path.unlink(missing_ok=True)
+                for file in written:
+                    file.vanish()
             raise
+        return [file.place for file in written]
 
     def __enter__(self) -> Self:
         """Begin with nothing staged."""
@@ -83,10 +114,157 @@ class OutputSet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the temporaries that are left, the locks last."""
-        for temporary, _ in self._staged:
-            temporary.unlink(missing_ok=True)
+        for file in self._staged:
+            file.discard()
         for lock in self._locks.values():
             lock.release()
+
+
+# Each of the three is written under no name or a temporary one, appears under its final name (a FileExistsError if that
+# is taken and is not to be replaced), vanishes from there again if others of its set cannot appear, and is discarded.
+
+
+@dataclass
+class _LocalFile:
+    """A file on this machine."""
+
+    place: Path
+    temporary: Path
+
+    def write(self, data: bytes, times: tuple[int, int] | None) -> None:
+        descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if times is not None:
+                os.utime(descriptor, ns=times)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def appear(self, *, overwrite: bool) -> None:
+        if overwrite:
+            os.replace(self.temporary, self.place)
+            return
+        try:
+            os.link(self.temporary, self.place)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if os.path.lexists(self.place):
+                raise FileExistsError(self.place) from None
+            os.replace(self.temporary, self.place)
+
+    def vanish(self) -> None:
+        self.place.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        self.temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class _MovedFile:
+    """A file in a file system elsewhere."""
+
+    place: RemotePath
+    temporary: RemotePath
+    is_temporary: bool = False
+
+    def write(self, data: bytes, _times: tuple[int, int] | None) -> None:
+        def send(system: Any, name: str) -> None:
+            system.pipe_file(name, data)
+            if (size := system.info(name)["size"]) != len(data):
+                raise OSError(errno.EIO, f"only {size} of {len(data)} bytes arrived")
+
+        self.is_temporary = True
+        ask(self.temporary, send)
+
+    def appear(self, *, overwrite: bool) -> None:
+        if not overwrite and exists(self.place):
+            raise FileExistsError(str(self.place))
+        try:
+            self._move()
+        except OSError:
+            if not overwrite or not exists(self.place) or is_folder(self.place):
+                raise
+            _remove(self.place)
+            self._move()
+        self.is_temporary = False
+
+    def _move(self) -> None:
+        def move(system: Any, name: str) -> None:
+            system.mv(f"{name.rpartition('/')[0]}/{self.temporary.name}", name)
+
+        ask(self.place, move)
+
+    def vanish(self) -> None:
+        _remove(self.place)
+
+    def discard(self) -> None:
+        if self.is_temporary:
+            _remove(self.temporary)
+
+
+@dataclass
+class _Object:
+    """An object in an object store."""
+
+    place: RemotePath
+    data: bytes = b""
+
+    def write(self, data: bytes, _times: tuple[int, int] | None) -> None:
+        self.data = data
+
+    def appear(self, *, overwrite: bool) -> None:
+        if not overwrite and exists(self.place):
+            raise FileExistsError(str(self.place))
+        ask(self.place, self._put if overwrite else self._create)
+
+    def _put(self, system: Any, name: str) -> None:
+        system.pipe_file(name, self.data)
+
+    def _create(self, system: Any, name: str) -> None:
+        try:
+            system.pipe_file(name, self.data, mode="create")
+        except FileExistsError:
+            raise
+        except Exception:  # a store that knows no such condition
+            self._put(system, name)
+
+    def vanish(self) -> None:
+        _remove(self.place)
+
+    def discard(self) -> None:
+        self.data = b""
+
+
+def _remove(place: RemotePath) -> None:
+    """Remove a file elsewhere, as far as that can be reached: what fails here is never the first failure."""
+    with contextlib.suppress(OSError):
+        ask(place, lambda system, name: system.rm_file(name))
+
+
+class HeldSet:
+    """What would be written to files, held in memory instead: the picture that goes to standard output."""
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+
+    def stage(self, path: Place, data: bytes) -> None:
+        """Hold a file."""
+        self.data = data
+
+    def commit(self) -> list[Place]:
+        """Return that no file was written."""
+        return []
+
+    def __enter__(self) -> Self:
+        """Begin with nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave what is held."""
 
 
 class _AtOnce(Executor):
@@ -120,16 +298,40 @@ def writing(*, in_background: bool) -> Iterator[Executor]:
         executor.shutdown(cancel_futures=True)
 
 
-def sweep_temporaries(folder: Path) -> None:
-    """Remove the temporaries that killed runs left in `folder`; those of living runs, whose lock is held, stay."""
+def sweep_temporaries(folder: Place) -> None:
+    """Remove the temporaries that killed runs left in `folder`; those of living runs stay.
+
+    On this machine a living run holds a lock. In a file system elsewhere it is taken to live for a day after it wrote
+    the file, by the clocks of both. An object store has none.
+    """
     with contextlib.suppress(OSError):
-        names = [name for name in os.listdir(folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
-        for token in {name.removeprefix(_PREFIX).removesuffix(_SUFFIX).partition("-")[0] for name in names}:
-            lock = f"{_PREFIX}{token}{_SUFFIX}"
-            with contextlib.suppress(OSError), _held(folder / lock):
-                for name in names:
-                    if name == lock or name.startswith(f"{_PREFIX}{token}-"):
-                        os.unlink(folder / name)
+        if isinstance(folder, Path):
+            _sweep_unlocked(folder)
+        elif not is_object_store(folder):
+            _sweep_old(folder)
+
+
+def _sweep_unlocked(folder: Path) -> None:
+    names = [name for name in os.listdir(folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+    for token in {name.removeprefix(_PREFIX).removesuffix(_SUFFIX).partition("-")[0] for name in names}:
+        lock = f"{_PREFIX}{token}{_SUFFIX}"
+        with contextlib.suppress(OSError), _held(folder / lock):
+            for name in names:
+                if name == lock or name.startswith(f"{_PREFIX}{token}-"):
+                    os.unlink(folder / name)
+
+
+def _sweep_old(folder: RemotePath) -> None:
+    from datetime import UTC, datetime  # for storages elsewhere only
+
+    for entry in entries(folder):
+        place = entry.place
+        if entry.is_file and place.name.startswith(_PREFIX) and place.name.endswith(_SUFFIX):
+            with contextlib.suppress(OSError):
+                written = ask(folder / place.name, lambda system, name: system.modified(name))
+                written = written if written.tzinfo else written.replace(tzinfo=UTC)
+                if (datetime.now(UTC) - written).total_seconds() > _LIFE:
+                    _remove(folder / place.name)
 
 
 class _Lock:
@@ -169,18 +371,3 @@ def _held(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _rename(temporary: Path, path: Path, *, overwrite: bool) -> None:
-    """Give `temporary` the name `path` in one step; without `overwrite`, only if nothing has that name."""
-    if overwrite:
-        os.replace(temporary, path)
-        return
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise OutputError(f"{path.name} exists") from None
-    except OSError:  # a file system without hard links
-        if os.path.lexists(path):
-            raise OutputError(f"{path.name} exists") from None
-        os.replace(temporary, path)

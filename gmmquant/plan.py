@@ -1,29 +1,34 @@
-"""What is to be done: files and folders become jobs, each with the names of all that is written for it.
+"""What is to be done: pictures become jobs, each with the names of all that is written for it.
 
 Names are a function of the input alone: `cat.jpg` gives `cat_k7.png` for each k and `cat_report.json`, beside the
-picture or in the output folder.
+picture or in the output folder, below which the folders of a tree are made again.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache, cached_property
 from pathlib import Path
 
 from gmmquant.errors import OutputError
-from gmmquant.images.reading.headers import ENDINGS
-from gmmquant.images.writing.own import is_own_output
+from gmmquant.inputs import Source
+from gmmquant.outcomes import Failure
+from gmmquant.places import Origin, Place, StandardInput, common_folder, identity, relative
 from gmmquant.process import system_reason
 from gmmquant.settings import AUTO, MAX_PIXELS, Settings
+from gmmquant.storage import exists, is_folder
 from gmmquant.ways import PlainFit
 
 # Longest file name, in bytes, that the usual file systems take, and the longest end that a name is given.
 _MAX_NAME = 255
 _LONGEST_END = "_kauto_layer0000.png"
+
+# What the names of files begin with that pictures share.
+SHARED = "shared"
 
 
 class Existing(Enum):
@@ -32,6 +37,14 @@ class Existing(Enum):
     REFUSE = "refuse"
     REPLACE = "replace"
     KEEP = "keep"
+
+
+class Destination(Enum):
+    """Where what is made goes."""
+
+    FILES = "files"
+    STANDARD_OUTPUT = "standard output"  # the picture
+    RECORD = "record"  # nothing but the record, by whoever asked for it
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,8 @@ class Products:
     maps : tuple of str
         See `settings.MAPS`.
     layers : bool
+    pictures : bool
+        Whether the recoloured picture itself is.
     """
 
     format: str = "png"
@@ -61,10 +76,19 @@ class Products:
     palettes: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
     layers: bool = False
+    pictures: bool = True
+
+    def of_each_picture(self) -> Products:
+        """Return what is left for each picture to write where one mixture is shared."""
+        return replace(self, models=False, palettes=())
+
+    def of_the_whole(self) -> Products:
+        """Return what is written of a mixture that pictures share."""
+        return Products(models=self.models, palettes=self.palettes, pictures=False)
 
     def names(self, stem: str, k: int | str) -> dict[str, str]:
         """Return the names of the files of a fit, by what they hold; of the layers, whose number is open, the first."""
-        names = {"image": f"{stem}_k{k}.{self.format}"}
+        names = {"image": f"{stem}_k{k}.{self.format}"} if self.pictures else {}
         if self.models:
             names["model"] = f"{stem}_k{k}.gmm.json"
         names |= {f"palette {form}": f"{stem}_k{k}_palette.{form}" for form in self.palettes}
@@ -93,6 +117,13 @@ class Task:
     products : Products
     way : PlainFit
         What becomes of a picture at each k.
+    keep_ending : bool
+        Whether names keep the ending of the input: `cat.jpg_k7.png`.
+    preserve_times : bool
+        Whether what is written has the times of the input.
+    shared : bool
+        Whether one mixture is fitted to all pictures together.
+    to : Destination
     """
 
     ks: Sequence[int | str]
@@ -101,88 +132,144 @@ class Task:
     max_pixels: int = MAX_PIXELS
     products: Products = field(default_factory=Products)
     way: PlainFit = field(default_factory=PlainFit)
+    keep_ending: bool = False
+    preserve_times: bool = False
+    shared: bool = False
+    to: Destination = Destination.FILES
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture and what is to be written for it: files by k and by what they hold, and the report."""
+    """One picture and what is to be written for it.
 
-    source: Path
+    Attributes
+    ----------
+    source : Path, RemotePath or StandardInput
+    stem : str
+        What the names of its files begin with.
+    home : Path or RemotePath
+        The folder that they go to.
+    ks : sequence of int and "auto"
+    products : Products
+    report : Path or RemotePath
+        The file of the record.
+    is_part : bool
+        Whether the record is that of many pictures, which this job does not write.
+    kept : frozenset of Path and RemotePath, or None
+        The outputs that exist and are kept, where that was found out before the job began; the others are then
+        replaced, so that it can be done again.
+    """
+
+    source: Origin
     stem: str
-    files: dict[int | str, dict[str, Path]]
-    report: Path
+    home: Place
+    ks: Sequence[int | str]
+    products: Products
+    report: Place
+    is_part: bool = False
+    kept: frozenset[Place] | None = None
+
+    @cached_property
+    def files(self) -> dict[int | str, dict[str, Place]]:
+        """Files by k and by what they hold."""
+        names = {k: self.products.names(self.stem, k) for k in self.ks}
+        return {k: {what: self.home / name for what, name in own.items()} for k, own in names.items()}
 
     @property
-    def outputs(self) -> list[Path]:
+    def outputs(self) -> list[Place]:
         """All files of the job that can be named before it is done; the report, which is written last, stands last."""
-        return [*(path for files in self.files.values() for path in files.values()), self.report]
+        files = [path for files in self.files.values() for path in files.values()]
+        return files if self.is_part else [*files, self.report]
+
+    @property
+    def claimed(self) -> list[Place]:
+        """All files that the job may write, every layer too."""
+        ks = [k for k in self.ks if k != AUTO] if self.products.layers else []
+        layers = [self.home / layer_name(self.stem, k, number) for k in ks for number in range(1, int(k) + 1)]
+        return [*self.outputs, *layers]
+
+    def told(self, output: Place) -> str:
+        """Return the name of an output as the record tells it: as seen from the folder of the report."""
+        return output.name if output.parent == self.report.parent else relative(output, self.report.parent)
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A picture that could not be done, and why; `hopeless` if the rest of the batch would fail alike."""
+class Plan:
+    """What is to be done.
 
-    source: Path
-    reason: str
-    hopeless: bool = False
+    Attributes
+    ----------
+    entries : list of Job and Failure
+        Pictures, and what cannot be one, in the order given.
+    task : Task
+    whole : Job or None
+        What is written of all pictures together, where they share a mixture.
+    """
+
+    entries: list[Job | Failure]
+    task: Task
+    whole: Job | None = None
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The pictures."""
+        return [entry for entry in self.entries if isinstance(entry, Job)]
 
 
-def plan(inputs: Iterable[Path], task: Task, folder: Path | None) -> list[Job | Failure]:
-    """Turn files and folders into jobs, and into failures where there is nothing to do, in the order given.
+def plan(sources: Iterable[Source | Failure], task: Task, folder: Place | None) -> Plan:
+    """Turn pictures into jobs, in the order given, each once.
 
     Parameters
     ----------
-    inputs : iterable of Path
-        A folder stands for the pictures in it, in natural order; hidden files and what gmmquant made are left out.
+    sources : iterable of Source and Failure
+        See `inputs.sources_of`; failures stay where they are.
     task : Task
-    folder : Path or None
-        Where outputs go; None: beside each picture.
+    folder : Path, RemotePath or None
+        Where outputs go; None: beside each picture, and what is shared into the folder that holds them all.
 
     Raises
     ------
     OutputError
         If `folder` is a file, two pictures would write the same file, or an output is the input of another job.
     """
-    if folder is not None and folder.exists() and not folder.is_dir():
+    if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; give another --output")
-    planned: list[Job | Failure] = []
+    entries: list[Source | Failure] = []
     seen: set[str] = set()
-    for path in inputs:
-        try:
-            sources = pictures_in(path) if path.is_dir() else [path]
-            identities = [os.path.abspath(source) for source in sources]
-        except OSError as error:
-            planned.append(Failure(path, system_reason(error)))
-            continue
-        if not sources:
-            planned.append(Failure(path, "no pictures in this folder; give one with " + ", ".join(sorted(ENDINGS))))
-        for source, identity in zip(sources, identities, strict=True):
-            if identity not in seen:
-                seen.add(identity)
-                planned.append(job_for(source, task, folder))
-    refuse_clashes([entry for entry in planned if isinstance(entry, Job)])
+    for source in sources:
+        if isinstance(source, Source):
+            try:
+                name = identity(source.path)
+            except OSError as error:  # the working folder is gone
+                entries.append(Failure(source.path, system_reason(error)))
+                continue
+            if name in seen:
+                continue
+            seen.add(name)
+        entries.append(source)
+    pictures = [entry for entry in entries if isinstance(entry, Source)]
+    whole = _whole(pictures, task, folder) if task.shared and pictures else None
+    report = None if whole is None else whole.report
+    jobs = [entry if isinstance(entry, Failure) else _job(entry, task, folder, report) for entry in entries]
+    planned = Plan(jobs, task, whole)
+    if task.to is Destination.FILES:
+        refuse_clashes(planned.jobs if whole is None else [*planned.jobs, whole])
     return planned
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the picture files of a folder, by their ending, in natural order; not those that gmmquant made."""
-    names = sorted(os.listdir(folder), key=natural_key)
-    paths = [folder / name for name in names if not name.startswith(".")]
-    return [p for p in paths if p.suffix.lower() in ENDINGS and p.is_file() and not is_own_output(p)]
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Return a sort key that puts `cat2` before `cat10`."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def job_for(source: Path, task: Task, folder: Path | None) -> Job:
+def _job(source: Source, task: Task, folder: Place | None, shared_report: Place | None) -> Job:
     """Name the outputs of a picture."""
-    home = source.parent if folder is None else folder
-    stem = fitting_stem(source.stem, _MAX_NAME - len(_LONGEST_END))
-    names = {k: task.products.names(stem, k) for k in task.ks}
-    files = {k: {what: home / name for what, name in own.items()} for k, own in names.items()}
-    return Job(source, stem, files, home / f"{stem}_report.json")
+    home = source.path.parent if folder is None else folder / source.below
+    stem = fitting_stem(source.path.name if task.keep_ending else source.path.stem, _MAX_NAME - len(_LONGEST_END))
+    if shared_report is not None:
+        return Job(source.path, stem, home, task.ks, task.products.of_each_picture(), shared_report, is_part=True)
+    return Job(source.path, stem, home, task.ks, task.products, home / f"{stem}_report.json")
+
+
+def _whole(pictures: Sequence[Source], task: Task, folder: Place | None) -> Job:
+    """Name what is written of all pictures together."""
+    home = common_folder([picture.path.parent for picture in pictures]) if folder is None else folder
+    return Job(home, SHARED, home, task.ks, task.products.of_the_whole(), home / f"{SHARED}_report.json")
 
 
 def fitting_stem(stem: str, limit: int) -> str:
@@ -201,23 +288,53 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
 
     Names that differ only in case or in the form of an accent are one name on many file systems.
     """
+    folded = _folding()
     writers: dict[str, Job] = {}
-    sources = {_folded(path): job for job in jobs for path in (job.source, Path(os.path.realpath(job.source)))}
+    sources = {folded(place): job for job in jobs if job.products.pictures for place in _names_of(job.source)}
+    clashes: list[tuple[Job, Job, Place]] = []
     for job in jobs:
-        for output in job.outputs:
-            name = _folded(output)
+        for output in job.claimed:
+            name = folded(output)
             other = writers.setdefault(name, job)
             if other is not job:
-                raise OutputError(
-                    f"{other.source} and {job.source} would both write {output.name}; "
-                    "give them different names or run them with different --output folders"
-                )
+                clashes.append((other, job, output))
+                break
             if name in sources:
                 raise OutputError(
                     f"{job.source} would write over the input {sources[name].source}; use another --output folder"
                 )
+    if clashes:
+        raise OutputError(_clash(*clashes[0], n_others=len(clashes) - 1))
 
 
-def _folded(path: Path) -> str:
-    """Return the name of a directory entry in the form in which file systems that fold names compare it."""
-    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(path.parent), path.name)).lower()
+def _names_of(source: Origin) -> list[Place]:
+    """Return the place of a picture, and what it links to."""
+    if isinstance(source, StandardInput):
+        return []
+    return [source, Path(os.path.realpath(source))] if isinstance(source, Path) else [source]
+
+
+def _clash(one: Job, other: Job, output: Place, n_others: int) -> str:
+    """Say which inputs would write one name, and how to avoid it."""
+    more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
+    if not other.products.pictures:
+        remedy = "rename the picture, or give another --output"
+    elif one.source.parent != other.source.parent:
+        remedy = "name the folder that holds them all, with -r, or give each its own --output"
+    elif one.source.suffix.lower() != other.source.suffix.lower():
+        remedy = "give --keep-ending, which names outputs cat.jpg_k7.png and so on, or rename one"
+    else:
+        remedy = "rename one, or give each its own --output"
+    return f"{one.source} and {other.source} would both write {output.name}{more}; {remedy}"
+
+
+def _folding() -> Callable[[Place], str]:
+    """Return what names a directory entry in the form in which file systems that fold names compare it."""
+    real = cache(os.path.realpath)
+
+    def folded(place: Place) -> str:
+        if not isinstance(place, Path):
+            return identity(place)
+        return unicodedata.normalize("NFC", os.path.join(real(place.parent), place.name)).lower()
+
+    return folded

@@ -1,4 +1,4 @@
-"""QuantizedImage: a picture in the colours of a fitted mixture, with what is known of the fit."""
+"""What comes of a fit: figures of all that was drawn by it, and a picture in its colours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gmmquant.models.selection import aic, bic, icl, n_parameters
 
 
 @dataclass(frozen=True)
-class QuantizedImage:
-    """A picture in the colours of a fitted mixture, with what is known of the fit.
+class FitFigures:
+    """A fitted mixture with what is known of it and of a picture drawn by it, or of many together.
 
     Attributes
     ----------
@@ -37,11 +37,6 @@ class QuantizedImage:
         Colour space of the fit: the likelihood is that of densities in it.
     palette : ndarray of uint8, shape (K, 3)
         The means, rounded to 8 bits.
-    labels : ndarray of uint8 or uint16, shape (height, width)
-        Index of each pixel's component, see `recoloring`; 0 where the picture is fully transparent.
-    colors : ndarray of uint8, shape (height, width, 3), or None
-        The colours that pixels are drawn in where they are not entries of the palette.
-    alpha : ndarray of uint8, shape (height, width), or None
     counts : ndarray of int64, shape (K,)
         Visible pixels of each component.
     means_given : bool
@@ -76,9 +71,6 @@ class QuantizedImage:
     mixture: Gaussians
     space: str
     palette: npt.NDArray[np.uint8]
-    labels: npt.NDArray[Any]
-    colors: npt.NDArray[np.uint8] | None
-    alpha: npt.NDArray[np.uint8] | None
     counts: npt.NDArray[np.int64]
     means_given: bool
     exact: bool
@@ -91,18 +83,6 @@ class QuantizedImage:
     mse: float
     errors: dict[str, float]
     seconds: dict[str, float]
-
-    @property
-    def image(self) -> npt.NDArray[np.uint8]:
-        """The recoloured picture, RGB (height, width, 3), or RGBA where the original has alpha."""
-        return self.drawn.pixels
-
-    @property
-    def drawn(self) -> IndexedImage | ColorImage:
-        """The recoloured picture as it is written: indexed, or in colours of its own."""
-        if self.colors is not None:
-            return ColorImage(self.colors, self.alpha)
-        return IndexedImage(self.labels, self.palette, self.alpha)
 
     @property
     def weights(self) -> FloatArray:
@@ -157,3 +137,33 @@ class QuantizedImage:
     def psnr(self) -> float:
         """Peak signal-to-noise ratio in decibels; infinite where every pixel is exact."""
         return 10 * math.log10(3 * 255**2 / self.mse) if self.mse > 0 else math.inf
+
+
+@dataclass(frozen=True)
+class QuantizedImage(FitFigures):
+    """A picture in the colours of a fitted mixture, with the figures of the fit.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8 or uint16, shape (height, width)
+        Index of each pixel's component, see `recoloring`; 0 where the picture is fully transparent.
+    colors : ndarray of uint8, shape (height, width, 3), or None
+        The colours that pixels are drawn in where they are not entries of the palette.
+    alpha : ndarray of uint8, shape (height, width), or None
+    """
+
+    labels: npt.NDArray[Any]
+    colors: npt.NDArray[np.uint8] | None
+    alpha: npt.NDArray[np.uint8] | None
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """The recoloured picture, RGB (height, width, 3), or RGBA where the original has alpha."""
+        return self.drawn.pixels
+
+    @property
+    def drawn(self) -> IndexedImage | ColorImage:
+        """The recoloured picture as it is written: indexed, or in colours of its own."""
+        if self.colors is not None:
+            return ColorImage(self.colors, self.alpha)
+        return IndexedImage(self.labels, self.palette, self.alpha)

@@ -1,6 +1,6 @@
-"""The main job on one picture: histogram -> KMeans -> EM -> recolour, for each k.
+"""The main job on one picture: it is fitted and recoloured, for each k.
 
-picture -> visible pixels -> ColorHistogram -> cells -> KMeans -> Gaussian mixture
+picture -> visible pixels -> ColorHistogram -> Fitter -> Fit, which may come from elsewhere
         -> label of each distinct colour -> label of each pixel -> recoloured picture
 
 What only some runs need is imported where it is used: a module takes about a millisecond, the fit of a cat thirty.
@@ -17,27 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.choosing import choose_k
-from gmmquant.colors.exact import exact_mixture
-from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.colors.levels import levels_of
-from gmmquant.colors.palette import check_palette, to_8_bits
-from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.colors.palette import to_8_bits
+from gmmquant.colors.spaces import SRGB
+from gmmquant.errors import ParameterError
+from gmmquant.fitting import Fit, Fitter
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
 from gmmquant.images.pixels import FlatImage
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.cells import Cells
-from gmmquant.models.checks import FloatArray, check_finite_objective
-from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
-from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import Watcher, e_step, start_from_centers, watch_nothing
+from gmmquant.models.checks import FloatArray
+from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
 from gmmquant.models.moments import most_probable
 from gmmquant.models.posteriors import Evaluation, Posterior, evaluate, posteriors
 from gmmquant.models.selection import Choice
 from gmmquant.quantized import QuantizedImage
-from gmmquant.settings import Settings, check_k
+from gmmquant.settings import Settings
 
 if TYPE_CHECKING:
     from gmmquant.images.maps import GreyMap
@@ -47,10 +43,6 @@ Receiver = Callable[[IndexedImage | ColorImage], None]
 
 def receive_nothing(image: IndexedImage | ColorImage) -> None:
     """Do nothing with a recoloured picture."""
-
-
-# KMeans stops when an iteration takes less than so many times `tol` off the squared error, as a part of it.
-_KMEANS_TOL = 6
 
 
 class Quantizer:
@@ -67,6 +59,8 @@ class Quantizer:
     ----------
     histogram : ColorHistogram
         Distinct colours of the visible pixels, shared by every fit.
+    fitter : Fitter
+        What fits its colours; it knows nothing of the pixels.
     shape : (height, width)
 
     Raises
@@ -77,11 +71,14 @@ class Quantizer:
 
     def __init__(self, image: npt.NDArray[Any] | FlatImage, settings: Settings | None = None) -> None:
         self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(image)
-        self.settings = settings or Settings()
         self.shape = self._flat.shape
-        self.histogram = ColorHistogram.from_codes(self._flat.codes, self._flat.bit_depth)
-        self._space = COLOR_SPACES[self.settings.space]
-        self._variance = self.histogram.variance_in(self._space)
+        self.histogram = self._flat.histogram()
+        self.fitter = Fitter(self.histogram, settings)
+
+    @property
+    def settings(self) -> Settings:
+        """What influences a fit, and how the picture is drawn by it."""
+        return self.fitter.settings
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the picture by it.
@@ -89,55 +86,22 @@ class Quantizer:
         `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as
         soon as the picture is recoloured, before the likelihood is computed.
         """
-        check_k(k)
-        if self.histogram.n_colors <= k:
-            fit = self._keep()
-            centers = fit.gaussians.means  # of 16 bits, whose 8-bit colours may coincide
-            return self._draw(k, fit, receive, seconds={"fit": 0.0}, recoloring="nearest", centers=centers, exact=True)
-        fitted = self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture
-        fit, seconds = fitted(k, watch)
-        fit = replace(fit, gaussians=fit.gaussians.sorted())
-        return self._draw(k, fit, receive, seconds=seconds)
+        return self.draw(self.fitter.fit(k, watch), receive)
 
-    def _fit_mixture(self, k: int, watch: Watcher) -> tuple[Descent, dict[str, float]]:
-        """Fit a mixture by EM; return it, and the seconds that its start and the rest took."""
-        started = perf_counter()
-        settings, variance = self.settings, self._variance
-        levels = levels_for(self.levels, k, bounded=settings.max_iter is None)
-        start = best_start(
-            levels,
-            k,
-            init=settings.init,
-            restarts=settings.restarts,
-            rng=np.random.default_rng(settings.seed),
-            kind=COVARIANCE_TYPES[settings.covariance],
-            variance=variance,
-            tol=settings.tol,
-            max_iter=settings.max_iter,
-        )
-        seeded = perf_counter()
-        fit = descend(levels, start, variance=variance, tol=settings.tol, max_iter=settings.max_iter, watch=watch)
-        return fit, {"seed": seeded - started, "fit": perf_counter() - seeded}
+    def fit_palette(
+        self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing, receive: Receiver = receive_nothing
+    ) -> QuantizedImage:
+        """Recolour the picture by a given palette (K, 3): means that stay, with weights and covariances fitted to them.
 
-    def _fit_clusters(self, k: int, watch: Watcher) -> tuple[Descent, dict[str, float]]:
-        """Fit centers by KMeans; return their clusters as Gaussians, and the seconds that took."""
-        from gmmquant.models.lbg import fit_codebook
+        The colours are exactly those given, in their order. Unless the settings say otherwise, each pixel gets the
+        nearest.
 
-        started = perf_counter()
-        settings = self.settings
-        codebook = fit_codebook(
-            levels_for(self.levels, k, bounded=settings.max_iter is None),
-            k,
-            restarts=settings.restarts,
-            rng=np.random.default_rng(settings.seed),
-            tol=_KMEANS_TOL * settings.tol,
-            max_iter=settings.max_iter,
-            watch=watch,
-        )
-        kind = COVARIANCE_TYPES[settings.covariance]
-        clusters = start_from_centers(self._cells, codebook.centers, self._variance, kind)
-        fit = Descent(clusters, codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged)
-        return fit, {"seed": 0.0, "fit": perf_counter() - started}
+        Raises
+        ------
+        ParameterError
+            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
+        """
+        return self.draw(self.fitter.fit_palette(palette, watch), receive)
 
     def apply(self, mixture: Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the picture by a mixture that was fitted elsewhere; nothing is fitted.
@@ -145,14 +109,7 @@ class Quantizer:
         `exact` says that the mixture keeps the colours of a picture, one a component: the nearest is then the nearest
         mean, not the nearest of the colours as they are written.
         """
-        started = perf_counter()
-        _, objective = e_step(self._cells, mixture, self._variance)
-        check_finite_objective("objective", objective)
-        fit = self._unfitted(mixture, objective)
-        seconds = {"fit": perf_counter() - started}
-        centers = mixture.means if exact else None
-        applied = self._draw(len(mixture.weights), fit, receive, seconds=seconds, centers=centers)
-        return replace(applied, converged=None)
+        return self.draw(self.fitter.judge(mixture, unrounded=exact), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return the maps of a fit to this picture: the entropy of each pixel, and its log-density."""
@@ -178,37 +135,6 @@ class Quantizer:
         for color, layer in zip(fit.palette, layers, strict=True):
             yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
 
-    def fit_palette(
-        self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing, receive: Receiver = receive_nothing
-    ) -> QuantizedImage:
-        """Recolour the picture by a given palette (K, 3): means that stay, with weights and covariances fitted to them.
-
-        The colours are exactly those given, in their order. Unless the settings say otherwise, each pixel gets the
-        nearest.
-
-        Raises
-        ------
-        ParameterError
-            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
-        """
-        from gmmquant.models.fixed_means import fit_with_means
-
-        started = perf_counter()
-        settings, palette = self.settings, check_palette(palette)
-        undecided = settings.recolor is None and settings.dither == "none"
-        fit = fit_with_means(
-            levels_for(self.levels, len(palette), bounded=settings.max_iter is None),
-            self._space.from_srgb(palette / 255),
-            kind=COVARIANCE_TYPES[settings.covariance],
-            variance=self._variance,
-            tol=settings.tol,
-            max_iter=settings.max_iter,
-            watch=watch,
-        )
-        seconds = {"fit": perf_counter() - started}
-        recoloring = "nearest" if undecided else None
-        return self._draw(len(palette), fit, receive, seconds=seconds, recoloring=recoloring, palette=palette)
-
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Draw the picture in the colours of another, by optimal transport from its mixture to `target`.
 
@@ -219,7 +145,7 @@ class Quantizer:
 
         started = perf_counter()
         moved = transport_between(fit.mixture, target).map(self._points)
-        colors = to_8_bits(moved, self._space)
+        colors = to_8_bits(moved, self.fitter.space)
         drawn = self._flat.laid_out(self._spread(colors))
         color_labels = self._most_probable(natural_parameters(fit.mixture, self._points.origin))
         seconds = {**fit.seconds, "recolor": fit.seconds["recolor"] + perf_counter() - started}
@@ -248,59 +174,23 @@ class Quantizer:
 
     def choose_k(self) -> Choice:
         """Choose a number of colours by ICL."""
-        return choose_k(self.histogram, self.settings)
+        return self.fitter.choose_k()
 
-    @cached_property
-    def _cells(self) -> Cells:
-        """The distinct colours as they are fitted, weighted by their counts."""
-        return self.histogram.cells(self._space)
+    def draw(self, fit: Fit, receive: Receiver = receive_nothing) -> QuantizedImage:
+        """Recolour the picture by a fit, which may be one to other pictures; `receive(image)` as for `fit`.
 
-    @cached_property
-    def _points(self) -> Cells:
-        """The distinct colours as a mixture is evaluated at them, weighted by their counts."""
-        cells = self._cells
-        return cells if cells.scatter is None else Cells(cells.weights, cells.offsets, None, cells.origin)
-
-    @cached_property
-    def levels(self) -> list[Cells]:
-        """The cells that a fit goes through, the coarsest first, the distinct colours last."""
-        return levels_of(self.histogram, self._cells)
-
-    def _unfitted(self, mixture: Gaussians, objective: float) -> Descent:
-        """Return the end of a fit for a mixture that nothing was fitted for."""
-        return Descent(mixture, (objective,), (self.histogram.n_colors,), n_iter=0, converged=True)
-
-    def _keep(self) -> Descent:
-        """Keep the colours as they are, one a component."""
-        mixture = exact_mixture(self.histogram, COVARIANCE_TYPES[self.settings.covariance], self._space)
-        if self.settings.method == "kmeans":
-            return self._unfitted(mixture, 0.0)
-        _, objective = e_step(self._cells, mixture, self._variance)
-        return self._unfitted(mixture, objective)
-
-    def _draw(
-        self,
-        k: int,
-        fit: Descent,
-        receive: Receiver,
-        *,
-        seconds: dict[str, float],
-        recoloring: str | None = None,
-        palette: npt.NDArray[np.uint8] | None = None,
-        centers: FloatArray | None = None,
-        exact: bool = False,
-    ) -> QuantizedImage:
-        """Label colours and pixels by the fit, give the picture away, and measure it.
-
-        `palette` are the colours, if they are not the means; `centers` what a colour is nearest to, if it is not they
-        as they are written. An `exact` picture is not dithered: it has no colour between those of its palette.
+        Raises
+        ------
+        ParameterError
+            If the fit is one in another colour space than that of the settings.
         """
+        if fit.space != self.settings.space:
+            asked = self.settings.space
+            raise ParameterError(f"a fit in {fit.space} cannot draw in {asked}; give both the same settings")
         started = perf_counter()
-        mixture, settings, alpha, means_given = fit.gaussians, self.settings, self._flat.alpha, palette is not None
-        palette = to_8_bits(mixture.means, self._space) if palette is None else palette
-        centers = self._space.from_srgb(palette / 255) if centers is None else centers
-        recoloring = recoloring or settings.recoloring
-        dither = "none" if exact else settings.dither
+        mixture, settings, alpha = fit.mixture, self.settings, self._flat.alpha
+        palette, (recoloring, dither) = fit.palette, fit.drawn_as(settings)
+        centers = mixture.means if fit.unrounded else self.fitter.space.from_srgb(palette / 255)
         ways = {
             "posterior": partial(self._most_probable, natural_parameters(mixture, self._points.origin)),
             "nearest": partial(self._most_probable, center_scores(centers, self._points.origin)),
@@ -324,8 +214,8 @@ class Quantizer:
             mse = error_of_pixels(self._flat.codes, self._flat.bit_depth, visible, palette)
             counts = np.bincount(visible, minlength=len(palette))
         return QuantizedImage(
-            k=k,
-            method=settings.method,
+            k=fit.k,
+            method=fit.method,
             recoloring=recoloring,
             dither=dither,
             mixture=mixture,
@@ -335,8 +225,8 @@ class Quantizer:
             colors=colors,
             alpha=alpha,
             counts=counts,
-            means_given=means_given,
-            exact=exact,
+            means_given=fit.given is not None,
+            exact=fit.exact,
             trace=fit.trace,
             n_cells=fit.n_cells,
             n_iter=fit.n_iter,
@@ -346,11 +236,18 @@ class Quantizer:
             mse=mse,
             errors=errors,
             seconds={
-                "seed": seconds.get("seed", 0.0),
-                "fit": seconds["fit"] + perf_counter() - received,
+                "seed": fit.seconds["seed"],
+                "fit": fit.seconds["fit"] + perf_counter() - received,
                 "recolor": recolored - started,
             },
         )
+
+    @cached_property
+    def _points(self) -> Cells:
+        """The distinct colours as a mixture is evaluated at them, weighted by their counts."""
+        # Elsewhere than in sRGB cells have a scatter, which takes eight times as long, and only a fit needs it.
+        space = self.fitter.space
+        return self.fitter.cells if space is SRGB else self.histogram.points(space)
 
     def _most_probable(self, theta: FloatArray) -> npt.NDArray[np.intp]:
         """Return the label of the largest score of each distinct colour, by coefficients `theta` (K, F)."""
@@ -366,7 +263,7 @@ class Quantizer:
         settings, histogram = self.settings, self.histogram
         index = self._flat.laid_out(self._spread(np.arange(histogram.n_colors, dtype=np.uint32)))
         pixels = Pixels(index, self._flat.visible, self.shape[0] // self.n_frames)
-        colors = self._space.from_srgb(palette / 255)
+        colors = self.fitter.space.from_srgb(palette / 255)
         if settings.dither == "posterior":
             blocks = (
                 (posterior.columns, posterior.components, posterior.responsibilities)
@@ -374,7 +271,7 @@ class Quantizer:
             )
             return sample_labels(pixels, blocks, colors, strength=settings.strength, seed=settings.seed)
         dither = {"floyd-steinberg": floyd_steinberg, "blue-noise": blue_noise}[settings.dither]
-        values = self._space.from_srgb(histogram.values)
+        values = self.fitter.space.from_srgb(histogram.values)
         return dither(pixels, values, colors, strength=settings.strength, seed=settings.seed)
 
     def _evaluate(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> tuple[Evaluation, npt.NDArray[np.uint8]]:

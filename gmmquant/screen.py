@@ -3,111 +3,167 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
-from gmmquant.process import system_reason
+from gmmquant.outcomes import Done, Failure, Foreseen, Outcome, Shared, Skipped
+from gmmquant.places import Origin, Place
+from gmmquant.process import signals_held, system_reason
+from gmmquant.progress import Bar, bar_for
 from gmmquant.report.text import printable
-from gmmquant.settings import AUTO
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from gmmquant.batch import Done, Outcome
     from gmmquant.report.record import Record
 
+# Lines after which what was shown before them is taken to be out of sight.
+_SCREENFUL = 20
 
-def say(text: str) -> None:
+# Seconds in which whoever reads must take something, once the run is to end.
+_PATIENCE = 0.3
+
+
+def say(text: str, *, wait: bool = True) -> None:
     """Write one line to standard error, made safe to show; if there is none to write to, be quiet."""
-    _write(sys.stderr, f"gmmquant: {printable(text)}\n")
+    _write(sys.stderr, f"gmmquant: {printable(text)}\n", wait=wait)
 
 
-def emit(text: str) -> bool:
-    """Write results to standard output; False if they were lost, but for a reader who has gone and wants no more."""
-    reason = _write(sys.stdout, text)
+def emit(results: str | bytes, *, wait: bool = True) -> bool:
+    """Write results to standard output; False if they were lost, but for a reader who has gone and wants no more.
+
+    A reader who keeps us waiting is waited for, unless `wait` is false or a signal asks for an end.
+    """
+    reason = _write(sys.stdout, results, wait=wait)
     if reason is not None:
         say(f"cannot write to standard output: {reason}")
     return reason is None
 
 
-def _write(stream: TextIO, text: str) -> str | None:
+def _write(stream: TextIO, content: str | bytes, *, wait: bool) -> str | None:
     """Write and flush; return the system's reason for a failure other than a closed pipe."""
     try:
-        stream.write(text)
+        descriptor = stream.fileno()
+    except OSError:  # a stream in memory, as Python programs put in the place of the system's
+        _ = stream.write(content) if isinstance(content, str) else stream.buffer.write(content)
+        return None
+    data = content if isinstance(content, bytes) else content.encode(stream.encoding, stream.errors or "strict")
+    try:
         stream.flush()
+        _send(descriptor, memoryview(data), wait=wait)
     except OSError as error:
         # What is left in the buffer would fail again when Python exits: let it go where nothing fails.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         return None if isinstance(error, BrokenPipeError) else system_reason(error)
     return None
 
 
+def _send(descriptor: int, data: memoryview, *, wait: bool) -> None:
+    """Write `data`, whole even if a signal asks for an end meanwhile, unless whoever reads it then keeps us waiting."""
+    with signals_held():
+        while data:
+            if select.select([], [descriptor], [], _PATIENCE)[1]:
+                data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+            elif not wait or signal.sigpending():
+                return
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How much is shown, and in what form: nothing but errors, every component too, records instead of tables."""
+
+    quiet: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    as_json_lines: bool = False
+
+
 class Screen:
     """What a run shows: results on standard output, everything else on standard error.
+
+    Of one picture its table, of several a line each, or a bar where standard error is a terminal, and a summary.
 
     Parameters
     ----------
     ks : sequence of int and "auto"
         What each picture is fitted at.
     n_pictures : int
-    quiet : bool
-        Show nothing but errors.
-    verbose : bool
-        Show every component too.
-    as_json : bool
-        Write the records to standard output instead of tables.
+    manner : Manner
+    to_count : int or None
+        Where pictures share a mixture: how many are counted before they are drawn.
     """
 
-    def __init__(self, ks: Sequence[int | str], n_pictures: int, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-        self._ks, self._n_pictures = list(ks), n_pictures
-        self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
-        self._records: list[Record] = []
+    def __init__(
+        self, ks: Sequence[int | str], n_pictures: int, manner: Manner, *, to_count: int | None = None
+    ) -> None:
+        self._n_pictures, self._manner, self._shared = n_pictures, manner, to_count is not None
+        self._n_counted = 0
         self._tally = {"done": 0, "skipped": 0, "failed": 0}
+        self._failures: list[str] = []
+        self._n_lines = 0  # shown since the first failure
+        self._started = monotonic()
         self._lost = False
-        self._progress = None if quiet else _progress_bar()
-        self._task = None if self._progress is None else self._progress.add_task("", total=n_pictures * len(ks))
+        self._n_in_array = 0
+        self._array_is_open = manner.as_json
+        self._bar = Bar() if manner.quiet else bar_for(n_pictures + (to_count or 0), ks)
 
-    def watch(self, source: Path, k: int | str, n_iter: int, objective: float) -> None:
+    def watch(self, source: Origin, k: int | str, n_iter: int, objective: float) -> None:
         """Move the progress bar to an iteration of a fit."""
-        if self._progress is None or self._task is None:
-            return
-        from rich.markup import escape
+        self._bar.move_to_fit(source.name, k, n_iter)
 
-        if n_iter == 0:
-            self._progress.start()
-        position = self._ks.index(k) if k in self._ks else self._ks.index(AUTO)
-        done = sum(self._tally.values()) * len(self._ks) + position
-        text = f"{printable(source.name)}  k = {k}  iteration {n_iter}"
-        self._progress.update(self._task, completed=done, description=escape(text))
+    def refresh(self) -> None:
+        """Let the time of the progress bar go on."""
+        self._bar.refresh()
+
+    def count(self) -> None:
+        """Show that the colours of one more picture are counted."""
+        self._n_counted += 1
+        self._bar.move_to_picture("counting colours", self._n_counted, self._n_counted)
 
     def show(self, outcome: Outcome) -> None:
-        """Show what became of a picture."""
-        from gmmquant.batch import Done, Skipped
-
-        if self._progress is not None:
-            self._progress.stop()
-        if isinstance(outcome, Done):
-            self._tally["done"] += 1
+        """Show what became of a picture, or of all together."""
+        if isinstance(outcome, Shared):
+            self._show_shared(outcome)
+        elif isinstance(outcome, Done):
+            was_kept = self._shared and not outcome.written and not self._manner.as_json
+            self._tally["skipped" if was_kept else "done"] += 1
             self._show_done(outcome)
         elif isinstance(outcome, Skipped):
             self._tally["skipped"] += 1
-            self._note(f"{outcome.source}: skipped, its outputs exist")
+            self._tell(f"{outcome.source}: skipped, its outputs exist")
         else:
             self._tally["failed"] += 1
-            say(f"{outcome.source}: {outcome.reason}")
+            self._failures.append(f"{outcome.source}: {outcome.reason}")
+            self._bar.hide()
+            say(self._failures[-1])
+        if self._manner.as_json_lines:
+            from gmmquant.report.record import outcome_line
+
+            self._emit(outcome_line(outcome))
+        told = self._n_counted + sum(self._tally.values())
+        if self._n_pictures > 1 and not isinstance(outcome, Shared):
+            self._bar.move_to_picture(outcome.source.name, told, told - self._tally["skipped"])
 
     def finish(self) -> bool:
-        """Write the records, sum up a run over several pictures, and tell whether all went well."""
-        if self._as_json:
-            from gmmquant.report.record import to_json
-
-            self._emit(to_json(self._records))
+        """Sum up a run over several pictures, and tell whether all went well."""
+        self._bar.hide()
+        self._close_array()
         not_tried = self._n_pictures - sum(self._tally.values())
         if self._n_pictures > 1:
             counts = {**self._tally, "not tried": not_tried}
-            self._note(", ".join(f"{count} {what}" for what, count in counts.items() if count))
+            told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+            seconds = monotonic() - self._started
+            worked = self._tally["done"] + self._tally["failed"]
+            pace = f", {worked / seconds:.1f} pictures a second" if self._tally["done"] else ""
+            self.note(f"{told} in {seconds:.1f} s{pace}")
+            if self._n_lines > _SCREENFUL:
+                for failure in self._failures[:_SCREENFUL]:
+                    self.note(f"failed: {failure}")
+                if len(self._failures) > _SCREENFUL:
+                    self.note(f"failed: {len(self._failures) - _SCREENFUL} more, told of above")
         return not (self._tally["failed"] or not_tried or self._lost)
 
     def __enter__(self) -> Self:
@@ -115,31 +171,102 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the progress bar away, whatever ended the run."""
-        if self._progress is not None:
-            self._progress.stop()
+        """Take the progress bar away and end what was begun, whatever ended the run."""
+        self._bar.hide()
+        self._close_array(wait=False)
 
     def _show_done(self, done: Done) -> None:
         for note in done.notes:
-            self._note(f"{done.source}: {note}")
-        if self._as_json:
-            self._records.append(done.record)
-        elif not self._quiet:
-            self._show_table(done)
+            self.note(f"{done.source}: {note}")
+        if done.drawn is not None:
+            self._emit(done.drawn)
+        elif self._manner.as_json:
+            if not self._shared:
+                self._add_to_array(done.record)
+        elif self._manner.quiet or self._manner.as_json_lines:
+            pass
+        elif not self._shared and (self._n_pictures == 1 or self._manner.verbose):
+            self._show_table(done.record, str(done.source), done.written)
+        elif done.written:
+            self._tell(f"{done.source}: wrote {_names(done.written)}, {done.seconds:.2f} s")
+        else:
+            self._tell(f"{done.source}: kept, its outputs exist")
 
-    def _show_table(self, done: Done) -> None:
+    def _show_shared(self, shared: Shared) -> None:
+        if self._manner.as_json:
+            self._add_to_array(shared.record)
+        elif not (self._manner.quiet or self._manner.as_json_lines):
+            self._show_table(shared.record, str(shared.source), shared.written)
+
+    def _show_table(self, record: Record, name: str, written: Sequence[Place]) -> None:
         from gmmquant.report.terminal import render
 
-        names = _listed([printable(path.name) for path in done.written])
-        table = render(done.record, str(done.source), sys.stdout, details=self._verbose)
-        self._emit(f"{table}wrote {names} in {printable(str(done.written[0].parent))}\n\n")
+        self._bar.hide()
+        table = render(record, name, sys.stdout, details=self._manner.verbose)
+        self._emit(f"{table}wrote {_names(written)}\n\n")
 
-    def _emit(self, text: str) -> None:
-        self._lost |= not emit(text)
+    def _add_to_array(self, record: Record) -> None:
+        """Write a record as one more of a JSON array."""
+        from gmmquant.report.record import to_json
 
-    def _note(self, text: str) -> None:
-        if not self._quiet:
+        indented = "".join(f" {line}\n" for line in to_json(record).splitlines())
+        with signals_held():
+            self._emit((",\n" if self._n_in_array else "[\n") + indented.rstrip("\n"))
+            self._n_in_array += 1
+
+    def _close_array(self, *, wait: bool = True) -> None:
+        """End the array, which is one even if nothing is in it, whatever ended the run."""
+        if self._array_is_open:
+            self._array_is_open = False
+            self._emit("\n]\n" if self._n_in_array else "[]\n", wait=wait)
+
+    def _emit(self, results: str | bytes, *, wait: bool = True) -> None:
+        if sys.stdout.isatty():
+            self._bar.hide()
+        self._lost |= not emit(results, wait=wait)
+
+    def _tell(self, text: str) -> None:
+        """Say what became of a picture, where no bar does."""
+        if not self._bar.is_seen:
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Say what the user should know, unless nothing but errors is wanted."""
+        if not self._manner.quiet:
+            self._bar.hide()
+            self._n_lines += bool(self._failures)
             say(text)
+
+
+def show_foreseen(foreseen: Iterable[Foreseen | Failure], manner: Manner) -> bool:
+    """Show what would be read and written; tell whether all of it can be."""
+    from gmmquant.report.record import outcome_line
+
+    n_pictures, all_well, fates = 0, True, dict.fromkeys(("new", "replaced", "kept"), 0)
+    for entry in foreseen:
+        if manner.as_json_lines:
+            all_well &= emit(outcome_line(entry))
+        if isinstance(entry, Failure):
+            all_well = False
+            say(f"{entry.source}: {entry.reason}")
+            continue
+        n_pictures += not entry.outputs or any(fate != "kept" for fate in entry.outputs.values())
+        for fate in entry.outputs.values():
+            fates[fate] += 1
+        if not (manner.quiet or manner.as_json_lines):
+            lines = (f"  {printable(str(path))} ({fate})\n" for path, fate in entry.outputs.items())
+            all_well &= emit(f"{printable(str(entry.source))}\n{''.join(lines)}")
+    if not manner.quiet:
+        told = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count) or "nothing"
+        pictures = "1 picture" if n_pictures == 1 else f"{n_pictures:,} pictures"
+        say(f"nothing was done; to be read: {pictures}; to be written: {told}")
+    return all_well
+
+
+def _names(written: Sequence[Place]) -> str:
+    """Name what was written, and the folder."""
+    names = _listed([printable(place.name) for place in written])
+    return f"{names} in {printable(str(written[0].parent))}"
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:
@@ -147,17 +274,3 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     if len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most} more", names[-1]]
     return ", ".join(names)
-
-
-def _progress_bar() -> Progress | None:
-    """Return a progress bar on standard error, or None where that is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(file=sys.stderr)
-    if not console.is_interactive:
-        return None
-    columns = BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}")
-    return Progress(*columns, console=console, transient=True)

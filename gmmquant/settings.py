@@ -12,6 +12,8 @@ from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_choic
 
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
+# The name of standard input and output.
+STANDARD_INPUT = STANDARD_OUTPUT = "-"
 MAX_K = 4096
 MAX_TRANSFER_K = 256
 MAX_PIXELS = 200_000_000

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
+from gmmquant.fitting import Fitter
+from gmmquant.images.pixels import FlatImage
 from gmmquant.models.parameters import check_choice
 from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer
@@ -96,4 +98,5 @@ def transfer_colors(
         raise ParameterError(f"k = {k} is above the limit of a transfer; give at most {MAX_TRANSFER_K}")
     settings = Settings(seed=seed, space=space)
     quantizer = Quantizer(image, settings)
-    return quantizer.transfer(quantizer.fit(k), Quantizer(target, settings).fit(k).mixture).image
+    wanted = Fitter(FlatImage.from_array(target).histogram(), settings).fit(k)
+    return quantizer.transfer(quantizer.fit(k), wanted.mixture).image

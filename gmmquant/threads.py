@@ -20,6 +20,15 @@ _LONG = 1 << 20
 
 _MAX_THREADS = 4
 
+# The most that this process is to use, where it is one of several that share the processors.
+_share: int | None = None
+
+
+def use_at_most(n_threads: int) -> None:
+    """Let this process compute in so many threads at most."""
+    global _share
+    _share = n_threads
+
 
 def for_chunks(work: Callable[[slice], object], n: int) -> None:
     """Call `work` with each chunk of `n` elements; its calls must not depend on each other."""
@@ -50,7 +59,9 @@ def sort(values: npt.NDArray[Any]) -> None:
 
 
 def n_processors() -> int:
-    """Return the number of processors that this process may run on."""
+    """Return the number of processors that this process may run on, or its share of them."""
+    if _share is not None:
+        return _share
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

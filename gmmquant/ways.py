@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gmmquant.models.selection import Choice
 from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer, Receiver
 from gmmquant.settings import Settings
@@ -30,6 +31,10 @@ class PlainFit:
     def settings(self, asked: Settings) -> Settings:
         """Return the settings for pictures, with what those that were asked for leave open."""
         return asked
+
+    def choose_k(self, quantizer: Quantizer) -> Choice:
+        """Return how a number of colours is chosen where that was asked for."""
+        return quantizer.choose_k()
 
     def draw(
         self, quantizer: Quantizer, k: int, watch: Callable[[int, float], None], receive: Receiver

@@ -1,6 +1,8 @@
 """Fixtures shared by the tests: the sample pictures, and the command in a process of its own."""
 
+import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +12,13 @@ import numpy as np
 import pytest
 from helpers import read_sample
 from PIL import Image
+from storage_servers import s3_server, sftp_server
 
 from gmmquant import ColorHistogram
+from gmmquant.places import place
+
+# A shell lets what it begins in the background ignore Ctrl-C, and so would the programs that the tests begin and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).parent.parent
 
@@ -81,3 +88,42 @@ def photo():
 def veil():
     """An alpha channel, 40 x 60, with fully transparent and fully opaque parts, as Pillow's grey image."""
     return Image.fromarray(np.tile(np.clip(np.arange(60) * 6 - 30, 0, 255), (40, 1)).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def sftp(tmp_path_factory):
+    """A server of SFTP: the folder that it serves, the URL of that, and what cuts all connections."""
+    pytest.importorskip("paramiko")
+    folder = tmp_path_factory.mktemp("sftp")
+    with sftp_server(folder) as (url, disconnect):
+        yield folder, url, disconnect
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A server of S3 with a bucket: the URL of that."""
+    pytest.importorskip("moto")
+    s3fs = pytest.importorskip("s3fs")
+    with s3_server() as url, pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "testing")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_ENDPOINT_URL", url)
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield "s3://bucket"
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["memory", "sftp", "s3"])
+def elsewhere(request):
+    """An empty folder in each kind of storage, in turn."""
+    name = f"folder{next(_numbers)}"
+    if request.param == "memory":
+        return place(f"memory://{name}")
+    if request.param == "s3":
+        return place(f"{request.getfixturevalue('s3')}/{name}")
+    folder, url, _ = request.getfixturevalue("sftp")
+    (folder / name).mkdir()
+    return place(f"{url}/{name}")

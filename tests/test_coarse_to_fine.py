@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import ColorHistogram, Quantizer, Settings
+from gmmquant.fitting import Fitter
 from gmmquant.models import coarse_to_fine
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import TRIAL_ITERATIONS, best_start, descend, levels_for
@@ -210,7 +211,7 @@ def test_the_finest_level_in_reach_is_not_far_from_the_colours(n_colors):
     pixels = np.clip(rng.normal(128, 40, (2 * n_colors, 3)), 0, 255).astype(np.uint8)
     pixels = np.unique(pixels, axis=0)
     pixels = pixels[rng.permutation(len(pixels))[:n_colors]]
-    levels = Quantizer(pixels[np.newaxis]).levels
+    levels = Fitter(ColorHistogram.from_pixels(pixels)).levels
     finest = sizes(levels_for(levels, 20, bounded=True))[-1]
     assert finest >= min(sizes(levels)[-1], 400_000) / 10
 

@@ -12,13 +12,13 @@ from PIL import Image
 from scipy.special import softmax
 
 from gmmquant import GaussianMixture, ParameterError, Quantizer, Settings, quantize, transfer_colors
-from gmmquant.batch import _FileWriter
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images.layers import alpha_levels
 from gmmquant.images.maps import GreyMap
 from gmmquant.images.writing.maps import encode_grey_map, encode_label_map
 from gmmquant.outputs import OutputSet
 from gmmquant.settings import DITHERS, RECOLORINGS, SPACES
+from gmmquant.single import _FileWriter
 
 CAT = read_sample("cat.jpg")[::3, ::3]
 ALPHA = read_sample("alpha.png")
@@ -701,7 +701,7 @@ def test_at_most_two_files_wait_to_be_written(tmp_path):
         return b"layer"
 
     with OutputSet(overwrite=False) as outputs, ThreadPoolExecutor(1) as executor:
-        writer = _FileWriter(executor, outputs, keep=False)
+        writer = _FileWriter(executor, outputs, lambda path: False)
         for number in range(12):
             drawn.append(number)
             writer(tmp_path / f"{number}", encode, number)

@@ -124,10 +124,19 @@ def test_merged_histogram_is_that_of_all_pixels_together(data, dtype, n_others):
     np.testing.assert_array_equal(first.counts, before)
 
 
-def test_merging_histograms_of_different_depths_is_refused_with_both_depths_and_a_remedy():
-    eight, sixteen = (ColorHistogram.from_pixels(random_pixels(3, dtype)) for dtype in DTYPES)
-    with pytest.raises(ParameterError, match=r"\[8, 16\] bits cannot be merged; bring the pictures to one depth"):
-        eight.merged(sixteen)
+@law
+@given(st.data())
+def test_merging_histograms_of_both_depths_is_that_of_all_pixels_with_16_bits(data):
+    eight, sixteen = (data.draw(pixel_arrays(dtype)) for dtype in DTYPES)
+    merged = ColorHistogram.from_pixels(eight).merged(ColorHistogram.from_pixels(sixteen))
+    deep = eight.astype(np.uint16) * 257
+    assert_same_histogram(merged, ColorHistogram.from_pixels(np.concatenate([deep, sixteen])))
+
+
+def test_the_same_colours_with_16_bits_are_exactly_the_same_values():
+    grey = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(-1, 3)
+    histogram = ColorHistogram.from_pixels(grey)
+    np.testing.assert_array_equal(histogram.deepened().values, histogram.values)
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535)])

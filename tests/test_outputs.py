@@ -3,13 +3,15 @@
 import errno
 import fcntl
 import os
+import signal
 import stat
 
 import pytest
 
 from gmmquant import outputs
-from gmmquant.errors import OutputError
+from gmmquant.errors import OutputError, ParameterError
 from gmmquant.outputs import OutputSet, sweep_temporaries
+from gmmquant.process import Stopped, stopped_by_signals
 
 
 def names(folder):
@@ -21,7 +23,7 @@ def test_nothing_has_its_name_before_commit_and_everything_after(tmp_path):
         files.stage(tmp_path / "a", b"first")
         files.stage(tmp_path / "b", b"second")
         assert all(name.startswith(".gmmquant-") and name.endswith(".tmp") for name in names(tmp_path))
-        files.commit()
+        assert files.commit() == [tmp_path / "a", tmp_path / "b"]
     assert names(tmp_path) == ["a", "b"]
     assert (tmp_path / "a").read_bytes() == b"first"
     assert (tmp_path / "b").read_bytes() == b"second"
@@ -76,6 +78,53 @@ def test_a_file_system_without_hard_links_is_served_too(tmp_path, monkeypatch):
         files.commit()
     assert names(tmp_path) == ["a", "b"]
     assert (tmp_path / "b").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_exists_can_be_kept_while_the_rest_is_written(tmp_path, monkeypatch, links):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "c").symlink_to("nowhere")
+    with OutputSet(overwrite=False, keep=True) as files:
+        for name in "abc":
+            files.stage(tmp_path / name, b"mine")
+        (tmp_path / "b").write_bytes(b"theirs")
+        assert files.commit() == [tmp_path / "a"]
+    assert names(tmp_path) == ["a", "b", "c"]
+    assert [(tmp_path / name).read_bytes() for name in "ab"] == [b"mine", b"theirs"]
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_failure_removes_what_was_written_and_nothing_that_was_kept(tmp_path):
+    (tmp_path / "a").write_bytes(b"theirs")
+    with OutputSet(overwrite=False, keep=True) as files:
+        for name in "abc":
+            files.stage(tmp_path / name, b"mine")
+        os.unlink(next(path for path in tmp_path.iterdir() if path.name.endswith("-2.tmp")))
+        with pytest.raises(FileNotFoundError):
+            files.commit()
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+
+
+def test_to_replace_and_to_keep_at_once_is_refused():
+    with pytest.raises(ParameterError, match="not both"):
+        OutputSet(overwrite=True, keep=True)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_has_its_times_to_the_nanosecond_from_the_beginning(tmp_path, overwrite):
+    times = (1_234_567_890_123_456_789, 987_654_321_000_000_001)
+    with OutputSet(overwrite=overwrite, times=times) as files:
+        files.stage(tmp_path / "a", b"data")
+        (temporary,) = (path for path in tmp_path.iterdir() if path.name.endswith("-0.tmp"))
+        assert (temporary.stat().st_atime_ns, temporary.stat().st_mtime_ns) == times
+        files.commit()
+    status = (tmp_path / "a").stat()
+    assert (status.st_atime_ns, status.st_mtime_ns) == times
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
@@ -172,3 +221,27 @@ def test_a_temporary_that_a_sweep_catches_newborn_is_made_again(tmp_path, monkey
         files.stage(tmp_path / "a", b"alive")
         files.commit()
     assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_signal_in_the_midst_of_commit_leaves_all_files_or_none(tmp_path, monkeypatch, at):
+    links, link = [], os.link
+
+    def linked_and_signalled(*names):
+        link(*names)
+        links.append(names)
+        if len(links) == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(outputs.os, "link", linked_and_signalled)
+    held = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(Stopped), stopped_by_signals(), OutputSet(overwrite=False) as files:
+            for name in "abc":
+                files.stage(tmp_path / name, b"data")
+            files.commit()
+    finally:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, held)
+    assert os.listdir(tmp_path) == []

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gmmquant import Quantizer, batch, outputs, process, read_picture
-from gmmquant.batch import Done, run_all
+from gmmquant import Quantizer, batch, outputs, process, read_picture, single
+from gmmquant.batch import run_all
 from gmmquant.cli import run
-from gmmquant.plan import Failure, Products, Task, plan
+from gmmquant.inputs import Source
+from gmmquant.outcomes import Done, Failure
+from gmmquant.plan import Products, Task, plan
 from gmmquant.process import Stopped, stopped_by_signals
 
 
@@ -115,7 +117,8 @@ def test_names_of_255_bytes_work(command, tmp_path, samples):
     for name in (long, other):
         shutil.copy(samples / "flat.png", tmp_path / name)
     result = command(long, other, "-k", "2", "-o", "out")
-    assert (result.returncode, result.stderr) == (0, "gmmquant: 2 done\n")
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[-1].startswith("gmmquant: 2 done in ")
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
@@ -182,18 +185,20 @@ def test_what_may_not_be_read_costs_that_picture_only(command, tmp_path, samples
     inputs = ("closed.png", "folder", "folder/a.png", "open.png")
     result = command(*inputs, "-k", "2", "-o", "out", preexec_fn=obey_permissions)
     assert result.returncode == 1
-    assert result.stderr.splitlines() == [
+    *lines, done, summary = result.stderr.splitlines()
+    assert lines == [
         "gmmquant: closed.png: permission denied",
         "gmmquant: folder: permission denied",
         "gmmquant: folder/a.png: permission denied",
-        "gmmquant: 1 done, 3 failed",
     ]
+    assert done.startswith("gmmquant: open.png: wrote ")
+    assert summary.startswith("gmmquant: 1 done, 3 failed in ")
 
 
 def test_a_name_too_long_for_the_system_costs_that_picture_only(command, flat):
     result = command("n" * 300 + ".png", "flat.png", "-k", "2")
     assert result.returncode == 1
-    assert result.stderr == f"gmmquant: {'n' * 300}.png: file name too long\ngmmquant: 1 done, 1 failed\n"
+    assert result.stderr.startswith(f"gmmquant: {'n' * 300}.png: file name too long\ngmmquant: flat.png: wrote ")
 
 
 def test_a_working_folder_that_is_gone_is_one_line(tmp_path, clean_environment):
@@ -255,11 +260,11 @@ def test_an_output_folder_that_cannot_be_is_one_line(command, flat):
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, monkeypatch, number, hopeless, large):
     if large:
-        monkeypatch.setattr(batch, "_LARGE", 0)
+        monkeypatch.setattr(single, "_LARGE", 0)
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     out = tmp_path / "out"
-    jobs = plan([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"], Task([2]), out)
+    jobs = plan([Source(tmp_path / name) for name in ("a.png", "b.png", "c.png")], Task([2]), out)
     written, write = [], os.write
 
     def failing_second(descriptor, data):
@@ -269,7 +274,7 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
         return write(descriptor, data)
 
     monkeypatch.setattr(outputs.os, "write", failing_second)
-    results = list(run_all(jobs, Task([2])))
+    results = list(run_all(jobs))
     kinds = [type(result) for result in results]
     assert kinds == ([Done, Failure] if hopeless else [Done, Failure, Done])
     assert results[1].reason == f"cannot write to {out}: {os.strerror(number).lower()}"
@@ -279,17 +284,17 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
 
 def test_a_large_picture_written_in_a_thread_gives_the_bytes_it_gives_at_once(tmp_path, samples, monkeypatch):
     shutil.copy(samples / "alpha.png", tmp_path / "alpha.png")
-    task, encode, threads = Task([2, 5, 7], products=Products(models=True)), batch.encode_picture, []
+    task, encode, threads = Task([2, 5, 7], products=Products(models=True)), single.encode_picture, []
 
     def noting(*content, **options):
         threads.append(threading.get_ident())
         return encode(*content, **options)
 
-    monkeypatch.setattr(batch, "encode_picture", noting)
+    monkeypatch.setattr(single, "encode_picture", noting)
     records = []
     for folder, limit in (("once", 1_000_000), ("thread", 0)):
-        monkeypatch.setattr(batch, "_LARGE", limit)
-        (done,) = run_all(plan([tmp_path / "alpha.png"], task, tmp_path / folder), task)
+        monkeypatch.setattr(single, "_LARGE", limit)
+        (done,) = run_all(plan([Source(tmp_path / "alpha.png")], task, tmp_path / folder))
         assert isinstance(done, Done)
         assert sorted(path.name for path in done.written) == sorted(os.listdir(tmp_path / folder))
         record = json.loads((tmp_path / folder / "alpha_report.json").read_text())
@@ -310,16 +315,16 @@ def test_a_large_picture_written_in_a_thread_gives_the_bytes_it_gives_at_once(tm
 def test_memory_that_runs_out_costs_the_picture_and_not_the_batch(tmp_path, samples, monkeypatch):
     for name in ("a.png", "b.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
-    read = batch.read_picture
+    opened = single.open_place
 
-    def exhausted(path, **options):
-        if path.name == "a.png":
+    def exhausted(place, limit):
+        if place.name == "a.png":
             raise MemoryError
-        return read(path, **options)
+        return opened(place, limit)
 
-    monkeypatch.setattr(batch, "read_picture", exhausted)
-    jobs = plan([tmp_path], Task([2]), None)
-    first, second = run_all(jobs, Task([2]))
+    monkeypatch.setattr(single, "open_place", exhausted)
+    jobs = plan([Source(tmp_path / name) for name in ("a.png", "b.png")], Task([2]), None)
+    first, second = run_all(jobs)
     assert first.reason.startswith("not enough memory")
     assert isinstance(second, Done)
 
@@ -356,7 +361,10 @@ def test_missing_standard_streams_change_nothing(tmp_path, flat, clean_environme
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     if errors is not None:
-        assert errors == "gmmquant: missing.png: no such file or directory\ngmmquant: 1 done, 1 failed\n"
+        flat, missing, summary = errors.splitlines()
+        assert flat.startswith("gmmquant: flat.png: wrote flat_k2.png, flat_report.json in out")
+        assert missing == "gmmquant: missing.png: no such file or directory"
+        assert summary.startswith("gmmquant: 1 done, 1 failed in ")
     with Image.open(tmp_path / "out/flat_k2.png") as image:
         assert image.size == (96, 64)
     json.loads((tmp_path / "out/flat_report.json").read_text())
@@ -381,10 +389,12 @@ def test_a_full_standard_output_is_said_and_the_pictures_are_done(tmp_path, samp
         shutil.copy(samples / "flat.png", tmp_path / name)
     environment = {**clean_environment, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        process = start(environment, tmp_path, "a.png", "b.png", "-k", "2", "-o", "out", stdout=full)
+        process = start(environment, tmp_path, "a.png", "b.png", "-k", "2", "-o", "out", "-v", stdout=full)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors == "gmmquant: cannot write to standard output: no space left on device\ngmmquant: 2 done\n"
+    lost, summary = errors.splitlines()
+    assert lost == "gmmquant: cannot write to standard output: no space left on device"
+    assert summary.startswith("gmmquant: 2 done in ")
     assert len(os.listdir(tmp_path / "out")) == 4
 
 
@@ -432,9 +442,9 @@ def test_a_signal_ends_the_run_in_order(tmp_path, samples, flat, clean_environme
     wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
     time.sleep(0.3)
     process.send_signal(getattr(signal, name))
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "flat_k256.png" in output
+    assert "flat_k256.png" in errors
     assert errors.splitlines()[-1] == (
         f"gmmquant: stopped by {name}: finished pictures are complete; run again with --skip-existing to do the rest"
     )
@@ -527,8 +537,8 @@ def test_a_lost_signal_ends_the_run_before_the_next_picture(tmp_path, samples, m
 
     begun = []
 
-    def run_all_but_lose_a_signal(planned, task, watch):
-        for job in planned:
+    def run_all_but_lose_a_signal(planned, watch, **options):
+        for job in planned.jobs:
             begun.append(job.source.name)
             if place == "in an iteration":
                 Interrupted()
@@ -577,10 +587,10 @@ def test_the_pixels_of_a_picture_are_dropped_before_it_is_fitted(tmp_path, sampl
         assert seen[0]() is None
         return Quantizer(*args)
 
-    monkeypatch.setattr(batch, "read_picture", read)
-    monkeypatch.setattr(batch, "Quantizer", quantizer)
+    monkeypatch.setattr(single, "read_picture", read)
+    monkeypatch.setattr(single, "Quantizer", quantizer)
     task = Task([2])
-    (outcome,) = run_all(plan([samples / name], task, tmp_path), task)
+    (outcome,) = run_all(plan([Source(samples / name)], task, tmp_path))
     assert isinstance(outcome, Done)
 
 

@@ -20,7 +20,6 @@ import numpy.typing as npt
 
 from gmmquant.colors.morton import MortonCodes, decode, encode
 from gmmquant.colors.spaces import SRGB, ColorSpace
-from gmmquant.errors import ParameterError
 from gmmquant.models.cells import Cells
 from gmmquant.threads import for_chunks, sort
 
@@ -37,7 +36,7 @@ class ColorHistogram:
         Morton codes (see `gmmquant.colors.morton`): neighbours stand together.
     counts : ndarray of int64, shape (n_colors,)
     bit_depth : int
-        8 or 16.
+        Bits a channel: 8 or 16.
     """
 
     codes: MortonCodes
@@ -66,15 +65,32 @@ class ColorHistogram:
         return cls(distinct, counts, bit_depth)
 
     def merged(self, *others: ColorHistogram) -> ColorHistogram:
-        """Return the histogram of all the pixels of this one and of `others`, which must have its bit depth."""
-        histograms = (self, *others)
-        depths = sorted({histogram.bit_depth for histogram in histograms})
-        if len(depths) > 1:
-            raise ParameterError(f"histograms of {depths} bits cannot be merged; bring the pictures to one depth first")
-        codes, index = np.unique(np.concatenate([h.codes for h in histograms]), return_inverse=True)
-        counts = np.zeros(codes.size, dtype=np.int64)
-        np.add.at(counts, index, np.concatenate([h.counts for h in histograms]))
-        return ColorHistogram(codes, counts, self.bit_depth)
+        """Return the histogram of all the pixels of this one and of `others`; of 16 bits if one of them has these."""
+        histograms = [self, *others]
+        if len({histogram.bit_depth for histogram in histograms}) > 1:
+            histograms = [histogram.deepened() for histogram in histograms]
+        codes, order, starts = merge([histogram.codes for histogram in histograms])
+        counts = np.concatenate([histogram.counts for histogram in histograms])[order]
+        return ColorHistogram(codes, np.add.reduceat(counts, starts), histograms[0].bit_depth)
+
+    def deepened(self) -> ColorHistogram:
+        """Return the histogram of the same colours with 16 bits a channel: v of 8 bits is v * 257 of 16.
+
+        The bits of v * 257 are those of v, twice, and so are those of its code.
+        """
+        if self.bit_depth == 16:
+            return self
+        codes = self.codes.astype(np.uint64)
+        return ColorHistogram(codes << np.uint64(24) | codes, self.counts, 16)
+
+    def __reduce__(self) -> tuple[type[ColorHistogram], tuple[MortonCodes, npt.NDArray[np.int64], int]]:
+        """Pickle the counts alone, without the channels that may have been decoded."""
+        return ColorHistogram, (self.codes, self.counts, self.bit_depth)
+
+    @property
+    def tree(self) -> ColorHistogram:
+        """What the octrees are made of: the colours themselves."""
+        return self
 
     @property
     def n_colors(self) -> int:
@@ -204,6 +220,23 @@ class ColorHistogram:
 
         for_chunks(look_up, codes.size)
         return spread
+
+
+def merge(
+    codes: Sequence[MortonCodes],
+) -> tuple[MortonCodes, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Merge ascending arrays of codes: return the distinct ones, and which of all, end to end, are equal to each.
+
+    The order (n,) puts equal ones side by side; they begin at the places that stand last, shape (n_distinct,).
+
+    A stable sort is quick to see what is in order: two million codes took 41 ms, np.unique 73, searching the place of
+    each of one million in the other 68; of a hundred thousand in eight million, 202, 513 and 63.
+    """
+    everything = np.concatenate(codes)
+    order = np.argsort(everything, kind="stable")
+    ordered = everything[order]
+    starts = np.flatnonzero(_runs(ordered))
+    return ordered[starts], order, starts
 
 
 def _runs(ordered: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -17,7 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.models.cells import upper_triangle
+
 FloatArray = npt.NDArray[np.float64]
+
+# Covariances that are carried from space to space at a time, so that they stay in cache.
+_CARRIED = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,36 @@ class ColorSpace:
             for row, (one, other) in zip(scatter, pairs, strict=True):
                 row += one * other
         return scatter
+
+    def carried(self, means: FloatArray, scatter: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and covariance, in this space, of what has these in sRGB.
+
+        As if it were spread alike to either side along three directions, by a cubature of third degree: exact to
+        second order (Arasaratnam and Haykin, "Cubature Kalman filters", 2009).
+
+        Parameters
+        ----------
+        means : ndarray of shape (3, n)
+            In [0, 1].
+        scatter : ndarray of shape (6, n)
+            Upper triangles of covariances, row by row, all of them positive definite.
+
+        Returns
+        -------
+        means, scatter : ndarrays of shape (3, n) and (6, n)
+        """
+        rows, columns = upper_triangle(3)
+        carried_means, carried_scatter = np.empty_like(means), np.empty_like(scatter)
+        for some in (slice(start, start + _CARRIED) for start in range(0, means.shape[1], _CARRIED)):
+            matrices = np.empty((scatter[0, some].size, 3, 3))
+            matrices[:, rows, columns] = matrices[:, columns, rows] = scatter[:, some].T
+            steps = np.sqrt(3) * np.linalg.cholesky(matrices).transpose(2, 0, 1)
+            values = self.from_srgb(means[:, some].T + np.concatenate([steps, -steps]))
+            mean = values.mean(axis=0)
+            within = values - mean
+            carried_means[:, some] = mean.T
+            carried_scatter[:, some] = (within[..., rows] * within[..., columns]).mean(axis=0).T
+        return carried_means, carried_scatter
 
 
 def srgb_to_linear(srgb: FloatArray) -> FloatArray:

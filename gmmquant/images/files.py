@@ -6,14 +6,16 @@ those of many frames, `profiles` brings colours to sRGB, `details` collects what
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import stat
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import PictureError
+from gmmquant.errors import ParameterError
 from gmmquant.images.picture import Picture
 from gmmquant.images.reading import boxes, chunks, pnm
 from gmmquant.images.reading.decode import decode, decode_inks
@@ -22,17 +24,33 @@ from gmmquant.images.reading.headers import ENDINGS as ENDINGS
 from gmmquant.images.reading.headers import FORMATS as FORMATS
 from gmmquant.images.reading.headers import Header, check_size, damaged, read_header
 from gmmquant.settings import MAX_PIXELS
+from gmmquant.storage import check_bytes, open_regular
 
 if TYPE_CHECKING:
     from gmmquant.images.reading.animations import Film
     from gmmquant.images.reading.profiles import Profile
 
-# Bytes that a file may have: so many, and so many for each pixel of the limit, more than any kind needs (RGBA of 16
-# bits has 8). All are read at once.
 _BYTES, _BYTES_PER_PIXEL = 1 << 26, 16
 
 
-def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
+def announce_nothing(n_pixels: int) -> None:
+    """Take note that a picture of so many pixels is about to be decoded by doing nothing."""
+
+
+def byte_limit(max_pixels: int) -> int:
+    """Return how many bytes a file may have: more than any kind needs (RGBA of 16 bits has 8 a pixel).
+
+    All are read at once.
+    """
+    return _BYTES + _BYTES_PER_PIXEL * max_pixels
+
+
+def read_picture(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    announce: Callable[[int], None] = announce_nothing,
+) -> Picture:
     """Read a PNG, JPEG, WebP, AVIF, TIFF (its first page), BMP, GIF, JPEG 2000 or PNM, with all frames of an animation.
 
     A colour profile is applied to 8-bit pictures: what comes is sRGB. CMYK without a profile is converted as the
@@ -40,19 +58,30 @@ def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
 
     Parameters
     ----------
-    path : path of a regular file
+    source : path of a regular file, or binary file
+        A file that is open must be seekable, such as `io.BytesIO`. It is read from its beginning and left open.
     max_pixels : int
         A picture that declares more pixels, all frames counted, is refused before it is decoded.
+    announce : function of an int
+        Called once with the number of pixels that the header declares, all frames counted, when they are within the
+        limit and before any is decoded: whoever shares memory with others can wait here. What it raises passes through.
 
     Raises
     ------
     PictureError
         If the file is no regular file, no supported picture, too large (in pixels, or above 64 MiB and 16 bytes for
         each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers.
+    ParameterError
+        If the file is open for text, or cannot be sought in.
     OSError
         If the system cannot read it.
     """
-    with open_regular(path, _BYTES + _BYTES_PER_PIXEL * max_pixels) as file:
+
+    def admit(width: int, height: int, n_frames: int = 1) -> None:
+        check_size(width, height, max_pixels, n_frames)
+        announce(width * height * n_frames)
+
+    with _opened(source, byte_limit(max_pixels)) as file:
         header = read_header(file)
         check_size(*header.size, max_pixels)
         file.seek(0)
@@ -60,10 +89,11 @@ def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
     found = chunks.ancillary(data) if header.format == "PNG" else {}
     if found is None:
         raise damaged(header.format)
-    film = _decode_film(data, header, found, max_pixels)
+    film = _decode_film(data, header, found, admit)
     if film is not None:
         frames, orientation, notes = film.frames, film.orientation, list(film.notes)
     else:
+        admit(*header.size)
         decoded = decode(data, header, transparent_grey=chunks.transparent_grey(found))
         frames, orientation, notes = decoded.pixels[np.newaxis], decoded.orientation, []
         if header.further_pages or (header.pnm is not None and pnm.is_followed(data, header.pnm)):
@@ -103,13 +133,15 @@ def orient(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return image
 
 
-def _decode_film(data: bytes, header: Header, found: dict[bytes, list[bytes]], max_pixels: int) -> Film | None:
+def _decode_film(
+    data: bytes, header: Header, found: dict[bytes, list[bytes]], admit: Callable[[int, int, int], None]
+) -> Film | None:
     """Decode what may be an animation; None if it is a picture. What takes them apart is loaded for them only."""
     if header.format != "GIF" and header.n_frames == 1 and b"acTL" not in found:
         return None
     from gmmquant.images.reading.animations import decode_film
 
-    return decode_film(data, header, found, max_pixels)
+    return decode_film(data, header, found, admit)
 
 
 def _in_srgb(
@@ -160,19 +192,16 @@ def _converted(frames: npt.NDArray[Any], data: bytes, header: Header, profile: P
     return frames if apply_to(stack, profile, grey=header.is_grey) else None
 
 
-def open_regular(path: str | os.PathLike[str], limit: int | None = None) -> BinaryIO:
-    """Open a regular file, of at most `limit` bytes; refuse pipes, devices and sockets without waiting for them."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureError("not a regular file; give a picture file or a folder")
-        if limit is not None and status.st_size > limit:
-            raise PictureError(
-                f"a file of {status.st_size} bytes is above the limit {limit}; raise max_pixels (--max-pixels), "
-                "or give a smaller file"
-            )
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+@contextlib.contextmanager
+def _opened(source: str | os.PathLike[str] | BinaryIO, limit: int) -> Iterator[BinaryIO]:
+    """Open a file, of at most `limit` bytes; one that is open already is sought to its beginning, and stays open."""
+    if isinstance(source, (str, os.PathLike)):
+        with open_regular(source, limit) as file:
+            yield file
+        return
+    given: object = source  # whatever its type says
+    if isinstance(given, io.TextIOBase) or not source.seekable():
+        raise ParameterError("a file to read from must be binary and seekable; give io.BytesIO of its bytes")
+    check_bytes(source.seek(0, os.SEEK_END), limit)
+    source.seek(0)
+    yield source

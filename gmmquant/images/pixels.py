@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import MortonCodes, encode
 from gmmquant.errors import ParameterError
 
@@ -56,6 +57,10 @@ class FlatImage:
         shape = int(rgb.shape[0]), int(rgb.shape[1])
         alpha = None if alpha is None else alpha_to_8_bits(alpha)
         return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, n_frames)
+
+    def histogram(self) -> ColorHistogram:
+        """Count the distinct colours of the visible pixels."""
+        return ColorHistogram.from_codes(self.codes, self.bit_depth)
 
     def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return an array (height, width, ...) with `values` (n_visible, ...) where pixels are visible, else 0."""

@@ -17,12 +17,13 @@ from PIL import Image
 from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
 from gmmquant.colors.palette_files import read_palette
 from gmmquant.errors import PaletteFileError, PictureError
-from gmmquant.images.files import open_regular, read_picture
+from gmmquant.images.files import read_picture
 from gmmquant.images.reading.headers import read_header
 from gmmquant.images.reading.quiet import captured_stderr, pillow_at_ease
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.images.writing.encode import encode_picture
 from gmmquant.settings import MAX_K
+from gmmquant.storage import open_regular
 
 # Kinds of pictures that may have a palette of their own, by Pillow's names.
 _INDEXED = ("PNG", "GIF", "BMP", "TIFF")

@@ -48,6 +48,10 @@ class CovarianceType:
     spread: Callable[[FloatArray, int, int], FloatArray]
     n_parameters: Callable[[int, int], int]
 
+    def __reduce__(self) -> str:
+        """Pickle a type as the name of its constant: functions without a name cannot be pickled."""
+        return self.name.upper()
+
 
 FULL = CovarianceType(
     name="full",
@@ -96,7 +100,8 @@ def check_covariance_type(name: object) -> CovarianceType:
 def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatArray:
     """Return C with C C^T = inverse covariance: upper triangular matrices, or the roots of inverse variances.
 
-    The shape is that of `covariances`.
+    The shape is that of `covariances`. LAPACK makes those of sixteen 3 x 3 matrices in 16 microseconds; written out
+    entry by entry in numpy, without any check, it took 14.
 
     Raises
     ------

@@ -65,7 +65,8 @@ def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind:
 def cluster_moments(cells: Cells, centers: FloatArray, kind: CovarianceType) -> FloatArray:
     """Return the moments (K, F) of the clusters of cells nearest to each of `centers` (K, d): what an M-step reads."""
     first_order = center_scores(centers, cells.origin)
-    theta = np.pad(first_order, ((0, 0), (0, _n_rows(cells, kind) - first_order.shape[1])))
+    theta = np.zeros((len(centers), _n_rows(cells, kind)))
+    theta[:, : first_order.shape[1]] = first_order
     return sweep(theta, cells, HARDMAX)[0]
 
 

@@ -18,6 +18,9 @@ from gmmquant.models.covariance import FULL, CovarianceType, precisions, precisi
 # infinities in a matrix product raise floating-point warnings.
 LOG_OF_ZERO = -1e300
 
+# A component of no more weight than this has vanished: what is divided by it may overflow.
+_LEAST_TOTAL = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True)
 class Gaussians:
@@ -78,17 +81,15 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     offsets = gaussians.means - origin
     if kind.dense:
         linear = (inverse @ offsets[:, :, np.newaxis])[:, :, 0]
-        traces = np.einsum("kii->k", inverse)
-        rows, columns = upper_triangle(d)
-        quadratic = inverse[:, rows, columns] * _halves(d)
+        traces = inverse.trace(axis1=1, axis2=2)
+        quadratic = inverse[:, *upper_triangle(d)] * _halves(d)
     else:
         linear = offsets * inverse
         traces = inverse.sum(axis=1)
         quadratic = -0.5 * inverse
     whitened = _whiten(factors, offsets[:, :, np.newaxis])[:, :, 0]
-    squares = np.einsum("ki,ki->k", whitened, whitened)
-    constant = _log_peaks(gaussians, factors) - 0.5 * (squares + variance * traces)
-    return np.column_stack([constant, linear, quadratic])
+    constant = _log_peaks(gaussians, factors) - 0.5 * (np.vecdot(whitened, whitened) + variance * traces)
+    return np.concatenate([constant[:, np.newaxis], linear, quadratic], axis=1)
 
 
 def log_joint(
@@ -159,9 +160,9 @@ def _whiten(factors: FloatArray, differences: FloatArray) -> FloatArray:
 
 def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
     """Return log weights[k] + log N(means[k] | means[k], covariances[k]), shape (K,)."""
-    log_weights = np.full(len(gaussians.weights), LOG_OF_ZERO)
-    np.log(gaussians.weights, out=log_weights, where=gaussians.weights > 0)
-    roots = factors if factors.ndim == 2 else np.diagonal(factors, axis1=1, axis2=2)
+    with np.errstate(divide="ignore"):
+        log_weights = np.maximum(np.log(gaussians.weights), LOG_OF_ZERO)
+    roots = factors if factors.ndim == 2 else factors.diagonal(axis1=1, axis2=2)
     return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * np.log(2 * np.pi))
 
 
@@ -175,17 +176,20 @@ def gaussians_from_moments(
     are taken about them: E[(x - mu)(x - mu)^T] is the scatter about the samples' own mean m, plus (m - mu)(m - mu)^T.
     """
     kind, d = previous.kind, len(origin)
-    vanished = moments[:, 0] <= np.finfo(np.float64).tiny / np.finfo(np.float64).eps
-    # Momentum may carry a total below 0: were it kept, the other weights would sum to more than 1.
-    totals = np.where(vanished, 0.0, moments[:, 0])
-    safe = np.where(vanished, 1.0, totals)[:, np.newaxis]
-    offsets = moments[:, 1 : 1 + d] / safe
-    scatter = _scatter(moments[:, 1 + d :] / safe, offsets, variance, kind)
+    totals = safe = moments[:, 0]
+    vanished = totals <= _LEAST_TOTAL
+    any_vanished = vanished.any()
+    if any_vanished:
+        # Momentum may carry a total below 0: were it kept, the other weights would sum to more than 1.
+        totals, safe = np.where(vanished, 0.0, totals), np.where(vanished, 1.0, totals)
+    expected = moments[:, 1:] / safe[:, np.newaxis]
+    offsets = expected[:, :d]
+    scatter = _scatter(expected[:, d:], offsets, variance, kind)
     if means_fixed:
         scatter += _squares(offsets - (previous.means - origin), dense=kind.dense)
     means = previous.means if means_fixed else offsets + origin
     updated = Gaussians(totals / totals.sum(), means, kind.pool(scatter, totals), kind)
-    return keep_vanished(updated, vanished, previous) if vanished.any() else updated
+    return keep_vanished(updated, vanished, previous) if any_vanished else updated
 
 
 def keep_vanished(updated: Gaussians, vanished: npt.NDArray[np.bool_], previous: Gaussians) -> Gaussians:
@@ -209,10 +213,8 @@ def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: Cov
     """Return the scatter of each component about its mean, (K, d, d) if dense, else (K, d), from E[x x^T]."""
     if not kind.dense:
         return second - offsets**2 + variance
-    rows, columns = upper_triangle(offsets.shape[1])
-    upper = second - offsets[:, rows] * offsets[:, columns]
-    upper[:, rows == columns] += variance
-    return np.asarray(upper[:, _places(offsets.shape[1])])
+    d = offsets.shape[1]
+    return np.asarray(second[:, _places(d)] - _squares(offsets, dense=True) + variance * np.eye(d))
 
 
 def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:

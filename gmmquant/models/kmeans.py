@@ -54,7 +54,8 @@ def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
     distances = np.zeros((len(points), cells.weights.size))
     for offset, coordinates in zip(cells.offsets, (points - cells.origin).T, strict=True):
         difference = offset - coordinates[:, np.newaxis]
-        distances += difference * difference
+        difference *= difference
+        distances += difference
     return distances
 
 
@@ -134,10 +135,11 @@ def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: 
 
 def _draw(mass: FloatArray, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Draw `size` indices with probability proportional to `mass`, never one of mass 0."""
-    cumulative = np.cumsum(mass)
-    targets = rng.random(size) * cumulative[-1]
-    drawn = np.searchsorted(cumulative, targets, side="right")
-    return np.asarray(np.minimum(drawn, np.flatnonzero(mass)[-1]))
+    cumulative = mass.cumsum()
+    total = cumulative[-1]
+    drawn = cumulative.searchsorted(rng.random(size) * total, side="right")
+    # The last of any mass is the first to reach the total.
+    return np.asarray(np.minimum(drawn, cumulative.searchsorted(total)))
 
 
 def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:

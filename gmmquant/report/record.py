@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.palette import hex_code
-from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.fitting import Fitter
 from gmmquant.models.selection import KEPT_GAIN, Choice
-from gmmquant.quantized import QuantizedImage
+from gmmquant.outcomes import Done, Foreseen, Outcome, Shared, Skipped
+from gmmquant.places import Origin, Place, RemotePath, as_text, relative
+from gmmquant.quantized import FitFigures
 from gmmquant.quantizer import Quantizer
 from gmmquant.settings import AUTO, OF_FITS
 from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-report/1"
+OUTCOME_SCHEMA = "gmmquant-outcome/1"
 
 Record = dict[str, Any]
 
@@ -28,8 +30,8 @@ _GIVEN = ("model", "palette", "transfer_to")
 
 
 def build_record(
-    source: Path,
-    report: Path,
+    source: Origin,
+    report: Place,
     quantizer: Quantizer,
     fits: Sequence[Record],
     *,
@@ -41,7 +43,7 @@ def build_record(
 
     Parameters
     ----------
-    source, report : Path
+    source, report : Path or RemotePath
         The picture and the report file; the record names the picture as seen from the report's folder.
     quantizer : Quantizer
         The picture made ready, for what it knows of pixels, colours and settings.
@@ -54,46 +56,62 @@ def build_record(
     given : mapping or None
         What was given beside the picture, by what it is: `model`, `palette`, `transfer_to`; a file, or hex codes.
     """
-    histogram = quantizer.histogram
-    height, width = quantizer.shape
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "image": {
-            "path": _relative(source, report.parent),
-            "width": width,
-            "height": height // quantizer.n_frames,
-            "frames": quantizer.n_frames,
-            "pixels": width * height,
-            "visible_pixels": histogram.n_pixels,
-            "distinct_colors": histogram.n_colors,
-            "bit_depth": histogram.bit_depth,
-        },
-        "settings": {
-            "k": [AUTO if fit["auto"] else fit["k"] for fit in fits],
-            **settings_record(quantizer, given or {}, report),
-        },
-        "choice": None if choice is None else _choice_record(choice),
+        "image": image_record(source, report, quantizer),
+        **asked_record(report, quantizer.fitter, fits, choice, given),
         "notes": list(notes),
         "fits": list(fits),
     }
 
 
-def settings_record(quantizer: Quantizer, given: Mapping[str, Path | Sequence[str]], report: Path) -> Record:
+def image_record(source: Origin, report: Place, quantizer: Quantizer) -> Record:
+    """Return what a record tells of a picture itself."""
+    histogram = quantizer.histogram
+    height, width = quantizer.shape
+    return {
+        "path": relative(source, report.parent),
+        "width": width,
+        "height": height // quantizer.n_frames,
+        "frames": quantizer.n_frames,
+        "pixels": width * height,
+        "visible_pixels": histogram.n_pixels,
+        "distinct_colors": histogram.n_colors,
+        "bit_depth": histogram.bit_depth,
+    }
+
+
+def asked_record(
+    report: Place,
+    fitter: Fitter,
+    fits: Sequence[Record],
+    choice: Choice | None,
+    given: Mapping[str, Path | Sequence[str]] | None,
+) -> Record:
+    """Return what a record tells of the settings of its `fits`, and of how k was chosen."""
+    ks = [AUTO if fit["auto"] else fit["k"] for fit in fits]
+    return {
+        "settings": {"k": ks, **settings_record(fitter, given or {}, report)},
+        "choice": None if choice is None else _choice_record(choice),
+    }
+
+
+def settings_record(fitter: Fitter, given: Mapping[str, Path | Sequence[str]], report: Place) -> Record:
     """Return all but k that influences what is made of a picture, as its record tells it."""
-    settings = asdict(quantizer.settings)
+    settings = asdict(fitter.settings)
     if "model" in given:  # nothing was fitted
         settings |= dict.fromkeys(OF_FITS)
     if "palette" in given:
         settings |= dict.fromkeys(_OF_STARTS)
     beside = {
-        what: _relative(thing, report.parent) if isinstance(thing, Path) else list(thing)
+        what: relative(thing, report.parent) if isinstance(thing, (Path, RemotePath)) else list(thing)
         for what, thing in given.items()
     }
     return {
         **settings,
-        "recolor": quantizer.settings.recoloring,
-        "reg_covar": quantizer.histogram.variance_in(COLOR_SPACES[quantizer.settings.space]),
+        "recolor": fitter.settings.recoloring,
+        "reg_covar": fitter.variance,
         **dict.fromkeys(_GIVEN),
         **beside,
     }
@@ -111,7 +129,7 @@ def _choice_record(choice: Choice) -> Record:
     }
 
 
-def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, Any], *, auto: bool = False) -> Record:
+def fit_record(fit: FitFigures, write_seconds: float, files: Mapping[str, Any], *, auto: bool = False) -> Record:
     """Return the record of one fit, its k chosen if `auto`; `files` maps what was written to its name."""
     covariances = fit.covariances
     return {
@@ -136,7 +154,7 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, An
         ],
         "mse": fit.mse,
         "errors": fit.errors,
-        "psnr": fit.psnr if math.isfinite(fit.psnr) else None,
+        "psnr": finite(fit.psnr),
         "seconds": {**fit.seconds, "write": write_seconds},
         "components": [
             {
@@ -152,12 +170,32 @@ def fit_record(fit: QuantizedImage, write_seconds: float, files: Mapping[str, An
     }
 
 
+def finite(value: float) -> float | None:
+    """Return a number that JSON can hold: None for what is infinite."""
+    return value if math.isfinite(value) else None
+
+
 def to_json(record: Record | list[Record]) -> str:
     """Write a record, or a list of them, as strict JSON in ASCII: full precision, no NaN, a newline at the end."""
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
-def _relative(path: Path, folder: Path) -> str:
-    """Return `path` as seen from `folder`, links resolved; bytes that are not UTF-8 as escapes, for JSON is text."""
-    place = os.path.join(os.path.realpath(path.parent), path.name)
-    return os.fsencode(os.path.relpath(place, os.path.realpath(folder))).decode("utf-8", "backslashreplace")
+def outcome_line(outcome: Outcome | Foreseen) -> str:
+    """Write what became of a picture, or would, as one line of JSON: schema `gmmquant-outcome/1`."""
+    told: dict[str, Any] = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source)}
+    if isinstance(outcome, Shared):
+        told |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}
+    elif isinstance(outcome, Done):
+        told |= {
+            "outcome": "done",
+            "seconds": outcome.seconds,
+            "written": [as_text(path) for path in outcome.written],
+        }
+        told["record"] = outcome.record
+    elif isinstance(outcome, Skipped):
+        told["outcome"] = "skipped"
+    elif isinstance(outcome, Foreseen):
+        told |= {"outcome": "foreseen", "outputs": {as_text(path): fate for path, fate in outcome.outputs.items()}}
+    else:
+        told |= {"outcome": "failed", "reason": outcome.reason}
+    return json.dumps(told, allow_nan=False) + "\n"

@@ -63,9 +63,19 @@ def render(record: Record, name: str, stream: TextIO, *, details: bool = False) 
 
 
 def heading(record: Record, name: str) -> Text:
-    """Return the line that names the picture."""
-    image = record["image"]
+    """Return the line that names the picture, or the folder of many."""
     text = Text(printable(name), style="bold")
+    if "total" in record:
+        total, fitted = record["total"], record["fitted"]
+        text.append(f"  {total['pictures']:,} pictures, {total['visible_pixels']:,} pixels", style="not bold")
+        if fitted["pictures"] < total["pictures"]:
+            text.append(f", fitted to {fitted['pictures']:,} of them", style="not bold")
+        colors = f"{fitted['distinct_colors'] or fitted['cells']:,}"
+        text.append(
+            f", {colors} {'distinct colours' if fitted['distinct_colors'] else 'cells of colours'}", style="not bold"
+        )
+        return text
+    image = record["image"]
     text.append(f"  {image['width']} x {image['height']}", style="not bold")
     colors = "colour" if image["distinct_colors"] == 1 else "colours"
     text.append(f", {image['distinct_colors']:,} distinct {colors}", style="not bold")

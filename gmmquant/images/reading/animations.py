@@ -1,11 +1,11 @@
 """Animations decoded: GIF and animated PNG frame by frame with composition of our own, WebP and AVIF by Pillow.
 
-All frames come as full pictures. The limit on pixels counts all of them, and is checked before the first is decoded.
+All frames come as full pictures. Their number and size are submitted to the caller before the first is decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,11 @@ from gmmquant.images.picture import Animation
 from gmmquant.images.reading import apng, boxes, chunks, gif
 from gmmquant.images.reading.decode import decode, opened_by_pillow, orientation_of
 from gmmquant.images.reading.frames import Place, composed
-from gmmquant.images.reading.headers import MAX_FRAMES, Header, check_size, damaged
+from gmmquant.images.reading.headers import MAX_FRAMES, Header, damaged
 from gmmquant.images.reading.quiet import captured_stderr, pillow_at_ease
+
+# Called with width, height and number of frames before any is decoded; raises a `PictureError` if that is too much.
+Admit = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Film:
         return Animation(self.durations, self.loop) if len(self.durations) > 1 else None
 
 
-def decode_film(data: bytes, header: Header, found: dict[bytes, list[bytes]], max_pixels: int) -> Film | None:
+def decode_film(data: bytes, header: Header, found: dict[bytes, list[bytes]], admit: Admit) -> Film | None:
     """Decode all frames of a GIF or an animation; None if it is neither.
 
     Parameters
@@ -45,27 +48,28 @@ def decode_film(data: bytes, header: Header, found: dict[bytes, list[bytes]], ma
     data : the whole file
     header : Header
     found : the chunks of a PNG, else empty
-    max_pixels : int
+    admit : function of width, height and number of frames
+        Called before the first is decoded; what it raises passes through.
 
     Raises
     ------
     PictureError
-        If the frames have more than `max_pixels` pixels together, or are damaged.
+        If the frames are damaged.
     """
     if header.format == "GIF":
-        return _decode_gif(data, max_pixels)
+        return _decode_gif(data, admit)
     if header.format == "PNG" and apng.announced_frames(found):
-        return _decode_apng(data, header, found, max_pixels)
+        return _decode_apng(data, header, found, admit)
     if header.n_frames > 1:
-        return _decode_with_pillow(data, header, max_pixels)
+        return _decode_with_pillow(data, header, admit)
     return None
 
 
-def _decode_gif(data: bytes, max_pixels: int) -> Film:
+def _decode_gif(data: bytes, admit: Admit) -> Film:
     film = gif.take_apart(data, MAX_FRAMES)
     if film is None:
         raise damaged("GIF")
-    check_size(*film.size, max_pixels, len(film.frames))
+    admit(*film.size, len(film.frames))
     with captured_stderr():
         try:
             with pillow_at_ease():
@@ -78,8 +82,8 @@ def _decode_gif(data: bytes, max_pixels: int) -> Film:
     return Film(frames, durations, film.loop, comment=film.comment)
 
 
-def _decode_apng(data: bytes, header: Header, found: dict[bytes, list[bytes]], max_pixels: int) -> Film:
-    check_size(*header.size, max_pixels, apng.announced_frames(found))
+def _decode_apng(data: bytes, header: Header, found: dict[bytes, list[bytes]], admit: Admit) -> Film:
+    admit(*header.size, apng.announced_frames(found))
     film = apng.take_apart(data)
     if film is None or film.size != header.size or len(film.places) != apng.announced_frames(found):
         raise damaged("PNG")
@@ -94,9 +98,9 @@ def _decode_apng(data: bytes, header: Header, found: dict[bytes, list[bytes]], m
     return Film(frames, durations, film.loop, orientation_of(found.get(b"eXIf", [b""])[0]))
 
 
-def _decode_with_pillow(data: bytes, header: Header, max_pixels: int) -> Film:
+def _decode_with_pillow(data: bytes, header: Header, admit: Admit) -> Film:
     width, height = header.size
-    check_size(width, height, max_pixels, header.n_frames)
+    admit(width, height, header.n_frames)
     channels = 4 if header.mode in ("RGBA", "LA") else 3
     frames = np.empty((header.n_frames, height, width, channels), np.uint8)
     durations = []

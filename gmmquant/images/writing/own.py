@@ -40,12 +40,18 @@ def jpeg_mark() -> bytes:
     return b"\xff\xfe" + struct.pack(">H", 2 + len(MARK)) + MARK.encode()
 
 
-def is_own_output(path: Path) -> bool:
-    """Tell whether gmmquant wrote a file, by its mark; what cannot be read, it did not."""
+def is_own_output(source: Path | BinaryIO) -> bool:
+    """Tell whether gmmquant wrote a file, by its mark; what cannot be read, it did not.
+
+    A file that is open must be seekable. Little of it is read, from its beginning on, and it is left open.
+    """
     try:
-        if not path.is_file():
+        if not isinstance(source, Path):
+            source.seek(0)
+            return _is_marked(source)
+        if not source.is_file():
             return False
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             return _is_marked(file)
     except (OSError, ValueError):  # ValueError: a name with a zero in it
         return False

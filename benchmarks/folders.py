@@ -1,0 +1,66 @@
+"""Folders of pictures: pictures a second against shell loops over pngquant, and memory over a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from commands import GMMQUANT
+from measure import Runs, in_turn, program
+
+K = 16
+
+
+def crops(photographs: Sequence[Path], n: int, width: int, height: int, folder: Path) -> Path:
+    """Write `n` parts of photographs, of many places and scales, as PNGs of one size; return their folder."""
+    folder.mkdir()
+    sources = [cv2.imread(str(path)) for path in photographs]
+    rng = np.random.default_rng(0)
+    for number in range(n):
+        source = sources[number % len(sources)]
+        most = min(source.shape[0] / height, source.shape[1] / width)
+        scale = most if most <= 1 else rng.uniform(1, most)
+        h, w = int(height * scale), int(width * scale)
+        y, x = rng.integers(source.shape[0] - h + 1), rng.integers(source.shape[1] - w + 1)
+        part = cv2.resize(source[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{number:04}.png"), part)
+    return folder
+
+
+def commands(folder: Path, out: Path) -> dict[str, list[str]]:
+    """Return the commands that remake a folder."""
+    out.mkdir()
+    ours = [*GMMQUANT, str(folder), "-k", str(K), "-o", str(out), "--force", "--quiet"]
+    both = {
+        "gmmquant": ours,
+        "gmmquant --jobs 1": [*ours, "--jobs", "1"],
+        "gmmquant --method kmeans": [*ours, "--method", "kmeans"],
+    }
+    if program("pngquant"):
+        loop = f"for f in '{folder}'/*.png; do pngquant --nofs --force -o '{out}'/p_$(basename $f) {K} $f; done"
+        side_by_side = (
+            f"ls '{folder}'/*.png | OMP_NUM_THREADS=1 xargs -P 2 -I@ "
+            f"sh -c 'pngquant --nofs --force -o {out}/p_$(basename @) {K} @'"
+        )
+        both |= {"a loop over pngquant": ["sh", "-c", loop], "pngquant by xargs -P 2": ["sh", "-c", side_by_side]}
+    return both
+
+
+def table(runs: dict[str, Runs], n: int) -> list[str]:
+    """Return a Markdown table of pictures a second."""
+    lines = ["| command | seconds | pictures a second | peak MB of the largest process |", "|---|---|---|---|"]
+    lines += [f"| {name} | {each} | {n / each.median:.1f} | {max(each.peaks):.0f} |" for name, each in runs.items()]
+    return lines
+
+
+def races(photographs: Sequence[Path], folder: Path) -> list[str]:
+    """Race on 1,000 small pictures and on 100 of them (is memory the same?), on smaller and on larger ones."""
+    lines: list[str] = []
+    for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (100, 128, 96, 3), (24, 768, 512, 3)):
+        place = folder / f"{n}_{width}"
+        pictures = crops(photographs, n, width, height, place)
+        runs = in_turn(commands(pictures, place.with_suffix(".out")), rounds)
+        lines += [f"{n:,} pictures of {width} x {height}:", "", *table(runs, n), ""]
+    return lines

@@ -1,0 +1,204 @@
+"""The main job over pictures that share one mixture: count the colours of all, fit, and recolour each by the fits.
+
+The first pass over the pictures adds up their histograms, the second draws and writes them. The figures of the whole
+are the sums of what the second finds in each picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from gmmquant.artifacts import write_mixture
+from gmmquant.batch import from_anywhere, run_all
+from gmmquant.colors.color_sum import Colors, add_up
+from gmmquant.fitting import Fitter
+from gmmquant.outcomes import Done, Failure, Outcome, Shared, Skipped
+from gmmquant.outputs import OutputSet
+from gmmquant.places import Place, identity
+from gmmquant.plan import Destination, Existing, Job, Plan, Task
+from gmmquant.report.record import Record, fit_record, to_json
+from gmmquant.report.shared_record import build_shared_record, whole_figures
+from gmmquant.settings import AUTO
+from gmmquant.shared import SharedFits, fit_shared
+from gmmquant.single import flattened, guarded, read, refuse_another
+from gmmquant.storage import exists, make_folder
+from gmmquant.workers.base import Lost, Workers
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The colours of some pictures, and those that could not be counted."""
+
+    colors: Colors | None
+    failures: tuple[Failure, ...] = ()
+    n_pictures: int = 0
+
+
+def run_shared(
+    planned: Plan,
+    workers: Workers,
+    counted_one: Callable[[], None],
+    idle: Callable[[], None],
+    *,
+    sample: int | None = None,
+    fail_fast: bool = False,
+) -> Generator[Outcome, None, None]:
+    """Fit one mixture for each k to all pictures and recolour them by it; yield what became of each, then the whole.
+
+    Parameters
+    ----------
+    planned : Plan
+        With a `whole`, and `is_part` jobs.
+    workers : Workers
+    counted_one : callable
+        Called for each picture whose colours are counted.
+    idle : callable
+        Called now and then while mixtures are fitted.
+    sample : int or None
+        Count the colours of so many pictures only, spread evenly over all.
+    fail_fast : bool
+        Begin no more pictures after one has failed.
+    """
+    task, whole = planned.task, planned.whole
+    assert whole is not None  # noqa: S101
+    refused = _refused(planned, whole)
+    if refused is not None:
+        yield refused
+        return
+    keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
+    if keeps and not task.products.layers and _all_exist(planned, whole):
+        yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
+        return
+    counted, left = Counted(None), planned.jobs
+    if fail_fast and len(left) < len(planned.entries):
+        left = []
+    while left and (sample is None or counted.n_pictures < sample) and not (fail_fast and counted.failures):
+        # Of a sample, others take the place of those that cannot be read.
+        jobs, left = _spread(left, len(left) if sample is None else sample - counted.n_pictures)
+        anywhere = map(from_anywhere, jobs) if workers.may_repeat else jobs
+        counted = add(counted, _counted(workers, task, anywhere, counted_one, fail_fast=fail_fast))
+    failed = {identity(failure.source): failure for failure in counted.failures}
+    entries = [_failed(entry, failed.get(identity(entry.source))) for entry in planned.entries]
+    failures = [entry for entry in entries if isinstance(entry, Failure)]
+    if counted.colors is None or (failures and fail_fast):
+        yield from failures
+        return
+    fitter = Fitter(counted.colors, task.settings)
+    way = fit_shared(fitter, task.ks, lambda *_: idle())
+    drawn: list[Record] = []
+    failures = []
+    for outcome in run_all(Plan(entries, replace(task, way=way)), workers=workers, fail_fast=fail_fast):
+        if isinstance(outcome, Done):
+            drawn.append(outcome.record)
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        yield outcome
+    # Where some failed, a report of more of them that exists is kept.
+    if drawn and not (keeps and failures and exists(whole.report)):
+        yield guarded(whole, lambda: _write_whole(whole, task, fitter, way, drawn, failures, counted.n_pictures))
+
+
+def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
+    """Count the colours of a picture."""
+    colors = guarded(job, lambda: flattened(read(job.source, task.max_pixels, admit)).histogram())
+    return Counted(None, (colors,)) if isinstance(colors, Failure) else Counted(colors, n_pictures=1)
+
+
+def add(one: Counted, other: Counted) -> Counted:
+    """Add up what was counted of some pictures and of others."""
+    parts = [part.colors for part in (one, other) if part.colors is not None]
+    colors = add_up(parts) if parts else None
+    return Counted(colors, one.failures + other.failures, one.n_pictures + other.n_pictures)
+
+
+def _counted(
+    workers: Workers, task: Task, jobs: Iterable[Job], counted_one: Callable[[], None], *, fail_fast: bool
+) -> Counted:
+    """Count the colours of pictures; with `fail_fast` begin no more after one has failed, where that is seen."""
+    ended = False
+
+    def wanted() -> Iterator[Job]:
+        for job in jobs:
+            if ended:
+                return
+            yield job
+
+    def done(part: Counted | None) -> None:
+        nonlocal ended
+        ended = ended or (fail_fast and part is not None and bool(part.failures))
+        counted_one()
+
+    return workers.total(partial(count, task=task), wanted(), add, lost=_lost, done=done) or Counted(None)
+
+
+def _failed(entry: Job | Failure, failure: Failure | None) -> Job | Failure:
+    """Return what was planned, or why it failed to be counted, of the picture as it was named."""
+    return entry if failure is None else replace(failure, source=entry.source)
+
+
+def _lost(job: Job, lost: Lost) -> Counted:
+    return Counted(None, (Failure(job.source, lost.reason),))
+
+
+def _spread(jobs: Sequence[Job], n: int) -> tuple[list[Job], list[Job]]:
+    """Return `n` of the jobs, spread evenly over all, and the others."""
+    n = min(n, len(jobs))
+    chosen = {i * len(jobs) // n for i in range(n)}
+    return [jobs[i] for i in sorted(chosen)], [job for i, job in enumerate(jobs) if i not in chosen]
+
+
+def _refused(planned: Plan, whole: Job) -> Failure | None:
+    """Refuse the run if any of its outputs exists that may be neither replaced nor kept."""
+    if planned.task.to is not Destination.FILES or planned.task.existing is not Existing.REFUSE:
+        return None
+    for job in (whole, *planned.jobs):
+        present = next((output for output in job.outputs if exists(output)), None)
+        if present is not None:
+            reason = f"{present.name} exists; use --force to replace it or --skip-existing to keep it"
+            return Failure(job.source, reason, hopeless=True)
+    return None
+
+
+def _all_exist(planned: Plan, whole: Job) -> bool:
+    return all(exists(output) for job in (whole, *planned.jobs) for output in job.outputs)
+
+
+def _write_whole(
+    whole: Job,
+    task: Task,
+    fitter: Fitter,
+    way: SharedFits,
+    drawn: Sequence[Record],
+    failures: Sequence[Failure],
+    n_fitted: int,
+) -> Shared:
+    """Write what the pictures have in common; the report is made anew even where files were kept."""
+    to_files = task.to is Destination.FILES
+    if to_files:
+        make_folder(whole.home)
+    records: list[Record] = []
+    with OutputSet(overwrite=task.existing is not Existing.REFUSE) as outputs:
+
+        def write(place: Place, encode: Callable[..., bytes], *content: Any) -> None:
+            data = encode(*content)
+            if task.existing is Existing.KEEP and exists(place):
+                refuse_another(place, data)
+            else:
+                outputs.stage(place, data)
+
+        for k in whole.ks:
+            auto = k == AUTO
+            fit = way.fits[way.choice.k if auto and way.choice is not None else int(k)]
+            figures = whole_figures(fit, fitter, drawn, auto=auto)
+            files = write_mixture(figures, whole, k, write) if to_files else {}
+            records.append(fit_record(figures, figures.seconds["write"], files, auto=auto))
+        record = build_shared_record(
+            whole.report, fitter, records, drawn, n_fitted=n_fitted, failures=failures, choice=way.choice
+        )
+        if to_files:
+            outputs.stage(whole.report, to_json(record).encode("ascii"))
+        written = outputs.commit()
+    return Shared(whole.home, record, written)

@@ -1,0 +1,191 @@
+"""What is named on the command line becomes pictures: files, folders, patterns, lists of names, standard input."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from gmmquant.images.files import byte_limit
+from gmmquant.images.reading.headers import ENDINGS
+from gmmquant.images.writing.own import is_own_output
+from gmmquant.outcomes import Failure
+from gmmquant.patterns import fixed_part, is_pattern, matching
+from gmmquant.places import Origin, Place, StandardInput, below, place
+from gmmquant.process import system_reason
+from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
+from gmmquant.storage import exists, files_below, is_folder, open_place
+
+LIST_MARK = "@"
+
+# Bytes of a list of names: some million names are 100 MB.
+_MAX_LIST = 1 << 28
+
+_KINDS = ", ".join(sorted(ENDINGS))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that was named.
+
+    Attributes
+    ----------
+    path : Path, RemotePath or StandardInput
+    below : str
+        The folders between it and the folder that was named, which are made again below the output folder.
+    """
+
+    path: Origin
+    below: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How what is named is understood.
+
+    Attributes
+    ----------
+    recursive : bool
+        Whether a folder stands for the pictures in its subfolders too.
+    from0 : bool
+        Whether names in lists end in a zero byte, and `-` is such a list.
+    max_pixels : int
+        See `read_picture`; it limits what is read from standard input.
+    """
+
+    recursive: bool = False
+    from0: bool = False
+    max_pixels: int = MAX_PIXELS
+
+
+def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[Source | Failure]:
+    """Yield the pictures that `names` stand for, in their order, and a failure where one stands for none.
+
+    A folder stands for the pictures in it, by their ending, in natural order, and so does a pattern (`*`, `?`, `[]`,
+    `**`) for those that match; hidden files and what gmmquant made are left out, and links to folders in a folder are
+    not followed. `@list.txt` stands for the files and folders whose names are its lines, or end in a zero byte each;
+    `@-` for such a list on standard input, `-` for a picture there. A file that exists is never taken for a pattern or
+    a list. Names may be URLs, see `places`.
+
+    Raises
+    ------
+    ParameterError
+        If a URL has an unknown scheme, or a package for it is missing.
+    """
+    for name in names:
+        if name == STANDARD_INPUT and not reading.from0:
+            yield _piped(reading.max_pixels)
+        elif name == STANDARD_INPUT or (name.startswith(LIST_MARK) and not os.path.lexists(name)):
+            yield from _listed(name, reading)
+        else:
+            named = place(name)
+            found = _matching(named) if is_pattern(named) and not _exists(named) else _named(named, reading)
+            yield from found
+
+
+def _named(named: Place, reading: Reading) -> Iterator[Source | Failure]:
+    """Yield a file, or the pictures of a folder."""
+    if not _is_folder(named):
+        yield Source(named)
+        return
+    failures: deque[Failure] = deque()
+    files = files_below(
+        named,
+        natural_key,
+        lambda folder, error: failures.append(Failure(folder, system_reason(error))),
+        recursive=reading.recursive,
+    )
+    found = False
+    for file in chain(files, [None]):
+        while failures:
+            found = True
+            yield failures.popleft()
+        if file is not None and _is_picture(file):
+            found = True
+            yield Source(file, below(file, named))
+    if not found:
+        where = "this folder or those in it" if reading.recursive else "this folder (-r looks into those in it, too)"
+        yield Failure(named, f"no pictures in {where}; give one with {_KINDS}")
+
+
+def _exists(named: Place) -> bool:
+    """Tell whether anything has this name; what cannot be asked has not."""
+    try:
+        return exists(named)
+    except OSError:
+        return False
+
+
+def _is_folder(named: Place) -> bool:
+    """Tell whether this is a folder; of what cannot be asked, reading it as a picture will tell why."""
+    try:
+        return is_folder(named)
+    except OSError:
+        return False
+
+
+def _is_picture(file: Place) -> bool:
+    """Tell whether a file is a picture by its ending, and not an output of ours by its mark."""
+    if file.suffix.lower() not in ENDINGS:
+        return False
+    if isinstance(file, Path):
+        return os.path.isfile(file) and not is_own_output(file)
+    try:
+        with open_place(file, lazily=True) as opened:
+            return not is_own_output(opened)
+    except OSError:  # which reading it will tell
+        return True
+
+
+def _matching(pattern: Place) -> Iterator[Source | Failure]:
+    """Yield the pictures that match a pattern, below the part of it that names one folder."""
+    matches = sorted(matching(pattern), key=lambda match: [natural_key(part) for part in str(match).split("/")])
+    pictures = [match for match in matches if not _is_folder(match) and _is_picture(match)]
+    if not pictures:
+        reason = "only folders, other kinds of files, or what gmmquant made match" if matches else "no file matches"
+        yield Failure(pattern, f"{reason} this pattern; give one that matches {_KINDS}")
+    for picture in pictures:
+        inner = below(picture, fixed_part(pattern))
+        yield Source(picture, "" if ".." in inner.split("/") else inner)  # all outputs stay below the output folder
+
+
+def _listed(name: str, reading: Reading) -> Iterator[Source | Failure]:
+    """Yield the pictures whose names a list holds."""
+    file = name.removeprefix(LIST_MARK)
+    try:
+        with nullcontext(sys.stdin.buffer) if file == STANDARD_INPUT else open(file, "rb") as stream:
+            text = stream.read(_MAX_LIST + 1)
+    except OSError as error:
+        yield Failure(Path(name), f"the list cannot be read: {system_reason(error)}")
+        return
+    if len(text) > _MAX_LIST:
+        yield Failure(Path(name), f"the list is longer than {_MAX_LIST >> 20} MiB; give several")
+        return
+    lines = text.split(b"\0") if reading.from0 or b"\0" in text else re.split(rb"\r?\n", text)
+    named = [place(os.fsdecode(line)) for line in lines if line]
+    if not named:
+        yield Failure(Path(name), "the list names no picture; give one name a line, or -0 and a zero byte after each")
+    for each in named:
+        yield from _named(each, reading)
+
+
+def _piped(max_pixels: int) -> Source | Failure:
+    """Return the picture on standard input."""
+    if sys.stdin.isatty():
+        return Failure(Path(STANDARD_INPUT), "standard input is a terminal; pipe a picture into it, or name a file")
+    limit = byte_limit(max_pixels)
+    data = sys.stdin.buffer.read(limit + 1)
+    if len(data) > limit:
+        return Failure(Path(STANDARD_INPUT), f"more than {limit} bytes on standard input; raise --max-pixels")
+    return Source(StandardInput(data))
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sort key that puts `cat2` before `cat10`, and of `cat2` and `cat02` always the same first."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)], name

@@ -1,0 +1,1 @@
+"""Who does work on many items: this process, processes of its own, a cluster of computers."""

@@ -1,0 +1,133 @@
+"""Work on many items: what whoever does it promises, and the plainest way, in this process.
+
+Results come in the order of the items, whatever is done first. Items are taken from their iterator no sooner than they
+are worked on, so that whoever ends the iterator lets what was begun be finished, and nothing more.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Callback = TypeVar("Callback", bound=Callable[..., None])
+
+# Told by work before it takes much memory: how many bytes. It returns when they may be taken.
+Admit = Callable[[int], None]
+Work = Callable[[Item, Admit], Result]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What becomes of an item whose process died: how it died."""
+
+    how: str
+
+    @property
+    def reason(self) -> str:
+        """What to tell of the item, with the remedy."""
+        return f"its process was {self.how}, perhaps for want of memory; run it alone, with --jobs 1, or scale it down"
+
+
+def take_no_notice(*_: object) -> None:
+    """Take no notice of what is told."""
+
+
+class Workers(ABC):
+    """Whoever does work on many items.
+
+    Attributes
+    ----------
+    may_repeat : bool
+        Whether an item may be worked on more than once, and in another place: what is asked about the world, such as
+        whether an output exists, is then to be asked before.
+    """
+
+    may_repeat = False
+
+    def heard(self, call: Callback) -> Callback:
+        """Return what work is to call in place of `call`, which may be out of its reach."""
+        return call
+
+    @abstractmethod
+    def map(
+        self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
+    ) -> Generator[Result | Lost, None, None]:
+        """Yield `work(item, admit)` for each item, in their order.
+
+        `come` is told of each result as it comes, in any order, before another item is taken.
+        """
+
+    def total(
+        self,
+        work: Work[Item, Result],
+        items: Iterable[Item],
+        add: Callable[[Result, Result], Result],
+        *,
+        lost: Callable[[Item, Lost], Result],
+        done: Callable[[Result | None], None] = take_no_notice,
+    ) -> Result | None:
+        """Return the sum of `work(item, admit)` over all items; None if there are none.
+
+        `add` must be associative and commutative, since sums are made as results come. `lost` is the result of an item
+        whose process died. `done` is told of each item, and of its result where that is at hand.
+        """
+        sums = Sums(add)
+        taken: deque[Item] = deque()
+
+        def taking() -> Iterator[Item]:
+            for item in items:
+                taken.append(item)
+                yield item
+
+        for result in self.map(work, taking()):
+            item = taken.popleft()
+            part = lost(item, result) if isinstance(result, Lost) else result
+            sums.take(part)
+            done(part)
+        return sums.total()
+
+
+class Sums(Generic[Result]):
+    """Parts added up as they come: n of them in the work of n log n, and as much memory as the last few sums.
+
+    Sums are of 1, 2, 4, 8 ... parts, at most one of each.
+    """
+
+    def __init__(self, add: Callable[[Result, Result], Result]) -> None:
+        self._add, self._sums, self._n = add, list[Result](), 0
+
+    def take(self, part: Result) -> None:
+        """Take one more part."""
+        self._n += 1
+        n = self._n
+        while n % 2 == 0:
+            part, n = self._add(self._sums.pop(), part), n // 2
+        self._sums.append(part)
+
+    def total(self) -> Result | None:
+        """Return the sum of all parts; None if there are none."""
+        return reduce(lambda later, earlier: self._add(earlier, later), reversed(self._sums)) if self._sums else None
+
+
+class InProcess(Workers):
+    """One item after the other, in this process."""
+
+    def map(
+        self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
+    ) -> Generator[Result | Lost, None, None]:
+        """Yield `work(item, admit)` for each item; what it raises is raised."""
+        for item in items:
+            result = work(item, _admit_all)
+            come(result)
+            yield result
+
+
+def _admit_all(n_bytes: int) -> None:
+    """Let work take any memory."""

@@ -1,0 +1,151 @@
+"""Servers of this machine that stand for storages elsewhere: SFTP over a folder by paramiko, S3 in memory by moto.
+
+Only what the tests need of either protocol is there. Both listen on the loopback interface, on a port of the system's
+choice.
+"""
+
+import contextlib
+import os
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+USER, PASSWORD = "someone", "geh-heim"
+
+
+@contextlib.contextmanager
+def sftp_server(folder):
+    """Serve `folder` as the root of a file system over SFTP; give its URL, with a password, and what cuts the lines."""
+    import paramiko
+
+    key = paramiko.ECDSAKey.generate()
+
+    class Server(paramiko.ServerInterface):
+        def check_auth_password(self, username, password):
+            return paramiko.AUTH_SUCCESSFUL if (username, password) == (USER, PASSWORD) else paramiko.AUTH_FAILED
+
+        def check_channel_request(self, kind, chanid):
+            return paramiko.OPEN_SUCCEEDED
+
+    class Folder(paramiko.SFTPServerInterface):
+        """Each method does what its name says; failures become numbers of the protocol."""
+
+        def _there(self, path):
+            return Path(folder) / self.canonicalize(path).lstrip("/")
+
+        def _try(self, call, *arguments):
+            try:
+                call(*arguments)
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+            return paramiko.SFTP_OK
+
+        def _attributes(self, call, path):
+            try:
+                return paramiko.SFTPAttributes.from_stat(call(path), path.name)
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+
+        def list_folder(self, path):
+            try:
+                return [self._attributes(os.lstat, entry) for entry in self._there(path).iterdir()]
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+
+        def stat(self, path):
+            return self._attributes(os.stat, self._there(path))
+
+        def lstat(self, path):
+            return self._attributes(os.lstat, self._there(path))
+
+        def open(self, path, flags, attr):
+            try:
+                descriptor = os.open(self._there(path), flags, 0o666)
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+            handle = paramiko.SFTPHandle(flags)
+            handle.readfile = handle.writefile = os.fdopen(descriptor, "rb" if flags & 3 == os.O_RDONLY else "wb")
+            return handle
+
+        def remove(self, path):
+            return self._try(os.remove, self._there(path))
+
+        def posix_rename(self, oldpath, newpath):
+            return self._try(os.replace, self._there(oldpath), self._there(newpath))
+
+        def mkdir(self, path, attr):
+            return self._try(os.mkdir, self._there(path))
+
+        def rmdir(self, path):
+            return self._try(os.rmdir, self._there(path))
+
+    transports = []
+
+    class Connection(socketserver.BaseRequestHandler):
+        def handle(self):
+            transport = paramiko.Transport(self.request)
+            transports.append(transport)
+            transport.add_server_key(key)
+            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Folder)
+            transport.start_server(server=Server())
+            transport.join()
+
+    class Listener(socketserver.ThreadingTCPServer):
+        daemon_threads, block_on_close = True, False
+
+    def disconnect():
+        for transport in transports:
+            transport.close()
+
+    with _serving(Listener(("127.0.0.1", 0), Connection)) as port:
+        yield f"sftp://{USER}:{PASSWORD}@127.0.0.1:{port}", disconnect
+        disconnect()
+
+
+@contextlib.contextmanager
+def s3_server():
+    """Serve S3 in memory, by the handlers of moto (its own server needs Flask); give the URL of the server."""
+    from moto.core.request import Request
+    from moto.moto_proxy.proxy3 import MotoRequestHandler
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            host = "http://s3.amazonaws.com"
+            handler = moto.get_handler_for_host(host, self.path)
+            request = Request.from_primitives(self.command, host + self.path, self.headers, body)
+            status, headers, content = handler(request, request.raw_url, request.headers)
+            content = content.encode() if isinstance(content, str) else content
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() != "content-length" or self.command == "HEAD":
+                    self.send_header(name, str(value))
+            if self.command != "HEAD":
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  the names that BaseHTTPRequestHandler looks for
+
+        def log_message(self, *_):
+            pass
+
+    moto = MotoRequestHandler(0)
+    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _serving(server):
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

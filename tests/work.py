@@ -1,0 +1,128 @@
+"""Work for the processes of test_workers.py, which import it: a module that imports little."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from gmmquant import threads
+from gmmquant.errors import PictureError
+
+
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.005)
+
+
+def children():
+    """Return the ids of the processes that are children of this one, dead ones included."""
+    ours = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid():
+            ours.add(int(folder.name))
+    return ours
+
+
+def square(item, admit):
+    return item * item
+
+
+def longer_for_earlier(item, admit):
+    time.sleep(0.02 * (5 - item % 6))
+    return item, os.getpid()
+
+
+def leave_a_mark(item, admit, folder):
+    if item == 0:
+        wait_for((folder / "go").exists)
+    (folder / str(item)).touch()
+    return item
+
+
+def die(item, admit):
+    if item == "by SIGKILL":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == "by a signal without a name":
+        os.kill(os.getpid(), signal.SIGRTMIN + 3)
+    if item == "by its own will":
+        os._exit(7)
+    return item
+
+
+class PickyError(Exception):
+    """An exception that pickle can write, but not read."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def fail(item, admit):
+    time.sleep(0.1 * (item == 0))
+    if item == 2:
+        raise PictureError("no picture")
+    if item == "picky":
+        raise PickyError(1, 2)
+    if item == "system":
+        raise FileNotFoundError(2, "No such file or directory")
+    return (lambda: item) if item == "function" else item
+
+
+def take_memory(sizes, admit, folder):
+    number, size = sizes
+    admit(size)
+    with open(folder / "log", "a") as log:
+        log.write(f"{number} +{size}\n")
+        log.flush()
+        time.sleep(0.02)
+        log.write(f"{number} -{size}\n")
+    return number
+
+
+def take_memory_in_turn(sizes, admit, folder):
+    """The second asks while the first has it, the others after that."""
+    number, size = sizes
+    (folder / f"begun {number}").touch()
+    if number > 1:
+        wait_for((folder / "begun 1").exists)
+        time.sleep(0.1)
+    admit(size)
+    with open(folder / "log", "a") as log:
+        log.write(f"{number}\n")
+    if number == 0:
+        wait_for(lambda: (folder / "begun 2").exists())
+        time.sleep(0.3)
+    return number
+
+
+def wait_long(item, admit, folder):
+    (folder / f"begun {item} {os.getpid()}").touch()
+    time.sleep(3600)
+
+
+def work_deafly(item, admit, folder):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    wait_long(item, admit, folder)
+
+
+def clean_up(item, admit, folder):
+    try:
+        wait_long(item, admit, folder)
+    finally:
+        (folder / f"cleaned {item}").touch()
+
+
+def large(item, admit):
+    return b"x" * 3_000_000
+
+
+def count_processors(item, admit):
+    return threads.n_processors()
+
+
+def take_and_die(sizes, admit, folder):
+    admit(sizes[1])
+    os.kill(os.getpid(), signal.SIGKILL)
