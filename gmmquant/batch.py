@@ -14,7 +14,7 @@ from gmmquant.outputs import sweep_temporaries
 from gmmquant.places import Place, StandardInput, absolute
 from gmmquant.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.process import available_memory, system_reason
-from gmmquant.single import Watcher, run, settle, watch_nothing
+from gmmquant.single import Watcher, refused, run, settle, watch_nothing
 from gmmquant.storage import exists, open_place
 from gmmquant.threads import n_processors
 from gmmquant.workers.base import InProcess, Lost, Workers
@@ -121,12 +121,12 @@ def _outputs_foreseen(job: Job, task: Task) -> Foreseen | Failure:
     outputs = job.outputs if task.to is Destination.FILES else []
     present = [path for path in outputs if exists(path)]
     if present and task.existing is Existing.REFUSE:
-        return Failure(job.source, f"{present[0].name} exists; use --force to replace it or --skip-existing to keep it")
+        return refused(job, f"{present[0].name} exists")
     fate = "replaced" if task.existing is Existing.REPLACE else "kept"
     fates = {path: fate if path in present else "new" for path in outputs}
     if not job.products.pictures and job.report in present:  # the report of all pictures is always made anew
         fates[job.report] = "replaced"
-    return Foreseen(job.source, fates)
+    return Foreseen(job.source, fates, is_picture=job.products.pictures)
 
 
 @contextmanager

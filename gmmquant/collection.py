@@ -23,7 +23,7 @@ from gmmquant.report.record import Record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, whole_figures
 from gmmquant.settings import AUTO
 from gmmquant.shared import SharedFits, fit_shared
-from gmmquant.single import flattened, guarded, read, refuse_another
+from gmmquant.single import flattened, guarded, read, refuse_another, refused
 from gmmquant.storage import exists, make_folder
 from gmmquant.workers.base import Lost, Workers
 
@@ -64,9 +64,9 @@ def run_shared(
     """
     task, whole = planned.task, planned.whole
     assert whole is not None  # noqa: S101
-    refused = _refused(planned, whole)
-    if refused is not None:
-        yield refused
+    in_the_way = _in_the_way(planned, whole)
+    if in_the_way is not None:
+        yield in_the_way
         return
     keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
     if keeps and not task.products.layers and _all_exist(planned, whole):
@@ -150,15 +150,14 @@ def _spread(jobs: Sequence[Job], n: int) -> tuple[list[Job], list[Job]]:
     return [jobs[i] for i in sorted(chosen)], [job for i, job in enumerate(jobs) if i not in chosen]
 
 
-def _refused(planned: Plan, whole: Job) -> Failure | None:
+def _in_the_way(planned: Plan, whole: Job) -> Failure | None:
     """Refuse the run if any of its outputs exists that may be neither replaced nor kept."""
     if planned.task.to is not Destination.FILES or planned.task.existing is not Existing.REFUSE:
         return None
     for job in (whole, *planned.jobs):
         present = next((output for output in job.outputs if exists(output)), None)
         if present is not None:
-            reason = f"{present.name} exists; use --force to replace it or --skip-existing to keep it"
-            return Failure(job.source, reason, hopeless=True)
+            return refused(job, f"{present.name} exists")
     return None
 
 

@@ -73,10 +73,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A picture that would be read, and what would become of each of its outputs: "new", "replaced" or "kept"."""
+    """A picture that would be read, and what would become of each of its outputs: "new", "replaced" or "kept".
+
+    Or, if `is_picture` is false, what would be written of all pictures that share a mixture.
+    """
 
     source: Origin
     outputs: dict[Place, str]
+    is_picture: bool = True
 
 
 Outcome = Done | Shared | Skipped | Failure

@@ -250,7 +250,8 @@ def show_foreseen(foreseen: Iterable[Foreseen | Failure], manner: Manner) -> boo
             all_well = False
             say(f"{entry.source}: {entry.reason}")
             continue
-        n_pictures += not entry.outputs or any(fate != "kept" for fate in entry.outputs.values())
+        to_do = not entry.outputs or any(fate != "kept" for fate in entry.outputs.values())
+        n_pictures += entry.is_picture and to_do
         for fate in entry.outputs.values():
             fates[fate] += 1
         if not (manner.quiet or manner.as_json_lines):

@@ -81,7 +81,7 @@ def guarded(job: Job, work: Callable[[], Result]) -> Result | Failure:
     try:
         return work()
     except OutputError as error:
-        return _refused(job, str(error))
+        return refused(job, str(error))
     except GmmquantError as error:
         return Failure(job.source, str(error))
     except OSError as error:
@@ -106,11 +106,12 @@ def settle(job: Job, task: Task) -> Job | Skipped | Failure:
             return Skipped(job.source)
         return replace(job, kept=frozenset(present))
     if present and task.existing is Existing.REFUSE:
-        return _refused(job, f"{present[0].name} exists")
+        return refused(job, f"{present[0].name} exists")
     return replace(job, kept=frozenset())
 
 
-def _refused(job: Job, reason: str) -> Failure:
+def refused(job: Job, reason: str) -> Failure:
+    """Return that outputs stand in the way of a picture."""
     return Failure(job.source, f"{reason}; use --force to replace it or --skip-existing to keep it")
 
 

@@ -204,6 +204,14 @@ def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command,
     assert record["total"]["pictures"] == 8
 
 
+def test_a_dry_run_counts_the_pictures_and_names_what_they_share(command, tmp_path, album):
+    result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--dry-run")
+    assert result.returncode == 0
+    assert "out/shared_report.json (new)" in result.stdout
+    assert result.stderr == "gmmquant: nothing was done; to be read: 10 pictures; to be written: 12 new\n"
+    assert os.listdir(tmp_path) == ["album"]
+
+
 def test_outputs_that_exist_are_refused_before_any_work(command, tmp_path, album):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/p7_k3.png").write_text("mine")
