@@ -36,7 +36,7 @@ from work import (
 from gmmquant import threads
 from gmmquant.errors import PictureError
 from gmmquant.workers import processes
-from gmmquant.workers.base import InProcess, Lost, Workers
+from gmmquant.workers.base import InProcess, Lost
 from gmmquant.workers.processes import Processes
 
 METHODS = ["fork", "spawn"]
@@ -325,14 +325,6 @@ def test_processes_work_without_standard_streams(method, tmp_path, clean_environ
 # --- sums -------------------------------------------------------------------------------------------------------------
 
 
-class Scripted(Workers):
-    """Results that are given, for items that are any."""
-
-    def map(self, work, items):
-        for item in items:
-            yield work(item, None)
-
-
 @given(st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=200))
 def test_a_total_is_the_sum_of_all_in_few_additions(items):
     """Of tuples, since their sum tells its parts; where an item was lost stands what takes its place."""
@@ -342,7 +334,7 @@ def test_a_total_is_the_sum_of_all_in_few_additions(items):
         sizes.append(len(one) + len(other))
         return one + other
 
-    total = Scripted().total(
+    total = InProcess().total(
         lambda item, admit: Lost("somehow") if item is None else (item,),
         iter(items),
         add,

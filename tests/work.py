@@ -59,6 +59,13 @@ class PickyError(Exception):
     def __init__(self, one, other):
         super().__init__(f"{one} and {other}")
 
+    def __reduce__(self):  # whatever other libraries teach pickle of exceptions
+        return refuse_to_be_read, ()
+
+
+def refuse_to_be_read():
+    raise TypeError("it cannot be made anew")
+
 
 def fail(item, admit):
     time.sleep(0.1 * (item == 0))

@@ -7,10 +7,11 @@ are worked on, so that whoever ends the iterator lets what was begun be finished
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -64,6 +65,7 @@ class Workers(ABC):
         `come` is told of each result as it comes, in any order, before another item is taken.
         """
 
+    @abstractmethod
     def total(
         self,
         work: Work[Item, Result],
@@ -78,20 +80,6 @@ class Workers(ABC):
         `add` must be associative and commutative, since sums are made as results come. `lost` is the result of an item
         whose process died. `done` is told of each item, and of its result where that is at hand.
         """
-        sums = Sums(add)
-        taken: deque[Item] = deque()
-
-        def taking() -> Iterator[Item]:
-            for item in items:
-                taken.append(item)
-                yield item
-
-        for result in self.map(work, taking()):
-            item = taken.popleft()
-            part = lost(item, result) if isinstance(result, Lost) else result
-            sums.take(part)
-            done(part)
-        return sums.total()
 
 
 class Sums(Generic[Result]):
@@ -116,17 +104,93 @@ class Sums(Generic[Result]):
         return reduce(lambda later, earlier: self._add(earlier, later), reversed(self._sums)) if self._sums else None
 
 
-class InProcess(Workers):
-    """One item after the other, in this process."""
+@dataclass(frozen=True)
+class Raised:
+    """What becomes of an item whose work raised an exception."""
+
+    error: Exception
+
+
+class Here(Workers):
+    """Workers on this machine, whose results are all at hand as they come."""
+
+    # Results that may wait for an earlier one.
+    ahead = 1
+
+    @abstractmethod
+    def results(
+        self,
+        work: Work[Item, Result],
+        items: Iterable[Item],
+        come: Callable[[Result | Lost], None],
+        may_begin: Callable[[int], bool],
+    ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
+        """Yield results by the numbers of their items as they come; `may_begin(n)` says if one may follow the first n.
+
+        `come` as for `map`.
+        """
 
     def map(
         self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
     ) -> Generator[Result | Lost, None, None]:
-        """Yield `work(item, admit)` for each item; what it raises is raised."""
-        for item in items:
+        """Yield `work(item, admit)` for each item; what it raises is raised in its turn."""
+        waiting: dict[int, Result | Lost | Raised] = {}
+        told = 0
+        with closing(self.results(work, items, come, lambda begun: begun - told < self.ahead)) as results:
+            for news in results:
+                waiting |= news
+                while told in waiting:
+                    yield _unless_raised(waiting.pop(told))
+                    told += 1
+
+    def total(
+        self,
+        work: Work[Item, Result],
+        items: Iterable[Item],
+        add: Callable[[Result, Result], Result],
+        *,
+        lost: Callable[[Item, Lost], Result],
+        done: Callable[[Result | None], None] = take_no_notice,
+    ) -> Result | None:
+        """Return the sum of `work(item, admit)` over all items, added up in whatever order they come."""
+        sums = Sums(add)
+        taken: dict[int, Item] = {}
+
+        def taking() -> Iterator[Item]:
+            for number, item in enumerate(items):
+                taken[number] = item
+                yield item
+
+        with closing(self.results(work, taking(), take_no_notice, lambda begun: True)) as results:
+            for number, result in chain.from_iterable(news.items() for news in results):
+                item, heard = taken.pop(number), _unless_raised(result)
+                part = lost(item, heard) if isinstance(heard, Lost) else heard
+                sums.take(part)
+                done(part)
+        return sums.total()
+
+
+def _unless_raised(result: Result | Lost | Raised) -> Result | Lost:
+    if isinstance(result, Raised):
+        raise result.error
+    return result
+
+
+class InProcess(Here):
+    """One item after the other, in this process."""
+
+    def results(
+        self,
+        work: Work[Item, Result],
+        items: Iterable[Item],
+        come: Callable[[Result | Lost], None],
+        may_begin: Callable[[int], bool],
+    ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
+        """Yield each result; what work raises is raised."""
+        for number, item in enumerate(items):
             result = work(item, _admit_all)
             come(result)
-            yield result
+            yield {number: result}
 
 
 def _admit_all(n_bytes: int) -> None:

@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
 from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -20,7 +19,7 @@ from typing import Any
 
 from gmmquant import threads
 from gmmquant.process import Stopped, die_with_parent, release_signals, signals_held, stopped_by_signals
-from gmmquant.workers.base import Callback, Item, Lost, Result, Sums, Work, Workers, take_no_notice
+from gmmquant.workers.base import Callback, Here, Item, Lost, Raised, Result, Work, take_no_notice
 
 # Seconds between two calls of `idle`, and those that processes have to end by themselves when all is stopped.
 _BEAT = 0.1
@@ -30,7 +29,7 @@ _GRACE = 0.6
 _AHEAD = 32
 
 
-class Processes(Workers):
+class Processes(Here):
     """Up to `n` processes, of one computing thread each, which live as long as there is work.
 
     A process that dies (killed, or out of memory) costs the item that it was at: `Lost`. Where all of this is stopped,
@@ -63,70 +62,25 @@ class Processes(Workers):
         """Return what does nothing: `call` belongs to this process, and is not sent to another."""
         return take_no_notice  # type: ignore[return-value]  # it takes any arguments
 
-    def map(
-        self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
-    ) -> Generator[Result | Lost, None, None]:
-        """Yield `work(item, admit)` for each item; what it raises is raised.
+    @property
+    def ahead(self) -> int:  # type: ignore[override]  # it depends on their number
+        """Results that may wait for an earlier one."""
+        return _AHEAD * self._n
 
-        `work`, items and results must be picklable.
-        """
-        results: dict[int, Result | Lost] = {}
-        told = 0
-
-        def may_give(given: int) -> bool:
-            return given - told < _AHEAD * self._n
-
-        for news in self._news(work, items, come, may_give):
-            results |= news
-            while told in results:
-                result = results.pop(told)
-                if isinstance(result, _Raised):
-                    raise result.error
-                yield result
-                told += 1
-
-    def total(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        add: Callable[[Result, Result], Result],
-        *,
-        lost: Callable[[Item, Lost], Result],
-        done: Callable[[Result | None], None] = take_no_notice,
-    ) -> Result | None:
-        """Return the sum of `work(item, admit)` over all items, added up in whatever order they come."""
-        sums = Sums(add)
-        taken: dict[int, Item] = {}
-
-        def taking() -> Iterator[Item]:
-            for number, item in enumerate(items):
-                taken[number] = item
-                yield item
-
-        for news in self._news(work, taking(), take_no_notice, lambda given: True):
-            for number, result in news.items():
-                if isinstance(result, _Raised):
-                    raise result.error
-                item = taken.pop(number)
-                part = lost(item, result) if isinstance(result, Lost) else result
-                sums.take(part)
-                done(part)
-        return sums.total()
-
-    def _news(
+    def results(
         self,
         work: Work[Item, Result],
         items: Iterable[Item],
         come: Callable[[Result | Lost], None],
-        may_give: Callable[[int], bool],
-    ) -> Generator[dict[int, Any], None, None]:
-        """Yield results by the numbers of their items as they come; `may_give(n)` says if one more may follow the n."""
+        may_begin: Callable[[int], bool],
+    ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
+        """Yield results as they come; `work`, items and results must be picklable."""
         numbered, given = enumerate(items), 0
         crew = _Crew(self._context, self._n, work, self._memory)
         try:
             news: dict[int, Any] = {}
             while True:
-                while may_give(given) and crew.has_room:
+                while may_begin(given) and crew.has_room:
                     following = next(numbered, None)
                     if following is None:
                         break
@@ -139,7 +93,7 @@ class Processes(Workers):
                 if crew.is_busy:
                     news = crew.listen(_BEAT)
                     for result in news.values():
-                        if not isinstance(result, _Raised):
+                        if not isinstance(result, Raised):
                             come(result)
                     self._idle()
                 else:
@@ -154,13 +108,6 @@ class _News(Enum):
     WANTED = "wanted"  # bytes of memory
     DONE = "done"  # the result
     RAISED = "raised"  # an exception
-
-
-@dataclass(frozen=True)
-class _Raised:
-    """What becomes of an item whose work raised an exception."""
-
-    error: Exception
 
 
 class _Worker:
@@ -227,7 +174,7 @@ class _Crew:
                 worker.wants = value
                 continue
             worker.number, worker.takes = None, 0
-            results[number] = _Raised(value) if news is _News.RAISED else value
+            results[number] = Raised(value) if news is _News.RAISED else value
         if self._waiting and (self._idle_one() is not None or not self._workers):
             self.give(*self._waiting.popleft())
         self._admit()
