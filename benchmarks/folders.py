@@ -58,7 +58,7 @@ def table(runs: dict[str, Runs], n: int) -> list[str]:
 def races(photographs: Sequence[Path], folder: Path) -> list[str]:
     """Race on 1,000 small pictures and on 100 of them (is memory the same?), on smaller and on larger ones."""
     lines: list[str] = []
-    for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (100, 128, 96, 3), (24, 768, 512, 3)):
+    for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (1000, 128, 96, 1), (24, 768, 512, 3)):
         place = folder / f"{n}_{width}"
         pictures = crops(photographs, n, width, height, place)
         runs = in_turn(commands(pictures, place.with_suffix(".out")), rounds)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import tee
 
-from gmmquant.errors import PictureError
-from gmmquant.outcomes import Done, Failure, Foreseen, Outcome
+from gmmquant.outcomes import Done, Failure, Foreseen, Outcome, Skipped
 from gmmquant.outputs import sweep_temporaries
-from gmmquant.places import Place, StandardInput, absolute
+from gmmquant.places import Place, StandardInput, absolute, relative
 from gmmquant.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.process import available_memory, system_reason
-from gmmquant.single import Watcher, refused, run, settle, watch_nothing
-from gmmquant.storage import exists, open_place
+from gmmquant.single import Watcher, guarded, read_json, refused, run, settle, watch_nothing
+from gmmquant.storage import check_writable, exists, open_place
 from gmmquant.threads import n_processors
 from gmmquant.workers.base import InProcess, Lost, Workers
 
@@ -35,9 +34,9 @@ def run_all(
     that killed runs left in an output folder are swept before the first picture of that folder, and those of this run
     when it is stopped or its workers could have died unseen. `watch` is called where the work is done in this process.
     """
-    task, homes, ended, swept = planned.task, set[Place](), False, False
+    task, homes, ended, swept = planned.task, set[Place](), False, workers.may_repeat
     # An item that is done again must not find what it wrote, so what exists is looked up here, as late as can be.
-    settled = (settle(entry, task) if isinstance(entry, Job) else entry for entry in planned.entries)
+    settled = (_settled(entry, task) if isinstance(entry, Job) else entry for entry in planned.entries)
     told, taken = tee(settled if workers.may_repeat else planned.entries)
 
     def come(outcome: Outcome | Lost) -> None:
@@ -70,7 +69,6 @@ def run_all(
                 swept = swept or isinstance(result, Lost)
                 outcome = _lost(entry, result) if isinstance(result, Lost) else _as_asked(entry, result)
             yield outcome
-        swept = swept or workers.may_repeat
     except BaseException:
         swept = True
         raise
@@ -78,6 +76,10 @@ def run_all(
         outcomes.close()  # in good time: a signal that comes when garbage is collected would be told as a fault
         for home in homes if swept else ():
             sweep_temporaries(home)
+
+
+def _settled(job: Job, task: Task) -> Job | Skipped | Failure:
+    return guarded(job, lambda: settle(job, task))
 
 
 def from_anywhere(job: Job) -> Job:
@@ -101,32 +103,57 @@ def _lost(job: Job, lost: Lost) -> Failure:
 
 def foresee(planned: Plan) -> Iterator[Foreseen | Failure]:
     """Yield what would be read and written, without doing either."""
-    for entry in planned.entries:
-        yield entry if isinstance(entry, Failure) else _foreseen(entry, planned.task)
-    if planned.whole is not None:
-        yield _outputs_foreseen(planned.whole, planned.task)
+    finished = is_finished(planned)
+    jobs = planned.entries if planned.whole is None else [*planned.entries, planned.whole]
+    for entry in jobs:
+        yield entry if isinstance(entry, Failure) else guarded(entry, partial(_foreseen, entry, planned.task, finished))
 
 
-def _foreseen(job: Job, task: Task) -> Foreseen | Failure:
+def is_finished(planned: Plan) -> bool:
+    """Tell whether pictures that share a mixture are left as they are.
+
+    That is so where all that would be made exists and is kept, and the report tells of the same options and pictures.
+    """
+    task, whole = planned.task, planned.whole
+    keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
+    if whole is None or not keeps or task.products.layers:
+        return False
+    return _tells_of(whole.report, planned) and all(
+        exists(output) for job in (whole, *planned.jobs) for output in job.outputs
+    )
+
+
+def _tells_of(report: Place, planned: Plan) -> bool:
+    """Tell whether a report of pictures that share a mixture is of such options and pictures as are planned."""
+    settings = planned.task.settings
+    asked = {**asdict(settings), "recolor": settings.recoloring, "k": list(planned.task.ks)}
     try:
-        open_place(job.source, lazily=True).close()
-    except PictureError as error:
-        return Failure(job.source, str(error))
-    except OSError as error:
-        return Failure(job.source, system_reason(error))
-    return _outputs_foreseen(job, task)
+        record = read_json(report)
+        pictures = {picture["path"] for picture in [*record["images"], *record["failed"]]}
+        told = {name: record["settings"][name] for name in asked}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return told == asked and pictures == {relative(entry.source, report.parent) for entry in planned.entries}
 
 
-def _outputs_foreseen(job: Job, task: Task) -> Foreseen | Failure:
+def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
+    if not job.is_whole:
+        try:
+            open_place(job.source, lazily=True).close()
+        except OSError as error:
+            return Failure(job.source, system_reason(error))
     outputs = job.outputs if task.to is Destination.FILES else []
     present = [path for path in outputs if exists(path)]
     if present and task.existing is Existing.REFUSE:
         return refused(job, f"{present[0].name} exists")
     fate = "replaced" if task.existing is Existing.REPLACE else "kept"
     fates = {path: fate if path in present else "new" for path in outputs}
-    if not job.products.pictures and job.report in present:  # the report of all pictures is always made anew
-        fates[job.report] = "replaced"
-    return Foreseen(job.source, fates, is_picture=job.products.pictures)
+    if job.is_whole and job.report in present and not finished:
+        fates[job.report] = "replaced"  # it is made anew
+    if {"new", "replaced"} & set(fates.values()):
+        check_writable(job.home)
+    to_do = not finished if task.shared else set(fates.values()) != {"kept"}
+    return Foreseen(job.source, fates, is_read=to_do and not job.is_whole)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from gmmquant.settings import (
 
 if TYPE_CHECKING:
     from gmmquant.places import Origin
-    from gmmquant.plan import Destination
+    from gmmquant.plan import Destination, Plan
     from gmmquant.ways import PlainFit
 
 
@@ -85,6 +85,7 @@ _CONTRADICTIONS = {
     "force": ("replaces outputs that exist", ("skip_existing",)),
     "as_json": ("is one array of records", ("json_lines",)),
     "dry_run": ("makes no records", ("as_json",)),
+    "quiet": ("shows nothing but errors", ("verbose",)),
     "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_to", "save_model")),
     "palette": ("says which colours there are", ("k", "method", "init", "restarts", "transfer_to")),
     "shared": ("fits one mixture to all pictures", ("model", "palette", "transfer_to")),
@@ -252,7 +253,7 @@ def quantize(
     # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     keep_freed_memory()
-    from gmmquant.batch import foresee, run_all, workers_for
+    from gmmquant.batch import foresee
     from gmmquant.inputs import Reading, sources_of
     from gmmquant.places import place
     from gmmquant.plan import Destination, Existing, Products, Task, plan
@@ -295,9 +296,18 @@ def quantize(
         return ExitCode.DONE if show_foreseen(foresee(planned), manner) else ExitCode.FAILED
     if to is Destination.STANDARD_OUTPUT and len(planned.entries) > 1:
         raise ParameterError(f"--output - writes one picture, not {len(planned.entries)}; give one, or name a folder")
+    return _carry_out(planned, manner, jobs=jobs, sample=sample, scheduler=scheduler, fail_fast=fail_fast)
+
+
+def _carry_out(
+    planned: Plan, manner: Manner, *, jobs: int | None, sample: int | None, scheduler: str | None, fail_fast: bool
+) -> ExitCode:
+    """Do what is planned, and show what became of each picture; the arguments are those of `quantize`."""
+    from gmmquant.batch import run_all, workers_for
+
     n_jobs = len(planned.jobs)
     to_count = None if planned.whole is None else min(n_jobs, sample or n_jobs)
-    screen = Screen(ks, len(planned.entries), manner, to_count=to_count)
+    screen = Screen(planned.task.ks, len(planned.entries), manner, to_count=to_count)
     with stopped_by_signals() as stop_if_asked, screen:
 
         def watch(source: Origin, k: int | str, n_iter: int, objective: float) -> None:

@@ -7,24 +7,26 @@ are the sums of what the second finds in each picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from gmmquant.artifacts import write_mixture
-from gmmquant.batch import from_anywhere, run_all
+from gmmquant.batch import from_anywhere, is_finished, run_all
 from gmmquant.colors.color_sum import Colors, add_up
+from gmmquant.errors import ParameterError
 from gmmquant.fitting import Fitter
 from gmmquant.outcomes import Done, Failure, Outcome, Shared, Skipped
 from gmmquant.outputs import OutputSet
 from gmmquant.places import Place, identity
 from gmmquant.plan import Destination, Existing, Job, Plan, Task
-from gmmquant.report.record import Record, fit_record, to_json
+from gmmquant.report.record import Record, fit_record, settings_record, to_json
 from gmmquant.report.shared_record import build_shared_record, whole_figures
 from gmmquant.settings import AUTO
 from gmmquant.shared import SharedFits, fit_shared
-from gmmquant.single import flattened, guarded, read, refuse_another, refused
-from gmmquant.storage import exists, make_folder
+from gmmquant.single import flattened, guarded, read, read_json, refuse_another, refuse_other_settings, refused
+from gmmquant.storage import check_writable, exists, make_folder
 from gmmquant.workers.base import Lost, Workers
 
 
@@ -64,22 +66,17 @@ def run_shared(
     """
     task, whole = planned.task, planned.whole
     assert whole is not None  # noqa: S101
-    in_the_way = _in_the_way(planned, whole)
+    in_the_way = guarded(whole, lambda: _in_the_way(planned, whole))
     if in_the_way is not None:
         yield in_the_way
         return
-    keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
-    if keeps and not task.products.layers and _all_exist(planned, whole):
+    if is_finished(planned):
         yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
         return
-    counted, left = Counted(None), planned.jobs
-    if fail_fast and len(left) < len(planned.entries):
-        left = []
-    while left and (sample is None or counted.n_pictures < sample) and not (fail_fast and counted.failures):
-        # Of a sample, others take the place of those that cannot be read.
-        jobs, left = _spread(left, len(left) if sample is None else sample - counted.n_pictures)
-        anywhere = map(from_anywhere, jobs) if workers.may_repeat else jobs
-        counted = add(counted, _counted(workers, task, anywhere, counted_one, fail_fast=fail_fast))
+    unreadable = len(planned.jobs) < len(planned.entries)
+    counted = Counted(None)
+    if not (fail_fast and unreadable):
+        counted = _count_all(planned, workers, counted_one, sample=sample, fail_fast=fail_fast)
     failed = {identity(failure.source): failure for failure in counted.failures}
     entries = [_failed(entry, failed.get(identity(entry.source))) for entry in planned.entries]
     failures = [entry for entry in entries if isinstance(entry, Failure)]
@@ -87,18 +84,59 @@ def run_shared(
         yield from failures
         return
     fitter = Fitter(counted.colors, task.settings)
+    keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
+    if keeps and isinstance(refusal := guarded(whole, lambda: _refuse_another_run(whole, fitter, counted)), Failure):
+        yield _of_all(refusal)
+        return
     way = fit_shared(fitter, task.ks, lambda *_: idle())
     drawn: list[Record] = []
     failures = []
-    for outcome in run_all(Plan(entries, replace(task, way=way)), workers=workers, fail_fast=fail_fast):
-        if isinstance(outcome, Done):
-            drawn.append(outcome.record)
-        if isinstance(outcome, Failure):
-            failures.append(outcome)
-        yield outcome
+    with closing(run_all(Plan(entries, replace(task, way=way)), workers=workers, fail_fast=fail_fast)) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, Done):
+                drawn.append(outcome.record)
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+            yield outcome
     # Where some failed, a report of more of them that exists is kept.
     if drawn and not (keeps and failures and exists(whole.report)):
-        yield guarded(whole, lambda: _write_whole(whole, task, fitter, way, drawn, failures, counted.n_pictures))
+        made = guarded(whole, lambda: _write_whole(whole, task, fitter, way, drawn, failures, counted.n_pictures))
+        yield _of_all(made) if isinstance(made, Failure) else made
+
+
+def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
+    """Refuse to go on with a run whose report tells of other options, or was fitted to other pictures."""
+    refuse_other_settings(whole.report, {"k": list(whole.ks), **settings_record(fitter, {}, whole.report)})
+    fitted = {"pictures": counted.n_pictures, "visible_pixels": fitter.colors.n_pixels}
+    try:
+        earlier = read_json(whole.report)["fitted"]
+        told = {name: earlier[name] for name in fitted}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return
+    if told != fitted:
+        raise ParameterError(
+            f"{whole.report.name} is of a run fitted to {told['pictures']} pictures of {told['visible_pixels']} "
+            f"pixels, not {fitted['pictures']} of {fitted['visible_pixels']}; give the same pictures, another "
+            "--output, or --force instead of --skip-existing"
+        )
+
+
+def _of_all(failure: Failure) -> Failure:
+    """Return a failure as one of what pictures share."""
+    return replace(failure, is_picture=False)
+
+
+def _count_all(
+    planned: Plan, workers: Workers, counted_one: Callable[[], None], *, sample: int | None, fail_fast: bool
+) -> Counted:
+    """Count the colours of all pictures, or of so many that can be read."""
+    counted, left = Counted(None), planned.jobs
+    while left and (sample is None or counted.n_pictures < sample) and not (fail_fast and counted.failures):
+        # Of a sample, others take the place of those that cannot be read.
+        jobs, left = _spread(left, len(left) if sample is None else sample - counted.n_pictures)
+        anywhere = map(from_anywhere, jobs) if workers.may_repeat else jobs
+        counted = add(counted, _counted(workers, planned.task, anywhere, counted_one, fail_fast=fail_fast))
+    return counted
 
 
 def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
@@ -126,12 +164,13 @@ def _counted(
                 return
             yield job
 
-    def done(part: Counted | None) -> None:
+    def come(part: Counted | Lost | None) -> None:
         nonlocal ended
-        ended = ended or (fail_fast and part is not None and bool(part.failures))
+        failed = isinstance(part, Lost) or (part is not None and bool(part.failures))
+        ended = ended or (fail_fast and failed)
         counted_one()
 
-    return workers.total(partial(count, task=task), wanted(), add, lost=_lost, done=done) or Counted(None)
+    return workers.total(partial(count, task=task), wanted(), add, lost=_lost, come=come) or Counted(None)
 
 
 def _failed(entry: Job | Failure, failure: Failure | None) -> Job | Failure:
@@ -151,18 +190,16 @@ def _spread(jobs: Sequence[Job], n: int) -> tuple[list[Job], list[Job]]:
 
 
 def _in_the_way(planned: Plan, whole: Job) -> Failure | None:
-    """Refuse the run if any of its outputs exists that may be neither replaced nor kept."""
-    if planned.task.to is not Destination.FILES or planned.task.existing is not Existing.REFUSE:
+    """Refuse the run if any of its outputs exists that may be neither replaced nor kept, or none can be written."""
+    if planned.task.to is not Destination.FILES:
         return None
-    for job in (whole, *planned.jobs):
+    check_writable(whole.home)
+    for job in (whole, *planned.jobs) if planned.task.existing is Existing.REFUSE else ():
         present = next((output for output in job.outputs if exists(output)), None)
         if present is not None:
-            return refused(job, f"{present.name} exists")
+            found = refused(job, f"{present.name} exists")
+            return _of_all(found) if job.is_whole else found
     return None
-
-
-def _all_exist(planned: Plan, whole: Job) -> bool:
-    return all(exists(output) for job in (whole, *planned.jobs) for output in job.outputs)
 
 
 def _write_whole(
@@ -174,7 +211,7 @@ def _write_whole(
     failures: Sequence[Failure],
     n_fitted: int,
 ) -> Shared:
-    """Write what the pictures have in common; the report is made anew even where files were kept."""
+    """Write what the pictures have in common; the report is made anew even where other files were kept."""
     to_files = task.to is Destination.FILES
     if to_files:
         make_folder(whole.home)

@@ -32,6 +32,12 @@ from gmmquant.settings import Settings, check_k
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
 
+# Where nobody says when a fit ends: the gain of an iteration of EM, in nats per pixel, below which it is the last. Of
+# few pixels up to the larger one: half a nat for each component and eight at most, over all pixels. Which pixels they
+# happen to be moves their likelihood by half a nat for each parameter (Akaike 1974); a component has up to ten.
+_TOL, _LARGEST_TOL = 1e-4, 5e-4
+_NATS_A_COMPONENT, _MOST_NATS = 0.5, 8.0
+
 # KMeans stops when an iteration takes less than so many times `tol` off the squared error, as a part of it.
 _KMEANS_TOL = 6
 
@@ -49,7 +55,7 @@ class Fit:
         Colour space of the fit.
     mixture : Gaussians
         Heaviest component first; about a given palette, in its order.
-    trace, n_cells, n_iter, converged
+    trace, n_cells, n_iter, tol, converged
         See `QuantizedImage`.
     seconds : dict
         Time spent: `seed` (starts) and `fit`.
@@ -72,6 +78,7 @@ class Fit:
     trace: tuple[float, ...]
     n_cells: tuple[int, ...]
     n_iter: int
+    tol: float | None
     converged: bool | None
     seconds: dict[str, float]
     exact: bool = False
@@ -158,17 +165,18 @@ class Fitter:
 
         started = perf_counter()
         settings, palette = self.settings, check_palette(palette)
+        tol = self._tol_for(len(palette))
         descent = fit_with_means(
             self._levels_for(len(palette)),
             self.space.from_srgb(palette / 255),
             kind=COVARIANCE_TYPES[settings.covariance],
             variance=self.variance,
-            tol=settings.tol,
+            tol=tol,
             max_iter=settings.max_iter,
             watch=watch,
         )
         undecided = settings.recolor is None and settings.dither == "none"
-        fit = self._ended(len(palette), descent, fit=perf_counter() - started)
+        fit = self._ended(len(palette), descent, tol, fit=perf_counter() - started)
         return replace(fit, given=palette, recoloring="nearest" if undecided else None)
 
     def judge(self, mixture: Gaussians, *, unrounded: bool = False) -> Fit:
@@ -186,7 +194,7 @@ class Fitter:
         """Fit a mixture by EM."""
         started = perf_counter()
         settings, variance = self.settings, self.variance
-        levels = self._levels_for(k)
+        levels, tol = self._levels_for(k), self._tol_for(k)
         start = best_start(
             levels,
             k,
@@ -195,12 +203,12 @@ class Fitter:
             rng=np.random.default_rng(settings.seed),
             kind=COVARIANCE_TYPES[settings.covariance],
             variance=variance,
-            tol=settings.tol,
+            tol=tol,
             max_iter=settings.max_iter,
         )
         seeded = perf_counter()
-        descent = descend(levels, start, variance=variance, tol=settings.tol, max_iter=settings.max_iter, watch=watch)
-        return self._ended(k, descent, seed=seeded - started, fit=perf_counter() - seeded)
+        descent = descend(levels, start, variance=variance, tol=tol, max_iter=settings.max_iter, watch=watch)
+        return self._ended(k, descent, tol, seed=seeded - started, fit=perf_counter() - seeded)
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
         """Fit centers by KMeans; their clusters as Gaussians are the mixture."""
@@ -208,22 +216,30 @@ class Fitter:
 
         started = perf_counter()
         settings = self.settings
+        tol = _TOL if settings.tol is None else settings.tol
         codebook = fit_codebook(
             self._levels_for(k),
             k,
             restarts=settings.restarts,
             rng=np.random.default_rng(settings.seed),
-            tol=_KMEANS_TOL * settings.tol,
+            tol=_KMEANS_TOL * tol,
             max_iter=settings.max_iter,
             watch=watch,
         )
         kind = COVARIANCE_TYPES[settings.covariance]
         clusters = start_from_centers(self.cells, codebook.centers, self.variance, kind)
         descent = Descent(clusters, codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged)
-        return self._ended(k, descent, fit=perf_counter() - started)
+        return self._ended(k, descent, tol, fit=perf_counter() - started)
 
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
+
+    def _tol_for(self, k: int) -> float:
+        """Return the gain in J below which an iteration of EM with `k` components is the last."""
+        if self.settings.tol is not None:
+            return self.settings.tol
+        of_all = min(_NATS_A_COMPONENT * k, _MOST_NATS)
+        return min(max(_TOL, of_all / self.colors.n_pixels), _LARGEST_TOL)
 
     def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
         """Keep the colours as they are, one a component."""
@@ -236,10 +252,10 @@ class Fitter:
         """Return the end of a fit for a mixture that nothing was fitted for."""
         return Descent(mixture, (objective,), (self.cells.weights.size,), n_iter=0, converged=True)
 
-    def _ended(self, k: int, end: Descent, *, seed: float = 0.0, fit: float) -> Fit:
-        """Return what a fit ended with, and the seconds that its start and the rest took."""
+    def _ended(self, k: int, end: Descent, tol: float | None = None, *, seed: float = 0.0, fit: float) -> Fit:
+        """Return what a fit to `tol` ended with, and the seconds that its start and the rest took."""
         asked = self.settings
         seconds = {"seed": seed, "fit": fit}
         return Fit(
-            k, asked.method, asked.space, end.gaussians, end.trace, end.n_cells, end.n_iter, end.converged, seconds
+            k, asked.method, asked.space, end.gaussians, end.trace, end.n_cells, end.n_iter, tol, end.converged, seconds
         )

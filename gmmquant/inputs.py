@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -26,6 +27,9 @@ LIST_MARK = "@"
 
 # Bytes of a list of names: some million names are 100 MB.
 _MAX_LIST = 1 << 28
+
+# Bytes of the name of a file, at most.
+_LONGEST_NAME = 4096
 
 _KINDS = ", ".join(sorted(ENDINGS))
 
@@ -167,6 +171,10 @@ def _listed(name: str, reading: Reading) -> Iterator[Source | Failure]:
     if len(text) > _MAX_LIST:
         yield Failure(Path(name), f"the list is longer than {_MAX_LIST >> 20} MiB; give several")
         return
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield Failure(Path(name), "the list is UTF-16 text; write it as UTF-8")
+        return
+    text = text.removeprefix(codecs.BOM_UTF8)
     lines = text.split(b"\0") if reading.from0 or b"\0" in text else re.split(rb"\r?\n", text)
     named = [place(os.fsdecode(line)) for line in lines if line]
     if not named:
@@ -183,7 +191,17 @@ def _piped(max_pixels: int) -> Source | Failure:
     data = sys.stdin.buffer.read(limit + 1)
     if len(data) > limit:
         return Failure(Path(STANDARD_INPUT), f"more than {limit} bytes on standard input; raise --max-pixels")
+    if not data:
+        return Failure(Path(STANDARD_INPUT), "nothing came on standard input; pipe a picture into it")
+    if _begins_with_a_name(data):
+        return Failure(Path(STANDARD_INPUT), "names of pictures on standard input, not a picture; read them by @-")
     return Source(StandardInput(data))
+
+
+def _begins_with_a_name(data: bytes) -> bool:
+    """Tell whether the first line is the name of a file that is there and ends as pictures do."""
+    first = Path(os.fsdecode(re.split(rb"[\0\r\n]", data[:_LONGEST_NAME], maxsplit=1)[0]))
+    return first.suffix.lower() in ENDINGS and _exists(first)
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -24,6 +24,8 @@ class Done:
         Time that it took.
     drawn : bytes or None
         The file that goes to standard output, where that was asked for.
+    kept : bool
+        Whether all its outputs existed and are kept; what they should be was made all the same, where it is shared.
     """
 
     source: Origin
@@ -32,6 +34,7 @@ class Done:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     drawn: bytes | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,26 @@ class Skipped:
 class Failure:
     """A picture that was not done, and why: one line, with the remedy.
 
-    `hopeless` means that the pictures after it would fail for the same reason.
+    Or, if `is_picture` is false, that what pictures share was not written. `hopeless` means that the pictures after it
+    would fail for the same reason.
     """
 
     source: Origin
     reason: str
     hopeless: bool = False
+    is_picture: bool = True
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A picture that would be read, and what would become of each of its outputs: "new", "replaced" or "kept".
+    """What would become of each output of a picture, or of all that share a mixture: "new", "replaced" or "kept".
 
-    Or, if `is_picture` is false, what would be written of all pictures that share a mixture.
+    `is_read` tells whether a picture would be read for it.
     """
 
     source: Origin
     outputs: dict[Place, str]
-    is_picture: bool = True
+    is_read: bool
 
 
 Outcome = Done | Shared | Skipped | Failure

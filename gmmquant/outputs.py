@@ -114,10 +114,11 @@ class OutputSet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the temporaries that are left, the locks last."""
-        for file in self._staged:
-            file.discard()
-        for lock in self._locks.values():
-            lock.release()
+        with contextlib.ExitStack() as stack:  # each is done whatever becomes of the others, the last named first
+            for lock in self._locks.values():
+                stack.callback(lock.release)
+            for file in self._staged:
+                stack.callback(file.discard)
 
 
 # Each of the three is written under no name or a temporary one, appears under its final name (a FileExistsError if that

@@ -168,7 +168,7 @@ def filesystem_class(scheme: str) -> Any:
     try:
         return get_filesystem_class(scheme)
     except ImportError as error:
-        raise ParameterError(f"{scheme}:// needs another package; {_one_line(error)}") from None
+        raise ParameterError(f"{scheme}:// needs another package: {_one_line(error)}") from None
     except ValueError:
         raise ParameterError(
             f"unknown scheme {scheme}://; give one that fsspec knows, such as s3, gs, sftp, or write ./{scheme}:// "

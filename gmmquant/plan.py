@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 from gmmquant.errors import OutputError
@@ -169,7 +169,12 @@ class Job:
     is_part: bool = False
     kept: frozenset[Place] | None = None
 
-    @cached_property
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is no picture, but what is written of all that share a mixture."""
+        return not self.products.pictures
+
+    @property
     def files(self) -> dict[int | str, dict[str, Place]]:
         """Files by k and by what they hold."""
         names = {k: self.products.names(self.stem, k) for k in self.ks}
@@ -290,7 +295,7 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
     """
     folded = _folding()
     writers: dict[str, Job] = {}
-    sources = {folded(place): job for job in jobs if job.products.pictures for place in _names_of(job.source)}
+    sources = {folded(place): job for job in jobs if not job.is_whole for place in _names_of(job.source)}
     clashes: list[tuple[Job, Job, Place]] = []
     for job in jobs:
         for output in job.claimed:
@@ -317,7 +322,7 @@ def _names_of(source: Origin) -> list[Place]:
 def _clash(one: Job, other: Job, output: Place, n_others: int) -> str:
     """Say which inputs would write one name, and how to avoid it."""
     more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
-    if not other.products.pictures:
+    if other.is_whole:
         remedy = "rename the picture, or give another --output"
     elif one.source.parent != other.source.parent:
         remedy = "name the folder that holds them all, with -r, or give each its own --output"

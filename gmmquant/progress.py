@@ -12,6 +12,7 @@ from gmmquant.settings import AUTO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 
 # Seconds between two pictures of a bar that is drawn whenever there is news.
@@ -42,10 +43,10 @@ class FitBar(Bar):
     is_seen = True
 
     def __init__(self, console: Console, ks: Sequence[int | str]) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
         columns = BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}")
-        self._bar = Progress(*columns, console=console, transient=True)
+        self._bar = _progress(*columns, console=console)
         self._ks = list(ks)
         self._task = self._bar.add_task("", total=len(ks))
 
@@ -73,7 +74,7 @@ class BatchBar(Bar):
     is_seen = True
 
     def __init__(self, console: Console, n_pictures: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
         columns = (
             BarColumn(20),
@@ -81,7 +82,7 @@ class BatchBar(Bar):
             TextColumn("{task.fields[pace]}"),
             TextColumn("{task.description}"),
         )
-        self._bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
+        self._bar = _progress(*columns, console=console, auto_refresh=False)
         self._task = self._bar.add_task("", total=n_pictures, pace="")
         self._n_pictures = n_pictures
         self._started = monotonic()
@@ -103,7 +104,8 @@ class BatchBar(Bar):
             return
         self._drawn = now
         pace = self._worked / (now - self._started)
-        text = f"{pace:.1f}/s  {duration(round((self._n_pictures - self._told) / pace))} left" if pace else ""
+        left = max(self._n_pictures - self._told, 0)  # of a sample, more may be counted than were meant to be
+        text = f"{pace:.1f}/s  {duration(round(left / pace))} left" if pace else ""
         self._bar.update(self._task, completed=self._told, pace=text, description=escape(printable(self._name)))
         self._bar.start()
         self._bar.refresh()
@@ -112,6 +114,20 @@ class BatchBar(Bar):
         """Take the bar away."""
         self._drawn = 0.0
         self._bar.stop()
+
+
+def _progress(*columns: ProgressColumn, console: Console, auto_refresh: bool = True) -> Progress:
+    """Return rich's bar. The streams of the program stay as they are: results may go elsewhere than the bar does."""
+    from rich.progress import Progress
+
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        auto_refresh=auto_refresh,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 def duration(seconds: int) -> str:

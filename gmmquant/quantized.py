@@ -51,6 +51,8 @@ class FitFigures:
         unless those are beyond the work that a fit is allowed.
     n_iter : int
         Number of iterations, at all levels together.
+    tol : float, or None where nothing was fitted
+        The gain of an iteration of EM, in nats per pixel, below which it was the last; of KMeans see `Settings.tol`.
     converged : bool, or None where nothing was fitted
     log_likelihood : float
         Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
@@ -77,6 +79,7 @@ class FitFigures:
     trace: tuple[float, ...]
     n_cells: tuple[int, ...]
     n_iter: int
+    tol: float | None
     converged: bool | None
     log_likelihood: float
     entropy: float

@@ -230,6 +230,7 @@ class Quantizer:
             trace=fit.trace,
             n_cells=fit.n_cells,
             n_iter=fit.n_iter,
+            tol=fit.tol,
             converged=fit.converged,
             log_likelihood=evaluation.log_likelihood,
             entropy=evaluation.entropy,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Lines after which what was shown before them is taken to be out of sight.
 _SCREENFUL = 20
 
+# Seconds below which a run says nothing of how fast it was.
+_INSTANT = 0.05
+
 # Seconds in which whoever reads must take something, once the run is to end.
 _PATIENCE = 0.3
 
@@ -105,7 +108,7 @@ class Screen:
         self._failures: list[str] = []
         self._n_lines = 0  # shown since the first failure
         self._started = monotonic()
-        self._lost = False
+        self._all_well = True
         self._n_in_array = 0
         self._array_is_open = manner.as_json
         self._bar = Bar() if manner.quiet else bar_for(n_pictures + (to_count or 0), ks)
@@ -128,14 +131,15 @@ class Screen:
         if isinstance(outcome, Shared):
             self._show_shared(outcome)
         elif isinstance(outcome, Done):
-            was_kept = self._shared and not outcome.written and not self._manner.as_json
-            self._tally["skipped" if was_kept else "done"] += 1
+            self._tally["skipped" if outcome.kept else "done"] += 1
             self._show_done(outcome)
         elif isinstance(outcome, Skipped):
             self._tally["skipped"] += 1
             self._tell(f"{outcome.source}: skipped, its outputs exist")
         else:
-            self._tally["failed"] += 1
+            if outcome.is_picture:
+                self._tally["failed"] += 1
+            self._all_well = False
             self._failures.append(f"{outcome.source}: {outcome.reason}")
             self._bar.hide()
             say(self._failures[-1])
@@ -157,14 +161,14 @@ class Screen:
             told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
             seconds = monotonic() - self._started
             worked = self._tally["done"] + self._tally["failed"]
-            pace = f", {worked / seconds:.1f} pictures a second" if self._tally["done"] else ""
+            pace = f", {worked / seconds:.1f} pictures a second" if self._tally["done"] and seconds > _INSTANT else ""
             self.note(f"{told} in {seconds:.1f} s{pace}")
             if self._n_lines > _SCREENFUL:
                 for failure in self._failures[:_SCREENFUL]:
                     self.note(f"failed: {failure}")
                 if len(self._failures) > _SCREENFUL:
                     self.note(f"failed: {len(self._failures) - _SCREENFUL} more, told of above")
-        return not (self._tally["failed"] or not_tried or self._lost)
+        return self._all_well and not not_tried
 
     def __enter__(self) -> Self:
         """Show nothing yet."""
@@ -187,10 +191,10 @@ class Screen:
             pass
         elif not self._shared and (self._n_pictures == 1 or self._manner.verbose):
             self._show_table(done.record, str(done.source), done.written)
-        elif done.written:
-            self._tell(f"{done.source}: wrote {_names(done.written)}, {done.seconds:.2f} s")
-        else:
+        elif done.kept:
             self._tell(f"{done.source}: kept, its outputs exist")
+        else:
+            self._tell(f"{done.source}: wrote {_names(done.written)}, {done.seconds:.2f} s")
 
     def _show_shared(self, shared: Shared) -> None:
         if self._manner.as_json:
@@ -223,7 +227,7 @@ class Screen:
     def _emit(self, results: str | bytes, *, wait: bool = True) -> None:
         if sys.stdout.isatty():
             self._bar.hide()
-        self._lost |= not emit(results, wait=wait)
+        self._all_well &= emit(results, wait=wait)
 
     def _tell(self, text: str) -> None:
         """Say what became of a picture, where no bar does."""
@@ -250,8 +254,7 @@ def show_foreseen(foreseen: Iterable[Foreseen | Failure], manner: Manner) -> boo
             all_well = False
             say(f"{entry.source}: {entry.reason}")
             continue
-        to_do = not entry.outputs or any(fate != "kept" for fate in entry.outputs.values())
-        n_pictures += entry.is_picture and to_do
+        n_pictures += entry.is_read
         for fate in entry.outputs.values():
             fates[fate] += 1
         if not (manner.quiet or manner.as_json_lines):

@@ -40,7 +40,7 @@ class SettingsArguments(TypedDict, total=False):
 
     seed: int
     max_iter: int | None
-    tol: float
+    tol: float | None
     covariance: str
     init: str
     restarts: int
@@ -62,9 +62,11 @@ class Settings:
     max_iter : int or None
         Most iterations, at all levels together. None: 500, and no more work at a level than some seconds, so that
         a picture of very many colours may end before it has converged, or without iterations on its single colours.
-    tol : float
+    tol : float or None
         EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it);
-        KMeans when an iteration takes less than six times this part off the squared error.
+        KMeans when an iteration takes less than six times this part off the squared error. None: 1e-4, and for EM on
+        few pixels more: min(k / 2, 8) divided by their number, that is half a nat for each component, 8 at most, over
+        all of them; but no more than 5e-4.
     covariance : "full", "tied", "diag" or "spherical"
         A matrix for each component, one matrix for all, variances for each component, one variance for each.
     init : "kmeans", "k-means++", "random_from_data" or "random"
@@ -92,7 +94,7 @@ class Settings:
 
     seed: int = 0
     max_iter: int | None = None
-    tol: float = 1e-4
+    tol: float | None = None
     covariance: str = "full"
     init: str = "kmeans"
     restarts: int = 4
@@ -107,7 +109,8 @@ class Settings:
         check_integer("seed", self.seed, 0)
         if self.max_iter is not None:
             check_integer("max_iter", self.max_iter, 1)
-        check_non_negative("tol", self.tol)
+        if self.tol is not None:
+            check_non_negative("tol", self.tol)
         check_choice("covariance", self.covariance, COVARIANCE_NAMES)
         check_choice("init", self.init, INIT_NAMES)
         check_integer("restarts", self.restarts, 1)

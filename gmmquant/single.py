@@ -35,7 +35,7 @@ from gmmquant.quantized import QuantizedImage
 from gmmquant.quantizer import Quantizer, receive_nothing
 from gmmquant.report.record import Record, build_record, fit_record, settings_record, to_json
 from gmmquant.settings import AUTO
-from gmmquant.storage import exists, make_folder, open_place
+from gmmquant.storage import check_writable, exists, make_folder, open_place
 
 # The system's reasons for which the next picture would fail like this one.
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -58,7 +58,9 @@ def watch_nothing(source: Origin, k: int | str, n_iter: int, objective: float) -
 def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = watch_nothing) -> Outcome:
     """Do one picture; every failure comes back as a `Failure`, with nothing of the picture left behind.
 
-    `admit(n_bytes)` is called before a large picture is decoded, and returns when there is memory for it.
+    A job that was settled before may have been done before: what it wrote then is replaced. Where any other finds what
+    another run wrote meanwhile, that stays (see `_outputs_of`). `admit(n_bytes)` is called before a large picture is
+    decoded, and returns when there is memory for it.
     """
     started = perf_counter()
 
@@ -69,9 +71,10 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
         kept = settled.kept or frozenset()
         # The picture is held by nobody here: its memory is wanted.
         done = _quantize(job, read(job.source, task.max_pixels, admit), task, kept, watch)
-        if task.to is Destination.FILES and not (done.written or job.is_part):
+        nothing_written = task.to is Destination.FILES and not done.written
+        if nothing_written and not job.is_part:
             return Skipped(job.source)
-        return replace(done, seconds=perf_counter() - started)
+        return replace(done, seconds=perf_counter() - started, kept=nothing_written)
 
     return guarded(job, work)
 
@@ -101,13 +104,13 @@ def settle(job: Job, task: Task) -> Job | Skipped | Failure:
     if task.to is not Destination.FILES or job.kept is not None:
         return job
     present = [path for path in job.outputs if exists(path)]
-    if task.existing is Existing.KEEP:
-        if len(present) == len(job.outputs) and _has_its_layers(job) and not job.is_part:
-            return Skipped(job.source)
-        return replace(job, kept=frozenset(present))
+    keeps = task.existing is Existing.KEEP
+    if keeps and len(present) == len(job.outputs) and _has_its_layers(job) and not job.is_part:
+        return Skipped(job.source)
     if present and task.existing is Existing.REFUSE:
         return refused(job, f"{present[0].name} exists")
-    return replace(job, kept=frozenset())
+    check_writable(job.home)
+    return replace(job, kept=frozenset(present) if keeps else frozenset())
 
 
 def refused(job: Job, reason: str) -> Failure:
@@ -182,7 +185,9 @@ def _quantize(job: Job, picture: Picture, task: Task, kept: frozenset[Place], wa
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
         for k, paths in job.files.items():
             number = choice.k if choice is not None and k == AUTO else int(k)
-            writer = _FileWriter(executor, outputs, partial(_keeps, job, task), compares=job.is_part)
+            # A report tells of files as this run makes them, so those that are kept must be just that.
+            compares = job.is_part or job.report not in kept
+            writer = _FileWriter(executor, outputs, partial(_keeps, job, task), compares=compares)
             watch_fit = partial(watch, job.source, number)
             watch_fit(0, math.nan)
             if task.to is Destination.RECORD:
@@ -279,7 +284,7 @@ def _keeps(job: Job, task: Task, place: Place) -> bool:
 class _FileWriter:
     """Lets an executor encode and stage the files of a fit, but for those that are kept, and counts the seconds.
 
-    Where a mixture is shared, what is kept is compared with what it would be now: an earlier run may have had others.
+    If it `compares`, what is kept must be what it would be now: an earlier run may have had other options.
     """
 
     def __init__(

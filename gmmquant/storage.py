@@ -189,6 +189,23 @@ def open_place(place: Origin, limit: int | None = None, *, lazily: bool = False)
     return ask(place, lambda system, name: _opened(system, name, place, limit, lazily=lazily))
 
 
+def check_writable(folder: Place) -> None:
+    """Raise an OSError where no file could be made in a folder of this machine, or below what there is of it.
+
+    Elsewhere, only writing tells.
+    """
+    if not isinstance(folder, Path):
+        return
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    number = 0
+    if not os.path.isdir(there):
+        number = errno.ENOTDIR
+    elif not os.access(there, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), str(there))
+
+
 def make_folder(folder: Place) -> None:
     """Make a folder and those above it, unless it exists; an object store has none, and no bucket is made.
 

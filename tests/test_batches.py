@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from test_cli import in_a_terminal
-from test_reliability import start, wait_for
+from test_reliability import obey_permissions, start, wait_for
 
 from gmmquant.batch import run_all
 from gmmquant.inputs import Source, sources_of
@@ -305,7 +305,7 @@ def test_with_fail_fast_a_failure_ends_the_run_though_a_picture_before_it_is_sti
     task = Task([60])
     names = [samples / "cat.jpg", *(tmp_path / f"{number}.png" for number in range(1, 30))]
     jobs = plan(map(Source, names), task, tmp_path / "out")
-    outcomes = list(run_all(jobs, task, workers=Processes(2), fail_fast=True))
+    outcomes = list(run_all(jobs, workers=Processes(2), fail_fast=True))
     assert [type(outcome) for outcome in outcomes] == [Done, Failure]
     assert len(os.listdir(tmp_path / "out")) == 2
 
@@ -480,6 +480,65 @@ def test_without_colors_the_bar_has_none(tmp_path, photos, clean_environment):
     assert " left" in shown
     for codes in re.findall(r"\x1b\[([\d;]*)m", shown):
         assert not re.search(r"\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])\b", codes)
+
+
+@pytest.mark.parametrize(
+    "options", [["--json"], ["--json-lines"], ["--json-lines", "--shared"], ["--jobs", "1", "--json"]]
+)
+@pytest.mark.parametrize("picture", ["photos", "photos/1.png"])
+def test_records_may_go_elsewhere_while_a_bar_is_shown(tmp_path, photos, clean_environment, options, picture):
+    """As when they are redirected by a person at a terminal."""
+    environment = {**clean_environment, "TERM": "xterm-256color"}
+    arguments = [sys.executable, "-m", "gmmquant", picture, "-k", "3", "40", "-o", "out", *options]
+    main, side = os.openpty()
+    with open(tmp_path / "records", "wb") as records:
+        process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdin=side, stdout=records, stderr=side)
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the program that used it ends
+        while part := os.read(main, 65536):
+            shown += part
+    os.close(main)
+    assert process.wait() == 0, shown.decode()
+    told = (tmp_path / "records").read_text()
+    records = json.loads(told) if "--json" in options else [json.loads(line) for line in told.splitlines()]
+    n_pictures = 8 if picture == "photos" else 1
+    assert len(records) == ({"--json-lines": n_pictures + 1}.get(options[0]) if "--shared" in options else n_pictures)
+    assert "\x1b[?25l" in shown.decode()  # the bar hides the cursor
+
+
+def test_kept_files_that_other_options_made_are_not_told_of_in_a_new_report(command, photos, tmp_path):
+    command("photos", "-k", "3", "-o", "out")
+    (tmp_path / "out/2_report.json").unlink()
+    before = (tmp_path / "out/2_k3.png").read_bytes()
+    result = command(
+        "photos", "-k", "3", "-o", "out", "--skip-existing", "--method", "kmeans", "--dither", "blue-noise"
+    )
+    assert result.returncode == 1
+    assert "photos/2.png: 2_k3.png exists and is of a run of other pictures or options" in result.stderr
+    assert not (tmp_path / "out/2_report.json").exists()
+    assert (tmp_path / "out/2_k3.png").read_bytes() == before
+    assert command("photos", "-k", "3", "-o", "out", "--skip-existing").returncode == 0
+    assert (tmp_path / "out/2_report.json").exists()
+
+
+@pytest.mark.parametrize("closed", ["a file", "a folder"])
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--shared"], ["--shared", "--dry-run"]])
+def test_a_folder_that_cannot_be_written_to_is_told_before_any_picture_is_read(command, tmp_path, closed, options):
+    names = ["a.png", "b.png"]
+    for name in names:
+        (tmp_path / name).write_text("no picture, which is not seen")
+    if closed == "a file":
+        (tmp_path / "closed").touch()
+    else:
+        (tmp_path / "closed").mkdir(mode=0o555)
+    tmp_path.chmod(0o755)
+    result = command(*names, "-k", "2", "-o", "closed/out", *options, preexec_fn=obey_permissions)
+    reason = "not a directory" if closed == "a file" else "permission denied"
+    assert result.returncode == 1
+    told = [line for line in result.stderr.splitlines() if "cannot write to closed/out: " + reason in line]
+    assert len(told) >= 1
+    assert "not a supported picture" not in result.stderr
 
 
 def test_a_quiet_run_on_a_terminal_shows_nothing(tmp_path, photos, clean_environment):

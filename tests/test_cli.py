@@ -183,6 +183,7 @@ def test_a_value_that_is_no_number_is_named_with_its_option(command, flat, argum
         ["flat.png", "--max-pixels", "0"],
         ["flat.png", "--no-such-option"],
         ["flat.png", "--force", "--skip-existing"],
+        ["flat.png", "--quiet", "--verbose"],
         [""],
         ["flat.png", "-o", ""],
     ],
@@ -306,8 +307,11 @@ def test_skip_existing_makes_what_is_missing_and_leaves_the_rest(command, tmp_pa
     assert command("flat.png", "-k", "2", "3", "-o", "out").returncode == 0
     whole = digests(tmp_path / "out")
     (tmp_path / "out/flat_k3.png").unlink()
-    (tmp_path / "out/flat_k2.png").write_bytes(b"mine")
     (tmp_path / "out/flat_report.json").unlink()
+    assert command("flat.png", "-k", "2", "3", "-o", "out", "--skip-existing").returncode == 0
+    assert digests(tmp_path / "out") == whole
+    (tmp_path / "out/flat_k3.png").unlink()
+    (tmp_path / "out/flat_k2.png").write_bytes(b"mine")
     assert command("flat.png", "-k", "2", "3", "-o", "out", "--skip-existing").returncode == 0
     assert (tmp_path / "out/flat_k2.png").read_bytes() == b"mine"
     after = digests(tmp_path / "out")

@@ -1,6 +1,7 @@
 """A Dask cluster makes the same bytes as this machine alone, whatever becomes of its workers."""
 
 import contextlib
+import errno
 import json
 import operator
 import os
@@ -18,15 +19,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gmmquant import ColorHistogram, ParameterError
+from gmmquant import ColorHistogram, ParameterError, batch, single
 from gmmquant.batch import run_all
 from gmmquant.cli import run as run_command
 from gmmquant.errors import ClusterError
 from gmmquant.inputs import Source
-from gmmquant.outcomes import Failure, Skipped
+from gmmquant.outcomes import Done, Failure, Foreseen, Skipped
 from gmmquant.plan import Existing, Products, Task, plan
 from gmmquant.single import run
-from gmmquant.workers.base import InProcess, Lost, take_no_notice
+from gmmquant.storage import exists
+from gmmquant.workers.base import InProcess, Lost
 
 pytest.importorskip("distributed")
 
@@ -239,7 +241,7 @@ def test_a_sum_is_the_plain_one_though_a_worker_with_parts_of_it_is_killed(dask)
             dask.kill_a_worker()
 
     with cluster_at(dask.address) as cluster:
-        total = cluster.total(histogram, range(60), merged, lost=None, done=count)
+        total = cluster.total(histogram, range(60), merged, lost=None, come=count)
     plain = InProcess().total(histogram, range(60), merged, lost=None)
     assert len(counted) == 60
     assert np.array_equal(total.codes, plain.codes)
@@ -355,10 +357,12 @@ class Twice(InProcess):
 
     may_repeat = True
 
-    def map(self, work, items, come=take_no_notice):
-        for item in items:
-            work(item, take_no_notice)
-            yield work(item, take_no_notice)
+    def results(self, work, items, come, may_begin):
+        def twice(item, admit):
+            work(item, admit)
+            return work(item, admit)
+
+        yield from super().results(twice, items, come, may_begin)
 
 
 def test_a_job_done_again_that_keeps_outputs_tells_the_same(pictures, tmp_path):
@@ -375,6 +379,39 @@ def test_a_job_done_again_that_keeps_outputs_tells_the_same(pictures, tmp_path):
     assert told[0][1][1:3] == [["p1_k2.png"], ["p2_report.json"]]
 
 
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_what_workers_that_died_left_is_swept_however_the_run_ends(pictures, tmp_path, monkeypatch, fail_fast):
+    """As a temporary of a dead run stands one that appears when the second picture is looked at."""
+    work = batch.run
+
+    def die_and_fail(job, admit, **options):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out/.gmmquant-dead-0.tmp").touch()
+        return Failure(job.source, "lost") if job.source.name == "p1.png" else work(job, admit, **options)
+
+    monkeypatch.setattr(batch, "run", die_and_fail)
+    plans = planned(pictures, tmp_path / "out")
+    outcomes = list(run_all(plans, workers=Twice(), fail_fast=fail_fast))
+    assert len(outcomes) == (2 if fail_fast else len(plans.jobs))
+    assert not list((tmp_path / "out").glob(".gmmquant-*"))
+
+
+def test_an_output_that_cannot_be_looked_for_costs_its_picture_alone(pictures, tmp_path, monkeypatch):
+    def look(place):
+        if place.name.startswith("p1_"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return exists(place)
+
+    for module in (single, batch):
+        monkeypatch.setattr(module, "exists", look)
+    for workers in (InProcess(), Twice()):
+        outcomes = all_of(pictures, tmp_path / type(workers).__name__, workers)
+        assert [type(outcome) for outcome in outcomes[:3]] == [Done, Failure, Done]
+        assert outcomes[1].reason.endswith("permission denied")
+    foreseen = list(batch.foresee(planned(pictures, tmp_path / "out")))
+    assert [type(outcome) for outcome in foreseen[:3]] == [Foreseen, Failure, Foreseen]
+
+
 def test_a_job_done_again_replaces_what_it_wrote_before(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcomes = all_of(Path("pictures"), Path("out"), Twice())
@@ -388,7 +425,7 @@ def test_threads_of_one_process_make_the_same_bytes_as_one(pictures, tmp_path):
     products = Products(maps=("entropy",))
     threaded = planned(pictures, tmp_path / "threads", products=products)
     with ThreadPoolExecutor(4) as executor:
-        list(executor.map(lambda job: run(job, take_no_notice, task=threaded.task), threaded.jobs))
+        list(executor.map(lambda job: run(job, lambda _: None, task=threaded.task), threaded.jobs))
     all_of(pictures, tmp_path / "plain", InProcess(), products=products)
     assert contents(tmp_path / "threads") == contents(tmp_path / "plain")
 

@@ -10,6 +10,12 @@ from helpers import SAMPLE_IMAGES, read_sample
 from PIL import Image
 
 from gmmquant import quantize
+from gmmquant.collection import run_shared
+from gmmquant.inputs import Source
+from gmmquant.outcomes import Failure
+from gmmquant.plan import Task, plan
+from gmmquant.workers.base import InProcess
+from gmmquant.workers.processes import Processes
 
 NAMES = [f"p{number}.png" for number in range(10)]
 
@@ -157,19 +163,47 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, al
     assert (tmp_path / "out/p0_k3.png").stat().st_mtime_ns == kept
 
 
-@pytest.mark.parametrize("change", ["settings", "pictures", "file", "model"])
-def test_what_another_run_made_is_not_taken_for_this_ones(command, tmp_path, album, change):
-    command("album", "-k", "3", "--shared", "-o", "out", "--save-model")
-    options = []
-    (tmp_path / "out/p2_k3.png").unlink()
-    if change == "settings":
-        options = ["--method", "kmeans"]
-    elif change == "pictures":
-        shutil.copy(SAMPLE_IMAGES / "flat.png", album / "flat.png")
-    else:
-        (tmp_path / "out" / {"file": "p3_k3.png", "model": "shared_k3.gmm.json"}[change]).write_text("mine")
+@pytest.mark.parametrize("missing", [[], ["p2_k3.png"]])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["--method", "kmeans"], "shared_report.json is of a run with method = gmm, not kmeans; give the same options"),
+        (["-k", "5"], "shared_report.json is of a run with k = [3], not [3, 5]; give the same options"),
+        ("one more", "shared_report.json is of a run fitted to 10 pictures of "),
+        ("one less", "shared_report.json is of a run fitted to 10 pictures of "),
+        ("report", "p0_k3.png exists and is of a run of other pictures or options, or was changed; give another"),
+    ],
+)
+def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, change, told, missing):
+    command("album", "-k", "3", "--shared", "-o", "out")
+    if change == "one more":
+        shutil.copy(SAMPLE_IMAGES / "flat.png", album / "another.png")
+    elif change == "one less":
+        (album / "p9.png").unlink()
+    elif change == "report":
+        (tmp_path / "out/shared_report.json").unlink()
+        change = ["--method", "kmeans"]
+    for name in missing:
+        (tmp_path / "out" / name).unlink()
     before = contents(tmp_path / "out")
-    result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--skip-existing", *options)
+    options = change if isinstance(change, list) else []
+    result = command("album", "-k", "3", "--shared", "-o", "out", "--skip-existing", *options)
+    assert result.returncode == 1
+    assert told in result.stderr
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    if "report" in told:
+        assert after == before
+
+
+@pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
+def test_what_was_changed_is_not_taken_for_what_this_run_makes(command, tmp_path, album, name):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
+    command(*arguments)
+    (tmp_path / "out/p2_k3.png").unlink()
+    (tmp_path / "out" / name).write_text("mine")
+    before = contents(tmp_path / "out")
+    result = command(*arguments, "--skip-existing")
     assert result.returncode == 1
     assert "exists and is of a run of other pictures or options, or was changed; give another --output" in result.stderr
     after = contents(tmp_path / "out")
@@ -202,6 +236,79 @@ def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command,
     record = report(tmp_path / "out")
     assert record["fitted"]["pictures"] == 3
     assert record["total"]["pictures"] == 8
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_with_fail_fast_no_more_are_counted_than_were_begun_when_one_failed(album, tmp_path, jobs):
+    (album / "p0.png").write_bytes(b"no picture")
+    planned = plan([Source(album / name) for name in NAMES], Task([3], shared=True), tmp_path / "out")
+    workers = InProcess() if jobs == 1 else Processes(jobs)
+    counted = []
+    outcomes = list(run_shared(planned, workers, lambda: counted.append(1), lambda: None, fail_fast=True))
+    assert [type(outcome) for outcome in outcomes] == [Failure]
+    assert len(counted) <= jobs
+
+
+@pytest.mark.parametrize("missing", [None, "out/p2_k3.png", "out/shared_report.json", "out/shared_k3.gmm.json", "out"])
+@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"]])
+def test_a_dry_run_foresees_what_becomes_of_a_shared_run(command, tmp_path, album, missing, options):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model", *options]
+    command(*arguments)
+    if missing == "out":
+        shutil.rmtree(tmp_path / "out")
+    elif missing is not None:
+        (tmp_path / missing).unlink()
+    before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
+    foreseen = command(*arguments, "--dry-run", "--json-lines")
+    result = command(*arguments)
+    assert foreseen.returncode == result.returncode == int(not options and missing != "out")
+    lines = [json.loads(line) for line in foreseen.stdout.splitlines()]
+    fates = {tmp_path / name: fate for line in lines for name, fate in line.get("outputs", {}).items()}
+    if result.returncode == 0:
+        changed = {path for path in tmp_path.rglob("*.*") if before.get(path) != path.stat().st_ino}
+        assert changed == {path for path, fate in fates.items() if fate != "kept"}
+        n_read = 0 if options == ["--skip-existing"] and missing is None else 10
+        assert f"to be read: {n_read} pictures" in foreseen.stderr
+
+
+def test_what_is_shared_counts_as_no_picture_where_it_fails(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--palette-out", "hex"]
+    command(*arguments)
+    (tmp_path / "out/shared_k3_palette.hex").write_text("mine")
+    (tmp_path / "out/p4_k3.png").unlink()
+    result = command(*arguments, "--skip-existing")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("gmmquant: 1 done, 9 skipped in ")
+    for path in (tmp_path / "out").glob("p*"):
+        path.unlink()
+    again = command(*arguments)
+    assert again.returncode == 1
+    assert again.stderr.splitlines()[-1].startswith("gmmquant: 10 not tried in ")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--json-lines"], ["-o", "-", "--json-lines"]])
+def test_pictures_whose_outputs_are_kept_are_skipped_however_that_is_told(command, tmp_path, album, options):
+    to_files = "-" not in options
+    command("album", "-k", "3", "--shared", "-o", "out")
+    (tmp_path / "out/p4_k3.png").unlink()
+    result = command("album", "-k", "3", "--shared", *(["-o", "out", "--skip-existing"] if to_files else []), *options)
+    assert result.returncode == 0
+    told = "1 done, 9 skipped in " if to_files else "10 done in "
+    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {told}")
+    if "--json-lines" in options:
+        outcomes = [json.loads(line)["outcome"] for line in result.stdout.splitlines()]
+        assert outcomes.count("skipped") == 9 * to_files
+        assert outcomes.count("done") == 10 - 9 * to_files
+
+
+def test_where_pictures_fail_a_report_of_more_of_them_is_kept(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out"]
+    command(*arguments)
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/p4_k3.png").write_text("mine")
+    (tmp_path / "out/p5_k3.png").unlink()
+    assert command(*arguments, "--skip-existing").returncode == 1
+    assert contents(tmp_path / "out")["shared_report.json"] == before["shared_report.json"]
 
 
 def test_a_dry_run_counts_the_pictures_and_names_what_they_share(command, tmp_path, album):

@@ -35,7 +35,19 @@ def assert_same_fit(one, other):
     np.testing.assert_array_equal(one.mixture.covariances, other.mixture.covariances)
     assert one.mixture.kind is other.mixture.kind
     np.testing.assert_array_equal(one.palette, other.palette)
-    for name in ("k", "method", "space", "trace", "n_cells", "n_iter", "converged", "exact", "unrounded", "recoloring"):
+    for name in (
+        "k",
+        "method",
+        "space",
+        "trace",
+        "n_cells",
+        "n_iter",
+        "tol",
+        "converged",
+        "exact",
+        "unrounded",
+        "recoloring",
+    ):
         assert getattr(one, name) == getattr(other, name)
 
 
@@ -47,6 +59,35 @@ def test_a_fitter_sent_to_another_process_fits_the_same(settings):
     assert_same_fit(there.fit(5), fit)
     assert_same_fit(there.fit_palette(GIVEN), fitter.fit_palette(GIVEN))
     assert there.choose_k() == fitter.choose_k()
+
+
+@pytest.mark.parametrize(
+    ("step", "k", "tol"),
+    [(2, 3, 1e-4), (2, 12, 6 / 33900), (2, 16, 8 / 33900), (2, 20, 8 / 33900), (8, 3, 5e-4), (8, 16, 5e-4)],
+)
+def test_few_pixels_are_fitted_until_an_iteration_gains_half_a_nat_a_component_over_all_of_them(step, k, tol):
+    histogram = histogram_of(read_sample("cat.jpg")[::step, ::step])
+    fitter, asked = Fitter(histogram), Fitter(histogram, Settings(tol=tol))
+    fit = fitter.fit(k)
+    assert fit.tol == tol
+    assert_same_fit(fit, asked.fit(k))
+    palette = np.random.default_rng(k).integers(0, 256, (k, 3), dtype=np.uint8)
+    assert_same_fit(fitter.fit_palette(palette), asked.fit_palette(palette))
+
+
+@pytest.mark.parametrize(
+    ("picture", "method"), [(read_sample("cat.jpg"), "gmm"), (CAT, "kmeans")], ids=["large", "by squared error"]
+)
+def test_other_fits_end_at_a_ten_thousandth(picture, method):
+    default, asked = (Fitter(histogram_of(picture), Settings(tol=tol, method=method)).fit(8) for tol in (None, 1e-4))
+    assert default.tol == 1e-4
+    assert_same_fit(default, asked)
+
+
+def test_where_nothing_was_fitted_there_is_no_tolerance():
+    assert Fitter(histogram_of(FEW)).fit(8).tol is None
+    mixture = Fitter(histogram_of(CAT)).fit(3).mixture
+    assert Fitter(histogram_of(COFFEE)).judge(mixture).tol is None
 
 
 def test_a_pickled_fitter_is_its_colours_and_counts_and_little_more():

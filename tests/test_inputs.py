@@ -291,6 +291,32 @@ def test_a_list_comes_by_standard_input(command, tree, tmp_path):
     assert sorted(os.listdir("zeros")) == ["a_k2.png", "a_report.json", "two\nlines_k2.png", "two\nlines_report.json"]
 
 
+def test_where_nothing_comes_on_standard_input_that_is_told(command):
+    result = command("-", "-o", "out")
+    told = "gmmquant: -: nothing came on standard input; pipe a picture into it\n"
+    assert (result.returncode, result.stderr) == (1, told)
+
+
+def test_a_list_may_begin_with_the_mark_of_utf_8_and_is_refused_in_utf_16(tree):
+    tree("a.png")
+    Path("list").write_text("a.png\n", encoding="utf-8-sig")
+    assert found("@list") == ["a.png"]
+    Path("list").write_text("a.png\n", encoding="utf-16")
+    assert failures("@list") == [("@list", "the list is UTF-16 text; write it as UTF-8")]
+
+
+def test_names_where_a_picture_was_expected_are_told_with_how_they_are_read(command, tree, samples):
+    tree("a.png")
+    for names in ("a.png\nb.png\n", "a.png\0", "a.png"):
+        result = command("-", "-o", "out", stdin=None, input=names)
+        told = "gmmquant: -: names of pictures on standard input, not a picture; read them by @-\n"
+        assert (result.returncode, result.stderr) == (1, told)
+    for other in ("nothing.png\n", "\n"):
+        assert "not a supported picture" in command("-", "-o", "out", stdin=None, input=other).stderr
+    with (samples / "flat.png").open("rb") as picture:
+        assert command("-", "-o", "out", stdin=picture).returncode == 0
+
+
 def test_a_list_on_a_standard_input_that_is_closed_is_an_empty_one(command, tree):
     result = command("@-", "-k", "2", stdin=None, preexec_fn=lambda: os.close(0))
     assert result.returncode == 1

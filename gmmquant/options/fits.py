@@ -107,12 +107,14 @@ MaxIter = Annotated[
     ),
 ]
 Tol = Annotated[
-    float,
+    float | None,
     option(
         "--tol",
         metavar="FLOAT",
-        help="Stop when an iteration gains less than this, in nats per pixel; larger is faster and fits worse.",
+        help="Stop when an iteration gains less than this, in nats per pixel; larger is faster and fits worse. "
+        "Default: 1e-4; for few pixels more: min(k / 2, 8) divided by their number, 5e-4 at most.",
         panel="Model",
+        show_default=False,
     ),
 ]
 ModelFile = Annotated[

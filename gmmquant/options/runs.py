@@ -22,7 +22,7 @@ Images = Annotated[
         metavar="IMAGE...",
         readable=False,  # what cannot be read costs that picture, not the run
         help="Pictures (PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, PNM, JPEG 2000), folders of them, patterns in quotes "
-        "('*.jpg', '**/*.png'), @FILE for a list of names, or - for a picture on standard input.",
+        "('*.jpg', '**/*.png'), @FILE for a list of names; - for a picture on standard input, @- for a list there.",
         show_default=False,
     ),
 ]

@@ -148,6 +148,7 @@ def fit_record(fit: FitFigures, write_seconds: float, files: Mapping[str, Any], 
         "bic": fit.bic,
         "icl": fit.icl,
         "n_iter": fit.n_iter,
+        "tol": fit.tol,
         "converged": fit.converged,
         "trace": [
             {"level": level, "objective": objective} for level, objective in zip(fit.n_cells, fit.trace, strict=True)
@@ -187,7 +188,7 @@ def outcome_line(outcome: Outcome | Foreseen) -> str:
         told |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}
     elif isinstance(outcome, Done):
         told |= {
-            "outcome": "done",
+            "outcome": "skipped" if outcome.kept else "done",
             "seconds": outcome.seconds,
             "written": [as_text(path) for path in outcome.written],
         }

@@ -94,6 +94,7 @@ def whole_figures(fit: Fit, fitter: Fitter, pictures: Sequence[Record], *, auto:
         trace=fit.trace,
         n_cells=fit.n_cells,
         n_iter=fit.n_iter,
+        tol=fit.tol,
         converged=fit.converged,
         log_likelihood=math.fsum(part["log_likelihood"] for part in parts),
         entropy=math.fsum(part["entropy"] for part in parts),

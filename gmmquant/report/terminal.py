@@ -67,7 +67,8 @@ def heading(record: Record, name: str) -> Text:
     text = Text(printable(name), style="bold")
     if "total" in record:
         total, fitted = record["total"], record["fitted"]
-        text.append(f"  {total['pictures']:,} pictures, {total['visible_pixels']:,} pixels", style="not bold")
+        pictures = "1 picture" if total["pictures"] == 1 else f"{total['pictures']:,} pictures"
+        text.append(f"  {pictures}, {total['visible_pixels']:,} pixels", style="not bold")
         if fitted["pictures"] < total["pictures"]:
             text.append(f", fitted to {fitted['pictures']:,} of them", style="not bold")
         colors = f"{fitted['distinct_colors'] or fitted['cells']:,}"

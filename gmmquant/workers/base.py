@@ -26,14 +26,9 @@ Work = Callable[[Item, Admit], Result]
 
 @dataclass(frozen=True)
 class Lost:
-    """What becomes of an item whose process died: how it died."""
+    """What becomes of an item whose process died: what to tell of that, in a line with the remedy."""
 
-    how: str
-
-    @property
-    def reason(self) -> str:
-        """What to tell of the item, with the remedy."""
-        return f"its process was {self.how}, perhaps for want of memory; run it alone, with --jobs 1, or scale it down"
+    reason: str
 
 
 def take_no_notice(*_: object) -> None:
@@ -73,12 +68,13 @@ class Workers(ABC):
         add: Callable[[Result, Result], Result],
         *,
         lost: Callable[[Item, Lost], Result],
-        done: Callable[[Result | None], None] = take_no_notice,
+        come: Callable[[Result | Lost | None], None] = take_no_notice,
     ) -> Result | None:
         """Return the sum of `work(item, admit)` over all items; None if there are none.
 
         `add` must be associative and commutative, since sums are made as results come. `lost` is the result of an item
-        whose process died. `done` is told of each item, and of its result where that is at hand.
+        whose process died. `come` is told of each result as it comes, before another item is taken; where results are
+        not at hand, of None for each item that is done.
         """
 
 
@@ -112,9 +108,14 @@ class Raised:
 
 
 class Here(Workers):
-    """Workers on this machine, whose results are all at hand as they come."""
+    """Workers on this machine, whose results are all at hand as they come.
 
-    # Results that may wait for an earlier one.
+    Attributes
+    ----------
+    ahead : int
+        Results that may wait for an earlier one.
+    """
+
     ahead = 1
 
     @abstractmethod
@@ -150,7 +151,7 @@ class Here(Workers):
         add: Callable[[Result, Result], Result],
         *,
         lost: Callable[[Item, Lost], Result],
-        done: Callable[[Result | None], None] = take_no_notice,
+        come: Callable[[Result | Lost | None], None] = take_no_notice,
     ) -> Result | None:
         """Return the sum of `work(item, admit)` over all items, added up in whatever order they come."""
         sums = Sums(add)
@@ -161,12 +162,10 @@ class Here(Workers):
                 taken[number] = item
                 yield item
 
-        with closing(self.results(work, taking(), take_no_notice, lambda begun: True)) as results:
+        with closing(self.results(work, taking(), come, lambda begun: True)) as results:
             for number, result in chain.from_iterable(news.items() for news in results):
                 item, heard = taken.pop(number), _unless_raised(result)
-                part = lost(item, heard) if isinstance(heard, Lost) else heard
-                sums.take(part)
-                done(part)
+                sums.take(lost(item, heard) if isinstance(heard, Lost) else heard)
         return sums.total()
 
 
@@ -186,7 +185,7 @@ class InProcess(Here):
         come: Callable[[Result | Lost], None],
         may_begin: Callable[[int], bool],
     ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
-        """Yield each result; what work raises is raised."""
+        """Yield each result; what work raises is raised. As each is told of at once, one more may always follow."""
         for number, item in enumerate(items):
             result = work(item, _admit_all)
             come(result)

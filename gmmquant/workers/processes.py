@@ -56,16 +56,12 @@ class Processes(Here):
         start_method: str = "fork" if sys.platform == "linux" else "spawn",
     ) -> None:
         self._n, self._memory, self._idle = n, memory, idle
+        self.ahead = _AHEAD * n
         self._context: BaseContext = multiprocessing.get_context(start_method)
 
     def heard(self, call: Callback) -> Callback:
         """Return what does nothing: `call` belongs to this process, and is not sent to another."""
         return take_no_notice  # type: ignore[return-value]  # it takes any arguments
-
-    @property
-    def ahead(self) -> int:  # type: ignore[override]  # it depends on their number
-        """Results that may wait for an earlier one."""
-        return _AHEAD * self._n
 
     def results(
         self,
@@ -90,14 +86,11 @@ class Processes(Here):
                     yield news
                 elif not crew.is_busy:
                     return
-                if crew.is_busy:
-                    news = crew.listen(_BEAT)
-                    for result in news.values():
-                        if not isinstance(result, Raised):
-                            come(result)
-                    self._idle()
-                else:
-                    news = {}
+                news = crew.listen(_BEAT) if crew.is_busy else {}
+                for result in news.values():
+                    if not isinstance(result, Raised):
+                        come(result)
+                self._idle()
         finally:
             crew.dismiss()
 
@@ -168,7 +161,8 @@ class _Crew:
             try:
                 news, value = worker.connection.recv()
             except (EOFError, OSError):
-                results[number] = Lost(self._bury(worker))
+                reason = f"its process {self._bury(worker)}, perhaps for want of memory"
+                results[number] = Lost(f"{reason}; run it alone, with --jobs 1, or scale it down")
                 continue
             if news is _News.WANTED:
                 worker.wants = value
@@ -244,7 +238,7 @@ class _Crew:
         code = 128 - code if code > 128 else code  # it ended in order, by a signal
         if code < 0:
             names = {number.value: number.name for number in signal.Signals}  # of those for programs' own use, few
-            return f"killed by {names.get(-code, f'signal {-code}')}"
+            return f"was killed by {names.get(-code, f'signal {-code}')}"
         return f"ended with exit code {code}"
 
 
@@ -271,7 +265,7 @@ def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[A
                 try:
                     told = _packed(_News.DONE, work(item, admit))
                 except MemoryError:
-                    told = _packed(_News.DONE, Lost("short of memory"))
+                    told = _packed(_News.DONE, Lost("not enough memory; run it alone, with --jobs 1, or scale it down"))
                 except Exception as error:
                     told = _raised(error)
                 stop_if_asked()

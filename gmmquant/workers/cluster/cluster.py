@@ -102,7 +102,7 @@ class Cluster(Workers):
         add: Callable[[Result, Result], Result],
         *,
         lost: Callable[[Item, Lost], Result],
-        done: Callable[[Result | None], None] = take_no_notice,
+        come: Callable[[Result | Lost | None], None] = take_no_notice,
     ) -> Result | None:
         """Return the sum of `work(item, admit)` over all items, made in the cluster; None if there are none."""
         numbered = enumerate(items)
@@ -110,7 +110,7 @@ class Cluster(Workers):
         while (first := next(numbered, None)) is not None:
             with self._crew(work, add) as crew:
                 window = islice(numbered, _WINDOW - 1)
-                part: Result = self._sum_of_window(crew, first, window, lost=lost, done=done)
+                part: Result = self._sum_of_window(crew, first, window, lost=lost, come=come)
             total = part if total is None else add(total, part)
         return total
 
@@ -121,7 +121,7 @@ class Cluster(Workers):
         others: Iterator[tuple[int, Item]],
         *,
         lost: Callable[[Item, Lost], Any],
-        done: Callable[[Any], None],
+        come: Callable[[Any], None],
     ) -> Any:
         taken: dict[Hashable, Item] = {}
         parts: dict[int, list[distributed.Future]] = defaultdict(list)  # by how often they were added
@@ -134,7 +134,7 @@ class Cluster(Workers):
                 if name in taken:
                     item = taken.pop(name)
                     parts[0].append(crew.put(lost(item, part)) if isinstance(part, Lost) else part)
-                    done(None)
+                    come(part if isinstance(part, Lost) else None)
                 else:
                     parts[levels.pop(name)].append(_not_lost(part))
             new = list(islice(others, self._census.room(len(taken))))
@@ -215,5 +215,5 @@ class Census:
 def _not_lost(part: Result | Lost) -> Result:
     """Return a sum, without which there is no going on."""
     if isinstance(part, Lost):
-        raise ClusterError(f"a sum was {part.how}, perhaps for want of memory; give the workers more of it")
+        raise ClusterError(f"colours cannot be added up: {part.reason}")
     return part

@@ -143,7 +143,9 @@ class Crew:
                 raise error
             result = await begun.future if begun.fetch or begun.future.cancelled() else begun.future
         except KilledWorker as killed:
-            result = Lost(f"lost with {2 * (killed.allowed_failures + 1)} workers in turn")
+            n_workers = 2 * (killed.allowed_failures + 1)
+            remedy = "give workers more, or scale it down"
+            result = Lost(f"it was lost with {n_workers} workers in turn, perhaps for want of memory; {remedy}")
         except BaseException as error:
             result = _Failed(error)
         self._news.put((name, result))
