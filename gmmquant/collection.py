@@ -66,12 +66,12 @@ def run_shared(
     """
     task, whole = planned.task, planned.whole
     assert whole is not None  # noqa: S101
+    if is_finished(planned):
+        yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
+        return
     in_the_way = guarded(whole, lambda: _in_the_way(planned, whole))
     if in_the_way is not None:
         yield in_the_way
-        return
-    if is_finished(planned):
-        yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
         return
     unreadable = len(planned.jobs) < len(planned.entries)
     counted = Counted(None)

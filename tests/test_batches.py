@@ -541,6 +541,16 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_any_picture_is_read(c
     assert "not a supported picture" not in result.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--shared"]])
+def test_where_all_is_done_a_folder_need_not_be_written_to(command, photos, tmp_path, options):
+    arguments = ["photos", "-k", "2", "-o", "out", "--skip-existing", *options]
+    assert command(*arguments).returncode == 0
+    (tmp_path / "out").chmod(0o555)
+    for dry in ([], ["--dry-run"]):
+        assert command(*arguments, *dry, preexec_fn=obey_permissions).returncode == 0
+    (tmp_path / "out").chmod(0o755)
+
+
 def test_a_quiet_run_on_a_terminal_shows_nothing(tmp_path, photos, clean_environment):
     shown, code = in_a_terminal(["photos", "-k", "2", "-o", "out", "-q"], tmp_path, rich_terminal(clean_environment))
     assert (shown, code) == ("", 0)

@@ -14,7 +14,7 @@ Output = Annotated[
         "--output",
         metavar="DIR",
         help="Folder for what is written; made if missing. Default: beside each picture. -: the picture, of one k, "
-        "goes to standard output; with --json or --json-lines nothing is written but that.",
+        "goes to standard output and nothing to files; with --json or --json-lines, the records alone do.",
         panel="Files",
         show_default=False,
     ),
