@@ -77,10 +77,16 @@ def stopped_by_signals() -> Iterator[Callable[[], None]]:
     """Turn the first signal that asks a program to stop into `Stopped`; those the caller ignores stay ignored.
 
     Where the signal finds the program in a callback whose exceptions Python ignores (a destructor, the import of a
-    module), `Stopped` is lost. What this gives raises it again: to be called now and then, as it is at the end.
+    module), `Stopped` is lost. What this gives raises it again: to be called now and then, as it is at the end. Nothing
+    is told of the loss.
     """
     received: list[int] = []
     listening = True
+    tell = sys.unraisablehook
+
+    def tell_of_others(ignored: sys.UnraisableHookArgs) -> None:
+        if not isinstance(ignored.exc_value, Stopped):
+            tell(ignored)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if listening:
@@ -98,11 +104,13 @@ def stopped_by_signals() -> Iterator[Callable[[], None]]:
     for number in _STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
+    sys.unraisablehook = tell_of_others
     try:
         yield stop_if_asked
         stop_if_asked()
     finally:
         listening = False
+        sys.unraisablehook = tell
 
 
 def die_with_parent(parent: int) -> None:

@@ -507,17 +507,23 @@ def test_ctrl_c_while_the_program_starts_shows_no_traceback(tmp_path, samples, c
     assert "Traceback" not in errors
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("ends_early", [True, False])
-def test_a_signal_that_python_ignores_the_exception_of_is_not_lost(ends_early):
+def test_a_signal_that_python_ignores_the_exception_of_is_neither_lost_nor_told_as_a_fault(ends_early, monkeypatch):
     class Interrupted:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGTERM)
 
+    class Faulty:
+        def __del__(self):
+            raise ValueError
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type))
     held = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(Stopped) as stop, stopped_by_signals() as stop_if_asked:
             stop_if_asked()
+            Faulty()
             Interrupted()
             if ends_early:
                 stop_if_asked()
@@ -526,9 +532,10 @@ def test_a_signal_that_python_ignores_the_exception_of_is_not_lost(ends_early):
         for number, handler in held.items():
             signal.signal(number, handler)
     assert stop.value.exit_code == 143
+    Faulty()
+    assert told == [ValueError, ValueError]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("place", ["in an iteration", "between two pictures"])
 def test_a_lost_signal_ends_the_run_before_the_next_picture(tmp_path, samples, monkeypatch, capsys, place):
     class Interrupted:
