@@ -73,7 +73,7 @@ def run_all(
         swept = True
         raise
     finally:
-        outcomes.close()  # in good time: a signal that comes when garbage is collected would be told as a fault
+        outcomes.close()  # now, and not when garbage is collected: processes end before temporaries are swept
         for home in homes if swept else ():
             sweep_temporaries(home)
 

@@ -86,7 +86,7 @@ def run_shared(
     fitter = Fitter(counted.colors, task.settings)
     keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
     if keeps and isinstance(refusal := guarded(whole, lambda: _refuse_another_run(whole, fitter, counted)), Failure):
-        yield _of_all(refusal)
+        yield refusal
         return
     way = fit_shared(fitter, task.ks, lambda *_: idle())
     drawn: list[Record] = []
@@ -100,8 +100,7 @@ def run_shared(
             yield outcome
     # Where some failed, a report of more of them that exists is kept.
     if drawn and not (keeps and failures and exists(whole.report)):
-        made = guarded(whole, lambda: _write_whole(whole, task, fitter, way, drawn, failures, counted.n_pictures))
-        yield _of_all(made) if isinstance(made, Failure) else made
+        yield guarded(whole, lambda: _write_whole(whole, task, fitter, way, drawn, failures, counted.n_pictures))
 
 
 def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
@@ -119,11 +118,6 @@ def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
             f"pixels, not {fitted['pictures']} of {fitted['visible_pixels']}; give the same pictures, another "
             "--output, or --force instead of --skip-existing"
         )
-
-
-def _of_all(failure: Failure) -> Failure:
-    """Return a failure as one of what pictures share."""
-    return replace(failure, is_picture=False)
 
 
 def _count_all(
@@ -197,8 +191,7 @@ def _in_the_way(planned: Plan, whole: Job) -> Failure | None:
     for job in (whole, *planned.jobs) if planned.task.existing is Existing.REFUSE else ():
         present = next((output for output in job.outputs if exists(output)), None)
         if present is not None:
-            found = refused(job, f"{present.name} exists")
-            return _of_all(found) if job.is_whole else found
+            return refused(job, f"{present.name} exists")
     return None
 
 

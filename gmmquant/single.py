@@ -86,14 +86,17 @@ def guarded(job: Job, work: Callable[[], Result]) -> Result | Failure:
     except OutputError as error:
         return refused(job, str(error))
     except GmmquantError as error:
-        return Failure(job.source, str(error))
+        return _failed(job, str(error))
     except OSError as error:
-        reason = f"cannot write to {job.home}: {system_reason(error)}"
-        return Failure(job.source, reason, hopeless=error.errno in _HOPELESS)
+        return _failed(job, f"cannot write to {job.home}: {system_reason(error)}", hopeless=error.errno in _HOPELESS)
     except MemoryError:
-        return Failure(job.source, "not enough memory; scale the picture down or ask for fewer colours")
+        return _failed(job, "not enough memory; scale the picture down or ask for fewer colours")
     except Exception as error:  # a fault of ours, or of a library: the other pictures are still to be done
-        return Failure(job.source, f"{type(error).__name__}: {error}; this is a fault of gmmquant, please report it")
+        return _failed(job, f"{type(error).__name__}: {error}; this is a fault of gmmquant, please report it")
+
+
+def _failed(job: Job, reason: str, *, hopeless: bool = False) -> Failure:
+    return Failure(job.source, reason, hopeless, is_picture=not job.is_whole)
 
 
 def settle(job: Job, task: Task) -> Job | Skipped | Failure:
@@ -115,7 +118,7 @@ def settle(job: Job, task: Task) -> Job | Skipped | Failure:
 
 def refused(job: Job, reason: str) -> Failure:
     """Return that outputs stand in the way of a picture."""
-    return Failure(job.source, f"{reason}; use --force to replace it or --skip-existing to keep it")
+    return _failed(job, f"{reason}; use --force to replace it or --skip-existing to keep it")
 
 
 def read_json(place: Place) -> Any:
