@@ -1,6 +1,7 @@
 """Work on many items: in order, no sooner than it must, and whatever happens to the processes that do it."""
 
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -61,9 +62,10 @@ def is_alive(pid):
 def nothing_left():
     """Check that no process, zombie or open file is left in the end."""
     resource_tracker.ensure_running()  # "spawn" starts it once and keeps it
+    gc.collect()  # what other tests dropped may go at any time, and is not to make up for what this one leaves
     files, processes_before = len(os.listdir("/proc/self/fd")), children()
     yield
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files
     assert children() == processes_before
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -112,7 +112,7 @@ class Cells:
             scatter[:, runs] = np.add.reduceat(second, first, axis=1) / weights[runs]
         return Cells(weights, means, scatter, self.origin)
 
-    @property
+    @cached_property
     def total_weight(self) -> float:
         """Sum of the weights: the number of samples that the cells stand for."""
         return float(self.weights.sum())

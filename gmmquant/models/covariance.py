@@ -119,7 +119,7 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
     except np.linalg.LinAlgError:
         smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
         raise SingularCovarianceError(_collapse_message(smallest, kind)) from None
-    return np.swapaxes(factors, -1, -2)
+    return factors.swapaxes(-1, -2)
 
 
 @cache

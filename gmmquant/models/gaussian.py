@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,11 +13,13 @@ import numpy.typing as npt
 
 from gmmquant.models.cells import Cells, second_moments, upper_triangle
 from gmmquant.models.checks import FloatArray
-from gmmquant.models.covariance import FULL, CovarianceType, precisions, precisions_cholesky
+from gmmquant.models.covariance import FULL, CovarianceType, precisions_cholesky
 
 # Stands in for the logarithm of a vanished component's weight: far below that of any density, but finite, since
 # infinities in a matrix product raise floating-point warnings.
 LOG_OF_ZERO = -1e300
+
+_LOG_2_PI = math.log(2 * math.pi)
 
 # A component of no more weight than this has vanished: what is divided by it may overflow.
 _LEAST_TOTAL = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
@@ -76,20 +79,25 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     """
     kind = gaussians.kind
     K, d = gaussians.means.shape
-    inverse = kind.spread(precisions(gaussians.factors, kind), K, d)
     factors = kind.spread(gaussians.factors, K, d)
-    offsets = gaussians.means - origin
+    to_origin = origin - gaussians.means
     if kind.dense:
-        linear = (inverse @ offsets[:, :, np.newaxis])[:, :, 0]
-        traces = inverse.trace(axis1=1, axis2=2)
-        quadratic = inverse[:, *upper_triangle(d)] * _halves(d)
+        # Rows of W with W (1, x) = C^T (x - mean): the score is its peak less half of (1, x)^T (W^T W) (1, x).
+        whitening = np.empty((K, d, 1 + d))
+        linear = whitening[:, :, 1:]
+        linear[...] = factors.transpose(0, 2, 1)
+        np.matmul(linear, to_origin[:, :, np.newaxis], out=whitening[:, :, :1])
+        squares = (whitening.transpose(0, 2, 1) @ whitening).reshape(K, -1)
+        places, halves = _upper_places(1 + d)
+        theta = squares.take(places, axis=1) * halves
+        traces = np.einsum("kij,kij->k", factors, factors)
     else:
-        linear = offsets * inverse
+        inverse, whitened = factors**2, factors * to_origin
+        constant = -0.5 * np.vecdot(whitened, whitened)
+        theta = np.concatenate([constant[:, np.newaxis], -inverse * to_origin, -0.5 * inverse], axis=1)
         traces = inverse.sum(axis=1)
-        quadratic = -0.5 * inverse
-    whitened = _whiten(factors, offsets[:, :, np.newaxis])[:, :, 0]
-    constant = _log_peaks(gaussians, factors) - 0.5 * (np.vecdot(whitened, whitened) + variance * traces)
-    return np.concatenate([constant[:, np.newaxis], linear, quadratic], axis=1)
+    theta[:, 0] += _log_peaks(gaussians, factors) - 0.5 * variance * traces
+    return theta
 
 
 def log_joint(
@@ -151,19 +159,12 @@ def _half_squares_diagonal(factors: FloatArray, means: FloatArray, points: Float
     return total
 
 
-def _whiten(factors: FloatArray, differences: FloatArray) -> FloatArray:
-    """Return factors[k]^T @ differences[k], shape (K, d, n), for matrices (K, d, d) or their diagonals (K, d)."""
-    if factors.ndim == 2:
-        return factors[:, :, np.newaxis] * differences
-    return np.swapaxes(factors, 1, 2) @ differences
-
-
 def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
     """Return log weights[k] + log N(means[k] | means[k], covariances[k]), shape (K,)."""
     with np.errstate(divide="ignore"):
         log_weights = np.maximum(np.log(gaussians.weights), LOG_OF_ZERO)
     roots = factors if factors.ndim == 2 else factors.diagonal(axis1=1, axis2=2)
-    return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * np.log(2 * np.pi))
+    return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * _LOG_2_PI)
 
 
 def gaussians_from_moments(
@@ -177,10 +178,10 @@ def gaussians_from_moments(
     """
     kind, d = previous.kind, len(origin)
     totals = safe = moments[:, 0]
-    vanished = totals <= _LEAST_TOTAL
-    any_vanished = vanished.any()
+    any_vanished = totals.min() <= _LEAST_TOTAL
     if any_vanished:
         # Momentum may carry a total below 0: were it kept, the other weights would sum to more than 1.
+        vanished = totals <= _LEAST_TOTAL
         totals, safe = np.where(vanished, 0.0, totals), np.where(vanished, 1.0, totals)
     expected = moments[:, 1:] / safe[:, np.newaxis]
     offsets = expected[:, :d]
@@ -214,7 +215,7 @@ def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: Cov
     if not kind.dense:
         return second - offsets**2 + variance
     d = offsets.shape[1]
-    return np.asarray(second[:, _places(d)] - _squares(offsets, dense=True) + variance * np.eye(d))
+    return np.asarray(second.take(_places(d), axis=1) - _squares(offsets, dense=True) + variance * _identity(d))
 
 
 def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:
@@ -232,7 +233,15 @@ def _places(d: int) -> npt.NDArray[np.intp]:
 
 
 @cache
-def _halves(d: int) -> FloatArray:
-    """Return what -x^T A x / 2 takes of each entry of the upper triangle of A: minus a half, minus one beside it."""
+def _upper_places(d: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return where the upper triangle of a d x d matrix A stands row by row, and what -x^T A x / 2 takes of each entry.
+
+    It takes minus a half of one on the diagonal, and minus one beside it, for the one below.
+    """
     rows, columns = upper_triangle(d)
-    return np.where(rows == columns, -0.5, -1.0)
+    return rows * d + columns, np.where(rows == columns, -0.5, -1.0)
+
+
+@cache
+def _identity(d: int) -> FloatArray:
+    return np.eye(d)

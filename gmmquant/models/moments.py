@@ -53,16 +53,29 @@ class Assignment:
     margin: float
 
 
+def exp(x: FloatArray, out: FloatArray) -> FloatArray:
+    """Write exp(x) to `out`, which may be `x`, both (K, n), and return it.
+
+    OpenCV takes 19 microseconds for 49,152 numbers where numpy takes 38, or 170 on a processor without AVX-512. It errs
+    by the last bit where it has Intel's routines, elsewhere by 3e-13 of a number at most, and not at 0, where a cell is
+    one component's alone. Who only loads a model waits for no import of it.
+    """
+    import cv2
+
+    cv2.exp(x, out)
+    return out
+
+
 def exponentials(scores: FloatArray, lowest: float = LOWEST) -> tuple[FloatArray, FloatArray]:
     """Turn scores (K, n) into exp(scores - largest) in place; return logsumexp over K, and the sums, (n,).
 
     What is below the largest by more than -`lowest` counts as if it were below it by that.
     """
-    largest = scores.max(axis=0)
+    largest = np.maximum.reduce(scores, axis=0)
     scores -= largest
     np.maximum(scores, lowest, out=scores)
-    np.exp(scores, out=scores)
-    normalizer = scores.sum(axis=0)
+    exp(scores, scores)
+    normalizer = np.add.reduce(scores, axis=0)
     return np.asarray(np.log(normalizer) + largest), normalizer
 
 
@@ -129,7 +142,7 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     blocks = cells.blocks(K, F)
     width = blocks.columns[0].stop
     scores_held, phi_held = np.empty(K * width), np.empty(F * width)
-    moments = np.zeros_like(theta)
+    moments = np.zeros((K, F))
     objective = 0.0
     for columns, near in zip(blocks.columns, blocks.near(theta, assign.margin), strict=True):
         weights = cells.weights[columns]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gmmquant.models.cells import Cells
 from gmmquant.models.checks import FloatArray
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.moments import LOWEST, SOFTMAX
+from gmmquant.models.moments import LOWEST, SOFTMAX, exp
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def posteriors(cells: Cells, gaussians: Gaussians) -> Iterator[Posterior]:
         largest = scores.max(axis=0)
         scores -= largest
         np.maximum(scores, LOWEST, out=scores)
-        responsibilities = np.exp(scores)
+        responsibilities = exp(scores, np.empty_like(scores))
         normalizer = responsibilities.sum(axis=0)
         responsibilities /= normalizer
         scores *= responsibilities
