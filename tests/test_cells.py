@@ -122,7 +122,7 @@ def test_merging_twice_is_merging_once_and_keeps_the_whole(scattered):
     for name in ("weights", "offsets", "scatter"):
         np.testing.assert_allclose(getattr(twice, name), getattr(once, name), rtol=1e-10, atol=1e-13)
     assert once.total_weight == pytest.approx(cells.total_weight, rel=1e-13)
-    np.testing.assert_allclose(once.covariance(), cells.covariance(), rtol=1e-11)
+    np.testing.assert_allclose(once.covariance, cells.covariance, rtol=1e-11)
 
 
 @law

@@ -123,7 +123,7 @@ def test_coarser_cells_keep_weight_mean_and_covariance_of_all_pixels(bits, dtype
     values = pixels / np.iinfo(dtype).max
     assert cells.total_weight == 500
     np.testing.assert_allclose(cells.origin, values.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(cells.covariance(), np.cov(values.T, bias=True), rtol=1e-9)
+    np.testing.assert_allclose(cells.covariance, np.cov(values.T, bias=True), rtol=1e-9)
     if bits is not None:
         corners = pixels >> (8 * pixels.itemsize - bits)
         assert cells.weights.size == len(np.unique(corners, axis=0))

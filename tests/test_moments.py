@@ -191,7 +191,7 @@ def test_covariance_of_cells_is_that_of_the_samples_repeated():
     X, counts = rng.normal(loc=10.0, size=(30, 3)), rng.integers(1, 6, 30)
     cells = Cells.from_samples(X, counts.astype(float))
     np.testing.assert_allclose(
-        cells.covariance(), np.cov(np.repeat(X, counts, axis=0), rowvar=False, bias=True), rtol=1e-12
+        cells.covariance, np.cov(np.repeat(X, counts, axis=0), rowvar=False, bias=True), rtol=1e-12
     )
 
 
@@ -203,7 +203,7 @@ def test_covariance_of_groups_is_that_of_their_members():
     cells = Cells.from_samples(means, np.array([float(len(group)) for group in groups]), covariances)
     members = np.concatenate(groups)
     np.testing.assert_allclose(cells.origin, members.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(cells.covariance(), np.cov(members, rowvar=False, bias=True), rtol=1e-11)
+    np.testing.assert_allclose(cells.covariance, np.cov(members, rowvar=False, bias=True), rtol=1e-11)
 
 
 def test_features_of_a_group_are_the_mean_features_of_its_members():

@@ -121,8 +121,9 @@ class Cells:
         """Return the means of the cells in the samples' own coordinates, shape (n_cells, n_features)."""
         return (self.offsets + self.origin[:, np.newaxis]).T
 
+    @cached_property
     def covariance(self) -> FloatArray:
-        """Return the covariance (d, d) of all that the cells stand for."""
+        """The covariance (d, d) of all that the cells stand for; it is not to be written to."""
         total: FloatArray = np.einsum("in,jn,n->ij", self.offsets, self.offsets, self.weights) / self.total_weight
         if self.scatter is not None:
             rows, columns = upper_triangle(len(self.origin))

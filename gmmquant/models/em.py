@@ -106,7 +106,7 @@ def start_from_kmeans(
     KMeans stops when the squared shift of its centers is at most `tol` times the mean variance of the features, or
     after `max_iter` iterations.
     """
-    shift = tol * float(np.diagonal(cells.covariance()).mean())
+    shift = tol * float(np.diagonal(cells.covariance).mean())
     centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=shift, max_iter=max_iter).centers
     return start_from_centers(cells, centers, variance, kind)
 
@@ -140,7 +140,7 @@ def start_from_moments(
 ) -> Gaussians:
     """Run the M-step on the moments of a start; an empty component stays at its center and takes all the spread."""
     K, d = centers.shape
-    overall = cells.covariance() + variance * np.eye(d)
+    overall = cells.covariance + variance * np.eye(d)
     scatter = np.broadcast_to(overall if kind.dense else np.diagonal(overall), (K, d, d) if kind.dense else (K, d))
     empty = Gaussians(np.zeros(K), centers, kind.pool(scatter, np.ones(K)), kind)
     return gaussians_from_moments(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)

@@ -7,6 +7,7 @@ lean; KMeans is better where the squared error of the picture is what counts.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Self
@@ -46,7 +47,7 @@ def center_scores(centers: FloatArray, origin: FloatArray) -> FloatArray:
     The largest score is the nearest center: KMeans is the mixture's sweep with first-order features and a maximum.
     """
     offsets = centers - origin
-    return np.column_stack([-0.5 * (offsets**2).sum(axis=1), offsets])
+    return np.concatenate([-0.5 * (offsets**2).sum(axis=1, keepdims=True), offsets], axis=1)
 
 
 def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
@@ -113,9 +114,11 @@ def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
 def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray) -> FloatArray:
     """Return the mean of each cluster from its `moments` (K, 1 + d); an empty one's center is relocated."""
     totals = moments[:, :1]
-    empty = totals[:, 0] == 0
-    means = np.where(empty[:, np.newaxis], centers, moments[:, 1:] / np.where(totals == 0, 1.0, totals) + cells.origin)
-    return relocate_empty(cells, means, centers, empty) if empty.any() else means
+    if totals.all():
+        return np.asarray(moments[:, 1:] / totals + cells.origin)
+    empty = totals == 0
+    means = np.where(empty, centers, moments[:, 1:] / np.where(empty, 1.0, totals) + cells.origin)
+    return relocate_empty(cells, means, centers, empty[:, 0])
 
 
 def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:
@@ -136,10 +139,9 @@ def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: 
 def _draw(mass: FloatArray, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Draw `size` indices with probability proportional to `mass`, never one of mass 0."""
     cumulative = mass.cumsum()
-    total = cumulative[-1]
-    drawn = cumulative.searchsorted(rng.random(size) * total, side="right")
-    # The last of any mass is the first to reach the total.
-    return np.asarray(np.minimum(drawn, cumulative.searchsorted(total)))
+    # Times the total itself, a number just below 1 might be rounded to it, and the total comes after all that has mass.
+    below = math.nextafter(cumulative[-1], 0.0)
+    return cumulative.searchsorted(rng.random(size) * below, side="right")
 
 
 def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
@@ -216,7 +218,7 @@ class KMeans(Estimator):
         near_one = weights_near_one(weight)
         check_enough_samples(int(np.count_nonzero(near_one)), "n_clusters", n_clusters)
         cells = Cells.from_samples(samples, near_one)
-        shift = tol * float(np.diagonal(cells.covariance()).mean())
+        shift = tol * float(np.diagonal(cells.covariance).mean())
         rng = random_generator(self.random_state)
         starts = [self._start(cells, n_clusters, rng) for _ in range(self._number_of_starts())]
         fits = [lloyd(cells, start, tol=shift, max_iter=max_iter) for start in starts]

@@ -111,7 +111,7 @@ def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watc
     As in `em`, the last move is carried on (Nesterov's momentum), and an iteration that would raise the error is taken
     back. `watch(n_iter, error)` is called at the start and after each iteration.
     """
-    spread = float(np.trace(cells.covariance()))
+    spread = float(np.trace(cells.covariance))
     moments, error = _assign(cells, centers, spread)
     means = last = cluster_means(cells, moments, centers)
     trace, momentum = [error], 0

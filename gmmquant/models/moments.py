@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -94,8 +95,14 @@ def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]
     """
     K = len(scores)
     largest = scores.max(axis=0)
-    ranks = np.arange(K, 0, -1, dtype=np.min_scalar_type(K))[:, np.newaxis]
-    return largest, K - np.multiply(scores == largest, ranks).max(axis=0).astype(np.intp)
+    highest = np.multiply(scores == largest, _ranks(K)).max(axis=0)
+    return largest, np.subtract(K, highest, dtype=np.intp)
+
+
+@cache
+def _ranks(n: int) -> npt.NDArray[np.unsignedinteger]:
+    """Return n, ..., 1 as a column, in as few bytes as they take."""
+    return np.arange(n, 0, -1, dtype=np.min_scalar_type(n))[:, np.newaxis]
 
 
 def soft_moments(
@@ -112,8 +119,10 @@ def hard_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Give each column to the component of its largest score, the first in ties; its value is that score."""
     value, labels = largest_scores(scores)
-    weighted = np.multiply(phi, weights, out=held)
-    return np.stack([np.bincount(labels, row, minlength=len(scores)) for row in weighted], axis=1), value
+    moments = np.empty((len(scores), len(phi)))
+    for feature, weighted in enumerate(np.multiply(phi, weights, out=held)):
+        moments[:, feature] = np.bincount(labels, weighted, minlength=len(scores))
+    return moments, value
 
 
 # exp(-37) is less than the last bit of 1: what a component that is left out would have added to the sum.
