@@ -1,5 +1,13 @@
 """The exceptions and warnings of gmmquant: one family, each with the built-in base its users expect."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 class GmmquantError(Exception):
     """Base of every error that gmmquant raises on purpose; its text is one line for a person."""
@@ -14,7 +22,15 @@ class NotFittedError(GmmquantError, ValueError, AttributeError):
 
 
 class SingularCovarianceError(GmmquantError, ValueError):
-    """A component collapsed: its covariance has no inverse, so it has no density."""
+    """A component collapsed: its covariance has no inverse, so it has no density.
+
+    Attributes
+    ----------
+    collapsed : ndarray of bool
+        Which covariances have none: an entry for each, or one where all components share it.
+    """
+
+    collapsed: npt.NDArray[np.bool_]
 
 
 class PictureError(GmmquantError):

@@ -185,7 +185,7 @@ class Fitter:
         `unrounded` as in `Fit`.
         """
         started = perf_counter()
-        _, objective = e_step(self.cells, mixture, self.variance)
+        objective = self._objective(mixture)
         check_finite_objective("objective", objective)
         fit = self._ended(len(mixture.weights), self._unfitted(mixture, objective), fit=perf_counter() - started)
         return replace(fit, converged=None, unrounded=unrounded)
@@ -244,9 +244,13 @@ class Fitter:
     def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
         """Keep the colours as they are, one a component."""
         mixture = exact_mixture(histogram, COVARIANCE_TYPES[self.settings.covariance], self.space)
-        objective = 0.0 if self.settings.method == "kmeans" else e_step(self.cells, mixture, self.variance)[1]
+        objective = 0.0 if self.settings.method == "kmeans" else self._objective(mixture)
         fit = self._ended(k, self._unfitted(mixture, objective), fit=0.0)
         return replace(fit, exact=True, unrounded=True, recoloring="nearest")
+
+    def _objective(self, mixture: Gaussians) -> float:
+        """Return the objective of a mixture on these colours."""
+        return float(e_step(self.cells, mixture, self.variance)[1])
 
     def _unfitted(self, mixture: Gaussians, objective: float) -> Descent:
         """Return the end of a fit for a mixture that nothing was fitted for."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import CovarianceType
-from gmmquant.models.em import EMFit, Watcher, best, em, make_start, watch_nothing, watch_on
+from gmmquant.models.em import EMFit, Watcher, best, em, make_start, race, watch_nothing, watch_on
 from gmmquant.models.gaussian import Gaussians
 
 # Iterations of a trial start, and the tolerance of its KMeans.
@@ -40,6 +40,9 @@ _KMEANS_WORK = 64_000_000
 _TRIAL_WORK = 4_000_000
 _STARTING_WORK = 256_000_000
 _MOST_CELLS = 400_000
+
+# Scores of the starts that are tried side by side.
+_TOGETHER = 65_536
 
 # Products of cells and components that seeding may go through, for all starts together: thousands of components take a
 # minute to seed, and get one start.
@@ -115,18 +118,22 @@ def best_start(
 ) -> EMFit:
     """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J.
 
-    Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`).
+    Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`), and as many side by side as have
+    their scores in cache together.
     """
     cells = levels[0]
     scores = cells.weights.size * n_components
     restarts = min(restarts, max(_SEEDING_WORK // scores, 1))
     kmeans_max_iter = max(_KMEANS_WORK // scores, 1)
-    starts = (
-        make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL, kmeans_max_iter) for _ in range(restarts)
-    )
     tol = _tol_at(cells, levels, tol, n_components)
     max_iter = min(max_iter or _MAX_ITER, TRIAL_ITERATIONS, max(_TRIAL_WORK // scores, 1))
-    return best(em(cells, start, variance=variance, tol=tol, max_iter=max_iter, accelerated=True) for start in starts)
+    together = max(_TOGETHER // scores, 1)
+    stacks = ((min(together, restarts - first),) for first in range(0, restarts, together))
+    starts = (
+        make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL, kmeans_max_iter, stack)
+        for stack in stacks
+    )
+    return best(race(cells, stack, variance=variance, tol=tol, max_iter=max_iter) for stack in starts)
 
 
 def descend(

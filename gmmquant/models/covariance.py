@@ -67,8 +67,12 @@ TIED = CovarianceType(
     dense=True,
     shared=True,
     shape=lambda K, d: (d, d),
-    pool=lambda scatter, weights: np.average(scatter, axis=0, weights=weights),
-    spread=lambda covariances, K, d: np.broadcast_to(covariances, (K, d, d)),
+    pool=lambda scatter, weights: (
+        np.einsum("...k,...kij->...ij", weights, scatter) / weights.sum(axis=-1)[..., np.newaxis, np.newaxis]
+    ),
+    spread=lambda covariances, K, d: np.broadcast_to(
+        covariances[..., np.newaxis, :, :], (*covariances.shape[:-2], K, d, d)
+    ),
     n_parameters=lambda K, d: d * (d + 1) // 2,
 )
 DIAG = CovarianceType(
@@ -85,8 +89,8 @@ SPHERICAL = CovarianceType(
     dense=False,
     shared=False,
     shape=lambda K, d: (K,),
-    pool=lambda scatter, weights: scatter.mean(axis=1),
-    spread=lambda covariances, K, d: np.broadcast_to(covariances[:, np.newaxis], (K, d)),
+    pool=lambda scatter, weights: scatter.mean(axis=-1),
+    spread=lambda covariances, K, d: np.broadcast_to(covariances[..., np.newaxis], (*covariances.shape, d)),
     n_parameters=lambda K, d: K,
 )
 COVARIANCE_TYPES = {kind.name: kind for kind in (FULL, TIED, DIAG, SPHERICAL)}
@@ -110,15 +114,12 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
     """
     if not kind.dense:
         if (covariances <= 0).any():
-            raise SingularCovarianceError(
-                _collapse_message(covariances.reshape(len(covariances), -1).min(axis=1), kind)
-            )
+            raise _collapse(covariances.min(axis=-1) if kind is DIAG else covariances, kind)
         return 1 / np.sqrt(covariances)
     try:
         factors = np.linalg.inv(np.linalg.cholesky(covariances)) * _lower_triangle(covariances.shape[-1])
     except np.linalg.LinAlgError:
-        smallest = np.atleast_1d(np.linalg.eigvalsh(covariances).min(axis=-1))
-        raise SingularCovarianceError(_collapse_message(smallest, kind)) from None
+        raise _collapse(np.linalg.eigvalsh(covariances).min(axis=-1), kind) from None
     return factors.swapaxes(-1, -2)
 
 
@@ -138,10 +139,14 @@ def covariances_from_precisions(values: FloatArray, kind: CovarianceType) -> Flo
     return np.asarray(np.linalg.inv(values)) if kind.dense else 1 / values
 
 
-def _collapse_message(smallest: FloatArray, kind: CovarianceType) -> str:
-    k = int(smallest.argmin())
-    what = "the covariance that all components share" if kind.shared else f"component {k}"
-    return (
+def _collapse(smallest: FloatArray, kind: CovarianceType) -> SingularCovarianceError:
+    """Return the error for covariances whose smallest variances are these, of which one at least is not above 0."""
+    place = np.unravel_index(smallest.argmin(), smallest.shape)
+    what = "the covariance that all components share" if kind.shared else f"component {place[-1]}"
+    error = SingularCovarianceError(
         f"{what} collapsed onto too few distinct samples (smallest variance of its covariance "
-        f"{smallest[k]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
+        f"{smallest[place]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
     )
+    # Rounding may leave the one that has no inverse a little above 0.
+    error.collapsed = smallest <= max(smallest[place], 0.0)
+    return error

@@ -58,15 +58,18 @@ class EMFit:
 
 
 def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind: CovarianceType = FULL) -> Gaussians:
-    """Make each cluster, the cells nearest to one of `centers` (K, d), a Gaussian."""
+    """Make each cluster, the cells nearest to one of `centers` (..., K, d), a Gaussian."""
     return start_from_moments(cells, cluster_moments(cells, centers, kind), centers, variance, kind)
 
 
 def cluster_moments(cells: Cells, centers: FloatArray, kind: CovarianceType) -> FloatArray:
-    """Return the moments (K, F) of the clusters of cells nearest to each of `centers` (K, d): what an M-step reads."""
+    """Return the moments (..., K, F) of the clusters of cells nearest to each of `centers` (..., K, d).
+
+    They are what an M-step reads.
+    """
     first_order = center_scores(centers, cells.origin)
-    theta = np.zeros((len(centers), _n_rows(cells, kind)))
-    theta[:, : first_order.shape[1]] = first_order
+    theta = np.zeros((*centers.shape[:-1], _n_rows(cells, kind)))
+    theta[..., : first_order.shape[-1]] = first_order
     return sweep(theta, cells, HARDMAX)[0]
 
 
@@ -79,17 +82,18 @@ def make_start(
     kind: CovarianceType = FULL,
     kmeans_tol: float = 1e-4,
     kmeans_max_iter: int = 300,
+    stack: tuple[int, ...] = (),
 ) -> Gaussians:
-    """Make a start by the way that `init` names: kmeans, k-means++, random_from_data or random.
+    """Make a start, or a `stack` of them, by the way that `init` names: kmeans, k-means++, random_from_data or random.
 
     `kmeans_tol` and `kmeans_max_iter` say when KMeans stops: see `start_from_kmeans`.
     """
     if init == "random":
-        return start_at_random(cells, n_components, rng, variance, kind)
+        return start_at_random(cells, n_components, rng, variance, kind, stack)
     if init == "kmeans":
-        return start_from_kmeans(cells, n_components, rng, variance, kind, kmeans_tol, kmeans_max_iter)
+        return start_from_kmeans(cells, n_components, rng, variance, kind, kmeans_tol, kmeans_max_iter, stack)
     draw_centers = {"k-means++": kmeans_plus_plus, "random_from_data": random_centers}[init]
-    return start_from_centers(cells, draw_centers(cells, n_components, rng), variance, kind)
+    return start_from_centers(cells, draw_centers(cells, n_components, rng, stack), variance, kind)
 
 
 def start_from_kmeans(
@@ -100,6 +104,7 @@ def start_from_kmeans(
     kind: CovarianceType = FULL,
     tol: float = 1e-4,
     max_iter: int = 300,
+    stack: tuple[int, ...] = (),
 ) -> Gaussians:
     """Make Gaussians of the clusters of KMeans, which only places the start: its centers may still shift a little.
 
@@ -107,21 +112,27 @@ def start_from_kmeans(
     after `max_iter` iterations.
     """
     shift = tol * float(np.diagonal(cells.covariance).mean())
-    centers = lloyd(cells, kmeans_plus_plus(cells, n_components, rng), tol=shift, max_iter=max_iter).centers
-    return start_from_centers(cells, centers, variance, kind)
+    seeds = kmeans_plus_plus(cells, n_components, rng, stack)
+    return start_from_centers(cells, lloyd(cells, seeds, tol=shift, max_iter=max_iter).centers, variance, kind)
 
 
 def start_at_random(
-    cells: Cells, n_components: int, rng: np.random.Generator, variance: float, kind: CovarianceType = FULL
+    cells: Cells,
+    n_components: int,
+    rng: np.random.Generator,
+    variance: float,
+    kind: CovarianceType = FULL,
+    stack: tuple[int, ...] = (),
 ) -> Gaussians:
     """Make Gaussians of random responsibilities: K components that all look like the whole, but for noise."""
     n_rows = _n_rows(cells, kind)
-    moments = np.zeros((n_components, n_rows))
-    for columns in cells.blocks(n_components, n_rows).columns:
-        weights = rng.random((n_components, cells.weights[columns].size))
-        weights *= cells.weights[columns] / weights.sum(axis=0)
-        moments += weights @ cells.features(columns, n_rows).T
-    centers = np.tile(cells.origin, (n_components, 1))
+    moments = np.zeros((*stack, n_components, n_rows))
+    for one in np.ndindex(stack):
+        for columns in cells.blocks(n_components, n_rows).columns:
+            weights = rng.random((n_components, cells.weights[columns].size))
+            weights *= cells.weights[columns] / weights.sum(axis=0)
+            moments[one] += weights @ cells.features(columns, n_rows).T
+    centers = np.broadcast_to(cells.origin, (*stack, n_components, len(cells.origin)))
     return start_from_moments(cells, moments, centers, variance, kind)
 
 
@@ -139,10 +150,11 @@ def start_from_moments(
     means_fixed: bool = False,
 ) -> Gaussians:
     """Run the M-step on the moments of a start; an empty component stays at its center and takes all the spread."""
-    K, d = centers.shape
+    *clusters, d = centers.shape
     overall = cells.covariance + variance * np.eye(d)
-    scatter = np.broadcast_to(overall if kind.dense else np.diagonal(overall), (K, d, d) if kind.dense else (K, d))
-    empty = Gaussians(np.zeros(K), centers, kind.pool(scatter, np.ones(K)), kind)
+    spread = overall if kind.dense else np.diagonal(overall)
+    scatter = np.broadcast_to(spread, (*clusters, *spread.shape))
+    empty = Gaussians(np.zeros(clusters), centers, kind.pool(scatter, np.ones(clusters)), kind)
     return gaussians_from_moments(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)
 
 
@@ -151,12 +163,12 @@ def best(fits: Iterable[EMFit]) -> EMFit:
     return max(fits, key=lambda fit: fit.trace[-1])
 
 
-def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, float]:
-    """Return the moments of the responsibilities (K, F), all that the M-step needs, and J."""
+def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, FloatArray]:
+    """Return the moments of the responsibilities (..., K, F), all that the M-step needs, and J, shape (...)."""
     return sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
 
 
-def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
+def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, FloatArray]:
     """Run one E-step and M-step; return the new parameters and J at the old ones."""
     moments, objective = e_step(cells, gaussians, variance)
     return gaussians_from_moments(moments, cells.origin, variance, previous=gaussians), objective
@@ -186,7 +198,8 @@ def em(
     given, so that all of the above holds. Many a mean given has little to stand for, and momentum empties no component.
     """
     gaussians, momentum = start, 0
-    moments, objective = e_step(cells, gaussians, variance)
+    moments, reached = e_step(cells, gaussians, variance)
+    objective = float(reached)
     check_finite_objective("objective", objective)
     trace, last = [objective], moments
     watch(0, objective)
@@ -196,12 +209,13 @@ def em(
             ahead = _unless_emptied(ahead, moments)
         try:
             proposal = gaussians_from_moments(ahead, cells.origin, variance, gaussians, means_fixed=means_fixed)
-            further, objective = e_step(cells, proposal, variance)
+            further, reached = e_step(cells, proposal, variance)
         except SingularCovarianceError:
             if not momentum:
                 raise
             momentum = 0
             continue
+        objective = float(reached)
         if momentum and not objective >= trace[-1]:
             momentum = 0
             continue
@@ -217,6 +231,45 @@ def em(
         else:
             return EMFit(gaussians, tuple(trace), converged=True)
     return EMFit(gaussians, tuple(trace), converged=False)
+
+
+def race(cells: Cells, starts: Gaussians, *, variance: float, tol: float, max_iter: int) -> EMFit:
+    """Iterate from each of a stack of `starts`, side by side, until none has farther to go; return the highest.
+
+    Each goes as an accelerated `em` does, except that an iteration which it takes back counts too. Over some hundred
+    cells an iteration takes as long as its calls of numpy do, whatever they compute: one of four mixtures takes little
+    more than twice as long as one of one.
+    """
+    stack, momentum = starts, np.zeros(len(starts.weights))
+    moments, objective = e_step(cells, stack, variance)
+    trace, last, converged = [objective], moments, False
+    while len(trace) <= max_iter and not converged:
+        check_finite_objective("objective", float(objective.min()))
+        ahead = moments + (momentum / (momentum + 2))[:, np.newaxis, np.newaxis] * (moments - last)
+        try:
+            proposals = gaussians_from_moments(ahead, cells.origin, variance, stack)
+            further, objective = e_step(cells, proposals, variance)
+        except SingularCovarianceError as error:
+            stopped = error.collapsed.reshape(momentum.size, -1).any(axis=1)
+            if not momentum[stopped].any() or not momentum[stopped].all():
+                raise
+            momentum = np.where(stopped, 0.0, momentum)
+            continue
+        gain, plain = objective - trace[-1], momentum == 0
+        kept = plain | (gain >= 0)
+        if kept.all():
+            stack, last, moments = proposals, moments, further
+        else:
+            stack = Gaussians.stack([(proposals if new else stack)[place] for place, new in enumerate(kept)])
+            new = kept[:, np.newaxis, np.newaxis]
+            last, moments = np.where(new, moments, last), np.where(new, further, moments)
+            objective = np.where(kept, objective, trace[-1])
+        little = np.abs(gain) < tol
+        momentum = np.where(kept & ~little, momentum + 1, 0.0)
+        converged = bool((plain & little).all())
+        trace.append(objective)
+    first = int(trace[-1].argmax())
+    return EMFit(stack[first], tuple(float(objectives[first]) for objectives in trace), converged)
 
 
 def _unless_emptied(ahead: FloatArray, moments: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import repeat
@@ -29,6 +29,8 @@ _LEAST_TOTAL = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 class Gaussians:
     """A mixture of K Gaussians in d dimensions: sum over k of weights[k] N(x | means[k], covariances[k]).
 
+    Or a stack of mixtures, for all that iterations read and make: then each array has one axis more, in front.
+
     Attributes
     ----------
     weights : ndarray of shape (K,), summing to 1; a component that vanished has weight 0
@@ -47,6 +49,20 @@ class Gaussians:
         """C with C C^T = inverse covariance, in the shape of the covariances: see `precisions_cholesky`."""
         return precisions_cholesky(self.covariances, self.kind)
 
+    @classmethod
+    def stack(cls, mixtures: Sequence[Gaussians]) -> Gaussians:
+        """Put mixtures of one type into one."""
+        return cls(
+            np.stack([mixture.weights for mixture in mixtures]),
+            np.stack([mixture.means for mixture in mixtures]),
+            np.stack([mixture.covariances for mixture in mixtures]),
+            mixtures[0].kind,
+        )
+
+    def __getitem__(self, place: int) -> Gaussians:
+        """Return one mixture of a stack."""
+        return Gaussians(self.weights[place], self.means[place], self.covariances[place], self.kind)
+
     def sorted(self) -> Gaussians:
         """Return the same mixture with the heaviest component first; equal weights in order of their means."""
         order = np.lexsort([*self.means.T[::-1], -self.weights])
@@ -61,7 +77,7 @@ class Gaussians:
 
 
 def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
-    r"""Return theta (K, F) with theta_k . phi(x - origin) = log weights[k] + log N(x | means[k], covariances[k]).
+    r"""Return theta (..., K, F) with theta_k . phi(x - origin) = log weights[k] + log N(x | means[k], covariances[k]).
 
     Parameters
     ----------
@@ -78,25 +94,25 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
         If a covariance has no inverse.
     """
     kind = gaussians.kind
-    K, d = gaussians.means.shape
+    *stack, K, d = gaussians.means.shape
     factors = kind.spread(gaussians.factors, K, d)
     to_origin = origin - gaussians.means
     if kind.dense:
         # Rows of W with W (1, x) = C^T (x - mean): the score is its peak less half of (1, x)^T (W^T W) (1, x).
-        whitening = np.empty((K, d, 1 + d))
-        linear = whitening[:, :, 1:]
-        linear[...] = factors.transpose(0, 2, 1)
-        np.matmul(linear, to_origin[:, :, np.newaxis], out=whitening[:, :, :1])
-        squares = (whitening.transpose(0, 2, 1) @ whitening).reshape(K, -1)
+        whitening = np.empty((*stack, K, d, 1 + d))
+        linear = whitening[..., 1:]
+        linear[...] = factors.swapaxes(-1, -2)
+        np.matmul(linear, to_origin[..., np.newaxis], out=whitening[..., :1])
+        squares = (whitening.swapaxes(-1, -2) @ whitening).reshape(*stack, K, -1)
         places, halves = _upper_places(1 + d)
-        theta = squares.take(places, axis=1) * halves
-        traces = np.einsum("kij,kij->k", factors, factors)
+        theta = squares.take(places, axis=-1) * halves
+        traces = np.einsum("...ij,...ij->...", factors, factors)
     else:
         inverse, whitened = factors**2, factors * to_origin
         constant = -0.5 * np.vecdot(whitened, whitened)
-        theta = np.concatenate([constant[:, np.newaxis], -inverse * to_origin, -0.5 * inverse], axis=1)
-        traces = inverse.sum(axis=1)
-    theta[:, 0] += _log_peaks(gaussians, factors) - 0.5 * variance * traces
+        theta = np.concatenate([constant[..., np.newaxis], -inverse * to_origin, -0.5 * inverse], axis=-1)
+        traces = inverse.sum(axis=-1)
+    theta[..., 0] += _log_peaks(gaussians, factors) - 0.5 * variance * traces
     return theta
 
 
@@ -160,36 +176,36 @@ def _half_squares_diagonal(factors: FloatArray, means: FloatArray, points: Float
 
 
 def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
-    """Return log weights[k] + log N(means[k] | means[k], covariances[k]), shape (K,)."""
+    """Return log weights[k] + log N(means[k] | means[k], covariances[k]), shape (..., K)."""
     with np.errstate(divide="ignore"):
         log_weights = np.maximum(np.log(gaussians.weights), LOG_OF_ZERO)
-    roots = factors if factors.ndim == 2 else factors.diagonal(axis1=1, axis2=2)
-    return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * _LOG_2_PI)
+    roots = factors.diagonal(axis1=-2, axis2=-1) if gaussians.kind.dense else factors
+    return np.asarray(log_weights + np.log(roots).sum(axis=-1) - 0.5 * roots.shape[-1] * _LOG_2_PI)
 
 
 def gaussians_from_moments(
     moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians, *, means_fixed: bool = False
 ) -> Gaussians:
-    """M-step: read weights, means and covariances, of the type of `previous`, off the moments (K, F) of a sweep.
+    """M-step: read weights, means and covariances, of the type of `previous`, off the moments (..., K, F) of a sweep.
 
     `variance` is what each sample carries (see `natural_parameters`); it is added to every covariance, after the
     subtraction that cancels. `previous` serves `keep_vanished` too. With `means_fixed` its means stay, and covariances
     are taken about them: E[(x - mu)(x - mu)^T] is the scatter about the samples' own mean m, plus (m - mu)(m - mu)^T.
     """
     kind, d = previous.kind, len(origin)
-    totals = safe = moments[:, 0]
+    totals = safe = moments[..., 0]
     any_vanished = totals.min() <= _LEAST_TOTAL
     if any_vanished:
         # Momentum may carry a total below 0: were it kept, the other weights would sum to more than 1.
         vanished = totals <= _LEAST_TOTAL
         totals, safe = np.where(vanished, 0.0, totals), np.where(vanished, 1.0, totals)
-    expected = moments[:, 1:] / safe[:, np.newaxis]
-    offsets = expected[:, :d]
-    scatter = _scatter(expected[:, d:], offsets, variance, kind)
+    expected = moments[..., 1:] / safe[..., np.newaxis]
+    offsets = expected[..., :d]
+    scatter = _scatter(expected[..., d:], offsets, variance, kind)
     if means_fixed:
         scatter += _squares(offsets - (previous.means - origin), dense=kind.dense)
     means = previous.means if means_fixed else offsets + origin
-    updated = Gaussians(totals / totals.sum(), means, kind.pool(scatter, totals), kind)
+    updated = Gaussians(totals / totals.sum(axis=-1, keepdims=True), means, kind.pool(scatter, totals), kind)
     return keep_vanished(updated, vanished, previous) if any_vanished else updated
 
 
@@ -204,23 +220,23 @@ def keep_vanished(updated: Gaussians, vanished: npt.NDArray[np.bool_], previous:
         covariances[vanished] = previous.covariances[vanished]
     return Gaussians(
         np.where(vanished, 0.0, updated.weights),
-        np.where(vanished[:, np.newaxis], previous.means, updated.means),
+        np.where(vanished[..., np.newaxis], previous.means, updated.means),
         covariances,
         updated.kind,
     )
 
 
 def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: CovarianceType) -> FloatArray:
-    """Return the scatter of each component about its mean, (K, d, d) if dense, else (K, d), from E[x x^T]."""
+    """Return the scatter of each component about its mean, (..., K, d, d) if dense, else (..., K, d), from E[x x^T]."""
     if not kind.dense:
         return second - offsets**2 + variance
-    d = offsets.shape[1]
-    return np.asarray(second.take(_places(d), axis=1) - _squares(offsets, dense=True) + variance * _identity(d))
+    d = offsets.shape[-1]
+    return np.asarray(second.take(_places(d), axis=-1) - _squares(offsets, dense=True) + variance * _identity(d))
 
 
 def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:
-    """Return v v^T of each row v of `shifts` (K, d), shape (K, d, d), or its diagonal, (K, d)."""
-    return shifts[:, :, np.newaxis] * shifts[:, np.newaxis] if dense else shifts**2
+    """Return v v^T of each row v of `shifts` (..., K, d), shape (..., K, d, d), or its diagonal, (..., K, d)."""
+    return shifts[..., :, np.newaxis] * shifts[..., np.newaxis, :] if dense else shifts**2
 
 
 @cache

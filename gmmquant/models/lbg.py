@@ -136,7 +136,7 @@ def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watc
 def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArray, float]:
     """Return the moments (K, 1 + d) of the cells nearest to each center, and the mean squared distance to them."""
     moments, score = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
-    return moments, max(spread - 2 * score, 0.0)
+    return moments, max(spread - 2 * float(score), 0.0)
 
 
 def shift_centers(cells: Cells, centers: FloatArray, part: float = 1.0) -> tuple[FloatArray, int]:
@@ -222,7 +222,7 @@ def fit_codebook(
     coarsest = levels[0]
     starts = [principal_splits(coarsest, n_clusters)]
     n_random = min(restarts - 1, _SEEDING_WORK // (coarsest.weights.size * n_clusters))
-    starts += [kmeans_plus_plus(coarsest, n_clusters, rng) for _ in range(n_random)]
+    starts += [*kmeans_plus_plus(coarsest, n_clusters, rng, stack=(n_random,))]
     through = partial(_refine_through, tol=tol, max_iter=max_iter)
     # Which start is best is seen at the second level; the first is too coarse to tell.
     tried = (through(levels[:2], Codebook(improve(coarsest, start), (), (), 0, converged=False)) for start in starts)
