@@ -13,7 +13,7 @@ from gmmquant.outputs import sweep_temporaries
 from gmmquant.places import Place, StandardInput, absolute, relative
 from gmmquant.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.process import available_memory, system_reason
-from gmmquant.single import Watcher, guarded, read_json, refused, run, settle, watch_nothing
+from gmmquant.single import Watcher, guarded, read_json, refuse_other_settings, refused, run, settle, watch_nothing
 from gmmquant.storage import check_writable, exists, open_place
 from gmmquant.threads import n_processors
 from gmmquant.workers.base import InProcess, Lost, Workers
@@ -101,15 +101,15 @@ def _lost(job: Job, lost: Lost) -> Failure:
     return Failure(job.source, lost.reason)
 
 
-def foresee(planned: Plan) -> Iterator[Foreseen | Failure]:
-    """Yield what would be read and written, without doing either."""
-    finished = is_finished(planned)
+def foresee(planned: Plan, sample: int | None = None) -> Iterator[Foreseen | Failure]:
+    """Yield what would be read and written, without doing either; `sample` as in `collection.run_shared`."""
+    finished = is_finished(planned, sample)
     jobs = planned.entries if planned.whole is None else [*planned.entries, planned.whole]
     for entry in jobs:
         yield entry if isinstance(entry, Failure) else guarded(entry, partial(_foreseen, entry, planned.task, finished))
 
 
-def is_finished(planned: Plan) -> bool:
+def is_finished(planned: Plan, sample: int | None) -> bool:
     """Tell whether pictures that share a mixture are left as they are.
 
     That is so where all that would be made exists and is kept, and the report tells of the same options and pictures.
@@ -118,22 +118,30 @@ def is_finished(planned: Plan) -> bool:
     keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
     if whole is None or not keeps or task.products.layers:
         return False
-    return _tells_of(whole.report, planned) and all(
+    return _tells_of(whole.report, planned, sample) and all(
         exists(output) for job in (whole, *planned.jobs) for output in job.outputs
     )
 
 
-def _tells_of(report: Place, planned: Plan) -> bool:
+def _tells_of(report: Place, planned: Plan, sample: int | None) -> bool:
     """Tell whether a report of pictures that share a mixture is of such options and pictures as are planned."""
-    settings = planned.task.settings
-    asked = {**asdict(settings), "recolor": settings.recoloring, "k": list(planned.task.ks)}
+    asked = _asked(planned.task)
     try:
         record = read_json(report)
         pictures = {picture["path"] for picture in [*record["images"], *record["failed"]]}
         told = {name: record["settings"][name] for name in asked}
+        n_read, n_fitted = len(record["images"]), int(record["fitted"]["pictures"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
-    return told == asked and pictures == {relative(entry.source, report.parent) for entry in planned.entries}
+    # Of those that failed, some may have been counted, and failed later.
+    fewest, most = (n if sample is None else min(n, sample) for n in (n_read, len(planned.entries)))
+    same = pictures == {relative(entry.source, report.parent) for entry in planned.entries}
+    return told == asked and same and fewest <= n_fitted <= most
+
+
+def _asked(task: Task) -> dict[str, object]:
+    """Return the settings of a shared report that are known before any picture is read."""
+    return {**asdict(task.settings), "recolor": task.settings.recoloring, "k": list(task.ks)}
 
 
 def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
@@ -150,6 +158,8 @@ def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
     fates = {path: fate if path in present else "new" for path in outputs}
     if job.is_whole and job.report in present and not finished:
         fates[job.report] = "replaced"  # it is made anew
+    if task.existing is Existing.KEEP and job.is_whole and not finished:
+        refuse_other_settings(job.report, _asked(task))
     if {"new", "replaced"} & set(fates.values()):
         check_writable(job.home)
     to_do = not finished if task.shared else set(fates.values()) != {"kept"}

@@ -293,7 +293,7 @@ def quantize(
     planned = plan(sources_of(image, Reading(recursive, from0, max_pixels)), task, folder)
     manner = Manner(quiet, verbose, as_json, json_lines)
     if dry_run:
-        return ExitCode.DONE if show_foreseen(foresee(planned), manner) else ExitCode.FAILED
+        return ExitCode.DONE if show_foreseen(foresee(planned, sample), manner) else ExitCode.FAILED
     if to is Destination.STANDARD_OUTPUT and len(planned.entries) > 1:
         raise ParameterError(f"--output - writes one picture, not {len(planned.entries)}; give one, or name a folder")
     return _carry_out(planned, manner, jobs=jobs, sample=sample, scheduler=scheduler, fail_fast=fail_fast)

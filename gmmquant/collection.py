@@ -66,7 +66,7 @@ def run_shared(
     """
     task, whole = planned.task, planned.whole
     assert whole is not None  # noqa: S101
-    if is_finished(planned):
+    if is_finished(planned, sample):
         yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
         return
     in_the_way = guarded(whole, lambda: _in_the_way(planned, whole))
@@ -106,7 +106,8 @@ def run_shared(
 def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
     """Refuse to go on with a run whose report tells of other options, or was fitted to other pictures."""
     refuse_other_settings(whole.report, {"k": list(whole.ks), **settings_record(fitter, {}, whole.report)})
-    fitted = {"pictures": counted.n_pictures, "visible_pixels": fitter.colors.n_pixels}
+    colors = fitter.colors
+    fitted = {"pictures": counted.n_pictures, "visible_pixels": colors.n_pixels, "distinct_colors": colors.n_colors}
     try:
         earlier = read_json(whole.report)["fitted"]
         told = {name: earlier[name] for name in fitted}
@@ -114,10 +115,16 @@ def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
         return
     if told != fitted:
         raise ParameterError(
-            f"{whole.report.name} is of a run fitted to {told['pictures']} pictures of {told['visible_pixels']} "
-            f"pixels, not {fitted['pictures']} of {fitted['visible_pixels']}; give the same pictures, another "
-            "--output, or --force instead of --skip-existing"
+            f"{whole.report.name} is of a run fitted to {_told(told)}, not {_told(fitted)}; give the same pictures, "
+            "another --output, or --force instead of --skip-existing"
         )
+
+
+def _told(fitted: Record) -> str:
+    """Return in words what a mixture was fitted to."""
+    colors = fitted["distinct_colors"]
+    told = f"{fitted['pictures']} pictures of {fitted['visible_pixels']} pixels"
+    return told if colors is None else f"{told} in {colors} colours"
 
 
 def _count_all(

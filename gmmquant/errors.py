@@ -26,11 +26,12 @@ class SingularCovarianceError(GmmquantError, ValueError):
 
     Attributes
     ----------
-    collapsed : ndarray of bool
-        Which covariances have none: an entry for each, or one where all components share it.
+    collapsed : ndarray of bool, or False
+        Which covariances of a mixture have none: an entry for each, or one where all components share it. False where
+        none was asked for its inverse.
     """
 
-    collapsed: npt.NDArray[np.bool_]
+    collapsed: npt.NDArray[np.bool_] | bool = False
 
 
 class PictureError(GmmquantError):

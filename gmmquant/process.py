@@ -140,14 +140,17 @@ def available_memory() -> int | None:
 
 
 def hold_standard_streams() -> None:
-    """Open what is closed of standard input, output and error, lest a picture be opened in its place."""
-    for descriptor in (0, 1, 2):
+    """Open what is closed of standard input, output and error, lest a picture be opened in its place.
+
+    What is then written to standard output is an error, as elsewhere, and not lost without a word.
+    """
+    for descriptor, access in enumerate((os.O_RDWR, os.O_RDONLY, os.O_RDWR)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.open(os.devnull, access)
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  lives as long as the process
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -262,9 +262,14 @@ def refuse_other_settings(report: Place, settings: Record) -> None:
     for name, value in told.items():
         if value != settings[name]:
             raise ParameterError(
-                f"{report.name} is of a run with {name} = {value}, not {settings[name]}; give the same options, "
-                "another --output, or --force instead of --skip-existing"
+                f"{report.name} is of a run with {name} = {_said(value)}, not {_said(settings[name])}; give the same "
+                "options, another --output, or --force instead of --skip-existing"
             )
+
+
+def _said(value: object) -> str:
+    """Return the value of a setting as a user knows it."""
+    return "the default" if value is None else str(value)
 
 
 def refuse_another(place: Place, data: bytes) -> None:

@@ -238,6 +238,25 @@ def test_thousands_of_components_are_started_once(levels, photograph, monkeypatc
         assert sum(size for (size,) in stacks) == n_starts
 
 
+def test_starts_go_side_by_side_while_their_scores_are_few(levels, photograph, monkeypatch):
+    stacks = []
+    monkeypatch.setattr(coarse_to_fine, "make_start", lambda *args: stacks.append(args[-1]) or make_start(*args))
+    for room, expected in ((0.5, [1] * 5), (1, [1] * 5), (2.5, [2, 2, 1]), (9, [5])):
+        stacks.clear()
+        monkeypatch.setattr(coarse_to_fine, "_TOGETHER", int(room * 4 * levels[0].weights.size))
+        start_at(levels, photograph, 4, restarts=5)
+        assert stacks == [(size,) for size in expected]
+
+
+@pytest.mark.parametrize("k", [2, 16, 200])
+def test_a_coarse_level_stops_at_as_much_less_as_its_iterations_cost_less(levels, k):
+    tols = [coarse_to_fine._tol_at(cells, levels, 0.01, k) for cells in levels]
+    costs = [cells.weights.size * k + 30_000 for cells in levels]
+    np.testing.assert_allclose(tols[:-1], [0.01 * min(cost / min(costs[-1], 1_200_000), 1) for cost in costs[:-1]])
+    assert tols[-1] == 0.01
+    assert tols == sorted(tols)
+
+
 def test_a_single_level_is_a_plain_place_to_start_and_end(photograph):
     cells = photograph.cells().merged(photograph.cubes(4))
     start = start_at([cells], photograph, 3)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -170,12 +171,14 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, al
         (["--method", "kmeans"], "shared_report.json is of a run with method = gmm, not kmeans; give the same options"),
         (["-k", "5"], "shared_report.json is of a run with k = [3], not [3, 5]; give the same options"),
         ("one more", "shared_report.json is of a run fitted to 10 pictures of "),
+        (["--tol", "0.01"], "shared_report.json is of a run with tol = the default, not 0.01; give the same options"),
         ("one less", "shared_report.json is of a run fitted to 10 pictures of "),
+        ("sample", "shared_report.json is of a run fitted to 4 pictures of "),
         ("report", "p0_k3.png exists and is of a run of other pictures or options, or was changed; give another"),
     ],
 )
 def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, change, told, missing):
-    command("album", "-k", "3", "--shared", "-o", "out")
+    command("album", "-k", "3", "--shared", "-o", "out", *(["--sample", "4"] if change == "sample" else []))
     if change == "one more":
         shutil.copy(SAMPLE_IMAGES / "flat.png", album / "another.png")
     elif change == "one less":
@@ -186,14 +189,42 @@ def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, chan
     for name in missing:
         (tmp_path / "out" / name).unlink()
     before = contents(tmp_path / "out")
-    options = change if isinstance(change, list) else []
-    result = command("album", "-k", "3", "--shared", "-o", "out", "--skip-existing", *options)
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    arguments += change if isinstance(change, list) else []
+    if "same options" in told:  # the pictures need not be read for it
+        foreseen = command(*arguments, "--dry-run")
+        assert foreseen.returncode == 1
+        assert told in foreseen.stderr
+    result = command(*arguments)
     assert result.returncode == 1
     assert told in result.stderr
     after = contents(tmp_path / "out")
     assert {name: after[name] for name in before} == before
     if "report" in told:
         assert after == before
+
+
+def test_a_shared_run_does_not_go_on_with_other_pictures_of_the_same_sizes(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    command(*arguments)
+    Image.fromarray(255 - pixels_of(album / "p4.png")).save(album / "p4.png")
+    (tmp_path / "out/p4_k3.png").unlink()
+    before = contents(tmp_path / "out")
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert re.search(r"of a run fitted to 10 pictures of \d+ pixels in \d+ colours, not 10 pictures of", result.stderr)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_run_of_the_same_sample_is_left_as_it_is(command, tmp_path, album):
+    (album / "p0.png").write_bytes(b"no picture")
+    arguments = ["album", "-k", "3", "--shared", "--sample", "4", "-o", "out", "--skip-existing"]
+    assert command(*arguments).returncode == 1
+    (album / "p0.png").unlink()
+    assert command(*arguments).returncode == 1  # its report tells of p0.png
+    shutil.rmtree(tmp_path / "out")
+    assert command(*arguments).returncode == 0
+    assert "9 skipped" in command(*arguments).stderr
 
 
 @pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])

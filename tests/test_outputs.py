@@ -46,6 +46,17 @@ def test_a_file_that_appears_meanwhile_is_neither_replaced_nor_joined(tmp_path):
     assert (tmp_path / "b").read_bytes() == b"theirs"
 
 
+def test_a_folder_in_the_way_of_one_file_keeps_all_from_appearing(tmp_path):
+    (tmp_path / "b.json").mkdir()
+    (tmp_path / "a.png").write_bytes(b"old")
+    with pytest.raises(OutputError, match=r"b\.json is a folder; move it"), OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a.png", b"new")
+        files.stage(tmp_path / "b.json", b"{}")
+        files.commit()
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.json"]
+
+
 def test_overwrite_replaces_a_file_in_one_step(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     with OutputSet(overwrite=True) as files, open(tmp_path / "a", "rb") as reader:

@@ -398,6 +398,17 @@ def test_a_full_standard_output_is_said_and_the_pictures_are_done(tmp_path, samp
     assert len(os.listdir(tmp_path / "out")) == 4
 
 
+@pytest.mark.parametrize("what", [["-o", "-"], ["-o", "out", "--json"], ["-o", "out", "-v"]])
+def test_a_closed_standard_output_is_an_error_where_there_is_something_to_say(tmp_path, samples, what):
+    shutil.copy(samples / "flat.png", tmp_path / "a.png")
+    for arguments, code in ((what, 1), (["-o", "quiet", "-q"], 0)):
+        script = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "gmmquant", "a.png", "-k", "2", *arguments]
+        result = subprocess.run(script, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert result.returncode == code, result.stderr
+        assert ("cannot write to standard output: bad file descriptor\n" in result.stderr) == (code == 1)
+    assert len(os.listdir(tmp_path / "quiet")) == 2
+
+
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_a_full_standard_output_is_a_failure_of_what_only_prints(tmp_path, clean_environment, option):
     with open("/dev/full", "w") as full:

@@ -8,7 +8,7 @@ from helpers import draw_from, random_covariances, random_mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmmquant.errors import SingularCovarianceError
+from gmmquant.errors import GmmquantError, SingularCovarianceError
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES, precisions_cholesky
 from gmmquant.models.em import e_step, em, em_step, make_start, race, start_from_centers
@@ -60,10 +60,10 @@ def test_a_step_of_a_stack_is_the_step_of_each(kind):
     assert starts.covariances.shape == (3, *kind.shape(4, 3))
     stepped, objective = em_step(cells, starts, VARIANCE)
     for place in range(3):
-        alone, at = em_step(cells, starts[place], VARIANCE)
-        assert_equal_mixtures(stepped[place], alone)
+        alone, at = em_step(cells, starts.at(place), VARIANCE)
+        assert_equal_mixtures(stepped.at(place), alone)
         assert objective[place] == pytest.approx(float(at), rel=1e-12)
-    assert_equal_mixtures(Gaussians.stack([starts[place] for place in range(3)]), starts)
+    assert_equal_mixtures(Gaussians.stack([starts.at(place) for place in range(3)]), starts)
 
 
 @pytest.mark.parametrize("n_clusters", [1, 2, 7])
@@ -107,7 +107,7 @@ def test_a_race_is_won_by_the_start_that_comes_highest_alone(seed, kind, init, t
     cells = cells_of(150, seed)
     starts = starts_of(cells, 4, 3, kind, seed, init)
     options = {"variance": VARIANCE, "tol": tol, "max_iter": 12}
-    alone = [race(cells, Gaussians.stack([starts[place]]), **options) for place in range(4)]
+    alone = [race(cells, Gaussians.stack([starts.at(place)]), **options) for place in range(4)]
     won = race(cells, starts, **options)
     assert np.diff(won.trace).min(initial=0.0) >= -1e-12
     assert won.trace[-1] >= max(fit.trace[-1] for fit in alone) - 1e-9
@@ -115,8 +115,10 @@ def test_a_race_is_won_by_the_start_that_comes_highest_alone(seed, kind, init, t
     assert any(won.trace[: len(fit.trace)] == pytest.approx(fit.trace, abs=1e-9) for fit in alone)
     assert won.trace[-1] == pytest.approx(float(e_step(cells, won.gaussians, VARIANCE)[1]), abs=1e-9)
     assert len(won.trace) <= 13
+    if won.converged:  # not by a step whose momentum alone gained little
+        assert float(e_step(cells, em_step(cells, won.gaussians, VARIANCE)[0], VARIANCE)[1]) - won.trace[-1] < tol
     for place, fit in enumerate(alone):
-        fast = em(cells, starts[place], **options, accelerated=True)
+        fast = em(cells, starts.at(place), **options, accelerated=True)
         steps = without_repetitions(fit.trace)
         np.testing.assert_allclose(steps, without_repetitions(fast.trace)[: len(steps)], rtol=1e-9)
 
@@ -126,6 +128,21 @@ def test_a_race_ends_when_none_of_the_starts_gains_any_more():
     won = race(cells, starts_of(cells, 3, 1, KINDS[0]), variance=VARIANCE, tol=1e-6, max_iter=50)
     assert won.converged
     assert won.n_iter <= 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("iteration", [0, 1, 3])
+def test_an_objective_that_is_no_number_is_told_of_and_wins_nothing(value, iteration, monkeypatch):
+    cells, steps = cells_of(100), []
+
+    def broken(*arguments):
+        moments, objective = e_step(*arguments)
+        steps.append(objective)
+        return moments, np.where([True, False, True], objective, value) if len(steps) == iteration + 1 else objective
+
+    monkeypatch.setattr("gmmquant.models.em.e_step", broken)
+    with pytest.raises(GmmquantError, match="objective"):
+        race(cells, starts_of(cells, 3, 2, KINDS[0]), variance=VARIANCE, tol=0.0, max_iter=3)
 
 
 def test_a_start_that_collapses_without_momentum_is_told_of():
@@ -138,6 +155,9 @@ def test_a_start_that_collapses_without_momentum_is_told_of():
 
 
 def test_which_covariances_collapsed_is_told():
+    with pytest.raises(SingularCovarianceError) as caught:  # of which rounding may leave the smallest variance above 0
+        precisions_cholesky(np.stack([np.ones((2, 2)), np.eye(2)]), COVARIANCE_TYPES["full"])
+    np.testing.assert_array_equal(caught.value.collapsed, [True, False])
     for kind, smallest in (("full", [[1, 0, 2], [-1, 3, 1]]), ("spherical", [[1, 0, 2], [-1, 3, 1]]), ("tied", [0, 2])):
         values = np.array(smallest, dtype=float)
         covariances = values[..., np.newaxis, np.newaxis] * np.eye(2) if kind != "spherical" else values

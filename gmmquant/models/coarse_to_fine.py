@@ -41,7 +41,7 @@ _TRIAL_WORK = 4_000_000
 _STARTING_WORK = 256_000_000
 _MOST_CELLS = 400_000
 
-# Scores of the starts that are tried side by side.
+# Most scores of starts that are tried side by side. Of more, the scores cost more than the calls of numpy for them.
 _TOGETHER = 65_536
 
 # Products of cells and components that seeding may go through, for all starts together: thousands of components take a
@@ -118,8 +118,7 @@ def best_start(
 ) -> EMFit:
     """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J.
 
-    Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`), and as many side by side as have
-    their scores in cache together.
+    Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`); those of few scores, side by side.
     """
     cells = levels[0]
     scores = cells.weights.size * n_components

@@ -148,5 +148,5 @@ def _collapse(smallest: FloatArray, kind: CovarianceType) -> SingularCovarianceE
         f"{smallest[place]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
     )
     # Rounding may leave the one that has no inverse a little above 0.
-    error.collapsed = smallest <= max(smallest[place], 0.0)
+    error.collapsed = np.asarray(smallest <= max(smallest[place], 0.0))
     return error

@@ -242,34 +242,34 @@ def race(cells: Cells, starts: Gaussians, *, variance: float, tol: float, max_it
     """
     stack, momentum = starts, np.zeros(len(starts.weights))
     moments, objective = e_step(cells, stack, variance)
+    check_finite_objective("objective", float(objective.sum()))
     trace, last, converged = [objective], moments, False
     while len(trace) <= max_iter and not converged:
-        check_finite_objective("objective", float(objective.min()))
         ahead = moments + (momentum / (momentum + 2))[:, np.newaxis, np.newaxis] * (moments - last)
         try:
             proposals = gaussians_from_moments(ahead, cells.origin, variance, stack)
             further, objective = e_step(cells, proposals, variance)
         except SingularCovarianceError as error:
-            stopped = error.collapsed.reshape(momentum.size, -1).any(axis=1)
-            if not momentum[stopped].any() or not momentum[stopped].all():
+            collapsed = np.reshape(error.collapsed, (momentum.size, -1)).any(axis=1)
+            if not momentum[collapsed].any():
                 raise
-            momentum = np.where(stopped, 0.0, momentum)
+            momentum = np.where(collapsed, 0.0, momentum)
             continue
+        check_finite_objective("objective", float(objective.sum()))
         gain, plain = objective - trace[-1], momentum == 0
         kept = plain | (gain >= 0)
         if kept.all():
             stack, last, moments = proposals, moments, further
         else:
-            stack = Gaussians.stack([(proposals if new else stack)[place] for place, new in enumerate(kept)])
-            new = kept[:, np.newaxis, np.newaxis]
-            last, moments = np.where(new, moments, last), np.where(new, further, moments)
+            stack = Gaussians.stack([(proposals if new else stack).at(place) for place, new in enumerate(kept)])
+            last, moments = moments, np.where(kept[:, np.newaxis, np.newaxis], further, moments)
             objective = np.where(kept, objective, trace[-1])
         little = np.abs(gain) < tol
         momentum = np.where(kept & ~little, momentum + 1, 0.0)
         converged = bool((plain & little).all())
         trace.append(objective)
     first = int(trace[-1].argmax())
-    return EMFit(stack[first], tuple(float(objectives[first]) for objectives in trace), converged)
+    return EMFit(stack.at(first), tuple(float(objectives[first]) for objectives in trace), converged)
 
 
 def _unless_emptied(ahead: FloatArray, moments: FloatArray) -> FloatArray:

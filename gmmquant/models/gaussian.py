@@ -59,7 +59,7 @@ class Gaussians:
             mixtures[0].kind,
         )
 
-    def __getitem__(self, place: int) -> Gaussians:
+    def at(self, place: int) -> Gaussians:
         """Return one mixture of a stack."""
         return Gaussians(self.weights[place], self.means[place], self.covariances[place], self.kind)
 

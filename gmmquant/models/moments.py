@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -99,14 +98,9 @@ def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]
     """
     K = scores.shape[-2]
     largest = scores.max(axis=-2)
-    highest = np.multiply(scores == largest[..., np.newaxis, :], _ranks(K)).max(axis=-2)
+    ranks = np.arange(K, 0, -1, dtype=np.min_scalar_type(K))[:, np.newaxis]
+    highest = np.multiply(scores == largest[..., np.newaxis, :], ranks).max(axis=-2)
     return largest, np.subtract(K, highest, dtype=np.intp)
-
-
-@cache
-def _ranks(n: int) -> npt.NDArray[np.unsignedinteger]:
-    """Return n, ..., 1 as a column, in as few bytes as they take."""
-    return np.arange(n, 0, -1, dtype=np.min_scalar_type(n))[:, np.newaxis]
 
 
 def soft_moments(
