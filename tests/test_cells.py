@@ -227,7 +227,7 @@ def photograph():
 @pytest.mark.parametrize("assign", [SOFTMAX, HARDMAX], ids=["softmax", "hardmax"])
 @each_order
 @with_or_without_scatter
-@pytest.mark.parametrize("n_components", [2, 20, 256])
+@pytest.mark.parametrize("n_components", [2, 64, 256])
 def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_components, scattered, order, assign):
     rng = np.random.default_rng(n_components)
     cells = photograph.cells()

@@ -106,10 +106,10 @@ def scores_of(gaussians, cells):
 def test_whitened_differences_give_the_log_joint_densities_of_scipy_in_blocks(d):
     rng = np.random.default_rng(d)
     mixture = random_mixture(rng, 150, d)
-    X = rng.normal(scale=3.0, size=(600, d))
+    X = rng.normal(scale=3.0, size=(2400, d))
     cells = Cells.points(X, origin=rng.normal(size=d))
     blocks = list(log_joint(Gaussians(*mixture), cells))
-    assert [index for columns, _, _ in blocks for index in range(columns.start, columns.stop)] == list(range(600))
+    assert [index for columns, _, _ in blocks for index in range(columns.start, columns.stop)] == list(range(2400))
     assert len(blocks) > 1
     _, scores = scores_of(Gaussians(*mixture), cells)
     np.testing.assert_allclose(scores, log_joint_by_scipy(X, *mixture), rtol=1e-10, atol=1e-10)
