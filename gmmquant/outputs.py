@@ -90,7 +90,7 @@ class OutputSet:
         written: list[_LocalFile | _MovedFile | _Object] = []
         for file in self._staged:
             if isinstance(file, _LocalFile) and file.place.is_dir():  # before any appears, as all do or none
-                raise OutputError(f"{file.place.name} is a folder; move it, or give another --output")
+                raise ParameterError(f"{file.place.name} is a folder; move it, or give another --output")
         try:
             for file in self._staged:
                 # A signal between the two would leave a file that is not known to have appeared.

@@ -227,7 +227,7 @@ def photograph():
 @pytest.mark.parametrize("assign", [SOFTMAX, HARDMAX], ids=["softmax", "hardmax"])
 @each_order
 @with_or_without_scatter
-@pytest.mark.parametrize("n_components", [2, 64, 256])
+@pytest.mark.parametrize("n_components", [2, 20, 64, 256])
 def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_components, scattered, order, assign):
     rng = np.random.default_rng(n_components)
     cells = photograph.cells()
@@ -244,7 +244,7 @@ def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_component
         gaussians = Gaussians(rng.dirichlet(np.ones(n_components)), means, covariances, kind)
         theta = natural_parameters(gaussians, cells.origin)
     blocks = cells.blocks(*theta.shape)
-    if n_components > 2 and (assign is HARDMAX or order != "none"):
+    if n_components >= (64 if scattered else 20) and (assign is HARDMAX or order != "none"):
         assert sum(near.size for near in blocks.near(theta, assign.margin)) < n_components * len(blocks.columns)
     moments, objective = sweep(theta, cells, assign)
     phi = cells.features(slice(None), theta.shape[1])

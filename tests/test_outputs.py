@@ -49,7 +49,7 @@ def test_a_file_that_appears_meanwhile_is_neither_replaced_nor_joined(tmp_path):
 def test_a_folder_in_the_way_of_one_file_keeps_all_from_appearing(tmp_path):
     (tmp_path / "b.json").mkdir()
     (tmp_path / "a.png").write_bytes(b"old")
-    with pytest.raises(OutputError, match=r"b\.json is a folder; move it"), OutputSet(overwrite=True) as files:
+    with pytest.raises(ParameterError, match=r"b\.json is a folder; move it"), OutputSet(overwrite=True) as files:
         files.stage(tmp_path / "a.png", b"new")
         files.stage(tmp_path / "b.json", b"{}")
         files.commit()

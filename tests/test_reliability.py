@@ -398,6 +398,14 @@ def test_a_full_standard_output_is_said_and_the_pictures_are_done(tmp_path, samp
     assert len(os.listdir(tmp_path / "out")) == 4
 
 
+def test_a_folder_in_the_way_of_a_report_is_told_with_what_helps(command, tmp_path, samples):
+    (tmp_path / "out/flat_report.json").mkdir(parents=True)
+    result = command(samples / "flat.png", "-k", "2", "-o", "out", "--force")
+    told = "flat_report.json is a folder; move it, or give another --output\n"
+    assert (result.returncode, result.stderr) == (1, f"gmmquant: {samples / 'flat.png'}: {told}")
+    assert os.listdir(tmp_path / "out") == ["flat_report.json"]
+
+
 @pytest.mark.parametrize("what", [["-o", "-"], ["-o", "out", "--json"], ["-o", "out", "-v"]])
 def test_a_closed_standard_output_is_an_error_where_there_is_something_to_say(tmp_path, samples, what):
     shutil.copy(samples / "flat.png", tmp_path / "a.png")

@@ -1,7 +1,7 @@
 """Work on many items: in order, no sooner than it must, and whatever happens to the processes that do it."""
 
+import contextlib
 import errno
-import gc
 import os
 import signal
 import subprocess
@@ -58,14 +58,22 @@ def is_alive(pid):
         return False
 
 
+def open_files():
+    """Return the open files of this process: numbers, and what they are of."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the folder itself
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+    return found
+
+
 @pytest.fixture
 def nothing_left():
     """Check that no process, zombie or open file is left in the end."""
     resource_tracker.ensure_running()  # "spawn" starts it once and keeps it
-    gc.collect()  # what other tests dropped may go at any time, and is not to make up for what this one leaves
-    files, processes_before = len(os.listdir("/proc/self/fd")), children()
+    files, processes_before = open_files(), children()
     yield
-    assert len(os.listdir("/proc/self/fd")) <= files
+    assert open_files() <= files  # what other tests dropped may go meanwhile
     assert children() == processes_before
 
 
