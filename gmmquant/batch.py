@@ -130,13 +130,13 @@ def _tells_of(report: Place, planned: Plan, sample: int | None) -> bool:
         record = read_json(report)
         pictures = {picture["path"] for picture in [*record["images"], *record["failed"]]}
         told = {name: record["settings"][name] for name in asked}
-        n_read, n_fitted = len(record["images"]), int(record["fitted"]["pictures"])
+        n_read, n_fitted = len(record["images"]), record["fitted"]["pictures"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
     # Of those that failed, some may have been counted, and failed later.
     fewest, most = (n if sample is None else min(n, sample) for n in (n_read, len(planned.entries)))
     same = pictures == {relative(entry.source, report.parent) for entry in planned.entries}
-    return told == asked and same and fewest <= n_fitted <= most
+    return told == asked and same and n_fitted in range(fewest, most + 1)
 
 
 def _asked(task: Task) -> dict[str, object]:

@@ -6,6 +6,7 @@ are the sums of what the second finds in each picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -89,6 +90,9 @@ def run_shared(
         yield refusal
         return
     way = fit_shared(fitter, task.ks, lambda *_: idle())
+    if keeps and isinstance(refusal := guarded(whole, lambda: _refuse_another_fit(whole, way)), Failure):
+        yield refusal
+        return
     drawn: list[Record] = []
     failures = []
     with closing(run_all(Plan(entries, replace(task, way=way)), workers=workers, fail_fast=fail_fast)) as outcomes:
@@ -115,9 +119,25 @@ def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
         return
     if told != fitted:
         raise ParameterError(
-            f"{whole.report.name} is of a run fitted to {_told(told)}, not {_told(fitted)}; give the same pictures, "
-            "another --output, or --force instead of --skip-existing"
+            f"{whole.report.name} is of a run fitted to {_told(told)}, not {_told(fitted)}; give the same pictures "
+            "and --sample, another --output, or --force instead of --skip-existing"
         )
+
+
+def _refuse_another_fit(whole: Job, way: SharedFits) -> None:
+    """Refuse to go on with a run whose report tells of other mixtures: as many pixels and colours may be others."""
+    try:
+        told = {fit["k"]: float(fit["trace"][-1]["objective"]) for fit in read_json(whole.report)["fits"]}
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return
+    for k, fit in way.fits.items():
+        # To the last bits it depends on the processor.
+        if k in told and not math.isclose(told[k], fit.trace[-1], rel_tol=1e-9, abs_tol=1e-9):
+            raise ParameterError(
+                f"{whole.report.name} is of a run whose mixture of {k} came to {told[k]:.9g} nats a pixel, not "
+                f"{fit.trace[-1]:.9g}: of other pictures; give the same, another --output, or --force instead of "
+                "--skip-existing"
+            )
 
 
 def _told(fitted: Record) -> str:

@@ -88,8 +88,8 @@ class OutputSet:
     def commit(self) -> list[Place]:
         """Give every staged file its final name; return those names, without those of files that were kept."""
         written: list[_LocalFile | _MovedFile | _Object] = []
-        for file in self._staged:
-            if isinstance(file, _LocalFile) and file.place.is_dir():  # before any appears, as all do or none
+        for file in self._staged:  # before any appears, as all do or none
+            if isinstance(file, _LocalFile) and file.place.is_dir() and not file.place.is_symlink():
                 raise ParameterError(f"{file.place.name} is a folder; move it, or give another --output")
         try:
             for file in self._staged:

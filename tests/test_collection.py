@@ -216,6 +216,33 @@ def test_a_shared_run_does_not_go_on_with_other_pictures_of_the_same_sizes(comma
     assert contents(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("colors", [1, 2])
+def test_a_shared_run_does_not_go_on_with_others_of_as_many_pixels_and_colours(command, tmp_path, album, colors):
+    for number, name in enumerate(NAMES):
+        noise = np.random.default_rng(number).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise // 64 * 64 if colors == 2 else noise).save(album / name)
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    command(*arguments)
+    Image.fromarray(pixels_of(album / "p4.png")[..., ::-1] // 2 * 2).save(album / "p4.png")
+    (tmp_path / "out/p4_k3.png").unlink()
+    before = contents(tmp_path / "out")
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert "shared_report.json is of a run " in result.stderr
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("pictures", ["Infinity", "3.7", '"ten"', "null", "[]"])
+def test_a_report_with_another_thing_for_a_number_is_not_taken_for_one_of_this_run(command, tmp_path, album, pictures):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    command(*arguments)
+    path = tmp_path / "out/shared_report.json"
+    path.write_text(re.sub(r'"pictures": 10', f'"pictures": {pictures}', path.read_text()))
+    result = command(*arguments)
+    assert "Traceback" not in result.stderr
+    assert "10 skipped" not in result.stderr
+
+
 def test_a_run_of_the_same_sample_is_left_as_it_is(command, tmp_path, album):
     (album / "p0.png").write_bytes(b"no picture")
     arguments = ["album", "-k", "3", "--shared", "--sample", "4", "-o", "out", "--skip-existing"]

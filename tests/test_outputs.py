@@ -57,6 +57,16 @@ def test_a_folder_in_the_way_of_one_file_keeps_all_from_appearing(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b.json"]
 
 
+def test_a_link_to_a_folder_is_replaced_like_any_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.png").symlink_to("folder")
+    with OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a.png", b"new")
+        files.commit()
+    assert not (tmp_path / "a.png").is_symlink()
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+
+
 def test_overwrite_replaces_a_file_in_one_step(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     with OutputSet(overwrite=True) as files, open(tmp_path / "a", "rb") as reader:
