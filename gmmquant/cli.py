@@ -250,8 +250,8 @@ def quantize(
     )
     _refuse_contradictions(ctx, settings, parse_k(k))
 
-    # The program's own blocks are too small for BLAS to gain by threads; its idle threads would only cost memory.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # The program's own blocks are too small for BLAS to gain by threads, whose number would change the last digits.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     keep_freed_memory()
     from gmmquant.batch import foresee
     from gmmquant.inputs import Reading, sources_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import read_sample
+from hypothesis import settings
 from PIL import Image
 from storage_servers import s3_server, sftp_server
 
@@ -19,6 +20,10 @@ from gmmquant.places import place
 
 # A shell lets what it begins in the background ignore Ctrl-C, and so would the programs that the tests begin and stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run, however long a busy machine takes for one.
+settings.register_profile("gmmquant", deadline=None, derandomize=True)
+settings.load_profile("gmmquant")
 
 PROJECT = Path(__file__).parent.parent
 
@@ -39,9 +44,13 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
-    """An environment with a path and a locale, and without anything that changes how Python or a terminal behaves."""
+    """An environment with a path and a locale, and without anything that changes how Python or a terminal behaves.
+
+    The variables of BLAS stay: the last digits of a fit depend on its kernel, and tests compare processes.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {"PATH": path, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+    blas = {name: value for name, value in os.environ.items() if "BLAS" in name}
+    return {**blas, "PATH": path, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
 
 
 @pytest.fixture

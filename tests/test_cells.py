@@ -20,7 +20,7 @@ from gmmquant.models.kmeans import center_scores
 from gmmquant.models.moments import HARDMAX, SOFTMAX, most_probable, sweep
 from gmmquant.models.posteriors import evaluate
 
-law = settings(deadline=None, derandomize=True, max_examples=60)
+law = settings(max_examples=60)
 
 
 def in_order(X):

@@ -44,7 +44,7 @@ def test_an_accelerated_fit_never_falls_and_ends_as_high_as_a_plain_one_in_fewer
     assert fast.n_iter <= plain.n_iter + 5
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 100_000),
     st.sampled_from(KINDS),
@@ -278,7 +278,7 @@ def test_the_start_with_the_highest_objective_of_those_tried_is_kept(levels, pho
     assert 1 <= fit.n_iter <= TRIAL_ITERATIONS
 
 
-@settings(deadline=None, derandomize=True, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 9), st.sampled_from(KINDS), st.sampled_from([np.uint8, np.uint16]))
 def test_levels_of_any_picture_rise_to_its_colours(seed, k, kind, dtype):
     rng = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ from gmmquant.fitting import Fitter
 from gmmquant.models.cells import upper_triangle
 from gmmquant.models.posteriors import evaluate
 
-law = settings(deadline=None, derandomize=True, max_examples=60)
+law = settings(max_examples=60)
 
 CAT = read_sample("cat.jpg")
 TEN = [CAT[40 * row : 40 * row + 40, 60 * column : 60 * column + 60] for row in range(2) for column in range(5)]

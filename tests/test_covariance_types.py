@@ -432,7 +432,7 @@ def degenerate_samples(draw):
     return X, rng.choice([1.0, 5.0, 400.0], n) if draw(st.booleans()) else np.ones(n)
 
 
-law = settings(deadline=None, derandomize=True, max_examples=20)
+law = settings(max_examples=20)
 
 
 @converged_or_not

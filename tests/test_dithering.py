@@ -16,7 +16,7 @@ from gmmquant.images.dithering.pixels import Pixels, nearest_labels, order_of_co
 from gmmquant.images.dithering.posterior import sample_labels
 from gmmquant.models.kmeans import KMeans
 
-law = settings(deadline=None, derandomize=True, max_examples=25)
+law = settings(max_examples=25)
 
 GREYS = np.repeat(np.linspace(0, 1, 256)[:, np.newaxis], 3, axis=1)
 BLACK_AND_WHITE = np.array([[0.0, 0, 0], [1, 1, 1]])

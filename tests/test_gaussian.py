@@ -209,7 +209,7 @@ def test_keep_vanished_replaces_only_what_vanished():
     )
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(
     weights=st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=6),
     seed=st.integers(0, 1000),

@@ -14,7 +14,7 @@ from gmmquant import ColorHistogram, ParameterError
 from gmmquant.colors.morton import encode
 
 DTYPES = [np.uint8, np.uint16]
-law = settings(deadline=None, derandomize=True, max_examples=40)
+law = settings(max_examples=40)
 
 
 def random_pixels(seed, dtype, n=500, n_values=6):

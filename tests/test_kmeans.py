@@ -166,7 +166,7 @@ def test_scaling_all_weights_leaves_centers_and_scales_the_inertia(factor):
 # Lloyd
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     n_clusters=st.integers(1, 6),

@@ -16,7 +16,7 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.kmeans import inertia, kmeans_plus_plus
 from gmmquant.models.lbg import _costs_of_removal, fit_codebook, principal_splits, refine, shift_centers
 
-law = settings(deadline=None, derandomize=True, max_examples=40)
+law = settings(max_examples=40)
 
 
 def cells_of(X, weights=None):

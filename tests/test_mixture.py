@@ -343,7 +343,7 @@ def degenerate_data(draw):
     return X, weight
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(
     data=degenerate_data(),
     n_components=st.integers(1, 5),
@@ -362,7 +362,7 @@ def test_objective_never_falls_and_no_covariance_is_narrower_than_reg_covar(data
     np.testing.assert_allclose(fit.predict_proba(X).sum(axis=1), 1.0, rtol=1e-12)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(data=degenerate_data(), n_components=st.integers(1, 4), seed=st.integers(0, 3))
 def test_objective_never_falls_without_regularisation_or_the_collapse_is_reported(data, n_components, seed):
     X, weight = data

@@ -105,7 +105,7 @@ def test_blocks_cover_every_column_once_and_in_order(n_cells, n_components):
         assert [index for block in blocks for index in range(block.start, block.stop)] == list(range(n_cells))
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(
     scores=st.lists(st.lists(st.floats(-1e4, 1e4), min_size=3, max_size=3), min_size=1, max_size=6),
 )

@@ -12,7 +12,7 @@ from gmmquant import ParameterError
 from gmmquant.colors.morton import decode, encode
 
 DTYPES = [np.uint8, np.uint16]
-law = settings(deadline=None, derandomize=True, max_examples=60)
+law = settings(max_examples=60)
 
 
 @st.composite

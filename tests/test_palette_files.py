@@ -24,7 +24,7 @@ from gmmquant.images import swatches
 from gmmquant.images.swatches import encode_swatches, load_palette, read_palette_picture
 from gmmquant.images.writing.own import is_own_output
 
-law = settings(deadline=None, derandomize=True, max_examples=40)
+law = settings(max_examples=40)
 
 colors = st.tuples(*[st.integers(0, 255)] * 3)
 palettes = st.lists(colors, min_size=1, max_size=40).map(lambda entries: np.array(entries, dtype=np.uint8))

@@ -277,7 +277,7 @@ def small_pictures(draw):
     return palette[rng.integers(0, n_colors, shape)].astype(dtype)
 
 
-law = settings(deadline=None, derandomize=True, max_examples=30)
+law = settings(max_examples=30)
 
 
 @law

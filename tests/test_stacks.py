@@ -101,7 +101,7 @@ def without_repetitions(trace):
     return [objective for objective, _ in itertools.groupby(trace)]
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 100_000), st.sampled_from(KINDS), st.sampled_from(INIT_NAMES), st.sampled_from([0.0, 1e-3]))
 def test_a_race_is_won_by_the_start_that_comes_highest_alone(seed, kind, init, tol):
     cells = cells_of(150, seed)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gmmquant import threads
 from gmmquant.threads import n_processors
 
-law = settings(deadline=None, derandomize=True, max_examples=60)
+law = settings(max_examples=60)
 
 
 @pytest.fixture(params=[1, 2, 3], autouse=True, scope="module")

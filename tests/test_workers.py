@@ -58,22 +58,22 @@ def is_alive(pid):
         return False
 
 
-def open_files():
-    """Return the open files of this process: numbers, and what they are of."""
+def open_pipes():
+    """Return the open pipes and sockets of this process, which lead to its workers."""
     found = set()
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # that of the folder itself
             found.add((number, os.readlink(f"/proc/self/fd/{number}")))
-    return found
+    return {(number, target) for number, target in found if target.startswith(("pipe:", "socket:"))}
 
 
 @pytest.fixture
 def nothing_left():
-    """Check that no process, zombie or open file is left in the end."""
+    """Check that no process, zombie or open pipe is left in the end."""
     resource_tracker.ensure_running()  # "spawn" starts it once and keeps it
-    files, processes_before = open_files(), children()
+    pipes, processes_before = open_pipes(), children()
     yield
-    assert open_files() <= files  # what other tests dropped may go meanwhile
+    assert open_pipes() <= pipes  # what other tests dropped may go meanwhile
     assert children() == processes_before
 
 
