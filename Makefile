@@ -13,7 +13,7 @@ test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
 kill-test: $(VENV)/.installed-dev ## Stop, kill and double batches at 50 random moments of each kind, some minutes' work
-	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/test_kills.py
+	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check
@@ -25,14 +25,14 @@ format: $(VENV)/.installed-dev ## Put the code into the one format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-examples: $(VENV)/.installed-dev ## Run the example pages and draw their pictures
+examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py
 	$(BIN)/python docs/draw.py
 
-bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md; PHOTOGRAPHS names pictures of your own
+bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md; PHOTOGRAPHS names images of your own
 	$(BIN)/python benchmarks/page.py $(PHOTOGRAPHS)
 
-samples: $(VENV)/.installed ## Draw the small sample pictures again
+samples: $(VENV)/.installed ## Draw the small sample images again
 	$(BIN)/python sample_images/draw.py
 
 clean: ## Remove all that the other targets made

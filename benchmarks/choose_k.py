@@ -1,6 +1,6 @@
-"""How steady is `-k auto`? Print the choice for pictures as they are, at half their size, and as JPEG at quality 90.
+"""How steady is `-k auto`? Print the choice for images as they are, at half their size, and as JPEG at quality 90.
 
-    python benchmarks/choose_k.py PICTURE_OR_FOLDER...
+    python benchmarks/choose_k.py IMAGE_OR_FOLDER...
 
 The table of docs/choosing-k.md was made by it.
 """
@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant import Quantizer, read_picture
-from gmmquant.choosing import AUTO_PATH
+from gmmquant import Quantizer, read_image
+from gmmquant.quantization.choose_k import AUTO_PATH
 
 
 def variants(path: Path) -> list[npt.NDArray[Any]]:
-    """Return a picture as it is, at half its size, and as JPEG at quality 90 (8 bits, without alpha)."""
-    pixels = read_picture(path).pixels
+    """Return an image as it is, at half its size, and as JPEG at quality 90 (8 bits, without alpha)."""
+    pixels = read_image(path).pixels
     halved = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     in_8_bits = pixels[..., :3] if pixels.dtype == np.uint8 else (pixels[..., :3] >> 8).astype(np.uint8)
     jpeg = cv2.imencode(".jpg", in_8_bits[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
@@ -27,8 +27,8 @@ def variants(path: Path) -> list[npt.NDArray[Any]]:
 
 
 def main() -> None:
-    """Print a Markdown table with a row for each picture."""
-    print("| picture | k | half size | JPEG 90 | lowest ICL | lowest BIC | interior | within a step |")
+    """Print a Markdown table with a row for each image."""
+    print("| image | k | half size | JPEG 90 | lowest ICL | lowest BIC | interior | within a step |")
     print("|---|---|---|---|---|---|---|---|")
     for argument in map(Path, sys.argv[1:]):
         for path in sorted(argument.iterdir()) if argument.is_dir() else [argument]:

@@ -17,40 +17,40 @@ GMMQUANT = [str(Path(sys.executable).parent / "gmmquant")]
 PEERS = Path(__file__).parent / "peers"
 
 
-def ours(picture: Path, ks: Sequence[int], folder: Path, *options: str) -> list[str]:
+def ours(image: Path, ks: Sequence[int], folder: Path, *options: str) -> list[str]:
     """Return the command of gmmquant."""
-    return [*GMMQUANT, str(picture), "-k", *map(str, ks), "-o", str(folder), "-f", *options]
+    return [*GMMQUANT, str(image), "-k", *map(str, ks), "-o", str(folder), "-f", *options]
 
 
-def script(name: str, picture: Path, ks: Sequence[int], folder: Path) -> list[str]:
+def script(name: str, image: Path, ks: Sequence[int], folder: Path) -> list[str]:
     """Return the command of a peer that is a script of ours."""
-    return [sys.executable, str(PEERS / f"{name}.py"), str(picture), str(folder), *map(str, ks)]
+    return [sys.executable, str(PEERS / f"{name}.py"), str(image), str(folder), *map(str, ks)]
 
 
-def pngquant(picture: Path, ks: Sequence[int], folder: Path) -> list[str]:
+def pngquant(image: Path, ks: Sequence[int], folder: Path) -> list[str]:
     """Return the command of pngquant, one run for each k, without dithering, at its default speed."""
-    runs = [f"pngquant --nofs --force -o '{folder}/pngquant_k{k}.png' {k} '{picture}'" for k in ks]
+    runs = [f"pngquant --nofs --force -o '{folder}/pngquant_k{k}.png' {k} '{image}'" for k in ks]
     return ["sh", "-c", " && ".join(runs)]
 
 
-def imagemagick(picture: Path, ks: Sequence[int], folder: Path) -> list[str]:
+def imagemagick(image: Path, ks: Sequence[int], folder: Path) -> list[str]:
     """Return the command of ImageMagick, one run for each k, without dithering."""
     name = program("magick", "convert-im6", "convert")
-    runs = [f"{name} '{picture}' +dither -colors {k} 'PNG8:{folder}/imagemagick_k{k}.png'" for k in ks]
+    runs = [f"{name} '{image}' +dither -colors {k} 'PNG8:{folder}/imagemagick_k{k}.png'" for k in ks]
     return ["sh", "-c", " && ".join(runs)]
 
 
-def race(picture: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequence[str] = ()) -> dict[str, Runs]:
+def race(image: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequence[str] = ()) -> dict[str, Runs]:
     """Run gmmquant and the peers that are installed in turn; those in `slow` (scripts) too."""
-    commands = {"gmmquant": ours(picture, ks, folder), "floor": script("floor", picture, ks, folder)}
-    if program("pngquant") and picture.suffix == ".png":
-        commands["pngquant"] = pngquant(picture, ks, folder)
+    commands = {"gmmquant": ours(image, ks, folder), "floor": script("floor", image, ks, folder)}
+    if program("pngquant") and image.suffix == ".png":
+        commands["pngquant"] = pngquant(image, ks, folder)
     if program("magick", "convert-im6"):
-        commands["ImageMagick"] = imagemagick(picture, ks, folder)
-    commands["Pillow"] = script("pillow", picture, ks, folder)
+        commands["ImageMagick"] = imagemagick(image, ks, folder)
+    commands["Pillow"] = script("pillow", image, ks, folder)
     if find_spec("imagequant"):
-        commands["libimagequant"] = script("libimagequant", picture, ks, folder)
-    commands |= {name: script(name, picture, ks, folder) for name in slow}
+        commands["libimagequant"] = script("libimagequant", image, ks, folder)
+    commands |= {name: script(name, image, ks, folder) for name in slow}
     return in_turn(commands, rounds)
 
 
@@ -65,10 +65,10 @@ def table(runs: dict[str, Runs], errors: dict[str, str] | None = None) -> list[s
     return lines
 
 
-def squared_errors(picture: Path, k: int, folder: Path) -> dict[str, str]:
+def squared_errors(image: Path, k: int, folder: Path) -> dict[str, str]:
     """Return the mean squared RGB error, summed over channels, of what each command wrote for `k`."""
-    original = cv2.imread(str(picture))[:, :, ::-1].astype(np.float64)
-    names = {"gmmquant": f"{picture.stem}_k{k}", "opencv_kmeans": f"opencv_k{k}", "scikit_learn": f"sklearn_k{k}"}
+    original = cv2.imread(str(image))[:, :, ::-1].astype(np.float64)
+    names = {"gmmquant": f"{image.stem}_k{k}", "opencv_kmeans": f"opencv_k{k}", "scikit_learn": f"sklearn_k{k}"}
     names |= {name: f"{name.lower()}_k{k}" for name in ("pngquant", "ImageMagick", "Pillow", "libimagequant")}
     errors = {}
     for name, stem in names.items():

@@ -1,6 +1,6 @@
 """Squared errors of `--method kmeans` against libimagequant's, sizes of files against Pillow's, times of dithering.
 
-python benchmarks/faithful.py PICTURE_OR_FOLDER... prints the tables.
+python benchmarks/faithful.py IMAGE_OR_FOLDER... prints the tables.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from likelihood import as_stored, photographs
 from PIL import Image
 
 from gmmquant import Quantizer, Settings, quantize
+from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.recolor import IndexedImage
-from gmmquant.images.writing.encode import encode_picture
 from gmmquant.settings import DITHERS
 
 KS = (4, 16, 64, 256)
 
 
 def errors(paths: Sequence[Path]) -> list[str]:
-    """Compare squared errors and times with libimagequant without dithering, on 8-bit RGB pictures."""
+    """Compare squared errors and times with libimagequant without dithering, on 8-bit RGB images."""
     try:
         import imagequant
     except ImportError:
@@ -65,10 +65,10 @@ def sizes(paths: Sequence[Path]) -> list[str]:
             indexed = Image.fromarray(fit.labels)
             indexed.putpalette(fit.palette.tobytes())
             best, full = _size(indexed, optimize=True), _size(Image.fromarray(fit.image))
-            ours = len(encode_picture(image, "png"))
+            ours = len(encode_image(image, "png"))
             plain.append(ours / best)
-            small.append(len(encode_picture(image, "png", optimize=True)) / best)
-            kept.append(len(encode_picture(image, "png", optimize=True, keep_order=True)) / best)
+            small.append(len(encode_image(image, "png", optimize=True)) / best)
+            kept.append(len(encode_image(image, "png", optimize=True, keep_order=True)) / best)
             true.append(ours / full)
         spans = (f"{min(part):.3f} to {max(part):.3f}" for part in (plain, small, kept, true))
         rows.append(f"| {k} | {' | '.join(spans)} |")
@@ -76,7 +76,7 @@ def sizes(paths: Sequence[Path]) -> list[str]:
 
 
 def dithering(path: Path) -> list[str]:
-    """Time the ways to dither a large picture, beyond the fit."""
+    """Time the ways to dither a large image, beyond the fit."""
     pixels = as_stored(path)
     rows = ["| k | " + " | ".join(DITHERS[1:]) + " |", "|---|---|---|---|"]
     for k in (16, 256):
@@ -103,7 +103,7 @@ def _timed(work: Callable[[], Any], rounds: int = 3) -> tuple[Any, float]:
 
 
 def rgb(paths: Sequence[Path]) -> list[Path]:
-    """Return those of `paths` that are pictures of three channels of 8 bits."""
+    """Return those of `paths` that are images of three channels of 8 bits."""
 
     def fits(pixels: npt.NDArray[Any]) -> bool:
         return pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
@@ -112,5 +112,5 @@ def rgb(paths: Sequence[Path]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    pictures = rgb(list(photographs([Path(argument) for argument in sys.argv[1:]])))
-    print("\n".join([*errors(pictures), "", *sizes(pictures), "", *dithering(pictures[0])]))
+    images = rgb(list(photographs([Path(argument) for argument in sys.argv[1:]])))
+    print("\n".join([*errors(images), "", *sizes(images), "", *dithering(images[0])]))

@@ -1,4 +1,4 @@
-"""Folders of pictures: pictures a second against shell loops over pngquant, and memory over a long run."""
+"""Folders of images: images a second against shell loops over pngquant, and memory over a long run."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def commands(folder: Path, out: Path) -> dict[str, list[str]]:
 
 
 def table(runs: dict[str, Runs], n: int) -> list[str]:
-    """Return a Markdown table of pictures a second."""
-    lines = ["| command | seconds | pictures a second | peak MB of the largest process |", "|---|---|---|---|"]
+    """Return a Markdown table of images a second."""
+    lines = ["| command | seconds | images a second | peak MB of the largest process |", "|---|---|---|---|"]
     lines += [f"| {name} | {each} | {n / each.median:.1f} | {max(each.peaks):.0f} |" for name, each in runs.items()]
     return lines
 
 
 def races(photographs: Sequence[Path], folder: Path) -> list[str]:
-    """Race on 1,000 small pictures and on 100 of them (is memory the same?), on smaller and on larger ones."""
+    """Race on 1,000 small images and on 100 of them (is memory the same?), on smaller and on larger ones."""
     lines: list[str] = []
     for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (1000, 128, 96, 1), (24, 768, 512, 3)):
         place = folder / f"{n}_{width}"
-        pictures = crops(photographs, n, width, height, place)
-        runs = in_turn(commands(pictures, place.with_suffix(".out")), rounds)
-        lines += [f"{n:,} pictures of {width} x {height}:", "", *table(runs, n), ""]
+        images = crops(photographs, n, width, height, place)
+        runs = in_turn(commands(images, place.with_suffix(".out")), rounds)
+        lines += [f"{n:,} images of {width} x {height}:", "", *table(runs, n), ""]
     return lines

@@ -1,6 +1,6 @@
 """Final log-likelihoods against scikit-learn's GaussianMixture, and the fit alone against it.
 
-python benchmarks/likelihood.py PICTURE_OR_FOLDER... prints the table. scikit-learn's fits take half an hour on thirteen
+python benchmarks/likelihood.py IMAGE_OR_FOLDER... prints the table. scikit-learn's fits take half an hour on thirteen
 small photographs; they are kept in a file (--kept FILE, JSON) and not made again.
 """
 
@@ -23,20 +23,20 @@ from sklearn.mixture import GaussianMixture
 from gmmquant import Quantizer
 from gmmquant.models.covariance import FULL
 from gmmquant.models.em import em
-from gmmquant.models.posteriors import evaluate
+from gmmquant.models.inference import evaluate
 
 KS = (3, 7, 20)
 SEEDS = range(5)
 
 
 def as_stored(path: Path) -> npt.NDArray[Any]:
-    """Read a picture without applying its colour profile: rivals do not, and all are to fit the same pixels."""
+    """Read an image without applying its colour profile: rivals do not, and all are to fit the same pixels."""
     decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if decoded.ndim == 3 and decoded.shape[2] == 3 else decoded
 
 
 def photographs(arguments: Sequence[Path]) -> Iterator[Path]:
-    """Yield the pictures that the arguments name, of folders the PNGs and JPEGs with more than 1000 colours."""
+    """Yield the images that the arguments name, of folders the PNGs and JPEGs with more than 1000 colours."""
     for argument in arguments:
         for path in sorted(argument.iterdir()) if argument.is_dir() else [argument]:
             if path.suffix in (".png", ".jpg") and (argument == path or _is_photograph(path)):
@@ -76,9 +76,9 @@ def gain_of_going_on(quantizer: Quantizer, fit: Any) -> float:
 
 
 def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:
-    """Return a Markdown table, a row for each picture and k, and a line that sums it up."""
+    """Return a Markdown table, a row for each image and k, and a line that sums it up."""
     lines = [
-        "| picture | k | gmmquant | scikit-learn | best of its 5 | gain of going on |",
+        "| image | k | gmmquant | scikit-learn | best of its 5 | gain of going on |",
         "|---|---|---|---|---|---|",
     ]
     below = above = pairs = 0
@@ -125,10 +125,10 @@ def fit_alone(path: Path, k: int, rounds: int = 5, every: int = 10) -> list[str]
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--kept", type=Path)
     asked = parser.parse_args()
     fits = json.loads(asked.kept.read_text()) if asked.kept and asked.kept.exists() else {}
-    print("\n".join(table(list(photographs(asked.pictures)), fits)))
+    print("\n".join(table(list(photographs(asked.images)), fits)))
     if asked.kept:
         asked.kept.write_text(json.dumps(fits, indent=1))

@@ -2,7 +2,7 @@
 
 python benchmarks/page.py [PHOTOGRAPH_OR_FOLDER...] [--kept FILE]
 
-The large pictures are made of the first four photographs that are named (default: those of sample_images); the
+The large images are made of the first four photographs that are named (default: those of sample_images); the
 likelihoods are compared on all of them. pngquant, ImageMagick and imagequant are compared with where they are installed.
 """
 
@@ -24,8 +24,8 @@ import folders
 import likelihood
 import scaling
 from commands import ours, race, script, squared_errors, table
+from images import distinct_colors, enlarge
 from measure import in_turn, program
-from pictures import distinct_colors, enlarge
 
 ROOT = Path(__file__).parent.parent
 CAT = ROOT / "sample_images" / "cat.jpg"
@@ -67,10 +67,10 @@ def small(folder: Path) -> list[str]:
     slow = in_turn({"gmmquant": ours(CAT, FOUR, folder), "scikit-learn": script("scikit_learn", CAT, FOUR, folder)}, 2)
     ratio = slow["scikit-learn"].median / slow["gmmquant"].median
     return [
-        "## A small picture",
+        "## A small image",
         "",
         "`cat.jpg` (451 x 300) with `-k 2 3 7 20`. The floor is a script that starts Python, imports numpy, OpenCV and",
-        "Pillow, decodes the picture and writes four indexed PNGs of nothing in particular.",
+        "Pillow, decodes the image and writes four indexed PNGs of nothing in particular.",
         "",
         *table(runs, squared_errors(CAT, 20, folder)),
         "",
@@ -82,18 +82,18 @@ def small(folder: Path) -> list[str]:
     ]
 
 
-def large(picture: Path, folder: Path) -> list[str]:
-    """Race on a large picture."""
+def large(image: Path, folder: Path) -> list[str]:
+    """Race on a large image."""
     lines = [
         "## Large photographs",
         "",
-        f"12 megapixels made of four photographs, {distinct_colors(picture):,} distinct colours, as PNG (pngquant reads",
+        f"12 megapixels made of four photographs, {distinct_colors(image):,} distinct colours, as PNG (pngquant reads",
         "nothing else).",
         "",
     ]
     for ks, rounds in (((20,), 5), ((256,), 3), (FOUR, 3)):
-        runs = race(picture, ks, folder, rounds)
-        errors = squared_errors(picture, ks[0], folder) if len(ks) == 1 else None
+        runs = race(image, ks, folder, rounds)
+        errors = squared_errors(image, ks[0], folder) if len(ks) == 1 else None
         lines += [f"`-k {' '.join(map(str, ks))}`:", "", *table(runs, errors), ""]
     return lines
 
@@ -129,7 +129,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         tiles = (photographs * 4)[:4]
-        picture = enlarge(tiles, 12, folder / "large.png")
+        image = enlarge(tiles, 12, folder / "large.png")
         text = [
             "# Benchmarks",
             "",
@@ -138,10 +138,10 @@ def main() -> None:
             *machine(),
             "",
             *small(_made(folder / "small")),
-            *large(picture, _made(folder / "large")),
+            *large(image, _made(folder / "large")),
             "## The fit alone",
             "",
-            *likelihood.fit_alone(picture, 20),
+            *likelihood.fit_alone(image, 20),
             "",
             "## Likelihoods",
             "",
@@ -162,7 +162,7 @@ def main() -> None:
             "",
             "Seconds that dithering the 12 megapixels takes, one run each:",
             "",
-            *faithful.dithering(picture),
+            *faithful.dithering(image),
             "",
             "## Folders",
             "",
@@ -177,7 +177,7 @@ def main() -> None:
             "",
             "Number of colours asked for (the 12 megapixels above, PNG):",
             "",
-            *scaling.by_k(picture, (2, 4, 8, 16, 32, 64, 128, 256), folder, rounds=3),
+            *scaling.by_k(image, (2, 4, 8, 16, 32, 64, 128, 256), folder, rounds=3),
             "",
             "Distinct colours (random clouds of colours, the fit alone, k = 20):",
             "",
@@ -185,7 +185,7 @@ def main() -> None:
             "",
             "Threads:",
             "",
-            *scaling.by_threads(picture, folder, rounds=3),
+            *scaling.by_threads(image, folder, rounds=3),
             "",
             "## Stage by stage",
             "",

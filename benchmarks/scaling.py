@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 from commands import ours
+from images import distinct_colors, enlarge
 from measure import in_turn
-from pictures import distinct_colors, enlarge
 
 from gmmquant import Quantizer
 
 
 def by_pixels(photographs: Sequence[Path], sizes: Sequence[float], folder: Path, rounds: int) -> list[str]:
     """Return a table over sizes in megapixels, k = 20, from JPEG."""
-    pictures = {size: enlarge(photographs, size, folder / f"size_{size:g}.png") for size in sizes}
-    commands = {str(size): ours(path.with_suffix(".jpg"), [20], folder) for size, path in pictures.items()}
+    images = {size: enlarge(photographs, size, folder / f"size_{size:g}.png") for size in sizes}
+    commands = {str(size): ours(path.with_suffix(".jpg"), [20], folder) for size, path in images.items()}
     lines = ["| megapixels | distinct colours | seconds | nanoseconds a pixel | peak MB | 150 MB + 16 bytes a pixel |"]
     lines.append("|---|---|---|---|---|---|")
-    for (size, path), runs in zip(pictures.items(), in_turn(commands, rounds).values(), strict=True):
+    for (size, path), runs in zip(images.items(), in_turn(commands, rounds).values(), strict=True):
         a_pixel = runs.median / size * 1000
         colors = f"{distinct_colors(path):,}"
         lines.append(
@@ -31,21 +31,21 @@ def by_pixels(photographs: Sequence[Path], sizes: Sequence[float], folder: Path,
     return lines
 
 
-def by_k(picture: Path, ks: Sequence[int], folder: Path, rounds: int) -> list[str]:
-    """Return a table over k for one picture."""
-    runs = in_turn({str(k): ours(picture, [k], folder) for k in ks}, rounds)
+def by_k(image: Path, ks: Sequence[int], folder: Path, rounds: int) -> list[str]:
+    """Return a table over k for one image."""
+    runs = in_turn({str(k): ours(image, [k], folder) for k in ks}, rounds)
     lines = ["| k | seconds | peak MB |", "|---|---|---|"]
     return lines + [f"| {k} | {each} | {max(each.peaks):.0f} |" for k, each in runs.items()]
 
 
-def by_threads(picture: Path, folder: Path, rounds: int) -> list[str]:
+def by_threads(image: Path, folder: Path, rounds: int) -> list[str]:
     """Return a table over the threads that BLAS is given, and whether the bytes are the same."""
     commands = {
-        str(threads): ["env", f"OPENBLAS_NUM_THREADS={threads}", *ours(picture, [20], folder / str(threads))]
+        str(threads): ["env", f"OPENBLAS_NUM_THREADS={threads}", *ours(image, [20], folder / str(threads))]
         for threads in (1, 2)
     }
     runs = in_turn(commands, rounds)
-    written = [(folder / threads / f"{picture.stem}_k20.png").read_bytes() for threads in commands]
+    written = [(folder / threads / f"{image.stem}_k20.png").read_bytes() for threads in commands]
     lines = ["| threads of BLAS | seconds |", "|---|---|", *(f"| {name} | {each} |" for name, each in runs.items())]
     return [*lines, "", "Same bytes." if written[0] == written[1] else "DIFFERENT BYTES."]
 

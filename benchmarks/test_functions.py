@@ -5,22 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gmmquant import Quantizer, read_picture
+from gmmquant import Quantizer, read_image
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import encode
-from gmmquant.fitting import Fitter
+from gmmquant.images.encoding.png import encode_png
 from gmmquant.images.recolor import IndexedImage
-from gmmquant.images.writing.png import encode_png
 from gmmquant.models.gaussian import natural_parameters
-from gmmquant.models.moments import SOFTMAX, most_probable, sweep
-from gmmquant.models.posteriors import evaluate
+from gmmquant.models.inference import evaluate
+from gmmquant.models.sweep import SOFTMAX, most_probable, sweep
+from gmmquant.quantization.fitter import Fitter
 
-PICTURE = Path(__file__).parent.parent / "sample_images" / "coffee.png"
+IMAGE = Path(__file__).parent.parent / "sample_images" / "coffee.png"
 
 
 @pytest.fixture(scope="module")
 def pixels():
-    return read_picture(PICTURE).pixels
+    return read_image(IMAGE).pixels
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def quantizer(pixels):
 
 
 def test_read(benchmark):
-    benchmark(read_picture, PICTURE)
+    benchmark(read_image, IMAGE)
 
 
 def test_histogram(benchmark, pixels):

@@ -1,8 +1,8 @@
-"""Draw the pictures of docs/drawing.md: its commands are run, and what the page shows of their outputs is kept.
+"""Draw the images of docs/drawing.md: its commands are run, and what the page shows of their outputs is kept.
 
     python docs/draw.py
 
-A picture `images/drawing/FOLDER/NAME` of the page is the file `FOLDER/NAME` that the commands leave.
+An image `images/drawing/FOLDER/NAME` of the page is the file `FOLDER/NAME` that the commands leave.
 """
 
 import re
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 PAGE = HERE / "drawing.md"
-PICTURES = HERE / "images" / "drawing"
+IMAGES = HERE / "images" / "drawing"
 
 
 def commands() -> list[str]:
@@ -24,27 +24,27 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def pictures() -> list[str]:
-    """Return the pictures of the page that the commands make, as `folder/name`."""
+def images() -> list[str]:
+    """Return the images of the page that the commands make, as `folder/name`."""
     return re.findall(r"\]\(images/drawing/([^)]+)\)", PAGE.read_text(encoding="utf-8"))
 
 
 def run_commands(folder: Path, program: str = f"{sys.executable} -m gmmquant") -> None:
-    """Run the commands of the page in `folder`, which gets the sample pictures."""
+    """Run the commands of the page in `folder`, which gets the sample images."""
     shutil.copytree(PROJECT / "sample_images", folder / "sample_images")
     for command in commands():
         subprocess.run(["sh", "-c", re.sub("^gmmquant", program, command)], cwd=folder, check=True)  # noqa: S603, S607
 
 
 def main() -> None:
-    """Run the commands in a folder of their own, and take the pictures from there."""
+    """Run the commands in a folder of their own, and take the images from there."""
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run_commands(folder)
-        shutil.rmtree(PICTURES, ignore_errors=True)
-        for name in pictures():
-            (PICTURES / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / name, PICTURES / name)
+        shutil.rmtree(IMAGES, ignore_errors=True)
+        for name in images():
+            (IMAGES / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / name, IMAGES / name)
 
 
 if __name__ == "__main__":

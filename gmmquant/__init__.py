@@ -1,4 +1,4 @@
-"""Look at a picture, and remake it, in a few colours by a Gaussian mixture.
+"""Look at an image, and remake it, in a few colours by a Gaussian mixture.
 
 The public names are imported when they are first used: `import gmmquant` itself loads nothing heavy.
 """
@@ -9,52 +9,52 @@ from typing import TYPE_CHECKING, Any
 from gmmquant.version import __version__
 
 if TYPE_CHECKING:
+    from gmmquant.api import quantize as quantize
+    from gmmquant.api import transfer_colors as transfer_colors
     from gmmquant.colors.histogram import ColorHistogram as ColorHistogram
     from gmmquant.errors import ConvergenceWarning as ConvergenceWarning
     from gmmquant.errors import GmmquantError as GmmquantError
+    from gmmquant.errors import ImageError as ImageError
     from gmmquant.errors import ModelFileError as ModelFileError
     from gmmquant.errors import NotFittedError as NotFittedError
     from gmmquant.errors import OutputError as OutputError
     from gmmquant.errors import PaletteFileError as PaletteFileError
     from gmmquant.errors import ParameterError as ParameterError
-    from gmmquant.errors import PictureError as PictureError
     from gmmquant.errors import SingularCovarianceError as SingularCovarianceError
-    from gmmquant.images.files import read_picture as read_picture
-    from gmmquant.images.picture import Animation as Animation
-    from gmmquant.images.picture import Metadata as Metadata
-    from gmmquant.images.picture import Picture as Picture
+    from gmmquant.images.decoded import Animation as Animation
+    from gmmquant.images.decoded import DecodedImage as DecodedImage
+    from gmmquant.images.decoded import Metadata as Metadata
+    from gmmquant.images.files import read_image as read_image
     from gmmquant.images.pixels import FlatImage as FlatImage
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
-    from gmmquant.quantized import QuantizedImage as QuantizedImage
-    from gmmquant.quantizer import Quantizer as Quantizer
+    from gmmquant.quantization.quantizer import Quantizer as Quantizer
+    from gmmquant.quantization.result import QuantizedImage as QuantizedImage
     from gmmquant.settings import Settings as Settings
-    from gmmquant.shortcut import quantize as quantize
-    from gmmquant.shortcut import transfer_colors as transfer_colors
 
 _HOMES = {
-    "Animation": "images.picture",
+    "Animation": "images.decoded",
     "ColorHistogram": "colors.histogram",
     "ConvergenceWarning": "errors",
     "FlatImage": "images.pixels",
     "GaussianMixture": "models.mixture",
     "GmmquantError": "errors",
     "KMeans": "models.kmeans",
-    "Metadata": "images.picture",
+    "Metadata": "images.decoded",
     "ModelFileError": "errors",
     "NotFittedError": "errors",
     "OutputError": "errors",
     "PaletteFileError": "errors",
     "ParameterError": "errors",
-    "Picture": "images.picture",
-    "PictureError": "errors",
-    "QuantizedImage": "quantized",
-    "Quantizer": "quantizer",
+    "DecodedImage": "images.decoded",
+    "ImageError": "errors",
+    "QuantizedImage": "quantization.result",
+    "Quantizer": "quantization.quantizer",
     "Settings": "settings",
     "SingularCovarianceError": "errors",
-    "quantize": "shortcut",
-    "read_picture": "images.files",
-    "transfer_colors": "shortcut",
+    "quantize": "api",
+    "read_image": "images.files",
+    "transfer_colors": "api",
 }
 
 __all__ = ["__version__", *_HOMES]

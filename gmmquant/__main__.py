@@ -15,7 +15,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Searching what the imports make for garbage takes 8 ms and finds none; the command turns it on when it is loaded.
     gc.disable()
-    from gmmquant.cli import run
+    from gmmquant.cli.app import run
 
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):

@@ -34,8 +34,8 @@ class SingularCovarianceError(GmmquantError, ValueError):
     collapsed: npt.NDArray[np.bool_] | bool = False
 
 
-class PictureError(GmmquantError):
-    """A file that is no picture, is damaged, or is of a kind that is not supported."""
+class ImageError(GmmquantError):
+    """A file that is no image, is damaged, or is of a kind that is not supported."""
 
 
 class ModelFileError(GmmquantError):

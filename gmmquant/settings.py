@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from gmmquant.errors import ParameterError
-from gmmquant.models.parameters import COVARIANCE_NAMES, INIT_NAMES, check_choice, check_integer, check_non_negative
+from gmmquant.models.validation import COVARIANCE_NAMES, INIT_NAMES, check_choice, check_integer, check_non_negative
 
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
@@ -20,7 +20,7 @@ MAX_PIXELS = 200_000_000
 METHODS = ("gmm", "kmeans")
 RECOLORINGS = ("posterior", "nearest", "soft")
 DITHERS = ("none", "floyd-steinberg", "blue-noise", "posterior")
-# Settings that say how a mixture is fitted, and nothing of how a picture is drawn by it.
+# Settings that say how a mixture is fitted, and nothing of how an image is drawn by it.
 OF_FITS = ("max_iter", "tol", "covariance", "init", "restarts", "method")
 
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
@@ -53,7 +53,7 @@ class SettingsArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Settings:
-    """What influences a fit besides the picture and k.
+    """What influences a fit besides the image and k.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Settings:
         Seed of what is drawn at random: starts, and the grain of dithering.
     max_iter : int or None
         Most iterations, at all levels together. None: 500, and no more work at a level than some seconds, so that
-        a picture of very many colours may end before it has converged, or without iterations on its single colours.
+        an image of very many colours may end before it has converged, or without iterations on its single colours.
     tol : float or None
         EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it);
         KMeans when an iteration takes less than six times this part off the squared error. None: 1e-4, and for EM on

@@ -1,4 +1,4 @@
-"""Draw the small sample pictures: alpha, 16 bits, grey, three flat colours, and an animation."""
+"""Draw the small sample images: alpha, 16 bits, grey, three flat colours, and an animation."""
 
 from pathlib import Path
 

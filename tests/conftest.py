@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: the sample pictures, and the command in a process of its own."""
+"""Fixtures shared by the tests: the sample images, and the command in a process of its own."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from PIL import Image
 from storage_servers import s3_server, sftp_server
 
 from gmmquant import ColorHistogram
-from gmmquant.places import place
+from gmmquant.system.paths import parse_path
 
 # A shell lets what it begins in the background ignore Ctrl-C, and so would the programs that the tests begin and stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,7 +38,7 @@ def project() -> Path:
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
-    """The folder of sample pictures."""
+    """The folder of sample images."""
     return PROJECT / "sample_images"
 
 
@@ -130,9 +130,9 @@ def elsewhere(request):
     """An empty folder in each kind of storage, in turn."""
     name = f"folder{next(_numbers)}"
     if request.param == "memory":
-        return place(f"memory://{name}")
+        return parse_path(f"memory://{name}")
     if request.param == "s3":
-        return place(f"{request.getfixturevalue('s3')}/{name}")
+        return parse_path(f"{request.getfixturevalue('s3')}/{name}")
     folder, url, _ = request.getfixturevalue("sftp")
     (folder / name).mkdir()
-    return place(f"{url}/{name}")
+    return parse_path(f"{url}/{name}")

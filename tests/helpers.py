@@ -1,5 +1,6 @@
 """What several test files share: data of known shape, and mixtures computed by another route."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,14 @@ SAMPLE_IMAGES = Path(__file__).parents[1] / "sample_images"
 
 
 def read_sample(name):
-    """Decode a sample picture with Pillow, without the package."""
-    with Image.open(SAMPLE_IMAGES / name) as picture:
-        return np.asarray(picture)
+    """Decode a sample image with Pillow, without the package."""
+    with Image.open(SAMPLE_IMAGES / name) as image:
+        return np.asarray(image)
+
+
+def blocks(text, language):
+    """Return the code blocks of a Markdown text in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def interleaved(color, bits):

@@ -5,8 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-from gmmquant import threads
-from gmmquant.errors import PictureError
+from gmmquant.errors import ImageError
+from gmmquant.system import threads
 
 
 def wait_for(condition):
@@ -70,7 +70,7 @@ def refuse_to_be_read():
 def fail(item, admit):
     time.sleep(0.1 * (item == 0))
     if item == 2:
-        raise PictureError("no picture")
+        raise ImageError("no image")
     if item == "picky":
         raise PickyError(1, 2)
     if item == "system":

@@ -1,4 +1,4 @@
-"""The same job with scikit-learn: fit a GaussianMixture to all pixels for each k, write the pictures of the means."""
+"""The same job with scikit-learn: fit a GaussianMixture to all pixels for each k, write the images of the means."""
 
 import sys
 from pathlib import Path

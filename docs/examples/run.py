@@ -1,4 +1,4 @@
-"""Run the example pages: their code, against the figures they show; their pictures are drawn anew.
+"""Run the example pages: their code, against the figures they show; their images are drawn anew.
 
     python docs/examples/run.py
 

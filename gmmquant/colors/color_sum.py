@@ -1,4 +1,4 @@
-"""The sum of the colours of many pictures, of bounded size and the same in whatever order and groups it is made.
+"""The sum of the colours of many images, of bounded size and the same in whatever order and groups it is made.
 
 Histograms are added up by colour, and the sum is exactly the histogram of all the pixels, as long as that has no more
 distinct colours than a limit. 8-bit colours never have, there being 2^24 of them. 16-bit ones beyond it are gathered in
@@ -8,7 +8,7 @@ ever falls by an addition. So what the sum of all is does not depend on what was
 ends with the same bytes.
 
 Cells carry their scatter (see `gmmquant.models.cells`), and a fit to them is one to a level that is not the finest. The
-bits adapt since 16-bit pictures of low contrast have many colours in few cubes of 8 bits.
+bits adapt since 16-bit images of low contrast have many colours in few cubes of 8 bits.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ Colors = ColorHistogram | ColorCells
 
 
 def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
-    """Return the sum of the colours of pictures, or of such sums, made with the same limit.
+    """Return the sum of the colours of images, or of such sums, made with the same limit.
 
     If one has 16 bits, so has the sum: v of 8 bits becomes v * 257, which is the same colour.
 
@@ -127,7 +127,7 @@ def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
         the coarsest that the default limit leads to, and 1.4e14 of 8.
     """
     if not parts:
-        raise ParameterError("no colours to add up; give those of at least one picture")
+        raise ParameterError("no colours to add up; give those of at least one image")
     histograms = [part for part in parts if isinstance(part, ColorHistogram)]
     if len(histograms) == len(parts):
         first, *others = histograms

@@ -1,4 +1,4 @@
-"""The mixture of a picture that has no more colours than were asked for."""
+"""The mixture of an image that has no more colours than were asked for."""
 
 from __future__ import annotations
 

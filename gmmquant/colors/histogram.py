@@ -1,10 +1,10 @@
-"""ColorHistogram: the distinct colours of a picture with their counts, and the way back from colours to pixels.
+"""ColorHistogram: the distinct colours of an image with their counts, and the way back from colours to pixels.
 
 Equal colours have equal responsibilities, so a fit to the distinct colours weighted by their counts is exactly the fit
 to all pixels. Photographs have 3 to 10 times fewer distinct colours than pixels, graphics thousands of times.
 
 Sorting the pixels' codes and counting runs takes 0.05 s for 12 million, in two threads; in one 0.08, as does OpenCV's
-histogram of 256^3 bins, but 14 ms for the smallest picture; a table of 2^24 counters takes 0.10.
+histogram of 256^3 bins, but 14 ms for the smallest image; a table of 2^24 counters takes 0.10.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from gmmquant.colors.morton import MortonCodes, decode, encode
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.models.cells import Cells
-from gmmquant.threads import for_chunks, sort
+from gmmquant.system.threads import for_chunks, sort
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -161,7 +161,7 @@ class ColorHistogram:
         """Yield where the leaves of an octree begin that hold at most a capacity of pixels, for each of `capacities`.
 
         A leaf is the largest node that holds no more than the capacity, or a single colour that holds more. So there
-        are many small cells where there are many pixels, and few large ones where there are few: a picture has some
+        are many small cells where there are many pixels, and few large ones where there are few: an image has some
         4 n_pixels / capacity of them, whatever its contrast.
 
         `capacities` must ascend: what is yielded are the places of the leaves among those of the octree before (the
@@ -262,6 +262,6 @@ def entropy_power(largest: int) -> float:
 
     It is the entropy power of the step (Shannon 1948, section 21): a Gaussian of this variance has the differential
     entropy log h of an interval of length h. So a component that has shrunk onto one colour counts just as the cell of
-    that colour, and the objective J of a picture of one colour is -3 log h, no more and no less.
+    that colour, and the objective J of an image of one colour is -3 log h, no more and no less.
     """
     return 1 / (2 * math.pi * math.e * largest**2)

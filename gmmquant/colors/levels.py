@@ -1,4 +1,4 @@
-"""The levels of a fit: the colours of a picture in ever smaller cells, by octrees."""
+"""The levels of a fit: the colours of an image in ever smaller cells, by octrees."""
 
 from __future__ import annotations
 

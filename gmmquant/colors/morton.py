@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
-from gmmquant.threads import for_chunks
+from gmmquant.system.threads import for_chunks
 
 MortonCodes = npt.NDArray[np.unsignedinteger[Any]]
 

@@ -1,4 +1,4 @@
-"""A palette: the few colours of a picture, as bytes and as text."""
+"""A palette: the few colours of an image, as bytes and as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import GmmquantError, ParameterError
-from gmmquant.models.checks import FloatArray, check_array
+from gmmquant.models.array_validation import FloatArray, check_array
 from gmmquant.settings import MAX_K
 
 # By how much a sum of floats that is 1 may be above it.
@@ -22,7 +22,7 @@ Color = tuple[int, int, int]
 
 
 def to_8_bits(values: FloatArray, space: ColorSpace = SRGB) -> Palette:
-    """Round `values` (n, 3), colours of `space`, to the 8-bit sRGB colours (n, 3) that a picture can hold.
+    """Round `values` (n, 3), colours of `space`, to the 8-bit sRGB colours (n, 3) that an image can hold.
 
     What lies outside the gamut, as the mean of colours in a curved space may, is clipped to it.
     """
@@ -53,7 +53,7 @@ def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | N
     if (shares < 0).any():
         raise ParameterError(f"weights holds {shares.min():g}; weights must be at least 0")
     if (shares > 1 + _ROUNDING).any():
-        raise ParameterError(f"weights holds {shares.max():g}; give parts of the picture, which are at most 1")
+        raise ParameterError(f"weights holds {shares.max():g}; give parts of the image, which are at most 1")
     return shares
 
 

@@ -1,7 +1,7 @@
 """Palettes as files: what other programs read and write, to bytes and back, exact to 8 bits.
 
 A file is judged by its content, not by its ending. Text formats are here, Adobe's binary ones in
-`gmmquant.colors.adobe_swatches`, pictures in `gmmquant.images.swatches`.
+`gmmquant.colors.adobe_swatches`, images in `gmmquant.images.palette_image`.
 
 Sources: GIMP's developer documentation ("GPL palette format") for GPL; W3C's "CSS Custom Properties for Cascading
 Variables", "CSS Syntax" and "CSS Color" for CSS; the documentation of paint.net ("Working with Palettes") for its
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.palette import Color, Palette, check_palette, check_shares, collect_colors, hex_code
 from gmmquant.errors import PaletteFileError, ParameterError
-from gmmquant.models.parameters import check_choice
+from gmmquant.models.validation import check_choice
 
 SCHEMA = "gmmquant-palette/1"
 
@@ -93,7 +93,7 @@ def encode_palette(
     name : str
         Any text. What a palette's name cannot hold is replaced; a hex list and an ACO file have no place for a name.
     weights : array-like of shape (K,), optional
-        The part of the picture, 0 to 1, that has each colour; written as it is into JSON and in percent into the names
+        The part of the image, 0 to 1, that has each colour; written as it is into JSON and in percent into the names
         or comments of all others but a hex list.
 
     Raises
@@ -107,7 +107,7 @@ def encode_palette(
 
 
 def read_palette(data: bytes) -> Palette:
-    """Read a palette file that is no picture: any that `encode_palette` writes, paint.net's, or JASC-PAL.
+    """Read a palette file that is no image: any that `encode_palette` writes, paint.net's, or JASC-PAL.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Pictures: from files to arrays and back."""
+"""Images: from files to arrays and back."""

@@ -1,4 +1,4 @@
-"""The parts that picture files are made of, for those who read them and those who write them.
+"""The parts that image files are made of, for those who read them and those who write them.
 
 Layout: PNG specification, third edition (W3C, 2025), section 5; GIF89a (CompuServe, 1990), section 15.
 """
@@ -21,7 +21,7 @@ def png_chunk(kind: bytes, body: bytes | memoryview) -> bytes:
     return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)))
 
 
-def png_chunks(data: bytes | memoryview, *, verified: bool = False) -> Iterator[tuple[bytes, memoryview]]:
+def iterate_chunks(data: bytes | memoryview, *, verified: bool = False) -> Iterator[tuple[bytes, memoryview]]:
     """Go through the chunks of a PNG, each a kind and a body, up to the last (IEND) or to what is cut short.
 
     Or, if `verified`, to a wrong checksum; otherwise checksums are left to the decoder.

@@ -1,4 +1,4 @@
-"""How far a recoloured picture is from the original: squared errors in 0..255 units, summed over the channels."""
+"""How far a recoloured image is from the original: squared errors in 0..255 units, summed over the channels."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825
 
-# Tags of the first directory that say something of the picture and not of the file: name, description, make, model,
+# Tags of the first directory that say something of the image and not of the file: name, description, make, model,
 # date, artist, computer, ratings, copyright; title, comment, author, keywords and subject as Windows has them.
 DESCRIPTIVE = (269, 270, 271, 272, 306, 315, 316, 18246, 18249, 33432, *range(0x9C9B, 0x9CA0))
 

@@ -1,6 +1,6 @@
-"""Layers: each component as a picture of its own, its mean colour with its responsibility as alpha.
+"""Layers: each component as an image of its own, its mean colour with its responsibility as alpha.
 
-Drawn one upon the other with their colours added, the layers of a picture give its soft picture. Alpha has 256 levels,
+Drawn one upon the other with their colours added, the layers of an image give its soft image. Alpha has 256 levels,
 so responsibilities are rounded, but together: the levels of a pixel sum to its own alpha, and the colour they add up to
 is as near to the soft one as exchanges of one level between two components bring it.
 """
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
-from gmmquant.models.checks import FloatArray
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.posteriors import posteriors
+from gmmquant.models.inference import posteriors
 
 # The error of a sum of layers, in 0..255 units, below which nothing is exchanged, and exchanges at most.
 _GOOD = 0.4
@@ -46,7 +46,7 @@ def layer_alphas(
     index : ndarray of uint32, shape (n_pixels,)
         Which of the distinct colours each pixel has.
     alpha : ndarray of uint8, shape (n_pixels,)
-        The picture's own.
+        The image's own.
     """
     pairs, inverse = np.unique(index.astype(np.int64) << 8 | alpha, return_inverse=True)
     levels = np.zeros((len(palette), pairs.size), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Maps of a picture: which component each pixel belongs to, how certain that is, and how well the pixel fits at all.
+"""Maps of an image: which component each pixel belongs to, how certain that is, and how well the pixel fits at all.
 
 The entropy of a pixel's responsibilities is its uncertainty: 0 bits where one component has it all, 1 bit where two
 share it, log2 K at most. Its log-density is low where no component fits: rare colours, specks, edges.
@@ -20,7 +20,7 @@ class GreyMap:
     Attributes
     ----------
     values : ndarray of float64, shape (height, width)
-        Where the picture is fully transparent, `black`.
+        Where the image is fully transparent, `black`.
     unit : str
     black, white : float
         In `unit`; linear between them.

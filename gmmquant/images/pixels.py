@@ -15,7 +15,7 @@ from gmmquant.errors import ParameterError
 
 @dataclass(frozen=True)
 class FlatImage:
-    """The visible pixels of a picture in a row, and what it takes to lay them out again.
+    """The visible pixels of an image in a row, and what it takes to lay them out again.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class FlatImage:
     shape : (height, width)
     alpha : ndarray of uint8, shape (height, width), or None
     visible : ndarray of bool, shape (height, width), or None
-        Where the picture is not fully transparent; None without alpha.
+        Where the image is not fully transparent; None without alpha.
     n_frames : int
         How many frames of equal height stand one below the other.
     """
@@ -40,7 +40,7 @@ class FlatImage:
 
     @classmethod
     def from_array(cls, image: npt.NDArray[Any], n_frames: int = 1) -> FlatImage:
-        """Flatten a picture: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
+        """Flatten an image: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
 
         Of an animation, `n_frames` stand one below the other.
 
@@ -86,7 +86,7 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
     """
     image = np.asarray(image)
     if image.dtype.kind == "U":
-        raise ParameterError(f"image is a text ({image}); give an array of pixels: read_picture(path).pixels")
+        raise ParameterError(f"image is a text ({image}); give an array of pixels: read_image(path).pixels")
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
         raise ParameterError(

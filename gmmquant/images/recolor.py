@@ -1,4 +1,4 @@
-"""A recoloured picture: labels into a palette, or a colour for each pixel."""
+"""A recoloured image: labels into a palette, or a colour for each pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """A picture whose pixels are entries of a palette.
+    """An image whose pixels are entries of a palette.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class IndexedImage:
 
 @dataclass(frozen=True)
 class ColorImage:
-    """A picture each of whose pixels has a colour of its own.
+    """An image each of whose pixels has a colour of its own.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""Numbers only: arrays in, arrays out. Nothing here knows of pictures, files or screens."""
+"""Numbers only: arrays in, arrays out. Nothing here knows of images, files or screens."""

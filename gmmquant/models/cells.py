@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.models.checks import FloatArray
+from gmmquant.models.array_validation import FloatArray
 
 # Scores held at a time: 384 KiB of them stay in the second-level cache (of 2 MB) with the features of their columns.
 # With 256 KiB sweeps over 600 to 260,000 colours took up to 12 % longer, with 512 up to 14.

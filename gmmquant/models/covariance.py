@@ -19,8 +19,8 @@ from functools import cache
 import numpy as np
 
 from gmmquant.errors import SingularCovarianceError
-from gmmquant.models.checks import FloatArray
-from gmmquant.models.parameters import COVARIANCE_NAMES, check_choice
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.validation import COVARIANCE_NAMES, check_choice
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmmquant.errors import SingularCovarianceError
+from gmmquant.models.array_validation import FloatArray, check_finite_objective
 from gmmquant.models.cells import Cells, phi_rows
-from gmmquant.models.checks import FloatArray, check_finite_objective
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, natural_parameters
 from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.moments import HARDMAX, SOFTMAX, sweep
+from gmmquant.models.sweep import HARDMAX, SOFTMAX, sweep
 
 Watcher = Callable[[int, float], None]
 

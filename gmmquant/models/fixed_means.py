@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells
-from gmmquant.models.checks import FloatArray, check_array, check_size
 from gmmquant.models.coarse_to_fine import Descent, descend
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.em import Watcher, cluster_moments, em, start_from_moments, watch_nothing

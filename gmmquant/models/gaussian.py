@@ -11,8 +11,8 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells, second_moments, upper_triangle
-from gmmquant.models.checks import FloatArray
 from gmmquant.models.covariance import FULL, CovarianceType, precisions_cholesky
 
 # Stands in for the logarithm of a vanished component's weight: far below that of any density, but finite, since

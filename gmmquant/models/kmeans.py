@@ -2,7 +2,7 @@
 
 Seeding follows Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding" (2007), in the greedy form
 that tries a few candidates a step and keeps the best. A Gaussian mixture is better where clusters differ in width or
-lean; KMeans is better where the squared error of the picture is what counts.
+lean; KMeans is better where the squared error of the image is what counts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ConvergenceWarning, ParameterError
-from gmmquant.models.cells import Cells
-from gmmquant.models.checks import (
+from gmmquant.models.array_validation import (
     FloatArray,
     check_array,
     check_enough_samples,
@@ -26,9 +25,10 @@ from gmmquant.models.checks import (
     check_samples,
     weights_near_one,
 )
+from gmmquant.models.cells import Cells
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
-from gmmquant.models.moments import HARDMAX, most_probable, sweep
-from gmmquant.models.parameters import check_integer, check_non_negative
+from gmmquant.models.sweep import HARDMAX, most_probable, sweep
+from gmmquant.models.validation import check_integer, check_non_negative
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """GaussianMixture: a mixture of Gaussians for data of any dimension, in scikit-learn's manner, with sample weights.
 
-KMeans is better where only the squared error of a picture counts.
+KMeans is better where only the squared error of an image counts.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ConvergenceWarning, ParameterError
-from gmmquant.models.cells import Cells
-from gmmquant.models.checks import (
+from gmmquant.models.array_validation import (
     FloatArray,
     check_array,
     check_enough_samples,
@@ -25,6 +24,7 @@ from gmmquant.models.checks import (
     check_samples,
     weights_near_one,
 )
+from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import (
     COVARIANCE_TYPES,
     CovarianceType,
@@ -36,12 +36,12 @@ from gmmquant.models.covariance import (
 from gmmquant.models.em import EMFit, best, em, make_start
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.moments import softmax
-from gmmquant.models.parameters import INIT_NAMES, check_choice, check_integer, check_non_negative
-from gmmquant.models.persistence import Model, model_to_json, read_model
-from gmmquant.models.posteriors import evaluate
+from gmmquant.models.inference import evaluate
 from gmmquant.models.selection import aic, bic, icl, n_parameters
-from gmmquant.outputs import OutputSet
+from gmmquant.models.serialization import Model, model_to_json, read_model
+from gmmquant.models.sweep import softmax
+from gmmquant.models.validation import INIT_NAMES, check_choice, check_integer, check_non_negative
+from gmmquant.system.atomic import OutputSet
 from gmmquant.version import __version__
 
 

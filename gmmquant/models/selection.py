@@ -32,8 +32,8 @@ def icl(log_likelihood: float, n_parameters: int, n_samples: float, entropy: flo
 
 
 # The part of the ICL's whole gain over one component that the chosen k keeps. About its minimum the ICL is flat, and
-# rugged by the luck of the starts: of 13 pictures, 5 had it at the end of the path or moved it by two steps or more
-# when they were halved in size or saved as JPEG at quality 90. With 0.85 to 0.9, chosen on these pictures,
+# rugged by the luck of the starts: of 13 images, 5 had it at the end of the path or moved it by two steps or more
+# when they were halved in size or saved as JPEG at quality 90. With 0.85 to 0.9, chosen on these images,
 # none did.
 KEPT_GAIN = 0.9
 
@@ -83,7 +83,7 @@ class Choice:
 def choose(path: Sequence[Criteria]) -> Choice:
     """Choose k by ICL from fits in ascending order of k, the first of them with one component.
 
-    One component is the measure of the others and is not chosen, unless there is nothing else: a picture in one colour
+    One component is the measure of the others and is not chosen, unless there is nothing else: an image in one colour
     shows nothing.
     """
     first, *others = path

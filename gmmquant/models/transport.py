@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError, SingularCovarianceError
+from gmmquant.models.array_validation import FloatArray, check_array
 from gmmquant.models.cells import Cells
-from gmmquant.models.checks import FloatArray, check_array
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.moments import SOFTMAX, exponentials
+from gmmquant.models.sweep import SOFTMAX, exponentials
 
 # Pairs of components that a plan is made for: at 256 x 256 it took 0.6 to 1.4 s, in which no signal is heard; at
 # 512 x 512 it took 5 to 14 s.

@@ -1,1 +1,1 @@
-"""What people and scripts read: the record of a picture and its table."""
+"""What people and scripts read: the record of an image and its table."""

@@ -1,4 +1,4 @@
-"""The record of a picture: every figure of every fit, as JSON under the schema `gmmquant-report/1`."""
+"""The record of an image: every figure of every fit, as JSON under the schema `gmmquant-report/1`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.palette import hex_code
-from gmmquant.fitting import Fitter
 from gmmquant.models.selection import KEPT_GAIN, Choice
-from gmmquant.outcomes import Done, Foreseen, Outcome, Shared, Skipped
-from gmmquant.places import Origin, Place, RemotePath, as_text, relative
-from gmmquant.quantized import FitFigures
-from gmmquant.quantizer import Quantizer
+from gmmquant.quantization.fitter import Fitter
+from gmmquant.quantization.quantizer import Quantizer
+from gmmquant.quantization.result import FitFigures
+from gmmquant.report.outcome import Done, Foreseen, Outcome, Shared, Skipped
 from gmmquant.settings import AUTO, OF_FITS
+from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, as_text, relative
 from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-report/1"
@@ -24,14 +24,14 @@ OUTCOME_SCHEMA = "gmmquant-outcome/1"
 
 Record = dict[str, Any]
 
-# Settings that say how a mixture is started, and what may be given beside a picture.
+# Settings that say how a mixture is started, and what may be given beside an image.
 _OF_STARTS = ("init", "restarts", "method")
 _GIVEN = ("model", "palette", "transfer_to")
 
 
 def build_record(
-    source: Origin,
-    report: Place,
+    source: SourcePath,
+    report: AnyPath,
     quantizer: Quantizer,
     fits: Sequence[Record],
     *,
@@ -39,22 +39,22 @@ def build_record(
     choice: Choice | None = None,
     given: Mapping[str, Path | Sequence[str]] | None = None,
 ) -> Record:
-    """Return the record of one picture.
+    """Return the record of one image.
 
     Parameters
     ----------
     source, report : Path or RemotePath
-        The picture and the report file; the record names the picture as seen from the report's folder.
+        The image and the report file; the record names the image as seen from the report's folder.
     quantizer : Quantizer
-        The picture made ready, for what it knows of pixels, colours and settings.
+        The image made ready, for what it knows of pixels, colours and settings.
     fits : sequence of dict
         One `fit_record` for each k.
     notes : sequence of str
-        What a person should know of the picture, as was said on standard error.
+        What a person should know of the image, as was said on standard error.
     choice : Choice or None
         How k was chosen, where it was.
     given : mapping or None
-        What was given beside the picture, by what it is: `model`, `palette`, `transfer_to`; a file, or hex codes.
+        What was given beside the image, by what it is: `model`, `palette`, `transfer_to`; a file, or hex codes.
     """
     return {
         "schema": SCHEMA,
@@ -66,8 +66,8 @@ def build_record(
     }
 
 
-def image_record(source: Origin, report: Place, quantizer: Quantizer) -> Record:
-    """Return what a record tells of a picture itself."""
+def image_record(source: SourcePath, report: AnyPath, quantizer: Quantizer) -> Record:
+    """Return what a record tells of an image itself."""
     histogram = quantizer.histogram
     height, width = quantizer.shape
     return {
@@ -83,7 +83,7 @@ def image_record(source: Origin, report: Place, quantizer: Quantizer) -> Record:
 
 
 def asked_record(
-    report: Place,
+    report: AnyPath,
     fitter: Fitter,
     fits: Sequence[Record],
     choice: Choice | None,
@@ -97,8 +97,8 @@ def asked_record(
     }
 
 
-def settings_record(fitter: Fitter, given: Mapping[str, Path | Sequence[str]], report: Place) -> Record:
-    """Return all but k that influences what is made of a picture, as its record tells it."""
+def settings_record(fitter: Fitter, given: Mapping[str, Path | Sequence[str]], report: AnyPath) -> Record:
+    """Return all but k that influences what is made of an image, as its record tells it."""
     settings = asdict(fitter.settings)
     if "model" in given:  # nothing was fitted
         settings |= dict.fromkeys(OF_FITS)
@@ -182,7 +182,7 @@ def to_json(record: Record | list[Record]) -> str:
 
 
 def outcome_line(outcome: Outcome | Foreseen) -> str:
-    """Write what became of a picture, or would, as one line of JSON: schema `gmmquant-outcome/1`."""
+    """Write what became of an image, or would, as one line of JSON: schema `gmmquant-outcome/1`."""
     told: dict[str, Any] = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source)}
     if isinstance(outcome, Shared):
         told |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gmmquant.images.dithering.color_grid import ColorGrid
 from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, nearest_labels, order_of_colors
-from gmmquant.models.checks import FloatArray
+from gmmquant.models.array_validation import FloatArray
 
 # Edge of the mask, in pixels.
 MASK_SIZE = 64
@@ -86,7 +86,7 @@ def blue_noise_mask(size: int = MASK_SIZE, seed: int = 0) -> npt.NDArray[np.intp
 
 
 def mask_across(width: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return the mask side by side as often as a picture is wide, shape (MASK_SIZE, width)."""
+    """Return the mask side by side as often as an image is wide, shape (MASK_SIZE, width)."""
     return blue_noise_mask(seed=seed)[:, np.arange(width) % MASK_SIZE]
 
 

@@ -1,7 +1,7 @@
 """ColorGrid: the nearest colour of a palette, read off a table of small cubes.
 
 Dithering asks at every pixel for the colour nearest to a place where none was asked for before: one look at a table
-here. The cubes fill a box about the palette, along its principal axes: so turned, the palette of a picture has a slim
+here. The cubes fill a box about the palette, along its principal axes: so turned, the palette of an image has a slim
 box, and a million cubes are 150 to 250 along the longest axis. What lies outside is moved to the surface, so that
 errors cannot grow without bound where no mixture of the palette reaches. A whole cube has the label of its centre:
 where that is not the nearest colour, what is amiss is an error like any other, and dithering makes up for it.
@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.dithering.pixels import Labels, label_type, principal_axes
-from gmmquant.models.checks import FloatArray
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.kmeans import center_scores
-from gmmquant.models.moments import largest_scores
+from gmmquant.models.sweep import largest_scores
 
 Coordinates = npt.NDArray[np.float32]
 

@@ -4,9 +4,9 @@ Floyd and Steinberg, "An adaptive algorithm for spatial greyscale" (1976), on li
 error go to the next pixel of the line; of the next line 3/16 to the pixel behind, 5/16 to the one beside, 1/16 to the
 one ahead.
 
-Every pixel waits for the one before it, so a picture is cut into bands of lines which run side by side. A band begins
+Every pixel waits for the one before it, so an image is cut into bands of lines which run side by side. A band begins
 some lines above its first, whose labels are dropped, and the errors that arrive there are drawn at random, as they are
-in the midst of a picture (`_typical_errors`). So no seam shows, although the dots of two bands know nothing of each
+in the midst of an image (`_typical_errors`). So no seam shows, although the dots of two bands know nothing of each
 other, and light and dark parts have their dots from the first line on, where the textbook's errors would first have to
 grow for tens of lines. What stands above a frame is its mirror image. Lines run along the shorter side of a frame:
 there are the more bands, and the fewer steps.
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from gmmquant.images.dithering.color_grid import ColorGrid, Coordinates
 from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, nearest_labels
-from gmmquant.models.checks import FloatArray
+from gmmquant.models.array_validation import FloatArray
 
 # Lines of a band, and lines before it whose labels are dropped; both even, so that all bands run in step.
 BAND = 32

@@ -1,7 +1,7 @@
 """What the ways of dithering share: the pixels they take, the plain answer that they start from, an order of colours.
 
-A picture is dithered to a palette when its labels are not those of the nearest colours, but such that the colours of
-any small part have the mean that the part of the picture had. Three ways, each in a module of its own:
+An image is dithered to a palette when its labels are not those of the nearest colours, but such that the colours of
+any small part have the mean that the part of the image had. Three ways, each in a module of its own:
 `error_diffusion` is the sharpest; `blue_noise` decides every pixel by its colour and place alone, so that what stands
 still in an animation does not flicker; `posterior` draws the component of a mixture that a pixel belongs to.
 """
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
-from gmmquant.models.checks import FloatArray
 from gmmquant.models.kmeans import center_scores
-from gmmquant.models.moments import most_probable
+from gmmquant.models.sweep import most_probable
 
 Labels = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ class Pixels:
     index : ndarray of uint32, shape (height, width)
         Which of the distinct colours each pixel has.
     visible : ndarray of bool, shape (height, width), or None
-        Where the picture can be seen, None for everywhere. Other pixels take no part and get label 0.
+        Where the image can be seen, None for everywhere. Other pixels take no part and get label 0.
     frame_height : int or None
         Height of a frame, where the frames of an animation stand one below the other. Each is dithered as it would be
         by itself.
@@ -55,7 +55,7 @@ class Pixels:
         return array.reshape(-1, self.frame_height or height, width)
 
     def shown(self, labels: Labels) -> Labels:
-        """Return `labels` (height, width) with 0 where the picture cannot be seen, in place."""
+        """Return `labels` (height, width) with 0 where the image cannot be seen, in place."""
         if self.visible is not None:
             labels[~self.visible] = 0
         return labels

@@ -1,8 +1,8 @@
 """Posterior dithering: each pixel's component is drawn from its responsibilities.
 
 What a mixture says of a colour is not one component but a share of each, and this shows the shares: the mean of a
-small part of the picture comes to its posterior mean. A draw is the number of cumulative shares that a uniform number
-reaches. The uniform numbers of a picture are the ranks of a mask of blue noise, so that neighbours differ and the mean
+small part of the image comes to its posterior mean. A draw is the number of cumulative shares that a uniform number
+reaches. The uniform numbers of an image are the ranks of a mask of blue noise, so that neighbours differ and the mean
 is right over a few pixels, with random digits below, so that a component has its share however rare it is. Components
 stand in the order of their colours, mostly from dark to light, so that like numbers draw like colours.
 
@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from gmmquant.images.dithering.blue_noise import MASK_SIZE, mask_across
 from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, label_type, order_of_colors
-from gmmquant.models.checks import FloatArray
-from gmmquant.threads import for_chunks, sort
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.system.threads import for_chunks, sort
 
 # Pixels whose labels are drawn at a time.
 _PIXELS = 1 << 16

@@ -1,0 +1,1 @@
+"""Writing image files, a module for each thing that formats differ in."""

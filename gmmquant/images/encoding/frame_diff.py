@@ -1,0 +1,68 @@
+"""The frames of an animation as files store them: the first whole, of each later one the box that changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.errors import ParameterError
+from gmmquant.images.decoded import Animation
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a frame: its first column and row, its width and height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def of(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return this part of `frame` (height, width, ...)."""
+        return frame[self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+def frames_of(stacked: npt.NDArray[Any], animation: Animation | None) -> npt.NDArray[Any]:
+    """Return the frames (n, height, width, ...) of an array in which they stand one below the other.
+
+    Raises
+    ------
+    ParameterError
+        If the array cannot be cut into that many frames.
+    """
+    n = 1 if animation is None else animation.n_frames
+    if n < 1 or len(stacked) % n:
+        raise ParameterError(f"{len(stacked)} rows are not {n} frames of one height; give `durations` of each frame")
+    return stacked.reshape(n, len(stacked) // n, *stacked.shape[1:])
+
+
+def changed_boxes(frames: npt.NDArray[Any], *, multiple: int = 1) -> list[Box]:
+    """Return the box of each frame that differs from the one before, of one pixel if none does.
+
+    Frames are not dropped where nothing changes: each has its own time. The first column and row of a box are
+    multiples of `multiple`.
+    """
+    height, width = frames.shape[1:3]
+    boxes = [Box(0, 0, width, height)]
+    for before, now in pairwise(frames):
+        differs = before != now
+        if differs.ndim == 3:
+            differs = differs.any(axis=2)
+        rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
+        if rows.size == 0:
+            boxes.append(Box(0, 0, 1, 1))
+            continue
+        y, x = (int(first) // multiple * multiple for first in (rows[0], columns[0]))
+        boxes.append(Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y))
+    return boxes
+
+
+def milliseconds(animation: Animation) -> list[float]:
+    """Return the durations; 0 where one is no number or negative."""
+    return [duration if math.isfinite(duration) and duration > 0 else 0.0 for duration in animation.durations]

@@ -1,0 +1,70 @@
+"""The entries of a palette as files store them: each a colour, with an alpha value where the image has alpha."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.recolor import IndexedImage
+from gmmquant.system.threads import for_chunks
+
+MAX_ENTRIES = 256
+
+
+@dataclass(frozen=True)
+class Entries:
+    """An image of at most 256 pairs of colour and alpha.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8, shape (height, width)
+    colors : ndarray of uint8, shape (n, 3)
+    alphas : ndarray of uint8, shape (n,)
+    """
+
+    labels: npt.NDArray[np.uint8]
+    colors: npt.NDArray[np.uint8]
+    alphas: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.colors)
+
+    def in_order(self, order: npt.NDArray[np.intp]) -> Entries:
+        """Return the same image with the entries `order` (m,), which must hold every entry that occurs."""
+        place = np.zeros(MAX_ENTRIES, dtype=np.uint8)
+        place[order] = np.arange(len(order))
+        return Entries(place[self.labels], self.colors[order], self.alphas[order])
+
+
+def entries_of(image: IndexedImage) -> Entries | None:
+    """Return the entries of an image, in the order of its palette; None where 256 do not suffice.
+
+    A palette of at most 256 colours is taken as it is where there is no alpha; else what does not occur is left out.
+    """
+    if image.alpha is None and len(image.palette) <= MAX_ENTRIES:
+        opaque = np.full(len(image.palette), 255, dtype=np.uint8)
+        return Entries(image.labels.astype(np.uint8, copy=False), image.palette, opaque)
+    labels, colors, alphas = pair_with_alpha(image.labels, image.palette, image.alpha)
+    return Entries(labels, colors, alphas) if len(colors) <= MAX_ENTRIES else None
+
+
+def pair_with_alpha(
+    labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Make an entry of each pair of colour and alpha that occurs; return the labels, colours and alphas of entries."""
+    pairs = (labels.astype(np.uint32) << 8 | (255 if alpha is None else alpha)).ravel()
+    occurs = np.zeros(len(palette) << 8, dtype=np.bool_)
+
+    def note(chunk: slice) -> None:
+        occurs[pairs[chunk]] = True
+
+    for_chunks(note, pairs.size)
+    used = np.flatnonzero(occurs)
+    entries = np.zeros(occurs.size, dtype=np.min_scalar_type(used.size - 1))
+    entries[used] = np.arange(used.size)
+    index = np.empty(pairs.size, dtype=entries.dtype)
+    for_chunks(lambda chunk: np.take(entries, pairs[chunk], out=index[chunk], mode="clip"), pairs.size)
+    return index.reshape(labels.shape), palette[used >> 8], (used & 255).astype(np.uint8)

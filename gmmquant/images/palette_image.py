@@ -1,0 +1,211 @@
+"""Palettes as images: a chart of swatches, the palette of any image; and a palette from any file.
+
+The chart is covered by swatches without gap, background or text, so that it holds the palette's colours and no other:
+any program that collects the colours of an image reads it right. Its rows differ by one swatch at most.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
+from gmmquant.colors.palette_files import read_palette
+from gmmquant.errors import ImageError, PaletteFileError
+from gmmquant.images.decoding.decoder_stderr import captured_stderr, pillow_at_ease
+from gmmquant.images.decoding.sniff import read_header
+from gmmquant.images.encoding.encode import encode_image
+from gmmquant.images.files import read_image
+from gmmquant.images.recolor import IndexedImage
+from gmmquant.settings import MAX_K
+from gmmquant.system.filesystem import open_regular
+
+# Kinds of images that may have a palette of their own, by Pillow's names.
+_INDEXED = ("PNG", "GIF", "BMP", "TIFF")
+
+# What is larger is not read as a palette: a chart of 4096 swatches has a million pixels and 20 kB.
+MAX_BYTES = 16_000_000
+MAX_PIXELS = 1 << 24
+
+_WIDTH = 960
+_LARGEST_SIDE, _SMALLEST_SIDE = 240, 16
+
+# Up to so many swatches stand in one row. Beyond, a chart is 1 to 2 times as wide as high.
+_LONGEST_SINGLE_ROW = 8
+_WIDEST = 2.0
+
+# Pixels whose colours are collected at a time.
+_CHUNK = 1 << 16
+
+
+def encode_swatches(palette: npt.NDArray[Any], weights: npt.ArrayLike | None = None) -> bytes:
+    """Draw a palette as a PNG of flat swatches, indexed where 256 entries suffice.
+
+    Parameters
+    ----------
+    palette : ndarray of uint8, shape (K, 3)
+        sRGB, 1 to 4096 colours.
+    weights : array-like of shape (K,), optional
+        The heaviest colour is drawn first, in reading order; without weights, colours stand as they are given.
+
+    Raises
+    ------
+    ParameterError
+        If an array is not of this shape and type.
+    """
+    palette = check_palette(palette)
+    shares = check_shares(weights, len(palette))
+    if shares is not None:
+        palette = palette[np.argsort(-shares, kind="stable")]
+    labels = _chart(len(palette))
+    return encode_image(IndexedImage(labels, palette), "png")
+
+
+def read_palette_image(path: Path) -> Palette | None:
+    """Return the palette of an image, uint8 (K, 3), or None if the file is no image.
+
+    An indexed PNG, GIF, BMP or TIFF has the palette that it says, without entries that do not occur; any other image
+    its distinct colours, in the order in which they are met from left to right and from top to bottom. Colours are
+    those that `read_image` gives: a colour profile is applied. What is fully transparent has no colour. Of an
+    animation the first frame is looked at.
+
+    Raises
+    ------
+    PaletteFileError
+        If the image is damaged or too large, or has more than 4096 colours or more than 8 bits a channel.
+    OSError
+        If the system cannot read it.
+    """
+    try:
+        with open_regular(path) as file:
+            header = read_header(file)
+    except ImageError:
+        return None
+    width, height = header.size
+    if width * height > MAX_PIXELS:
+        raise PaletteFileError(
+            f"an image of {width} x {height} pixels is above the limit {MAX_PIXELS} for a palette; cut a part out"
+        )
+    try:
+        image = read_image(path, max_pixels=MAX_PIXELS)
+    except ImageError as error:
+        reason = str(error).partition(";")[0]
+        raise PaletteFileError(
+            f"{reason}; give an undamaged image of 8 bits a channel and at most {MAX_PIXELS} pixels"
+        ) from None
+    if image.pixels.dtype != np.uint8:
+        raise PaletteFileError("an image of more than 8 bits a channel is no palette; save it with 8")
+    n_frames = 1 if image.animation is None else image.animation.n_frames
+    first = image.pixels[: len(image.pixels) // n_frames]
+    colors = _in_palette_order(first, _indices(path)) if header.format in _INDEXED else None
+    if colors is None:
+        colors = _in_reading_order(first.reshape(-1, first.shape[2]))
+    return collect_colors(map(tuple, colors.tolist()), PaletteFileError)
+
+
+def load_palette(path: Path) -> Palette:
+    """Read a palette from a file of any kind: see `read_palette` and `read_palette_image`.
+
+    Raises
+    ------
+    PaletteFileError
+        If there is no palette in it.
+    OSError
+        If the system cannot read it.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(MAX_BYTES + 1)
+    except ImageError:
+        raise PaletteFileError("not a regular file; give a palette file or an image") from None
+    if len(data) > MAX_BYTES:
+        raise PaletteFileError(f"more than {MAX_BYTES} bytes, the limit for a palette; give a smaller file")
+    palette = read_palette_image(path)
+    return read_palette(data) if palette is None else palette
+
+
+def _indices(path: Path) -> npt.NDArray[np.uint8] | None:
+    """Return the entry (height, width) of each pixel of the first frame, as it is meant to be seen; None without."""
+    from PIL import ImageOps  # for this only
+
+    try:
+        with (
+            open_regular(path) as file,
+            captured_stderr(),
+            pillow_at_ease(),
+            Image.open(file, formats=_INDEXED) as image,
+        ):
+            return np.asarray(ImageOps.exif_transpose(image)) if image.mode == "P" else None
+    except MemoryError:
+        raise
+    except Exception:  # Pillow refuses some images that are read otherwise; their colours come in reading order
+        return None
+
+
+def _in_palette_order(
+    pixels: npt.NDArray[np.uint8], index: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.uint8] | None:
+    """Return the colours of the entries that `pixels` (height, width, 3 or 4) have by their `index`, in that order.
+
+    None if there is no such index: Pillow composes some frames in another way.
+    """
+    if index is None or index.shape != pixels.shape[:2]:
+        return None
+    visible = _visible(pixels)
+    index, colors = index[visible], pixels[visible][:, :3]
+    entries = np.zeros((256, 3), dtype=np.uint8)
+    entries[index] = colors
+    return entries[np.unique(index)] if np.array_equal(entries[index], colors) else None
+
+
+def _visible(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Tell which of `pixels` (..., 3 or 4) are not fully transparent."""
+    return pixels[..., 3] > 0 if pixels.shape[-1] == 4 else np.ones(pixels.shape[:-1], dtype=np.bool_)
+
+
+def _in_reading_order(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the distinct visible colours of `pixels` (n, 3 or 4) in the order of first occurrence."""
+    seen = np.zeros(1 << 24, dtype=np.bool_)
+    found: dict[int, None] = {}
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = pixels[start : start + _CHUNK]
+        red, green, blue = chunk[_visible(chunk), :3].T.astype(np.uint32)
+        codes = red << 16 | green << 8 | blue
+        seen[codes] = True
+        if len(found) <= MAX_K:
+            _, first = np.unique(codes, return_index=True)
+            found.update(dict.fromkeys(codes[np.sort(first)].tolist()))
+    if len(found) > MAX_K:
+        raise PaletteFileError(
+            f"an image of {np.count_nonzero(seen)} colours is above the limit {MAX_K} of a palette; "
+            "give one of fewer, such as a chart of swatches or an indexed image"
+        )
+    codes = np.array(list(found), dtype=np.uint32)
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
+
+
+def _chart(n_colors: int) -> npt.NDArray[np.uint16]:
+    """Lay swatches 0 to n_colors - 1 out in rows that fill the chart; return the swatch of each pixel."""
+    n_columns = _columns_for(n_colors)
+    n_rows = -(-n_colors // n_columns)
+    side = min(max(_WIDTH // n_columns, _SMALLEST_SIDE), _LARGEST_SIDE)
+    # The rows with one swatch less come first, so that the first colours, the heaviest, have the larger swatches.
+    fewest, n_longer = divmod(n_colors, n_rows)
+    lengths = np.repeat([fewest, fewest + 1], [n_rows - n_longer, n_longer])
+    x = np.arange(side * n_columns)
+    starts = np.cumsum(lengths) - lengths
+    rows = starts[:, np.newaxis] + x * lengths[:, np.newaxis] // x.size
+    return np.repeat(rows.astype(np.uint16), side if n_rows > 1 else _LARGEST_SIDE, axis=0)
+
+
+def _columns_for(n_colors: int) -> int:
+    """Return how many swatches a row has at most: of the numbers that look well, the one that leaves the least gap."""
+    if n_colors <= _LONGEST_SINGLE_ROW:
+        return n_colors
+    narrowest, widest = math.isqrt(n_colors - 1) + 1, math.isqrt(int(_WIDEST * n_colors))
+    return min(range(narrowest, widest + 1), key=lambda n_columns: (-n_colors % n_columns, n_columns))

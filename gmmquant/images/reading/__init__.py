@@ -1,1 +1,0 @@
-"""Reading picture files, stage by stage."""

@@ -1,1 +1,0 @@
-"""Writing picture files, a module for each thing that formats differ in."""

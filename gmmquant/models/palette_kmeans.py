@@ -1,0 +1,267 @@
+"""The centers of least squared error: KMeans from coarse to fine, with centers moved to where they do the most.
+
+Lloyd's iterations (Linde, Buzo and Gray, "An algorithm for vector quantizer design", 1980) end in a local optimum near
+their start. Here one start is made by splits, each of the cluster that gains the most by it, at the best place along
+its first principal axis (Wu, "Efficient statistical computations for optimal color quantization", 1991), others by
+greedy k-means++. From each, centers that would hardly be missed are moved into clusters that gain more by being split
+(Patane and Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error; the best start goes on.
+
+A cell's scatter counts in the error, which so falls from level to level as it falls within one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.cells import Cells
+from gmmquant.models.em import Watcher, start_from_centers, watch_nothing, watch_on
+from gmmquant.models.kmeans import center_scores, cluster_means, kmeans_plus_plus
+from gmmquant.models.sweep import HARDMAX, largest_scores, sweep
+
+# Of trials: the part of the error that an iteration must take off it to be followed by another, and their number.
+_TRIAL_TOL = 1e-3
+_TRIAL_ITERATIONS = 20
+
+# Products of cells and centers that random starts may go through together, and how often centers are moved, at most.
+_SEEDING_WORK = 500_000
+_SHIFTS = 20
+
+# Products of cells and centers that iterations go through at a level at most, if nobody says how many there should be.
+_WORK = 200_000_000
+_MAX_ITER = 200
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """What a fit ends with.
+
+    Attributes
+    ----------
+    centers : ndarray of shape (K, d)
+        The means of what was nearest to the centers before.
+    trace : tuple of float
+        Mean squared distance to the nearest center, at the start of each level and after each iteration; never rises.
+    n_cells : tuple of int
+        Number of cells of the level that each value of `trace` was taken on.
+    n_iter : int
+        Iterations at all levels together.
+    converged : bool
+        Whether the last iteration took off less than the tolerance.
+    """
+
+    centers: FloatArray
+    trace: tuple[float, ...]
+    n_cells: tuple[int, ...]
+    n_iter: int
+    converged: bool
+
+
+def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
+    """Return `n_clusters` centers from splitting, each time, the cluster whose best split lowers the error the most.
+
+    Fewer where there are fewer cells.
+    """
+    tree = [_Leaf.of(cells, np.arange(cells.weights.size))]
+    while len(tree) < n_clusters and tree[0].parts:
+        for members in heapq.heappop(tree).parts:
+            heapq.heappush(tree, _Leaf.of(cells, members))
+    centers = [np.average(cells.offsets[:, leaf.members], axis=1, weights=cells.weights[leaf.members]) for leaf in tree]
+    return np.array(centers) + cells.origin
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Cells that are one cluster so far, the two parts of its best split, if there is one, and what that gains."""
+
+    gain: float
+    members: npt.NDArray[np.intp]
+    parts: tuple[npt.NDArray[np.intp], ...]
+
+    def __lt__(self, other: _Leaf) -> bool:
+        return (-self.gain, int(self.members[0])) < (-other.gain, int(other.members[0]))
+
+    @classmethod
+    def of(cls, cells: Cells, members: npt.NDArray[np.intp]) -> _Leaf:
+        """Find the best split of `members` along their first principal axis."""
+        if members.size == 1:
+            return cls(0.0, members, ())
+        weights, offsets = cells.weights[members], cells.offsets[:, members]
+        total = weights.sum()
+        centered = offsets - (offsets @ weights / total)[:, np.newaxis]
+        _, axes = np.linalg.eigh(centered * weights @ centered.T)
+        along = axes[:, -1] @ centered
+        order = np.argsort(along, kind="stable")
+        below = np.cumsum(weights[order])[:-1]
+        moment = np.cumsum((weights * along)[order])[:-1]
+        gains = moment**2 * (1 / below + 1 / (total - below))
+        place = int(gains.argmax())
+        return cls(float(gains[place]), members, (members[order[: place + 1]], members[order[place + 1 :]]))
+
+
+def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Watcher = watch_nothing) -> Codebook:
+    """Alternate assignment and means until an iteration takes less than the part `tol` off the error.
+
+    As in `em`, the last move is carried on (Nesterov's momentum), and an iteration that would raise the error is taken
+    back. `watch(n_iter, error)` is called at the start and after each iteration.
+    """
+    spread = float(np.trace(cells.covariance))
+    moments, error = _assign(cells, centers, spread)
+    means = last = cluster_means(cells, moments, centers)
+    trace, momentum = [error], 0
+    watch(0, error)
+    while len(trace) <= max_iter:
+        ahead = means + momentum / (momentum + 2) * (means - last) if momentum else means
+        moments, error = _assign(cells, ahead, spread)
+        if momentum and error > trace[-1]:
+            momentum = 0
+            continue
+        gain = trace[-1] - error
+        last, means = means, cluster_means(cells, moments, ahead)
+        trace.append(error)
+        watch(len(trace) - 1, error)
+        if gain <= tol * error:
+            break
+        momentum += 1
+    n_cells = (cells.weights.size,) * len(trace)
+    return Codebook(means, tuple(trace), n_cells, len(trace) - 1, converged=len(trace) > 1 and gain <= tol * error)
+
+
+def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArray, float]:
+    """Return the moments (K, 1 + d) of the cells nearest to each center, and the mean squared distance to them."""
+    moments, score = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
+    return moments, max(spread - 2 * float(score), 0.0)
+
+
+def shift_centers(cells: Cells, centers: FloatArray, part: float = 1.0) -> tuple[FloatArray, int]:
+    """Move centers that would hardly be missed into clusters that gain more by being split.
+
+    To take a center away costs what its cells are farther from their second nearest. A split at the mean along the
+    first axis of a Gaussian cluster takes 2 / pi of the variance along it away. The cheapest center goes to the cluster
+    that gains the most, and so on while the gain exceeds the cost, for the given `part` of the pairs (one at least).
+
+    Returns
+    -------
+    shifted : ndarray of shape (K, d)
+        The means of the clusters, but for the pairs that were moved.
+    n_shifted : int
+        The number of centers that were moved.
+    """
+    clusters = start_from_centers(cells, centers, variance=0.0)
+    variances, axes = np.linalg.eigh(clusters.covariances)
+    gains = clusters.weights * variances[:, -1] * (2 / np.pi)
+    pairs = list(_pairs(_costs_of_removal(cells, clusters.means), gains))
+    pairs = pairs[: max(1, int(part * len(pairs)))]
+    shifted = clusters.means.copy()
+    for giver, taker in pairs:
+        half = axes[taker, :, -1] * np.sqrt(variances[taker, -1] * 2 / np.pi)
+        shifted[giver], shifted[taker] = clusters.means[taker] + half, clusters.means[taker] - half
+    return shifted, len(pairs)
+
+
+def _pairs(costs: FloatArray, gains: FloatArray) -> Iterator[tuple[int, int]]:
+    """Pair the cheapest centers with the clusters that gain the most, each in one pair, while that pays."""
+    takers = np.argsort(-gains, kind="stable").tolist()
+    taken: set[int] = set()
+    for giver in np.argsort(costs, kind="stable").tolist():
+        if giver in taken:
+            continue
+        taker = next((cluster for cluster in takers if cluster not in taken and cluster != giver), None)
+        if taker is None or gains[taker] <= costs[giver]:
+            return
+        taken |= {giver, taker}
+        yield giver, taker
+
+
+def _costs_of_removal(cells: Cells, centers: FloatArray) -> FloatArray:
+    """Return by how much the mean squared distance would rise without each center, shape (K,)."""
+    theta = center_scores(centers, cells.origin)
+    costs = np.zeros(len(centers))
+    for columns in cells.blocks(*theta.shape).columns:
+        scores = theta @ cells.features(columns, theta.shape[1])
+        nearest, labels = largest_scores(scores)
+        scores[labels, np.arange(labels.size)] = -np.inf
+        farther = 2 * (nearest - scores.max(axis=0))
+        costs += np.bincount(labels, cells.weights[columns] * farther, minlength=len(centers))
+    return costs / cells.total_weight
+
+
+def fit_codebook(
+    levels: Sequence[Cells],
+    n_clusters: int,
+    *,
+    restarts: int,
+    rng: np.random.Generator,
+    tol: float,
+    max_iter: int | None,
+    watch: Watcher = watch_nothing,
+) -> Codebook:
+    """Find centers of low error, at the first of `levels` first and at the finest last.
+
+    Parameters
+    ----------
+    levels : sequence of Cells
+        The coarsest first.
+    n_clusters : int
+    restarts : int
+        Starts that are tried at the coarsest level: one by splits, the others, as far as seeding them is little work,
+        by k-means++.
+    rng : Generator
+    tol : float
+        An iteration that takes less than this part off the error is the last of its level.
+    max_iter : int or None
+        Most iterations at all levels together, after those that find a start. None: 200 at a level, and fewer where
+        each is much work.
+    """
+    coarsest = levels[0]
+    starts = [principal_splits(coarsest, n_clusters)]
+    n_random = min(restarts - 1, _SEEDING_WORK // (coarsest.weights.size * n_clusters))
+    starts += [*kmeans_plus_plus(coarsest, n_clusters, rng, stack=(n_random,))]
+    through = partial(_refine_through, tol=tol, max_iter=max_iter)
+    # Which start is best is seen at the second level; the first is too coarse to tell.
+    tried = (through(levels[:2], Codebook(improve(coarsest, start), (), (), 0, converged=False)) for start in starts)
+    best = min(tried, key=lambda fit: fit.trace[-1])
+    watch(best.n_iter, best.trace[-1])
+    return through(levels[2:], best, watch=watch)
+
+
+def improve(cells: Cells, centers: FloatArray) -> FloatArray:
+    """Return centers of lower error from trials of a few iterations, between which some of them are moved."""
+    best = refine(cells, centers, tol=_TRIAL_TOL, max_iter=_TRIAL_ITERATIONS)
+    part = 1.0
+    for _ in range(_SHIFTS if len(centers) > 1 else 0):
+        shifted, n_shifted = shift_centers(cells, best.centers, part)
+        if n_shifted == 0:
+            break
+        other = refine(cells, shifted, tol=_TRIAL_TOL, max_iter=_TRIAL_ITERATIONS)
+        if other.trace[-1] < best.trace[-1]:
+            best = other
+        elif n_shifted == 1:
+            break
+        else:
+            part /= 2
+    return best.centers
+
+
+def _refine_through(
+    levels: Sequence[Cells], fit: Codebook, *, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
+) -> Codebook:
+    """Refine the centers of `fit` at each of `levels`, and go on with its trace."""
+    for cells in levels:
+        affordable = min(_MAX_ITER, max(_WORK // (cells.weights.size * len(fit.centers)), 1))
+        most = affordable if max_iter is None else max_iter - fit.n_iter
+        finer = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_on, watch, fit.n_iter))
+        fit = Codebook(
+            finer.centers,
+            fit.trace + finer.trace,
+            fit.n_cells + finer.n_cells,
+            fit.n_iter + finer.n_iter,
+            finer.converged,
+        )
+    return fit

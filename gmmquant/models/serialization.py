@@ -1,0 +1,125 @@
+"""Mixtures as files: JSON under the schema `gmmquant-model/1`, full precision, nothing that is ever executed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmmquant.errors import ModelFileError, ParameterError, SingularCovarianceError
+from gmmquant.models.array_validation import FloatArray, check_array
+from gmmquant.models.covariance import COVARIANCE_TYPES, CovarianceType
+from gmmquant.models.gaussian import Gaussians, natural_parameters
+
+SCHEMA = "gmmquant-model/1"
+
+# A mixture of 4096 full covariances of colours takes 1.5 MB; what is much larger is no model.
+MAX_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Model:
+    """A mixture and what is known of it.
+
+    Attributes
+    ----------
+    gaussians : Gaussians
+    facts : dict
+        Other entries of the file, such as `color_space` and `exact` for models of images.
+    """
+
+    gaussians: Gaussians
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def model_to_json(model: Model, version: str) -> str:
+    """Write a model as JSON; `version` is that of the program."""
+    gaussians = model.gaussians
+    record = {
+        "schema": SCHEMA,
+        "version": version,
+        **model.facts,
+        "covariance_type": gaussians.kind.name,
+        "weights": gaussians.weights.tolist(),
+        "means": gaussians.means.tolist(),
+        "covariances": gaussians.covariances.tolist(),
+    }
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+
+def read_model(path: Path) -> Model:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model of this schema, or its parameters are no mixture; the message names the place.
+    OSError
+        If the system cannot read it.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ModelFileError("not a regular file; give a model that gmmquant saved")
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ModelFileError(f"more than {MAX_BYTES} bytes; a model is smaller, give one that gmmquant saved")
+    try:
+        record = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise ModelFileError("no JSON; give a model that gmmquant saved") from None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        found = record.get("schema") if isinstance(record, dict) else None
+        raise ModelFileError(f"schema is {str(found)[:40]!r}, not {SCHEMA!r}; give a model that gmmquant saved")
+    known = {"schema", "version", "covariance_type", "weights", "means", "covariances"}
+    return Model(_read_gaussians(record), {name: value for name, value in record.items() if name not in known})
+
+
+def _read_gaussians(record: dict[str, Any]) -> Gaussians:
+    kind = COVARIANCE_TYPES.get(str(record.get("covariance_type")))
+    if kind is None:
+        raise ModelFileError(f"covariance_type is none of {', '.join(COVARIANCE_TYPES)}")
+    means = _numbers(record, "means", None)
+    if means.ndim != 2 or means.size == 0:
+        raise ModelFileError(f"means has shape {means.shape}; it must be (components, features)")
+    K, d = means.shape
+    weights = _numbers(record, "weights", (K,))
+    if (weights < 0).any() or not math.isclose(weights.sum(), 1, rel_tol=1e-9):
+        raise ModelFileError(f"weights sum to {weights.sum():g}; they must be at least 0 and sum to 1")
+    gaussians = Gaussians(weights, means, _numbers(record, "covariances", kind.shape(K, d)), kind)
+    _check_covariances(gaussians, kind)
+    return gaussians
+
+
+def _check_covariances(gaussians: Gaussians, kind: CovarianceType) -> None:
+    if kind.dense and not np.allclose(gaussians.covariances, np.swapaxes(gaussians.covariances, -1, -2)):
+        raise ModelFileError("covariances must be symmetric")
+    try:
+        with np.errstate(all="ignore"):
+            finite = bool(np.isfinite(natural_parameters(gaussians, gaussians.means[0])).all())
+    except SingularCovarianceError:
+        finite = False
+    if not finite:
+        raise ModelFileError("means and covariances must be of ordinary size, and covariances must have inverses")
+
+
+def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...] | None) -> FloatArray:
+    """Return an entry as a finite array of the shape that is wanted, any by default."""
+    try:
+        value = np.asarray(record.get(name))
+        if value.dtype.kind not in "iuf":
+            raise TypeError
+        return check_array(name, value, value.shape if shape is None else shape)
+    except ParameterError as error:
+        raise ModelFileError(str(error)) from None
+    except (TypeError, ValueError, OverflowError):
+        raise ModelFileError(f"{name} is no array of numbers") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

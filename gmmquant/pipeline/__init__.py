@@ -1,0 +1,1 @@
+"""The main job over files: sources become jobs, jobs become files and records."""

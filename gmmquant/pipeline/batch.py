@@ -1,0 +1,203 @@
+"""The main job over many images: do what is planned, and tell what became of each, in the order planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import tee
+
+from gmmquant.pipeline.image_job import (
+    Watcher,
+    guarded,
+    read_json,
+    refuse_other_settings,
+    refused,
+    run,
+    settle,
+    watch_nothing,
+)
+from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
+from gmmquant.report.outcome import Done, Failure, Foreseen, Outcome, Skipped
+from gmmquant.system.atomic import sweep_temporaries
+from gmmquant.system.executors.base import InProcess, Lost, Workers
+from gmmquant.system.filesystem import check_writable, exists, open_path
+from gmmquant.system.paths import AnyPath, StandardInput, absolute, relative
+from gmmquant.system.process import available_memory, system_reason
+from gmmquant.system.threads import n_processors
+
+_HERE = InProcess()
+
+
+def run_all(
+    planned: Plan,
+    watch: Watcher = watch_nothing,
+    *,
+    workers: Workers = _HERE,
+    fail_fast: bool = False,
+) -> Generator[Outcome, None, None]:
+    """Do what is planned; yield what became of each image, in that order.
+
+    After a failure that the rest would share, or with `fail_fast` after any, no more images are begun. Temporaries
+    that killed runs left in an output folder are swept before the first image of that folder, and those of this run
+    when it is stopped or its workers could have died unseen. `watch` is called where the work is done in this process.
+    """
+    task, homes, ended, swept = planned.task, set[AnyPath](), False, workers.may_repeat
+    # An item that is done again must not find what it wrote, so what exists is looked up here, as late as can be.
+    settled = (_settled(entry, task) if isinstance(entry, Job) else entry for entry in planned.entries)
+    told, taken = tee(settled if workers.may_repeat else planned.entries)
+
+    def come(outcome: Outcome | Lost) -> None:
+        nonlocal ended
+        hopeless = isinstance(outcome, Failure) and outcome.hopeless
+        ended = ended or hopeless or (fail_fast and isinstance(outcome, (Failure, Lost)))
+
+    def jobs() -> Iterator[Job]:
+        for entry in taken:
+            if isinstance(entry, Failure):
+                come(entry)
+            if ended:
+                return
+            if isinstance(entry, Job):
+                if task.to is Destination.FILES and entry.home not in homes:
+                    homes.add(entry.home)
+                    sweep_temporaries(entry.home)
+                yield from_anywhere(entry) if workers.may_repeat else entry
+
+    work = partial(run, task=task, watch=workers.heard(watch))
+    outcomes = workers.map(work, jobs(), come)
+    try:
+        for entry in told:
+            if not isinstance(entry, Job):
+                outcome: Outcome = entry
+            else:
+                result = next(outcomes, None)
+                if result is None:
+                    return
+                swept = swept or isinstance(result, Lost)
+                outcome = _lost(entry, result) if isinstance(result, Lost) else _as_asked(entry, result)
+            yield outcome
+    except BaseException:
+        swept = True
+        raise
+    finally:
+        outcomes.close()  # now, and not when garbage is collected: processes end before temporaries are swept
+        for home in homes if swept else ():
+            sweep_temporaries(home)
+
+
+def _settled(job: Job, task: Task) -> Job | Skipped | Failure:
+    return guarded(job, lambda: settle(job, task))
+
+
+def from_anywhere(job: Job) -> Job:
+    """Name the files of a job so that it can be done by processes in other folders."""
+    kept = None if job.kept is None else frozenset(map(absolute, job.kept))
+    source = job.source if isinstance(job.source, StandardInput) else absolute(job.source)
+    return replace(job, source=source, home=absolute(job.home), report=absolute(job.report), kept=kept)
+
+
+def _as_asked(job: Job, outcome: Outcome) -> Outcome:
+    """Name the files of an outcome as they were given, wherever the job was done."""
+    if isinstance(outcome, Done):
+        outcome = replace(outcome, written=[job.home / path.name for path in outcome.written])
+    return replace(outcome, source=job.source)
+
+
+def _lost(job: Job, lost: Lost) -> Failure:
+    """Tell of an image whose process died."""
+    return Failure(job.source, lost.reason)
+
+
+def foresee(planned: Plan, sample: int | None = None) -> Iterator[Foreseen | Failure]:
+    """Yield what would be read and written, without doing either; `sample` as in `collection.run_shared`."""
+    finished = is_finished(planned, sample)
+    jobs = planned.entries if planned.whole is None else [*planned.entries, planned.whole]
+    for entry in jobs:
+        yield entry if isinstance(entry, Failure) else guarded(entry, partial(_foreseen, entry, planned.task, finished))
+
+
+def is_finished(planned: Plan, sample: int | None) -> bool:
+    """Tell whether images that share a mixture are left as they are.
+
+    That is so where all that would be made exists and is kept, and the report tells of the same options and images.
+    """
+    task, whole = planned.task, planned.whole
+    keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
+    if whole is None or not keeps or task.products.layers:
+        return False
+    return _tells_of(whole.report, planned, sample) and all(
+        exists(output) for job in (whole, *planned.jobs) for output in job.outputs
+    )
+
+
+def _tells_of(report: AnyPath, planned: Plan, sample: int | None) -> bool:
+    """Tell whether a report of images that share a mixture is of such options and images as are planned."""
+    asked = _asked(planned.task)
+    try:
+        record = read_json(report)
+        images = {image["path"] for image in [*record["images"], *record["failed"]]}
+        told = {name: record["settings"][name] for name in asked}
+        n_read, n_fitted = len(record["images"]), record["fitted"]["images"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    # Of those that failed, some may have been counted, and failed later.
+    fewest, most = (n if sample is None else min(n, sample) for n in (n_read, len(planned.entries)))
+    same = images == {relative(entry.source, report.parent) for entry in planned.entries}
+    return told == asked and same and n_fitted in range(fewest, most + 1)
+
+
+def _asked(task: Task) -> dict[str, object]:
+    """Return the settings of a shared report that are known before any image is read."""
+    return {**asdict(task.settings), "recolor": task.settings.recoloring, "k": list(task.ks)}
+
+
+def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
+    if not job.is_whole:
+        try:
+            open_path(job.source, lazily=True).close()
+        except OSError as error:
+            return Failure(job.source, system_reason(error))
+    outputs = job.outputs if task.to is Destination.FILES else []
+    present = [path for path in outputs if exists(path)]
+    if present and task.existing is Existing.REFUSE:
+        return refused(job, f"{present[0].name} exists")
+    fate = "replaced" if task.existing is Existing.REPLACE else "kept"
+    fates = {path: fate if path in present else "new" for path in outputs}
+    if job.is_whole and job.report in present and not finished:
+        fates[job.report] = "replaced"  # it is made anew
+    if task.existing is Existing.KEEP and job.is_whole and not finished:
+        refuse_other_settings(job.report, _asked(task))
+    if {"new", "replaced"} & set(fates.values()):
+        check_writable(job.home)
+    to_do = not finished if task.shared else set(fates.values()) != {"kept"}
+    return Foreseen(job.source, fates, is_read=to_do and not job.is_whole)
+
+
+@contextmanager
+def workers_for(
+    planned: Plan,
+    n: int | None,
+    idle: Callable[[], None],
+    scheduler: str | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Iterator[Workers]:
+    """Offer what does the work: this process for one image, up to `n` others (one a processor) for several.
+
+    Half of the memory that there is may be taken for large images. With a `scheduler`, see `cluster.cluster_at`.
+    """
+    n_jobs = len(planned.jobs)
+    if scheduler is not None:
+        from gmmquant.system.executors.dask.connect import cluster_at
+
+        with cluster_at(scheduler, n, idle=idle, note=note) as cluster:
+            yield cluster
+    elif n_jobs < 2:
+        yield InProcess()
+    else:
+        from gmmquant.system.executors.processes import Processes
+
+        memory = available_memory()
+        memory = None if memory is None else memory // 2
+        yield Processes(min(n or n_processors(), n_jobs), memory=memory, idle=idle)

@@ -1,0 +1,1 @@
+"""The operating system: paths and file systems, atomic writes, processes, threads and executors."""

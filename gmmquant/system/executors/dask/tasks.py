@@ -1,0 +1,84 @@
+"""What the workers of a cluster do."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import pickle
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from signal import SIGTERM
+from time import monotonic
+from typing import Any
+
+import distributed
+
+from gmmquant.errors import ClusterError
+from gmmquant.system import threads
+from gmmquant.system.executors.base import Work
+from gmmquant.system.process import Stopped
+from gmmquant.version import __version__
+
+# What the bytes of an image depend on besides gmmquant.
+_PACKAGES = {"numpy": "numpy", "scipy": "scipy", "OpenCV": "cv2", "Pillow": "PIL"}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all tasks of a crew work with."""
+
+    work: Work[Any, Any]
+    add: Callable[[Any, Any], Any] | None
+    versions: dict[str, str]
+
+
+def do(shared: Shared, packed: bytes) -> Any:
+    """Work on an item."""
+    if shared.versions != versions():
+        raise ClusterError(difference("a worker", versions(), shared.versions))
+    threads.use_at_most(1)
+    return shared.work(pickle.loads(packed), leave_if_cancelled)  # noqa: S301  from our client
+
+
+def add_parts(shared: Shared, *parts: Any) -> Any:
+    """Add parts of a sum."""
+    assert shared.add is not None  # noqa: S101
+    return functools.reduce(shared.add, parts)
+
+
+def leave_if_cancelled(*_: object) -> None:
+    """End the item that this thread is at, if it was cancelled."""
+    worker = distributed.get_worker()
+    task = worker.state.tasks.get(worker.get_current_task())
+    if task is None or task.state == "cancelled":
+        raise Stopped(SIGTERM)
+
+
+async def wait_until_left(name: str, seconds: float, dask_worker: distributed.Worker) -> bool:
+    """Wait so long until a worker is at no task of a crew any more; tell whether it is so."""
+    end = monotonic() + seconds
+    while any(name in str(task.key) for task in dask_worker.state.executing):
+        if monotonic() > end:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of what this process draws images with."""
+    found = {name: str(import_module(module).__version__) for name, module in _PACKAGES.items()}
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {"gmmquant": __version__, **found, "zlib": zlib.ZLIB_RUNTIME_VERSION, "Python": python}
+
+
+def difference(worker: str, theirs: dict[str, str], ours: dict[str, str]) -> str:
+    """Say in what the versions of a worker differ from ours."""
+    name = next(name for name in ours if theirs.get(name) != ours[name])
+    return (
+        f"{worker} has {name} {theirs.get(name)}, here it is {ours[name]}, and its images could have other bytes; "
+        "install the same versions there"
+    )

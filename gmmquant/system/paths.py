@@ -1,0 +1,269 @@
+"""Where images are and where outputs go: paths of this machine, or names in a storage elsewhere, written as URLs.
+
+This module only names places; `storage` goes there. What a URL means is fsspec's business: its schemes, and the options
+that it finds in the URL, the environment and its configuration. fsspec is imported when a URL is named.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gmmquant.errors import ParameterError
+
+_URL = re.compile(r"([a-z][a-z0-9+._-]+)://(.*)", re.DOTALL | re.IGNORECASE)
+
+# Schemes of this machine's files; those where a path follows at once; those that name a server; those that may end in
+# a query.
+_LOCAL = frozenset({"file", "local"})
+_WITHOUT_HOST = frozenset({"memory"})
+_SERVERS = frozenset({"sftp", "ssh", "ftp", "smb", "http", "https", "hdfs", "webhdfs", "webdav"})
+_WITH_QUERY = frozenset({"http", "https"})
+
+# Schemes that are one, each by the name under which it is compared.
+_ALIASES = {"s3a": "s3", "gcs": "gs", "ssh": "sftp", "az": "abfs"}
+
+
+@dataclass(frozen=True, order=True, repr=False)
+class RemotePath:
+    """A name in a storage elsewhere, with the parts and the `/` of a `pathlib.Path`.
+
+    Its text is a URL without any password or query, which may be a key: fit to be shown and recorded. Pickled, it keeps
+    both, for whoever unpickles it must get there. It has no `__fspath__`, since no system call takes it.
+
+    Attributes
+    ----------
+    scheme : str
+        In lower case.
+    host : str
+        What stands before the first "/": a bucket, or a server with a user and a port. Empty where there is none.
+    path : str
+        Empty, or it begins with "/" and does not end with one.
+    query : str
+        What follows "?" where that is not part of the name: of http and https.
+    """
+
+    scheme: str
+    host: str
+    path: str = ""
+    query: str = ""
+
+    def __str__(self) -> str:
+        user, at, server = self.host.rpartition("@")
+        path = self.path.removeprefix("/") if self.scheme in _WITHOUT_HOST else self.path
+        return f"{self.scheme}://{user.partition(':')[0]}{at}{server}{path}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    @property
+    def root(self) -> str:
+        """The URL of the whole storage, with what it says of user and password."""
+        return f"{self.scheme}://{self.host}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What of the URL must not be shown."""
+        password = self.host.rpartition("@")[0].partition(":")[2]
+        return tuple(secret for secret in (password, self.query) if secret)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path; empty for a bucket or server."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, with its dot."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> RemotePath:
+        """The folder that this is in; a bucket or server is its own."""
+        return RemotePath(self.scheme, self.host, self.path.rpartition("/")[0])
+
+    def __truediv__(self, name: str) -> RemotePath:
+        name = name.strip("/")
+        return RemotePath(self.scheme, self.host, f"{self.path}/{name}" if name else self.path)
+
+
+@dataclass(frozen=True)
+class StandardInput:
+    """What was piped to the program: an image whose name is not known, and its outputs begin with `stdin`."""
+
+    data: bytes = field(repr=False)
+
+    name = "-"
+    stem = "stdin"
+    suffix = ""
+    parent = Path()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+AnyPath = Path | RemotePath
+
+# Where an image may come from.
+SourcePath = Path | RemotePath | StandardInput
+
+
+def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
+    """Return the path that was typed.
+
+    What begins with `scheme://` is a URL; a file of such a name is typed with `./` before it. A `file://` or `local://`
+    URL is a path; like all names in URLs it is taken as it stands, without decoding `%20` and the like.
+
+    Raises
+    ------
+    ParameterError
+        If the scheme is unknown, what serves it is not installed, or the URL names nothing.
+    """
+    if isinstance(text, RemotePath):
+        return text
+    text = os.fspath(text)
+    match = _URL.fullmatch(text)
+    if match is None:
+        return Path(text)
+    scheme, rest = match[1].lower(), match[2]
+    if scheme in _LOCAL and rest:
+        return Path(rest)
+    filesystem_class(scheme)
+    query = ""
+    if scheme in _WITHOUT_HOST:
+        host, path = "", rest
+    else:
+        host, _, path = rest.partition("/")
+        if scheme in _WITH_QUERY:
+            path, _, query = path.partition("?")
+        _check_host(scheme, host, path)
+    path = f"/{path.lstrip('/') if not host else path}".rstrip("/")
+    return RemotePath(scheme, host, path, query)
+
+
+def filesystem_class(scheme: str) -> Any:
+    """Return fsspec's class for a scheme.
+
+    Raises
+    ------
+    ParameterError
+        If there is none, or a package is missing; the message names it.
+    """
+    try:
+        from fsspec.registry import get_filesystem_class
+    except ImportError:
+        raise ParameterError(
+            f"{scheme}:// needs the package fsspec; pip install 'gmmquant[cluster]', or write ./{scheme}:// for a file"
+        ) from None
+    try:
+        return get_filesystem_class(scheme)
+    except ImportError as error:
+        raise ParameterError(f"{scheme}:// needs another package: {_one_line(error)}") from None
+    except ValueError:
+        raise ParameterError(
+            f"unknown scheme {scheme}://; give one that fsspec knows, such as s3, gs, sftp, or write ./{scheme}:// "
+            "for a file"
+        ) from None
+
+
+def identity(path: SourcePath) -> str:
+    """Return a text that two names have in common if they are one path, as far as the names tell.
+
+    Links are not followed. It may hold a password where that is part of what a scheme names: it is not to be shown.
+    """
+    if isinstance(path, Path):
+        return os.path.abspath(path)
+    if isinstance(path, StandardInput):
+        return path.name
+    scheme = _ALIASES.get(path.scheme, path.scheme)
+    if path.scheme in _SERVERS:
+        host = path.host.rpartition("@")[2].lower()
+        name = posixpath.normpath(path.path or "/")
+        return f"{scheme}://{host}{name}" + (f"?{path.query}" if path.query else "")
+    return f"{scheme}://{path.host}{path.path}"
+
+
+def absolute(path: AnyPath) -> AnyPath:
+    """Return a path under the name that it has wherever one is."""
+    return path.absolute() if isinstance(path, Path) else path
+
+
+def common_folder(folders: Sequence[AnyPath]) -> AnyPath:
+    """Return the folder that holds all of `folders`; the working folder where they are of several storages."""
+    if all(isinstance(folder, Path) for folder in folders):
+        return Path(os.path.relpath(os.path.commonpath([os.path.abspath(str(folder)) for folder in folders])))
+    first, *others = folders
+    if isinstance(first, Path) or any(
+        isinstance(folder, Path) or identity(_root(folder)) != identity(_root(first)) for folder in others
+    ):
+        return Path()
+    paths = [str(folder.path or "/") for folder in folders if isinstance(folder, RemotePath)]
+    return _root(first) / posixpath.commonpath(paths)
+
+
+def below(path: AnyPath, folder: AnyPath) -> str:
+    """Return the names of the folders between `folder` and a path in it, with "/" between them; mostly none."""
+    if isinstance(path, Path):
+        inner = path.parent.relative_to(folder).as_posix() if isinstance(folder, Path) else ""
+        return "" if inner == "." else inner
+    return path.parent.path.removeprefix("" if isinstance(folder, Path) else folder.path).strip("/")
+
+
+def relative(path: SourcePath, folder: AnyPath) -> str:
+    """Return `place` as seen from `folder`, with "/" between names; what is in another storage is given whole.
+
+    Of paths, links are resolved, but for the last name. Bytes that are not UTF-8 come as escapes, for records are text.
+    """
+    if isinstance(path, StandardInput):
+        return path.name
+    if isinstance(path, Path):
+        whole = os.path.join(os.path.realpath(path.parent), path.name)
+        return as_text(os.path.relpath(whole, os.path.realpath(folder)) if isinstance(folder, Path) else whole)
+    if isinstance(folder, RemotePath) and identity(_root(path)) == identity(_root(folder)):
+        paths = (path.path or "/", folder.path or "/")
+        if all(posixpath.normpath(path) == path for path in paths):  # "//" and ".." are names in some storages
+            return as_text(posixpath.relpath(*paths))
+    return as_text(str(path))
+
+
+def _root(path: RemotePath) -> RemotePath:
+    return RemotePath(path.scheme, path.host)
+
+
+def as_text(name: SourcePath | str) -> str:
+    """Return a name as text that any file can hold: bytes that are not UTF-8 come as escapes."""
+    return os.fsencode(str(name)).decode("utf-8", "backslashreplace")
+
+
+def _check_host(scheme: str, host: str, path: str) -> None:
+    """Refuse a URL without anything after its scheme, and one of a server whose password would be taken for a path."""
+    if not host and not path.strip("/"):
+        raise ParameterError(f"{scheme}:// names no place; give a bucket or server, and a path")
+    if scheme not in _SERVERS:
+        return
+    from urllib.parse import urlsplit  # for URLs only
+
+    try:
+        _ = urlsplit(f"{scheme}://{host}").port
+        clear = not re.search(r"[?#\s]", host)
+    except ValueError:
+        clear = False
+    if not clear:
+        raise ParameterError(
+            f"the server, port, user and password of a {scheme}:// URL cannot be told apart; "
+            "give a number as the port, and a password with special characters by other means, such as a key"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,544 @@
+"""The command in real processes: what it writes, prints and returns."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from running import in_a_terminal
+
+import gmmquant
+from gmmquant.cli.parser import gather_k
+from gmmquant.errors import ParameterError
+from gmmquant.settings import parse_k
+
+
+def digests(folder):
+    """Name and digest of each file of a folder, the report's times left out."""
+    result = {}
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        if path.suffix == ".json":
+            record = json.loads(data)
+            for fit in record["fits"]:
+                del fit["seconds"]
+            data = json.dumps(record).encode()
+        result[path.name] = hashlib.sha256(data).hexdigest()
+    return result
+
+
+@pytest.fixture
+def flat(tmp_path, samples):
+    return shutil.copy(samples / "flat.png", tmp_path / "flat.png")
+
+
+@pytest.fixture
+def grey(tmp_path, samples):
+    return shutil.copy(samples / "grey.png", tmp_path / "grey.png")
+
+
+# --- how -k is read ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gathered"),
+    [
+        ("cat.jpg -k 2 3 7 20", "cat.jpg -k 2,3,7,20"),
+        ("-k 2 3 7 20 cat.jpg", "-k 2,3,7,20 cat.jpg"),
+        ("cat.jpg -k 2,3,7,20", "cat.jpg -k 2,3,7,20"),
+        ("cat.jpg -k 2-8", "cat.jpg -k 2-8"),
+        ("cat.jpg -k 2 4-6 8,9 dog.jpg", "cat.jpg -k 2,4-6,8,9 dog.jpg"),
+        ("cat.jpg -k 2 -k 3", "cat.jpg -k 2 -k 3"),
+        ("cat.jpg -k2", "cat.jpg -k 2"),
+        ("cat.jpg -k2 3", "cat.jpg -k 2,3"),
+        ("cat.jpg -k=2 3", "cat.jpg -k 2,3"),
+        ("-k 2-8 auto cat.jpg", "-k 2-8,auto cat.jpg"),
+        ("-k auto cat.jpg", "-k auto cat.jpg"),
+        ("cat.jpg -k 2, 3", "cat.jpg -k 2,3"),
+        ("cat.jpg --colors 2 3 -q", "cat.jpg -k 2,3 -q"),
+        ("cat.jpg --colors=2 3", "cat.jpg -k 2,3"),
+        ("-qk 2 3 cat.jpg", "-q -k 2,3 cat.jpg"),
+        ("-k 2 -- 7", "-k 2 -- 7"),
+        ("-- -k 2 3", "-- -k 2 3"),
+        ("cat.jpg -k 2 3 --seed 5 7", "cat.jpg -k 2,3 --seed 5 7"),
+        ("cat.jpg -k 2 3.png", "cat.jpg -k 2 3.png"),
+        ("cat.jpg -k x", "cat.jpg -k x"),
+        ("cat.jpg -k -1", "cat.jpg -k -1"),
+        ("cat.jpg -k", "cat.jpg -k"),
+        ("-o k 3", "-o k 3"),
+        ("-ok 3", "-ok 3"),
+    ],
+)
+def test_k_takes_every_integer_that_follows(arguments, gathered):
+    assert gather_k(arguments.split()) == gathered.split()
+
+
+@pytest.mark.parametrize(
+    ("texts", "ks"),
+    [
+        (["2,3,7,20"], [2, 3, 7, 20]),
+        (["2-4"], [2, 3, 4]),
+        (["7", "2"], [7, 2]),
+        (["3,3", "2-4"], [3, 2, 4]),
+        (["1"], [1]),
+        (["2-3,auto", "auto", "2"], [2, 3, "auto"]),
+    ],
+)
+def test_each_k_is_meant_once_in_the_order_given(texts, ks):
+    assert parse_k(texts) == ks
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("0", "0"),
+        ("0-3", "0"),
+        ("-1", "-1"),
+        ("4097", "4097"),
+        ("100000000", "100000000"),
+        ("3-2", "3-2"),
+        ("x", "'x'"),
+        ("1.5", "'1.5'"),
+        ("1e2", "'1e2'"),
+        ("", "''"),
+        ("2,", "''"),
+        ("2-", "'2-'"),
+        ("2-x", "'2-x'"),
+        ("1_0", "'1_0'"),
+        ("٣", "'٣'"),
+    ],
+)
+def test_what_is_no_number_of_colors_is_refused_with_its_value(text, shown):
+    with pytest.raises(ParameterError, match=rf"k = {shown} .*give"):
+        parse_k([text])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ks"),
+    [
+        (["flat.png", "-k", "2", "3"], [2, 3]),
+        (["-k", "2,3", "flat.png"], [2, 3]),
+        (["flat.png", "-k", "2-3"], [2, 3]),
+        (["-k", "2", "-k", "3", "--seed", "1", "flat.png"], [2, 3]),
+        (["-k2", "flat.png"], [2]),
+        (["flat.png"], [2, 3, 7, 20]),
+    ],
+)
+def test_every_way_to_write_k_gives_those_images(command, tmp_path, flat, arguments, ks):
+    result = command(*arguments, "-o", "out")
+    assert result.returncode == 0, result.stderr
+    expected = {f"flat_k{k}.png" for k in ks} | {"flat_report.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    assert [fit["k"] for fit in json.loads((tmp_path / "out/flat_report.json").read_text())["fits"]] == ks
+
+
+def test_two_dashes_end_the_list_of_k(command, tmp_path, samples):
+    shutil.copy(samples / "flat.png", tmp_path / "7")
+    result = command("-k", "2", "--", "7")
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"7", "7_k2.png", "7_report.json"}
+
+
+# --- usage errors -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--seed", "x"], "'--seed': 'x' is not an integer"),
+        (["--max-iter", "1.5"], "'--max-iter': '1.5' is not an integer"),
+        (["--tol", "small"], "'--tol': 'small' is not a number"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named_with_its_option(command, flat, arguments, what):
+    result = command("flat.png", *arguments)
+    assert (result.returncode, result.stderr) == (2, f"gmmquant: invalid value for {what}; see gmmquant --help\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["-k", "2"],
+        ["flat.png", "-k", "0"],
+        ["flat.png", "-k", "-1"],
+        ["flat.png", "-k", "x"],
+        ["flat.png", "-k", "1.5"],
+        ["flat.png", "-k", ""],
+        ["flat.png", "-k", "100000000"],
+        ["flat.png", "-k"],
+        ["flat.png", "--seed", "-1"],
+        ["flat.png", "--seed", "x"],
+        ["flat.png", "--max-iter", "0"],
+        ["flat.png", "--tol", "nan"],
+        ["flat.png", "--tol", "-1"],
+        ["flat.png", "--max-pixels", "0"],
+        ["flat.png", "--no-such-option"],
+        ["flat.png", "--force", "--skip-existing"],
+        ["flat.png", "--quiet", "--verbose"],
+        [""],
+        ["flat.png", "-o", ""],
+    ],
+)
+def test_a_usage_error_is_one_line_with_exit_2_and_nothing_written(command, tmp_path, flat, arguments):
+    result = command(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("gmmquant: ")
+    assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["flat.png"]
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def test_the_cat_comes_out_in_2_3_7_and_20_colors(command, tmp_path, samples):
+    from scipy.special import logsumexp
+    from scipy.stats import multivariate_normal
+
+    result = command(samples / "cat.jpg", "-k", "2", "3", "7", "20", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "out/cat_report.json").read_text())
+    original = gmmquant.read_image(samples / "cat.jpg").pixels
+    assert original.shape == (300, 451, 3)
+    pixels = original.reshape(-1, 3) / 255
+    assert record["schema"] == "gmmquant-report/1"
+    assert record["image"]["pixels"] == record["image"]["visible_pixels"] == len(pixels)
+    assert record["image"]["distinct_colors"] == len(np.unique(pixels, axis=0))
+    for fit in record["fits"]:
+        with Image.open(tmp_path / "out" / fit["files"]["image"]) as image:
+            assert (image.mode, image.size) == ("P", (451, 300))
+            recolored = np.asarray(image.convert("RGB"))
+        parts = fit["components"]
+        joint = np.stack(
+            [np.log(p["weight"]) + multivariate_normal(p["mean"], p["covariance"]).logpdf(pixels) for p in parts]
+        )
+        assert fit["log_likelihood"] == pytest.approx(logsumexp(joint, axis=0).sum(), rel=1e-9)
+        assert fit["mean_log_likelihood"] == pytest.approx(fit["log_likelihood"] / len(pixels), rel=1e-12)
+        palette = np.rint(np.array([p["mean"] for p in parts]) * 255).astype(np.uint8)
+        assert [p["hex"] for p in parts] == ["#" + bytes(color).hex() for color in palette]
+        most_probable = palette[joint.argmax(axis=0)].reshape(original.shape)
+        assert np.array_equal(recolored, most_probable)
+        assert len(np.unique(recolored.reshape(-1, 3), axis=0)) <= fit["k"]
+        error = ((original.astype(float) - recolored) ** 2).sum(axis=2).mean()
+        assert fit["mse"] == pytest.approx(error, rel=1e-9)
+        assert sum(p["pixels"] for p in parts) == len(pixels)
+        weights = [p["weight"] for p in parts]
+        assert weights == sorted(weights, reverse=True)
+        objectives = [step["objective"] for step in fit["trace"]]
+        sizes = [step["level"] for step in fit["trace"]]
+        assert sizes == sorted(sizes)
+        assert sizes[-1] == record["image"]["distinct_colors"]
+        assert len(objectives) == fit["n_iter"] + len(set(sizes))
+        assert min(np.diff(objectives)) > -1e-9
+
+
+def test_outputs_stand_beside_the_image_by_default(command, tmp_path, flat):
+    (tmp_path / "sub").mkdir()
+    shutil.move(flat, tmp_path / "sub/flat.png")
+    assert command("sub/flat.png", "-k", "2").returncode == 0
+    assert {path.name for path in (tmp_path / "sub").iterdir()} == {"flat.png", "flat_k2.png", "flat_report.json"}
+
+
+def test_the_report_names_the_image_from_its_own_folder(command, tmp_path, flat):
+    assert command("flat.png", "-k", "2", "-o", "a/b").returncode == 0
+    record = json.loads((tmp_path / "a/b/flat_report.json").read_text())
+    assert record["image"]["path"] == "../../flat.png"
+
+
+def test_the_same_command_gives_the_same_bytes_for_any_number_of_threads(command, tmp_path, samples, clean_environment):
+    images = [samples / name for name in ("cat.jpg", "sixteen.png", "grey.png")]
+    for folder, threads in (("a", "1"), ("b", "2")):
+        environment = {**clean_environment, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        result = command(*images, "-k", "2", "20", "--max-iter", "30", "-o", folder, env=environment)
+        assert result.returncode == 0
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_another_seed_starts_from_another_place(command, tmp_path, grey):
+    for seed in ("0", "1"):
+        assert command("grey.png", "-k", "7", "-o", seed, "--seed", seed).returncode == 0
+    first, second = (json.loads((tmp_path / s / "grey_report.json").read_text()) for s in "01")
+    assert first["fits"][0]["trace"][0] != second["fits"][0]["trace"][0]
+    assert (first["settings"]["seed"], second["settings"]["seed"]) == (0, 1)
+
+
+def test_max_iter_and_tol_end_the_fit(command, tmp_path, grey):
+    assert command("grey.png", "-k", "7", "-o", "a", "--max-iter", "3").returncode == 0
+    assert command("grey.png", "-k", "7", "-o", "b", "--tol", "0.5").returncode == 0
+    stopped, loose = (json.loads((tmp_path / d / "grey_report.json").read_text())["fits"][0] for d in "ab")
+    assert (stopped["n_iter"], stopped["converged"]) == (3, False)
+    assert loose["converged"]
+    assert loose["n_iter"] < 10
+
+
+# --- what exists already ----------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_refuses_to_overwrite_and_changes_nothing(command, tmp_path, flat):
+    assert command("flat.png", "-k", "2", "3", "-o", "out").returncode == 0
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()}
+    again = command("flat.png", "-k", "2", "3", "-o", "out")
+    assert again.returncode == 1
+    assert again.stderr == (
+        "gmmquant: flat.png: flat_k2.png exists; use --force to replace it or --skip-existing to keep it\n"
+    )
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_skip_existing_does_nothing_where_all_is_done(command, tmp_path, flat):
+    assert command("flat.png", "-k", "2", "-o", "out").returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    again = command("flat.png", "-k", "2", "-o", "out", "--skip-existing")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr == "gmmquant: flat.png: skipped, its outputs exist\n"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_skip_existing_makes_what_is_missing_and_leaves_the_rest(command, tmp_path, flat):
+    assert command("flat.png", "-k", "2", "3", "-o", "out").returncode == 0
+    whole = digests(tmp_path / "out")
+    (tmp_path / "out/flat_k3.png").unlink()
+    (tmp_path / "out/flat_report.json").unlink()
+    assert command("flat.png", "-k", "2", "3", "-o", "out", "--skip-existing").returncode == 0
+    assert digests(tmp_path / "out") == whole
+    (tmp_path / "out/flat_k3.png").unlink()
+    (tmp_path / "out/flat_k2.png").write_bytes(b"mine")
+    assert command("flat.png", "-k", "2", "3", "-o", "out", "--skip-existing").returncode == 0
+    assert (tmp_path / "out/flat_k2.png").read_bytes() == b"mine"
+    after = digests(tmp_path / "out")
+    assert {name: after[name] for name in after if name != "flat_k2.png"} == {
+        name: whole[name] for name in whole if name != "flat_k2.png"
+    }
+
+
+def test_force_gives_the_same_bytes_again(command, tmp_path, grey):
+    assert command("grey.png", "-k", "2", "7", "-o", "out").returncode == 0
+    before = digests(tmp_path / "out")
+    (tmp_path / "out/grey_k2.png").write_bytes(b"spoilt")
+    assert command("grey.png", "-k", "2", "7", "-o", "out", "--force").returncode == 0
+    assert digests(tmp_path / "out") == before
+
+
+def test_force_replaces_a_link_and_not_what_it_points_to(command, tmp_path, flat):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/flat_k2.png").symlink_to(tmp_path / "precious")
+    assert command("flat.png", "-k", "2", "-o", "out").returncode == 1
+    assert command("flat.png", "-k", "2", "-o", "out", "--force").returncode == 0
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert not (tmp_path / "out/flat_k2.png").is_symlink()
+
+
+# --- several images -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_stands_for_its_images_but_not_for_what_gmmquant_made(command, tmp_path, samples):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(samples / "flat.png", photos / "a10.png")
+    shutil.copy(samples / "flat.png", photos / "a2.PNG")
+    shutil.copy(samples / "flat.png", photos / ".hidden.png")
+    (photos / "notes.txt").write_text("no image")
+    first = command("photos", "-k", "2")
+    assert first.returncode == 0, first.stderr
+    told = [line.split()[1] for line in first.stderr.splitlines()]
+    assert told[:2] == ["photos/a2.PNG:", "photos/a10.png:"]
+    written = {path.name for path in photos.iterdir()} - {"a10.png", "a2.PNG", ".hidden.png", "notes.txt"}
+    assert written == {"a2_k2.png", "a2_report.json", "a10_k2.png", "a10_report.json"}
+    second = command("photos", "-k", "2", "--skip-existing")
+    assert second.returncode == 0
+    assert {path.name for path in photos.iterdir()} - written == {"a10.png", "a2.PNG", ".hidden.png", "notes.txt"}
+
+
+def test_the_good_images_of_a_list_are_done_whatever_the_others_are(command, tmp_path, samples, flat, grey):
+    (tmp_path / "cut.jpg").write_bytes((samples / "cat.jpg").read_bytes()[:20_000])
+    result = command("flat.png", "cut.jpg", "missing.png", "grey.png", "-k", "2", "-o", "out")
+    assert result.returncode == 1
+    flat, cut, missing, grey, summary = result.stderr.splitlines()
+    assert re.fullmatch(r"gmmquant: flat.png: wrote flat_k2.png, flat_report.json in out, \d+\.\d\d s", flat)
+    assert cut == "gmmquant: cut.jpg: damaged or incomplete JPEG image; get an undamaged copy"
+    assert missing == "gmmquant: missing.png: no such file or directory"
+    assert grey.startswith("gmmquant: grey.png: wrote grey_k2.png")
+    assert re.fullmatch(r"gmmquant: 2 done, 2 failed in (0\.0 s|\d+\.\d s, \d+\.\d images a second)", summary)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"flat_k2.png", "flat_report.json", "grey_k2.png", "grey_report.json"}
+
+
+@pytest.mark.parametrize("other", ["A.PNG", "a.gif", "sub/a.png"])
+def test_images_that_would_write_the_same_name_are_found_before_any_work(command, tmp_path, samples, other):
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", other):
+        shutil.copy(samples / "flat.png", tmp_path / name)
+    result = command("a.png", other, "-k", "2", "-o", "out")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "a.png" in result.stderr
+    assert other in result.stderr
+    assert ("--keep-ending" if other == "a.gif" else "--output") in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_never_takes_the_place_of_what_an_input_links_to(command, tmp_path, samples, flat):
+    shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
+    (tmp_path / "link.png").symlink_to("flat_k2.png")
+    result = command("flat.png", "link.png", "-k", "2", "--force")
+    assert result.returncode == 2
+    assert (tmp_path / "flat_k2.png").read_bytes() == (samples / "grey.png").read_bytes()
+
+
+def test_an_output_never_takes_the_place_of_an_input(command, tmp_path, samples, flat):
+    shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
+    result = command("flat.png", "flat_k2.png", "-k", "2", "--force")
+    assert result.returncode == 2
+    assert "would write over the input flat_k2.png" in result.stderr
+    assert (tmp_path / "flat_k2.png").read_bytes() == (samples / "grey.png").read_bytes()
+
+
+def test_the_same_image_named_twice_is_done_once(command, tmp_path, flat):
+    result = command("flat.png", "./flat.png", "-k", "2")
+    assert result.returncode == 0
+    assert result.stdout.count("distinct colours") == 1
+
+
+# --- what is printed --------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_for_each_k_and_goes_to_standard_output(command, tmp_path, grey):
+    result = command("grey.png", "-k", "2", "7")
+    record = json.loads((tmp_path / "grey_report.json").read_text())
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[0] == "grey.png  96 x 64, 250 distinct colours"
+    for fit in record["fits"]:
+        row = next(line.split() for line in lines if line.split()[:1] == [str(fit["k"])])
+        assert row[1] == f"{fit['mean_log_likelihood']:.4f}"
+        assert row[2] == f"{fit['log_likelihood']:,.0f}"
+        assert row[3:6] == [f"{fit[name]:,.0f}" for name in ("aic", "bic", "icl")]
+        assert row[6:8] == [str(fit["n_iter"]), "yes" if fit["converged"] else "no"]
+        assert row[8] == f"{fit['mse']:.1f}"
+        assert row[10] == fit["components"][0]["hex"]
+    assert "wrote grey_k2.png, grey_k7.png, grey_report.json in ." in lines
+
+
+def test_quiet_is_silent_but_for_errors(command, flat):
+    result = command("flat.png", "missing.png", "-k", "7", "-q")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "gmmquant: missing.png: no such file or directory\n"
+
+
+def test_verbose_lists_every_component(command, tmp_path, flat):
+    result = command("flat.png", "-k", "3", "-v")
+    for component in json.loads((tmp_path / "flat_report.json").read_text())["fits"][0]["components"]:
+        row = f"{component['hex']}  {100 * component['weight']:.2f} %"
+        assert row in result.stdout
+
+
+def test_json_is_the_reports_in_one_array_and_nothing_else(command, tmp_path, flat, grey):
+    result = command("flat.png", "grey.png", "missing.png", "-k", "2", "7", "--json")
+    reports = [json.loads((tmp_path / f"{stem}_report.json").read_text()) for stem in ("flat", "grey")]
+    assert json.loads(result.stdout) == reports
+    assert result.returncode == 1
+
+
+def test_version_is_the_packages_version(command):
+    result = command("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"gmmquant {gmmquant.__version__}\n", "")
+
+
+def test_help_shows_every_option_in_panels_with_an_example(command):
+    result = command("--help")
+    assert result.returncode == 0
+    for word in ("Model", "Files", "Messages", "gmmquant cat.jpg -k 2 3 7 20", "Exit codes"):
+        assert word in result.stdout
+    for option in ("--colors", "--output", "--force", "--skip-existing", "--seed", "--max-iter", "--tol", "--quiet"):
+        assert option in result.stdout
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(argument, clean_environment, tmp_path):
+    code = (
+        "import sys\nfrom gmmquant.cli.app import run\nrun([sys.argv[1]])\n"
+        "print(sorted({'numpy', 'cv2', 'scipy', 'PIL', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, argument], capture_output=True, text=True, env=clean_environment, cwd=tmp_path
+    )
+    assert (result.returncode, result.stderr) == (0, "[]\n")
+
+
+def test_the_cat_needs_less_than_200_megabytes(tmp_path, samples, clean_environment):
+    arguments = [sys.executable, "-m", "gmmquant", samples / "cat.jpg", "-k", "2", "3", "7", "20", "-o", "out", "-q"]
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=clean_environment, cwd=tmp_path
+    )
+    assert result.stderr == ""
+    assert 20_000 < int(result.stdout) < 200_000
+
+
+def test_a_terminal_shows_a_progress_bar_while_it_works_and_swatches_in_the_end(tmp_path, grey, clean_environment):
+    environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    shown, code = in_a_terminal(["grey.png", "-k", "7", "60"], tmp_path, environment)
+    assert code == 0
+    assert re.search(r"grey\.png  k = 60  iteration \d+", shown)
+    assert shown.rindex("\x1b[?25h") > shown.rindex("iteration")  # the cursor is shown again
+    *_, table = shown.partition("\x1b[1mgrey.png")
+    assert "iteration" not in table
+    record = json.loads((tmp_path / "grey_report.json").read_text())
+    for fit in record["fits"]:
+        for component in fit["components"]:
+            red, green, blue = (int(component["hex"][i : i + 2], 16) for i in (1, 3, 5))
+            assert f"\x1b[48;2;{red};{green};{blue}m" in table
+
+
+@pytest.mark.parametrize("columns", [60, 80, 90, 100, 120, 200])
+def test_every_colour_of_the_palette_is_seen_at_any_width(tmp_path, samples, clean_environment, columns):
+    environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    arguments = [samples / "cat.jpg", "-k", "2", "7", "20", "40", "--max-iter", "3", "-o", "out", "--force"]
+    shown, code = in_a_terminal(arguments, tmp_path, environment, columns)
+    assert code == 0
+    record = json.loads((tmp_path / "out/cat_report.json").read_text())
+    seen = re.findall(r"\x1b\[48;2;(\d+);(\d+);(\d+)m( +)", shown)
+    colors = ["#" + bytes(map(int, part[:3])).hex() for part in seen]
+    assert colors == [component["hex"] for fit in record["fits"] for component in fit["components"]]
+    rows = [re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", line).rstrip() for line in shown.splitlines()]
+    for fit in record["fits"]:
+        assert any(row.split()[:2] == [str(fit["k"]), f"{fit['mean_log_likelihood']:.4f}"] for row in rows)
+
+
+def test_no_color_and_dumb_terminals_are_respected(tmp_path, flat, grey, clean_environment):
+    shown, code = in_a_terminal(["flat.png", "-k", "2"], tmp_path, {**clean_environment, "NO_COLOR": "1"})
+    assert code == 0
+    assert "\x1b[48" not in shown
+    assert "#f4f1de" in shown
+    shown, code = in_a_terminal(["grey.png", "-k", "2"], tmp_path, {**clean_environment, "TERM": "dumb"})
+    assert code == 0
+    assert "\x1b" not in shown
+
+
+def test_no_progress_bar_appears_where_standard_error_is_no_terminal(command, grey):
+    result = command("grey.png", "-k", "7")
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+
+
+def test_three_flat_colors_are_kept_exactly_whatever_k_is(command, tmp_path, flat, samples):
+    result = command("flat.png", "-k", "7")
+    assert result.returncode == 0
+    assert result.stderr == "gmmquant: flat.png: 3 distinct colours, fewer than k = 7: the exact colours are kept\n"
+    fit = json.loads((tmp_path / "flat_report.json").read_text())["fits"][0]
+    assert (fit["k"], fit["k_fitted"], fit["exact"], fit["mse"], fit["psnr"]) == (7, 3, True, 0.0, None)
+    assert {c["hex"] for c in fit["components"]} == {"#f4f1de", "#3d405b", "#e07a5f"}
+    assert all(np.isfinite(fit[name]) for name in ("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl"))
+    with Image.open(tmp_path / "flat_k7.png") as made, Image.open(samples / "flat.png") as drawn:
+        assert np.array_equal(np.asarray(made.convert("RGB")), np.asarray(drawn.convert("RGB")))

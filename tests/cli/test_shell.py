@@ -1,0 +1,239 @@
+"""What people paste into a shell works there: the README's scripts, and completion."""
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import blocks
+from running import wait_for
+
+SHELLS = ["bash", "zsh", "fish"]
+
+
+def needs(*programs):
+    return pytest.mark.skipif(not all(map(shutil.which, programs)), reason=f"{', '.join(programs)} not installed")
+
+
+@pytest.fixture(scope="module")
+def section(project):
+    """The README's section of scripts."""
+    return (project / "README.md").read_text(encoding="utf-8").partition("## In scripts\n")[2].partition("\n## ")[0]
+
+
+@pytest.fixture
+def user(tmp_path, samples):
+    """A folder with the sample images, as a user has them."""
+    shutil.copytree(samples, tmp_path / "sample_images")
+    return tmp_path
+
+
+def snippets(section):
+    """Return the scripts of the section, which have empty lines between them, but for those that set up completion."""
+    return [part.strip() for block in blocks(section, "bash") for part in block.split("\n\n") if "eval" not in part]
+
+
+def run_in(shell, script, folder, environment, **options):
+    arguments = {"bash": ["bash", "--norc"], "zsh": ["zsh", "-f"], "fish": ["fish", "--no-config"], "sh": ["sh"]}[shell]
+    environment = {**environment, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
+    return subprocess.run(
+        [*arguments, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, **options
+    )
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["--from0", "@list", "**", "for image", "xargs", "parallel", "--json-lines"])
+def test_each_script_of_the_readme_does_what_it_says(section, user, clean_environment, word):
+    (script,) = (script for script in snippets(section) if word in script)
+    if word == "parallel" and not shutil.which("parallel"):
+        pytest.skip("parallel not installed")
+    result = run_in("sh", script, user, clean_environment)
+    assert result.returncode == 0, result.stderr
+    output = user / re.search(r"-o (\S+)", script)[1]
+    images = [path for path in (user / "sample_images").iterdir() if path.suffix == ".jpg" or word == "--json-lines"]
+    stems = {path.stem for path in images if path.suffix in (".jpg", ".png", ".webp")}
+    assert {path.name for path in output.iterdir()} == {
+        f"{stem}_{end}" for stem in stems for end in ("k7.png", "report.json")
+    }
+    if word == "--json-lines":
+        rows = [line.split() for line in result.stdout.splitlines()]
+        told = {source: float(error) for error, source in rows}
+        assert len(told) == len(stems) == 8
+        report = json.loads((output / "cat_report.json").read_text())
+        assert told["sample_images/cat.jpg"] == report["fits"][0]["mse"]
+        assert list(told.values()) == sorted(told.values())
+
+
+def test_every_script_of_the_readme_is_run_by_a_test(section):
+    words = ["--from0", "@list", "**", "for image", "xargs", "parallel", "--json-lines"]
+    assert [sum(word in script for word in words) for script in snippets(section)] == [1] * len(words)
+
+
+@pytest.mark.parametrize("shell", ["sh", *SHELLS])
+def test_a_script_goes_on_by_the_exit_code(user, clean_environment, shell):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} not installed")
+    (user / "broken.jpg").touch()
+    for name, said in (("sample_images/flat.png", "done"), ("broken.jpg", "not done")):
+        script = f"gmmquant {name} -k 2 -q -o out && echo done || echo not done"
+        assert run_in(shell, script, user, clean_environment).stdout == f"{said}\n"
+
+
+@needs("make")
+def test_the_rule_of_the_readme_makes_a_image_when_it_is_wanted(section, user, clean_environment):
+    (rule,) = blocks(section, "make")
+    (user / "Makefile").write_text(rule)
+    (target,) = re.findall(r"`make (\S+)`", section)
+
+    def make():
+        return subprocess.run(["make", target], cwd=user, env=clean_environment, capture_output=True, text=True)
+
+    first = make()
+    assert (first.returncode, first.stderr) == (0, "")
+    made = (user / target).stat()
+    assert "up to date" in make().stdout
+    assert (user / target).stat().st_mtime_ns == made.st_mtime_ns
+    image = user / "sample_images/cat.jpg"
+    os.utime(image, ns=(made.st_mtime_ns + 10**9, made.st_mtime_ns + 10**9))
+    assert make().returncode == 0
+    assert (user / target).stat().st_ino != made.st_ino
+
+
+# --- completion -------------------------------------------------------------------------------------------------------
+
+COMPLETIONS = [
+    ("--scheduler l", ["local"]),
+    ("--me", ["--method"]),
+    ("--skip", ["--skip-existing"]),
+    ("--method ", ["gmm", "kmeans"]),
+    ("-k 2 3 --method k", ["kmeans"]),
+    ("--space o", ["oklab"]),
+    ("--covariance ", ["diag", "full", "spherical", "tied"]),
+    ("--init r", ["random", "random_from_data"]),
+    ("--recolor n", ["nearest"]),
+    ("--dither ", ["blue-noise", "floyd-steinberg", "none", "posterior"]),
+    ("--format w", ["webp"]),
+    ("--palette-out g", ["gpl"]),
+    ("--palette-out gpl,", ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,png"]),
+    ("--maps labels,e", ["labels,entropy"]),
+]
+
+
+def completed(shell, words, folder, environment):
+    """Return what a shell offers after `gmmquant` and these words."""
+    if shell == "fish":
+        script = f'_GMMQUANT_COMPLETE=source_fish gmmquant | source; complete -C "gmmquant {words}"'
+    else:
+        number = len(words.split(" "))
+        script = (
+            'eval "$(_GMMQUANT_COMPLETE=source_bash gmmquant)"; '
+            f'COMP_WORDS=(gmmquant {words}""); COMP_CWORD={number}; _gmmquant_completion gmmquant; '
+            'printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+    result = run_in(shell, script, folder, environment)
+    assert result.stderr == ""
+    return sorted(line.split("\t")[0] for line in result.stdout.splitlines() if line.startswith(words.split(" ")[-1]))
+
+
+@needs("bash")
+@pytest.mark.parametrize(("words", "offered"), COMPLETIONS)
+def test_bash_completes_options_and_their_values(tmp_path, clean_environment, words, offered):
+    assert completed("bash", words, tmp_path, clean_environment) == offered
+
+
+@needs("fish")
+@pytest.mark.parametrize(("words", "offered"), [*COMPLETIONS[:3], COMPLETIONS[-1]])
+def test_fish_completes_options_and_their_values(tmp_path, clean_environment, words, offered):
+    assert completed("fish", words, tmp_path, clean_environment) == offered
+
+
+@needs("fish")
+def test_fish_completes_the_names_of_files(user, clean_environment):
+    assert completed("fish", "sample_images/fl", user, clean_environment) == ["sample_images/flat.png"]
+
+
+class Terminal:
+    """A shell on a terminal, to type to."""
+
+    def __init__(self, arguments, folder, environment):
+        self._main, side = pty.openpty()
+        environment = {**environment, "HOME": str(folder), "ZDOTDIR": str(folder), "PS1": "> "}
+        self._shell = subprocess.Popen(
+            arguments, cwd=folder, env=environment, stdin=side, stdout=side, stderr=side, start_new_session=True
+        )
+        os.close(side)
+
+    def type(self, text, until):
+        """Type, and wait until the terminal shows what is expected."""
+        os.write(self._main, text.encode())
+        shown = ""
+
+        def is_there():
+            nonlocal shown
+            if select.select([self._main], [], [], 0)[0]:
+                shown += os.read(self._main, 65536).decode()
+            return until in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
+
+        wait_for(is_there, 20)
+
+    def close(self):
+        self._shell.kill()
+        self._shell.wait()
+        os.close(self._main)
+
+
+@pytest.mark.parametrize("shell", [pytest.param("bash", marks=needs("bash")), pytest.param("zsh", marks=needs("zsh"))])
+def test_the_tabulator_completes_what_is_typed(section, user, clean_environment, shell):
+    (line,) = (block.strip() for block in blocks(section, shell) if "eval" in block)
+    line = line.partition("   #")[0]
+    arguments = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
+    terminal = Terminal(arguments, user, clean_environment)
+    try:
+        if shell == "zsh":
+            terminal.type("autoload -Uz compinit; compinit -u -D; echo set up by ${SHELL:-it}$((20 + 22))\n", "42")
+        terminal.type(f"{line}; echo ready $((20 + 23))\n", "ready 43")
+        terminal.type("gmmquant --meth\t", "--method ")
+        terminal.type("km\t", "kmeans ")
+        terminal.type("sample_images/fla\t", "flat.png ")
+    finally:
+        terminal.close()
+
+
+@needs("fish")
+def test_the_line_of_the_readme_for_fish_is_the_one_that_is_tested(section):
+    (line,) = blocks(section, "fish")
+    assert line.startswith("_GMMQUANT_COMPLETE=source_fish gmmquant | source ")
+
+
+@pytest.mark.parametrize("shell", [pytest.param(shell, marks=needs(shell)) for shell in SHELLS])
+def test_completion_is_shown_and_installed_for_the_shell_that_asks(tmp_path, clean_environment, shell):
+    shown = run_in(shell, "gmmquant --show-completion; true", tmp_path, clean_environment)
+    assert f"_GMMQUANT_COMPLETE=complete_{shell}" in shown.stdout
+    assert shown.stderr == ""
+    result = run_in(shell, "gmmquant --install-completion; true", tmp_path, clean_environment)
+    assert "installed in" in result.stdout
+    installed = [path for path in tmp_path.rglob("*") if path.is_file() and "complete_" in path.read_text()]
+    assert len(installed) == 1
+
+
+@pytest.mark.parametrize("words", ["--method ", "--me", ""])
+def test_completion_imports_nothing_heavy(clean_environment, tmp_path, words):
+    code = (
+        "import sys\nfrom gmmquant.cli.app import run\nrun([])\n"
+        "print(sorted({'numpy', 'cv2', 'scipy', 'PIL', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    environment = {
+        **clean_environment,
+        "_GMMQUANT_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"gmmquant {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "[]\n")

@@ -1,0 +1,172 @@
+"""The README says what the program does, and its commands work."""
+
+import importlib
+import json
+import re
+import runpy
+import shutil
+import subprocess
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import typer
+from helpers import blocks
+from PIL import Image
+
+from gmmquant.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def readme(project):
+    return (project / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def drawing(project, tmp_path_factory):
+    """The page of ways to draw, and a folder in which all of its commands were run."""
+    script = runpy.run_path(str(project / "docs" / "draw.py"))
+    folder = tmp_path_factory.mktemp("drawing")
+    script["run_commands"](folder)
+    return SimpleNamespace(folder=folder, **script)
+
+
+@pytest.fixture(scope="module")
+def workplace(project, tmp_path_factory):
+    """A folder with the sample images, as a user has them."""
+    folder = tmp_path_factory.mktemp("user")
+    shutil.copytree(project / "sample_images", folder / "sample_images")
+    return folder
+
+
+def test_every_command_of_the_readme_works(readme, workplace, clean_environment):
+    lines = [line for block in blocks(readme, "sh") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("gmmquant ")]
+    assert len(commands) >= 7
+    assert all(line.startswith(("gmmquant ", "make ")) for line in lines)
+    for line in commands:
+        result = subprocess.run(
+            ["sh", "-c", line], cwd=workplace, env=clean_environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, f"{line}: {result.stderr}"
+        assert result.stdout or result.stderr or "> " in line
+
+
+def test_every_image_of_ways_to_draw_is_what_its_command_draws(drawing):
+    names = drawing.images()
+    assert len(names) > 25
+    assert {str(path.relative_to(drawing.IMAGES)) for path in drawing.IMAGES.rglob("*.*")} == set(names)
+    for name in names:
+        with Image.open(drawing.folder / name) as made, Image.open(drawing.IMAGES / name) as shown:
+            assert made.size == shown.size
+            assert (made.mode, getattr(made, "n_frames", 1)) == (shown.mode, getattr(shown, "n_frames", 1))
+            # Another machine may end in another of the optima that lie close together, and dither from there.
+            made_small, shown_small = (
+                np.asarray(image.convert("I" if image.mode.startswith("I") else "RGBA").resize((20, 20)), float)
+                for image in (made, shown)
+            )
+            assert np.abs(made_small - shown_small).mean() < 0.06 * max(shown_small.max(), 1)
+
+
+def test_the_figures_of_ways_to_draw_are_those_of_the_reports(drawing):
+    rows = drawing.PAGE.read_text(encoding="utf-8").splitlines()
+    checked = 0
+    for above, row in pairwise(rows):
+        if not row.startswith("| squared error"):
+            continue
+        names = re.findall(r"images/drawing/([^)]+)", above)
+        told = [float(number) for number in re.findall(r"squared error ([\d.]+)", row)]
+        for name, error in zip(names, told, strict=True):
+            folder, file = name.split("/")
+            report = json.loads((drawing.folder / folder / f"{file.split('_')[0]}_report.json").read_text())
+            assert error == pytest.approx(report["fits"][0]["mse"], rel=0.15)
+            checked += 1
+    assert checked == 8
+
+
+def test_the_sizes_of_files_of_ways_to_draw_are_those_of_the_files(drawing):
+    rows = re.findall(r"^\| `(\w+)( --optimize)?` \| (\d+) \|", drawing.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == 7
+    for form, optimized, told in rows:
+        path = drawing.folder / "files" / ("optimized" if optimized else "") / f"cat_k16.{form}"
+        assert path.stat().st_size == pytest.approx(int(told), rel=0.03)
+
+
+def test_every_make_target_of_the_readme_exists(readme, project):
+    pages = readme + (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^|`)make ([\w-]+)(?![\w/-])", pages, flags=re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (project / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_the_python_of_the_readme_runs(readme, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    (code,) = blocks(readme, "python")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["small"].image.shape == (300, 451, 3)
+    assert names["mixture"].weights_.shape == (7,)
+
+
+def test_the_table_of_the_readme_is_what_the_program_prints(readme, workplace, clean_environment):
+    table = next(block for block in blocks(readme, "text") if "log-lik." in block)
+    result = subprocess.run(
+        ["gmmquant", "cat.jpg", "-o", "table"],
+        cwd=workplace / "sample_images",
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+    )
+
+    def figures(text):
+        rows = [line.split() for line in text.splitlines() if re.match(r"\s*\d+ +\d+\.", line)]
+        return [(int(row[0]), float(row[1]), float(row[2].replace(",", "")), row[7], float(row[8])) for row in rows]
+
+    printed = figures(result.stdout)
+    assert len(printed) == len(figures(table)) == 4
+    for told, shown in zip(figures(table), printed, strict=True):
+        # Sums rounded otherwise by another machine may lead to another of the optima that lie close together.
+        assert (told[0], told[3]) == (shown[0], shown[3])
+        assert told[1] == pytest.approx(shown[1], abs=0.02)
+        assert told[2] == pytest.approx(shown[2], rel=0.005)
+        assert told[4] == pytest.approx(shown[4], rel=0.15)
+
+
+def test_every_option_stands_in_the_readme_and_has_help(readme):
+    options = [p for p in typer.main.get_command(app).params if p.param_type_name == "option"]
+    assert len(options) >= 14
+    for option in options:
+        assert option.help, option.name
+        for name in option.opts:
+            assert f"`{name}`" in readme, name
+
+
+def paths_in_tree(tree):
+    """Return the paths of the files in a drawing of a folder, two spaces of indentation a level."""
+    folders, paths = [], set()
+    for line in tree.splitlines():
+        name = line.split()[0]
+        del folders[(len(line) - len(line.lstrip())) // 2 :]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            paths.add("".join([*folders, name]))
+    return paths
+
+
+def test_the_architecture_page_lists_every_module_and_no_other(project):
+    page = (project / "docs/architecture.md").read_text(encoding="utf-8")
+    (tree,) = blocks(page, "text")
+    modules = {str(path.relative_to(project)) for path in (project / "gmmquant").rglob("*.py")}
+    packages = {path for path in modules if path.endswith("/__init__.py") and path.count("/") > 1}
+    assert paths_in_tree(tree) == modules - packages
+
+
+def test_every_function_of_the_table_of_decisions_exists(project):
+    page = (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [row.rsplit("|", 2)[1] for row in page.splitlines() if re.match(r"\|.*\|$", row)]
+    named = [name.rsplit(".", 1) for row in rows for name in re.findall(r"`(\w[\w.]*\.\w+)`", row)]
+    assert len(named) >= 15
+    for module, name in named:
+        assert hasattr(importlib.import_module(f"gmmquant.{module}"), name), f"{module}.{name}"

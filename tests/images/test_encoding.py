@@ -1,0 +1,727 @@
+"""Encoding of recoloured images, read back with Pillow, OpenCV and ImageMagick."""
+
+import io
+import os
+import shutil
+import struct
+import subprocess
+import time
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from helpers import read_sample
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, PngImagePlugin
+
+from gmmquant.errors import ImageError, ParameterError
+from gmmquant.images.decoded import Animation, Metadata
+from gmmquant.images.encoding import encode, output_metadata, png_rows, signature
+from gmmquant.images.encoding.encode import encode_image, what_is_lost
+from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.settings import FORMATS
+
+EXACT = [kind for kind in FORMATS if kind != "jpg"]
+ANIMATED = ["png", "webp", "gif"]
+
+# ImageMagick, which some systems have under a name with its version only.
+CONVERT = shutil.which("convert-im6")
+
+# The second frame is the first again, the third differs in a part, the fourth everywhere.
+FILM = Animation((100, 50, 30, 70), loop=3)
+
+
+def random_image(n_colors, shape=(13, 19), alpha="no", seed=0):
+    rng = np.random.default_rng([n_colors, seed])
+    palette = rng.integers(0, 256, (n_colors, 3), dtype=np.uint8)
+    labels = rng.integers(0, n_colors, shape).astype(np.uint8 if n_colors <= 256 else np.uint16)
+    values = {"no": None, "binary": [0, 255], "partial": [0, 1, 77, 128, 254, 255]}[alpha]
+    return IndexedImage(labels, palette, values and rng.choice(np.array(values, dtype=np.uint8), shape))
+
+
+def film_of(n_colors, alpha="no", shape=(13, 19)):
+    image = random_image(n_colors, (4 * shape[0], shape[1]), alpha)
+    for values in (image.labels, *([] if image.alpha is None else [image.alpha])):
+        frames = values.reshape(4, *shape)
+        frames[2] = frames[1] = frames[0]
+        frames[2, 3:6, 4:9] = frames[3, 3:6, 4:9]
+    return image
+
+
+def as_rgba(pixels):
+    pixels = np.asarray(pixels)
+    return pixels if pixels.shape[-1] == 4 else np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=-1)
+
+
+def expected(image, kind, n_frames):
+    """What is to be seen in each frame, as RGBA; of a GIF with what it makes of alpha."""
+    pixels = as_rgba(image.pixels).copy()
+    if kind == "gif":
+        pixels[..., 3] = np.where(pixels[..., 3] >= 128, 255, 0)
+    return pixels.reshape(n_frames, -1, *pixels.shape[1:])
+
+
+def assert_shows(frames, wanted, kind):
+    """Frames are the wanted ones; in a GIF what is transparent has no colour of its own."""
+    frames, wanted = as_rgba(frames).copy(), wanted.copy()
+    if kind == "gif":
+        frames[frames[..., 3] == 0] = wanted[wanted[..., 3] == 0] = 0
+    assert frames.shape == wanted.shape
+    assert np.array_equal(frames, wanted)
+
+
+def by_pillow(data):
+    with Image.open(io.BytesIO(data)) as image:
+        frames, durations = [], []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            frames.append(np.asarray(image.convert("RGBA")))
+            durations.append(image.info.get("duration"))
+        return np.stack(frames), durations
+
+
+def by_opencv(data):
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return to_rgb(decoded)[None]
+
+
+def to_rgb(decoded):
+    return decoded[..., [2, 1, 0, 3][: decoded.shape[2]]]
+
+
+def by_magick(data, kind, shape):
+    command = [CONVERT, f"{kind}:-", "-coalesce", "-depth", "8", "rgba:-"]
+    raw = subprocess.run(command, input=data, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, *shape, 4)
+
+
+def chunks_of(png):
+    place, chunks = 8, []
+    while place < len(png):
+        (size,) = struct.unpack_from(">I", png, place)
+        chunks.append((png[place + 4 : place + 8], png[place + 8 : place + 8 + size]))
+        place += 12 + size
+    return chunks
+
+
+def bits_and_type(png):
+    return png[24], png[25]
+
+
+# --- pixels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_pillow_reads_every_pixel_and_alpha_back(kind, alpha, optimize):
+    for n_colors in (1, 2, 3, 16, 17, 256, 300):
+        if optimize and n_colors in (3, 17, 300):
+            continue
+        image = random_image(n_colors, alpha=alpha)
+        frames, _ = by_pillow(encode_image(image, kind, optimize=optimize))
+        assert_shows(frames, expected(image, kind, 1), kind)
+
+
+@pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_opencv_reads_every_pixel_and_alpha_back(kind, alpha):
+    if kind == "tiff" and alpha != "no":
+        pytest.skip("OpenCV multiplies the alpha of a TIFF in")
+    for n_colors in (1, 3, 16, 17, 256, 300):
+        image = random_image(n_colors, alpha=alpha)
+        assert_shows(by_opencv(encode_image(image, kind)), expected(image, kind, 1), kind)
+
+
+@pytest.mark.skipif(CONVERT is None, reason="ImageMagick is not installed")
+@pytest.mark.parametrize("alpha", ["no", "partial"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_imagemagick_reads_every_pixel_and_alpha_back(kind, alpha):
+    image = random_image(12, alpha=alpha)
+    white = IndexedImage(image.labels, np.vstack([[[255] * 3], image.palette[1:]]).astype(np.uint8), image.alpha)
+    data = encode_image(white, kind, metadata=Metadata(has_profile=True))
+    assert_shows(by_magick(data, kind, (13, 19)), expected(white, kind, 1), kind)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff", "bmp"])
+def test_true_color_is_kept_too(kind):
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    for alpha in (None, rng.integers(0, 256, (40, 30), dtype=np.uint8)):
+        image = ColorImage(colors, alpha)
+        for animation in (None, FILM) if kind in ANIMATED else (None,):
+            n_frames = 1 if animation is None else 4
+            frames, _ = by_pillow(encode_image(image, kind, animation=animation, optimize=alpha is None))
+            assert_shows(frames, expected(image, kind, n_frames), kind)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 7), (5, 8), (3, 17)])
+@pytest.mark.parametrize(("n_colors", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
+def test_an_indexed_png_has_the_fewest_bits_that_tell_its_entries_apart_at_every_width(n_colors, bits, shape):
+    image = random_image(n_colors, shape)
+    data = encode_image(image, "png", keep_order=True)
+    assert bits_and_type(data) == (bits, 3)
+    assert np.array_equal(by_pillow(data)[0][0, ..., :3], image.pixels)
+    assert np.array_equal(by_opencv(data)[0], image.pixels)
+    for keep_order in (False, True):
+        small = encode_image(image, "png", optimize=True, keep_order=keep_order)
+        assert np.array_equal(by_opencv(small)[0], image.pixels)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 7), (5, 8), (3, 17)])
+@pytest.mark.parametrize(("n_colors", "bits"), [(1, 1), (2, 1), (3, 4), (16, 4), (17, 8), (256, 8)])
+def test_an_indexed_bmp_has_the_fewest_bits_at_every_width(n_colors, bits, shape):
+    image = random_image(n_colors, shape)
+    data = encode_image(image, "bmp")
+    assert struct.unpack_from("<H", data, 28) == (bits,)
+    assert np.array_equal(by_pillow(data)[0][0, ..., :3], image.pixels)
+    assert np.array_equal(by_opencv(data)[0], image.pixels)
+
+
+@pytest.mark.parametrize(("n_colors", "alpha", "color_type"), [(7, "partial", 3), (300, "no", 2), (300, "partial", 6)])
+def test_a_png_is_indexed_where_256_pairs_of_color_and_alpha_suffice(n_colors, alpha, color_type):
+    assert bits_and_type(encode_image(random_image(n_colors, (40, 60), alpha), "png"))[1] == color_type
+
+
+def test_colors_that_do_not_occur_do_not_hinder_an_indexed_png():
+    image = random_image(1000, (10, 20))
+    assert bits_and_type(encode_image(image, "png", keep_order=True)) == (8, 3)
+
+
+def test_a_tiny_slope_of_very_many_colors_is_written_in_true_color_unless_its_order_counts():
+    ramp = np.arange(64 * 96).reshape(64, 96) // 24
+    palette = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 90)], axis=1).astype(np.uint8)
+    slope = IndexedImage(ramp.astype(np.uint8), palette)
+    for optimize in (False, True):
+        free = encode_image(slope, "png", optimize=optimize)
+        kept = encode_image(slope, "png", optimize=optimize, keep_order=True)
+        true = encode_image(ColorImage(slope.pixels), "png", optimize=optimize)
+        assert (bits_and_type(free), bits_and_type(kept)) == ((8, 2), (8, 3))
+        assert len(free) == len(true) < len(kept)
+        assert np.array_equal(by_opencv(free)[0], slope.pixels)
+    large = IndexedImage(np.tile(slope.labels, (3, 3)), palette)
+    assert bits_and_type(encode_image(large, "png")) == (8, 3)
+
+
+@given(st.integers(1, 9), st.integers(1, 30), st.integers(1, 20), st.integers(0, 99))
+@settings(max_examples=40)
+def test_packed_and_filtered_rows_are_what_opencv_undoes(height, width, n_colors, seed):
+    image = random_image(n_colors, (height, width), seed=seed)
+    for choose in (png_rows._UNFILTERED, *png_rows._CHOICES):
+        bits = png_rows.bits_for(n_colors)
+        rows = zlib.compress(png_rows._filtered(png_rows.packed(image.labels, bits), choose))
+        header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
+        chunks = [(b"IHDR", header), (b"PLTE", image.palette.tobytes()), (b"IDAT", rows), (b"IEND", b"")]
+        png = b"\x89PNG\r\n\x1a\n"
+        for name, data in chunks:
+            png += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        assert np.array_equal(by_opencv(png)[0], image.pixels)
+
+
+def test_a_jpeg_stands_on_white_in_full_resolution_of_color():
+    y, x = np.mgrid[:32, :48]
+    labels = ((x // 8 + y // 8) % 2).astype(np.uint8)
+    palette = np.array([[200, 30, 30], [30, 30, 200]], dtype=np.uint8)
+    alpha = np.repeat(np.array([0, 128, 255], dtype=np.uint8), 16)[None].repeat(32, axis=0)
+    for image in (IndexedImage(labels, palette, alpha), ColorImage(palette[labels], alpha)):
+        data = encode_image(image, "jpg")
+        with Image.open(io.BytesIO(data)) as original:
+            assert [(component[1], component[2]) for component in original.layer] == [(1, 1)] * 3
+            shown = np.asarray(original).astype(float)
+        share = alpha[..., None] / 255
+        wanted = palette[labels] * share + 255 * (1 - share)
+        assert np.abs(shown - wanted).max() < 12
+        assert np.abs(shown[:, :12] - 255).max() <= 2
+    assert len(encode_image(image, "jpg", optimize=True)) < len(data)
+
+
+def test_what_is_put_on_white_is_rounded_to_the_nearest():
+    color, alpha = (grid.astype(np.uint8) for grid in np.mgrid[:256, :256])
+    shown = encode._on_white(np.stack([color, color, color, alpha], axis=2))
+    exact = (color.astype(int) * alpha + 255 * (255 - alpha.astype(int))) / 255
+    assert np.array_equal(shown, np.rint(exact)[..., None].repeat(3, axis=2))  # 255 is odd: no halves
+
+
+# --- animations -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
+@pytest.mark.parametrize("kind", ANIMATED)
+def test_every_frame_is_kept_with_its_time_also_where_nothing_changes(kind, alpha, optimize):
+    for n_colors in (1, 2, 3, 16, 17, 256, 300):
+        if (kind, n_colors) == ("gif", 300) or (optimize and n_colors in (2, 17, 300)):
+            continue
+        image = film_of(n_colors, alpha)
+        if (kind, n_colors, alpha != "no") == ("gif", 256, True):
+            image = IndexedImage(np.maximum(image.labels, 1), image.palette, image.alpha)
+        data = encode_image(image, kind, animation=FILM, optimize=optimize)
+        wanted = expected(image, kind, 4)
+        frames, durations = by_pillow(data)
+        assert durations == list(FILM.durations)
+        assert_shows(frames, wanted, kind)
+        read, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
+        assert read
+        assert [int(duration) for duration in animation.durations] == list(FILM.durations)
+        assert animation.loop_count == 3
+        assert_shows(np.stack([to_rgb(frame) for frame in animation.frames]), wanted, kind)
+
+
+@pytest.mark.skipif(CONVERT is None, reason="ImageMagick is not installed")
+@pytest.mark.parametrize("alpha", ["no", "binary"])
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_imagemagick_shows_every_frame(kind, alpha):
+    image = film_of(9, alpha)
+    if (kind, alpha) == ("webp", "binary"):
+        pytest.skip("ImageMagick 6 puts frames of a WebP over each other, though they say to replace")
+    data = encode_image(image, kind, animation=FILM)
+    assert_shows(by_magick(data, kind, (13, 19)), expected(image, kind, 4), kind)
+
+
+def test_an_animated_png_is_indexed_with_one_palette_and_writes_only_what_changed():
+    data = encode_image(film_of(16), "png", animation=FILM)
+    names = [name for name, _ in chunks_of(data)]
+    assert bits_and_type(data) == (4, 3)
+    assert names == [b"IHDR", b"tEXt", b"PLTE", b"acTL", b"fcTL", b"IDAT", *[b"fcTL", b"fdAT"] * 3, b"IEND"]
+    boxes = [struct.unpack_from(">IIII", body, 4) for name, body in chunks_of(data) if name == b"fcTL"]
+    assert boxes == [(19, 13, 0, 0), (1, 1, 0, 0), (5, 3, 4, 3), (19, 13, 0, 0)]
+
+
+@pytest.mark.parametrize("duration", [0, 0.4, 1000 / 30, 1001 / 30, 40, 65535, 65536.25, 1e6, 6.5e7, 1e12, -5, np.nan])
+def test_a_png_states_times_to_a_ten_thousandth(duration):
+    data = encode_image(film_of(3), "png", animation=Animation((duration, 40, 40, 40), 0))
+    numerator, denominator = next(
+        struct.unpack_from(">HH", body, 20) for name, body in chunks_of(data) if name == b"fcTL"
+    )
+    wanted = min(duration, 6.5535e7) if duration > 0 else 0
+    assert numerator / denominator * 1000 == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_webp_rounds_times_to_the_nearest_millisecond():
+    data = encode_image(film_of(3), "webp", animation=Animation((100 / 6, 33.4, 2e9, 40), 0))
+    found = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))[1].durations
+    assert [int(duration) for duration in found] == [17, 33, 2**24 - 1, 40]
+
+
+@pytest.mark.parametrize("kind", ANIMATED)
+@pytest.mark.parametrize("loop", [0, 1, 2, 65535])
+def test_an_animation_is_shown_as_often_as_before(kind, loop):
+    data = encode_image(film_of(3), kind, animation=Animation(FILM.durations, loop))
+    assert cv2.imdecodeanimation(np.frombuffer(data, np.uint8))[1].loop_count == loop
+
+
+def test_what_becomes_transparent_in_a_gif_is_cleared_and_what_is_covered_is_not_written_twice():
+    labels, palette = np.zeros((8, 5), np.uint8), np.array([[9, 8, 7]], dtype=np.uint8)
+    covered = np.repeat(np.array([255, 0], dtype=np.uint8), 20).reshape(8, 5)
+    disposals = []
+    for alpha in (covered, covered[::-1]):
+        image = IndexedImage(labels, palette, alpha)
+        data = encode_image(image, "gif", animation=Animation((40, 40)))
+        assert_shows(by_pillow(data)[0], expected(image, "gif", 2), "gif")
+        disposals.append(
+            [data[place + 3] >> 2 for place in range(len(data)) if data[place : place + 3] == b"!\xf9\x04"]
+        )
+    assert disposals == [[2, 2], [1, 1]]
+
+
+def test_an_entry_that_stands_for_what_is_unchanged_has_a_place_in_the_palette_of_a_gif():
+    data = encode_image(film_of(16), "gif", animation=FILM, optimize=True)
+    assert 2 << (data[10] & 7) == 32
+
+
+def test_a_tiff_holds_frames_as_pages_and_bmp_and_jpeg_the_first():
+    image = film_of(16, "binary")
+    wanted = expected(image, "tiff", 4)
+    assert np.array_equal(by_pillow(encode_image(image, "tiff", animation=FILM))[0], wanted)
+    assert np.array_equal(by_pillow(encode_image(image, "bmp", animation=FILM))[0], wanted[:1])
+    assert by_pillow(encode_image(image, "jpg", animation=FILM))[0].shape == wanted[:1].shape
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_one_frame_is_a_plain_image_and_rows_must_make_frames(kind):
+    image = random_image(5)
+    assert encode_image(image, kind, animation=Animation((0,))) == encode_image(image, kind)
+    with pytest.raises(ParameterError, match="13 rows are not 2 frames"):
+        encode_image(image, kind, animation=Animation((40, 40)))
+
+
+# --- what a format cannot hold ----------------------------------------------------------------------------------------
+
+
+def test_a_gif_refuses_more_colors_than_it_holds():
+    with pytest.raises(ImageError, match="300 colours are above the 256 that a gif holds; choose a smaller k"):
+        encode_image(random_image(300, (60, 60)), "gif")
+    with pytest.raises(ImageError, match="256 colours are above the 255 that a gif holds beside transparency"):
+        encode_image(random_image(256, (60, 60), "binary"), "gif")
+    encode_image(random_image(255, (60, 60), "partial"), "gif")
+    with pytest.raises(ImageError, match="true colour; choose png"):
+        encode_image(ColorImage(np.zeros((2, 2, 3), np.uint8)), "gif")
+
+
+@pytest.mark.parametrize(("kind", "side"), [("webp", 16383), ("gif", 65535), ("jpg", 65500)])
+def test_a_side_that_a_format_cannot_state_is_refused(kind, side):
+    palette = np.zeros((1, 3), np.uint8)
+    encode_image(IndexedImage(np.zeros((1, side), np.uint8), palette), kind)
+    for shape in ((1, side + 1), (side + 1, 1)):
+        with pytest.raises(ImageError, match=f"above the limit {side} of {kind}; choose png"):
+            encode_image(IndexedImage(np.zeros(shape, np.uint8), palette), kind)
+
+
+@pytest.mark.parametrize("kind", ["bmp", "tiff"])
+def test_more_than_4_gigabytes_are_refused_before_any_work(kind):
+    labels = np.broadcast_to(np.uint8(0), (1 << 15, 1 << 15))
+    with pytest.raises(ImageError, match="4 GB"):
+        encode_image(IndexedImage(labels, np.zeros((1, 3), np.uint8)), kind)
+
+
+def test_an_unknown_format_is_refused():
+    for call in (lambda: encode_image(random_image(2), "jpeg2000"), lambda: what_is_lost("jpeg2000")):
+        with pytest.raises(ParameterError, match=r"'jpeg2000' is no format.*png, webp, tiff, gif, bmp, jpg"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("kind", "alpha", "animation", "words"),
+    [
+        ("png", [0, 7], FILM, []),
+        ("webp", [0, 7], FILM, []),
+        ("tiff", [0, 7], None, []),
+        ("tiff", None, FILM, ["pages"]),
+        ("gif", [0, 255], FILM, []),
+        ("gif", [0, 7], None, ["partial transparency"]),
+        ("gif", None, Animation((33, 30)), ["hundredths"]),
+        ("gif", None, Animation((33,)), []),
+        ("webp", None, Animation((100 / 3, 30)), ["whole milliseconds"]),
+        ("webp", None, Animation((100 / 3,)), []),
+        ("png", None, Animation((100 / 3, 30)), []),
+        ("bmp", [0, 7], None, []),
+        ("bmp", None, FILM, ["one frame"]),
+        ("jpg", [255, 255], None, ["approximately"]),
+        ("jpg", [0, 255], FILM, ["approximately", "on white", "one frame"]),
+    ],
+)
+def test_what_a_format_loses_is_said_in_a_line_each(kind, alpha, animation, words):
+    notes = what_is_lost(kind, alpha=alpha and np.array([alpha], dtype=np.uint8), animation=animation)
+    assert len(notes) == len(words)
+    assert all(word in note and "\n" not in note for word, note in zip(words, notes, strict=True))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_too_long_for_a_segment_of_a_jpeg_is_said_to_be_left_out_or_cut(kind):
+    exif = Image.Exif()
+    for length in (60_000, 70_000):
+        exif[271] = "x" * length
+        metadata = Metadata(exif=exif.tobytes()[6:], xmp=b"<x>" * (length // 3), comments=(("Comment", "c" * length),))
+        notes = [note for note in what_is_lost(kind, metadata=metadata) if "65533 bytes" in note]
+        wanted = ["no EXIF and no XMP", "of a comment"] if (kind, length) == ("jpg", 70_000) else []
+        assert len(notes) == len(wanted)
+        assert all(words in note for words, note in zip(wanted, notes, strict=True))
+        data = encode_image(random_image(5), "jpg", metadata=metadata, keep_metadata=True)
+        assert ((b"x" * length in data), (metadata.xmp in data)) == (length == 60_000, length == 60_000)
+
+
+# --- what is said besides ---------------------------------------------------------------------------------------------
+
+
+def known_metadata():
+    exif = Image.Exif()
+    exif[271], exif[0x0132] = "A maker", "2001:02:03 04:05:06"
+    exif.get_ifd(0x8769)[0x829A] = 0.25
+    return Metadata(
+        dpi=(300, 150),
+        has_profile=True,
+        exif=exif.tobytes().removeprefix(b"Exif\0\0"),
+        xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa4</x:xmpmeta>',
+        comments=(("Comment", "Grüße"), ("Title", "a Ω"), ("Software", "other")),
+    )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_resolution_and_color_space_are_always_said_and_the_rest_where_asked(kind, keep):
+    metadata = known_metadata()
+    data = encode_image(random_image(5), kind, metadata=metadata, keep_metadata=keep)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        info, exif = image.info, image.getexif()
+    if kind not in ("webp", "gif"):
+        assert info["dpi"] == pytest.approx((300, 150), abs=0.02)
+    if kind == "png":
+        assert info["srgb"] == 0
+        assert b"IDAT" in data[data.index(b"sRGB") :]
+    elif kind not in ("gif", "bmp"):
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(info["icc_profile"]))
+        assert "sRGB" in ImageCms.getProfileDescription(profile)
+    if kind not in ("gif", "bmp"):
+        assert exif.get(271) == ("A maker" if keep else None)
+        assert (metadata.xmp in data) == keep
+    if kind in ("png", "webp", "jpg"):
+        assert exif.get_ifd(0x8769).get(0x829A) == (0.25 if keep else None)
+    if kind in ("png", "jpg", "gif", "tiff"):
+        said = data.replace(b"Gr\xfc\xdfe", "Grüße".encode())
+        assert (("Grüße".encode() in said), ("a Ω".encode() in said)) == (keep, keep)
+    if kind == "png":
+        assert (data.count(b"Software"), b"other" in data) == (1, False)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_nothing_is_said_that_the_input_did_not_say(kind):
+    with Image.open(io.BytesIO(encode_image(random_image(5), kind))) as image:
+        image.load()
+        assert not {"icc_profile", "srgb", "xmp", "gamma"} & set(image.info)
+        assert max(image.info.get("dpi", (0, 0))) <= (0 if kind != "tiff" else 1)
+
+
+@pytest.mark.parametrize(("dpi", "held"), [(0.49, False), (0.5, True), (65535, True), (65536, False)])
+def test_a_resolution_is_held_within_the_limits_of_the_formats(dpi, held):
+    assert (output_metadata.dpi_of(Metadata(dpi=(dpi, 72))), output_metadata.dpi_of(Metadata(dpi=(72, dpi)))) == (
+        ((dpi, 72), (72, dpi)) if held else (None, None)
+    )
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_metadata_that_is_broken_or_too_long_is_left_out(kind):
+    image, endless = random_image(5), Image.Exif()
+    endless[271] = "x" * 70_000
+    for metadata in (
+        Metadata(exif=endless.tobytes()[6:]),
+        Metadata(dpi=(np.nan, 72), exif=b"II*\0\xff\xff\xff\xff", comments=(("", ""), ("\0k" * 99, "a\0b\ud800"))),
+        Metadata(dpi=(-1, 1e9), exif=b"nonsense", xmp=b"x" * 70_000, comments=(("Comment", "long " * 20_000),)),
+        Metadata(dpi=(0, np.inf), exif=b"MM\0*\0\0\0\x08\xff\xff" + bytes(range(200))),
+    ):
+        data = encode_image(image, kind, metadata=metadata, keep_metadata=True)
+        frames, _ = by_pillow(data)
+        if kind != "jpg":
+            assert_shows(frames, expected(image, kind, 1), kind)
+
+
+def test_the_description_of_a_tiff_holds_that_of_the_exif_and_comments_each_once():
+    exif = Image.Exif()
+    exif[270] = "Bären".encode()
+    comments = (("Comment", "zero\0 within"), ("Comment", "Bären"), ("Title", "a Ω"))
+    metadata = Metadata(exif=exif.tobytes()[6:], comments=comments)
+    with Image.open(io.BytesIO(encode_image(random_image(5), "tiff", metadata=metadata, keep_metadata=True))) as image:
+        said = image.tag_v2[270].encode("latin-1").decode()
+    assert said == "Bären\nzero within\nTitle: a Ω"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "name"),
+    [
+        ("k" * 78 + " l", "k" * 78),
+        (" a  b ", "a b"),
+        ("k" * 100, "k" * 79),
+        ("Ω", "?"),
+        ("ä", "Comment"),
+        (" ", "Comment"),
+    ],
+)
+def test_a_keyword_of_a_png_has_79_letters_at_most_and_no_spaces_that_are_forbidden(keyword, name):
+    data = encode_image(random_image(5), "png", metadata=Metadata(comments=((keyword, "text"),)), keep_metadata=True)
+    texts = [body.split(b"\0")[0].decode("latin-1") for kind, body in chunks_of(data) if kind == b"tEXt"]
+    assert texts == ["Software", name]
+
+
+def test_a_comment_of_gmmquants_own_is_not_carried_over():
+    comments = (("Comment", "gmmquant"), ("Comment", "of gmmquant"))
+    data = encode_image(random_image(5), "png", metadata=Metadata(comments=comments), keep_metadata=True)
+    assert [body for kind, body in chunks_of(data) if kind == b"tEXt"][1:] == [b"Comment\0of gmmquant"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_broken_block_of_exif_gives_no_warning_and_what_can_be_read_of_it_is_kept(kind):
+    exif = Image.Exif()
+    exif[271], exif[272] = "A maker", "A model of a camera"
+    block = exif.tobytes()[6:]
+    for end in (len(block) - 9, len(block) - 20, 30, 12):
+        metadata = Metadata(exif=block[:end])
+        what_is_lost(kind, metadata=metadata)
+        data = encode_image(random_image(5), kind, metadata=metadata, keep_metadata=True)
+        if kind in ("webp", "tiff", "jpg"):
+            assert (b"A maker" in data) == (end >= len(block) - 20)
+
+
+def test_a_long_comment_of_a_jpeg_is_cut_to_what_a_segment_holds():
+    metadata = Metadata(comments=(("Comment", "long " * 20_000),))
+    with Image.open(io.BytesIO(encode_image(random_image(5), "jpg", metadata=metadata, keep_metadata=True))) as image:
+        assert image.info["comment"] == (b"long " * 20_000)[:65533]
+
+
+def test_files_are_the_same_on_another_day(monkeypatch):
+    profile = output_metadata._srgb_profile()
+    assert profile[24:36] == struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    image, film = random_image(16, alpha="partial"), film_of(16)
+    for kind in FORMATS:
+        for each, animation in ((image, None), (film, FILM)):
+            arguments = {"metadata": known_metadata(), "keep_metadata": True, "animation": animation}
+            today = encode_image(each, kind, **arguments)
+            with monkeypatch.context() as patch:
+                patch.setattr(time, "time", lambda: 4e9)
+                patch.setattr(time, "localtime", lambda *_: time.gmtime(4_000_000_000))
+                output_metadata._srgb_profile.cache_clear()
+                assert encode_image(each, kind, **arguments) == today
+
+
+# --- the mark ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_gmmquant_wrote_is_known_by_its_content_and_nothing_else_is(tmp_path, kind):
+    path = tmp_path / "file"
+    long = Metadata(
+        (72, 72), True, known_metadata().exif, b"<x>" * 9000, (("Comment", "c" * 9000), ("Software", "gmmquant?"))
+    )
+    for image, animation in (
+        (random_image(256), None),
+        (random_image(3, alpha="partial"), None),
+        (film_of(9), FILM),
+    ):
+        for how in ({}, {"keep_metadata": True}, {"optimize": True, "keep_metadata": True}):
+            path.write_bytes(encode_image(image, kind, metadata=long, animation=animation, **how))
+            assert is_own_output(path)
+    Image.fromarray(random_image(30).pixels).save(path, {"jpg": "JPEG"}.get(kind, kind))
+    assert not is_own_output(path)
+
+
+def test_odd_files_are_not_taken_for_own_ones(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("missing", "pipe", "loop", ".", "a\0b"):
+        assert not is_own_output(tmp_path / name)
+    path = tmp_path / "odd"
+    beginnings = [b"", b"BM", b"\x89PNG", b"GIF89a", b"\xff\xd8", b"II*\0", b"MM\0*", b"RIFF\0\0\0\0WEBP"]
+    for beginning in beginnings:
+        for rest in (b"", b"\0" * 3, b"\xff" * 5000, b"\0" * 5000, b"gmmquant" * 600, bytes(range(256)) * 20):
+            path.write_bytes(beginning + rest)
+            assert not is_own_output(path)
+
+
+@pytest.mark.parametrize("kind", ["tiff", "webp"])
+def test_files_cut_anywhere_are_judged_without_an_error(tmp_path, kind):
+    data = encode_image(random_image(3, (4, 4)), kind)
+    for end in range(0, len(data), 31):
+        (tmp_path / "cut").write_bytes(data[:end])
+        assert is_own_output(tmp_path / "cut") in (False, True)
+    assert not is_own_output(tmp_path / "cut")
+
+
+def test_the_mark_of_a_webp_is_sought_through_boundedly_many_chunks(tmp_path, monkeypatch):
+    (tmp_path / "film").write_bytes(encode_image(film_of(3), "webp", animation=FILM))
+    for most in (6, 7):  # VP8X, ANIM and four frames stand before the mark
+        monkeypatch.setattr(signature, "_MAX_CHUNKS", most)
+        assert is_own_output(tmp_path / "film") == (most == 7)
+
+
+def test_a_program_whose_name_begins_with_ours_is_another_one(tmp_path):
+    image = Image.fromarray(random_image(3).pixels)
+    for name in ("gmmquant", "gmmquant-viewer 2"):
+        said, exif = PngImagePlugin.PngInfo(), Image.Exif()
+        said.add_text("Software", name)
+        exif[305] = name
+        for kind, options in (
+            ("png", {"pnginfo": said}),
+            ("gif", {"comment": name}),
+            ("jpeg", {"comment": name}),
+            ("tiff", {"software": name}),
+            ("webp", {"exif": exif}),
+        ):
+            image.save(tmp_path / "image", kind, **options)
+            assert is_own_output(tmp_path / "image") == (name == "gmmquant"), kind
+
+
+def test_a_tag_of_a_tiff_that_is_no_text_is_no_mark(tmp_path):
+    entry = struct.pack("<HHII", 305, 7, 9, 26)  # of bytes of any meaning
+    (tmp_path / "image").write_bytes(b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4) + b"gmmquant\0")
+    assert not is_own_output(tmp_path / "image")
+    entry = struct.pack("<HHII", 305, 2, 9, 26)
+    (tmp_path / "image").write_bytes(b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4) + b"gmmquant\0")
+    assert is_own_output(tmp_path / "image")
+
+
+def test_another_tag_of_a_tiff_is_no_mark(tmp_path):
+    Image.fromarray(random_image(3).pixels).save(tmp_path / "image", "TIFF", tiffinfo={315: "gmmquant"})
+    assert not is_own_output(tmp_path / "image")
+
+
+# --- size -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cat():
+    """The cat in 16 colours, as two frames that differ in some pixels."""
+    indexed = Image.fromarray(read_sample("cat.jpg")).resize((300, 200)).quantize(16)
+    labels = np.asarray(indexed)
+    other = np.where(np.indices(labels.shape).sum(axis=0) % 9, labels, labels[::-1])
+    return IndexedImage(np.vstack([labels, other]), np.array(indexed.getpalette(), dtype=np.uint8).reshape(-1, 3))
+
+
+@pytest.fixture(scope="module", params=[("cat.jpg", 16), ("cat.jpg", 256), ("coffee.png", 16), ("grey.png", 256)])
+def quantized(request):
+    """A sample in few colours, its palette in no order of use, and the sizes that Pillow gives it."""
+    name, k = request.param
+    pixels = Image.fromarray(read_sample(name)).convert("RGB").resize((160, 100))
+    with_palette = pixels.quantize(k)
+    palette = np.array(with_palette.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    sizes = []
+    for image in (with_palette, with_palette.convert("RGB")):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", optimize=True)
+        sizes.append(len(buffer.getvalue()))
+    return IndexedImage(np.asarray(with_palette), palette), *sizes
+
+
+def test_an_optimized_png_is_never_larger_than_pillows(quantized):
+    image, by_pillow_indexed, _ = quantized
+    free, kept = (encode_image(image, "png", optimize=True, keep_order=keep) for keep in (False, True))
+    assert len(free) <= len(kept) <= by_pillow_indexed
+    for data in (free, kept):
+        assert np.array_equal(by_opencv(data)[0], image.pixels)
+    assert dict(chunks_of(kept))[b"PLTE"] == image.palette.tobytes()
+    with Image.open(io.BytesIO(kept)) as original:
+        assert np.array_equal(np.asarray(original), image.labels)
+
+
+def test_a_plain_png_is_little_larger_than_pillows_best_and_smaller_than_in_true_color(quantized):
+    image, indexed, true_color = quantized
+    assert len(encode_image(image, "png")) < min(1.15 * indexed, true_color)
+
+
+@pytest.mark.parametrize("kind", ["webp", "tiff", "gif"])
+def test_optimizing_makes_files_smaller(kind, cat):
+    film = Animation((40, 40)) if kind == "gif" else None
+    plain, small = (encode_image(cat, kind, animation=film, optimize=optimize) for optimize in (False, True))
+    assert len(small) < len(plain)
+
+
+@pytest.mark.parametrize("n_colors", [2, 16, 100])
+def test_where_nothing_can_be_won_an_optimized_png_is_larger_than_pillows_by_its_mark_at_most(n_colors):
+    image = random_image(n_colors, (70, 50))
+    indexed, buffer = Image.fromarray(image.labels), io.BytesIO()
+    indexed.putpalette(image.palette.tobytes())
+    indexed.save(buffer, "PNG", optimize=True)
+    small = encode_image(image, "png", optimize=True, keep_order=True)
+    assert len(small) <= len(buffer.getvalue()) + 12
+
+
+def test_a_gradient_of_a_shuffled_palette_gains_by_another_order():
+    shuffled = np.random.default_rng(0).permutation(200).astype(np.uint8)
+    labels = shuffled[np.add.outer(np.arange(60), np.arange(140))]
+    palette = np.empty((200, 3), np.uint8)
+    palette[shuffled] = np.arange(200)[:, None]
+    free, kept = (
+        encode_image(IndexedImage(labels, palette), "png", optimize=True, keep_order=keep) for keep in (False, True)
+    )
+    assert len(free) < 0.95 * len(kept)
+
+
+def test_entries_that_do_not_occur_are_left_out_of_an_optimized_png():
+    image = random_image(256, (120, 140))
+    image = IndexedImage(image.labels // 2, image.palette)
+    used = np.unique(image.labels).size
+    chunks = dict(chunks_of(encode_image(image, "png", optimize=True)))
+    assert len(chunks[b"PLTE"]) == 3 * used
+    assert len(dict(chunks_of(encode_image(image, "png", optimize=True, keep_order=True)))[b"PLTE"]) == 768

@@ -1,0 +1,81 @@
+"""Files changed at random: each is an image or refused in one line, with no noise, whatever its kind."""
+
+import random
+
+import cv2
+import numpy as np
+import pytest
+from image_files import read, saved, with_alpha
+from PIL import Image
+
+from gmmquant.errors import ImageError
+
+
+def originals(photo, veil):
+    """Return files of all kinds by a name for each."""
+    frames = {"save_all": True, "append_images": [photo.rotate(9), photo.rotate(20)]}
+    exif = Image.Exif()
+    exif[271], exif[0x0112] = "maker", 6
+    made = {
+        "png": saved(photo, "PNG", exif=exif),
+        "rgba.png": saved(with_alpha(photo, veil), "PNG"),
+        "apng": saved(photo, "PNG", **frames),
+        "jpeg": saved(photo, "JPEG", exif=exif),
+        "cmyk": saved(photo.convert("CMYK"), "JPEG"),
+        "webp": saved(with_alpha(photo, veil), "WEBP", exif=exif),
+        "webp film": saved(photo, "WEBP", **frames),
+        "avif": saved(photo, "AVIF", exif=exif),
+        "avif film": saved(photo, "AVIF", **frames),
+        "tiff": saved(photo, "TIFF", exif=exif),
+        "lzw tiff": saved(with_alpha(photo, veil), "TIFF", compression="tiff_lzw"),
+        "bmp": saved(photo.quantize(20), "BMP"),
+        "gif": saved(photo.quantize(20), "GIF", transparency=3),
+        "gif film": saved(photo, "GIF", **frames),
+        "jp2": saved(photo, "JPEG2000"),
+        "j2k": saved(with_alpha(photo, veil), "JPEG2000", no_jp2=True),
+        "ppm": saved(photo, "PPM"),
+        "pbm": b"P4 11 3\n" + bytes(range(6)),
+        "plain pgm": b"P2 # so\n3 2\n9\n1 2 3 4 5 6",
+        "pam": b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 3\nMAXVAL 100\nENDHDR\n" + bytes(range(12)),
+    }
+    deep = np.asarray(photo).astype(np.uint16) * 200
+    return made | {ending: cv2.imencode(ending, deep)[1].tobytes() for ending in (".png", ".tiff", ".jp2")}
+
+
+def changed(rng, data):
+    """Return a file with some bytes set, removed, repeated, or cut off."""
+    data = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4, 10))):
+        place = min(int(rng.expovariate(1 / 200)), len(data) - 1) if rng.random() < 0.5 else rng.randrange(len(data))
+        what = rng.random()
+        if what < 0.5:
+            data[place] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
+        elif what < 0.7:
+            data[place : place + 4] = rng.choice((b"\xff\xff\xff\xff", bytes(4), b"\x7f\xff\xff\xff", b"\xff\xff\0\0"))
+        elif what < 0.8:
+            del data[place : place + rng.randrange(1, 60)]
+        elif what < 0.9:
+            data[place:place] = data[place : place + rng.randrange(1, 200)]
+        else:
+            del data[place + 1 :]
+        data = data or bytearray(b"x")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_changed_at_random_is_a_image_or_refused_in_one_line(tmp_path, photo, veil, seed, capfd):
+    rng = random.Random(seed)
+    files = list(originals(photo, veil).values())
+    capfd.readouterr()
+    for data in rng.choices(files, k=300):
+        try:
+            image = read(tmp_path, changed(rng, data), max_pixels=1_000_000)
+        except ImageError as error:
+            assert "\n" not in str(error)
+        else:
+            height, width, channels = image.pixels.shape
+            assert image.pixels.dtype in (np.uint8, np.uint16)
+            assert 0 < height * width <= 1_000_000
+            assert channels in (3, 4)
+            assert image.animation is None or height % image.animation.n_frames == 0
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,147 @@
+"""Images read from files that are open already, and told of before they are decoded."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from image_files import apng, gif, pillow, saved
+from PIL import Image
+
+from gmmquant.errors import ImageError, ParameterError
+from gmmquant.images import files
+from gmmquant.images.encoding.encode import encode_image
+from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.files import byte_limit, read_image
+from gmmquant.images.recolor import IndexedImage
+from gmmquant.settings import FORMATS
+
+KINDS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM"]
+
+
+def animated_gif(n_frames=3):
+    frames = [{"indices": np.full((4, 6), n % 4)} for n in range(n_frames)]
+    return gif((6, 4), [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], frames)
+
+
+def animated_png(n_frames=3):
+    return apng((6, 4), [{"pixels": np.full((4, 6, 4), 20 * n + 100, np.uint8)} for n in range(n_frames)])
+
+
+def animated_webp(n_frames=3):
+    first, *others = (Image.new("RGB", (6, 4), (40 * n, 0, 0)) for n in range(n_frames))
+    return saved(first, "WEBP", save_all=True, append_images=others, duration=100, lossless=True)
+
+
+ANIMATIONS = [animated_gif, animated_png, animated_webp]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_open_file_is_read_like_one_on_the_disk(tmp_path, photo, kind):
+    data = saved(photo, kind)
+    (tmp_path / "image").write_bytes(data)
+    image, same = read_image(io.BytesIO(data)), read_image(tmp_path / "image")
+    assert np.array_equal(image.pixels, same.pixels)
+    assert (image.notes, image.metadata) == (same.notes, same.metadata)
+    assert kind in ("JPEG", "GIF", "JPEG2000", "AVIF", "WEBP") or np.array_equal(image.pixels, pillow(data, "RGB"))
+
+
+def test_an_open_file_is_read_from_its_beginning_and_left_open(photo):
+    data = saved(photo, "PNG")
+    file = io.BytesIO(data)
+    file.seek(100)
+    assert np.array_equal(read_image(file).pixels, pillow(data, "RGB"))
+    assert not file.closed
+
+
+def test_an_open_file_is_held_to_the_same_limits(monkeypatch, photo):
+    data = saved(photo, "PNG")
+    with pytest.raises(ImageError, match="60 x 40 pixels is above the limit 2399"):
+        read_image(io.BytesIO(data), max_pixels=2399)
+    monkeypatch.setattr(files, "_BYTES", 0)
+    monkeypatch.setattr(files, "_BYTES_PER_PIXEL", 1)
+    assert byte_limit(len(data)) == len(data)
+    with pytest.raises(ImageError, match=f"a file of {len(data) + 1} bytes is above the limit {len(data)}"):
+        read_image(io.BytesIO(data + b"x"), max_pixels=len(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_an_open_file_that_is_no_image_is_refused_like_one_on_the_disk(tmp_path, data):
+    (tmp_path / "image").write_bytes(data)
+    with pytest.raises(ImageError) as of_disk:
+        read_image(tmp_path / "image")
+    with pytest.raises(ImageError) as of_memory:
+        read_image(io.BytesIO(data))
+    assert str(of_memory.value) == str(of_disk.value)
+
+
+def test_a_pipe_or_a_file_of_text_is_refused_with_a_remedy():
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as pipe, open(theirs, "wb"):
+        for source in (pipe, io.StringIO("text")):
+            with pytest.raises(ParameterError, match=r"io\.BytesIO"):
+                read_image(source)
+
+
+def test_what_the_system_says_of_an_open_file_passes_through(photo):
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError("the line is dead")
+
+    with pytest.raises(OSError, match="the line is dead"):
+        read_image(Broken(saved(photo, "PNG")))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_mark_is_found_in_an_open_file_wherever_it_stood(kind):
+    palette = np.array([[0, 0, 0], [200, 100, 50]], np.uint8)
+    own = io.BytesIO(encode_image(IndexedImage(np.eye(20, dtype=np.uint8), palette), kind))
+    own.seek(7)
+    assert is_own_output(own)
+    assert not own.closed
+    foreign = io.BytesIO(saved(Image.new("RGB", (20, 20)), "JPEG" if kind == "jpg" else kind.upper()))
+    assert not is_own_output(foreign)
+
+
+# --- what is announced ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pixels_of_a_image_are_announced_once(photo, kind):
+    announced = []
+    read_image(io.BytesIO(saved(photo, kind)), announce=announced.append)
+    assert announced == [photo.width * photo.height]
+
+
+@pytest.mark.parametrize("make", ANIMATIONS)
+@pytest.mark.parametrize("n_frames", [2, 5])
+def test_of_an_animation_all_frames_are_announced(make, n_frames):
+    announced = []
+    image = read_image(io.BytesIO(make(n_frames)), announce=announced.append)
+    assert announced == [n_frames * 6 * 4] == [image.pixels.shape[0] * image.pixels.shape[1]]
+
+
+@pytest.mark.parametrize("make", [lambda: saved(Image.new("RGB", (6, 12)), "PNG"), *ANIMATIONS])
+def test_what_is_above_the_limit_is_not_announced(make):
+    announced = []
+    read_image(io.BytesIO(make()), max_pixels=72, announce=announced.append)
+    with pytest.raises(ImageError, match="above the limit 71"):
+        read_image(io.BytesIO(make()), max_pixels=71, announce=announced.append)
+    assert announced == [72]
+
+
+@pytest.mark.parametrize("make", [lambda: saved(Image.new("RGB", (6, 12)), "JPEG"), *ANIMATIONS])
+def test_nothing_is_decoded_before_the_announcement_returns(monkeypatch, make):
+    from gmmquant.images.decoding import animations
+
+    def too_early(*_, **__):
+        raise AssertionError("decoded")
+
+    def stop(_):
+        raise InterruptedError("stop")
+
+    monkeypatch.setattr(files, "decode", too_early)
+    for name in ("composed", "decode", "opened_by_pillow"):
+        monkeypatch.setattr(animations, name, too_early)
+    with pytest.raises(InterruptedError, match="stop"):
+        read_image(io.BytesIO(make()), announce=stop)

@@ -1,0 +1,198 @@
+"""Centers of least squared error: against brute force, plain loops and scikit-learn, and the laws they keep."""
+
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+import sklearn.cluster
+from helpers import read_sample
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gmmquant import Quantizer, Settings, quantize
+from gmmquant.models.cells import Cells
+from gmmquant.models.kmeans import inertia, kmeans_plus_plus
+from gmmquant.models.palette_kmeans import _costs_of_removal, fit_codebook, principal_splits, refine, shift_centers
+
+law = settings(max_examples=40)
+
+
+def cells_of(X, weights=None):
+    return Cells.from_samples(np.asarray(X, dtype=float), np.ones(len(X)) if weights is None else weights)
+
+
+def mean_error(cells, centers):
+    """Return the mean squared distance of what the cells stand for to the nearest center."""
+    inside = 0.0 if cells.scatter is None else float((cells.scatter[[0, 3, 5]].sum(axis=0) * cells.weights).sum())
+    return (inertia(cells, centers) + inside) / cells.total_weight
+
+
+@law
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(1, 9)), min_size=2, max_size=12, unique_by=lambda p: p[0]))
+def test_on_a_line_one_split_is_the_best_there_is(points):
+    X = np.array([[x] for x, _ in points], dtype=float)
+    weights = np.array([w for _, w in points], dtype=float)
+    cells = cells_of(X, weights)
+    order = np.argsort(X[:, 0])
+    errors = []
+    for cut in range(1, len(X)):
+        parts = order[:cut], order[cut:]
+        means = [np.average(X[part, 0], weights=weights[part]) for part in parts]
+        errors.append(sum((weights[p] * (X[p, 0] - m) ** 2).sum() for p, m in zip(parts, means, strict=True)))
+    assert inertia(cells, principal_splits(cells, 2)) <= min(errors) * (1 + 1e-9) + 1e-9
+
+
+def test_splits_find_separate_clusters_and_end_with_single_cells():
+    rng = np.random.default_rng(0)
+    corners = np.array(list(itertools.product([0.0, 10.0], [0.0, 20.0], [0.0, 40.0])))
+    X = np.repeat(corners, 20, axis=0) + rng.normal(size=(160, 3))
+    centers = principal_splits(cells_of(X), 8)
+    means = X.reshape(8, 20, 3).mean(axis=1)
+    np.testing.assert_allclose(sorted(centers.tolist()), sorted(means.tolist()), rtol=1e-12)
+    assert sorted(map(tuple, principal_splits(cells_of(corners), 20))) == sorted(map(tuple, corners))
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 40])
+def test_the_error_never_rises_and_is_that_of_plain_distances(levels, k):
+    cells = levels[1]
+    start = kmeans_plus_plus(cells, k, np.random.default_rng(k))
+    seen = []
+    fit = refine(cells, start, tol=1e-6, max_iter=500, watch=lambda *step: seen.append(step))
+    assert fit.converged
+    assert np.diff(fit.trace).max() <= 0
+    assert fit.trace[0] == pytest.approx(mean_error(cells, start), rel=1e-9)
+    assert mean_error(cells, fit.centers) <= fit.trace[-1] * (1 + 1e-12)
+    assert seen == list(enumerate(fit.trace))
+    assert fit.n_cells == (cells.weights.size,) * len(fit.trace)
+
+
+@pytest.mark.parametrize("k", [3, 12])
+def test_from_the_same_start_the_error_is_about_that_of_scikit_learn(levels, k):
+    cells = levels[-1]
+    start = kmeans_plus_plus(cells, k, np.random.default_rng(0))
+    fit = refine(cells, start, tol=1e-7, max_iter=1000)
+    theirs = sklearn.cluster.KMeans(k, init=start, n_init=1, tol=0, max_iter=1000).fit(
+        cells.positions(), sample_weight=cells.weights
+    )
+    assert inertia(cells, fit.centers) == pytest.approx(theirs.inertia_, rel=0.01)
+
+
+@pytest.mark.parametrize("max_iter", [0, 1, 3])
+def test_iterations_end_at_the_limit(levels, max_iter):
+    start = kmeans_plus_plus(levels[0], 9, np.random.default_rng(0))
+    fit = refine(levels[0], start, tol=0.0, max_iter=max_iter)
+    assert (fit.n_iter, fit.converged) == (max_iter, False)
+
+
+def test_the_cost_of_a_center_is_what_the_error_rises_by_without_it(levels):
+    cells = levels[0]
+    centers = kmeans_plus_plus(cells, 9, np.random.default_rng(1))
+    costs = _costs_of_removal(cells, centers)
+    for k in range(9):
+        without = np.delete(centers, k, axis=0)
+        rise = (inertia(cells, without) - inertia(cells, centers)) / cells.total_weight
+        assert costs[k] == pytest.approx(rise, rel=1e-9, abs=1e-15)
+
+
+def test_a_center_too_many_moves_to_where_one_is_missing():
+    rng = np.random.default_rng(2)
+    places = np.array([[0.0, 0, 0], [100, 0, 0], [130, 0, 0]])
+    X = np.repeat(places, 200, axis=0) + rng.normal(size=(600, 3))
+    cells = cells_of(X)
+    stuck = refine(cells, np.array([[-1.0, 0, 0], [1, 0, 0], [115, 0, 0]]), tol=1e-9, max_iter=100)
+    assert stuck.trace[-1] > 100
+    shifted, n_shifted = shift_centers(cells, stuck.centers)
+    assert n_shifted == 1
+    free = refine(cells, shifted, tol=1e-9, max_iter=100)
+    np.testing.assert_allclose(np.sort(free.centers[:, 0]), [0, 100, 130], atol=0.5)
+    assert shift_centers(cells, free.centers)[1] == 0
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 16, 60])
+def test_the_error_falls_all_the_way_from_coarse_to_fine(levels, k):
+    fit = fit_codebook(levels, k, restarts=3, rng=np.random.default_rng(0), tol=1e-4, max_iter=200)
+    assert fit.centers.shape == (k, 3)
+    assert np.diff(fit.trace).max() <= 1e-12
+    assert list(dict.fromkeys(fit.n_cells)) == [cells.weights.size for cells in levels]
+    assert len(fit.trace) == len(fit.n_cells) == fit.n_iter + len(levels)
+    assert fit.converged
+
+
+@pytest.mark.parametrize("k", [4, 16, 64])
+def test_the_error_is_at_most_that_of_the_best_of_many_starts_of_scikit_learn(levels, k):
+    cells = levels[-1]
+    theirs = sklearn.cluster.KMeans(k, n_init=5, random_state=0).fit(cells.positions(), sample_weight=cells.weights)
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        fit = fit_codebook(levels, k, restarts=4, rng=rng, tol=1e-4, max_iter=200)
+        assert inertia(cells, fit.centers) <= 1.02 * theirs.inertia_
+
+
+@pytest.mark.parametrize("k", [2, 20])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_get_the_nearest_colour_of_the_palette(k, dtype):
+    image = read_sample("cat.jpg")[::5, ::5].astype(dtype) * (1 if dtype == np.uint8 else 257)
+    result = quantize(image, k, method="kmeans")
+    distances = ((image[:, :, None] / np.iinfo(dtype).max * 255.0 - result.palette) ** 2).sum(axis=-1)
+    chosen = np.take_along_axis(distances, result.labels[:, :, None].astype(int), axis=2)[:, :, 0]
+    np.testing.assert_allclose(chosen, distances.min(axis=2), atol=1e-9)
+    assert result.mse == pytest.approx(chosen.mean(), rel=1e-12)
+    assert (result.method, result.recoloring) == ("kmeans", "nearest")
+    mixtures = [quantize(image, k, recolor=recolor) for recolor in (None, "nearest")]
+    assert [mixture.recoloring for mixture in mixtures] == ["posterior", "nearest"]
+    assert result.mse < mixtures[1].mse < mixtures[0].mse
+
+
+def test_a_kmeans_result_describes_its_clusters_as_gaussians():
+    image = read_sample("cat.jpg")[::3, ::3]
+    quantizer = Quantizer(image, Settings(method="kmeans"))
+    result = quantizer.fit(5)
+    pixels, labels = image.reshape(-1, 3) / 255, result.labels.ravel()
+    for i in range(5):
+        members = pixels[labels == i]
+        assert result.weights[i] == pytest.approx(len(members) / len(pixels), rel=0.02)
+        np.testing.assert_allclose(result.means[i], members.mean(axis=0), atol=2e-3)
+        np.testing.assert_allclose(result.covariances[i], np.cov(members.T, bias=True), atol=5e-4)
+
+
+def test_the_command_fits_by_kmeans_and_says_so(command, tmp_path, samples):
+    shutil.copy(samples / "rocket.jpg", tmp_path / "rocket.jpg")
+    errors = {}
+    for folder, options in (("a", ["--method", "kmeans"]), ("b", ["--recolor", "nearest"]), ("c", [])):
+        result = command("rocket.jpg", "-k", "7", "-o", folder, *options)
+        assert result.returncode == 0
+        record = json.loads((tmp_path / folder / "rocket_report.json").read_text())
+        (fit,) = record["fits"]
+        assert (fit["method"], fit["recolor"]) == (
+            "kmeans" if folder == "a" else "gmm",
+            "posterior" if folder == "c" else "nearest",
+        )
+        assert (record["settings"]["method"], record["settings"]["recolor"]) == (
+            fit["method"],
+            fit["recolor"],
+        )
+        errors[folder] = fit["mse"]
+    assert errors["a"] < errors["b"] < errors["c"]
+    for option in ("--method", "--recolor"):
+        wrong = command("rocket.jpg", "-k", "7", "-o", "d", option, "best")
+        assert wrong.returncode == 2
+        assert "unknown" in wrong.stderr
+
+
+def test_a_model_of_clusters_recolours_by_the_nearest_colour_unless_told_otherwise(command, tmp_path, samples):
+    shutil.copy(samples / "rocket.jpg", tmp_path / "rocket.jpg")
+    assert command("rocket.jpg", "-k", "7", "--method", "kmeans", "--save-model", "-o", "a").returncode == 0
+    for folder, options, expected in (("b", [], "nearest"), ("c", ["--recolor", "posterior"], "posterior")):
+        assert command("rocket.jpg", "--model", "a/rocket_k7.gmm.json", "-o", folder, *options).returncode == 0
+        record = json.loads((tmp_path / folder / "rocket_report.json").read_text())
+        assert record["fits"][0]["recolor"] == record["settings"]["recolor"] == expected
+    same = [(tmp_path / folder / "rocket_k7.png").read_bytes() for folder in "ab"]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 40])
+def test_iterations_of_all_levels_together_keep_to_the_limit(levels, max_iter):
+    fit = fit_codebook(levels, 7, restarts=1, rng=np.random.default_rng(0), tol=-1.0, max_iter=max_iter)
+    assert fit.n_iter == max_iter

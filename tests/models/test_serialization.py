@@ -1,0 +1,237 @@
+"""Models as files: what is saved comes back digit by digit, and what is no model is one line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from gmmquant import GaussianMixture, ModelFileError, NotFittedError
+from gmmquant.models.serialization import SCHEMA, read_model
+
+
+def fitted(covariance_type="full", d=3):
+    rng = np.random.default_rng(d)
+    X = np.concatenate([rng.normal(center, 1, (200, d)) for center in (0, 6, 12)])
+    return X, GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("d", [1, 3, 5])
+def test_a_mixture_comes_back_from_its_file_digit_by_digit(tmp_path, covariance_type, d):
+    X, mixture = fitted(covariance_type, d)
+    mixture.save(tmp_path / "model.json")
+    loaded = GaussianMixture.load(tmp_path / "model.json")
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(mixture, name))
+    np.testing.assert_array_equal(loaded.predict_proba(X), mixture.predict_proba(X))
+    assert loaded.score(X) == mixture.score(X)
+    assert (loaded.n_components, loaded.covariance_type, loaded.n_features_in_) == (3, covariance_type, d)
+
+
+def test_a_model_file_is_strict_json_without_code(tmp_path):
+    fitted()[1].save(tmp_path / "model.json")
+    record = json.loads((tmp_path / "model.json").read_text("ascii"))
+    assert record["schema"] == SCHEMA
+    assert set(record) == {"schema", "version", "covariance_type", "weights", "means", "covariances"}
+
+
+def test_only_a_fitted_mixture_is_saved_and_nothing_is_left_of_the_attempt(tmp_path):
+    with pytest.raises(NotFittedError):
+        GaussianMixture(2).save(tmp_path / "model.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def spoilt(**changes):
+    good = {
+        "schema": SCHEMA,
+        "version": "0.1.0",
+        "color_space": "srgb",
+        "covariance_type": "full",
+        "weights": [0.5, 0.5],
+        "means": [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]],
+        "covariances": [np.eye(3).tolist()] * 2,
+    }
+    return json.dumps({**good, **changes})
+
+
+HOSTILE = {
+    "empty": ("", "no JSON"),
+    "text": ("hello", "no JSON"),
+    "pickle": (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00cos\nsystem\n.", "no JSON"),
+    "not UTF-8": (b'{"schema": "\xff\xfe\xff"}', "no JSON"),
+    "deep": ("[" * 200_000, "no JSON"),
+    "NaN": (spoilt().replace("0.1,", "NaN,"), "no JSON"),
+    "a list": ("[1, 2]", "schema is 'None'"),
+    "foreign": ('{"schema": "other/1"}', "schema is 'other/1', not 'gmmquant-model/1'"),
+    "future": (spoilt(schema="gmmquant-model/2"), "schema is 'gmmquant-model/2'"),
+    "no type": (spoilt(covariance_type="round"), "covariance_type is none of full, tied, diag, spherical"),
+    "type list": (spoilt(covariance_type=["full"]), "covariance_type is none of"),
+    "no means": (spoilt(means=None), "means"),
+    "no components": (spoilt(means=[]), "means has shape"),
+    "ragged": (spoilt(means=[[0.1, 0.2, 0.3], [0.4]]), "means is no array of numbers"),
+    "words": (spoilt(means=[["a", "b", "c"]] * 2), "means is no array of numbers"),
+    "huge": (spoilt(means=[[1e999, 0, 0]] * 2).replace("Infinity", "1e999"), "means holds NaN or infinite values"),
+    "large integer": (spoilt(weights=[10**400, 0]), "weights is no array of numbers"),
+    "weights": (spoilt(weights=[0.5, 0.6]), "weights sum to 1.1"),
+    "negative weight": (spoilt(weights=[1.5, -0.5]), "at least 0"),
+    "too few weights": (spoilt(weights=[1.0]), "weights has shape (1,); it must be (2,)"),
+    "shape": (spoilt(covariances=[[1, 1, 1]] * 2), "covariances has shape (2, 3); it must be (2, 3, 3)"),
+    "singular": (spoilt(covariances=[np.zeros((3, 3)).tolist()] * 2), "covariances must have inverses"),
+    "nearly weights": (spoilt(weights=[0.5, 0.5000001]), "weights sum to 1"),
+    "numbers as words": (spoilt(weights=["0.5", "0.5"]), "weights is no array of numbers"),
+    "truths": (spoilt(weights=[True, False]), "weights is no array of numbers"),
+    "far means": (spoilt(means=[[1e200] * 3, [0, 0, 0]]), "must be of ordinary size"),
+    "tiny covariances": (spoilt(covariances=[(1e-310 * np.eye(3)).tolist()] * 2), "must be of ordinary size"),
+    "asymmetric": (spoilt(covariances=[np.triu(np.ones((3, 3))).tolist()] * 2), "covariances must be symmetric"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_a_damaged_foreign_or_hostile_model_is_refused_with_the_place_and_reason(tmp_path, content, reason):
+    path = tmp_path / "model.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelFileError) as caught:
+        GaussianMixture.load(path)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="not a regular file"):
+        GaussianMixture.load(tmp_path / name)
+
+
+def test_a_file_too_large_for_a_model_is_not_read_to_its_end(tmp_path):
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(10_000_000_000)
+    with pytest.raises(ModelFileError, match="more than 64000000 bytes"):
+        GaussianMixture.load(tmp_path / "large")
+
+
+def test_saving_again_replaces_the_file_and_a_folder_that_is_not_there_is_named(tmp_path):
+    first, second = fitted()[1], fitted(d=2)[1]
+    first.save(tmp_path / "model.json")
+    second.save(tmp_path / "model.json")
+    np.testing.assert_array_equal(GaussianMixture.load(tmp_path / "model.json").means_, second.means_)
+    with pytest.raises(FileNotFoundError) as caught:
+        first.save(tmp_path / "nowhere/model.json")
+    assert caught.value.filename == str(tmp_path / "nowhere/model.json")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def images(tmp_path, samples):
+    for name in ("grey.png", "alpha.png", "sixteen.png", "flat.png"):
+        shutil.copy(samples / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["grey", "alpha", "sixteen", "flat"])
+def test_a_saved_model_applied_in_a_new_process_gives_the_bytes_that_the_fit_gave(command, images, name):
+    assert command(f"{name}.png", "-k", "7", "--save-model", "-o", "fit").returncode == 0
+    result = command(f"{name}.png", "--model", f"fit/{name}_k7.gmm.json", "-o", "applied")
+    assert result.returncode == 0, result.stderr
+    (applied,) = (images / "applied").glob("*.png")
+    assert applied.read_bytes() == (images / f"fit/{name}_k7.png").read_bytes()
+    fit, again = (json.loads((images / d / f"{name}_report.json").read_text()) for d in ("fit", "applied"))
+    assert fit["fits"][0]["log_likelihood"] == again["fits"][0]["log_likelihood"]
+    assert fit["fits"][0]["files"]["model"] == f"{name}_k7.gmm.json"
+    assert again["settings"]["model"] == f"../fit/{name}_k7.gmm.json"
+    assert (again["fits"][0]["n_iter"], again["fits"][0]["converged"]) == (0, None)
+    assert again["settings"]["restarts"] is None
+
+
+def test_a_model_of_exact_colours_keeps_neighbours_apart(command, tmp_path):
+    """Beside a neighbour 1999 times as frequent, a colour is given to that by probability, but not by distance."""
+    pixels = np.full((40, 50), 100, np.uint8)
+    pixels[0, 0] = 101
+    Image.fromarray(pixels).save(tmp_path / "two.png")
+    assert command("two.png", "-k", "2", "--save-model", "-o", "fit").returncode == 0
+    assert command("two.png", "--model", "fit/two_k2.gmm.json", "-o", "applied").returncode == 0
+    for folder in ("fit", "applied"):
+        with Image.open(tmp_path / folder / "two_k2.png") as image:
+            assert np.array_equal(np.asarray(image.convert("L")), pixels)
+
+
+def test_a_model_applied_to_another_image_reports_the_likelihood_that_scipy_gives(command, images):
+    assert command("alpha.png", "-k", "3", "--save-model").returncode == 0
+    assert command("grey.png", "--model", "alpha_k3.gmm.json").returncode == 0
+    fit = json.loads((images / "grey_report.json").read_text())["fits"][0]
+    with Image.open(images / "grey.png") as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3) / 255
+    model = read_model(images / "alpha_k3.gmm.json").gaussians
+    joint = [
+        np.log(weight) + multivariate_normal(mean, covariance).logpdf(pixels)
+        for weight, mean, covariance in zip(model.weights, model.means, model.covariances, strict=True)
+    ]
+    assert fit["log_likelihood"] == pytest.approx(logsumexp(joint, axis=0).sum(), rel=1e-9)
+    palette = np.rint(model.means * 255).astype(np.uint8)
+    with Image.open(images / "grey_k3.png") as image:
+        recolored = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert np.array_equal(recolored, palette[np.argmax(joint, axis=0)])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"hello", "no JSON; give a model that gmmquant saved"),
+        (None, "no such file or directory"),
+        (spoilt(color_space="xyz").encode(), "not a model of colours"),
+        (spoilt(means=[[5.0] * 3, [0.5] * 3]).encode(), "means or covariances are not of sRGB colours"),
+        (
+            spoilt(covariances=[(1e-200 * np.eye(3)).tolist()] * 2).encode(),
+            "means or covariances are not of sRGB colours",
+        ),
+        (
+            spoilt(
+                covariance_type="tied",
+                weights=[1 / 5000] * 5000,
+                means=[[0.5] * 3] * 5000,
+                covariances=np.eye(3).tolist(),
+            ).encode(),
+            "k = 5000 is above the limit; give at most 4096",
+        ),
+        (
+            spoilt(means=[[0.1], [0.2]], covariances=[[[1.0]], [[1.0]]]).encode(),
+            "not a model of colours (1 features)",
+        ),
+    ],
+)
+def test_a_bad_model_is_one_line_with_exit_1_and_nothing_is_done(command, images, content, reason):
+    if content is not None:
+        (images / "model.json").write_bytes(content)
+    result = command("grey.png", "--model", "model.json", "-o", "out")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"gmmquant: model.json: {reason}")
+    assert result.stderr.count("\n") == 1
+    assert not (images / "out").exists()
+
+
+def test_a_model_is_not_fitted(command, images):
+    for arguments in (["-k", "3"], ["--save-model"], ["--restarts", "1"], ["--covariance", "full"], ["--tol", "1"]):
+        result = command("grey.png", "--model", "model.json", *arguments)
+        assert result.returncode == 2
+        assert "--model fits nothing" in result.stderr
+
+
+def test_loading_needs_no_image_library(tmp_path, clean_environment):
+    fitted()[1].save(tmp_path / "model.json")
+    code = (
+        "import sys\nfrom gmmquant import GaussianMixture\nGaussianMixture.load(sys.argv[1])\n"
+        "print(sorted({'cv2', 'PIL', 'scipy', 'typer', 'rich'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model.json"], capture_output=True, text=True, env=clean_environment
+    )
+    assert (result.stdout, result.stderr) == ("[]\n", "")

@@ -1,0 +1,591 @@
+"""The command on many images: what it writes, says and returns, whatever finishes first and whatever dies."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import in_a_terminal, obey_permissions, pids_of_workers, start, wait_for
+
+from gmmquant.pipeline.batch import run_all
+from gmmquant.pipeline.plan import Task, plan
+from gmmquant.pipeline.sources import Source, sources_of
+from gmmquant.report.outcome import Done, Failure
+from gmmquant.system.executors.processes import Processes
+
+SMALL = ("alpha.png", "flat.png", "grey.png", "sixteen.png")
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+@pytest.fixture
+def photos(tmp_path, samples):
+    """A folder of small images: 0.png, 1.png and so on."""
+    (tmp_path / "photos").mkdir()
+    for number, name in enumerate((*SMALL, *SMALL)):
+        shutil.copy(samples / name, tmp_path / f"photos/{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def mixed(photos, samples):
+    """The same, with three that fail: the fourth, the fifth and the last."""
+    (photos / "3.png").write_bytes((samples / "coffee.png").read_bytes()[:1000])
+    (photos / "4.png").write_text("no image")
+    (photos / "7.png").write_bytes(b"")
+    return photos
+
+
+def without_times(record):
+    for fit in record.get("fits", []):
+        del fit["seconds"]
+    return record
+
+
+def digests(folder):
+    """Name and content of each file below a folder; of records, all but the times."""
+    result = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            if path.suffix == ".json":
+                data = json.dumps(without_times(json.loads(data))).encode()
+            result[str(path.relative_to(folder))] = hashlib.sha256(data).hexdigest()
+    return result
+
+
+def told(result):
+    """Return the names of the images in the order in which they were told of, the summary left out."""
+    *lines, summary = result.stderr.splitlines()
+    assert re.fullmatch(r"gmmquant: \d.* in \d+\.\d s(, \d+\.\d images a second)?", summary)
+    return [line.split()[1].rstrip(":") for line in lines if "distinct colours" not in line]
+
+
+# --- the same, however it is done -------------------------------------------------------------------------------------
+
+
+def test_any_number_of_jobs_gives_the_same_bytes_records_and_order(command, mixed, samples, tmp_path):
+    """The slowest image comes first, so that the others are done before it."""
+    shutil.copy(samples / "cat.jpg", mixed / "0.jpg")
+    Path(mixed / "0.png").unlink()
+    results = []
+    for jobs in ("1", "2"):
+        made = tmp_path / jobs
+        options = ["-k", "2", "7", "--save-model", "--maps", "all", "--json-lines", "--jobs", jobs]
+        result = command("photos", "-o", "out", *options)
+        shutil.move(tmp_path / "out", made)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        for line in lines:
+            line.pop("seconds", None)
+            without_times(line.get("record", {}))
+        said = re.sub(r"\d+\.\d+ s.*", "", result.stderr)
+        results.append((result.returncode, said, lines, digests(made)))
+    assert results[0][0] == 1
+    assert [Path(line["source"]).stem for line in results[0][2]] == list("01234567")
+    assert len(results[0][3]) == 5 * 11
+    assert results[0] == results[1]
+
+
+def test_a_batch_gives_the_bytes_that_its_images_give_alone(command, photos, tmp_path):
+    for number in range(4, 8):
+        (photos / f"{number}.png").unlink()
+    assert command("photos", "-k", "2", "7", "-o", "out/together").returncode == 0
+    for number in range(4):
+        assert command(f"photos/{number}.png", "-k", "2", "7", "-o", "out/alone", "-q").returncode == 0
+    assert digests(tmp_path / "out/together") == digests(tmp_path / "out/alone")
+
+
+def test_processes_that_start_afresh_do_the_same(photos, tmp_path):
+    """As on systems without fork; what watches cannot be sent to them."""
+    task, watched = Task([2, 7]), []
+    planned = plan(sources_of([str(photos)]), task, tmp_path / "out")
+    workers = Processes(2, start_method="spawn")
+    outcomes = list(run_all(planned, lambda *seen: watched.append(seen), workers=workers))
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    by_spawn = digests(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    list(run_all(planned, lambda *seen: watched.append(seen)))
+    assert digests(tmp_path / "out") == by_spawn
+    assert {seen[0] for seen in watched} == {job.source for job in planned.jobs}
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "1.5"])
+def test_a_number_of_jobs_that_cannot_be_is_refused(command, photos, jobs, tmp_path):
+    result = command("photos", "-k", "2", "-o", "out", "--jobs", jobs)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "jobs" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def test_each_image_has_its_line_in_the_order_of_the_inputs_and_the_summary_counts_them(command, mixed):
+    result = command("photos", "nothing.png", "photos/0.png", "-k", "2", "-o", "out")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert told(result) == [f"photos/{number}.png" for number in range(8)] + ["nothing.png"]
+    assert result.stderr.splitlines()[-1].startswith("gmmquant: 5 done, 4 failed in ")
+    again = command("photos", "-k", "2", "-o", "out", "--skip-existing")
+    assert again.returncode == 1
+    assert again.stderr.count("skipped, its outputs exist") == 5
+    assert again.stderr.splitlines()[-1].startswith("gmmquant: 5 skipped, 3 failed in ")
+
+
+def test_a_summary_of_many_lines_names_again_what_failed(command, tmp_path, samples):
+    (tmp_path / "0.png").touch()
+    for number in range(1, 25):
+        shutil.copy(samples / "flat.png", tmp_path / f"{number}.png")
+    result = command(".", "-k", "2", "-o", "out")
+    assert result.returncode == 1
+    *_, summary, failure = result.stderr.splitlines()
+    assert summary.startswith("gmmquant: 24 done, 1 failed in ")
+    assert failure.startswith("gmmquant: failed: 0.png: not a supported image")
+
+
+def test_quiet_says_what_failed_and_nothing_else(command, mixed):
+    result = command("photos", "-k", "2", "-o", "out", "-q")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert [line.split()[1] for line in result.stderr.splitlines()] == [f"photos/{n}.png:" for n in (3, 4, 7)]
+
+
+def test_of_a_batch_tables_are_shown_where_they_are_asked_for(command, photos):
+    assert command("photos", "-k", "2", "-o", "out").stdout == ""
+    result = command("photos", "-k", "2", "-o", "more", "-v")
+    assert result.stdout.count("distinct colour") == 8
+    assert result.stderr.startswith("gmmquant: 8 done in ")
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def test_json_lines_tell_of_every_image_what_became_of_it(command, mixed, tmp_path):
+    assert command("photos/5.png", "-k", "2", "-o", "out").returncode == 0
+    result = command("photos", "-k", "2", "-o", "out", "--skip-existing", "--json-lines", "-q")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["source"] for line in lines] == [f"photos/{number}.png" for number in range(8)]
+    assert {line["schema"] for line in lines} == {"gmmquant-outcome/1"}
+    assert [line["outcome"] for line in lines] == [
+        *["done"] * 3,
+        *["failed"] * 2,
+        "skipped",
+        "done",
+        "failed",
+    ]
+    for line in lines:
+        if line["outcome"] == "done":
+            stem = Path(line["source"]).stem
+            assert line["record"] == json.loads((tmp_path / f"out/{stem}_report.json").read_text())
+            assert line["written"] == [f"out/{stem}_k2.png", f"out/{stem}_report.json"]
+    assert lines[3]["reason"].startswith("damaged or incomplete PNG image")
+    assert result.returncode == 1
+
+
+def test_a_line_is_written_as_soon_as_its_image_is_done(tmp_path, samples, clean_environment):
+    shutil.copy(samples / "flat.png", tmp_path / "a.png")
+    shutil.copy(samples / "rocket.jpg", tmp_path / "b.jpg")
+    for option, first in (("--json-lines", '{"schema": "gmmquant-outcome/1"'), ("--json", "[\n")):
+        process = start(clean_environment, tmp_path, ".", "-k", "512", "-o", "out", option, "-q")
+        assert process.stdout.readline().startswith(first)
+        assert process.poll() is None
+        process.kill()
+        process.communicate()
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_without_an_output_folder_for_records_alone_nothing_is_written(command, mixed, tmp_path):
+    before = digests(tmp_path)
+    for option in ("--json", "--json-lines"):
+        result = command("photos", "-k", "2", "-o", "-", option)
+        assert result.returncode == 1
+        assert digests(tmp_path) == before
+    assert len(result.stdout.splitlines()) == 8
+
+
+def test_an_array_is_one_whatever_is_in_it(command, mixed, tmp_path):
+    assert [record["image"]["path"] for record in json.loads(command("photos", "-k2", "-o", "-", "--json").stdout)] == [
+        f"{number}.png" for number in (0, 1, 2, 5, 6)
+    ]
+    assert json.loads(command("photos/4.png", "-k", "2", "--json").stdout) == []
+    assert json.loads(command("photos/4.png", "photos/7.png", "-k", "2", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("n_done", [0, 1, 5])
+def test_an_array_is_whole_when_the_run_is_stopped(tmp_path, samples, clean_environment, n_done):
+    (tmp_path / "in").mkdir()
+    for number in range(n_done):
+        shutil.copy(samples / "flat.png", tmp_path / f"in/{number}.png")
+    for number in range(2):
+        shutil.copy(samples / "rocket.jpg", tmp_path / f"in/rocket{number}.jpg")
+    process = start(clean_environment, tmp_path, "in", "-k", "512", "-o", "out", "--json")
+    if n_done:
+        wait_for(lambda: (tmp_path / f"out/{n_done - 1}_report.json").exists())
+    else:
+        wait_for((tmp_path / "out").exists)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    shown, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert len(json.loads(shown)) == n_done
+
+
+def test_a_record_is_whole_for_a_reader_who_takes_his_time_when_the_run_is_stopped(tmp_path, photos, clean_environment):
+    """The pipe holds 64 KB, less than is written; signals come while the command waits for room in it."""
+    process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
+    wait_for((tmp_path / "out/0_report.json").exists)
+    time.sleep(0.6)
+    process.send_signal(signal.SIGTERM)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert 1 <= len(json.loads(shown)) < 8
+
+
+def test_a_reader_who_takes_his_time_gets_the_end_of_the_array(flat_and_full_pipe):
+    process, reader = flat_and_full_pipe
+    time.sleep(1.5)  # all is done but for what is to be written
+    with open(reader, "rb") as pipe:
+        shown = pipe.read().lstrip(b" ")
+    process.communicate(timeout=60)
+    assert (process.returncode, len(json.loads(shown))) == (0, 1)
+
+
+@pytest.fixture
+def flat_and_full_pipe(tmp_path, samples, clean_environment):
+    """The command at one image, its standard output a pipe that is full."""
+    shutil.copy(samples / "flat.png", tmp_path / "flat.png")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b" " * 4096)
+    os.set_blocking(writer, True)
+    process = start(clean_environment, tmp_path, "flat.png", "-k", "2", "--json", "-q", "-o", "out", stdout=writer)
+    os.close(writer)
+    return process, reader
+
+
+def test_a_reader_who_takes_nothing_does_not_hold_a_run_that_is_stopped(tmp_path, photos, clean_environment):
+    process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
+    wait_for((tmp_path / "out/0_report.json").exists)
+    time.sleep(0.6)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143  # nothing has been read
+    process.communicate()
+
+
+# --- the end before the end -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_with_fail_fast_no_image_is_begun_after_a_failure(command, mixed, jobs, tmp_path):
+    result = command("photos", "-k", "2", "-o", "out", "--fail-fast", "-j", jobs)
+    assert result.returncode == 1
+    done = {int(name.split("_")[0]) for name in os.listdir(tmp_path / "out")}
+    begun_before = {0, 1, 2} if jobs == "1" else done & {0, 1, 2, 5}  # the others were in work
+    assert done == begun_before
+    assert {0, 1, 2} <= done
+    n_told = len(told(result))
+    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {len(done)} done, {n_told - len(done)} failed, ")
+    assert f", {8 - n_told} not tried in " in result.stderr
+
+
+def test_with_fail_fast_a_failure_ends_the_run_though_a_image_before_it_is_still_in_work(tmp_path, samples):
+    """The first image takes longer than all others, and its outcome is told before theirs."""
+    (tmp_path / "1.png").touch()
+    for number in range(2, 30):
+        shutil.copy(samples / "flat.png", tmp_path / f"{number}.png")
+    task = Task([60])
+    names = [samples / "cat.jpg", *(tmp_path / f"{number}.png" for number in range(1, 30))]
+    jobs = plan(map(Source, names), task, tmp_path / "out")
+    outcomes = list(run_all(jobs, workers=Processes(2), fail_fast=True))
+    assert [type(outcome) for outcome in outcomes] == [Done, Failure]
+    assert len(os.listdir(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_with_fail_fast_what_cannot_even_be_found_ends_the_run_too(command, photos, jobs, tmp_path):
+    result = command("photos/0.png", "none*.png", "photos", "-k", "2", "-o", "out", "--fail-fast", "-j", jobs)
+    assert result.returncode == 1
+    assert told(result) == ["photos/0.png", "none*.png"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["0_k2.png", "0_report.json"]
+
+
+def test_a_worker_that_is_killed_costs_its_image_and_says_so(tmp_path, photos, samples, clean_environment):
+    shutil.copy(samples / "rocket.jpg", photos / "4.jpg")
+    (photos / "4.png").unlink()
+    process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "-j", "1")
+    out = tmp_path / "out"
+    wait_for((out / "3_report.json").exists)
+    (worker,) = pids_of_workers(process.pid)
+    time.sleep(0.3)
+    os.kill(worker, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    failure = next(line for line in errors.splitlines() if "4.jpg" in line)
+    assert failure.startswith("gmmquant: photos/4.jpg: its process was killed by SIGKILL, perhaps for want of memory; ")
+    assert "gmmquant: 7 done, 1 failed in " in errors
+    assert sorted(os.listdir(out)) == sorted(
+        f"{number}_{what}" for number in (0, 1, 2, 3, 5, 6, 7) for what in ("k200.png", "report.json")
+    )
+
+
+# --- exit codes -------------------------------------------------------------------------------------------------------
+
+
+def test_exit_codes_are_as_written_for_good_bad_mixed_and_empty_folders(command, mixed, tmp_path, samples):
+    for folder in ("good", "bad", "empty"):
+        (tmp_path / folder).mkdir()
+    for number in range(2):
+        shutil.copy(samples / "flat.png", tmp_path / f"good/{number}.png")
+        (tmp_path / f"bad/bad{number}.png").touch()
+    codes = {
+        name: command(*name.split(), "-k", "2", "-o", f"out {name}", "-q").returncode
+        for name in ("good", "bad", "photos", "empty", "good empty", "good bad --fail-fast", "good --force --json")
+    }
+    assert codes == {
+        "good": 0,
+        "bad": 1,
+        "photos": 1,
+        "empty": 1,
+        "good empty": 1,
+        "good bad --fail-fast": 1,
+        "good --force --json": 0,
+    }
+    assert command("good", "-k", "2", "-o", "out good", "--skip-existing").returncode == 0
+    assert command("good", "-k", "2", "-o", "out good").returncode == 1
+    assert command("good", "good/0.png", "-k", "0").returncode == 2
+    assert command("good", "photos", "-k", "2", "-o", "clash").returncode == 2
+    assert not (tmp_path / "clash").exists()
+
+
+# --- a dry run --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"], ["--json-lines"], ["-q"], ["-r"]])
+def test_a_dry_run_changes_nothing_and_foresees_what_is_done(command, photos, tmp_path, options):
+    assert command("photos/3.png", "-k", "2", "-o", "out", "--save-model").returncode == 0
+    (tmp_path / "out/3_report.json").unlink()
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    arguments = ["photos", "-k", "2", "-o", "out", *options]
+    foreseen = command(*arguments, "--dry-run", "--json-lines", "-q")
+    shown = command(*arguments, "--dry-run")
+    after = {path: path.stat() for path in tmp_path.rglob("*")}
+    assert {path: (s.st_mtime_ns, s.st_ino) for path, s in after.items()} == {
+        path: (s.st_mtime_ns, s.st_ino) for path, s in before.items()
+    }
+    outcomes = {line["source"]: line for line in map(json.loads, foreseen.stdout.splitlines())}
+    assert len(outcomes) == 8
+    done = command(*arguments)
+    assert (
+        foreseen.returncode
+        == shown.returncode
+        == done.returncode
+        == int(not {*options} & {"--skip-existing", "--force"})
+    )
+    made = {
+        path
+        for path in (tmp_path / "out").iterdir()
+        if path not in before or path.stat().st_mtime_ns != before[path].st_mtime_ns
+    }
+    expected = {
+        tmp_path / path
+        for line in outcomes.values()
+        for path, fate in line.get("outputs", {}).items()
+        if fate in ("new", "replaced")
+    }
+    assert made == expected
+
+
+def test_a_dry_run_tells_the_fate_of_each_output(command, photos, tmp_path):
+    assert command("photos/3.png", "photos/5.png", "-k", "2", "-o", "out").returncode == 0
+    (tmp_path / "out/3_report.json").unlink()
+    kept = command("photos", "-k", "2", "-o", "out", "-n", "--skip-existing")
+    assert "  out/3_k2.png (kept)\n  out/3_report.json (new)\n" in kept.stdout
+    assert kept.stderr == "gmmquant: nothing was done; to be read: 7 images; to be written: 13 new, 3 kept\n"
+    replaced = command("photos", "-k", "2", "-o", "out", "-n", "--force")
+    assert "  out/3_k2.png (replaced)\n  out/3_report.json (new)\n" in replaced.stdout
+    refused = command("photos", "-k", "2", "-o", "out", "-n")
+    assert refused.returncode == 1
+    assert "photos/3.png: 3_k2.png exists; use --force to replace it or --skip-existing to keep it" in refused.stderr
+
+
+def test_a_dry_run_makes_no_records(command, photos):
+    result = command("photos", "-n", "--json")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--json" in result.stderr
+
+
+# --- terminals --------------------------------------------------------------------------------------------------------
+
+
+def rich_terminal(environment):
+    return {**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+
+
+def test_on_a_terminal_a_bar_tells_how_many_how_fast_and_how_long(tmp_path, mixed, clean_environment):
+    shown, code = in_a_terminal(["photos", "-k", "60", "-o", "out"], tmp_path, rich_terminal(clean_environment))
+    assert code == 1
+    plain = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
+    assert re.search(r"[1-7]/8 \d+\.\d/s  \d+:\d\d left", plain)
+    assert "wrote" not in plain
+    assert "photos/3.png: damaged or incomplete PNG image" in plain
+    assert shown.rindex("\x1b[?25h") > shown.rindex("left")  # the cursor is shown again
+    last = plain.rstrip().splitlines()[-1].strip("\r")
+    assert re.fullmatch(r"gmmquant: 5 done, 3 failed in \d+\.\d s, \d+\.\d images a second", last)
+
+
+def test_on_a_terminal_lines_of_json_stand_alone(tmp_path, photos, clean_environment):
+    arguments = ["photos", "-k", "2", "-o", "out", "--json-lines"]
+    shown, code = in_a_terminal(arguments, tmp_path, rich_terminal(clean_environment), columns=40_000)
+    assert code == 0
+    lines = [line for line in shown.split("\n") if '{"schema"' in line]
+    sources = []
+    for line in lines:
+        before, brace, rest = line.partition('{"schema"')
+        assert re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]|\r", "", before) == ""
+        sources.append(json.loads((brace + rest).rstrip("\r"))["source"])
+    assert sources == [f"photos/{number}.png" for number in range(8)]
+
+
+@pytest.mark.parametrize(("variable", "value"), [("TERM", "dumb"), ("TERM", "unknown")])
+def test_on_a_terminal_that_cannot_move_its_cursor_there_are_lines(
+    tmp_path, photos, clean_environment, variable, value
+):
+    environment = {**clean_environment, variable: value}
+    shown, code = in_a_terminal(["photos", "-k", "2", "-o", "out"], tmp_path, environment)
+    assert code == 0
+    assert "\x1b" not in shown
+    assert " left" not in shown
+    assert shown.count(": wrote ") == 8
+
+
+def test_without_colors_the_bar_has_none(tmp_path, photos, clean_environment):
+    environment = {**rich_terminal(clean_environment), "NO_COLOR": "1"}
+    shown, code = in_a_terminal(["photos", "-k", "60", "-o", "out"], tmp_path, environment)
+    assert code == 0
+    assert " left" in shown
+    for codes in re.findall(r"\x1b\[([\d;]*)m", shown):
+        assert not re.search(r"\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])\b", codes)
+
+
+@pytest.mark.parametrize(
+    "options", [["--json"], ["--json-lines"], ["--json-lines", "--shared"], ["--jobs", "1", "--json"]]
+)
+@pytest.mark.parametrize("image", ["photos", "photos/1.png"])
+def test_records_may_go_elsewhere_while_a_bar_is_shown(tmp_path, photos, clean_environment, options, image):
+    """As when they are redirected by a person at a terminal."""
+    environment = {**clean_environment, "TERM": "xterm-256color"}
+    arguments = [sys.executable, "-m", "gmmquant", image, "-k", "3", "40", "-o", "out", *options]
+    main, side = os.openpty()
+    with open(tmp_path / "records", "wb") as records:
+        process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdin=side, stdout=records, stderr=side)
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the program that used it ends
+        while part := os.read(main, 65536):
+            shown += part
+    os.close(main)
+    assert process.wait() == 0, shown.decode()
+    told = (tmp_path / "records").read_text()
+    records = json.loads(told) if "--json" in options else [json.loads(line) for line in told.splitlines()]
+    n_images = 8 if image == "photos" else 1
+    assert len(records) == ({"--json-lines": n_images + 1}.get(options[0]) if "--shared" in options else n_images)
+    assert "\x1b[?25l" in shown.decode()  # the bar hides the cursor
+
+
+def test_kept_files_that_other_options_made_are_not_told_of_in_a_new_report(command, photos, tmp_path):
+    command("photos", "-k", "3", "-o", "out")
+    (tmp_path / "out/2_report.json").unlink()
+    before = (tmp_path / "out/2_k3.png").read_bytes()
+    result = command(
+        "photos", "-k", "3", "-o", "out", "--skip-existing", "--method", "kmeans", "--dither", "blue-noise"
+    )
+    assert result.returncode == 1
+    assert "photos/2.png: 2_k3.png exists and is of a run of other images or options" in result.stderr
+    assert not (tmp_path / "out/2_report.json").exists()
+    assert (tmp_path / "out/2_k3.png").read_bytes() == before
+    assert command("photos", "-k", "3", "-o", "out", "--skip-existing").returncode == 0
+    assert (tmp_path / "out/2_report.json").exists()
+
+
+@pytest.mark.parametrize("closed", ["a file", "a folder"])
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--shared"], ["--shared", "--dry-run"]])
+def test_a_folder_that_cannot_be_written_to_is_told_before_any_image_is_read(command, tmp_path, closed, options):
+    names = ["a.png", "b.png"]
+    for name in names:
+        (tmp_path / name).write_text("no image, which is not seen")
+    if closed == "a file":
+        (tmp_path / "closed").touch()
+    else:
+        (tmp_path / "closed").mkdir(mode=0o555)
+    tmp_path.chmod(0o755)
+    result = command(*names, "-k", "2", "-o", "closed/out", *options, preexec_fn=obey_permissions)
+    reason = "not a directory" if closed == "a file" else "permission denied"
+    assert result.returncode == 1
+    told = [line for line in result.stderr.splitlines() if "cannot write to closed/out: " + reason in line]
+    assert len(told) == (1 if "--shared" in options and "--dry-run" not in options else 2 + ("--shared" in options))
+    assert "not a supported image" not in result.stderr
+    if options == ["--shared"]:
+        assert result.stderr.splitlines()[-1].startswith("gmmquant: 2 not tried in ")
+
+
+@pytest.mark.parametrize("options", [[], ["--shared"]])
+def test_where_all_is_done_a_folder_need_not_be_written_to(command, photos, tmp_path, options):
+    arguments = ["photos", "-k", "2", "-o", "out", "--skip-existing", *options]
+    assert command(*arguments).returncode == 0
+    (tmp_path / "out").chmod(0o555)
+    for dry in ([], ["--dry-run"]):
+        assert command(*arguments, *dry, preexec_fn=obey_permissions).returncode == 0
+    (tmp_path / "out").chmod(0o755)
+
+
+def test_a_quiet_run_on_a_terminal_shows_nothing(tmp_path, photos, clean_environment):
+    shown, code = in_a_terminal(["photos", "-k", "2", "-o", "out", "-q"], tmp_path, rich_terminal(clean_environment))
+    assert (shown, code) == ("", 0)
+
+
+@pytest.mark.parametrize("to", ["pipe", "log"])
+@pytest.mark.parametrize("forced", [{}, {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}])
+def test_no_bar_is_in_a_pipe_or_a_log_even_where_colors_are_forced(
+    command, photos, clean_environment, to, forced, tmp_path
+):
+    environment = {**rich_terminal(clean_environment), **forced}
+    if to == "pipe":
+        errors = command("photos", "-k", "2", "-o", "out", env=environment).stderr
+    else:
+        with open(tmp_path / "log", "w+") as log:
+            command("photos", "-k", "2", "-o", "out", env=environment, capture_output=False, stdout=log, stderr=log)
+        errors = (tmp_path / "log").read_text()
+    assert "\x1b" not in errors
+    assert "\r" not in errors
+    assert " left" not in errors
+    assert errors.count(": wrote ") == 8
+
+
+def test_control_characters_of_names_do_not_reach_the_bar(tmp_path, samples, clean_environment):
+    for number in range(3):
+        shutil.copy(samples / "flat.png", tmp_path / f"{number}\x1b]0;title\x07[bold].png")
+    shown, code = in_a_terminal([".", "-k", "2", "-o", "out"], tmp_path, rich_terminal(clean_environment))
+    assert code == 0
+    assert "\x1b]0;" not in shown
+    assert "\x07" not in shown
+
+
+@pytest.mark.parametrize("options", [["-v"], ["--json"], ["--json-lines"]])
+def test_a_program_that_puts_streams_of_its_own_in_place_gets_what_is_shown(photos, tmp_path, options):
+    code = (
+        "import contextlib, io, sys\n"
+        "from gmmquant.cli.app import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.redirect_stderr(io.StringIO()) as said:\n"
+        "    code = run(sys.argv[1:])\n"
+        "print(code, len(shown.getvalue()) > 1000, 'gmmquant: 8 done' in said.getvalue())\n"
+    )
+    arguments = [sys.executable, "-c", code, str(photos), "-k", "2", "-o", str(tmp_path / "out"), *options]
+    assert subprocess.run(arguments, capture_output=True, text=True).stdout == "0 True True\n"

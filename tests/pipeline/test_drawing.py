@@ -1,0 +1,732 @@
+"""Ways to draw a fit: soft images, spaces, dithering, given palettes, colours of another image; maps and layers."""
+
+import io
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from helpers import log_density_by_scipy, log_joint_by_scipy, read_sample
+from PIL import Image
+from scipy.special import softmax
+
+from gmmquant import GaussianMixture, ParameterError, Quantizer, Settings, quantize, transfer_colors
+from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.images.encoding.maps import encode_grey_map, encode_label_map
+from gmmquant.images.layers import alpha_levels
+from gmmquant.images.maps import GreyMap
+from gmmquant.pipeline.image_job import _FileWriter
+from gmmquant.settings import DITHERS, RECOLORINGS, SPACES
+from gmmquant.system.atomic import OutputSet
+
+CAT = read_sample("cat.jpg")[::3, ::3]
+ALPHA = read_sample("alpha.png")
+
+
+def posterior(fit, pixels):
+    """Return the responsibilities of a fit for RGB pixels (n, 3), by scipy, shape (n, K)."""
+    values = COLOR_SPACES[fit.space].from_srgb(pixels / 255)
+    return softmax(log_joint_by_scipy(values, fit.weights, fit.means, fit.covariances), axis=1)
+
+
+def box_means(image, side):
+    """Return the means of squares of `side` pixels of an image (h, w, 3)."""
+    h, w = (extent // side * side for extent in image.shape[:2])
+    return image[:h, :w].reshape(h // side, side, w // side, side, 3).astype(float).mean(axis=(1, 3))
+
+
+# Soft images and the errors of each way
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_soft_image_is_the_mean_of_the_palette_by_the_responsibilities(space):
+    fit = quantize(CAT, 6, recolor="soft", space=space)
+    expected = posterior(fit, CAT.reshape(-1, 3)) @ fit.palette
+    assert fit.image.dtype == np.uint8
+    assert np.abs(fit.image.reshape(-1, 3) - expected).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("method", ["gmm", "kmeans"])
+@pytest.mark.parametrize("space", SPACES)
+def test_the_error_of_each_way_is_that_of_the_image_it_draws(method, space):
+    fits = {way: quantize(CAT, 5, recolor=way, method=method, space=space) for way in RECOLORINGS}
+    for way, fit in fits.items():
+        assert fit.recoloring == way
+        error = ((fit.image.astype(float) - CAT) ** 2).sum(axis=2).mean()
+        assert fit.mse == pytest.approx(error, rel=1e-12)
+        assert all(other.errors[way] == pytest.approx(error, rel=1e-12) for other in fits.values())
+
+
+def test_alpha_stays_with_a_soft_image_and_what_is_hidden_has_no_color():
+    fit = quantize(ALPHA, 3, recolor="soft")
+    assert np.array_equal(fit.image[..., 3], ALPHA[..., 3])
+    assert not fit.image[ALPHA[..., 3] == 0].any()
+
+
+# Spaces
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_likelihood_is_of_densities_in_the_space_of_the_fit(space):
+    fit = quantize(CAT, 4, space=space)
+    values = COLOR_SPACES[space].from_srgb(CAT.reshape(-1, 3) / 255)
+    expected = log_density_by_scipy(values, fit.weights, fit.means, fit.covariances).sum()
+    assert fit.log_likelihood == pytest.approx(expected, rel=1e-9)
+    assert fit.space == space
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("image", ["cat", "sixteen", "alpha"])
+def test_the_objective_never_falls_in_any_space(space, image):
+    pixels = CAT if image == "cat" else read_sample("alpha.png")
+    if image == "sixteen":
+        pixels = read_sample("cat.jpg")[::4, ::4].astype(np.uint16) * 257
+        pixels += np.random.default_rng(0).integers(0, 257, pixels.shape, dtype=np.uint16)
+    trace = quantize(pixels, 5, space=space).trace
+    assert len(trace) > 3
+    assert np.diff(trace).min() >= -1e-9 * max(1, np.abs(trace).max())
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_palette_is_the_means_back_in_srgb(space):
+    fit = quantize(CAT, 8, space=space)
+    back = COLOR_SPACES[space].to_srgb(fit.means)
+    assert np.array_equal(fit.palette, np.rint(255 * np.clip(back, 0, 1)))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_image_of_few_colors_is_kept_exactly_in_any_space(space):
+    flat = read_sample("flat.png")[..., :3]
+    fit = quantize(flat, 7, space=space)
+    assert fit.exact
+    assert np.array_equal(fit.image, flat)
+
+
+def test_nearest_is_meant_in_the_space_of_the_fit():
+    fit = quantize(CAT, 9, method="kmeans", space="lab")
+    lab = COLOR_SPACES["lab"].from_srgb
+    distances = ((lab(CAT.reshape(-1, 1, 3) / 255) - lab(fit.palette / 255)) ** 2).sum(axis=2)
+    assert np.array_equal(fit.labels.ravel(), distances.argmin(axis=1))
+
+
+def test_a_number_of_colors_is_chosen_in_any_space():
+    assert all(2 <= Quantizer(CAT, Settings(space=space)).choose_k().k <= 64 for space in SPACES)
+
+
+# Dithering
+
+
+@pytest.mark.parametrize("dither", DITHERS[1:])
+def test_a_dithered_image_is_told_as_it_is_drawn(dither):
+    fit = quantize(CAT, 6, dither=dither)
+    assert fit.dither == dither
+    assert fit.recoloring == ("posterior" if dither == "posterior" else "nearest")
+    assert fit.mse == pytest.approx(((fit.image.astype(float) - CAT) ** 2).sum(axis=2).mean(), rel=1e-12)
+    assert np.array_equal(fit.counts, np.bincount(fit.labels.ravel(), minlength=6))
+    plain = quantize(CAT, 6)
+    assert np.array_equal(fit.palette, plain.palette)
+    assert fit.log_likelihood == plain.log_likelihood
+    assert fit.errors == plain.errors
+    assert not np.array_equal(fit.labels, quantize(CAT, 6, dither=dither, seed=1).labels) or dither == "floyd-steinberg"
+
+
+def test_local_means_of_posterior_dithering_approach_the_soft_image():
+    cat = read_sample("cat.jpg")
+    fits = [quantize(cat, 5, **how) for how in ({"dither": "posterior"}, {}, {"recolor": "soft"})]
+    drawn, hard, soft = (fit.image for fit in fits)
+    r = posterior(fits[0], cat.reshape(-1, 3))
+    uniforms = np.random.default_rng(0).random((len(r), 1))
+    independent = fits[0].palette[(r.cumsum(axis=1)[:, :-1] < uniforms).sum(axis=1)].reshape(cat.shape)
+    for side, share in ((4, 0.6), (8, 0.4), (16, 0.25), (32, 0.15)):
+        off, off_hard, off_independent = (
+            np.abs(box_means(image, side) - box_means(soft, side)).mean() for image in (drawn, hard, independent)
+        )
+        assert off < share * off_hard
+        assert off < 0.8 * off_independent  # what chance alone gives: blue noise does better
+
+
+def test_components_are_drawn_as_often_as_the_responsibilities_say():
+    fit = quantize(CAT, 4, dither="posterior")
+    r = posterior(fit, CAT.reshape(-1, 3))
+    drawn = np.bincount(fit.labels.ravel(), minlength=4)
+    spread = np.sqrt((r * (1 - r)).sum(axis=0))
+    assert (np.abs(drawn - r.sum(axis=0)) < 5 * spread + 1).all()
+
+
+@pytest.mark.parametrize("dither", DITHERS[1:])
+def test_strength_0_draws_what_is_drawn_without_dithering(dither):
+    way = "posterior" if dither == "posterior" else "nearest"
+    plain, dithered = quantize(CAT, 7, recolor=way), quantize(CAT, 7, dither=dither, strength=0)
+    # A colour may be as far from two of the palette, to the last bit.
+    if dither == "posterior":
+        np.testing.assert_array_equal(dithered.labels, plain.labels)
+    else:
+        chosen = (fit.palette[fit.labels].astype(int) - CAT for fit in (plain, dithered))
+        np.testing.assert_array_equal(*((difference**2).sum(axis=-1) for difference in chosen))
+
+
+@pytest.mark.parametrize("dither", DITHERS[1:])
+def test_hidden_pixels_take_no_part_in_dithering(dither):
+    fit = quantize(ALPHA, 3, dither=dither)
+    hidden = ALPHA[..., 3] == 0
+    assert not fit.labels[hidden].any()
+    assert fit.counts.sum() == (~hidden).sum()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"recolor": "soft", "dither": "floyd-steinberg"},
+        {"recolor": "nearest", "dither": "posterior"},
+        {"recolor": "posterior", "dither": "blue-noise"},
+        {"dither": "ordered"},
+        {"strength": 1.5},
+        {"strength": -1},
+        {"space": "hsv"},
+        {"recolor": "hard"},
+    ],
+)
+def test_what_contradicts_itself_is_refused(settings):
+    with pytest.raises(ParameterError):
+        Settings(**settings)
+
+
+# Palettes that are given
+
+GIVEN = np.array([[29, 53, 87], [230, 57, 70], [241, 250, 238], [168, 218, 220], [140, 100, 70]], np.uint8)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_given_palette_keeps_its_colors_and_their_order(space):
+    fit = Quantizer(CAT, Settings(space=space, recolor="nearest")).fit_palette(GIVEN)
+    assert np.array_equal(fit.palette, GIVEN)
+    there = COLOR_SPACES[space].from_srgb
+    distances = ((there(CAT.reshape(-1, 1, 3) / 255) - there(GIVEN / 255)) ** 2).sum(axis=2)
+    assert np.array_equal(fit.labels.ravel(), distances.argmin(axis=1))
+
+
+def test_weights_and_covariances_are_fitted_to_a_given_palette():
+    fit = Quantizer(CAT, Settings(recolor="posterior")).fit_palette(GIVEN)
+    np.testing.assert_allclose(fit.means, GIVEN / 255, rtol=0, atol=1e-15)
+    assert np.diff(fit.trace).min() >= -1e-12
+    r = posterior(fit, CAT.reshape(-1, 3))
+    assert np.array_equal(fit.labels.ravel(), r.argmax(axis=1))
+    np.testing.assert_allclose(fit.weights, r.mean(axis=0), atol=2e-3)
+    free = quantize(CAT, 5)
+    assert fit.log_likelihood < free.log_likelihood
+    # 4 weights and 5 covariances of 6 numbers; the means were not fitted.
+    assert fit.aic == pytest.approx(2 * 34 - 2 * fit.log_likelihood)
+    assert free.aic == pytest.approx(2 * 49 - 2 * free.log_likelihood)
+
+
+# Colours of another image
+
+
+def test_a_image_that_takes_its_own_colors_stays_as_it_is():
+    quantizer = Quantizer(CAT)
+    fit = quantizer.fit(5)
+    own = quantizer.transfer(fit, fit.mixture)
+    assert np.abs(own.image.astype(int) - CAT).max() <= 1
+    assert own.recoloring == "transfer"
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_transfer_brings_mean_and_spread_to_those_of_the_other_image(space):
+    other = read_sample("coffee.png")[::4, ::4]
+    settings = Settings(space=space)
+    quantizer = Quantizer(CAT, settings)
+    fit, target = quantizer.fit(1), Quantizer(other, settings).fit(1)
+    moved = COLOR_SPACES[space].from_srgb(quantizer.transfer(fit, target.mixture).image.reshape(-1, 3) / 255)
+    spread = np.sqrt(np.diagonal(target.covariances[0]))
+    # Colours beyond the gamut are clipped, so the moments are met approximately.
+    np.testing.assert_allclose((moved.mean(axis=0) - target.means[0]) / spread, 0, atol=0.15)
+    np.testing.assert_allclose(moved.std(axis=0) / spread, 1, atol=0.2)
+
+
+# Maps and layers
+
+
+def test_the_entropy_map_is_the_entropy_of_predict_proba():
+    quantizer = Quantizer(CAT)
+    fit = quantizer.fit(6)
+    entropy, density = quantizer.maps(fit)
+    mixture = GaussianMixture(6)
+    mixture.weights_, mixture.means_, mixture.covariances_ = fit.weights, fit.means, fit.covariances
+    mixture.n_features_in_ = 3
+    samples = CAT.reshape(-1, 3) / 255
+    r = mixture.predict_proba(samples)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = -np.nansum(r * np.log2(r), axis=1)
+    np.testing.assert_allclose(entropy.values.ravel(), expected, atol=1e-9)
+    np.testing.assert_allclose(density.values.ravel(), mixture.score_samples(samples), atol=1e-9)
+    assert (entropy.black, entropy.white) == (0, np.log2(6))
+
+
+def grey_levels(data):
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "I;16"
+        return np.asarray(image), image.info
+
+
+def test_a_grey_map_is_read_back_by_the_scale_it_states():
+    values = np.random.default_rng(0).normal(size=(20, 30))
+    grey = GreyMap.of_log_density(values, None)
+    levels, info = grey_levels(encode_grey_map(grey))
+    assert (levels.min(), levels.max()) == (0, 65535)
+    step = (grey.white - grey.black) / 65535
+    assert np.abs(grey.black + levels * step - values).max() <= step / 2 * (1 + 1e-6)
+    assert info["Description"] == f"nats: 0 is {grey.black!r}, 65535 is {grey.white!r}, linear between"
+
+
+def test_a_map_of_equal_values_is_a_map_all_the_same():
+    levels, _ = grey_levels(encode_grey_map(GreyMap.of_log_density(np.full((2, 3), 4.0), None)))
+    assert not levels.any()
+    levels, _ = grey_levels(encode_grey_map(GreyMap.of_entropy(np.zeros((2, 3)), 1)))
+    assert not levels.any()
+
+
+@pytest.mark.parametrize(
+    ("n_colors", "mode"), [(1, "P"), (7, "P"), (255, "P"), (256, "P"), (257, "I;16"), (4096, "I;16")]
+)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_values_of_a_label_map_are_the_labels(n_colors, mode, hidden):
+    rng = np.random.default_rng(n_colors)
+    labels = rng.integers(0, n_colors, (40, 50)).astype(np.uint16)
+    labels[0, 0] = n_colors - 1
+    palette = rng.integers(0, 256, (n_colors, 3), dtype=np.uint8)
+    visible = rng.random((40, 50)) < 0.7 if hidden else None
+    data = encode_label_map(labels, palette, visible)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == ("I;16" if hidden and n_colors == 256 else mode)
+        values = np.asarray(image)
+        if image.mode == "P":
+            shown = np.asarray(image.convert("RGBA"))
+            seen = np.full(labels.shape, True) if visible is None else visible
+            assert np.array_equal(shown[seen], np.c_[palette[labels[seen]], np.full(seen.sum(), 255)])
+            assert not shown[~seen, 3].any()
+    assert np.array_equal(values, labels if visible is None else np.where(visible, labels, n_colors))
+
+
+@pytest.mark.parametrize("space", ["srgb", "oklab"])
+@pytest.mark.parametrize("image", ["cat", "alpha"])
+def test_layers_add_up_to_the_soft_image(space, image):
+    pixels = CAT if image == "cat" else ALPHA
+    quantizer = Quantizer(pixels, Settings(recolor="soft", space=space))
+    fit = quantizer.fit(12)
+    layers = [layer.pixels.astype(float) for layer in quantizer.layers(fit)]
+    assert len(layers) == 12
+    alpha = np.full(pixels.shape[:2], 255) if fit.alpha is None else fit.alpha
+    assert np.array_equal(sum(layer[..., 3] for layer in layers), alpha)
+    added = sum(layer[..., :3] * layer[..., 3:] / 255 for layer in layers)
+    soft = fit.image[..., :3] * (alpha / 255)[..., np.newaxis]
+    assert np.abs(added - soft).max() <= 1
+    for color, layer in zip(fit.palette, layers, strict=True):
+        assert (layer[..., :3] == color).all()
+
+
+def test_levels_sum_to_the_alpha_and_lie_next_to_their_shares():
+    rng = np.random.default_rng(0)
+    r = rng.dirichlet(np.full(9, 0.3), size=2000).T
+    alpha = rng.integers(0, 256, 2000).astype(np.uint8)
+    palette = rng.integers(0, 256, (9, 3), dtype=np.uint8)
+    levels = alpha_levels(r, alpha, palette)
+    assert np.array_equal(levels.sum(axis=0, dtype=int), alpha)
+    assert np.abs(levels - r * alpha).max() < 5
+    assert np.abs((levels - r * alpha).T @ palette / 255).max() < 0.5
+
+
+# The command
+
+
+def test_everything_that_can_be_written_besides_is_written_and_told(command, tmp_path, samples):
+    besides = ["--palette-out", "hex,json,gpl,css,ase,aco,png", "--maps", "labels,entropy,loglik", "--layers"]
+    result = command(samples / "alpha.png", "-k", "3", *besides, "--save-model", "-o", "out", "--json")
+    assert result.returncode == 0, result.stderr
+    (record,) = json.loads(result.stdout)
+    files = record["fits"][0]["files"]
+    told = [files["image"], files["model"], *files["palettes"].values(), *files["layers"]]
+    told += [entry["file"] for entry in files["maps"].values()]
+    assert {*told, "alpha_report.json"} == {path.name for path in (tmp_path / "out").iterdir()}
+    assert files["layers"] == ["alpha_k3_layer01.png", "alpha_k3_layer02.png", "alpha_k3_layer03.png"]
+    quantizer = Quantizer(ALPHA)
+    entropy, _ = quantizer.maps(quantizer.fit(3))
+    with Image.open(tmp_path / "out" / "alpha_k3_entropy.png") as image:
+        scale = files["maps"]["entropy"]
+        read = scale["black"] + np.asarray(image) * (scale["white"] - scale["black"]) / 65535
+    assert np.abs(read - entropy.values).max() < 1e-4
+
+
+def test_outputs_besides_are_refused_kept_and_made_as_the_others_are(command, tmp_path, samples):
+    arguments = (samples / "flat.png", "-k", "2", "auto", "--maps", "entropy", "--layers", "-o", "out")
+    assert command(*arguments).returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert "flat_k2_layer02.png" in before
+    assert "flat_kauto_layer01.png" in before
+    refused = command(*arguments)
+    assert (refused.returncode, "exists" in refused.stderr) == (1, True)
+    (tmp_path / "out" / "flat_k2_layer02.png").unlink()
+    (tmp_path / "out" / "flat_k2_entropy.png").write_bytes(b"kept")
+    resumed = command(*arguments, "--skip-existing")
+    assert resumed.returncode == 0, resumed.stderr
+    after = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert after == before | {"flat_k2_entropy.png": b"kept"}
+    assert "skipped" in command(*arguments, "--skip-existing").stderr
+
+
+@pytest.mark.parametrize(("image", "k"), [("grey.png", "auto"), ("flat.png", "7"), ("cat.jpg", "4")])
+def test_layers_that_are_missing_are_made_again_and_the_others_kept(command, tmp_path, samples, image, k):
+    stem, out = image.split(".")[0], tmp_path / "out"
+    arguments = (samples / image, "-k", k, "--layers", "-o", "out", "--skip-existing")
+    assert command(*arguments).returncode == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    again = command(*arguments)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "skipped" in again.stderr
+    (out / f"{stem}_k{k}_layer02.png").unlink()
+    (out / f"{stem}_k{k}_layer03.png").write_bytes(b"kept")
+    result = command(*arguments)
+    assert result.returncode == 0, result.stderr
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert after == before | {f"{stem}_k{k}_layer03.png": b"kept"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--palette", "#fff,#000", "-k", "3"], "--palette says which colours there are: leave out -k"),
+        (["--palette", "#fff,#000", "--method", "kmeans"], "leave out --method"),
+        (["--transfer-to", "rocket.jpg", "--dither", "posterior"], "leave out --dither"),
+        (["--strength", "0.5"], "--strength is that of a dither; give one"),
+        (["--method", "kmeans", "--init", "random"], "leave out --init"),
+        (["--transfer-to", "rocket.jpg", "--layers"], "leave out --layers"),
+        (["--transfer-to", "rocket.jpg", "-k", "2", "257"], "give at most 256"),
+        (["--dither", "posterior", "--recolor", "nearest"], "which mixes colours by 'posterior'"),
+        (["--format", "gif", "--recolor", "soft"], "holds 256 colours"),
+        (["--format", "gif", "-k", "300"], "holds 256 colours"),
+        (["--format", "tga"], "format = 'tga' is unknown"),
+        (["--maps", "entropy,depth"], "maps = 'depth' is unknown"),
+        (["--palette-out", "act"], "palette-out = 'act' is unknown"),
+        (["--palette", "#12"], "#12"),
+        (["--space", "cmyk"], "space = 'cmyk' is unknown"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_nothing_is_done(command, tmp_path, samples, arguments, words):
+    result = command(samples / "grey.png", "-o", "out", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--palette", "--transfer-to"])
+@pytest.mark.parametrize("content", [None, b"", b"neither a palette nor an image"])
+def test_a_bad_file_beside_the_images_is_one_line_with_exit_1(command, tmp_path, samples, option, content):
+    if content is not None:
+        (tmp_path / "beside").write_bytes(content)
+    result = command(samples / "grey.png", "-o", "out", option, "beside")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("gmmquant: beside: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_palette_that_was_written_recolors_as_it_did(command, tmp_path, samples):
+    fitted = command(
+        samples / "cat.jpg",
+        "-k",
+        "6",
+        "--method",
+        "kmeans",
+        "--palette-out",
+        "gpl,ase,aco,css,hex,json,png",
+        "-o",
+        "out",
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    with Image.open(tmp_path / "out" / "cat_k6.png") as image:
+        expected = np.asarray(image.convert("RGB"))
+    for form in ("gpl", "ase", "aco", "css", "hex", "json", "png"):
+        palette = tmp_path / "out" / f"cat_k6_palette.{form}"
+        again = command(samples / "cat.jpg", "--palette", palette, "-o", form)
+        assert again.returncode == 0, again.stderr
+        with Image.open(tmp_path / form / "cat_k6.png") as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), expected)
+
+
+def test_a_model_keeps_its_space(command, tmp_path, samples):
+    assert command(samples / "cat.jpg", "-k", "5", "--space", "oklab", "--save-model", "-o", "fit").returncode == 0
+    applied = command(samples / "cat.jpg", "--model", "fit/cat_k5.gmm.json", "-o", "again", "--json")
+    assert applied.returncode == 0, applied.stderr
+    assert (tmp_path / "again" / "cat_k5.png").read_bytes() == (tmp_path / "fit" / "cat_k5.png").read_bytes()
+    record, report = json.loads(applied.stdout)[0], json.loads((tmp_path / "fit" / "cat_report.json").read_text())
+    assert record["fits"][0]["space"] == record["settings"]["space"] == "oklab"
+    assert record["fits"][0]["log_likelihood"] == pytest.approx(report["fits"][0]["log_likelihood"], rel=1e-12)
+
+
+def test_the_table_says_how_a_image_was_drawn(command, samples):
+    plain = command(samples / "grey.png", "-k", "2", "-o", "a").stdout.splitlines()
+    assert plain[1].strip().startswith("log-lik.")
+    other = command(
+        samples / "grey.png", "-k", "2", "-o", "b", "--space", "lab", "--dither", "posterior", "--strength", "0.5", "-v"
+    ).stdout.splitlines()
+    assert other[1] == "fitted in CIELAB, log-likelihoods of densities there; dithered by posterior at 0.5"
+    assert any(line.startswith("squared error, k = 2: posterior ") for line in other)
+
+
+def test_a_run_with_other_options_does_not_go_on_with_images_of_an_earlier_one(command, tmp_path, samples):
+    grey = samples / "grey.png"
+    assert command(grey, "-k", "2", "-o", "out").returncode == 0
+    other = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing", "--space", "lab")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "grey_report.json is of a run with space = srgb, not lab; give the same options" in other.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    same = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing")
+    assert same.returncode == 0, same.stderr
+    (tmp_path / "out" / "grey_report.json").write_bytes(b"[]")
+    assert command(grey, "-k", "4", "-o", "out", "--skip-existing", "--space", "lab").returncode == 0
+
+
+def test_a_palette_with_a_color_twice_keeps_its_numbers(command, tmp_path, samples):
+    result = command(samples / "grey.png", "--palette", "#000,#fff,#000,#888", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "out" / "grey_k4.png") as image:
+        assert image.getpalette()[:12] == [0, 0, 0, 255, 255, 255, 0, 0, 0, 136, 136, 136]
+
+
+def test_formats_and_lists_go_by_other_names_too(command, tmp_path, samples):
+    result = command(
+        samples / "flat.png", "-k", "3", "--format", "TIF", "--maps", "all", "--palette-out", "all", "-o", "out"
+    )
+    assert result.returncode == 0, result.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"flat_k3.tiff", "flat_k3_labels.png", "flat_k3_loglik.png", "flat_k3_palette.aco"} <= names
+    assert len(names) == 12
+
+
+def test_weights_of_a_palette_are_those_of_the_report(command, tmp_path, samples):
+    result = command(samples / "cat.jpg", "-k", "4", "--palette-out", "json", "-o", "out", "--json")
+    assert result.returncode == 0, result.stderr
+    palette = json.loads((tmp_path / "out" / "cat_k4_palette.json").read_text())
+    components = json.loads(result.stdout)[0]["fits"][0]["components"]
+    assert [entry["weight"] for entry in palette["colors"]] == [part["weight"] for part in components]
+    assert [entry["hex"] for entry in palette["colors"]] == [part["hex"] for part in components]
+
+
+def test_resolution_stays_in_every_format_that_can_hold_it_and_what_is_lost_is_said(command, tmp_path, samples):
+    with Image.open(samples / "grey.png") as image:
+        exif = image.getexif()
+        exif[270] = "rings"
+        image.save(tmp_path / "grey.png", dpi=(150, 100), exif=exif)
+    for form in ("png", "webp", "tiff", "bmp", "jpg"):
+        result = command("grey.png", "-k", "2", "--format", form, "--keep-metadata", "-o", form)
+        assert result.returncode == 0, result.stderr
+        assert ("bmp holds no EXIF" in result.stderr) == (form == "bmp")
+        with Image.open(tmp_path / form / f"grey_k2.{form}") as made:
+            told = made.getexif()
+            dpi = made.info.get("dpi") or (float(told[282]), float(told[283]))
+        assert dpi == pytest.approx((150, 100), abs=0.02)
+
+
+def test_many_swatches_are_cut_and_their_number_is_told():
+    from gmmquant.cli.table import swatches
+
+    fit = {"components": [{"hex": f"#{i:06x}"} for i in range(300)]}
+    shown = swatches(fit, 8)
+    assert len(shown.plain.split("\n")) == 6
+    assert shown.plain.endswith(f"+{300 - 42}")
+
+
+# What is told is what was done
+
+
+def test_a_model_of_exact_colors_is_drawn_as_it_is_asked(command, tmp_path, samples):
+    assert command(samples / "flat.png", "-k", "9", "--save-model", "-o", "fit").returncode == 0
+    model = ("--model", "fit/flat_k9.gmm.json")
+    for how, told in (((), ("nearest", "none")), (("--dither", "floyd-steinberg"), ("nearest", "floyd-steinberg"))):
+        result = command(samples / "cat.jpg", *model, *how, "-o", "out", "--force", "--json")
+        assert result.returncode == 0, result.stderr
+        record = json.loads(result.stdout)[0]
+        (fit,) = record["fits"]
+        assert (fit["recolor"], fit["dither"], fit["exact"]) == (*told, False)
+        assert (record["settings"]["recolor"], record["settings"]["dither"]) == told
+    posterior = command(samples / "cat.jpg", *model, "--recolor", "posterior", "-o", "p", "--json")
+    assert json.loads(posterior.stdout)[0]["fits"][0]["recolor"] == "posterior"
+
+
+def test_nothing_is_told_of_dithering_where_all_colors_are_kept(command, samples):
+    shown = command(samples / "flat.png", "-k", "3", "--dither", "blue-noise", "-o", "out").stdout
+    assert "dithered" not in shown
+    assert "3" in shown
+
+
+def test_colors_that_were_moved_are_not_told_to_be_kept(command, samples):
+    result = command(samples / "flat.png", "-k", "7", "--transfer-to", samples / "coffee.png", "-o", "out", "--json")
+    assert result.returncode == 0, result.stderr
+    (record,) = json.loads(result.stdout)
+    assert not record["fits"][0]["exact"]
+    assert record["notes"] == []
+    assert "kept" not in result.stderr
+
+
+def test_the_error_of_a_transfer_is_how_far_colors_were_moved():
+    quantizer = Quantizer(CAT, Settings(dither="floyd-steinberg"))
+    target = Quantizer(read_sample("coffee.png")[::4, ::4]).fit(5).mixture
+    moved = quantizer.transfer(quantizer.fit(5), target)
+    assert moved.mse == pytest.approx(((moved.image.astype(float) - CAT) ** 2).sum(axis=2).mean(), rel=1e-12)
+    plain = quantize(CAT, 5)
+    assert moved.dither == "none"
+    assert np.array_equal(moved.labels, plain.labels)
+    assert np.array_equal(moved.counts, plain.counts)
+
+
+def test_the_seed_of_a_dither_may_be_said_beside_a_model(command, samples):
+    assert command(samples / "grey.png", "-k", "2", "--save-model", "-o", "fit").returncode == 0
+    arguments = (samples / "grey.png", "--model", "fit/grey_k2.gmm.json", "--dither", "posterior", "--json")
+    first, same, other = (command(*arguments, "--seed", seed, "-o", f"{n}") for n, seed in enumerate("334"))
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)[0]["settings"]["seed"] == 3
+    errors = [json.loads(result.stdout)[0]["fits"][0]["mse"] for result in (first, same, other)]
+    assert errors[0] == errors[1] != errors[2]
+
+
+def test_a_model_of_clusters_says_that_it_is_one(command, samples):
+    assert command(samples / "grey.png", "-k", "3", "--method", "kmeans", "--save-model", "-o", "fit").returncode == 0
+    result = command(samples / "grey.png", "--model", "fit/grey_k3.gmm.json", "-o", "out", "--json")
+    assert json.loads(result.stdout)[0]["fits"][0]["method"] == "kmeans"
+
+
+@pytest.mark.parametrize("palette", [[[0, 0, 0]], np.zeros((2, 3)), np.zeros((0, 3), np.uint8), np.zeros(3, np.uint8)])
+def test_what_is_no_palette_is_refused(palette):
+    with pytest.raises(ParameterError, match="palette has"):
+        Quantizer(CAT).fit_palette(palette)
+
+
+def test_a_palette_gets_the_nearest_colors_unless_it_is_asked_otherwise():
+    assert Quantizer(CAT).fit_palette(GIVEN).recoloring == "nearest"
+    assert Quantizer(CAT, Settings(recolor="posterior")).fit_palette(GIVEN).recoloring == "posterior"
+    assert Quantizer(CAT, Settings(dither="posterior")).fit_palette(GIVEN).recoloring == "posterior"
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_a_palette_has_covariances_of_the_type_that_is_asked(kind):
+    fit = Quantizer(CAT, Settings(covariance=kind)).fit_palette(GIVEN)
+    assert fit.mixture.kind.name == kind
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_covariance_of_one_component_is_that_of_the_colors_and_of_their_rounding(space):
+    fit = quantize(CAT, 1, space=space)
+    there, srgb = COLOR_SPACES[space], CAT.reshape(-1, 3) / 255
+    rounding = there.rounding_scatter(srgb, 1 / (2 * np.pi * np.e * 255**2)).mean(axis=1)
+    expected = np.cov(there.from_srgb(srgb), rowvar=False, bias=True)[np.triu_indices(3)] + rounding
+    np.testing.assert_allclose(fit.covariances[0][np.triu_indices(3)], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_number_of_clear_colors_is_found_in_any_space(space):
+    rng = np.random.default_rng(0)
+    centers = np.array([[40, 40, 40], [200, 60, 60], [60, 200, 60], [220, 220, 90]])
+    image = np.clip(centers[rng.integers(0, 4, (60, 60))] + rng.normal(scale=4, size=(60, 60, 3)), 0, 255)
+    assert Quantizer(image.astype(np.uint8), Settings(space=space)).choose_k().k == 4
+
+
+def test_a_dither_mixes_in_the_space_of_the_fit():
+    ramp = np.repeat(np.linspace(10, 245, 96).round().astype(np.uint8)[np.newaxis, :, np.newaxis], 96, axis=0)
+    ramp = np.repeat(ramp, 3, axis=2)
+    linear = COLOR_SPACES["linear"].from_srgb
+    palette = np.array([[0] * 3, [255] * 3], np.uint8)
+    off = {}
+    for space in ("srgb", "linear"):
+        drawn = Quantizer(ramp, Settings(space=space, dither="blue-noise")).fit_palette(palette).image
+        off[space] = np.abs(box_means(linear(drawn / 255), 32) - box_means(linear(ramp / 255), 32)).mean()
+    assert off["linear"] < 0.01 < 0.05 < off["srgb"]
+
+
+def test_black_in_a_map_of_log_densities_is_the_lowest_that_can_be_seen():
+    quantizer = Quantizer(ALPHA)
+    _, density = quantizer.maps(quantizer.fit(3))
+    seen = density.values[ALPHA[..., 3] > 0]
+    assert (density.black, density.white) == (seen.min(), seen.max())
+    assert (density.values[ALPHA[..., 3] == 0] == density.black).all()
+
+
+def test_other_seeds_start_kmeans_otherwise():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    palettes = [quantize(noise, 12, method="kmeans", seed=seed).palette.tolist() for seed in (0, 0, 1)]
+    assert palettes[0] == palettes[1] != palettes[2]
+
+
+def test_the_record_of_an_animation_has_the_size_of_a_frame(command, samples):
+    (record,) = json.loads(command(samples / "ball.webp", "-k", "3", "-o", "out", "--json").stdout)
+    image = record["image"]
+    assert [image[name] for name in ("width", "height", "frames", "pixels")] == [96, 64, 12, 96 * 64 * 12]
+    fit = quantize(np.concatenate([read_sample("grey.png")] * 2), 3)
+    assert record["fits"][0]["errors"].keys() == fit.errors.keys()
+
+
+def test_the_errors_in_the_record_are_those_of_the_fit(command, samples):
+    (record,) = json.loads(command(samples / "cat.jpg", "-k", "5", "-o", "out", "--json").stdout)
+    assert record["fits"][0]["errors"] == pytest.approx(quantize(read_sample("cat.jpg"), 5).errors)
+
+
+def test_deviations_are_shown_in_the_units_of_the_space(command, samples):
+    shown = command(samples / "grey.png", "-k", "2", "--space", "lab", "-v", "-o", "out").stdout
+    fit = quantize(read_sample("grey.png"), 2, space="lab")
+    lightness = np.sqrt(fit.covariances[:, 0, 0])
+    assert "std. dev. of L*, a*, b*" in shown
+    assert all(f"{deviation:7.4f}".strip() in shown for deviation in lightness)
+
+
+def test_transfers_have_a_limit_that_is_told_before_any_work():
+    with pytest.raises(ParameterError, match="k = 257 is above the limit of a transfer; give at most 256"):
+        transfer_colors(CAT, CAT, 257)
+    assert np.abs(transfer_colors(CAT, CAT, 2).astype(int) - CAT).max() <= 1
+
+
+# What maps and layers are written as
+
+
+@pytest.mark.parametrize(("n_colors", "hidden", "mode"), [(300, False, "I;16"), (256, True, "I;16"), (256, False, "P")])
+def test_the_kind_of_a_label_map_goes_by_the_palette_not_by_the_labels_there_are(n_colors, hidden, mode):
+    labels = np.array([[0, 3, 7]], dtype=np.uint16)
+    palette = np.zeros((n_colors, 3), dtype=np.uint8)
+    visible = np.array([[True, True, not hidden]])
+    with Image.open(io.BytesIO(encode_label_map(labels, palette, visible))) as image:
+        assert image.mode == mode
+        assert np.asarray(image).tolist() == [[0, 3, n_colors if hidden else 7]]
+
+
+def test_at_most_two_files_wait_to_be_written(tmp_path):
+    drawn, written, most = [], [], 0
+
+    def encode(number):
+        time.sleep(0.002)
+        written.append(number)
+        return b"layer"
+
+    with OutputSet(overwrite=False) as outputs, ThreadPoolExecutor(1) as executor:
+        writer = _FileWriter(executor, outputs, lambda path: False)
+        for number in range(12):
+            drawn.append(number)
+            writer(tmp_path / f"{number}", encode, number)
+            most = max(most, len(drawn) - len(written))
+        writer.seconds()
+    assert written == drawn
+    assert most <= 2
+
+
+@pytest.mark.parametrize("n_components", [9, 64, 200])
+@pytest.mark.parametrize("spread", [0.02, 0.3, 50])
+def test_layers_of_any_mixture_add_up_to_its_mean_within_half_a_level(n_components, spread):
+    rng = np.random.default_rng(n_components)
+    r = rng.dirichlet(np.full(n_components, spread), size=500).T
+    r[1] += 1e-9
+    r[0, :100] = 0  # what has no share gets no level
+    r /= r.sum(axis=0)
+    alpha = rng.integers(0, 256, 500).astype(np.uint8)
+    palette = rng.integers(0, 256, (n_components, 3), dtype=np.uint8)
+    levels = alpha_levels(r, alpha, palette)
+    assert np.array_equal(levels.sum(axis=0, dtype=int), alpha)
+    assert not levels[r == 0].any()
+    assert np.abs((levels - r * alpha).T @ palette / 255).max() < 0.5

@@ -1,0 +1,164 @@
+"""Batches that are stopped or killed at any moment, and two at once: nothing is torn, lost or left behind.
+
+Each test runs over some moments; `make kill-test` takes more, as many as GMMQUANT_KILLS says.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from running import pids_of_workers
+from test_batch import digests
+
+N_KILLS = int(os.environ.get("GMMQUANT_KILLS", "2"))
+CODES = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGTERM: (143, -signal.SIGTERM), signal.SIGKILL: (-9,)}
+OPTIONS = ["photos", "-r", "-k", "2", "5", "--jobs", "2", "--max-iter", "30", "-q", "-o"]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, samples, clean_environment):
+    """A folder of images in subfolders, what an undisturbed run makes of it, and how long that takes."""
+    folder = tmp_path_factory.mktemp("kills")
+    for path in ("photos/a", "photos/b"):
+        (folder / path).mkdir(parents=True)
+        for name in ("flat.png", "grey.png", "alpha.png", "sixteen.png", "cat.jpg", "ball.webp"):
+            shutil.copy(samples / name, folder / path)
+    started = time.monotonic()
+    whole = start(folder, clean_environment, "whole")
+    assert whole.communicate(timeout=60) == ("", "")
+    return folder, time.monotonic() - started
+
+
+@pytest.fixture
+def output(work, request):
+    """A folder for what is made, from which the images are as far as from that of the undisturbed run."""
+    folder = work[0] / hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder, environment, output, *options, **settings):
+    """Begin a run as a terminal does: in a group of processes of its own, which gets what Ctrl-C sends."""
+    command = [sys.executable, "-m", "gmmquant", *OPTIONS, output, *options]
+    settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **settings)
+
+
+def check_that_nothing_is_torn(folder, whole, *, swept):
+    """Check that every file that has its name is that of an undisturbed run; temporaries may be left if not `swept`."""
+    for path in filter(Path.is_file, folder.rglob("*")):
+        if path.name.startswith(".gmmquant-"):
+            assert not swept, path
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+            assert (whole / path.relative_to(folder)).exists()
+        else:
+            assert path.read_bytes() == (whole / path.relative_to(folder)).read_bytes()
+            with Image.open(path) as image:
+                image.load()
+
+
+def wait_until_gone(pids, seconds=30):
+    deadline = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "processes are left"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("seed", range(N_KILLS))
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        pytest.param(signal.SIGINT, True, id="Ctrl-C, which all processes get"),
+        pytest.param(signal.SIGINT, False, id="SIGINT"),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM to all"),
+        pytest.param(signal.SIGTERM, False, id="SIGTERM"),
+        pytest.param(signal.SIGKILL, False, id="SIGKILL"),
+    ],
+)
+def test_a_batch_ended_at_any_moment_is_taken_up_again(work, output, clean_environment, number, seed, to_all):
+    folder, seconds = work
+    whole = folder / "whole"
+    process = start(folder, clean_environment, output)
+    # Half of the moments in the first tenth of the work, where processes begin.
+    chance = random.Random(f"{number} {seed} {to_all}")
+    time.sleep(0.1 + seconds * chance.uniform(0, chance.choice([0.2, 0.9])))
+    workers = []
+    with contextlib.suppress(OSError):
+        workers = pids_of_workers(process.pid)
+    if to_all:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    ended = process.returncode
+    assert ended in (*CODES[number], 0), errors
+    assert "Traceback" not in errors
+    wait_until_gone(workers)
+    check_that_nothing_is_torn(output, whole, swept=number != signal.SIGKILL)
+    again = start(folder, clean_environment, output, "--skip-existing")
+    _, errors = again.communicate(timeout=60)
+    assert (again.returncode, errors) == (0, "")
+    check_that_nothing_is_torn(output, whole, swept=True)
+    assert digests(output) == digests(whole)
+
+
+@pytest.mark.parametrize("seed", range(N_KILLS))
+def test_workers_killed_at_any_moment_cost_their_images_and_nothing_else(work, output, clean_environment, seed):
+    folder, seconds = work
+    whole = folder / "whole"
+    process = start(folder, clean_environment, output, "--json-lines")
+    chance, killed = random.Random(seed), 0
+    time.sleep(0.15)
+    while killed < 4 and process.poll() is None:
+        time.sleep(chance.uniform(0, seconds / 5))
+        with contextlib.suppress(OSError, IndexError):
+            os.kill(chance.choice(pids_of_workers(process.pid)), signal.SIGKILL)
+            killed += 1
+    shown, errors = process.communicate(timeout=60)
+    outcomes = [json.loads(line)["outcome"] for line in shown.splitlines()]
+    lost = outcomes.count("failed")
+    assert (len(outcomes), outcomes.count("done")) == (12, 12 - lost)
+    assert lost <= killed
+    assert process.returncode == (1 if lost else 0)
+    assert errors.count("its process was killed by SIGKILL") == errors.count("\n") == lost
+    check_that_nothing_is_torn(output, whole, swept=True)
+    again = start(folder, clean_environment, output, "--skip-existing")
+    assert again.communicate(timeout=60) == ("", "")
+    assert digests(output) == digests(whole)
+
+
+@pytest.mark.parametrize("seed", range(N_KILLS))
+def test_two_runs_over_one_folder_do_not_harm_each_other(work, output, clean_environment, seed):
+    folder, seconds = work
+    whole = folder / "whole"
+    first = start(folder, clean_environment, output)
+    time.sleep(random.Random(seed).uniform(0, seconds / 2))
+    second = start(folder, clean_environment, output)
+    ends = [process.communicate(timeout=60) for process in (first, second)]
+    for process, (_, errors) in zip((first, second), ends, strict=True):
+        assert process.returncode in (0, 1)
+        assert all(" exists; use --force to replace it or --skip-existing" in line for line in errors.splitlines())
+        assert process.returncode == (1 if errors else 0)
+    left = [path for path in output.rglob("*") if path.name.startswith(".gmmquant-")]
+    assert left == []
+    assert digests(output) == digests(whole)
+
+
+@pytest.mark.parametrize("options", [["--skip-existing"], ["--force"]], ids=" ".join)
+def test_two_runs_that_skip_or_replace_what_exists_make_what_one_makes(work, output, clean_environment, options):
+    folder, _ = work
+    runs = [start(folder, clean_environment, output, *options) for _ in range(2)]
+    ends = [process.communicate(timeout=60) for process in runs]
+    assert [(process.returncode, errors) for process, (_, errors) in zip(runs, ends, strict=True)] == [(0, "")] * 2
+    assert digests(output) == digests(folder / "whole")

@@ -1,0 +1,454 @@
+"""One mixture for many images, as the command makes it: the fit of all their pixels, one palette, one record."""
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from helpers import SAMPLE_IMAGES, read_sample
+from PIL import Image
+
+from gmmquant import quantize
+from gmmquant.pipeline.plan import Task, plan
+from gmmquant.pipeline.shared_palette import run_shared
+from gmmquant.pipeline.sources import Source
+from gmmquant.report.outcome import Failure
+from gmmquant.system.executors.base import InProcess
+from gmmquant.system.executors.processes import Processes
+
+NAMES = [f"p{number}.png" for number in range(10)]
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Ten parts of three samples, of one width, in a folder."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    sources = [read_sample(name)[:, :90, :3] for name in ("cat.jpg", "coffee.png", "rocket.jpg")]
+    for number, name in enumerate(NAMES):
+        source = sources[number % 3]
+        Image.fromarray(source[20 * number : 20 * number + 30 + number]).save(folder / name)
+    return folder
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def palette_of(path, k):
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        return image.getpalette()[: 3 * k]
+
+
+def report(folder):
+    return json.loads((folder / "shared_report.json").read_text())
+
+
+def without_times(record):
+    """Leave out what differs from run to run."""
+    if isinstance(record, dict):
+        return {key: without_times(value) for key, value in record.items() if key != "seconds"}
+    return [without_times(part) for part in record] if isinstance(record, list) else record
+
+
+def contents(folder):
+    """Everything in a folder, reports without their times."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            found[str(path.relative_to(folder))] = (
+                without_times(json.loads(data)) if path.name.endswith("_report.json") else data
+            )
+    return found
+
+
+def test_the_shared_fit_is_that_of_one_image_of_all_the_pixels(command, tmp_path, album):
+    result = command("album", "-k", "3", "12", "--shared", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    together = np.concatenate([pixels_of(album / name) for name in NAMES])
+    for fit, expected in zip(report(tmp_path / "out")["fits"], quantize(together, [3, 12]), strict=True):
+        assert fit["log_likelihood"] == pytest.approx(expected.log_likelihood, rel=1e-9)
+        assert fit["mse"] == pytest.approx(expected.mse, rel=1e-9)
+        assert [component["pixels"] for component in fit["components"]] == expected.counts.tolist()
+        drawn = np.concatenate([pixels_of(tmp_path / "out" / f"p{i}_k{expected.k}.png") for i in range(10)])
+        np.testing.assert_array_equal(drawn, expected.image)
+        for number in range(10):
+            palette = palette_of(tmp_path / "out" / f"p{number}_k{expected.k}.png", expected.k)
+            assert palette == expected.palette.ravel().tolist()
+
+
+@pytest.mark.parametrize("options", [[], ["--optimize"], ["--dither", "floyd-steinberg"], ["--format", "gif"]])
+def test_all_files_have_one_palette_in_one_order(command, tmp_path, album, options):
+    Image.new("RGB", (40, 40), (250, 10, 10)).save(album / "red.png")
+    command("album", "-k", "12", "--shared", "-o", "out", *options)
+    palette = [component["hex"] for component in report(tmp_path / "out")["fits"][0]["components"]]
+    for path in (tmp_path / "out").glob("*_k12.*"):
+        found = palette_of(path, 12)
+        assert ["#" + bytes(found[i : i + 3]).hex() for i in range(0, 36, 3)] == palette
+
+
+def test_the_whole_is_the_sum_of_what_is_told_of_each_image(command, tmp_path, album):
+    command("album", "-k", "5", "--shared", "-o", "out")
+    record = report(tmp_path / "out")
+    (whole,) = record["fits"]
+    parts = [image["fits"][0] for image in record["images"]]
+    assert [image["path"] for image in record["images"]] == [f"../album/{name}" for name in NAMES]
+    assert whole["log_likelihood"] == pytest.approx(sum(part["log_likelihood"] for part in parts), rel=1e-12)
+    assert record["total"]["pixels"] == sum(image["pixels"] for image in record["images"])
+    assert all((tmp_path / "out" / part["files"]["image"]).exists() for part in parts)
+    mixture = [(part["weight"], part["mean"], part["covariance"]) for part in whole["components"]]
+    assert sum(weight for weight, *_ in mixture) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("options", [["--jobs", "2"], ["--jobs", "3", "-q"]])
+def test_any_number_of_jobs_gives_the_same_bytes(command, tmp_path, album, options):
+    products = ["--save-model", "--palette-out", "gpl,png", "--maps", "entropy", "--layers"]
+    command("album", "-k", "2", "auto", "--shared", "-o", "one", "--jobs", "1", *products)
+    assert command("album", "-k", "2", "auto", "--shared", "-o", "other", *options, *products).returncode == 0
+    one = contents(tmp_path / "one")
+    assert one == contents(tmp_path / "other")
+    assert {"shared_k2.gmm.json", "shared_kauto_palette.gpl", "shared_k2_palette.png"} <= set(one)
+    assert {"p3_k2.png", "p3_kauto_entropy.png", "p3_k2_layer02.png"} <= set(one)
+
+
+def test_a_saved_model_draws_the_same_images(command, tmp_path, album):
+    command("album", "-k", "6", "--shared", "-o", "out", "--save-model")
+    command("album", "--model", "out/shared_k6.gmm.json", "-o", "again")
+    for number in range(10):
+        np.testing.assert_array_equal(
+            pixels_of(tmp_path / "out" / f"p{number}_k6.png"), pixels_of(tmp_path / "again" / f"p{number}_k6.png")
+        )
+
+
+def test_a_image_that_cannot_be_read_costs_itself_alone(command, tmp_path, album):
+    (album / "p4.png").write_bytes((album / "p4.png").read_bytes()[:300])
+    result = command("album", "missing.png", "-k", "4", "--shared", "-o", "out")
+    assert result.returncode == 1
+    record = report(tmp_path / "out")
+    assert len(record["images"]) == 9
+    assert [failure["path"] for failure in record["failed"]] == ["../album/p4.png", "../missing.png"]
+    assert "damaged" in record["failed"][0]["reason"]
+    (album / "p4.png").unlink()
+    command("album", "-k", "4", "--shared", "-o", "without")
+    assert report(tmp_path / "without")["fits"][0]["components"] == record["fits"][0]["components"]
+    assert result.stderr.splitlines()[-1].startswith("gmmquant: 9 done, 2 failed in ")
+
+
+def test_a_sample_is_spread_over_the_images_and_all_are_drawn(command, tmp_path, album):
+    command("album", "-k", "4", "--shared", "--sample", "3", "-o", "out")
+    record = report(tmp_path / "out")
+    assert record["fitted"]["images"] == 3
+    assert record["total"]["images"] == 10
+    chosen = np.concatenate([pixels_of(album / f"p{number}.png") for number in (0, 3, 6)])
+    assert record["fitted"]["visible_pixels"] == len(chosen) * 90
+    expected = quantize(chosen, 4)
+    assert [part["mean"] for part in record["fits"][0]["components"]] == expected.means.tolist()
+
+
+def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "9", "--shared", "-o", "out", "--save-model"]
+    command(*arguments)
+    undisturbed = contents(tmp_path / "out")
+    again = command(*arguments, "--skip-existing")
+    assert "10 skipped" in again.stderr
+    for name in ("p2_k9.png", "shared_report.json", "shared_k3.gmm.json"):
+        (tmp_path / "out" / name).unlink()
+    kept = (tmp_path / "out/p0_k3.png").stat().st_mtime_ns
+    assert command(*arguments, "--skip-existing").returncode == 0
+    assert contents(tmp_path / "out") == undisturbed
+    assert (tmp_path / "out/p0_k3.png").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("missing", [[], ["p2_k3.png"]])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["--method", "kmeans"], "shared_report.json is of a run with method = gmm, not kmeans; give the same options"),
+        (["-k", "5"], "shared_report.json is of a run with k = [3], not [3, 5]; give the same options"),
+        ("one more", "shared_report.json is of a run fitted to 10 images of "),
+        (["--tol", "0.01"], "shared_report.json is of a run with tol = the default, not 0.01; give the same options"),
+        ("one less", "shared_report.json is of a run fitted to 10 images of "),
+        ("sample", "shared_report.json is of a run fitted to 4 images of "),
+        ("report", "p0_k3.png exists and is of a run of other images or options, or was changed; give another"),
+    ],
+)
+def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, change, told, missing):
+    command("album", "-k", "3", "--shared", "-o", "out", *(["--sample", "4"] if change == "sample" else []))
+    if change == "one more":
+        shutil.copy(SAMPLE_IMAGES / "flat.png", album / "another.png")
+    elif change == "one less":
+        (album / "p9.png").unlink()
+    elif change == "report":
+        (tmp_path / "out/shared_report.json").unlink()
+        change = ["--method", "kmeans"]
+    for name in missing:
+        (tmp_path / "out" / name).unlink()
+    before = contents(tmp_path / "out")
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    arguments += change if isinstance(change, list) else []
+    if "same options" in told:  # the images need not be read for it
+        foreseen = command(*arguments, "--dry-run")
+        assert foreseen.returncode == 1
+        assert told in foreseen.stderr
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert told in result.stderr
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    if "report" in told:
+        assert after == before
+
+
+def test_a_shared_run_does_not_go_on_with_other_images_of_the_same_sizes(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    command(*arguments)
+    Image.fromarray(255 - pixels_of(album / "p4.png")).save(album / "p4.png")
+    (tmp_path / "out/p4_k3.png").unlink()
+    before = contents(tmp_path / "out")
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert re.search(r"of a run fitted to 10 images of \d+ pixels in \d+ colours, not 10 images of", result.stderr)
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("colors", [1, 2])
+def test_a_shared_run_does_not_go_on_with_others_of_as_many_pixels_and_colours(command, tmp_path, album, colors):
+    for number, name in enumerate(NAMES):
+        noise = np.random.default_rng(number).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise // 64 * 64 if colors == 2 else noise).save(album / name)
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    command(*arguments)
+    Image.fromarray(pixels_of(album / "p4.png")[..., ::-1] // 2 * 2).save(album / "p4.png")
+    (tmp_path / "out/p4_k3.png").unlink()
+    before = contents(tmp_path / "out")
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert "shared_report.json is of a run " in result.stderr
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("images", ["Infinity", "3.7", '"ten"', "null", "[]"])
+def test_a_report_with_another_thing_for_a_number_is_not_taken_for_one_of_this_run(command, tmp_path, album, images):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    command(*arguments)
+    path = tmp_path / "out/shared_report.json"
+    path.write_text(re.sub(r'"images": 10', f'"images": {images}', path.read_text()))
+    result = command(*arguments)
+    assert "Traceback" not in result.stderr
+    assert "10 skipped" not in result.stderr
+
+
+def test_a_run_of_the_same_sample_is_left_as_it_is(command, tmp_path, album):
+    (album / "p0.png").write_bytes(b"no image")
+    arguments = ["album", "-k", "3", "--shared", "--sample", "4", "-o", "out", "--skip-existing"]
+    assert command(*arguments).returncode == 1
+    (album / "p0.png").unlink()
+    assert command(*arguments).returncode == 1  # its report tells of p0.png
+    shutil.rmtree(tmp_path / "out")
+    assert command(*arguments).returncode == 0
+    assert "9 skipped" in command(*arguments).stderr
+
+
+@pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
+def test_what_was_changed_is_not_taken_for_what_this_run_makes(command, tmp_path, album, name):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
+    command(*arguments)
+    (tmp_path / "out/p2_k3.png").unlink()
+    (tmp_path / "out" / name).write_text("mine")
+    before = contents(tmp_path / "out")
+    result = command(*arguments, "--skip-existing")
+    assert result.returncode == 1
+    assert "exists and is of a run of other images or options, or was changed; give another --output" in result.stderr
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+
+
+def test_layers_that_are_missing_are_made_again(command, tmp_path, album):
+    arguments = ["album", "-k", "2", "--shared", "-o", "out", "--layers"]
+    command(*arguments)
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/p0_k2_layer02.png").unlink()
+    command(*arguments, "--skip-existing")
+    assert contents(tmp_path / "out") == before
+
+
+def test_fail_fast_counts_no_more_images_after_one_that_cannot_be_read(command, tmp_path, album):
+    (album / "p0.png").write_bytes(b"no image")
+    result = command("album", "-k", "3", "--shared", "-o", "out", "--fail-fast", "--jobs", "1")
+    assert result.returncode == 1
+    assert "1 failed, 9 not tried" in result.stderr
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "empty").mkdir()
+    assert "1 failed, 10 not tried" in command("empty", "album", "-k", "3", "--shared", "--fail-fast").stderr
+
+
+def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command, tmp_path, album):
+    for name in ("p0.png", "p3.png"):
+        (album / name).write_bytes(b"no image")
+    command("album", "-k", "3", "--shared", "--sample", "3", "-o", "out")
+    record = report(tmp_path / "out")
+    assert record["fitted"]["images"] == 3
+    assert record["total"]["images"] == 8
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_with_fail_fast_no_more_are_counted_than_were_begun_when_one_failed(album, tmp_path, jobs):
+    (album / "p0.png").write_bytes(b"no image")
+    planned = plan([Source(album / name) for name in NAMES], Task([3], shared=True), tmp_path / "out")
+    workers = InProcess() if jobs == 1 else Processes(jobs)
+    counted = []
+    outcomes = list(run_shared(planned, workers, lambda: counted.append(1), lambda: None, fail_fast=True))
+    assert [type(outcome) for outcome in outcomes] == [Failure]
+    assert len(counted) <= jobs
+
+
+@pytest.mark.parametrize("missing", [None, "out/p2_k3.png", "out/shared_report.json", "out/shared_k3.gmm.json", "out"])
+@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"]])
+def test_a_dry_run_foresees_what_becomes_of_a_shared_run(command, tmp_path, album, missing, options):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model", *options]
+    command(*arguments)
+    if missing == "out":
+        shutil.rmtree(tmp_path / "out")
+    elif missing is not None:
+        (tmp_path / missing).unlink()
+    before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
+    foreseen = command(*arguments, "--dry-run", "--json-lines")
+    result = command(*arguments)
+    assert foreseen.returncode == result.returncode == int(not options and missing != "out")
+    lines = [json.loads(line) for line in foreseen.stdout.splitlines()]
+    fates = {tmp_path / name: fate for line in lines for name, fate in line.get("outputs", {}).items()}
+    if result.returncode == 0:
+        changed = {path for path in tmp_path.rglob("*.*") if before.get(path) != path.stat().st_ino}
+        assert changed == {path for path, fate in fates.items() if fate != "kept"}
+        n_read = 0 if options == ["--skip-existing"] and missing is None else 10
+        assert f"to be read: {n_read} images" in foreseen.stderr
+
+
+def test_what_is_shared_counts_as_no_image_where_it_fails(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--palette-out", "hex"]
+    command(*arguments)
+    (tmp_path / "out/shared_k3_palette.hex").write_text("mine")
+    (tmp_path / "out/p4_k3.png").unlink()
+    result = command(*arguments, "--skip-existing")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("gmmquant: 1 done, 9 skipped in ")
+    for path in (tmp_path / "out").glob("p*"):
+        path.unlink()
+    again = command(*arguments)
+    assert again.returncode == 1
+    assert again.stderr.splitlines()[-1].startswith("gmmquant: 10 not tried in ")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--json-lines"], ["-o", "-", "--json-lines"]])
+def test_images_whose_outputs_are_kept_are_skipped_however_that_is_told(command, tmp_path, album, options):
+    to_files = "-" not in options
+    command("album", "-k", "3", "--shared", "-o", "out")
+    (tmp_path / "out/p4_k3.png").unlink()
+    result = command("album", "-k", "3", "--shared", *(["-o", "out", "--skip-existing"] if to_files else []), *options)
+    assert result.returncode == 0
+    told = "1 done, 9 skipped in " if to_files else "10 done in "
+    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {told}")
+    if "--json-lines" in options:
+        outcomes = [json.loads(line)["outcome"] for line in result.stdout.splitlines()]
+        assert outcomes.count("skipped") == 9 * to_files
+        assert outcomes.count("done") == 10 - 9 * to_files
+
+
+def test_where_images_fail_a_report_of_more_of_them_is_kept(command, tmp_path, album):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out"]
+    command(*arguments)
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/p4_k3.png").write_text("mine")
+    (tmp_path / "out/p5_k3.png").unlink()
+    assert command(*arguments, "--skip-existing").returncode == 1
+    assert contents(tmp_path / "out")["shared_report.json"] == before["shared_report.json"]
+
+
+def test_a_dry_run_counts_the_images_and_names_what_they_share(command, tmp_path, album):
+    result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--dry-run")
+    assert result.returncode == 0
+    assert "out/shared_report.json (new)" in result.stdout
+    assert result.stderr == "gmmquant: nothing was done; to be read: 10 images; to be written: 12 new\n"
+    assert os.listdir(tmp_path) == ["album"]
+
+
+def test_outputs_that_exist_are_refused_before_any_work(command, tmp_path, album):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/p7_k3.png").write_text("mine")
+    result = command("album", "-k", "3", "--shared", "-o", "out")
+    assert result.returncode == 1
+    assert "p7_k3.png exists; use --force" in result.stderr
+    assert os.listdir(tmp_path / "out") == ["p7_k3.png"]
+    assert command("album", "-k", "3", "--shared", "-o", "out", "--force").returncode == 0
+
+
+def test_a_tree_is_made_again_and_the_record_tells_the_way(command, tmp_path, album):
+    (album / "deep/er").mkdir(parents=True)
+    shutil.copy(album / "p1.png", album / "deep/er/p1.png")
+    command("album", "-r", "-k", "3", "--shared", "-o", "out")
+    record = report(tmp_path / "out")
+    deep = next(image for image in record["images"] if image["path"].endswith("er/p1.png"))
+    assert deep["fits"][0]["files"]["image"] == "deep/er/p1_k3.png"
+    assert (tmp_path / "out/deep/er/p1_k3.png").read_bytes() == (tmp_path / "out/p1_k3.png").read_bytes()
+
+
+def test_without_an_output_folder_the_report_stands_in_the_folder_of_all(command, tmp_path, album):
+    (tmp_path / "other").mkdir()
+    shutil.copy(SAMPLE_IMAGES / "flat.png", tmp_path / "other/flat.png")
+    command("album/p1.png", "other/flat.png", "-k", "3", "--shared")
+    record = report(tmp_path)
+    assert [image["fits"][0]["files"]["image"] for image in record["images"]] == [
+        "album/p1_k3.png",
+        "other/flat_k3.png",
+    ]
+    assert (album / "p1_k3.png").exists()
+
+
+def test_the_record_alone_goes_to_standard_output(command, tmp_path, album):
+    command("album", "-k", "3", "--shared", "-o", "out")
+    result = command("album", "-k", "3", "--shared", "-o", "-", "--json")
+    assert result.returncode == 0
+    (record,) = json.loads(result.stdout)
+    assert record["fits"][0]["components"] == report(tmp_path / "out")["fits"][0]["components"]
+    assert sorted(os.listdir(tmp_path)) == ["album", "out"]
+
+
+def test_the_table_shows_the_whole_and_json_lines_end_with_it(command, tmp_path, album):
+    table = command("album", "-k", "3", "--shared", "-o", "out").stdout
+    assert table.startswith("out  10 images, ")
+    lines = [
+        json.loads(line)
+        for line in command("album", "-k", "3", "--shared", "-o", "o", "--json-lines").stdout.splitlines()
+    ]
+    assert [line["outcome"] for line in lines] == ["done"] * 10 + ["shared"]
+    assert lines[-1]["record"]["fits"][0]["k"] == 3
+
+
+def test_images_of_8_and_16_bits_share_a_mixture(command, tmp_path, album):
+    shutil.copy(SAMPLE_IMAGES / "sixteen.png", album / "sixteen.png")
+    result = command("album", "-k", "3", "--shared", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    assert report(tmp_path / "out")["fitted"]["bit_depth"] == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sample", "3"], "--shared"),
+        (["--shared", "--sample", "0"], "sample"),
+        (["--shared", "--model", "m.gmm.json"], "--model"),
+        (["--shared", "-k", "3", "-o", "-"], "--shared"),
+        (["--shared", "--palette", "#000,#fff"], "--palette"),
+        (["--shared", "--transfer-to", "cat.jpg"], "--transfer-to"),
+    ],
+)
+def test_what_contradicts_a_shared_mixture_is_wrong_usage(command, album, arguments, said):
+    result = command("album", *arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1

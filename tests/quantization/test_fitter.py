@@ -1,0 +1,181 @@
+"""Fits apart from images: what a Fitter makes of a histogram draws any image, and is sent between processes."""
+
+import pickle
+
+import numpy as np
+import pytest
+from helpers import read_sample
+
+from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings
+from gmmquant.models.covariance import COVARIANCE_TYPES
+from gmmquant.models.inference import evaluate
+from gmmquant.pipeline.strategy import TransferColors, load_target
+from gmmquant.quantization.fitter import Fit, Fitter
+
+CAT = read_sample("cat.jpg")[::8, ::8]
+COFFEE = read_sample("coffee.png")[::12, ::12]
+GIVEN = np.array([[0, 0, 0], [250, 240, 230], [150, 90, 40]], dtype=np.uint8)
+FEW = np.array([[[0, 0, 0], [9, 9, 9]], [[9, 9, 9], [255, 0, 0]]], dtype=np.uint8)
+
+SETTINGS = [
+    Settings(),
+    Settings(method="kmeans", space="linear"),
+    Settings(space="oklab", recolor="soft", covariance="tied"),
+    Settings(dither="posterior", covariance="spherical"),
+]
+
+
+def histogram_of(image):
+    return ColorHistogram.from_pixels(image.reshape(-1, 3))
+
+
+def assert_same_fit(one, other):
+    np.testing.assert_array_equal(one.mixture.weights, other.mixture.weights)
+    np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
+    np.testing.assert_array_equal(one.mixture.covariances, other.mixture.covariances)
+    assert one.mixture.kind is other.mixture.kind
+    np.testing.assert_array_equal(one.palette, other.palette)
+    for name in (
+        "k",
+        "method",
+        "space",
+        "trace",
+        "n_cells",
+        "n_iter",
+        "tol",
+        "converged",
+        "exact",
+        "unrounded",
+        "recoloring",
+    ):
+        assert getattr(one, name) == getattr(other, name)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_fitter_sent_to_another_process_fits_the_same(settings):
+    fitter = Fitter(histogram_of(CAT), settings)
+    fit = fitter.fit(5)
+    there = pickle.loads(pickle.dumps(fitter))
+    assert_same_fit(there.fit(5), fit)
+    assert_same_fit(there.fit_palette(GIVEN), fitter.fit_palette(GIVEN))
+    assert there.choose_k() == fitter.choose_k()
+
+
+@pytest.mark.parametrize(
+    ("step", "k", "tol"),
+    [(2, 3, 1e-4), (2, 12, 6 / 33900), (2, 16, 8 / 33900), (2, 20, 8 / 33900), (8, 3, 5e-4), (8, 16, 5e-4)],
+)
+def test_few_pixels_are_fitted_until_an_iteration_gains_half_a_nat_a_component_over_all_of_them(step, k, tol):
+    histogram = histogram_of(read_sample("cat.jpg")[::step, ::step])
+    fitter, asked = Fitter(histogram), Fitter(histogram, Settings(tol=tol))
+    fit = fitter.fit(k)
+    assert fit.tol == tol
+    assert_same_fit(fit, asked.fit(k))
+    palette = np.random.default_rng(k).integers(0, 256, (k, 3), dtype=np.uint8)
+    assert_same_fit(fitter.fit_palette(palette), asked.fit_palette(palette))
+
+
+@pytest.mark.parametrize(
+    ("image", "method"), [(read_sample("cat.jpg"), "gmm"), (CAT, "kmeans")], ids=["large", "by squared error"]
+)
+def test_other_fits_end_at_a_ten_thousandth(image, method):
+    default, asked = (Fitter(histogram_of(image), Settings(tol=tol, method=method)).fit(8) for tol in (None, 1e-4))
+    assert default.tol == 1e-4
+    assert_same_fit(default, asked)
+
+
+def test_where_nothing_was_fitted_there_is_no_tolerance():
+    assert Fitter(histogram_of(FEW)).fit(8).tol is None
+    mixture = Fitter(histogram_of(CAT)).fit(3).mixture
+    assert Fitter(histogram_of(COFFEE)).judge(mixture).tol is None
+
+
+def test_a_pickled_fitter_is_its_colours_and_counts_and_little_more():
+    fitter = Fitter(histogram_of(CAT), Settings(space="lab"))
+    fitter.fit(3)
+    assert len(pickle.dumps(fitter)) < 12 * fitter.colors.n_colors + 2000
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_fit_sent_to_another_process_draws_the_same_image(settings):
+    quantizer = Quantizer(CAT, settings)
+    fit = quantizer.fitter.fit(4)
+    sent = pickle.loads(pickle.dumps(fit))
+    assert isinstance(sent, Fit)
+    assert_same_fit(sent, fit)
+    np.testing.assert_array_equal(quantizer.draw(sent).image, quantizer.fit(4).image)
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES.values(), ids=lambda kind: kind.name)
+def test_a_covariance_type_comes_back_from_a_pickle_as_itself(kind):
+    assert pickle.loads(pickle.dumps(kind)) is kind
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_image_is_drawn_by_the_fit_to_another_as_by_its_model(settings):
+    quantizer = Quantizer(COFFEE, settings)
+    fit = Fitter(histogram_of(CAT), settings).fit(6)
+    drawn, applied = quantizer.draw(fit), quantizer.apply(fit.mixture)
+    np.testing.assert_array_equal(drawn.image, applied.image)
+    assert (drawn.log_likelihood, drawn.mse, drawn.errors) == (applied.log_likelihood, applied.mse, applied.errors)
+    assert (drawn.trace, drawn.n_iter) == (fit.trace, fit.n_iter)
+
+
+def test_a_image_is_drawn_by_the_palette_given_to_another():
+    fit = Fitter(histogram_of(CAT)).fit_palette(GIVEN)
+    drawn = Quantizer(COFFEE).draw(fit)
+    np.testing.assert_array_equal(drawn.palette, GIVEN)
+    distances = ((COFFEE.reshape(-1, 1, 3).astype(int) - GIVEN) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(distances[np.arange(distances.shape[0]), drawn.labels.ravel()], distances.min(axis=1))
+    assert drawn.means_fixed
+
+
+def test_a_image_with_some_of_the_colours_that_are_kept_exactly_is_drawn_unchanged():
+    """Though one of them is rare in the whole, and dithering was asked for."""
+    images = [FEW, np.full((40, 40, 3), 9, dtype=np.uint8)]
+    fit = Fitter(histogram_of(np.concatenate([image.reshape(-1, 3) for image in images]))).fit(3)
+    assert fit.exact
+    for image in images:
+        drawn = Quantizer(image, Settings(dither="posterior")).draw(fit)
+        np.testing.assert_array_equal(drawn.image, image)
+        assert (drawn.mse, drawn.dither) == (0, "none")
+
+
+def test_16_bit_colours_that_are_alike_in_8_bits_are_told_apart_by_an_exact_fit():
+    image = np.array([[[1000, 1000, 1000], [1001, 1000, 1000], [1001, 1000, 1000]]], dtype=np.uint16)
+    fit = Fitter(histogram_of(image)).fit(2)
+    np.testing.assert_array_equal(Quantizer(image).draw(fit).labels, [[1, 0, 0]])
+
+
+def test_a_judged_mixture_is_a_fit_that_took_no_iterations():
+    fitter = Fitter(histogram_of(CAT))
+    fit = fitter.fit(3)
+    judged = fitter.judge(fit.mixture)
+    assert (judged.n_iter, judged.converged, judged.n_cells) == (0, None, (fitter.colors.n_colors,))
+    assert judged.trace[0] == pytest.approx(fit.trace[-1], abs=1e-12)
+    likelihood = evaluate(fitter.cells, fit.mixture).log_likelihood / fitter.colors.n_pixels
+    assert judged.trace[0] <= likelihood
+
+
+def test_a_fit_in_another_space_is_refused():
+    fit = Fitter(histogram_of(CAT), Settings(space="lab")).fit(2)
+    with pytest.raises(ParameterError, match="in lab cannot draw in srgb"):
+        Quantizer(CAT).draw(fit)
+
+
+@pytest.mark.parametrize("k", [0, 4097])
+def test_a_number_of_colours_out_of_range_is_refused(k):
+    with pytest.raises(ParameterError, match=str(k)):
+        Fitter(histogram_of(FEW)).fit(k)
+
+
+def test_a_target_holds_the_colours_of_its_image_and_not_the_pixels(samples):
+    target = load_target(samples / "cat.jpg", Settings())
+    assert isinstance(target, TransferColors)
+    quantizer = Quantizer(COFFEE)
+    drawn = target.draw(quantizer, 3, lambda *step: None, lambda image: None)
+    sent = pickle.loads(pickle.dumps(target))
+    assert sent.path == target.path
+    assert len(pickle.dumps(target)) < 12 * target.fitter.colors.n_colors + 3000
+    again = sent.draw(quantizer, 3, lambda *step: None, lambda image: None)
+    np.testing.assert_array_equal(again.image, drawn.image)

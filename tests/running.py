@@ -1,0 +1,53 @@
+"""Running the command as a process of its own, in a terminal if need be, and watching what it does."""
+
+import contextlib
+import ctypes
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+
+def start(clean_environment, cwd, *arguments, **options):
+    settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(
+        [sys.executable, "-m", "gmmquant", *arguments], cwd=cwd, env=clean_environment, text=True, **settings
+    )
+
+
+def in_a_terminal(arguments, cwd, environment, columns=100):
+    """Run the command with all its streams on a terminal; return what it shows and its exit code."""
+    main, side = pty.openpty()
+    termios.tcsetwinsize(side, (40, columns))
+    command = [sys.executable, "-m", "gmmquant", *arguments]
+    process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the last program that uses it ends
+        while part := os.read(main, 65536):
+            shown += part
+    os.close(main)
+    return shown.decode(), process.wait()
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def pids_of_workers(parent):
+    """Return the ids of the processes that another one has begun, oldest first."""
+    path = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def obey_permissions():
+    """Give up root's right to pass over permissions, from the next program on (Linux, capabilities 1 and 2)."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)

@@ -1,0 +1,268 @@
+"""Files appear under their names complete and together, or not at all."""
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+
+import pytest
+
+from gmmquant.errors import OutputError, ParameterError
+from gmmquant.system import atomic
+from gmmquant.system.atomic import OutputSet, sweep_temporaries
+from gmmquant.system.process import Stopped, stopped_by_signals
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_nothing_has_its_name_before_commit_and_everything_after(tmp_path):
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"first")
+        files.stage(tmp_path / "b", b"second")
+        assert all(name.startswith(".gmmquant-") and name.endswith(".tmp") for name in names(tmp_path))
+        assert files.commit() == [tmp_path / "a", tmp_path / "b"]
+    assert names(tmp_path) == ["a", "b"]
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert (tmp_path / "b").read_bytes() == b"second"
+
+
+def test_without_commit_nothing_is_left(tmp_path):
+    with pytest.raises(ZeroDivisionError), OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"first")
+        _ = 1 / 0
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_appears_meanwhile_is_neither_replaced_nor_joined(tmp_path):
+    with pytest.raises(OutputError, match="b exists"), OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"mine")
+        files.stage(tmp_path / "b", b"mine")
+        (tmp_path / "b").write_bytes(b"theirs")
+        files.commit()
+    assert names(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_bytes() == b"theirs"
+
+
+def test_a_folder_in_the_way_of_one_file_keeps_all_from_appearing(tmp_path):
+    (tmp_path / "b.json").mkdir()
+    (tmp_path / "a.png").write_bytes(b"old")
+    with pytest.raises(ParameterError, match=r"b\.json is a folder; move it"), OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a.png", b"new")
+        files.stage(tmp_path / "b.json", b"{}")
+        files.commit()
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.json"]
+
+
+def test_a_link_to_a_folder_is_replaced_like_any_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.png").symlink_to("folder")
+    with OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a.png", b"new")
+        files.commit()
+    assert not (tmp_path / "a.png").is_symlink()
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+
+
+def test_overwrite_replaces_a_file_in_one_step(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with OutputSet(overwrite=True) as files, open(tmp_path / "a", "rb") as reader:
+        files.stage(tmp_path / "a", b"new")
+        files.commit()
+        assert reader.read() == b"old"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_dangling_link_counts_as_a_file_that_exists(tmp_path):
+    (tmp_path / "a").symlink_to("nowhere")
+    with pytest.raises(OutputError), OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"new")
+        files.commit()
+    assert names(tmp_path) == ["a"]
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_file_system_without_hard_links_is_served_too(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "b").write_bytes(b"theirs")
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"new")
+        files.commit()
+    with pytest.raises(OutputError), OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "b", b"mine")
+        files.commit()
+    assert names(tmp_path) == ["a", "b"]
+    assert (tmp_path / "b").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_exists_can_be_kept_while_the_rest_is_written(tmp_path, monkeypatch, links):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "c").symlink_to("nowhere")
+    with OutputSet(overwrite=False, keep=True) as files:
+        for name in "abc":
+            files.stage(tmp_path / name, b"mine")
+        (tmp_path / "b").write_bytes(b"theirs")
+        assert files.commit() == [tmp_path / "a"]
+    assert names(tmp_path) == ["a", "b", "c"]
+    assert [(tmp_path / name).read_bytes() for name in "ab"] == [b"mine", b"theirs"]
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_failure_removes_what_was_written_and_nothing_that_was_kept(tmp_path):
+    (tmp_path / "a").write_bytes(b"theirs")
+    with OutputSet(overwrite=False, keep=True) as files:
+        for name in "abc":
+            files.stage(tmp_path / name, b"mine")
+        os.unlink(next(path for path in tmp_path.iterdir() if path.name.endswith("-2.tmp")))
+        with pytest.raises(FileNotFoundError):
+            files.commit()
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+
+
+def test_to_replace_and_to_keep_at_once_is_refused():
+    with pytest.raises(ParameterError, match="not both"):
+        OutputSet(overwrite=True, keep=True)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_has_its_times_to_the_nanosecond_from_the_beginning(tmp_path, overwrite):
+    times = (1_234_567_890_123_456_789, 987_654_321_000_000_001)
+    with OutputSet(overwrite=overwrite, times=times) as files:
+        files.stage(tmp_path / "a", b"data")
+        (temporary,) = (path for path in tmp_path.iterdir() if path.name.endswith("-0.tmp"))
+        assert (temporary.stat().st_atime_ns, temporary.stat().st_mtime_ns) == times
+        files.commit()
+    status = (tmp_path / "a").stat()
+    assert (status.st_atime_ns, status.st_mtime_ns) == times
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, call):
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"fits")
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(atomic.os, call, full)
+        with pytest.raises(OSError, match="No space left"):
+            files.stage(tmp_path / "b", b"does not fit")
+    assert names(tmp_path) == []
+
+
+def test_writes_that_the_system_cuts_short_are_continued(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(atomic.os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"0123456789")
+        files.commit()
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+def test_a_staged_file_never_takes_the_place_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic.secrets, "token_hex", lambda _: "0")
+    (tmp_path / ".gmmquant-0-0.tmp").write_bytes(b"theirs")
+    with pytest.raises(FileExistsError), OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a", b"mine")
+
+
+def test_hundreds_of_outputs_need_few_open_files(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    with OutputSet(overwrite=False) as files:
+        for i in range(300):
+            files.stage(tmp_path / str(i), b"x")
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        files.commit()
+    assert len(names(tmp_path)) == 300
+
+
+def test_new_files_have_the_permissions_of_the_umask(tmp_path):
+    previous = os.umask(0o027)
+    try:
+        with OutputSet(overwrite=False) as files:
+            files.stage(tmp_path / "a", b"")
+            files.commit()
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_a_sweep_takes_what_dead_runs_left_and_nothing_else(tmp_path):
+    for name in (".gmmquant-dead.tmp", ".gmmquant-dead-0.tmp", ".gmmquant-dead-1.tmp", ".gmmquant-orphan-0.tmp"):
+        (tmp_path / name).write_bytes(b"torn")
+    others = [".gmmquant-notes", "image.tmp"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"mine")
+    sweep_temporaries(tmp_path)
+    assert names(tmp_path) == others
+    sweep_temporaries(tmp_path / "missing")
+
+
+def test_a_sweep_follows_no_link_and_waits_for_no_pipe(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / ".gmmquant-link.tmp").symlink_to("mine")
+    os.mkfifo(tmp_path / ".gmmquant-pipe.tmp")
+    sweep_temporaries(tmp_path)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
+def test_a_sweep_leaves_the_temporaries_of_a_living_run(tmp_path):
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"alive")
+        sweep_temporaries(tmp_path)
+        files.commit()
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"alive"
+
+
+def test_a_temporary_that_a_sweep_catches_newborn_is_made_again(tmp_path, monkeypatch):
+    flock, calls = fcntl.flock, []
+
+    def swept_first(descriptor, operation):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            for path in tmp_path.iterdir():
+                path.unlink()
+        return flock(descriptor, operation)
+
+    monkeypatch.setattr(atomic.fcntl, "flock", swept_first)
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"alive")
+        files.commit()
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_signal_in_the_midst_of_commit_leaves_all_files_or_none(tmp_path, monkeypatch, at):
+    links, link = [], os.link
+
+    def linked_and_signalled(*names):
+        link(*names)
+        links.append(names)
+        if len(links) == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(atomic.os, "link", linked_and_signalled)
+    held = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(Stopped), stopped_by_signals(), OutputSet(overwrite=False) as files:
+            for name in "abc":
+                files.stage(tmp_path / name, b"data")
+            files.commit()
+    finally:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, held)
+    assert os.listdir(tmp_path) == []

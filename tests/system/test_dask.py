@@ -1,0 +1,541 @@
+"""A Dask cluster makes the same bytes as this machine alone, whatever becomes of its workers."""
+
+import contextlib
+import errno
+import json
+import operator
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gmmquant import ColorHistogram, ParameterError
+from gmmquant.cli.app import run as run_command
+from gmmquant.errors import ClusterError
+from gmmquant.pipeline import batch, image_job
+from gmmquant.pipeline.batch import run_all
+from gmmquant.pipeline.image_job import run
+from gmmquant.pipeline.plan import Existing, Products, Task, plan
+from gmmquant.pipeline.sources import Source
+from gmmquant.report.outcome import Done, Failure, Foreseen, Skipped
+from gmmquant.system.executors.base import InProcess, Lost
+from gmmquant.system.filesystem import exists
+
+pytest.importorskip("distributed")
+
+from gmmquant.system.executors.dask import connect, tasks
+from gmmquant.system.executors.dask.connect import cluster_at
+
+HERE = Path(__file__).parents[1]
+
+
+class Dask:
+    """A scheduler and two workers, each with a nanny that begins it anew, as processes of their own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.address = None
+        self.processes = []
+        self.workers = []
+
+    def start(self, module, *arguments):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, [HERE.parent, HERE, HERE / "system"])),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def complete(self):
+        """Begin what is missing, and wait for it."""
+        if self.address is None:
+            file = self.folder / "scheduler.json"
+            self.start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
+            while self.address is None:
+                time.sleep(0.05)
+                with contextlib.suppress(OSError, ValueError):  # not there yet, or not yet whole
+                    self.address = json.loads(file.read_text())["address"]
+        self.workers = [process for process in self.workers if process.poll() is None]
+        while len(self.workers) < 2:
+            self.workers.append(
+                self.start("dask_worker", self.address, "--nthreads", "1", "--local-directory", self.folder)
+            )
+        with cluster_at(self.address) as cluster:
+            cluster._client.wait_for_workers(2, timeout=30)
+
+    def kill_a_worker(self):
+        """Kill a worker and its nanny."""
+        os.killpg(self.workers.pop().pid, signal.SIGKILL)
+
+    def stop(self):
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def clean_environment(clean_environment):
+    """Processes that are begun for a local cluster import this very package too."""
+    return {**clean_environment, "PYTHONPATH": str(HERE.parent)}
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    dask = Dask(tmp_path_factory.mktemp("dask"))
+    try:
+        yield dask
+    finally:
+        dask.stop()
+
+
+@pytest.fixture
+def dask(processes):
+    processes.complete()
+    return processes
+
+
+@pytest.fixture
+def images(tmp_path, photo):
+    """A folder of 8 small images: parts of the cat, each brighter than the last."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    pixels = np.asarray(photo)
+    for number in range(8):
+        Image.fromarray(np.clip(pixels + np.uint8(number), number, 255)).save(folder / f"p{number}.png")
+    return folder
+
+
+def square(x, admit):
+    return x * x
+
+
+def nap(x, admit):
+    time.sleep(0.02)
+    return x
+
+
+def linger(x, admit):
+    """Work for long, but look now and then whether that is still wanted."""
+    for _ in range(2000):
+        time.sleep(0.01)
+        admit(0)
+    return x
+
+
+def die_at_5(x, admit):
+    if x == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def fail(x, admit):
+    raise ValueError(f"{x} is not wanted")
+
+
+def histogram(x, admit):
+    time.sleep(0.02)
+    return ColorHistogram.from_pixels(np.random.default_rng(x).integers(0, 9, size=(50, 3), dtype=np.uint8))
+
+
+def merged(a, b):
+    return a.merged(b)
+
+
+def contents(folder):
+    """The files of a folder by name; of reports, all but the seconds."""
+    found = {}
+    for path in folder.iterdir():
+        found[path.name] = path.read_bytes()
+        if path.suffix == ".json":
+            found[path.name] = without_seconds(json.loads(found[path.name]))
+    return found
+
+
+def without_seconds(record):
+    if isinstance(record, list):
+        return [without_seconds(entry) for entry in record]
+    if isinstance(record, dict):
+        return {name: without_seconds(value) for name, value in record.items() if name != "seconds"}
+    return record
+
+
+def all_of(folder, output, workers, **settings):
+    return list(run_all(planned(folder, output, **settings), workers=workers))
+
+
+def planned(folder, output, **settings):
+    return plan([Source(path) for path in sorted(folder.iterdir())], Task([2, 3], **settings), output)
+
+
+def test_here_in_processes_and_by_dask_the_bytes_are_the_same(dask, images, tmp_path, command):
+    for name, options in {
+        "alone": ["--jobs", "1"],
+        "two": ["--jobs", "2"],
+        "dask": ["--scheduler", dask.address],
+    }.items():
+        result = command("images", "-k", "2", "3", "-o", name, "--palette-out", "gpl", *options)
+        assert result.returncode == 0, result.stderr
+        assert result.stderr.count("\n") == 9  # a line each and the sum, nothing of Dask's
+    assert len(contents(tmp_path / "alone")) == 8 * 5
+    assert contents(tmp_path / "alone") == contents(tmp_path / "two") == contents(tmp_path / "dask")
+
+
+def test_a_mixture_for_all_images_has_the_same_bytes_by_dask(dask, images, tmp_path, command):
+    (images / "damaged.png").write_bytes((images / "p1.png").read_bytes()[:200])
+    for name, options in {"alone": ["--jobs", "1"], "dask": ["--scheduler", dask.address]}.items():
+        result = command("images", "-k", "3", "-o", name, "--shared", "--save-model", *options)
+        assert result.returncode == 1, result.stderr
+        assert "damaged.png: " in result.stderr
+    assert {"shared_report.json", "shared_k3.gmm.json", "p0_k3.png"} < contents(tmp_path / "alone").keys()
+    assert contents(tmp_path / "alone") == contents(tmp_path / "dask")
+
+
+def test_images_and_outputs_may_be_elsewhere(dask, sftp, images, tmp_path, command):
+    folder, url, _ = sftp
+    shutil.copytree(images, folder / tmp_path.name / "images")
+    url = f"{url}/{tmp_path.name}"
+    result = command(f"{url}/images", "-k", "2", "3", "-o", f"{url}/out", "--scheduler", dask.address)
+    assert result.returncode == 0, result.stderr
+    all_of(images, tmp_path / "out", InProcess())
+    assert contents(tmp_path / "out") == contents(folder / tmp_path.name / "out")
+
+
+def test_a_worker_killed_in_the_middle_changes_no_byte(dask, images, tmp_path):
+    with cluster_at(dask.address) as cluster:
+        outcomes = run_all(planned(images, tmp_path / "a"), workers=cluster)
+        names = [outcome.source.name for outcome in islice(outcomes, 3)]
+        dask.kill_a_worker()
+        names += [outcome.source.name for outcome in outcomes]
+    assert names == [path.name for path in sorted(images.iterdir())]
+    all_of(images, tmp_path / "b", InProcess())
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_sum_is_the_plain_one_though_a_worker_with_parts_of_it_is_killed(dask):
+    counted = []
+
+    def count(_):
+        counted.append(1)
+        if len(counted) == 30:
+            dask.kill_a_worker()
+
+    with cluster_at(dask.address) as cluster:
+        total = cluster.total(histogram, range(60), merged, lost=None, come=count)
+    plain = InProcess().total(histogram, range(60), merged, lost=None)
+    assert len(counted) == 60
+    assert np.array_equal(total.codes, plain.codes)
+    assert np.array_equal(total.counts, plain.counts)
+
+
+def test_a_sum_has_its_parts_once_however_many_there_are(dask, monkeypatch):
+    monkeypatch.setattr("gmmquant.system.executors.dask.cluster._WINDOW", 40)
+    with cluster_at(dask.address) as cluster:
+        for n in (0, 1, 8, 40, 100):
+            total = cluster.total(square, range(n), operator.add, lost=None)
+            assert total == (sum(x * x for x in range(n)) if n else None)
+
+
+def test_an_item_that_kills_its_workers_is_lost_and_no_other(dask):
+    with cluster_at(dask.address) as cluster:
+        results = list(cluster.map(die_at_5, range(10)))
+        assert [result for result in results if not isinstance(result, Lost)] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+        assert isinstance(results[5], Lost)
+
+
+def test_results_come_in_the_order_of_the_items_which_are_taken_as_there_is_room(dask):
+    taken = []
+
+    def items():
+        for x in range(1000):
+            taken.append(x)
+            yield x
+
+    with cluster_at(dask.address) as cluster:
+        results = cluster.map(nap, items())
+        assert list(islice(results, 20)) == list(range(20))
+        assert len(taken) < 100
+        results.close()
+        assert list(cluster.map(square, iter(range(50)))) == [x * x for x in range(50)]
+
+
+def test_a_run_whose_workers_are_all_gone_says_so_and_waits_for_others(dask, monkeypatch):
+    monkeypatch.setattr("gmmquant.system.executors.dask.cluster._PATIENCE", 1)
+    monkeypatch.setattr("gmmquant.system.executors.dask.cluster._LOOK", 0.1)
+    said = []
+
+    def note(text):
+        said.append(text)
+        dask.complete()
+
+    with cluster_at(dask.address, note=note) as cluster:
+        results = cluster.map(nap, range(30))
+        assert next(results) == 0
+        dask.kill_a_worker()
+        dask.kill_a_worker()
+        assert list(results) == list(range(1, 30))
+    assert said[:1] == ["no worker is connected to the scheduler; waiting for one"]
+
+
+def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE / "system"))
+    with cluster_at("local", 1) as cluster:
+        results = cluster.map(nap, range(1000))
+        next(results)
+        cluster._kill()
+        with pytest.raises(ClusterError, match="connection to the scheduler was lost; run again with --skip-existing"):
+            list(results)
+
+
+def test_a_local_cluster_ends_when_whoever_began_it_is_killed(tmp_path, clean_environment):
+    script = (
+        "import os, sys, time\n"
+        "from gmmquant.system.executors.dask.local import LocalCluster\n"
+        "with LocalCluster(1) as local:\n"
+        "    print(local._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    environment = {**clean_environment, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE) as process:
+        group = int(process.stdout.readline())
+        os.killpg(group, 0)
+        process.kill()
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("its processes live on")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_work_raises_is_raised(dask):
+    with cluster_at(dask.address) as cluster, pytest.raises(ValueError, match="0 is not wanted"):
+        list(cluster.map(fail, range(3)))
+
+
+def test_outputs_that_exist_are_refused_or_kept_as_anywhere(dask, images, tmp_path):
+    output = tmp_path / "out"
+    with cluster_at(dask.address) as cluster:
+        output.mkdir()
+        (output / "p3_k2.png").write_bytes(b"mine")
+        outcomes = all_of(images, output, cluster)
+        (refused,) = (outcome for outcome in outcomes if isinstance(outcome, Failure))
+        assert refused.reason == "p3_k2.png exists; use --force to replace it or --skip-existing to keep it"
+        outcomes = all_of(images, output, cluster, existing=Existing.KEEP)
+        assert sum(isinstance(outcome, Skipped) for outcome in outcomes) == 7
+        assert (output / "p3_k2.png").read_bytes() == b"mine"
+        all_of(images, output, cluster, existing=Existing.REPLACE)
+    all_of(images, tmp_path / "plain", InProcess())
+    assert contents(output) == contents(tmp_path / "plain")
+
+
+class Twice(InProcess):
+    """Every item is done twice, as if the first worker had died before it could tell."""
+
+    may_repeat = True
+
+    def results(self, work, items, come, may_begin):
+        def twice(item, admit):
+            work(item, admit)
+            return work(item, admit)
+
+        yield from super().results(twice, items, come, may_begin)
+
+
+def test_a_job_done_again_that_keeps_outputs_tells_the_same(images, tmp_path):
+    told = []
+    for name, workers in {"once": InProcess(), "twice": Twice()}.items():
+        output = tmp_path / name
+        all_of(images, output, InProcess())
+        (output / "p1_k2.png").unlink()
+        (output / "p2_report.json").unlink()
+        outcomes = all_of(images, output, workers, existing=Existing.KEEP)
+        written = [[path.name for path in getattr(outcome, "written", [])] for outcome in outcomes]
+        told.append(([type(outcome) for outcome in outcomes], written, contents(output)))
+    assert told[0] == told[1]
+    assert told[0][1][1:3] == [["p1_k2.png"], ["p2_report.json"]]
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_what_workers_that_died_left_is_swept_however_the_run_ends(images, tmp_path, monkeypatch, fail_fast):
+    """As a temporary of a dead run stands one that appears when the second image is looked at."""
+    work = batch.run
+
+    def die_and_fail(job, admit, **options):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out/.gmmquant-dead-0.tmp").touch()
+        return Failure(job.source, "lost") if job.source.name == "p1.png" else work(job, admit, **options)
+
+    monkeypatch.setattr(batch, "run", die_and_fail)
+    plans = planned(images, tmp_path / "out")
+    outcomes = list(run_all(plans, workers=Twice(), fail_fast=fail_fast))
+    assert len(outcomes) == (2 if fail_fast else len(plans.jobs))
+    assert not list((tmp_path / "out").glob(".gmmquant-*"))
+
+
+def test_an_output_that_cannot_be_looked_for_costs_its_image_alone(images, tmp_path, monkeypatch):
+    def look(path):
+        if path.name.startswith("p1_"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return exists(path)
+
+    for module in (image_job, batch):
+        monkeypatch.setattr(module, "exists", look)
+    for workers in (InProcess(), Twice()):
+        outcomes = all_of(images, tmp_path / type(workers).__name__, workers)
+        assert [type(outcome) for outcome in outcomes[:3]] == [Done, Failure, Done]
+        assert outcomes[1].reason.endswith("permission denied")
+    foreseen = list(batch.foresee(planned(images, tmp_path / "out")))
+    assert [type(outcome) for outcome in foreseen[:3]] == [Foreseen, Failure, Foreseen]
+
+
+def test_a_job_done_again_replaces_what_it_wrote_before(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcomes = all_of(Path("images"), Path("out"), Twice())
+    assert [outcome.source for outcome in outcomes] == sorted(Path("images").iterdir())
+    assert {path.parent for outcome in outcomes for path in outcome.written} == {Path("out")}
+    all_of(images, tmp_path / "plain", InProcess())
+    assert contents(tmp_path / "out") == contents(tmp_path / "plain")
+
+
+def test_threads_of_one_process_make_the_same_bytes_as_one(images, tmp_path):
+    products = Products(maps=("entropy",))
+    threaded = planned(images, tmp_path / "threads", products=products)
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(lambda job: run(job, lambda _: None, task=threaded.task), threaded.jobs))
+    all_of(images, tmp_path / "plain", InProcess(), products=products)
+    assert contents(tmp_path / "threads") == contents(tmp_path / "plain")
+
+
+def test_a_cluster_of_its_own_leaves_nothing_behind(images, tmp_path, command, clean_environment):
+    places = [tmp_path, tmp_path / "temporary"]
+    places[1].mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
+    environment = {**clean_environment, "TMPDIR": str(places[1])}
+    result = command("images", "-k", "2", "3", "-o", "local", "--scheduler", "local", "-j", "2", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("\n") == 9
+    assert {path.name for path in tmp_path.iterdir()} == before | {"local"}
+    assert not list(places[1].iterdir())
+    all_of(images, tmp_path / "plain", InProcess())
+    assert contents(tmp_path / "local") == contents(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("where", ["local", "elsewhere"])
+def test_ctrl_c_ends_the_run_with_whole_outputs_and_no_debris(where, request, tmp_path, samples, clean_environment):
+    dask = request.getfixturevalue("dask") if where == "elsewhere" else None
+    (tmp_path / "in").mkdir()
+    for number in range(300):
+        shutil.copy(samples / "cat.jpg", tmp_path / "in" / f"{number}.jpg")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gmmquant", "in", "-o", "out", "-k", "7", "20", "--scheduler"]
+        + ([dask.address] if dask else ["local", "--jobs", "2"]),
+        cwd=tmp_path,
+        env=clean_environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert "wrote" in process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait(timeout=10) == 130
+    process.stderr.close()
+    assert all(line.startswith("gmmquant: ") for line in said.splitlines())
+    assert "stopped by SIGINT" in said
+    time.sleep(0.2)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert 0 < len(names) < 900
+    stems = {name.partition("_")[0] for name in names}
+    assert names == {f"{stem}_{end}" for stem in stems for end in ("k7.png", "k20.png", "report.json")}
+
+
+def test_cancelled_items_leave_their_workers(dask):
+    with cluster_at(dask.address) as cluster:
+        beats, killed = iter(range(5)), []
+
+        def stop():
+            if next(beats, None) is None:
+                raise KeyboardInterrupt
+
+        cluster._idle, cluster._kill = stop, lambda: killed.append("all")
+        with pytest.raises(KeyboardInterrupt):
+            next(cluster.map(linger, range(10)))
+        assert not killed
+
+
+def test_a_scheduler_that_is_not_there_is_told_in_one_line(images, monkeypatch, capsys):
+    monkeypatch.setattr(connect, "_ANSWER", 0.3)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+        assert run_command([str(images), "--scheduler", address]) == 1
+    remedy = "start one with dask scheduler, or give --scheduler local"
+    assert capsys.readouterr().err == f"gmmquant: no Dask scheduler answers at {address} within 0.3 s; {remedy}\n"
+    assert len(list(images.iterdir())) == 8
+
+
+@pytest.mark.parametrize("address", ["nowhere://x:1", "tcp://", "tcp://host:port", ""])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ParameterError, match="no address"), cluster_at(address):
+        pass
+
+
+def test_a_number_of_workers_is_for_a_local_cluster():
+    with pytest.raises(ParameterError, match="--jobs is for --scheduler local"), cluster_at("tcp://127.0.0.1:1", 2):
+        pass
+
+
+@pytest.fixture
+def another_numpy(monkeypatch):
+    """This process has another numpy than the workers."""
+    tasks.versions.cache_clear()
+    monkeypatch.setattr(np, "__version__", "0.1")
+    yield
+    tasks.versions.cache_clear()
+
+
+def test_workers_of_another_version_are_told_of_before_any_work(dask, another_numpy):
+    with pytest.raises(ClusterError, match=r"worker tcp://\S+ has numpy .*, here it is 0\.1"), cluster_at(dask.address):
+        pytest.fail("work was begun")
+
+
+def test_workers_of_another_version_that_come_later_do_nothing(dask, another_numpy, monkeypatch):
+    monkeypatch.setattr(connect, "check_versions", lambda *_: None)
+    with cluster_at(dask.address) as cluster, pytest.raises(ClusterError, match=r"has numpy .*, here it is 0\.1"):
+        list(cluster.map(square, range(3)))
+
+
+def test_without_dask_it_is_said_what_to_install(command, images, tmp_path):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "distributed.py").write_text("raise ModuleNotFoundError('gone', name='distributed')")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{HERE.parent}{os.pathsep}{tmp_path / 'without'}"}
+    result = command("images", "--scheduler", "local", env=environment)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "gmmquant: a cluster needs the package distributed; install it with pip install 'gmmquant[cluster]'\n"
+    )

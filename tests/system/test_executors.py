@@ -1,0 +1,408 @@
+"""Work on many items: in order, no sooner than it must, and whatever happens to the processes that do it."""
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from math import log2
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from work import (
+    children,
+    clean_up,
+    count_processors,
+    die,
+    fail,
+    large,
+    leave_a_mark,
+    longer_for_earlier,
+    square,
+    take_and_die,
+    take_memory,
+    take_memory_in_turn,
+    wait_for,
+    wait_long,
+    work_deafly,
+)
+
+from gmmquant.errors import ImageError
+from gmmquant.system import threads
+from gmmquant.system.executors import processes
+from gmmquant.system.executors.base import InProcess, Lost
+from gmmquant.system.executors.processes import Processes
+
+METHODS = ["fork", "spawn"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+@pytest.fixture(params=["in process", *METHODS])
+def workers(request):
+    """Each way to work, on two items at a time where it can."""
+    return InProcess() if request.param == "in process" else Processes(2, start_method=request.param)
+
+
+def is_alive(pid):
+    """Tell whether a process runs: one that waits to be buried by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def open_pipes():
+    """Return the open pipes and sockets of this process, which lead to its workers."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the folder itself
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+    return {(number, target) for number, target in found if target.startswith(("pipe:", "socket:"))}
+
+
+@pytest.fixture
+def nothing_left():
+    """Check that no process, zombie or open pipe is left in the end."""
+    resource_tracker.ensure_running()  # "spawn" starts it once and keeps it
+    pipes, processes_before = open_pipes(), children()
+    yield
+    assert open_pipes() <= pipes  # what other tests dropped may go meanwhile
+    assert children() == processes_before
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(), max_size=20))
+def test_in_this_process_results_are_those_of_the_work(items):
+    assert list(InProcess().map(square, items)) == [item * item for item in items]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("n", "n_items"), [(1, 0), (1, 5), (3, 13), (9, 2)])
+def test_results_come_in_order_from_no_more_processes_than_are_of_use(method, n, n_items, nothing_left):
+    results = list(Processes(n, start_method=method).map(longer_for_earlier, range(n_items)))
+    assert [item for item, _ in results] == list(range(n_items))
+    pids = {pid for _, pid in results}
+    assert os.getpid() not in pids
+    assert len(pids) <= min(n, n_items)
+
+
+def test_several_items_are_worked_on_at_a_time(nothing_left):
+    results = list(Processes(3).map(longer_for_earlier, range(6)))
+    assert len({pid for _, pid in results}) == 3
+
+
+def test_a_result_may_be_large(nothing_left):
+    assert [len(result) for result in Processes(2).map(large, range(4))] == [3_000_000] * 4
+
+
+def test_each_process_computes_in_one_thread(workers):
+    expected = threads.n_processors() if isinstance(workers, InProcess) else 1
+    assert list(workers.map(count_processors, range(3))) == [expected] * 3
+
+
+def test_no_item_is_taken_before_it_can_be_worked_on(tmp_path, nothing_left):
+    taken = []
+
+    def items():
+        for item in range(40):
+            done = sum(path.name.isdecimal() for path in tmp_path.iterdir())
+            assert item - done < 2  # of two processes, one at least has nothing to do
+            taken.append(item)
+            yield item
+
+    (tmp_path / "go").touch()
+    for told, item in enumerate(Processes(2).map(partial(leave_a_mark, folder=tmp_path), items())):
+        assert item == told
+    assert len(taken) == 40
+
+
+def test_only_so_many_results_wait_for_an_earlier_one(tmp_path, monkeypatch, nothing_left):
+    monkeypatch.setattr(processes, "_AHEAD", 4)
+    taken, calls, most = [], [], []
+
+    def items():
+        for item in range(30):
+            taken.append(item)
+            yield item
+
+    def idle():
+        calls.append(len(taken))
+        if len(taken) >= 8 and calls[-4:] == [len(taken)] * 4:  # nothing more is taken
+            most.append(len(taken))
+            (tmp_path / "go").touch()
+
+    crew = Processes(2, idle=idle)
+    assert list(crew.map(partial(leave_a_mark, folder=tmp_path), items())) == list(range(30))
+    assert most[0] == 8
+
+
+def test_whoever_ends_the_items_gets_what_was_begun_and_nothing_more(nothing_left):
+    begun, ended = [], []
+
+    def items():
+        for item in range(100):
+            if ended:
+                return
+            begun.append(item)
+            yield item
+
+    results = []
+    for result in Processes(2).map(square, items()):
+        results.append(result)
+        if result == 9:
+            ended.append(True)
+    assert results == [item * item for item in begun]
+    assert 4 <= len(results) < 100
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def died(how):
+    """Return what becomes of an item whose process ended so."""
+    return Lost(f"its process {how}, perhaps for want of memory; run it alone, with --jobs 1, or scale it down")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_process_that_dies_costs_its_item_and_says_how(method, nothing_left):
+    items = ["a", "by SIGKILL", "b", "by its own will", "by a signal without a name", "c", "by SIGKILL"]
+    results = list(Processes(2, start_method=method).map(die, items))
+    assert results == [
+        "a",
+        died("was killed by SIGKILL"),
+        "b",
+        died("ended with exit code 7"),
+        died(f"was killed by signal {signal.SIGRTMIN + 3}"),
+        "c",
+        died("was killed by SIGKILL"),
+    ]
+
+
+def test_processes_that_all_die_at_once_cost_their_items(nothing_left):
+    assert list(Processes(3).map(die, ["by SIGKILL"] * 20)) == [died("was killed by SIGKILL")] * 20
+
+
+def test_an_exception_comes_in_its_turn_and_ends_the_work(workers, capfd, nothing_left):
+    results = workers.map(fail, range(10))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ImageError, match="no image"):
+        next(results)
+    assert list(results) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("item", "kind", "told"),
+    [
+        ("picky", RuntimeError, "PickyError: 1 and 2"),
+        ("system", FileNotFoundError, "No such file"),
+        ("function", Exception, "pickle"),
+    ],
+)
+def test_what_cannot_be_sent_is_an_exception_in_words(item, kind, told, capfd, nothing_left):
+    with pytest.raises(kind, match=told):
+        list(Processes(2).map(fail, [item]))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_items_that_fail_end_the_work(nothing_left):
+    def items():
+        yield 1
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(Processes(2).map(square, items()))
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_given_as_far_as_it_goes_and_one_item_may_always_work(tmp_path, nothing_left):
+    sizes = [6, 6, 3, 20, 1, 9, 2, 10, 11, 4, 4, 4]
+    crew = Processes(4, memory=10)
+    assert list(crew.map(partial(take_memory, folder=tmp_path), enumerate(sizes))) == list(range(len(sizes)))
+    taken = {}
+    for line in (tmp_path / "log").read_text().splitlines():
+        number, change = line.split()
+        taken[number] = taken.get(number, 0) + int(change)
+        holders = [size for size in taken.values() if size]
+        assert sum(holders) <= 10 or len(holders) == 1
+    assert not any(taken.values())
+
+
+def test_without_a_limit_all_may_take_memory_at_once(tmp_path, nothing_left):
+    crew = Processes(3, memory=None)
+    assert list(crew.map(partial(take_memory, folder=tmp_path), [(n, 1 << 60) for n in range(6)])) == list(range(6))
+
+
+def test_a_large_item_is_not_passed_by_later_small_ones(tmp_path, nothing_left):
+    sizes = [5, 10, 5, 5, 5, 5]
+    list(Processes(3, memory=10).map(partial(take_memory_in_turn, folder=tmp_path), enumerate(sizes)))
+    assert (tmp_path / "log").read_text().split()[:2] == ["0", "1"]
+
+
+def test_the_memory_of_a_process_that_died_is_free_again(tmp_path, nothing_left):
+    crew = Processes(2, memory=10)
+    results = list(crew.map(partial(take_and_die, folder=tmp_path), [(n, 10) for n in range(5)]))
+    assert results == [died("was killed by SIGKILL")] * 5
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("work", [wait_long, work_deafly, clean_up])
+def test_work_that_is_stopped_ends_at_once(method, work, tmp_path, nothing_left):
+    class EnoughError(Exception):
+        pass
+
+    def idle():
+        if len(list(tmp_path.glob("begun *"))) == 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        list(Processes(2, idle=idle, start_method=method).map(partial(work, folder=tmp_path), range(10)))
+    begun = [path.name.split() for path in tmp_path.glob("begun *")]
+    assert not any(is_alive(pid) for _, _, pid in begun)
+    assert sorted(path.name for path in tmp_path.glob("cleaned *")) == (
+        ["cleaned 0", "cleaned 1"] if work is clean_up else []
+    )
+
+
+def test_closing_the_results_ends_the_work(nothing_left):
+    results = Processes(2).map(longer_for_earlier, iter(range(10**9)))
+    assert next(results)[0] == 0
+    results.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("work", ["wait_long", "square"])
+def test_no_process_outlives_a_parent_that_is_killed(method, work, tmp_path, clean_environment):
+    """The parent is killed while processes are at work, or while they wait for it."""
+    code = f"""if True:
+        import os, pathlib, sys, time
+        from functools import partial
+        from gmmquant.system.executors.processes import Processes
+        from work import children, square, wait_long
+        def told():
+            if len(children()) >= 2:
+                print(*children(), flush=True)
+                time.sleep(3600)
+        if __name__ == "__main__":
+            work = partial(wait_long, folder=pathlib.Path(sys.argv[1])) if {work!r} == "wait_long" else square
+            crew = Processes(2, idle=told, start_method={method!r})
+            for result in crew.map(work, range(1000)):
+                told()
+    """
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    environment = {**clean_environment, "PYTHONPATH": str(Path(__file__).parents[1])}
+    parent = subprocess.Popen([sys.executable, script, tmp_path], stdout=subprocess.PIPE, text=True, env=environment)
+    pids = parent.stdout.readline().split()
+    assert len(pids) >= 2
+    assert all(map(is_alive, pids))
+    parent.kill()
+    parent.communicate()
+    wait_for(lambda: not any(map(is_alive, pids)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_processes_work_without_standard_streams(method, tmp_path, clean_environment):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import sys\n"
+        "from gmmquant.system.process import hold_standard_streams\n"
+        "from gmmquant.system.executors.processes import Processes\n"
+        "from work import die\n"
+        "if __name__ == '__main__':\n"
+        "    hold_standard_streams()\n"
+        f"    crew = Processes(2, start_method={method!r})\n"
+        "    results = list(crew.map(die, ['a', 'by SIGKILL', 'b']))\n"
+        "    open(sys.argv[1], 'w').write(repr(results))\n"
+    )
+    environment = {**clean_environment, "PYTHONPATH": str(Path(__file__).parents[1])}
+    arguments = [sys.executable, script, tmp_path / "results"]
+    ended = subprocess.run(arguments, env=environment, preexec_fn=lambda: [os.close(stream) for stream in (0, 1, 2)])
+    assert ended.returncode == 0
+    assert (tmp_path / "results").read_text() == repr(["a", died("was killed by SIGKILL"), "b"])
+
+
+# --- sums -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=200))
+def test_a_total_is_the_sum_of_all_in_few_additions(items):
+    """Of tuples, since their sum tells its parts; where an item was lost stands what takes its path."""
+    sizes, came = [], []
+
+    def add(one, other):
+        sizes.append(len(one) + len(other))
+        return one + other
+
+    total = InProcess().total(
+        lambda item, admit: Lost("somehow") if item is None else (item,),
+        iter(items),
+        add,
+        lost=lambda item, lost: (item,),
+        come=came.append,
+    )
+    assert total == (tuple(items) or None)
+    assert came == [Lost("somehow") if item is None else (item,) for item in items]
+    assert len(sizes) == max(len(items) - 1, 0)
+    assert sum(sizes) <= len(items) * (log2(len(items)) + 1 if items else 0)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 64])
+def test_a_total_is_the_same_whoever_adds(workers, n, nothing_left):
+    total = workers.total(square, range(n), lambda one, other: one + other, lost=lambda item, lost: 0)
+    assert total == (sum(i * i for i in range(n)) if n else None)
+
+
+def test_of_a_total_those_that_died_are_told_with_their_items(nothing_left):
+    items = ["a", "by SIGKILL", "b", "by its own will"]
+    total = Processes(2).total(
+        lambda item, admit: {die(item, admit)}, items, set.union, lost=lambda item, lost: {f"({item})"}
+    )
+    assert total == {"a", "(by SIGKILL)", "b", "(by its own will)"}
+
+
+def test_where_the_system_starts_no_more_processes_the_others_do_the_work(monkeypatch, nothing_left):
+    start = processes._Crew._start
+
+    def refuse_a_second(crew):
+        if crew._workers:
+            raise BlockingIOError(errno.EAGAIN, "no more processes")
+        return start(crew)
+
+    monkeypatch.setattr(processes._Crew, "_start", refuse_a_second)
+    assert list(Processes(3).map(lambda item, admit: 2 * item, range(9))) == [2 * item for item in range(9)]
+
+
+def test_the_results_of_a_total_do_not_wait_for_an_early_one():
+    """The first item takes longest; the others are added meanwhile."""
+
+    def slow_first(item, admit):
+        time.sleep(0.5 * (item == 0))
+        return [item]
+
+    came = []
+    total = Processes(2).total(slow_first, range(9), lambda one, other: one + other, lost=None, come=came.append)
+    assert came[-1] == [0]
+    assert sorted(total) == list(range(9))
+
+
+def test_a_process_that_is_told_to_stop_is_said_to_be(nothing_left):
+    def stop_itself(item, admit):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    assert list(Processes(1).map(stop_itself, [0])) == [died("was killed by SIGTERM")]
