@@ -88,10 +88,10 @@ _CONTRADICTIONS = {
     "as_json": ("is one array of records", ("json_lines",)),
     "dry_run": ("makes no records", ("as_json",)),
     "quiet": ("shows nothing but errors", ("verbose",)),
-    "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_to", "save_model")),
-    "palette": ("says which colours there are", ("k", "method", "init", "restarts", "transfer_to")),
-    "shared": ("fits one mixture to all images", ("model", "palette", "transfer_to")),
-    "transfer_to": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
+    "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
+    "palette": ("says which colours there are", ("k", "method", "init", "restarts", "transfer_from")),
+    "shared": ("fits one mixture to all images", ("model", "palette", "transfer_from")),
+    "transfer_from": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
 }
 
 
@@ -119,15 +119,24 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         refuse("--method kmeans", "has starts of its own", ["init"])
     if given("strength") and settings.dither == "none":
         raise ParameterError("--strength is that of a dither; give one, as in --dither blue-noise, or leave it out")
-    if given("sample") and not given("shared"):
-        raise ParameterError("--sample is how many images --shared fits its mixture to; give both, or leave it out")
+    if given("sample_size") and not given("shared"):
+        raise ParameterError("--sample-size limits the images that --shared is fitted to; give both, or leave it out")
     largest = _largest(ks)
-    if given("transfer_to") and largest > MAX_TRANSFER_K:
-        raise ParameterError(f"k = {largest} is above the limit of --transfer-to; give at most {MAX_TRANSFER_K}")
+    if given("transfer_from") and largest > MAX_TRANSFER_K:
+        raise ParameterError(f"k = {largest} is above the limit of --transfer-from; give at most {MAX_TRANSFER_K}")
 
 
 # What would be written to files, where everything goes to standard output.
-_OF_FILES = ("palette_out", "maps", "layers", "save_model", "force", "skip_existing", "keep_ending", "preserve_times")
+_OF_FILES = (
+    "palette_out",
+    "maps",
+    "layers",
+    "save_model",
+    "force",
+    "skip_existing",
+    "keep_extension",
+    "preserve_times",
+)
 
 
 def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str], *, records: bool) -> Destination:
@@ -164,7 +173,7 @@ def _refuse_for_gif(ks: Sequence[int | str], *, smooth: bool) -> None:
 
 
 def _strategy(
-    model: Path | None, palette: str | None, transfer_to: Path | None, settings: Settings, max_pixels: int
+    model: Path | None, palette: str | None, transfer_from: Path | None, settings: Settings, max_pixels: int
 ) -> FitEach:
     """Return what becomes of each image: a fit of its own, or what was given instead of it."""
     if model is not None:
@@ -175,10 +184,10 @@ def _strategy(
         from gmmquant.pipeline.strategy import load_fixed_palette
 
         return load_fixed_palette(palette)
-    if transfer_to is not None:
+    if transfer_from is not None:
         from gmmquant.pipeline.strategy import load_target
 
-        return load_target(transfer_to, settings, max_pixels)
+        return load_target(transfer_from, settings, max_pixels)
     from gmmquant.pipeline.strategy import FitEach
 
     return FitEach()
@@ -202,21 +211,21 @@ def quantize(
     recolor: model_options.Recolor = Settings.recolor,
     dither: model_options.Dither = Settings.dither,
     strength: model_options.Strength = Settings.strength,
-    transfer_to: model_options.TransferTo = None,
+    transfer_from: model_options.TransferFrom = None,
     output: output_options.Output = None,
     format: output_options.Format = FORMATS[0],  # noqa: A002  the option's name
     optimize: output_options.Optimize = False,
     keep_metadata: output_options.KeepMetadata = False,
     force: output_options.Force = False,
     skip_existing: output_options.SkipExisting = False,
-    keep_ending: output_options.KeepEnding = False,
+    keep_extension: output_options.KeepExtension = False,
     preserve_times: output_options.PreserveTimes = False,
     max_pixels: output_options.MaxPixels = MAX_PIXELS,
     recursive: run_options.Recursive = False,
-    from0: run_options.From0 = False,
+    null: run_options.Null = False,
     jobs: run_options.Jobs = None,
     shared: run_options.Shared = False,
-    sample: run_options.Sample = None,
+    sample_size: run_options.SampleSize = None,
     scheduler: run_options.Scheduler = None,
     fail_fast: run_options.FailFast = False,
     dry_run: run_options.DryRun = False,
@@ -232,7 +241,7 @@ def quantize(
 ) -> int:
     """Plan the run, do the images, show what became of each."""
     check_integer("max-pixels", max_pixels, 1)
-    for name, number in (("jobs", jobs), ("sample", sample)):
+    for name, number in (("jobs", jobs), ("sample-size", sample_size)):
         if number is not None:
             check_integer(name, number, 1)
     format = FORMAT_ALIASES.get(format.lower(), format.lower())  # noqa: A001
@@ -264,12 +273,12 @@ def quantize(
     gc.freeze()
     gc.enable()
 
-    strategy = _strategy(model, palette, transfer_to, settings, max_pixels)
+    strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
     ks = strategy.ks or parse_k(k)
     to = _destination(ctx, output, ks, records=as_json or json_lines)
     if format == "gif":
         soft = strategy.settings(settings).recoloring == "soft"
-        _refuse_for_gif(ks, smooth=soft or transfer_to is not None)
+        _refuse_for_gif(ks, smooth=soft or transfer_from is not None)
     products = Products(
         format=format,
         optimize=optimize,
@@ -286,29 +295,29 @@ def quantize(
         max_pixels=max_pixels,
         products=products,
         strategy=strategy,
-        keep_ending=keep_ending,
+        keep_extension=keep_extension,
         preserve_times=preserve_times,
         shared=shared,
         to=to,
     )
     folder = None if output is None or to is not Destination.FILES else parse_path(output)
-    planned = plan(sources_of(image, Reading(recursive, from0, max_pixels)), task, folder)
+    planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
     manner = Manner(quiet, verbose, as_json, json_lines)
     if dry_run:
-        return ExitCode.DONE if show_foreseen(foresee(planned, sample), manner) else ExitCode.FAILED
+        return ExitCode.DONE if show_foreseen(foresee(planned, sample_size), manner) else ExitCode.FAILED
     if to is Destination.STANDARD_OUTPUT and len(planned.entries) > 1:
         raise ParameterError(f"--output - writes one image, not {len(planned.entries)}; give one, or name a folder")
-    return _carry_out(planned, manner, jobs=jobs, sample=sample, scheduler=scheduler, fail_fast=fail_fast)
+    return _carry_out(planned, manner, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast)
 
 
 def _carry_out(
-    planned: Plan, manner: Manner, *, jobs: int | None, sample: int | None, scheduler: str | None, fail_fast: bool
+    planned: Plan, manner: Manner, *, jobs: int | None, sample_size: int | None, scheduler: str | None, fail_fast: bool
 ) -> ExitCode:
     """Do what is planned, and show what became of each image; the arguments are those of `quantize`."""
     from gmmquant.pipeline.batch import run_all, workers_for
 
     n_jobs = len(planned.jobs)
-    to_count = None if planned.whole is None else min(n_jobs, sample or n_jobs)
+    to_count = None if planned.whole is None else min(n_jobs, sample_size or n_jobs)
     screen = Screen(planned.task.ks, len(planned.entries), manner, to_count=to_count)
     with stopped_by_signals() as stop_if_asked, screen:
 
@@ -324,7 +333,9 @@ def _carry_out(
             if planned.whole is not None:
                 from gmmquant.pipeline.shared_palette import run_shared
 
-                outcomes = run_shared(planned, workers, screen.count, idle, sample=sample, fail_fast=fail_fast)
+                outcomes = run_shared(
+                    planned, workers, screen.count, idle, sample_size=sample_size, fail_fast=fail_fast
+                )
             else:
                 outcomes = run_all(planned, watch, workers=workers, fail_fast=fail_fast)
             with closing(outcomes):

@@ -110,15 +110,15 @@ def _lost(job: Job, lost: Lost) -> Failure:
     return Failure(job.source, lost.reason)
 
 
-def foresee(planned: Plan, sample: int | None = None) -> Iterator[Foreseen | Failure]:
-    """Yield what would be read and written, without doing either; `sample` as in `collection.run_shared`."""
-    finished = is_finished(planned, sample)
+def foresee(planned: Plan, sample_size: int | None = None) -> Iterator[Foreseen | Failure]:
+    """Yield what would be read and written, without doing either; `sample_size` as in `collection.run_shared`."""
+    finished = is_finished(planned, sample_size)
     jobs = planned.entries if planned.whole is None else [*planned.entries, planned.whole]
     for entry in jobs:
         yield entry if isinstance(entry, Failure) else guarded(entry, partial(_foreseen, entry, planned.task, finished))
 
 
-def is_finished(planned: Plan, sample: int | None) -> bool:
+def is_finished(planned: Plan, sample_size: int | None) -> bool:
     """Tell whether images that share a mixture are left as they are.
 
     That is so where all that would be made exists and is kept, and the report tells of the same options and images.
@@ -127,12 +127,12 @@ def is_finished(planned: Plan, sample: int | None) -> bool:
     keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
     if whole is None or not keeps or task.products.layers:
         return False
-    return _tells_of(whole.report, planned, sample) and all(
+    return _tells_of(whole.report, planned, sample_size) and all(
         exists(output) for job in (whole, *planned.jobs) for output in job.outputs
     )
 
 
-def _tells_of(report: AnyPath, planned: Plan, sample: int | None) -> bool:
+def _tells_of(report: AnyPath, planned: Plan, sample_size: int | None) -> bool:
     """Tell whether a report of images that share a mixture is of such options and images as are planned."""
     asked = _asked(planned.task)
     try:
@@ -143,7 +143,7 @@ def _tells_of(report: AnyPath, planned: Plan, sample: int | None) -> bool:
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
     # Of those that failed, some may have been counted, and failed later.
-    fewest, most = (n if sample is None else min(n, sample) for n in (n_read, len(planned.entries)))
+    fewest, most = (n if sample_size is None else min(n, sample_size) for n in (n_read, len(planned.entries)))
     same = images == {relative(entry.source, report.parent) for entry in planned.entries}
     return told == asked and same and n_fitted in range(fewest, most + 1)
 

@@ -117,7 +117,7 @@ class Task:
     products : Products
     strategy : FitEach
         What becomes of an image at each k.
-    keep_ending : bool
+    keep_extension : bool
         Whether names keep the ending of the input: `cat.jpg_k7.png`.
     preserve_times : bool
         Whether what is written has the times of the input.
@@ -132,7 +132,7 @@ class Task:
     max_pixels: int = MAX_PIXELS
     products: Products = field(default_factory=Products)
     strategy: FitEach = field(default_factory=FitEach)
-    keep_ending: bool = False
+    keep_extension: bool = False
     preserve_times: bool = False
     shared: bool = False
     to: Destination = Destination.FILES
@@ -265,7 +265,7 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
 def _job(source: Source, task: Task, folder: AnyPath | None, shared_report: AnyPath | None) -> Job:
     """Name the outputs of an image."""
     home = source.path.parent if folder is None else folder / source.below
-    stem = fitting_stem(source.path.name if task.keep_ending else source.path.stem, _MAX_NAME - len(_LONGEST_END))
+    stem = fitting_stem(source.path.name if task.keep_extension else source.path.stem, _MAX_NAME - len(_LONGEST_END))
     if shared_report is not None:
         return Job(source.path, stem, home, task.ks, task.products.for_each_image(), shared_report, is_part=True)
     return Job(source.path, stem, home, task.ks, task.products, home / f"{stem}_report.json")
@@ -327,7 +327,7 @@ def _clash(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
     elif one.source.parent != other.source.parent:
         remedy = "name the folder that holds them all, with -r, or give each its own --output"
     elif one.source.suffix.lower() != other.source.suffix.lower():
-        remedy = "give --keep-ending, which names outputs cat.jpg_k7.png and so on, or rename one"
+        remedy = "give --keep-extension, which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
         remedy = "rename one, or give each its own --output"
     return f"{one.source} and {other.source} would both write {output.name}{more}; {remedy}"

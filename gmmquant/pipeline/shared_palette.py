@@ -54,7 +54,7 @@ def run_shared(
     counted_one: Callable[[], None],
     idle: Callable[[], None],
     *,
-    sample: int | None = None,
+    sample_size: int | None = None,
     fail_fast: bool = False,
 ) -> Generator[Outcome, None, None]:
     """Fit one mixture for each k to all images and recolour them by it; yield what became of each, then the whole.
@@ -68,14 +68,14 @@ def run_shared(
         Called for each image whose colours are counted.
     idle : callable
         Called now and then while mixtures are fitted.
-    sample : int or None
+    sample_size : int or None
         Count the colours of so many images only, spread evenly over all.
     fail_fast : bool
         Begin no more images after one has failed.
     """
     task, whole = planned.task, planned.whole
     assert whole is not None  # noqa: S101
-    if is_finished(planned, sample):
+    if is_finished(planned, sample_size):
         yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
         return
     in_the_way = guarded(whole, lambda: _in_the_way(planned, whole))
@@ -85,7 +85,7 @@ def run_shared(
     unreadable = len(planned.jobs) < len(planned.entries)
     counted = Counted(None)
     if not (fail_fast and unreadable):
-        counted = _count_all(planned, workers, counted_one, sample=sample, fail_fast=fail_fast)
+        counted = _count_all(planned, workers, counted_one, sample_size=sample_size, fail_fast=fail_fast)
     failed = {identity(failure.source): failure for failure in counted.failures}
     entries = [_failed(entry, failed.get(identity(entry.source))) for entry in planned.entries]
     failures = [entry for entry in entries if isinstance(entry, Failure)]
@@ -130,7 +130,7 @@ def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
     if told != fitted:
         raise ParameterError(
             f"{whole.report.name} is of a run fitted to {_told(told)}, not {_told(fitted)}; give the same images "
-            "and --sample, another --output, or --force instead of --skip-existing"
+            "and --sample-size, another --output, or --force instead of --skip-existing"
         )
 
 
@@ -158,13 +158,13 @@ def _told(fitted: Record) -> str:
 
 
 def _count_all(
-    planned: Plan, workers: Workers, counted_one: Callable[[], None], *, sample: int | None, fail_fast: bool
+    planned: Plan, workers: Workers, counted_one: Callable[[], None], *, sample_size: int | None, fail_fast: bool
 ) -> Counted:
     """Count the colours of all images, or of so many that can be read."""
     counted, left = Counted(None), planned.jobs
-    while left and (sample is None or counted.n_images < sample) and not (fail_fast and counted.failures):
+    while left and (sample_size is None or counted.n_images < sample_size) and not (fail_fast and counted.failures):
         # Of a sample, others take the place of those that cannot be read.
-        jobs, left = _spread(left, len(left) if sample is None else sample - counted.n_images)
+        jobs, left = _spread(left, len(left) if sample_size is None else sample_size - counted.n_images)
         anywhere = map(from_anywhere, jobs) if workers.may_repeat else jobs
         counted = add(counted, _counted(workers, planned.task, anywhere, counted_one, fail_fast=fail_fast))
     return counted

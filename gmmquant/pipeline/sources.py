@@ -57,14 +57,14 @@ class Reading:
     ----------
     recursive : bool
         Whether a folder stands for the images in its subfolders too.
-    from0 : bool
+    null_terminated : bool
         Whether names in lists end in a zero byte, and `-` is such a list.
     max_pixels : int
         See `read_image`; it limits what is read from standard input.
     """
 
     recursive: bool = False
-    from0: bool = False
+    null_terminated: bool = False
     max_pixels: int = MAX_PIXELS
 
 
@@ -83,7 +83,7 @@ def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[S
         If a URL has an unknown scheme, or a package for it is missing.
     """
     for name in names:
-        if name == STANDARD_INPUT and not reading.from0:
+        if name == STANDARD_INPUT and not reading.null_terminated:
             yield _piped(reading.max_pixels)
         elif name == STANDARD_INPUT or (name.startswith(LIST_MARK) and not os.path.lexists(name)):
             yield from _listed(name, reading)
@@ -175,7 +175,7 @@ def _listed(name: str, reading: Reading) -> Iterator[Source | Failure]:
         yield Failure(Path(name), "the list is UTF-16 text; write it as UTF-8")
         return
     text = text.removeprefix(codecs.BOM_UTF8)
-    lines = text.split(b"\0") if reading.from0 or b"\0" in text else re.split(rb"\r?\n", text)
+    lines = text.split(b"\0") if reading.null_terminated or b"\0" in text else re.split(rb"\r?\n", text)
     named = [parse_path(os.fsdecode(line)) for line in lines if line]
     if not named:
         yield Failure(Path(name), "the list names no image; give one name a line, or -0 and a zero byte after each")

@@ -380,7 +380,7 @@ def test_images_that_would_write_the_same_name_are_found_before_any_work(command
     assert result.stderr.count("\n") == 1
     assert "a.png" in result.stderr
     assert other in result.stderr
-    assert ("--keep-ending" if other == "a.gif" else "--output") in result.stderr
+    assert ("--keep-extension" if other == "a.gif" else "--output") in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -49,7 +49,7 @@ def run_in(shell, script, folder, environment, **options):
 # --- scripts ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["--from0", "@list", "**", "for image", "xargs", "parallel", "--json-lines"])
+@pytest.mark.parametrize("word", ["--null", "@list", "**", "for image", "xargs", "parallel", "--json-lines"])
 def test_each_script_of_the_readme_does_what_it_says(section, user, clean_environment, word):
     (script,) = (script for script in snippets(section) if word in script)
     if word == "parallel" and not shutil.which("parallel"):
@@ -72,7 +72,7 @@ def test_each_script_of_the_readme_does_what_it_says(section, user, clean_enviro
 
 
 def test_every_script_of_the_readme_is_run_by_a_test(section):
-    words = ["--from0", "@list", "**", "for image", "xargs", "parallel", "--json-lines"]
+    words = ["--null", "@list", "**", "for image", "xargs", "parallel", "--json-lines"]
     assert [sum(word in script for word in words) for script in snippets(section)] == [1] * len(words)
 
 

@@ -396,11 +396,11 @@ def test_layers_that_are_missing_are_made_again_and_the_others_kept(command, tmp
     [
         (["--palette", "#fff,#000", "-k", "3"], "--palette says which colours there are: leave out -k"),
         (["--palette", "#fff,#000", "--method", "kmeans"], "leave out --method"),
-        (["--transfer-to", "rocket.jpg", "--dither", "posterior"], "leave out --dither"),
+        (["--transfer-from", "rocket.jpg", "--dither", "posterior"], "leave out --dither"),
         (["--strength", "0.5"], "--strength is that of a dither; give one"),
         (["--method", "kmeans", "--init", "random"], "leave out --init"),
-        (["--transfer-to", "rocket.jpg", "--layers"], "leave out --layers"),
-        (["--transfer-to", "rocket.jpg", "-k", "2", "257"], "give at most 256"),
+        (["--transfer-from", "rocket.jpg", "--layers"], "leave out --layers"),
+        (["--transfer-from", "rocket.jpg", "-k", "2", "257"], "give at most 256"),
         (["--dither", "posterior", "--recolor", "nearest"], "which mixes colours by 'posterior'"),
         (["--format", "gif", "--recolor", "soft"], "holds 256 colours"),
         (["--format", "gif", "-k", "300"], "holds 256 colours"),
@@ -419,7 +419,7 @@ def test_wrong_usage_is_one_line_and_nothing_is_done(command, tmp_path, samples,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--palette", "--transfer-to"])
+@pytest.mark.parametrize("option", ["--palette", "--transfer-from"])
 @pytest.mark.parametrize("content", [None, b"", b"neither a palette nor an image"])
 def test_a_bad_file_beside_the_images_is_one_line_with_exit_1(command, tmp_path, samples, option, content):
     if content is not None:
@@ -561,7 +561,7 @@ def test_nothing_is_told_of_dithering_where_all_colors_are_kept(command, samples
 
 
 def test_colors_that_were_moved_are_not_told_to_be_kept(command, samples):
-    result = command(samples / "flat.png", "-k", "7", "--transfer-to", samples / "coffee.png", "-o", "out", "--json")
+    result = command(samples / "flat.png", "-k", "7", "--transfer-from", samples / "coffee.png", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     (record,) = json.loads(result.stdout)
     assert not record["fits"][0]["exact"]

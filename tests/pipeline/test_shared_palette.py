@@ -140,7 +140,7 @@ def test_a_image_that_cannot_be_read_costs_itself_alone(command, tmp_path, album
 
 
 def test_a_sample_is_spread_over_the_images_and_all_are_drawn(command, tmp_path, album):
-    command("album", "-k", "4", "--shared", "--sample", "3", "-o", "out")
+    command("album", "-k", "4", "--shared", "--sample-size", "3", "-o", "out")
     record = report(tmp_path / "out")
     assert record["fitted"]["images"] == 3
     assert record["total"]["images"] == 10
@@ -178,7 +178,7 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, al
     ],
 )
 def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, change, told, missing):
-    command("album", "-k", "3", "--shared", "-o", "out", *(["--sample", "4"] if change == "sample" else []))
+    command("album", "-k", "3", "--shared", "-o", "out", *(["--sample-size", "4"] if change == "sample" else []))
     if change == "one more":
         shutil.copy(SAMPLE_IMAGES / "flat.png", album / "another.png")
     elif change == "one less":
@@ -245,7 +245,7 @@ def test_a_report_with_another_thing_for_a_number_is_not_taken_for_one_of_this_r
 
 def test_a_run_of_the_same_sample_is_left_as_it_is(command, tmp_path, album):
     (album / "p0.png").write_bytes(b"no image")
-    arguments = ["album", "-k", "3", "--shared", "--sample", "4", "-o", "out", "--skip-existing"]
+    arguments = ["album", "-k", "3", "--shared", "--sample-size", "4", "-o", "out", "--skip-existing"]
     assert command(*arguments).returncode == 1
     (album / "p0.png").unlink()
     assert command(*arguments).returncode == 1  # its report tells of p0.png
@@ -290,7 +290,7 @@ def test_fail_fast_counts_no_more_images_after_one_that_cannot_be_read(command, 
 def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command, tmp_path, album):
     for name in ("p0.png", "p3.png"):
         (album / name).write_bytes(b"no image")
-    command("album", "-k", "3", "--shared", "--sample", "3", "-o", "out")
+    command("album", "-k", "3", "--shared", "--sample-size", "3", "-o", "out")
     record = report(tmp_path / "out")
     assert record["fitted"]["images"] == 3
     assert record["total"]["images"] == 8
@@ -439,12 +439,12 @@ def test_images_of_8_and_16_bits_share_a_mixture(command, tmp_path, album):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--sample", "3"], "--shared"),
-        (["--shared", "--sample", "0"], "sample"),
+        (["--sample-size", "3"], "--shared"),
+        (["--shared", "--sample-size", "0"], "sample"),
         (["--shared", "--model", "m.gmm.json"], "--model"),
         (["--shared", "-k", "3", "-o", "-"], "--shared"),
         (["--shared", "--palette", "#000,#fff"], "--palette"),
-        (["--shared", "--transfer-to", "cat.jpg"], "--transfer-to"),
+        (["--shared", "--transfer-from", "cat.jpg"], "--transfer-from"),
     ],
 )
 def test_what_contradicts_a_shared_mixture_is_wrong_usage(command, album, arguments, said):

@@ -226,7 +226,7 @@ def test_a_list_of_names_that_end_in_zero_bytes_may_hold_any_name(tree, by, monk
     Path("list").write_bytes(content)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     name = "-" if by == "standard input" else "@list"
-    reading = Reading(from0="without" not in by)
+    reading = Reading(null_terminated="without" not in by)
     assert found(name, reading=reading) == [os.fsdecode(name) for name in ODD]
 
 
@@ -240,7 +240,7 @@ def test_a_list_of_lines_ends_them_as_unix_or_windows_does(tree, end, last):
 
 def test_with_zero_bytes_asked_for_a_line_is_no_end(tree):
     Path("list").write_bytes(b"two\nlines.png")
-    assert found("@list", reading=Reading(from0=True)) == ["two\nlines.png"]
+    assert found("@list", reading=Reading(null_terminated=True)) == ["two\nlines.png"]
     assert found("@list") == ["two", "lines.png"]
 
 
@@ -382,8 +382,8 @@ def clash(*names, folder=Path("out"), reading=PLAIN):
 
 def test_each_clash_is_told_with_a_remedy_that_works(tree):
     tree("a.jpg", "a.png", "x/b.png", "y/b.png", "n.png", "N.png")
-    assert "a.jpg and a.png would both write a_k2.png; give --keep-ending" in clash("a.jpg", "a.png")
-    assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], keep_ending=True), Path("out")).jobs) == 2
+    assert "a.jpg and a.png would both write a_k2.png; give --keep-extension" in clash("a.jpg", "a.png")
+    assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], keep_extension=True), Path("out")).jobs) == 2
     assert "name the folder that holds them all, with -r" in clash("x/b.png", "y/b.png")
     everything = [name for name in sources_of(["."], RECURSIVE) if name.path.parent != Path()]
     assert len(plan(everything, Task([2]), Path("out")).jobs) == 2
@@ -421,7 +421,7 @@ def test_with_endings_kept_all_names_hold_them(command, tree, tmp_path, samples)
     options = ["-k", "2", "--save-model", "--maps", "labels", "--palette-out", "hex", "--layers", "--max-iter", "2"]
     refused = command("cat.png", "cat.jpg", *options, "-o", "out")
     assert (refused.returncode, os.path.exists("out")) == (2, False)
-    assert command("cat.png", "cat.jpg", *options, "-o", "out", "--keep-ending").returncode == 0
+    assert command("cat.png", "cat.jpg", *options, "-o", "out", "--keep-extension").returncode == 0
     ends = ["k2.png", "k2.gmm.json", "k2_labels.png", "k2_palette.hex", "k2_layer01.png", "k2_layer02.png"]
     names = [f"cat.{ending}_{end}" for ending in ("jpg", "png") for end in [*ends, "report.json"]]
     assert sorted(os.listdir("out")) == sorted(names)

@@ -166,10 +166,10 @@ Strength = Annotated[
     float,
     option("--strength", metavar="FLOAT", help="How much of the dithering is done, from 0 to 1.", panel="Drawing"),
 ]
-TransferTo = Annotated[
+TransferFrom = Annotated[
     Path | None,
     option(
-        "--transfer-to",
+        "--transfer-from",
         metavar="IMAGE",
         help="Draw the images in the colours of this one: optimal transport between the mixtures of both, k "
         "components each, moves every colour.",

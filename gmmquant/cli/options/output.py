@@ -66,10 +66,10 @@ MaxPixels = Annotated[
         panel="Files",
     ),
 ]
-KeepEnding = Annotated[
+KeepExtension = Annotated[
     bool,
     option(
-        "--keep-ending",
+        "--keep-extension",
         metavar="",
         help="Name outputs cat.jpg_k7.png and so on, so that cat.jpg and cat.png can be done in one run.",
         panel="Files",

@@ -36,11 +36,11 @@ Recursive = Annotated[
         panel="Many images",
     ),
 ]
-From0 = Annotated[
+Null = Annotated[
     bool,
     option(
         "-0",
-        "--from0",
+        "--null",
         metavar="",
         help="Names in lists end in a zero byte, as find -print0 writes them, and - is such a list on standard input.",
         panel="Many images",
@@ -66,10 +66,10 @@ Shared = Annotated[
         panel="Many images",
     ),
 ]
-Sample = Annotated[
+SampleSize = Annotated[
     int | None,
     option(
-        "--sample",
+        "--sample-size",
         metavar="INT",
         help="Fit the shared mixture to so many of the images only, spread evenly over them, for a quick look.",
         panel="Many images",
