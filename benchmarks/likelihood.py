@@ -70,7 +70,7 @@ def theirs(path: Path, k: int, kept: dict[str, Any]) -> list[float]:
 def gain_of_going_on(quantizer: Quantizer, fit: Any) -> float:
     """Return what the mean log-likelihood gains by going on with the fit to a tolerance of 1e-7."""
     cells, variance = quantizer.histogram.cells(), quantizer.histogram.rounding_variance
-    assert fit.mixture.kind is FULL
+    assert fit.mixture.covariance_type is FULL
     further = em(cells, fit.mixture, variance=variance, tol=1e-7, max_iter=1000, accelerated=True)
     return evaluate(cells, further.gaussians).log_likelihood / fit.n_pixels - fit.mean_log_likelihood
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import FlatImage
-from gmmquant.models.validation import check_choice
+from gmmquant.models.scalar_validation import check_choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from gmmquant.errors import ParameterError
-from gmmquant.models.validation import COVARIANCE_NAMES, INIT_NAMES, check_choice, check_integer, check_non_negative
+from gmmquant.models.scalar_validation import (
+    COVARIANCE_NAMES,
+    INIT_NAMES,
+    check_choice,
+    check_integer,
+    check_non_negative,
+)
 
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"

@@ -21,7 +21,7 @@ from gmmquant.cli.options import output as output_options
 from gmmquant.cli.options import run as run_options
 from gmmquant.cli.parser import ListingCommand
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
-from gmmquant.models.validation import check_choice, check_integer
+from gmmquant.models.scalar_validation import check_choice, check_integer
 from gmmquant.settings import (
     DEFAULT_K,
     FORMAT_ALIASES,

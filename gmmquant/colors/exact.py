@@ -11,7 +11,9 @@ from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.gaussian import Gaussians
 
 
-def exact_mixture(histogram: ColorHistogram, kind: CovarianceType = FULL, space: ColorSpace = SRGB) -> Gaussians:
+def exact_mixture(
+    histogram: ColorHistogram, covariance_type: CovarianceType = FULL, space: ColorSpace = SRGB
+) -> Gaussians:
     """Make each distinct colour a component, the most frequent first, as wide as the rounding of a colour.
 
     EM is not run: it could only merge neighbours, and the answer that loses nothing is known. Nor are pixels given to
@@ -25,5 +27,7 @@ def exact_mixture(histogram: ColorHistogram, kind: CovarianceType = FULL, space:
     scatter = np.empty((histogram.n_colors, 3, 3))
     upper = space.rounding_scatter(colors, histogram.rounding_variance)
     scatter[:, rows, columns] = scatter[:, columns, rows] = upper.T
-    covariances = kind.pool(scatter if kind.dense else np.diagonal(scatter, axis1=1, axis2=2), weights)
-    return Gaussians(weights, space.from_srgb(colors), covariances, kind)
+    covariances = covariance_type.pool(
+        scatter if covariance_type.dense else np.diagonal(scatter, axis1=1, axis2=2), weights
+    )
+    return Gaussians(weights, space.from_srgb(colors), covariances, covariance_type)

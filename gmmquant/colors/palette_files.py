@@ -24,7 +24,7 @@ import numpy.typing as npt
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.palette import Color, Palette, check_palette, check_shares, collect_colors, hex_code
 from gmmquant.errors import PaletteFileError, ParameterError
-from gmmquant.models.validation import check_choice
+from gmmquant.models.scalar_validation import check_choice
 
 SCHEMA = "gmmquant-palette/1"
 

@@ -111,7 +111,7 @@ def best_start(
     init: str,
     restarts: int,
     rng: np.random.Generator,
-    kind: CovarianceType,
+    covariance_type: CovarianceType,
     variance: float,
     tol: float,
     max_iter: int | None,
@@ -129,7 +129,7 @@ def best_start(
     together = max(_TOGETHER // scores, 1)
     stacks = ((min(together, restarts - first),) for first in range(0, restarts, together))
     starts = (
-        make_start(cells, n_components, init, rng, variance, kind, KMEANS_TOL, kmeans_max_iter, stack)
+        make_start(cells, n_components, init, rng, variance, covariance_type, KMEANS_TOL, kmeans_max_iter, stack)
         for stack in stacks
     )
     return best(race(cells, stack, variance=variance, tol=tol, max_iter=max_iter) for stack in starts)

@@ -20,7 +20,7 @@ import numpy as np
 
 from gmmquant.errors import SingularCovarianceError
 from gmmquant.models.array_validation import FloatArray
-from gmmquant.models.validation import COVARIANCE_NAMES, check_choice
+from gmmquant.models.scalar_validation import COVARIANCE_NAMES, check_choice
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ SPHERICAL = CovarianceType(
     spread=lambda covariances, K, d: np.broadcast_to(covariances[..., np.newaxis], (*covariances.shape, d)),
     n_parameters=lambda K, d: K,
 )
-COVARIANCE_TYPES = {kind.name: kind for kind in (FULL, TIED, DIAG, SPHERICAL)}
+COVARIANCE_TYPES = {covariance_type.name: covariance_type for covariance_type in (FULL, TIED, DIAG, SPHERICAL)}
 
 
 def check_covariance_type(name: object) -> CovarianceType:
@@ -101,7 +101,7 @@ def check_covariance_type(name: object) -> CovarianceType:
     return COVARIANCE_TYPES[check_choice("covariance_type", name, COVARIANCE_NAMES)]
 
 
-def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatArray:
+def precisions_cholesky(covariances: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return C with C C^T = inverse covariance: upper triangular matrices, or the roots of inverse variances.
 
     The shape is that of `covariances`. LAPACK makes those of sixteen 3 x 3 matrices in 16 microseconds; written out
@@ -112,14 +112,14 @@ def precisions_cholesky(covariances: FloatArray, kind: CovarianceType) -> FloatA
     SingularCovarianceError
         If a covariance has no inverse.
     """
-    if not kind.dense:
+    if not covariance_type.dense:
         if (covariances <= 0).any():
-            raise _collapse(covariances.min(axis=-1) if kind is DIAG else covariances, kind)
+            raise _collapse(covariances.min(axis=-1) if covariance_type is DIAG else covariances, covariance_type)
         return 1 / np.sqrt(covariances)
     try:
         factors = np.linalg.inv(np.linalg.cholesky(covariances)) * _lower_triangle(covariances.shape[-1])
     except np.linalg.LinAlgError:
-        raise _collapse(np.linalg.eigvalsh(covariances).min(axis=-1), kind) from None
+        raise _collapse(np.linalg.eigvalsh(covariances).min(axis=-1), covariance_type) from None
     return factors.swapaxes(-1, -2)
 
 
@@ -129,20 +129,20 @@ def _lower_triangle(d: int) -> FloatArray:
     return np.tri(d)
 
 
-def precisions(factors: FloatArray, kind: CovarianceType) -> FloatArray:
+def precisions(factors: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the inverse covariances from `precisions_cholesky`, in the same shape."""
-    return factors @ np.swapaxes(factors, -1, -2) if kind.dense else factors**2
+    return factors @ np.swapaxes(factors, -1, -2) if covariance_type.dense else factors**2
 
 
-def covariances_from_precisions(values: FloatArray, kind: CovarianceType) -> FloatArray:
+def covariances_from_precisions(values: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the inverses of `values`, given in the shape of the type."""
-    return np.asarray(np.linalg.inv(values)) if kind.dense else 1 / values
+    return np.asarray(np.linalg.inv(values)) if covariance_type.dense else 1 / values
 
 
-def _collapse(smallest: FloatArray, kind: CovarianceType) -> SingularCovarianceError:
+def _collapse(smallest: FloatArray, covariance_type: CovarianceType) -> SingularCovarianceError:
     """Return the error for covariances whose smallest variances are these, of which one at least is not above 0."""
     place = np.unravel_index(smallest.argmin(), smallest.shape)
-    what = "the covariance that all components share" if kind.shared else f"component {place[-1]}"
+    what = "the covariance that all components share" if covariance_type.shared else f"component {place[-1]}"
     error = SingularCovarianceError(
         f"{what} collapsed onto too few distinct samples (smallest variance of its covariance "
         f"{smallest[place]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"

@@ -57,18 +57,22 @@ class EMFit:
         return len(self.trace) - 1
 
 
-def start_from_centers(cells: Cells, centers: FloatArray, variance: float, kind: CovarianceType = FULL) -> Gaussians:
+def start_from_centers(
+    cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType = FULL
+) -> Gaussians:
     """Make each cluster, the cells nearest to one of `centers` (..., K, d), a Gaussian."""
-    return start_from_moments(cells, cluster_moments(cells, centers, kind), centers, variance, kind)
+    return start_from_moments(
+        cells, cluster_moments(cells, centers, covariance_type), centers, variance, covariance_type
+    )
 
 
-def cluster_moments(cells: Cells, centers: FloatArray, kind: CovarianceType) -> FloatArray:
+def cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the moments (..., K, F) of the clusters of cells nearest to each of `centers` (..., K, d).
 
     They are what an M-step reads.
     """
     first_order = center_scores(centers, cells.origin)
-    theta = np.zeros((*centers.shape[:-1], _n_rows(cells, kind)))
+    theta = np.zeros((*centers.shape[:-1], _n_rows(cells, covariance_type)))
     theta[..., : first_order.shape[-1]] = first_order
     return sweep(theta, cells, HARDMAX)[0]
 
@@ -79,7 +83,7 @@ def make_start(
     init: str,
     rng: np.random.Generator,
     variance: float,
-    kind: CovarianceType = FULL,
+    covariance_type: CovarianceType = FULL,
     kmeans_tol: float = 1e-4,
     kmeans_max_iter: int = 300,
     stack: tuple[int, ...] = (),
@@ -89,11 +93,13 @@ def make_start(
     `kmeans_tol` and `kmeans_max_iter` say when KMeans stops: see `start_from_kmeans`.
     """
     if init == "random":
-        return start_at_random(cells, n_components, rng, variance, kind, stack)
+        return start_at_random(cells, n_components, rng, variance, covariance_type, stack)
     if init == "kmeans":
-        return start_from_kmeans(cells, n_components, rng, variance, kind, kmeans_tol, kmeans_max_iter, stack)
+        return start_from_kmeans(
+            cells, n_components, rng, variance, covariance_type, kmeans_tol, kmeans_max_iter, stack
+        )
     draw_centers = {"k-means++": kmeans_plus_plus, "random_from_data": random_centers}[init]
-    return start_from_centers(cells, draw_centers(cells, n_components, rng, stack), variance, kind)
+    return start_from_centers(cells, draw_centers(cells, n_components, rng, stack), variance, covariance_type)
 
 
 def start_from_kmeans(
@@ -101,7 +107,7 @@ def start_from_kmeans(
     n_components: int,
     rng: np.random.Generator,
     variance: float,
-    kind: CovarianceType = FULL,
+    covariance_type: CovarianceType = FULL,
     tol: float = 1e-4,
     max_iter: int = 300,
     stack: tuple[int, ...] = (),
@@ -113,7 +119,9 @@ def start_from_kmeans(
     """
     shift = tol * float(np.diagonal(cells.covariance).mean())
     seeds = kmeans_plus_plus(cells, n_components, rng, stack)
-    return start_from_centers(cells, lloyd(cells, seeds, tol=shift, max_iter=max_iter).centers, variance, kind)
+    return start_from_centers(
+        cells, lloyd(cells, seeds, tol=shift, max_iter=max_iter).centers, variance, covariance_type
+    )
 
 
 def start_at_random(
@@ -121,11 +129,11 @@ def start_at_random(
     n_components: int,
     rng: np.random.Generator,
     variance: float,
-    kind: CovarianceType = FULL,
+    covariance_type: CovarianceType = FULL,
     stack: tuple[int, ...] = (),
 ) -> Gaussians:
     """Make Gaussians of random responsibilities: K components that all look like the whole, but for noise."""
-    n_rows = _n_rows(cells, kind)
+    n_rows = _n_rows(cells, covariance_type)
     moments = np.zeros((*stack, n_components, n_rows))
     for one in np.ndindex(stack):
         for columns in cells.blocks(n_components, n_rows).columns:
@@ -133,11 +141,11 @@ def start_at_random(
             weights *= cells.weights[columns] / weights.sum(axis=0)
             moments[one] += weights @ cells.features(columns, n_rows).T
     centers = np.broadcast_to(cells.origin, (*stack, n_components, len(cells.origin)))
-    return start_from_moments(cells, moments, centers, variance, kind)
+    return start_from_moments(cells, moments, centers, variance, covariance_type)
 
 
-def _n_rows(cells: Cells, kind: CovarianceType) -> int:
-    return phi_rows(len(cells.origin), "dense" if kind.dense else "diagonal")
+def _n_rows(cells: Cells, covariance_type: CovarianceType) -> int:
+    return phi_rows(len(cells.origin), "dense" if covariance_type.dense else "diagonal")
 
 
 def start_from_moments(
@@ -145,16 +153,16 @@ def start_from_moments(
     moments: FloatArray,
     centers: FloatArray,
     variance: float,
-    kind: CovarianceType,
+    covariance_type: CovarianceType,
     *,
     means_fixed: bool = False,
 ) -> Gaussians:
     """Run the M-step on the moments of a start; an empty component stays at its center and takes all the spread."""
     *clusters, d = centers.shape
     overall = cells.covariance + variance * np.eye(d)
-    spread = overall if kind.dense else np.diagonal(overall)
+    spread = overall if covariance_type.dense else np.diagonal(overall)
     scatter = np.broadcast_to(spread, (*clusters, *spread.shape))
-    empty = Gaussians(np.zeros(clusters), centers, kind.pool(scatter, np.ones(clusters)), kind)
+    empty = Gaussians(np.zeros(clusters), centers, covariance_type.pool(scatter, np.ones(clusters)), covariance_type)
     return gaussians_from_moments(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)
 
 

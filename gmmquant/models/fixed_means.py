@@ -24,7 +24,7 @@ def fit_with_means(
     levels: Sequence[Cells],
     means: FloatArray,
     *,
-    kind: CovarianceType = FULL,
+    covariance_type: CovarianceType = FULL,
     variance: float,
     tol: float,
     max_iter: int | None,
@@ -38,7 +38,7 @@ def fit_with_means(
         The coarsest first, such as `levels_for` chooses.
     means : ndarray of shape (K, d)
         In the samples' units. They may be repeated, and more than there are cells.
-    kind : CovarianceType
+    covariance_type : CovarianceType
     variance : float
         What each sample carries in each feature, as in `em`.
     tol, max_iter, watch
@@ -59,16 +59,20 @@ def fit_with_means(
     """
     given = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", given)
-    start = em(levels[0], start_with_means(levels[0], given, variance, kind), variance=variance, tol=tol, max_iter=0)
+    start = em(
+        levels[0], start_with_means(levels[0], given, variance, covariance_type), variance=variance, tol=tol, max_iter=0
+    )
     return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)
 
 
-def start_with_means(cells: Cells, means: FloatArray, variance: float, kind: CovarianceType = FULL) -> Gaussians:
+def start_with_means(
+    cells: Cells, means: FloatArray, variance: float, covariance_type: CovarianceType = FULL
+) -> Gaussians:
     """Make a Gaussian about each of `means` (K, d), with the weight and the scatter of the cells nearest to it.
 
     One that no cell is nearest to takes a part of every cell: together the weight of an average cell.
     """
-    moments = cluster_moments(cells, means, kind)
+    moments = cluster_moments(cells, means, covariance_type)
     empty = moments[:, 0] == 0
     moments[empty] = moments.sum(axis=0) / cells.weights.size
-    return start_from_moments(cells, moments, means, variance, kind, means_fixed=True)
+    return start_from_moments(cells, moments, means, variance, covariance_type, means_fixed=True)

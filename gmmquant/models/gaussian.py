@@ -35,19 +35,19 @@ class Gaussians:
     ----------
     weights : ndarray of shape (K,), summing to 1; a component that vanished has weight 0
     means : ndarray of shape (K, d)
-    covariances : ndarray whose shape depends on `kind`, (K, d, d) for full covariances
-    kind : CovarianceType
+    covariances : ndarray whose shape depends on `covariance_type`, (K, d, d) for full covariances
+    covariance_type : CovarianceType
     """
 
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
-    kind: CovarianceType = FULL
+    covariance_type: CovarianceType = FULL
 
     @cached_property
     def factors(self) -> FloatArray:
         """C with C C^T = inverse covariance, in the shape of the covariances: see `precisions_cholesky`."""
-        return precisions_cholesky(self.covariances, self.kind)
+        return precisions_cholesky(self.covariances, self.covariance_type)
 
     @classmethod
     def stack(cls, mixtures: Sequence[Gaussians]) -> Gaussians:
@@ -56,24 +56,24 @@ class Gaussians:
             np.stack([mixture.weights for mixture in mixtures]),
             np.stack([mixture.means for mixture in mixtures]),
             np.stack([mixture.covariances for mixture in mixtures]),
-            mixtures[0].kind,
+            mixtures[0].covariance_type,
         )
 
     def at(self, place: int) -> Gaussians:
         """Return one mixture of a stack."""
-        return Gaussians(self.weights[place], self.means[place], self.covariances[place], self.kind)
+        return Gaussians(self.weights[place], self.means[place], self.covariances[place], self.covariance_type)
 
     def sorted(self) -> Gaussians:
         """Return the same mixture with the heaviest component first; equal weights in order of their means."""
         order = np.lexsort([*self.means.T[::-1], -self.weights])
-        covariances = self.covariances if self.kind.shared else self.covariances[order]
-        return Gaussians(self.weights[order], self.means[order], covariances, self.kind)
+        covariances = self.covariances if self.covariance_type.shared else self.covariances[order]
+        return Gaussians(self.weights[order], self.means[order], covariances, self.covariance_type)
 
     def full_covariances(self) -> FloatArray:
         """Return a matrix for each component, shape (K, d, d), whatever the type."""
         K, d = self.means.shape
-        spread = self.kind.spread(self.covariances, K, d)
-        return spread if self.kind.dense else spread[:, :, np.newaxis] * np.eye(d)
+        spread = self.covariance_type.spread(self.covariances, K, d)
+        return spread if self.covariance_type.dense else spread[:, :, np.newaxis] * np.eye(d)
 
 
 def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
@@ -93,11 +93,11 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     SingularCovarianceError
         If a covariance has no inverse.
     """
-    kind = gaussians.kind
+    covariance_type = gaussians.covariance_type
     *stack, K, d = gaussians.means.shape
-    factors = kind.spread(gaussians.factors, K, d)
+    factors = covariance_type.spread(gaussians.factors, K, d)
     to_origin = origin - gaussians.means
-    if kind.dense:
+    if covariance_type.dense:
         # Rows of W with W (1, x) = C^T (x - mean): the score is its peak less half of (1, x)^T (W^T W) (1, x).
         whitening = np.empty((*stack, K, d, 1 + d))
         linear = whitening[..., 1:]
@@ -128,10 +128,10 @@ def log_joint(
     colours), terms of 1e10 cancel in the other form, and 1e-6 of a nat is lost. For what is reported; a sweep needs the
     linear form.
     """
-    kind = gaussians.kind
+    covariance_type = gaussians.covariance_type
     K, d = gaussians.means.shape
-    factors = kind.spread(gaussians.factors, K, d)
-    half_squares = _half_squares_dense if kind.dense else _half_squares_diagonal
+    factors = covariance_type.spread(gaussians.factors, K, d)
+    half_squares = _half_squares_dense if covariance_type.dense else _half_squares_diagonal
     offsets = gaussians.means - cells.origin
     peaks = _log_peaks(gaussians, factors)[:, np.newaxis]
     theta = natural_parameters(gaussians, cells.origin)
@@ -144,7 +144,7 @@ def log_joint(
         scores = half_squares(factors[near], offsets[near] - about, cells.offsets[:, columns] - about[:, np.newaxis])
         np.subtract(peaks[near], scores, out=scores)
         if cells.scatter is not None:
-            scores += theta[near, 1 + d :] @ second_moments(cells.scatter[:, columns], d, dense=kind.dense)
+            scores += theta[near, 1 + d :] @ second_moments(cells.scatter[:, columns], d, dense=covariance_type.dense)
         yield columns, everyone[near], scores
 
 
@@ -179,7 +179,7 @@ def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
     """Return log weights[k] + log N(means[k] | means[k], covariances[k]), shape (..., K)."""
     with np.errstate(divide="ignore"):
         log_weights = np.maximum(np.log(gaussians.weights), LOG_OF_ZERO)
-    roots = factors.diagonal(axis1=-2, axis2=-1) if gaussians.kind.dense else factors
+    roots = factors.diagonal(axis1=-2, axis2=-1) if gaussians.covariance_type.dense else factors
     return np.asarray(log_weights + np.log(roots).sum(axis=-1) - 0.5 * roots.shape[-1] * _LOG_2_PI)
 
 
@@ -192,7 +192,7 @@ def gaussians_from_moments(
     subtraction that cancels. `previous` serves `keep_vanished` too. With `means_fixed` its means stay, and covariances
     are taken about them: E[(x - mu)(x - mu)^T] is the scatter about the samples' own mean m, plus (m - mu)(m - mu)^T.
     """
-    kind, d = previous.kind, len(origin)
+    covariance_type, d = previous.covariance_type, len(origin)
     totals = safe = moments[..., 0]
     any_vanished = totals.min() <= _LEAST_TOTAL
     if any_vanished:
@@ -201,11 +201,13 @@ def gaussians_from_moments(
         totals, safe = np.where(vanished, 0.0, totals), np.where(vanished, 1.0, totals)
     expected = moments[..., 1:] / safe[..., np.newaxis]
     offsets = expected[..., :d]
-    scatter = _scatter(expected[..., d:], offsets, variance, kind)
+    scatter = _scatter(expected[..., d:], offsets, variance, covariance_type)
     if means_fixed:
-        scatter += _squares(offsets - (previous.means - origin), dense=kind.dense)
+        scatter += _squares(offsets - (previous.means - origin), dense=covariance_type.dense)
     means = previous.means if means_fixed else offsets + origin
-    updated = Gaussians(totals / totals.sum(axis=-1, keepdims=True), means, kind.pool(scatter, totals), kind)
+    updated = Gaussians(
+        totals / totals.sum(axis=-1, keepdims=True), means, covariance_type.pool(scatter, totals), covariance_type
+    )
     return keep_vanished(updated, vanished, previous) if any_vanished else updated
 
 
@@ -216,19 +218,19 @@ def keep_vanished(updated: Gaussians, vanished: npt.NDArray[np.bool_], previous:
     without them, still does not fall, and the arrays keep the shape that was asked for.
     """
     covariances = updated.covariances.copy()
-    if not updated.kind.shared:
+    if not updated.covariance_type.shared:
         covariances[vanished] = previous.covariances[vanished]
     return Gaussians(
         np.where(vanished, 0.0, updated.weights),
         np.where(vanished[..., np.newaxis], previous.means, updated.means),
         covariances,
-        updated.kind,
+        updated.covariance_type,
     )
 
 
-def _scatter(second: FloatArray, offsets: FloatArray, variance: float, kind: CovarianceType) -> FloatArray:
+def _scatter(second: FloatArray, offsets: FloatArray, variance: float, covariance_type: CovarianceType) -> FloatArray:
     """Return the scatter of each component about its mean, (..., K, d, d) if dense, else (..., K, d), from E[x x^T]."""
-    if not kind.dense:
+    if not covariance_type.dense:
         return second - offsets**2 + variance
     d = offsets.shape[-1]
     return np.asarray(second.take(_places(d), axis=-1) - _squares(offsets, dense=True) + variance * _identity(d))

@@ -27,8 +27,8 @@ from gmmquant.models.array_validation import (
 )
 from gmmquant.models.cells import Cells
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
+from gmmquant.models.scalar_validation import check_integer, check_non_negative
 from gmmquant.models.sweep import HARDMAX, most_probable, sweep
-from gmmquant.models.validation import check_integer, check_non_negative
 
 
 @dataclass(frozen=True)

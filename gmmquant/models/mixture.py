@@ -37,10 +37,10 @@ from gmmquant.models.em import EMFit, best, em, make_start
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
+from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 from gmmquant.models.serialization import Model, model_to_json, read_model
 from gmmquant.models.sweep import softmax
-from gmmquant.models.validation import INIT_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.system.atomic import OutputSet
 from gmmquant.version import __version__
 
@@ -260,7 +260,7 @@ class GaussianMixture(Estimator):
             If the system cannot read it.
         """
         gaussians = read_model(Path(path)).gaussians
-        mixture = cls(len(gaussians.weights), covariance_type=gaussians.kind.name)
+        mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)
         return mixture
 
@@ -272,7 +272,7 @@ class GaussianMixture(Estimator):
         return evaluation.log_likelihood, cells.total_weight, evaluation.entropy
 
     def _n_parameters(self) -> int:
-        return n_parameters(len(self.means_), self.n_features_in_, self._gaussians().kind)
+        return n_parameters(len(self.means_), self.n_features_in_, self._gaussians().covariance_type)
 
     def _log_joint(self, X: npt.ArrayLike) -> list[FloatArray]:
         """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
@@ -288,10 +288,11 @@ class GaussianMixture(Estimator):
     def _continued(self, n_components: int, d: int) -> Gaussians:
         """Return what the last fit ended with, if it can be gone on with."""
         last = self._gaussians()
-        if (*last.means.shape, last.kind.name) != (n_components, d, self.covariance_type):
+        if (*last.means.shape, last.covariance_type.name) != (n_components, d, self.covariance_type):
             raise ParameterError(
-                f"warm_start goes on with {last.means.shape[0]} components of {last.means.shape[1]} features, "
-                f"{last.kind.name}, not with {n_components} of {d}, {self.covariance_type}; set warm_start=False"
+                f"warm_start continues {last.means.shape[0]} components of {last.means.shape[1]} features, "
+                f"{last.covariance_type.name}, not {n_components} of {d}, {self.covariance_type}; "
+                "set warm_start=False"
             )
         return last
 
@@ -304,30 +305,30 @@ class GaussianMixture(Estimator):
         return self
 
     def _adopt(self, gaussians: Gaussians) -> None:
-        self._fitted_type = gaussians.kind.name
+        self._fitted_type = gaussians.covariance_type.name
         self.weights_ = gaussians.weights
         self.means_ = gaussians.means
         self.covariances_ = gaussians.covariances
-        self.precisions_cholesky_ = precisions_cholesky(gaussians.covariances, gaussians.kind)
-        self.precisions_ = precisions(self.precisions_cholesky_, gaussians.kind)
+        self.precisions_cholesky_ = precisions_cholesky(gaussians.covariances, gaussians.covariance_type)
+        self.precisions_ = precisions(self.precisions_cholesky_, gaussians.covariance_type)
         self.n_features_in_ = gaussians.means.shape[1]
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
-        kind, d = check_covariance_type(self.covariance_type), len(cells.origin)
+        covariance_type, d = check_covariance_type(self.covariance_type), len(cells.origin)
         weights, means, covariances = None, None, None
         if self.weights_init is not None:
             weights = _check_weights_init(self.weights_init, n_components)
         if self.means_init is not None:
             means = check_array("means_init", self.means_init, (n_components, d))
         if self.precisions_init is not None:
-            inverse = check_array("precisions_init", self.precisions_init, kind.shape(n_components, d))
-            covariances = _check_precisions_init(inverse, kind)
+            inverse = check_array("precisions_init", self.precisions_init, covariance_type.shape(n_components, d))
+            covariances = _check_precisions_init(inverse, covariance_type)
         if weights is None or means is None or covariances is None:
-            made = make_start(cells, n_components, self.init_params, rng, variance, kind)
+            made = make_start(cells, n_components, self.init_params, rng, variance, covariance_type)
             weights = made.weights if weights is None else weights
             means = made.means if means is None else means
             covariances = made.covariances if covariances is None else covariances
-        return Gaussians(weights, means, covariances, kind)
+        return Gaussians(weights, means, covariances, covariance_type)
 
 
 def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:
@@ -337,9 +338,9 @@ def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:
     return weights
 
 
-def _check_precisions_init(inverse: FloatArray, kind: CovarianceType) -> FloatArray:
-    smallest = float(np.linalg.eigvalsh(inverse).min() if kind.dense else inverse.min())
-    if smallest <= 0 or (kind.dense and not np.allclose(inverse, np.swapaxes(inverse, -1, -2))):
-        wanted = "symmetric positive-definite matrices" if kind.dense else "values above 0"
+def _check_precisions_init(inverse: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+    smallest = float(np.linalg.eigvalsh(inverse).min() if covariance_type.dense else inverse.min())
+    if smallest <= 0 or (covariance_type.dense and not np.allclose(inverse, np.swapaxes(inverse, -1, -2))):
+        wanted = "symmetric positive-definite matrices" if covariance_type.dense else "values above 0"
         raise ParameterError(f"precisions_init must hold {wanted}; its smallest eigenvalue is {smallest:g}")
-    return covariances_from_precisions(inverse, kind)
+    return covariances_from_precisions(inverse, covariance_type)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from gmmquant.models.covariance import FULL, CovarianceType
 
 
-def n_parameters(n_components: int, n_features: int, kind: CovarianceType = FULL) -> int:
+def n_parameters(n_components: int, n_features: int, covariance_type: CovarianceType = FULL) -> int:
     """Return the number of free parameters: weights (less one, as they sum to 1), means and covariances."""
-    return n_components - 1 + n_components * n_features + kind.n_parameters(n_components, n_features)
+    return n_components - 1 + n_components * n_features + covariance_type.n_parameters(n_components, n_features)
 
 
 def aic(log_likelihood: float, n_parameters: int) -> float:

@@ -45,7 +45,7 @@ def model_to_json(model: Model, version: str) -> str:
         "schema": SCHEMA,
         "version": version,
         **model.facts,
-        "covariance_type": gaussians.kind.name,
+        "covariance_type": gaussians.covariance_type.name,
         "weights": gaussians.weights.tolist(),
         "means": gaussians.means.tolist(),
         "covariances": gaussians.covariances.tolist(),
@@ -81,8 +81,8 @@ def read_model(path: Path) -> Model:
 
 
 def _read_gaussians(record: dict[str, Any]) -> Gaussians:
-    kind = COVARIANCE_TYPES.get(str(record.get("covariance_type")))
-    if kind is None:
+    covariance_type = COVARIANCE_TYPES.get(str(record.get("covariance_type")))
+    if covariance_type is None:
         raise ModelFileError(f"covariance_type is none of {', '.join(COVARIANCE_TYPES)}")
     means = _numbers(record, "means", None)
     if means.ndim != 2 or means.size == 0:
@@ -91,13 +91,13 @@ def _read_gaussians(record: dict[str, Any]) -> Gaussians:
     weights = _numbers(record, "weights", (K,))
     if (weights < 0).any() or not math.isclose(weights.sum(), 1, rel_tol=1e-9):
         raise ModelFileError(f"weights sum to {weights.sum():g}; they must be at least 0 and sum to 1")
-    gaussians = Gaussians(weights, means, _numbers(record, "covariances", kind.shape(K, d)), kind)
-    _check_covariances(gaussians, kind)
+    gaussians = Gaussians(weights, means, _numbers(record, "covariances", covariance_type.shape(K, d)), covariance_type)
+    _check_covariances(gaussians, covariance_type)
     return gaussians
 
 
-def _check_covariances(gaussians: Gaussians, kind: CovarianceType) -> None:
-    if kind.dense and not np.allclose(gaussians.covariances, np.swapaxes(gaussians.covariances, -1, -2)):
+def _check_covariances(gaussians: Gaussians, covariance_type: CovarianceType) -> None:
+    if covariance_type.dense and not np.allclose(gaussians.covariances, np.swapaxes(gaussians.covariances, -1, -2)):
         raise ModelFileError("covariances must be symmetric")
     try:
         with np.errstate(all="ignore"):

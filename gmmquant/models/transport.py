@@ -205,7 +205,7 @@ def optimal_plan(weights0: FloatArray, weights1: FloatArray, costs: FloatArray) 
     Raises
     ------
     ParameterError
-        If an array is not of that kind, or there are more than `MOST_PAIRS` pairs.
+        If an array has another shape or weights, or there are more than `MOST_PAIRS` pairs.
     """
     K0, K1 = len(weights0), len(weights1)
     _check_pairs(K0, K1)

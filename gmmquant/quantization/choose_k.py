@@ -44,15 +44,15 @@ def choose_k(colors: Colors, settings: Settings) -> Choice:
 
 def _criteria(colors: Colors, settings: Settings, cells: Cells, k: int) -> Criteria:
     """Fit `k` components, as many of them as there are cells, and return the criteria for all k."""
-    kind = COVARIANCE_TYPES[settings.covariance]
+    covariance_type = COVARIANCE_TYPES[settings.covariance]
     variance = 1 / (12 * colors.largest**2)  # of an interval: the criteria were tried with it
     if settings.space != SRGB.name:
         variance = 0.0
     rng = np.random.default_rng(settings.seed)
     n_components = min(k, cells.weights.size)
-    starts = [make_start(cells, n_components, settings.init, rng, variance, kind) for _ in range(_RESTARTS)]
+    starts = [make_start(cells, n_components, settings.init, rng, variance, covariance_type) for _ in range(_RESTARTS)]
     fit = best(em(cells, start, variance=variance, tol=_TOL, max_iter=_MAX_ITER) for start in starts)
-    evaluation, n = evaluate(cells, fit.gaussians), n_parameters(k, 3, kind)
+    evaluation, n = evaluate(cells, fit.gaussians), n_parameters(k, 3, covariance_type)
     total, n_pixels = evaluation.log_likelihood, colors.n_pixels
     return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))
 

@@ -169,7 +169,7 @@ class Fitter:
         descent = fit_with_means(
             self._levels_for(len(palette)),
             self.space.from_srgb(palette / 255),
-            kind=COVARIANCE_TYPES[settings.covariance],
+            covariance_type=COVARIANCE_TYPES[settings.covariance],
             variance=self.variance,
             tol=tol,
             max_iter=settings.max_iter,
@@ -201,7 +201,7 @@ class Fitter:
             init=settings.init,
             restarts=settings.restarts,
             rng=np.random.default_rng(settings.seed),
-            kind=COVARIANCE_TYPES[settings.covariance],
+            covariance_type=COVARIANCE_TYPES[settings.covariance],
             variance=variance,
             tol=tol,
             max_iter=settings.max_iter,
@@ -226,8 +226,8 @@ class Fitter:
             max_iter=settings.max_iter,
             watch=watch,
         )
-        kind = COVARIANCE_TYPES[settings.covariance]
-        clusters = start_from_centers(self.cells, codebook.centers, self.variance, kind)
+        covariance_type = COVARIANCE_TYPES[settings.covariance]
+        clusters = start_from_centers(self.cells, codebook.centers, self.variance, covariance_type)
         descent = Descent(clusters, codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged)
         return self._ended(k, descent, tol, fit=perf_counter() - started)
 

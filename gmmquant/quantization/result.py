@@ -133,7 +133,7 @@ class FitFigures:
         return icl(self.log_likelihood, self._n_parameters(), self.n_pixels, self.entropy)
 
     def _n_parameters(self) -> int:
-        fitted = n_parameters(self.k_fitted, 3, self.mixture.kind)
+        fitted = n_parameters(self.k_fitted, 3, self.mixture.covariance_type)
         return fitted - self.means.size if self.means_fixed else fitted
 
     @property

@@ -37,23 +37,23 @@ def random_cells(rng, n, d=3, *, scattered, scale=1.0):
     return Cells.from_samples(X + 5.0, rng.uniform(0.2, 5.0, n), inside)
 
 
-def random_gaussians(rng, n_components, cells, kind=FULL):
+def random_gaussians(rng, n_components, cells, covariance_type=FULL):
     """Draw Gaussians about some of the cells, narrow ones and wide ones."""
     d = len(cells.origin)
     means = cells.positions()[rng.integers(0, cells.weights.size, n_components)]
     widths = np.exp(rng.uniform(math.log(0.02), math.log(2.0), n_components)) ** 2
     covariances = random_covariances(rng, n_components, d) * widths[:, np.newaxis, np.newaxis]
-    if not kind.dense:
+    if not covariance_type.dense:
         covariances = np.diagonal(covariances, axis1=1, axis2=2).copy()
-    return Gaussians(rng.dirichlet(np.full(n_components, 0.5)), means, covariances, kind)
+    return Gaussians(rng.dirichlet(np.full(n_components, 0.5)), means, covariances, covariance_type)
 
 
 def random_theta(rng, order, n_components, cells):
     """Draw coefficients of concave scores: of centers, or of Gaussians."""
     if order == "none":
         return center_scores(cells.positions()[rng.integers(0, cells.weights.size, n_components)], cells.origin)
-    kind = FULL if order == "dense" else DIAG
-    return natural_parameters(random_gaussians(rng, n_components, cells, kind), cells.origin)
+    covariance_type = FULL if order == "dense" else DIAG
+    return natural_parameters(random_gaussians(rng, n_components, cells, covariance_type), cells.origin)
 
 
 each_order = pytest.mark.parametrize("order", ["none", "diagonal", "dense"])
@@ -238,10 +238,10 @@ def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_component
     else:
         covariances = random_covariances(rng, n_components, 3)
         covariances *= np.exp(rng.uniform(-8, -2, (n_components, 1, 1)))
-        kind = FULL if order == "dense" else DIAG
-        covariances = covariances if kind.dense else np.diagonal(covariances, axis1=1, axis2=2).copy()
+        covariance_type = FULL if order == "dense" else DIAG
+        covariances = covariances if covariance_type.dense else np.diagonal(covariances, axis1=1, axis2=2).copy()
         means = cells.positions()[rng.integers(0, cells.weights.size, n_components)]
-        gaussians = Gaussians(rng.dirichlet(np.ones(n_components)), means, covariances, kind)
+        gaussians = Gaussians(rng.dirichlet(np.ones(n_components)), means, covariances, covariance_type)
         theta = natural_parameters(gaussians, cells.origin)
     blocks = cells.blocks(*theta.shape)
     if n_components >= (64 if scattered else 20) and (assign is HARDMAX or order != "none"):
@@ -271,15 +271,15 @@ def test_features_that_are_kept_are_those_that_are_made_anew(monkeypatch, scatte
 # What is built on blocks
 
 
-@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-def test_evaluation_of_many_blocks_is_that_of_scipy(kind):
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_evaluation_of_many_blocks_is_that_of_scipy(covariance_type):
     rng = np.random.default_rng(6)
     X = in_order(np.concatenate([rng.normal(size=(1500, 3)), 0.01 * rng.normal(size=(1500, 3)) + 0.5]))
     weights = rng.integers(1, 20, len(X)).astype(float)
     K, d = 140, 3
     means = X[rng.integers(0, len(X), K)]
     widths = np.where(np.arange(K) % 3 > 0, 0.01, 1.5) ** 2
-    made = COVARIANCE_TYPES[kind]
+    made = COVARIANCE_TYPES[covariance_type]
     proportions = rng.dirichlet(np.ones(K))
     matrices = random_covariances(rng, K, d) * widths[:, np.newaxis, np.newaxis]
     covariances = made.pool(matrices if made.dense else np.diagonal(matrices, axis1=1, axis2=2), proportions)
@@ -287,7 +287,7 @@ def test_evaluation_of_many_blocks_is_that_of_scipy(kind):
     cells = Cells.from_samples(X, weights)
     blocks = list(log_joint(gaussians, cells, SOFTMAX.margin))
     assert len(blocks) > 8
-    if kind != "tied":
+    if covariance_type != "tied":
         assert min(components.size for _, components, _ in blocks) < K
     joint = log_joint_by_scipy(X, proportions, means, gaussians.full_covariances())
     log_density = logsumexp(joint, axis=1)
@@ -297,15 +297,19 @@ def test_evaluation_of_many_blocks_is_that_of_scipy(kind):
     assert evaluation.entropy == pytest.approx(entropy, rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-def test_a_mixture_of_shuffled_samples_is_that_of_sorted_ones(kind):
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_a_mixture_of_shuffled_samples_is_that_of_sorted_ones(covariance_type):
     rng = np.random.default_rng(7)
     places = rng.uniform(0, 10, size=(40, 3))
     X = in_order(places[rng.integers(0, 40, 6000)] + 0.3 * rng.normal(size=(6000, 3)))
     order = rng.permutation(len(X))
     shapes = {"full": np.eye(3), "tied": np.eye(3), "diag": np.ones(3), "spherical": np.array(1.0)}
-    precisions = shapes[kind] / 0.3**2 if kind == "tied" else np.array([shapes[kind] / 0.3**2] * 40)
-    options = {"covariance_type": kind, "means_init": places, "max_iter": 10, "tol": 0.0}
+    precisions = (
+        shapes[covariance_type] / 0.3**2
+        if covariance_type == "tied"
+        else np.array([shapes[covariance_type] / 0.3**2] * 40)
+    )
+    options = {"covariance_type": covariance_type, "means_init": places, "max_iter": 10, "tol": 0.0}
     options |= {"weights_init": np.full(40, 1 / 40), "precisions_init": precisions}
     with pytest.warns(match="converge"):
         sorted_fit = GaussianMixture(40, **options).fit(X)

@@ -19,21 +19,25 @@ from gmmquant.quantization.fitter import Fitter
 KINDS = ["full", "tied", "diag", "spherical"]
 
 
-def start_of(cells, n_components, seed=0, variance=0.0, kind="full", init="kmeans"):
-    return make_start(cells, n_components, init, np.random.default_rng(seed), variance, COVARIANCE_TYPES[kind])
+def start_of(cells, n_components, seed=0, variance=0.0, covariance_type="full", init="kmeans"):
+    return make_start(
+        cells, n_components, init, np.random.default_rng(seed), variance, COVARIANCE_TYPES[covariance_type]
+    )
 
 
 # Acceleration
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize("init", ["kmeans", "random_from_data"])
 @pytest.mark.parametrize("seed", range(3))
-def test_an_accelerated_fit_never_falls_and_ends_as_high_as_a_plain_one_in_fewer_iterations(kind, init, seed):
+def test_an_accelerated_fit_never_falls_and_ends_as_high_as_a_plain_one_in_fewer_iterations(
+    covariance_type, init, seed
+):
     rng = np.random.default_rng(seed)
     X = draw_from(rng, random_mixture(rng, 3, 2), 800)
     cells = Cells.from_samples(X, rng.uniform(0.5, 2.0, len(X)))
-    start = start_of(cells, 3, seed, kind=kind, init=init)
+    start = start_of(cells, 3, seed, covariance_type=covariance_type, init=init)
     options = {"variance": 0.0, "tol": 1e-9, "max_iter": 5000}
     plain, fast = (em(cells, start, **options, accelerated=accelerated) for accelerated in (False, True))
     assert plain.converged
@@ -51,11 +55,11 @@ def test_an_accelerated_fit_never_falls_and_ends_as_high_as_a_plain_one_in_fewer
     st.sampled_from(["kmeans", "k-means++", "random_from_data", "random"]),
     st.sampled_from([1, 2, 6]),
 )
-def test_the_objective_of_an_accelerated_fit_never_falls(seed, kind, init, n_components):
+def test_the_objective_of_an_accelerated_fit_never_falls(seed, covariance_type, init, n_components):
     rng = np.random.default_rng(seed)
     X = draw_from(rng, random_mixture(rng, 4, 3), 150)
     cells = Cells.from_samples(X, np.ones(150))
-    start = start_of(cells, n_components, seed, 0.01, kind, init)
+    start = start_of(cells, n_components, seed, 0.01, covariance_type, init)
     fit = em(cells, start, variance=0.01, tol=1e-9, max_iter=300, accelerated=True)
     assert np.diff(fit.trace).min(initial=0.0) >= -1e-12
     assert em_step(cells, fit.gaussians, 0.01)[1] == fit.trace[-1]
@@ -107,22 +111,22 @@ def options_of(histogram, **others):
     return {"variance": histogram.rounding_variance, "tol": 1e-4, "max_iter": 500, **others}
 
 
-def start_at(levels, histogram, k, seed=0, restarts=2, kind=FULL, **others):
+def start_at(levels, histogram, k, seed=0, restarts=2, covariance_type=FULL, **others):
     return best_start(
         levels,
         k,
         init="kmeans",
         restarts=restarts,
         rng=np.random.default_rng(seed),
-        kind=kind,
+        covariance_type=covariance_type,
         **options_of(histogram, **others),
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize("k", [1, 4, 20])
-def test_the_objective_rises_all_the_way_from_coarse_to_fine(levels, photograph, k, kind):
-    start = start_at(levels, photograph, k, kind=COVARIANCE_TYPES[kind])
+def test_the_objective_rises_all_the_way_from_coarse_to_fine(levels, photograph, k, covariance_type):
+    start = start_at(levels, photograph, k, covariance_type=COVARIANCE_TYPES[covariance_type])
     seen = []
     fit = descend(levels, start, **options_of(photograph), watch=lambda *step: seen.append(step))
     assert np.diff(fit.trace).min() >= -1e-9
@@ -280,14 +284,14 @@ def test_the_start_with_the_highest_objective_of_those_tried_is_kept(levels, pho
 
 @settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 9), st.sampled_from(KINDS), st.sampled_from([np.uint8, np.uint16]))
-def test_levels_of_any_image_rise_to_its_colours(seed, k, kind, dtype):
+def test_levels_of_any_image_rise_to_its_colours(seed, k, covariance_type, dtype):
     rng = np.random.default_rng(seed)
     largest = np.iinfo(dtype).max
     values = rng.uniform(0.2, 0.8, (4, 3))[rng.integers(0, 4, 5000)] + rng.uniform(0.01, 0.1) * rng.normal(
         size=(5000, 3)
     )
     image = (np.clip(values, 0, 1) * largest).astype(dtype).reshape(50, 100, 3)
-    quantizer = Quantizer(image, Settings(covariance=kind, restarts=2))
+    quantizer = Quantizer(image, Settings(covariance=covariance_type, restarts=2))
     result = quantizer.fit(k)
     assert np.diff(result.trace).min() >= (-1e-9 if dtype == np.uint8 else -1e-6)
     assert list(result.n_cells) == sorted(result.n_cells)

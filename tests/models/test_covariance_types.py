@@ -22,27 +22,27 @@ from gmmquant.models.sweep import most_probable
 KINDS = ["full", "tied", "diag", "spherical"]
 ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 
-each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind = pytest.mark.parametrize("covariance_type", KINDS)
 converged_or_not = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 
-def pooled(matrices, kind):
+def pooled(matrices, covariance_type):
     """Bring covariances, or precisions, (K, d, d) into the shape of a type; any values of that shape will do."""
-    if kind == "full":
+    if covariance_type == "full":
         return matrices
-    if kind == "tied":
+    if covariance_type == "tied":
         return matrices[0]
     variances = np.array([np.diag(matrix) for matrix in matrices])
-    return variances if kind == "diag" else variances[:, 0]
+    return variances if covariance_type == "diag" else variances[:, 0]
 
 
-def as_matrices(values, kind, n_components, d):
+def as_matrices(values, covariance_type, n_components, d):
     """Write covariances of any type as a list of `n_components` matrices (d, d)."""
-    if kind == "full":
+    if covariance_type == "full":
         return list(values)
-    if kind == "tied":
+    if covariance_type == "tied":
         return [values] * n_components
-    return [np.diag(value) if kind == "diag" else value * np.eye(d) for value in values]
+    return [np.diag(value) if covariance_type == "diag" else value * np.eye(d) for value in values]
 
 
 def assert_close(ours, theirs, tolerance):
@@ -66,7 +66,7 @@ def assert_identical_fit(one, other):
 
 
 @functools.cache
-def grid_problem(kind, d, n_components, scale):
+def grid_problem(covariance_type, d, n_components, scale):
     """Draw blobs some five widths apart, so that neighbours share samples, and a start close to them."""
     rng = np.random.default_rng([d, n_components])
     side = math.ceil(n_components ** (1 / d))
@@ -80,16 +80,16 @@ def grid_problem(kind, d, n_components, scale):
     start = {
         "weights_init": weights / weights.sum(),
         "means_init": scale * (places + 0.5 * rng.normal(size=places.shape)),
-        "precisions_init": pooled((inverse + inverse.transpose(0, 2, 1)) / (2 * scale**2), kind),
+        "precisions_init": pooled((inverse + inverse.transpose(0, 2, 1)) / (2 * scale**2), covariance_type),
     }
     return scale * X, start
 
 
 @functools.cache
-def both_fits(kind, d, n_components, scale=1.0):
+def both_fits(covariance_type, d, n_components, scale=1.0):
     """Fit ours and scikit-learn's from the same start for as many iterations."""
-    X, start = grid_problem(kind, d, n_components, scale)
-    options = {"covariance_type": kind, "reg_covar": 0, "tol": 0, "max_iter": 8, **start}
+    X, start = grid_problem(covariance_type, d, n_components, scale)
+    options = {"covariance_type": covariance_type, "reg_covar": 0, "tol": 0, "max_iter": 8, **start}
     return GaussianMixture(n_components, **options).fit(X), sklearn.mixture.GaussianMixture(
         n_components, **options
     ).fit(X)
@@ -100,9 +100,11 @@ def both_fits(kind, d, n_components, scale=1.0):
 @pytest.mark.parametrize("n_components", [1, 2, 3, 5, 10])
 @pytest.mark.parametrize("d", [1, 2, 3, 8])
 @each_kind
-def test_a_fit_equals_scikit_learn_from_the_same_start_after_as_many_iterations(kind, d, n_components, scale):
-    X, _ = grid_problem(kind, d, n_components, scale)
-    ours, theirs = both_fits(kind, d, n_components, scale)
+def test_a_fit_equals_scikit_learn_from_the_same_start_after_as_many_iterations(
+    covariance_type, d, n_components, scale
+):
+    X, _ = grid_problem(covariance_type, d, n_components, scale)
+    ours, theirs = both_fits(covariance_type, d, n_components, scale)
     assert ours.n_iter_ == theirs.n_iter_ == 8
     assert ours.score(X) == pytest.approx(theirs.score(X), rel=1e-9)
     assert ours.lower_bound_ == pytest.approx(theirs.score(X), rel=1e-9)
@@ -114,9 +116,9 @@ def test_a_fit_equals_scikit_learn_from_the_same_start_after_as_many_iterations(
 @pytest.mark.parametrize("n_components", [1, 3])
 @pytest.mark.parametrize("d", [1, 2, 8])
 @each_kind
-def test_everything_learnt_and_answered_has_the_shape_it_has_in_scikit_learn(kind, d, n_components):
-    X, _ = grid_problem(kind, d, n_components, 1.0)
-    ours, theirs = both_fits(kind, d, n_components)
+def test_everything_learnt_and_answered_has_the_shape_it_has_in_scikit_learn(covariance_type, d, n_components):
+    X, _ = grid_problem(covariance_type, d, n_components, 1.0)
+    ours, theirs = both_fits(covariance_type, d, n_components)
     for name in [*ARRAYS, "n_features_in_", "n_iter_", "converged_", "lower_bound_"]:
         assert np.shape(getattr(ours, name)) == np.shape(getattr(theirs, name)), name
         assert np.asarray(getattr(ours, name)).dtype == np.asarray(getattr(theirs, name)).dtype, name
@@ -130,9 +132,9 @@ def test_everything_learnt_and_answered_has_the_shape_it_has_in_scikit_learn(kin
 @pytest.mark.parametrize("n_components", [1, 3, 10])
 @pytest.mark.parametrize("d", [1, 2, 3, 8])
 @each_kind
-def test_criteria_and_answers_equal_those_of_scikit_learn(kind, d, n_components):
-    X, _ = grid_problem(kind, d, n_components, 1.0)
-    ours, theirs = both_fits(kind, d, n_components)
+def test_criteria_and_answers_equal_those_of_scikit_learn(covariance_type, d, n_components):
+    X, _ = grid_problem(covariance_type, d, n_components, 1.0)
+    ours, theirs = both_fits(covariance_type, d, n_components)
     new = np.concatenate([X[::3], 2 * X[::5]])
     assert ours.aic(new) == pytest.approx(theirs.aic(new), rel=1e-9)
     assert ours.bic(new) == pytest.approx(theirs.bic(new), rel=1e-9)
@@ -144,11 +146,11 @@ def test_criteria_and_answers_equal_those_of_scikit_learn(kind, d, n_components)
 @converged_or_not
 @pytest.mark.parametrize("d", [1, 3, 8])
 @each_kind
-def test_precisions_are_inverse_covariances_and_the_squares_of_their_upper_triangular_roots(kind, d):
-    fit, _ = both_fits(kind, d, 5)
+def test_precisions_are_inverse_covariances_and_the_squares_of_their_upper_triangular_roots(covariance_type, d):
+    fit, _ = both_fits(covariance_type, d, 5)
     triples = zip(
         *(
-            as_matrices(getattr(fit, name), kind, 5, d)
+            as_matrices(getattr(fit, name), covariance_type, 5, d)
             for name in ["covariances_", "precisions_", "precisions_cholesky_"]
         ),
         strict=True,
@@ -161,10 +163,10 @@ def test_precisions_are_inverse_covariances_and_the_squares_of_their_upper_trian
 
 
 @each_kind
-def test_criteria_of_weighted_samples_are_those_of_repeated_rows(kind):
+def test_criteria_of_weighted_samples_are_those_of_repeated_rows(covariance_type):
     X = draw_from(np.random.default_rng(3), random_mixture(np.random.default_rng(3), 3, 2), 150)
     counts = np.random.default_rng(4).integers(0, 4, len(X))
-    fit = GaussianMixture(3, covariance_type=kind, random_state=0, max_iter=500).fit(X, sample_weight=counts)
+    fit = GaussianMixture(3, covariance_type=covariance_type, random_state=0, max_iter=500).fit(X, sample_weight=counts)
     repeated = np.repeat(X, counts, axis=0)
     for criterion in (fit.aic, fit.bic, fit.icl):
         assert criterion(X, sample_weight=counts) == pytest.approx(criterion(repeated), rel=1e-9)
@@ -195,7 +197,7 @@ def e_step_by_loops(X, inside, sample_weight, weights, means, matrices):
     return J, R
 
 
-def m_step_by_loops(X, inside, sample_weight, R, kind):
+def m_step_by_loops(X, inside, sample_weight, R, covariance_type):
     """Return weights, means and covariances of a type, by the formulas."""
     n, d = X.shape
     K = R.shape[1]
@@ -215,11 +217,11 @@ def m_step_by_loops(X, inside, sample_weight, R, kind):
         "tied": sum(scatter) / sum(totals),
         "diag": [squares[k] / totals[k] for k in range(K)],
         "spherical": [sum(squares[k]) / (d * totals[k]) for k in range(K)],
-    }[kind]
+    }[covariance_type]
     return totals / sum(sample_weight), means, np.array(covariances)
 
 
-def step_problem(kind, d, scattered, variance, n=60, K=3):
+def step_problem(covariance_type, d, scattered, variance, n=60, K=3):
     """Draw samples, maybe with a covariance inside each, and overlapping Gaussians that are not theirs."""
     rng = np.random.default_rng([d, scattered])
     X = draw_from(rng, random_mixture(rng, K, d), n) + 7.0
@@ -227,7 +229,7 @@ def step_problem(kind, d, scattered, variance, n=60, K=3):
     scatter = random_covariances(rng, n, d, scale=0.2) if scattered else None
     inside = (np.zeros((n, d, d)) if scatter is None else scatter) + variance * np.eye(d)
     weights, means, covariances = random_mixture(rng, K, d)
-    gaussians = Gaussians(weights, means + 7.0, pooled(covariances, kind), COVARIANCE_TYPES[kind])
+    gaussians = Gaussians(weights, means + 7.0, pooled(covariances, covariance_type), COVARIANCE_TYPES[covariance_type])
     return X, sample_weight, scatter, inside, gaussians
 
 
@@ -235,17 +237,19 @@ def step_problem(kind, d, scattered, variance, n=60, K=3):
 @pytest.mark.parametrize("scattered", [False, True])
 @pytest.mark.parametrize("d", [1, 2, 4])
 @each_kind
-def test_a_step_equals_the_plain_formulas(kind, d, scattered, variance):
-    X, sample_weight, scatter, inside, old = step_problem(kind, d, scattered, variance)
+def test_a_step_equals_the_plain_formulas(covariance_type, d, scattered, variance):
+    X, sample_weight, scatter, inside, old = step_problem(covariance_type, d, scattered, variance)
     updated, objective = em_step(Cells.from_samples(X, sample_weight, scatter), old, variance)
-    J, R = e_step_by_loops(X, inside, sample_weight, old.weights, old.means, as_matrices(old.covariances, kind, 3, d))
-    weights, means, covariances = m_step_by_loops(X, inside, sample_weight, R, kind)
+    J, R = e_step_by_loops(
+        X, inside, sample_weight, old.weights, old.means, as_matrices(old.covariances, covariance_type, 3, d)
+    )
+    weights, means, covariances = m_step_by_loops(X, inside, sample_weight, R, covariance_type)
     assert objective == pytest.approx(J, rel=1e-11)
     np.testing.assert_allclose(updated.weights, weights, rtol=1e-10)
     np.testing.assert_allclose(updated.means, means, rtol=1e-10)
     assert updated.covariances.shape == covariances.shape
     np.testing.assert_allclose(updated.covariances, covariances, rtol=1e-8, atol=1e-11)
-    assert updated.kind is old.kind
+    assert updated.covariance_type is old.covariance_type
 
 
 def expected_log_likelihood(X, inside, sample_weight, R, weights, means, matrices):
@@ -259,9 +263,9 @@ def expected_log_likelihood(X, inside, sample_weight, R, weights, means, matrice
     return total / float(sample_weight.sum())
 
 
-def nearby(covariances, kind, rng, size):
+def nearby(covariances, covariance_type, rng, size):
     """Move covariances about `size` of their own width in a random direction that their type allows."""
-    if kind in ("diag", "spherical"):
+    if covariance_type in ("diag", "spherical"):
         return covariances * np.exp(size * rng.normal(size=covariances.shape))
     roots = np.linalg.cholesky(covariances)
     direction = rng.normal(size=covariances.shape)
@@ -273,47 +277,51 @@ def nearby(covariances, kind, rng, size):
 @pytest.mark.parametrize("variance", [0.0, 0.2])
 @pytest.mark.parametrize("d", [1, 3])
 @each_kind
-def test_no_other_covariance_of_the_type_nor_mean_nor_weight_is_better_than_that_of_the_m_step(kind, d, variance):
-    X, sample_weight, scatter, inside, old = step_problem(kind, d, True, variance)
+def test_no_other_covariance_of_the_type_nor_mean_nor_weight_is_better_than_that_of_the_m_step(
+    covariance_type, d, variance
+):
+    X, sample_weight, scatter, inside, old = step_problem(covariance_type, d, True, variance)
     best, _ = em_step(Cells.from_samples(X, sample_weight, scatter), old, variance)
-    _, R = e_step_by_loops(X, inside, sample_weight, old.weights, old.means, as_matrices(old.covariances, kind, 3, d))
+    _, R = e_step_by_loops(
+        X, inside, sample_weight, old.weights, old.means, as_matrices(old.covariances, covariance_type, 3, d)
+    )
 
     def objective(weights, means, covariances):
-        matrices = as_matrices(covariances, kind, 3, d)
+        matrices = as_matrices(covariances, covariance_type, 3, d)
         return expected_log_likelihood(X, inside, sample_weight, R, weights, means, matrices)
 
     rng = np.random.default_rng(5)
     highest = objective(best.weights, best.means, best.covariances)
     for size in [1e-4, 1e-2, 0.3] * 10:
-        assert objective(best.weights, best.means, nearby(best.covariances, kind, rng, size)) < highest
+        assert objective(best.weights, best.means, nearby(best.covariances, covariance_type, rng, size)) < highest
         assert objective(best.weights, best.means + size * rng.normal(size=(3, d)), best.covariances) < highest
         weights = best.weights * np.exp(size * rng.normal(size=3))
         assert objective(weights / weights.sum(), best.means, best.covariances) < highest
 
 
 @each_kind
-def test_a_start_makes_a_gaussian_of_each_cluster_and_nothing_of_an_empty_one(kind):
+def test_a_start_makes_a_gaussian_of_each_cluster_and_nothing_of_an_empty_one(covariance_type):
     rng = np.random.default_rng(6)
     X, sample_weight = rng.normal(size=(60, 2)) * [1.0, 3.0], rng.uniform(0.5, 2.0, 60)
     centers = np.array([[-1.0, 0.0], [1.0, 0.0], [50.0, 50.0]])
-    start = start_from_centers(Cells.from_samples(X, sample_weight), centers, 0.01, COVARIANCE_TYPES[kind])
+    start = start_from_centers(Cells.from_samples(X, sample_weight), centers, 0.01, COVARIANCE_TYPES[covariance_type])
     R = np.eye(3)[((X[:, np.newaxis] - centers) ** 2).sum(axis=2).argmin(axis=1)]
     inside = np.tile(0.01 * np.eye(2), (60, 1, 1))
-    weights, means, covariances = m_step_by_loops(X, inside, sample_weight, R[:, :2], kind)
+    weights, means, covariances = m_step_by_loops(X, inside, sample_weight, R[:, :2], covariance_type)
     np.testing.assert_allclose(start.weights, [*weights, 0.0], rtol=1e-12)
     np.testing.assert_allclose(start.means, [*means, centers[2]], rtol=1e-10)
-    _, _, whole = m_step_by_loops(X, inside, sample_weight, np.ones((60, 1)), kind)
-    expected = covariances if kind == "tied" else np.concatenate([covariances, whole])
+    _, _, whole = m_step_by_loops(X, inside, sample_weight, np.ones((60, 1)), covariance_type)
+    expected = covariances if covariance_type == "tied" else np.concatenate([covariances, whole])
     np.testing.assert_allclose(start.covariances, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("scattered", [False, True])
 @pytest.mark.parametrize("d", [1, 3])
 @each_kind
-def test_the_log_likelihood_that_is_reported_is_the_objective_of_the_e_step(kind, d, scattered):
-    X, sample_weight, scatter, inside, gaussians = step_problem(kind, d, scattered, variance=0.0)
+def test_the_log_likelihood_that_is_reported_is_the_objective_of_the_e_step(covariance_type, d, scattered):
+    X, sample_weight, scatter, inside, gaussians = step_problem(covariance_type, d, scattered, variance=0.0)
     cells = Cells.from_samples(X, sample_weight, scatter)
-    matrices = as_matrices(gaussians.covariances, kind, 3, d)
+    matrices = as_matrices(gaussians.covariances, covariance_type, 3, d)
     J, R = e_step_by_loops(X, inside, sample_weight, gaussians.weights, gaussians.means, matrices)
     evaluation = evaluate(cells, gaussians)
     assert evaluation.log_likelihood == pytest.approx(J * sample_weight.sum(), rel=1e-10)
@@ -327,12 +335,15 @@ def test_the_log_likelihood_that_is_reported_is_the_objective_of_the_e_step(kind
 def test_a_single_component_is_the_covariance_of_the_samples_as_far_as_its_type_can_tell():
     X = draw_from(np.random.default_rng(7), random_mixture(np.random.default_rng(7), 2, 3), 200)
     covariance = np.cov(X, rowvar=False, bias=True)
-    fits = {kind: GaussianMixture(1, covariance_type=kind, reg_covar=0).fit(X) for kind in KINDS}
+    fits = {
+        covariance_type: GaussianMixture(1, covariance_type=covariance_type, reg_covar=0).fit(X)
+        for covariance_type in KINDS
+    }
     np.testing.assert_allclose(fits["full"].covariances_, covariance[np.newaxis], rtol=1e-10)
     np.testing.assert_allclose(fits["tied"].covariances_, covariance, rtol=1e-10)
     np.testing.assert_allclose(fits["diag"].covariances_, np.diag(covariance)[np.newaxis], rtol=1e-10)
     np.testing.assert_allclose(fits["spherical"].covariances_, [np.trace(covariance) / 3], rtol=1e-10)
-    J = {kind: fit.lower_bound_ for kind, fit in fits.items()}
+    J = {covariance_type: fit.lower_bound_ for covariance_type, fit in fits.items()}
     assert J["full"] == pytest.approx(J["tied"], rel=1e-12)
     assert J["full"] > J["diag"] > J["spherical"]
 
@@ -350,44 +361,44 @@ def test_of_a_single_feature_all_types_but_tied_make_the_same():
 
 @converged_or_not
 @each_kind
-def test_a_component_out_of_reach_of_all_samples_loses_its_weight_and_changes_no_other(kind):
+def test_a_component_out_of_reach_of_all_samples_loses_its_weight_and_changes_no_other(covariance_type):
     X = draw_from(np.random.default_rng(9), random_mixture(np.random.default_rng(9), 2, 2), 200)
     precisions = np.tile(np.eye(2), (3, 1, 1))
-    options = {"covariance_type": kind, "reg_covar": 0, "tol": 0, "max_iter": 6}
+    options = {"covariance_type": covariance_type, "reg_covar": 0, "tol": 0, "max_iter": 6}
     three = GaussianMixture(
         3,
         **options,
         weights_init=[0.2, 0.3, 0.5],
         means_init=[*X[:2], [1e6, 1e6]],
-        precisions_init=pooled(precisions, kind),
+        precisions_init=pooled(precisions, covariance_type),
     ).fit(X)
     two = GaussianMixture(
         2,
         **options,
         weights_init=[0.4, 0.6],
         means_init=X[:2],
-        precisions_init=pooled(precisions[:2], kind),
+        precisions_init=pooled(precisions[:2], covariance_type),
     ).fit(X)
     np.testing.assert_allclose(three.weights_, [*two.weights_, 0.0], rtol=1e-9)
     np.testing.assert_allclose(three.means_, [*two.means_, [1e6, 1e6]], rtol=1e-9)
-    ours, theirs = (as_matrices(fit.covariances_, kind, 2, 2)[:2] for fit in (three, two))
+    ours, theirs = (as_matrices(fit.covariances_, covariance_type, 2, 2)[:2] for fit in (three, two))
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
-    if kind != "tied":
-        np.testing.assert_array_equal(three.covariances_[2], pooled(precisions, kind)[2])
+    if covariance_type != "tied":
+        np.testing.assert_array_equal(three.covariances_[2], pooled(precisions, covariance_type)[2])
     np.testing.assert_allclose(three.score_samples(X), two.score_samples(X), rtol=1e-9)
     assert not three.predict_proba(X)[:, 2].any()
 
 
 @each_kind
-def test_a_collapse_without_regularisation_is_an_error_and_with_it_a_fit(kind):
+def test_a_collapse_without_regularisation_is_an_error_and_with_it_a_fit(covariance_type):
     X = np.repeat([[0.1, 0.7], [0.3, 0.2]], 10, axis=0)
     with pytest.raises(
         SingularCovarianceError,
         match=r"(component \d|all components share) collapsed .*above 0\): use fewer components",
     ):
-        GaussianMixture(2, covariance_type=kind, reg_covar=0, random_state=0).fit(X)
-    fit = GaussianMixture(2, covariance_type=kind, reg_covar=1e-3, random_state=0).fit(X)
-    for matrix in as_matrices(fit.covariances_, kind, 2, 2):
+        GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0).fit(X)
+    fit = GaussianMixture(2, covariance_type=covariance_type, reg_covar=1e-3, random_state=0).fit(X)
+    for matrix in as_matrices(fit.covariances_, covariance_type, 2, 2):
         np.testing.assert_allclose(matrix, 1e-3 * np.eye(2), atol=1e-13)
 
 
@@ -403,14 +414,14 @@ def problems(draw, max_components=3):
     return X, draw(st.integers(1, max_components)), draw(st.integers(0, 10)), seed
 
 
-def start_of(X, n_components, kind, seed):
+def start_of(X, n_components, covariance_type, seed):
     """Make a start that fits `X` badly: samples as means, and the covariance of all."""
     rng = np.random.default_rng(seed)
     precision = np.linalg.inv(np.cov(X, rowvar=False).reshape(X.shape[1], X.shape[1]))
     return {
         "weights_init": rng.dirichlet(np.full(n_components, 9.0)),
         "means_init": X[rng.choice(len(X), n_components, replace=False)],
-        "precisions_init": pooled(np.tile((precision + precision.T) / 2, (n_components, 1, 1)), kind),
+        "precisions_init": pooled(np.tile((precision + precision.T) / 2, (n_components, 1, 1)), covariance_type),
     }
 
 
@@ -446,11 +457,16 @@ law = settings(max_examples=20)
     seed=st.integers(0, 3),
 )
 def test_the_objective_never_falls_unless_a_collapse_is_reported(
-    kind, data, n_components, reg_covar, init_params, seed
+    covariance_type, data, n_components, reg_covar, init_params, seed
 ):
     X, weight = data
     d = X.shape[1]
-    options = {"covariance_type": kind, "reg_covar": reg_covar, "init_params": init_params, "random_state": seed}
+    options = {
+        "covariance_type": covariance_type,
+        "reg_covar": reg_covar,
+        "init_params": init_params,
+        "random_state": seed,
+    }
     try:
         fit = GaussianMixture(n_components, tol=1e-8, max_iter=30, **options).fit(X, sample_weight=weight)
     except SingularCovarianceError:
@@ -458,7 +474,9 @@ def test_the_objective_never_falls_unless_a_collapse_is_reported(
         return
     trace = np.array(fit.lower_bounds_)
     assert np.isfinite(trace).all()
-    narrowest = [np.linalg.eigvalsh(matrix).min() for matrix in as_matrices(fit.covariances_, kind, n_components, d)]
+    narrowest = [
+        np.linalg.eigvalsh(matrix).min() for matrix in as_matrices(fit.covariances_, covariance_type, n_components, d)
+    ]
     assert min(narrowest) >= reg_covar * (1 - 1e-3)
     # A covariance E[x x^T] - m m^T is exact to some rounding errors of the squares about the center of the data.
     rounding = 20 * np.finfo(float).eps * np.ptp(X) ** 2 / min(narrowest)
@@ -471,10 +489,10 @@ def test_the_objective_never_falls_unless_a_collapse_is_reported(
 @each_kind
 @law
 @given(problem=problems(), reg_covar=st.sampled_from([0.0, 0.05]))
-def test_the_order_of_the_samples_does_not_matter(kind, problem, reg_covar):
+def test_the_order_of_the_samples_does_not_matter(covariance_type, problem, reg_covar):
     X, n_components, max_iter, seed = problem
-    options = {"covariance_type": kind, "reg_covar": reg_covar, "tol": 0, "max_iter": max_iter}
-    estimator = GaussianMixture(n_components, **options, **start_of(X, n_components, kind, seed))
+    options = {"covariance_type": covariance_type, "reg_covar": reg_covar, "tol": 0, "max_iter": max_iter}
+    estimator = GaussianMixture(n_components, **options, **start_of(X, n_components, covariance_type, seed))
     shuffled = np.random.default_rng(seed).permutation(X)
     assert_same_fit(estimator.fit(X), GaussianMixture(**estimator.get_params()).fit(shuffled))
 
@@ -483,10 +501,16 @@ def test_the_order_of_the_samples_does_not_matter(kind, problem, reg_covar):
 @each_kind
 @law
 @given(problem=problems(), reg_covar=st.sampled_from([0.0, 0.05]), shift=st.sampled_from([-3.0, 50.0, 1e3]))
-def test_moving_the_samples_moves_the_means_and_nothing_else(kind, problem, reg_covar, shift):
+def test_moving_the_samples_moves_the_means_and_nothing_else(covariance_type, problem, reg_covar, shift):
     X, n_components, max_iter, seed = problem
     move = shift * np.array([1.0, -2.0, 0.5])[: X.shape[1]]
-    options = {"covariance_type": kind, "reg_covar": reg_covar, "tol": 0, "max_iter": max_iter, "random_state": seed}
+    options = {
+        "covariance_type": covariance_type,
+        "reg_covar": reg_covar,
+        "tol": 0,
+        "max_iter": max_iter,
+        "random_state": seed,
+    }
     here = GaussianMixture(n_components, **options).fit(X)
     there = GaussianMixture(n_components, **options).fit(X + move)
     there.means_ = there.means_ - move
@@ -497,15 +521,17 @@ def test_moving_the_samples_moves_the_means_and_nothing_else(kind, problem, reg_
 @each_kind
 @law
 @given(problem=problems(), scale=st.sampled_from([1e-4, 0.1, 30.0, 1e5]))
-def test_scaling_the_samples_scales_the_mixture_and_shifts_the_log_likelihood_by_d_log_scale(kind, problem, scale):
+def test_scaling_the_samples_scales_the_mixture_and_shifts_the_log_likelihood_by_d_log_scale(
+    covariance_type, problem, scale
+):
     X, n_components, max_iter, seed = problem
-    start = start_of(X, n_components, kind, seed)
+    start = start_of(X, n_components, covariance_type, seed)
     scaled = {
         "weights_init": start["weights_init"],
         "means_init": scale * start["means_init"],
         "precisions_init": start["precisions_init"] / scale**2,
     }
-    options = {"covariance_type": kind, "reg_covar": 0, "tol": 0, "max_iter": max_iter}
+    options = {"covariance_type": covariance_type, "reg_covar": 0, "tol": 0, "max_iter": max_iter}
     one = GaussianMixture(n_components, **options, **start).fit(X)
     other = GaussianMixture(n_components, **options, **scaled).fit(scale * X)
     assert_close(other.weights_, one.weights_, 1e-9)
@@ -520,11 +546,11 @@ def test_scaling_the_samples_scales_the_mixture_and_shifts_the_log_likelihood_by
 @each_kind
 @law
 @given(problem=problems(), reg_covar=st.sampled_from([0.0, 0.05]))
-def test_a_weighted_fit_is_that_of_repeated_rows(kind, problem, reg_covar):
+def test_a_weighted_fit_is_that_of_repeated_rows(covariance_type, problem, reg_covar):
     X, n_components, max_iter, seed = problem
     counts = np.random.default_rng(seed).integers(1, 5, len(X))
-    options = {"covariance_type": kind, "reg_covar": reg_covar, "tol": 0, "max_iter": max_iter}
-    start = start_of(X, n_components, kind, seed)
+    options = {"covariance_type": covariance_type, "reg_covar": reg_covar, "tol": 0, "max_iter": max_iter}
+    start = start_of(X, n_components, covariance_type, seed)
     weighted = GaussianMixture(n_components, **options, **start).fit(X, sample_weight=counts)
     repeated = GaussianMixture(n_components, **options, **start).fit(np.repeat(X, counts, axis=0))
     assert_same_fit(weighted, repeated)
@@ -534,14 +560,14 @@ def test_a_weighted_fit_is_that_of_repeated_rows(kind, problem, reg_covar):
 @each_kind
 @law
 @given(problem=problems(), init_params=st.sampled_from(["kmeans", "k-means++", "random", "random_from_data"]))
-def test_a_sample_of_weight_zero_is_as_good_as_left_out(kind, problem, init_params):
+def test_a_sample_of_weight_zero_is_as_good_as_left_out(covariance_type, problem, init_params):
     X, n_components, max_iter, seed = problem
     weight = np.random.default_rng(seed).uniform(0.5, 2.0, len(X))
     weight[::3] = 0.0
     X[::3] += 100.0
     kept = weight > 0
     options = {
-        "covariance_type": kind,
+        "covariance_type": covariance_type,
         "tol": 0,
         "max_iter": max_iter,
         "init_params": init_params,
@@ -560,11 +586,11 @@ def test_a_sample_of_weight_zero_is_as_good_as_left_out(kind, problem, init_para
     init_params=st.sampled_from(["kmeans", "k-means++", "random", "random_from_data"]),
 )
 def test_a_fit_depends_on_the_seed_and_the_samples_and_on_nothing_that_was_fitted_before(
-    kind, problem, other, init_params
+    covariance_type, problem, other, init_params
 ):
     X, n_components, max_iter, seed = problem
     options = {
-        "covariance_type": kind,
+        "covariance_type": covariance_type,
         "tol": 0,
         "max_iter": max_iter,
         "init_params": init_params,
@@ -583,18 +609,18 @@ def test_a_fit_depends_on_the_seed_and_the_samples_and_on_nothing_that_was_fitte
 @each_kind
 @settings(law, max_examples=10)
 @given(problem=problems())
-def test_a_fit_changes_none_of_the_arrays_it_is_given(kind, problem):
+def test_a_fit_changes_none_of_the_arrays_it_is_given(covariance_type, problem):
     X, n_components, max_iter, seed = problem
     rng = np.random.default_rng(seed)
     given_arrays = {
         "X": X,
         "sample_weight": rng.uniform(0.0, 2.0, len(X)),
         "sample_covariance": random_covariances(rng, *X.shape),
-        **start_of(X, n_components, kind, seed),
+        **start_of(X, n_components, covariance_type, seed),
     }
     locked = {name: read_only(array) for name, array in given_arrays.items()}
     start = {name: locked[name] for name in ("weights_init", "means_init", "precisions_init")}
-    fit = GaussianMixture(n_components, covariance_type=kind, tol=0, max_iter=max_iter, **start)
+    fit = GaussianMixture(n_components, covariance_type=covariance_type, tol=0, max_iter=max_iter, **start)
     fit.fit(locked["X"], sample_weight=locked["sample_weight"], sample_covariance=locked["sample_covariance"])
     fit.predict_proba(locked["X"]), fit.icl(locked["X"], sample_weight=locked["sample_weight"])
     for name, array in given_arrays.items():

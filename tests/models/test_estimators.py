@@ -24,7 +24,7 @@ KINDS = ["full", "tied", "diag", "spherical"]
 INITS = ["kmeans", "k-means++", "random_from_data", "random"]
 PARAMETERS = ["weights_", "means_", "covariances_"]
 
-each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind = pytest.mark.parametrize("covariance_type", KINDS)
 each_init = pytest.mark.parametrize("init_params", INITS)
 converged_or_not = pytest.mark.filterwarnings("ignore:.*did not converge")
 
@@ -70,10 +70,16 @@ def matrices_of(fit):
 @pytest.mark.parametrize("weighted", [False, True])
 @each_init
 @each_kind
-def test_every_start_keeps_the_moments_of_the_data_that_its_type_can_hold(kind, init_params, weighted):
+def test_every_start_keeps_the_moments_of_the_data_that_its_type_can_hold(covariance_type, init_params, weighted):
     X = samples(1, d=3)
     weight = np.random.default_rng(1).uniform(0.1, 3.0, len(X)) if weighted else np.ones(len(X))
-    options = {"covariance_type": kind, "init_params": init_params, "reg_covar": 0, "random_state": 0, "tol": 0}
+    options = {
+        "covariance_type": covariance_type,
+        "init_params": init_params,
+        "reg_covar": 0,
+        "random_state": 0,
+        "tol": 0,
+    }
     for max_iter in (0, 5):
         fit = GaussianMixture(4, max_iter=max_iter, **options).fit(X, sample_weight=weight if weighted else None)
         assert fit.weights_.sum() == pytest.approx(1.0, abs=1e-12)
@@ -81,9 +87,9 @@ def test_every_start_keeps_the_moments_of_the_data_that_its_type_can_hold(kind, 
         second = np.einsum("k,kij->ij", fit.weights_, matrices_of(fit))
         second += np.einsum("k,ki,kj->ij", fit.weights_, fit.means_, fit.means_)
         expected = np.einsum("n,ni,nj->ij", weight, X, X) / weight.sum()
-        if kind == "diag":
+        if covariance_type == "diag":
             second, expected = np.diag(second), np.diag(expected)
-        elif kind == "spherical":
+        elif covariance_type == "spherical":
             second, expected = np.trace(second), np.trace(expected)
         np.testing.assert_allclose(second, expected, rtol=1e-9, atol=1e-9)
         assert (np.diff(fit.lower_bounds_) >= -1e-12).all()
@@ -92,11 +98,17 @@ def test_every_start_keeps_the_moments_of_the_data_that_its_type_can_hold(kind, 
 @pytest.mark.parametrize("weighted", [False, True])
 @each_init
 @each_kind
-def test_every_start_leads_to_the_blobs(kind, init_params, weighted):
+def test_every_start_leads_to_the_blobs(covariance_type, init_params, weighted):
     X = blobs(2, places=[[0.0, 0.0], [8.0, 0.0], [0.0, 12.0]])
     weight = np.random.default_rng(2).uniform(0.1, 3.0, len(X)) if weighted else None
     # Components that all look like the whole gain next to nothing at first: a small tolerance waits.
-    options = {"covariance_type": kind, "init_params": init_params, "n_init": 8, "max_iter": 1000, "tol": 1e-10}
+    options = {
+        "covariance_type": covariance_type,
+        "init_params": init_params,
+        "n_init": 8,
+        "max_iter": 1000,
+        "tol": 1e-10,
+    }
     fit = GaussianMixture(3, random_state=0, **options).fit(X, sample_weight=weight)
     labels = fit.predict(X)
     for k in range(3):
@@ -108,12 +120,12 @@ def test_every_start_leads_to_the_blobs(kind, init_params, weighted):
 
 @each_init
 @each_kind
-def test_a_seed_repeats_a_fit_and_another_seed_starts_elsewhere(kind, init_params):
+def test_a_seed_repeats_a_fit_and_another_seed_starts_elsewhere(covariance_type, init_params):
     X = blobs(3)
     weight = np.random.default_rng(3).uniform(0.1, 3.0, len(X))
 
     def fit(random_state, max_iter):
-        options = {"covariance_type": kind, "init_params": init_params, "max_iter": max_iter, "tol": 0.1}
+        options = {"covariance_type": covariance_type, "init_params": init_params, "max_iter": max_iter, "tol": 0.1}
         return GaussianMixture(7, random_state=random_state, **options).fit(X, sample_weight=weight)
 
     assert_identical_fit(fit(5, 500), fit(5, 500))
@@ -195,23 +207,29 @@ def test_kmeans_starts_ten_times_from_random_samples_and_once_otherwise_unless_t
 # No iteration, and further ones
 
 
-def start_of(X, kind):
+def start_of(X, covariance_type):
     """Make up a start with three components in two dimensions."""
     rng = np.random.default_rng(10)
     precisions = np.linalg.inv(random_covariances(rng, 3, 2))
     precisions = (precisions + precisions.transpose(0, 2, 1)) / 2
-    shape = {"full": (3, 2, 2), "tied": (2, 2), "diag": (3, 2), "spherical": (3,)}[kind]
-    inverse = precisions if kind == "full" else precisions[0] if kind == "tied" else rng.uniform(0.5, 2.0, shape)
+    shape = {"full": (3, 2, 2), "tied": (2, 2), "diag": (3, 2), "spherical": (3,)}[covariance_type]
+    inverse = (
+        precisions
+        if covariance_type == "full"
+        else precisions[0]
+        if covariance_type == "tied"
+        else rng.uniform(0.5, 2.0, shape)
+    )
     return {"weights_init": [0.2, 0.3, 0.5], "means_init": X[:3], "precisions_init": inverse}
 
 
 @each_init
 @each_kind
-def test_what_is_given_of_a_start_is_kept_and_the_rest_is_made(kind, init_params):
+def test_what_is_given_of_a_start_is_kept_and_the_rest_is_made(covariance_type, init_params):
     X = samples(10)
-    options = {"covariance_type": kind, "init_params": init_params, "max_iter": 0, "random_state": 0}
+    options = {"covariance_type": covariance_type, "init_params": init_params, "max_iter": 0, "random_state": 0}
     made = GaussianMixture(3, **options).fit(X)
-    for given_name, value in start_of(X, kind).items():
+    for given_name, value in start_of(X, covariance_type).items():
         fit = GaussianMixture(3, **options, **{given_name: value}).fit(X)
         for name in ("weights_", "means_", "precisions_"):
             expected = value if given_name == f"{name}init" else getattr(made, name)
@@ -219,11 +237,11 @@ def test_what_is_given_of_a_start_is_kept_and_the_rest_is_made(kind, init_params
 
 
 @each_kind
-def test_no_iteration_keeps_the_start_and_warns_of_nothing(kind):
+def test_no_iteration_keeps_the_start_and_warns_of_nothing(covariance_type):
     X = samples(10)
-    start = start_of(X, kind)
+    start = start_of(X, covariance_type)
     inverse = start["precisions_init"]
-    fit = GaussianMixture(3, covariance_type=kind, reg_covar=0, max_iter=0, **start).fit(X)
+    fit = GaussianMixture(3, covariance_type=covariance_type, reg_covar=0, max_iter=0, **start).fit(X)
     np.testing.assert_array_equal(fit.weights_, start["weights_init"])
     np.testing.assert_array_equal(fit.means_, start["means_init"])
     np.testing.assert_allclose(fit.precisions_, inverse, rtol=1e-10)
@@ -237,10 +255,10 @@ def test_no_iteration_keeps_the_start_and_warns_of_nothing(kind):
 @converged_or_not
 @each_init
 @each_kind
-def test_a_warm_start_continues_as_if_there_had_been_no_stop(kind, init_params):
+def test_a_warm_start_continues_as_if_there_had_been_no_stop(covariance_type, init_params):
     X = samples(11)
     weight = np.random.default_rng(11).uniform(0.1, 3.0, len(X))
-    options = {"covariance_type": kind, "init_params": init_params, "tol": 0, "random_state": 0}
+    options = {"covariance_type": covariance_type, "init_params": init_params, "tol": 0, "random_state": 0}
     whole = GaussianMixture(3, max_iter=6, **options).fit(X, sample_weight=weight)
     halves = GaussianMixture(3, max_iter=3, warm_start=True, **options).fit(X, sample_weight=weight)
     first = halves.lower_bounds_
@@ -297,9 +315,9 @@ def test_a_warm_start_on_other_data_starts_from_what_was_learnt():
 
 @pytest.mark.parametrize("d", [1, 3])
 @each_kind
-def test_samples_have_the_weights_means_and_covariances_of_the_mixture(kind, d):
+def test_samples_have_the_weights_means_and_covariances_of_the_mixture(covariance_type, d):
     n = 60_000
-    fit = GaussianMixture(3, covariance_type=kind, random_state=1, max_iter=500).fit(samples(16, d=d) + 20)
+    fit = GaussianMixture(3, covariance_type=covariance_type, random_state=1, max_iter=500).fit(samples(16, d=d) + 20)
     X, components = fit.sample(n)
     assert X.shape == (n, d)
     assert (np.diff(components) >= 0).all()
@@ -338,7 +356,10 @@ def test_a_component_without_weight_is_never_drawn():
 @pytest.mark.parametrize(
     "estimator",
     [
-        *(GaussianMixture(3, covariance_type=kind, random_state=0, max_iter=500) for kind in KINDS),
+        *(
+            GaussianMixture(3, covariance_type=covariance_type, random_state=0, max_iter=500)
+            for covariance_type in KINDS
+        ),
         KMeans(3, random_state=0),
     ],
 )
@@ -443,7 +464,10 @@ def test_an_unknown_parameter_is_refused_with_the_names_of_those_there_are(estim
 @pytest.mark.parametrize(
     "estimator",
     [
-        *(GaussianMixture(3, covariance_type=kind, random_state=0, max_iter=500) for kind in KINDS),
+        *(
+            GaussianMixture(3, covariance_type=covariance_type, random_state=0, max_iter=500)
+            for covariance_type in KINDS
+        ),
         KMeans(3, random_state=0),
     ],
 )
@@ -508,10 +532,10 @@ def test_a_question_about_another_number_of_features_is_refused(estimator, metho
 
 @pytest.mark.parametrize("n_init", [1, 3])
 @each_kind
-def test_too_few_iterations_warn_at_the_line_that_called_fit_with_limit_and_remedies(kind, n_init):
+def test_too_few_iterations_warn_at_the_line_that_called_fit_with_limit_and_remedies(covariance_type, n_init):
     X = samples(28)
     with pytest.warns(ConvergenceWarning, match="max_iter = 2 iterations before meeting tol = 0;") as caught:
-        GaussianMixture(3, covariance_type=kind, n_init=n_init, tol=0, max_iter=2, random_state=0).fit(X)
+        GaussianMixture(3, covariance_type=covariance_type, n_init=n_init, tol=0, max_iter=2, random_state=0).fit(X)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert issubclass(caught[0].category, UserWarning)
@@ -543,8 +567,8 @@ BAD_PARAMETERS = [
         for name in INITS
     ),
     *(
-        (GaussianMixture(2, covariance_type=kind, precisions_init=value), ("precisions_init", *parts))
-        for kind, value, parts in [
+        (GaussianMixture(2, covariance_type=covariance_type, precisions_init=value), ("precisions_init", *parts))
+        for covariance_type, value, parts in [
             ("full", np.eye(2), ("(2, 2)", "(2, 2, 2)")),
             ("tied", np.ones((2, 2, 2)), ("(2, 2, 2)", "must be (2, 2)")),
             ("diag", np.ones((3, 2)), ("(3, 2)", "must be (2, 2)")),
@@ -583,9 +607,9 @@ def test_a_number_of_samples_below_one_or_no_integer_is_refused(n_samples):
 @pytest.mark.parametrize("weight", [1e-295, 1e305])
 @each_init
 @each_kind
-def test_equal_weights_however_extreme_give_the_mixture_of_no_weights(kind, init_params, weight):
+def test_equal_weights_however_extreme_give_the_mixture_of_no_weights(covariance_type, init_params, weight):
     X = samples(31)
-    options = {"covariance_type": kind, "init_params": init_params, "random_state": 0, "max_iter": 500}
+    options = {"covariance_type": covariance_type, "init_params": init_params, "random_state": 0, "max_iter": 500}
     plain = GaussianMixture(3, **options).fit(X)
     weighted = GaussianMixture(3, **options).fit(X, sample_weight=np.full(len(X), weight))
     for name in PARAMETERS:
@@ -619,7 +643,11 @@ def test_a_power_of_two_in_front_of_all_weights_changes_no_digit(power):
 @pytest.mark.parametrize(
     "estimator",
     [
-        *(GaussianMixture(3, covariance_type=kind, init_params=init) for kind in KINDS for init in INITS),
+        *(
+            GaussianMixture(3, covariance_type=covariance_type, init_params=init)
+            for covariance_type in KINDS
+            for init in INITS
+        ),
         GaussianMixture(3, max_iter=0),
         KMeans(3),
         KMeans(3, init="random"),
@@ -672,9 +700,9 @@ def test_the_cholesky_factors_of_the_precisions_are_triangular_to_the_bit():
 
 
 @each_kind
-def test_samples_whose_squares_only_just_fit_are_fitted(kind):
+def test_samples_whose_squares_only_just_fit_are_fitted(covariance_type):
     X = blobs(35)
-    options = {"covariance_type": kind, "random_state": 0, "max_iter": 500, "reg_covar": 0}
+    options = {"covariance_type": covariance_type, "random_state": 0, "max_iter": 500, "reg_covar": 0}
     here, there = GaussianMixture(3, **options).fit(X), GaussianMixture(3, **options).fit(1e140 * X)
     np.testing.assert_allclose(there.means_, 1e140 * here.means_, rtol=1e-6)
     assert there.lower_bound_ == pytest.approx(here.lower_bound_ - 2 * np.log(1e140), rel=1e-9)
@@ -691,7 +719,7 @@ def test_samples_whose_squares_only_just_fit_are_fitted(kind):
 def test_a_warm_start_does_not_go_on_with_a_mixture_of_another_shape(changes, X):
     mixture = GaussianMixture(2, covariance_type="diag", warm_start=True, random_state=0)
     mixture.fit(np.random.default_rng(1).normal(size=(40, 2)))
-    with pytest.raises(ParameterError, match="warm_start goes on with 2 components of 2 features, diag, not with"):
+    with pytest.raises(ParameterError, match="warm_start continues 2 components of 2 features, diag, not"):
         mixture.set_params(**changes).fit(X)
 
 

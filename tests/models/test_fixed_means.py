@@ -27,7 +27,7 @@ def second_moment_about(X, weights, mean):
     return np.einsum("n,ni,nj->ij", weights, X - mean, X - mean) / weights.sum()
 
 
-def pooled_as(kind, matrices, weights):
+def pooled_as(covariance_type, matrices, weights):
     """Return matrices (K, d, d) under the constraint of a type, still as matrices."""
     d = matrices.shape[1]
     variances = np.diagonal(matrices, axis1=1, axis2=2)
@@ -36,10 +36,10 @@ def pooled_as(kind, matrices, weights):
         "tied": np.broadcast_to(np.average(matrices, axis=0, weights=weights), matrices.shape),
         "diag": variances[:, :, np.newaxis] * np.eye(d),
         "spherical": variances.mean(axis=1)[:, np.newaxis, np.newaxis] * np.eye(d),
-    }[kind]
+    }[covariance_type]
 
 
-def plain_em(X, mixture, kind, n_iter):
+def plain_em(X, mixture, covariance_type, n_iter):
     """Run EM with means that stay, as textbooks have it; return the mixture and the mean log-likelihoods."""
     weights, means, covariances = mixture
     trace = []
@@ -50,32 +50,32 @@ def plain_em(X, mixture, kind, n_iter):
         responsibilities = np.exp(joint - log_density[:, np.newaxis])
         totals = responsibilities.sum(axis=0)
         matrices = [second_moment_about(X, r, mean) for r, mean in zip(responsibilities.T, means, strict=True)]
-        weights, covariances = totals / len(X), pooled_as(kind, np.array(matrices), totals)
+        weights, covariances = totals / len(X), pooled_as(covariance_type, np.array(matrices), totals)
     return (weights, means, covariances), trace
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_iteration_is_that_of_plain_em_with_means_that_stay(kind):
+@pytest.mark.parametrize("covariance_type", KINDS)
+def test_each_iteration_is_that_of_plain_em_with_means_that_stay(covariance_type):
     rng = np.random.default_rng(1)
     mixture = random_mixture(rng, 4, 3)
     X, means = draw_from(rng, mixture, 300), mixture[1] + rng.normal(scale=0.5, size=(4, 3))
-    start = start_with_means(cells_of(X), means, 0.0, COVARIANCE_TYPES[kind])
+    start = start_with_means(cells_of(X), means, 0.0, COVARIANCE_TYPES[covariance_type])
     fit = em(cells_of(X), start, variance=0.0, tol=-1.0, max_iter=6, means_fixed=True)
-    (weights, _, covariances), trace = plain_em(X, (start.weights, means, start.full_covariances()), kind, 7)
+    (weights, _, covariances), trace = plain_em(X, (start.weights, means, start.full_covariances()), covariance_type, 7)
     np.testing.assert_allclose(fit.trace, trace, rtol=1e-10)
     once_more = em(cells_of(X), fit.gaussians, variance=0.0, tol=-1.0, max_iter=1, means_fixed=True).gaussians
     np.testing.assert_allclose(once_more.weights, weights, rtol=1e-8)
     np.testing.assert_allclose(once_more.full_covariances(), covariances, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_single_mean_gets_the_second_moment_about_it(levels, kind):
+@pytest.mark.parametrize("covariance_type", KINDS)
+def test_a_single_mean_gets_the_second_moment_about_it(levels, covariance_type):
     mean = np.array([[0.1, 0.7, 0.4]])
     options = {"variance": 1e-3, "tol": 1e-6, "max_iter": None}
-    fit = fit_with_means(levels, mean, kind=COVARIANCE_TYPES[kind], **options)
+    fit = fit_with_means(levels, mean, covariance_type=COVARIANCE_TYPES[covariance_type], **options)
     X, weights = levels[-1].positions(), levels[-1].weights
     matrix = second_moment_about(X, weights, mean[0]) + 1e-3 * np.eye(3)
-    expected = pooled_as(kind, matrix[np.newaxis], np.ones(1))
+    expected = pooled_as(covariance_type, matrix[np.newaxis], np.ones(1))
     np.testing.assert_allclose(fit.gaussians.full_covariances(), expected, rtol=1e-10, atol=1e-15)
     np.testing.assert_array_equal(fit.gaussians.weights, [1.0])
 
@@ -88,14 +88,18 @@ def test_a_scatter_about_a_far_mean_keeps_its_digits():
     np.testing.assert_allclose(covariance, second_moment_about(X, np.ones(500), mean), rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize("k", [1, 2, 7, 24])
-def test_the_objective_rises_from_level_to_level_and_the_means_stay_bit_for_bit(levels, photograph, k, kind):
+def test_the_objective_rises_from_level_to_level_and_the_means_stay_bit_for_bit(levels, photograph, k, covariance_type):
     means = np.random.default_rng(k).random((k, 3))
     seen = []
     options = {"variance": photograph.rounding_variance, "tol": 1e-4, "max_iter": 300}
     fit = fit_with_means(
-        levels, means, kind=COVARIANCE_TYPES[kind], watch=lambda *step: seen.append(step[1]), **options
+        levels,
+        means,
+        covariance_type=COVARIANCE_TYPES[covariance_type],
+        watch=lambda *step: seen.append(step[1]),
+        **options,
     )
     assert np.diff(fit.trace).min() >= -1e-12
     assert fit.gaussians.means.tobytes() == means.tobytes()
@@ -109,20 +113,24 @@ def test_the_objective_rises_from_level_to_level_and_the_means_stay_bit_for_bit(
 
 @settings(max_examples=40)
 @given(st.integers(0, 100_000), st.sampled_from(KINDS), st.sampled_from([1, 2, 6, 20]), st.booleans())
-def test_the_objective_of_any_fit_about_given_means_never_falls(seed, kind, k, accelerated):
+def test_the_objective_of_any_fit_about_given_means_never_falls(seed, covariance_type, k, accelerated):
     rng = np.random.default_rng(seed)
     X = draw_from(rng, random_mixture(rng, 4, 3), 150)
     cells = cells_of(X, rng.uniform(0.5, 2.0, 150))
-    start = start_with_means(cells, rng.normal(scale=4.0, size=(k, 3)), 0.01, COVARIANCE_TYPES[kind])
+    start = start_with_means(cells, rng.normal(scale=4.0, size=(k, 3)), 0.01, COVARIANCE_TYPES[covariance_type])
     fit = em(cells, start, variance=0.01, tol=1e-9, max_iter=300, accelerated=accelerated, means_fixed=True)
     assert np.diff(fit.trace).min(initial=0.0) >= -1e-12
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize("seed", range(3))
-def test_momentum_ends_as_high_as_plain_em_in_fewer_iterations_and_empties_nothing(levels, photograph, kind, seed):
+def test_momentum_ends_as_high_as_plain_em_in_fewer_iterations_and_empties_nothing(
+    levels, photograph, covariance_type, seed
+):
     cells, variance = levels[0], photograph.rounding_variance
-    start = start_with_means(cells, np.random.default_rng(seed).random((7, 3)), variance, COVARIANCE_TYPES[kind])
+    start = start_with_means(
+        cells, np.random.default_rng(seed).random((7, 3)), variance, COVARIANCE_TYPES[covariance_type]
+    )
     options = {"variance": variance, "tol": 1e-6, "max_iter": 3000, "means_fixed": True}
     plain, fast = (em(cells, start, **options, accelerated=accelerated) for accelerated in (False, True))
     assert fast.trace[-1] >= plain.trace[-1] - 2e-4
@@ -133,7 +141,7 @@ def test_momentum_ends_as_high_as_plain_em_in_fewer_iterations_and_empties_nothi
 def test_free_means_end_no_lower_than_means_that_stay(levels, photograph):
     options = {"variance": photograph.rounding_variance, "tol": 1e-6, "max_iter": 400}
     rng = np.random.default_rng(0)
-    start = best_start(levels, 5, init="kmeans", restarts=1, rng=rng, kind=FULL, **options)
+    start = best_start(levels, 5, init="kmeans", restarts=1, rng=rng, covariance_type=FULL, **options)
     free = descend(levels, start, **options)
     held = fit_with_means(levels, free.gaussians.means, **options)
     further = em(levels[-1], held.gaussians, accelerated=True, **options)
@@ -163,21 +171,21 @@ def test_a_mean_that_nothing_is_nearest_to_may_come_to_stand_for_samples():
     assert fit.gaussians.weights[1] == pytest.approx(0.25, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_mean_far_from_everything_stands_for_little(levels, photograph, kind):
+@pytest.mark.parametrize("covariance_type", KINDS)
+def test_a_mean_far_from_everything_stands_for_little(levels, photograph, covariance_type):
     means = np.array([levels[0].origin, [4.0, -3.0, 5.0]])
     options = {"variance": photograph.rounding_variance, "tol": 1e-6, "max_iter": 300}
-    fit = fit_with_means(levels, means, kind=COVARIANCE_TYPES[kind], **options)
+    fit = fit_with_means(levels, means, covariance_type=COVARIANCE_TYPES[covariance_type], **options)
     assert 0 <= fit.gaussians.weights[1] < 0.05
     assert np.isfinite(fit.gaussians.covariances).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_more_means_than_cells_and_repeated_ones_are_fitted(kind):
+@pytest.mark.parametrize("covariance_type", KINDS)
+def test_more_means_than_cells_and_repeated_ones_are_fitted(covariance_type):
     X = np.array([[0.0, 0.0], [1.0, 0.5], [1.0, 0.0]])
     means = np.concatenate([X, X, [[0.5, 0.5]]])
     options = {"variance": 1e-4, "tol": 1e-7, "max_iter": 500}
-    fit = fit_with_means([cells_of(X)], means, kind=COVARIANCE_TYPES[kind], **options)
+    fit = fit_with_means([cells_of(X)], means, covariance_type=COVARIANCE_TYPES[covariance_type], **options)
     assert np.diff(fit.trace).min() >= -1e-12
     assert fit.gaussians.means.tobytes() == means.tobytes()
     assert fit.gaussians.weights.sum() == pytest.approx(1.0)

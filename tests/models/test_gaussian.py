@@ -133,9 +133,9 @@ def test_component_of_weight_zero_takes_no_part_in_any_sample():
         np.testing.assert_allclose(log_density, expected, rtol=1e-11)
 
 
-@pytest.mark.parametrize("kind", COVARIANCE_TYPES.values(), ids=COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES.values(), ids=COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [1, 2, 5])
-def test_precisions_invert_the_covariances_of_every_type(kind, d):
+def test_precisions_invert_the_covariances_of_every_type(covariance_type, d):
     rng, K = np.random.default_rng(d), 4
     dense = random_covariances(rng, K, d)
     covariances = {
@@ -143,16 +143,18 @@ def test_precisions_invert_the_covariances_of_every_type(kind, d):
         "tied": dense[0],
         "diag": rng.uniform(0.1, 3.0, (K, d)),
         "spherical": rng.uniform(0.1, 3.0, K),
-    }[kind.name]
-    factors = precisions_cholesky(covariances, kind)
-    inverse = precisions(factors, kind)
-    assert factors.shape == inverse.shape == covariances.shape == kind.shape(K, d)
-    gaussians = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), covariances, kind)
-    inverted = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), inverse, kind)
+    }[covariance_type.name]
+    factors = precisions_cholesky(covariances, covariance_type)
+    inverse = precisions(factors, covariance_type)
+    assert factors.shape == inverse.shape == covariances.shape == covariance_type.shape(K, d)
+    gaussians = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), covariances, covariance_type)
+    inverted = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), inverse, covariance_type)
     products = gaussians.full_covariances() @ inverted.full_covariances()
     np.testing.assert_allclose(products, np.tile(np.eye(d), (K, 1, 1)), rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(covariances_from_precisions(inverse, kind), covariances, rtol=1e-9, atol=1e-11)
-    if kind.dense:
+    np.testing.assert_allclose(
+        covariances_from_precisions(inverse, covariance_type), covariances, rtol=1e-9, atol=1e-11
+    )
+    if covariance_type.dense:
         np.testing.assert_allclose(factors, np.triu(factors), atol=1e-14)
 
 

@@ -190,11 +190,11 @@ class AnyWords:
     def __getattr__(self, name):
         return getattr(pytest, name)
 
-    def raises(self, kind, match=None):
-        return pytest.raises(kind)
+    def raises(self, covariance_type, match=None):
+        return pytest.raises(covariance_type)
 
-    def warns(self, kind, match=None):
-        return pytest.warns(kind)
+    def warns(self, covariance_type, match=None):
+        return pytest.warns(covariance_type)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -14,8 +14,8 @@ from gmmquant.models.covariance import COVARIANCE_TYPES, precisions_cholesky
 from gmmquant.models.em import e_step, em, em_step, make_start, race, start_from_centers
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd
+from gmmquant.models.scalar_validation import INIT_NAMES
 from gmmquant.models.sweep import HARDMAX, SOFTMAX, sweep
-from gmmquant.models.validation import INIT_NAMES
 
 KINDS = [*COVARIANCE_TYPES.values()]
 VARIANCE = 0.02
@@ -26,9 +26,9 @@ def cells_of(n, seed=0):
     return Cells.from_samples(draw_from(rng, random_mixture(rng, 4, 3), n), rng.uniform(0.5, 2.0, n))
 
 
-def starts_of(cells, n_starts, n_components, kind, seed=0, init="kmeans"):
+def starts_of(cells, n_starts, n_components, covariance_type, seed=0, init="kmeans"):
     rng = np.random.default_rng(seed)
-    return make_start(cells, n_components, init, rng, VARIANCE, kind, stack=(n_starts,))
+    return make_start(cells, n_components, init, rng, VARIANCE, covariance_type, stack=(n_starts,))
 
 
 def assert_equal_mixtures(some, others):
@@ -53,11 +53,11 @@ def test_a_sweep_of_a_stack_is_the_sweep_of_each(assign, n, n_components, with_s
         assert objective[place] == pytest.approx(float(at), rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_step_of_a_stack_is_the_step_of_each(kind):
+@pytest.mark.parametrize("covariance_type", KINDS, ids=lambda covariance_type: covariance_type.name)
+def test_a_step_of_a_stack_is_the_step_of_each(covariance_type):
     cells = cells_of(500)
-    starts = starts_of(cells, 3, 4, kind)
-    assert starts.covariances.shape == (3, *kind.shape(4, 3))
+    starts = starts_of(cells, 3, 4, covariance_type)
+    assert starts.covariances.shape == (3, *covariance_type.shape(4, 3))
     stepped, objective = em_step(cells, starts, VARIANCE)
     for place in range(3):
         alone, at = em_step(cells, starts.at(place), VARIANCE)
@@ -88,10 +88,10 @@ def test_centers_of_a_stack_rest_where_they_rest_alone():
         np.testing.assert_allclose(together.centers[place], clusters.centers, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("covariance_type", KINDS, ids=lambda covariance_type: covariance_type.name)
 @pytest.mark.parametrize("init", INIT_NAMES)
-def test_starts_of_a_stack_differ_and_are_mixtures(kind, init):
-    starts = starts_of(cells_of(300), 3, 4, kind, init=init)
+def test_starts_of_a_stack_differ_and_are_mixtures(covariance_type, init):
+    starts = starts_of(cells_of(300), 3, 4, covariance_type, init=init)
     np.testing.assert_allclose(starts.weights.sum(axis=-1), 1.0)
     for some, others in itertools.combinations(range(3), 2):
         assert not np.allclose(starts.means[some], starts.means[others])
@@ -103,9 +103,9 @@ def without_repetitions(trace):
 
 @settings(max_examples=40)
 @given(st.integers(0, 100_000), st.sampled_from(KINDS), st.sampled_from(INIT_NAMES), st.sampled_from([0.0, 1e-3]))
-def test_a_race_is_won_by_the_start_that_comes_highest_alone(seed, kind, init, tol):
+def test_a_race_is_won_by_the_start_that_comes_highest_alone(seed, covariance_type, init, tol):
     cells = cells_of(150, seed)
-    starts = starts_of(cells, 4, 3, kind, seed, init)
+    starts = starts_of(cells, 4, 3, covariance_type, seed, init)
     options = {"variance": VARIANCE, "tol": tol, "max_iter": 12}
     alone = [race(cells, Gaussians.stack([starts.at(place)]), **options) for place in range(4)]
     won = race(cells, starts, **options)
@@ -169,9 +169,13 @@ def test_which_covariances_collapsed_is_told():
     with pytest.raises(SingularCovarianceError) as caught:  # of which rounding leaves the smallest variance above 0
         precisions_cholesky(np.stack([np.outer(side, side), np.eye(3)]), COVARIANCE_TYPES["full"])
     np.testing.assert_array_equal(caught.value.collapsed, [True, False])
-    for kind, smallest in (("full", [[1, 0, 2], [-1, 3, 1]]), ("spherical", [[1, 0, 2], [-1, 3, 1]]), ("tied", [0, 2])):
+    for covariance_type, smallest in (
+        ("full", [[1, 0, 2], [-1, 3, 1]]),
+        ("spherical", [[1, 0, 2], [-1, 3, 1]]),
+        ("tied", [0, 2]),
+    ):
         values = np.array(smallest, dtype=float)
-        covariances = values[..., np.newaxis, np.newaxis] * np.eye(2) if kind != "spherical" else values
+        covariances = values[..., np.newaxis, np.newaxis] * np.eye(2) if covariance_type != "spherical" else values
         with pytest.raises(SingularCovarianceError) as caught:
-            precisions_cholesky(covariances, COVARIANCE_TYPES[kind])
+            precisions_cholesky(covariances, COVARIANCE_TYPES[covariance_type])
         np.testing.assert_array_equal(caught.value.collapsed, values <= 0)

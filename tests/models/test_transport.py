@@ -25,12 +25,12 @@ dimensions = st.sampled_from([1, 2, 3, 5])
 KINDS = ["full", "tied", "diag", "spherical"]
 
 
-def mixture(rng, n_components, d, kind="full"):
+def mixture(rng, n_components, d, covariance_type="full"):
     """Draw a mixture of any type."""
     weights, means, covariances = random_mixture(rng, n_components, d)
-    kind = COVARIANCE_TYPES[kind]
-    scatter = covariances if kind.dense else np.diagonal(covariances, axis1=1, axis2=2)
-    return Gaussians(weights, means, kind.pool(scatter, weights), kind)
+    covariance_type = COVARIANCE_TYPES[covariance_type]
+    scatter = covariances if covariance_type.dense else np.diagonal(covariances, axis1=1, axis2=2)
+    return Gaussians(weights, means, covariance_type.pool(scatter, weights), covariance_type)
 
 
 def reordered(gaussians, order):
@@ -232,11 +232,11 @@ def test_of_two_gaussians_the_map_is_affine_and_carries_mean_and_covariance(d):
     np.testing.assert_allclose(np.cov(Y.T, bias=True).reshape(d, d), other.covariances[0], rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize(("K0", "K1", "d"), [(4, 3, 3), (2, 7, 1), (6, 6, 2), (3, 1, 5)])
-def test_the_map_is_the_mean_over_components_and_where_they_go(kind, K0, K1, d):
+def test_the_map_is_the_mean_over_components_and_where_they_go(covariance_type, K0, K1, d):
     rng = np.random.default_rng(K0)
-    one, other = mixture(rng, K0, d, kind), mixture(rng, K1, d)
+    one, other = mixture(rng, K0, d, covariance_type), mixture(rng, K1, d)
     found = transport_between(one, other)
     X = rng.normal(scale=3.0, size=(300, d))
     joint = log_joint_by_scipy(X, one.weights, one.means, one.full_covariances())
@@ -260,14 +260,14 @@ def test_many_cells_in_blocks_go_where_each_goes_alone(levels):
     np.testing.assert_allclose(found.map(cells)[some], alone, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_mixture_is_0_from_itself_and_stays_where_it_is(kind):
+@pytest.mark.parametrize("covariance_type", KINDS)
+def test_a_mixture_is_0_from_itself_and_stays_where_it_is(covariance_type):
     rng = np.random.default_rng(6)
-    one = mixture(rng, 20, 3, kind)
+    one = mixture(rng, 20, 3, covariance_type)
     found = transport_between(one, one)
     assert found.distance < 1e-12
     X = 1000 + rng.normal(scale=3.0, size=(500, 3))
-    moved = Gaussians(one.weights, one.means + 1000, one.covariances, one.kind)
+    moved = Gaussians(one.weights, one.means + 1000, one.covariances, one.covariance_type)
     np.testing.assert_allclose(transport_between(moved, moved).map(points(X)), X, atol=1e-9)
 
 

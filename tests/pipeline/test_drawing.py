@@ -611,7 +611,7 @@ def test_a_palette_gets_the_nearest_colors_unless_it_is_asked_otherwise():
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_a_palette_has_covariances_of_the_type_that_is_asked(kind):
     fit = Quantizer(CAT, Settings(covariance=kind)).fit_palette(GIVEN)
-    assert fit.mixture.kind.name == kind
+    assert fit.mixture.covariance_type.name == kind
 
 
 @pytest.mark.parametrize("space", SPACES)

@@ -33,7 +33,7 @@ def assert_same_fit(one, other):
     np.testing.assert_array_equal(one.mixture.weights, other.mixture.weights)
     np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
     np.testing.assert_array_equal(one.mixture.covariances, other.mixture.covariances)
-    assert one.mixture.kind is other.mixture.kind
+    assert one.mixture.covariance_type is other.mixture.covariance_type
     np.testing.assert_array_equal(one.palette, other.palette)
     for name in (
         "k",
@@ -106,9 +106,9 @@ def test_a_fit_sent_to_another_process_draws_the_same_image(settings):
     np.testing.assert_array_equal(quantizer.draw(sent).image, quantizer.fit(4).image)
 
 
-@pytest.mark.parametrize("kind", COVARIANCE_TYPES.values(), ids=lambda kind: kind.name)
-def test_a_covariance_type_comes_back_from_a_pickle_as_itself(kind):
-    assert pickle.loads(pickle.dumps(kind)) is kind
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES.values(), ids=lambda covariance_type: covariance_type.name)
+def test_a_covariance_type_comes_back_from_a_pickle_as_itself(covariance_type):
+    assert pickle.loads(pickle.dumps(covariance_type)) is covariance_type
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

@@ -9,7 +9,7 @@ import typer
 
 from gmmquant.cli.options.declaration import one_of, option
 from gmmquant.errors import ParameterError
-from gmmquant.models.validation import COVARIANCE_NAMES, INIT_NAMES
+from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
 from gmmquant.settings import DITHERS, METHODS, RECOLORINGS, SPACES, parse_k
 
 
