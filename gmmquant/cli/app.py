@@ -314,7 +314,7 @@ def _carry_out(
     planned: Plan, manner: Manner, *, jobs: int | None, sample_size: int | None, scheduler: str | None, fail_fast: bool
 ) -> ExitCode:
     """Do what is planned, and show what became of each image; the arguments are those of `quantize`."""
-    from gmmquant.pipeline.batch import run_all, workers_for
+    from gmmquant.pipeline.batch import executor_for, run_all
 
     n_jobs = len(planned.jobs)
     to_count = None if planned.whole is None else min(n_jobs, sample_size or n_jobs)
@@ -329,15 +329,15 @@ def _carry_out(
             stop_if_asked()
             screen.refresh()
 
-        with workers_for(planned, jobs, idle, scheduler, screen.note) as workers:
+        with executor_for(planned, jobs, idle, scheduler, screen.note) as executor:
             if planned.whole is not None:
                 from gmmquant.pipeline.shared_palette import run_shared
 
                 outcomes = run_shared(
-                    planned, workers, screen.count, idle, sample_size=sample_size, fail_fast=fail_fast
+                    planned, executor, screen.count, idle, sample_size=sample_size, fail_fast=fail_fast
                 )
             else:
-                outcomes = run_all(planned, watch, workers=workers, fail_fast=fail_fast)
+                outcomes = run_all(planned, watch, executor=executor, fail_fast=fail_fast)
             with closing(outcomes):
                 for outcome in outcomes:
                     screen.show(outcome)

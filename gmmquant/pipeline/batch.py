@@ -21,20 +21,21 @@ from gmmquant.pipeline.image_job import (
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.report.outcome import Done, Failure, Foreseen, Outcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
-from gmmquant.system.executors.base import InProcess, Lost, Workers
+from gmmquant.system.executors.base import Executor, WorkerDied
+from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.filesystem import check_writable, exists, open_path
 from gmmquant.system.paths import AnyPath, StandardInput, absolute, relative
 from gmmquant.system.process import available_memory, system_reason
 from gmmquant.system.threads import n_processors
 
-_HERE = InProcess()
+_SERIAL = SerialExecutor()
 
 
 def run_all(
     planned: Plan,
     watch: Watcher = watch_nothing,
     *,
-    workers: Workers = _HERE,
+    executor: Executor = _SERIAL,
     fail_fast: bool = False,
 ) -> Generator[Outcome, None, None]:
     """Do what is planned; yield what became of each image, in that order.
@@ -43,30 +44,30 @@ def run_all(
     that killed runs left in an output folder are swept before the first image of that folder, and those of this run
     when it is stopped or its workers could have died unseen. `watch` is called where the work is done in this process.
     """
-    task, homes, ended, swept = planned.task, set[AnyPath](), False, workers.may_repeat
+    task, homes, ended, swept = planned.task, set[AnyPath](), False, executor.may_run_twice
     # An item that is done again must not find what it wrote, so what exists is looked up here, as late as can be.
     settled = (_settled(entry, task) if isinstance(entry, Job) else entry for entry in planned.entries)
-    told, taken = tee(settled if workers.may_repeat else planned.entries)
+    told, taken = tee(settled if executor.may_run_twice else planned.entries)
 
-    def come(outcome: Outcome | Lost) -> None:
+    def on_result(outcome: Outcome | WorkerDied) -> None:
         nonlocal ended
         hopeless = isinstance(outcome, Failure) and outcome.hopeless
-        ended = ended or hopeless or (fail_fast and isinstance(outcome, (Failure, Lost)))
+        ended = ended or hopeless or (fail_fast and isinstance(outcome, (Failure, WorkerDied)))
 
     def jobs() -> Iterator[Job]:
         for entry in taken:
             if isinstance(entry, Failure):
-                come(entry)
+                on_result(entry)
             if ended:
                 return
             if isinstance(entry, Job):
                 if task.to is Destination.FILES and entry.home not in homes:
                     homes.add(entry.home)
                     sweep_temporaries(entry.home)
-                yield from_anywhere(entry) if workers.may_repeat else entry
+                yield portable(entry, executor)
 
-    work = partial(run, task=task, watch=workers.heard(watch))
-    outcomes = workers.map(work, jobs(), come)
+    work = partial(run, task=task, watch=executor.worker_callback(watch))
+    outcomes = executor.map(work, jobs(), on_result)
     try:
         for entry in told:
             if not isinstance(entry, Job):
@@ -75,8 +76,8 @@ def run_all(
                 result = next(outcomes, None)
                 if result is None:
                     return
-                swept = swept or isinstance(result, Lost)
-                outcome = _lost(entry, result) if isinstance(result, Lost) else _as_asked(entry, result)
+                swept = swept or isinstance(result, WorkerDied)
+                outcome = _died(entry, result) if isinstance(result, WorkerDied) else _as_asked(entry, result)
             yield outcome
     except BaseException:
         swept = True
@@ -91,8 +92,10 @@ def _settled(job: Job, task: Task) -> Job | Skipped | Failure:
     return guarded(job, lambda: settle(job, task))
 
 
-def from_anywhere(job: Job) -> Job:
-    """Name the files of a job so that it can be done by processes in other folders."""
+def portable(job: Job, executor: Executor) -> Job:
+    """Return the job, with absolute paths if the executor may run it in processes with other working folders."""
+    if not executor.may_run_twice:
+        return job
     kept = None if job.kept is None else frozenset(map(absolute, job.kept))
     source = job.source if isinstance(job.source, StandardInput) else absolute(job.source)
     return replace(job, source=source, home=absolute(job.home), report=absolute(job.report), kept=kept)
@@ -105,9 +108,9 @@ def _as_asked(job: Job, outcome: Outcome) -> Outcome:
     return replace(outcome, source=job.source)
 
 
-def _lost(job: Job, lost: Lost) -> Failure:
+def _died(job: Job, died: WorkerDied) -> Failure:
     """Tell of an image whose process died."""
-    return Failure(job.source, lost.reason)
+    return Failure(job.source, died.reason)
 
 
 def foresee(planned: Plan, sample_size: int | None = None) -> Iterator[Foreseen | Failure]:
@@ -176,28 +179,28 @@ def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
 
 
 @contextmanager
-def workers_for(
+def executor_for(
     planned: Plan,
     n: int | None,
     idle: Callable[[], None],
     scheduler: str | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> Iterator[Workers]:
+) -> Iterator[Executor]:
     """Offer what does the work: this process for one image, up to `n` others (one a processor) for several.
 
-    Half of the memory that there is may be taken for large images. With a `scheduler`, see `cluster.cluster_at`.
+    Half of the memory that there is may be taken for large images. With a `scheduler`, see `connect.dask_executor`.
     """
     n_jobs = len(planned.jobs)
     if scheduler is not None:
-        from gmmquant.system.executors.dask.connect import cluster_at
+        from gmmquant.system.executors.dask.connect import dask_executor
 
-        with cluster_at(scheduler, n, idle=idle, note=note) as cluster:
+        with dask_executor(scheduler, n, idle=idle, note=note) as cluster:
             yield cluster
     elif n_jobs < 2:
-        yield InProcess()
+        yield SerialExecutor()
     else:
-        from gmmquant.system.executors.processes import Processes
+        from gmmquant.system.executors.processes import ProcessExecutor
 
         memory = available_memory()
         memory = None if memory is None else memory // 2
-        yield Processes(min(n or n_processors(), n_jobs), memory=memory, idle=idle)
+        yield ProcessExecutor(min(n or n_processors(), n_jobs), memory=memory, idle=idle)

@@ -15,7 +15,7 @@ from typing import Any
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.errors import ParameterError
-from gmmquant.pipeline.batch import from_anywhere, is_finished, run_all
+from gmmquant.pipeline.batch import is_finished, portable, run_all
 from gmmquant.pipeline.exports import write_mixture
 from gmmquant.pipeline.image_job import (
     flattened,
@@ -34,7 +34,7 @@ from gmmquant.report.record import Record, fit_record, settings_record, to_json
 from gmmquant.report.shared_record import build_shared_record, whole_figures
 from gmmquant.settings import AUTO
 from gmmquant.system.atomic import OutputSet
-from gmmquant.system.executors.base import Lost, Workers
+from gmmquant.system.executors.base import Executor, WorkerDied
 from gmmquant.system.filesystem import check_writable, exists, make_folder
 from gmmquant.system.paths import AnyPath, identity
 
@@ -50,7 +50,7 @@ class Counted:
 
 def run_shared(
     planned: Plan,
-    workers: Workers,
+    executor: Executor,
     counted_one: Callable[[], None],
     idle: Callable[[], None],
     *,
@@ -63,7 +63,7 @@ def run_shared(
     ----------
     planned : Plan
         With a `whole`, and `is_part` jobs.
-    workers : Workers
+    executor : Executor
     counted_one : callable
         Called for each image whose colours are counted.
     idle : callable
@@ -85,7 +85,7 @@ def run_shared(
     unreadable = len(planned.jobs) < len(planned.entries)
     counted = Counted(None)
     if not (fail_fast and unreadable):
-        counted = _count_all(planned, workers, counted_one, sample_size=sample_size, fail_fast=fail_fast)
+        counted = _count_all(planned, executor, counted_one, sample_size=sample_size, fail_fast=fail_fast)
     failed = {identity(failure.source): failure for failure in counted.failures}
     entries = [_failed(entry, failed.get(identity(entry.source))) for entry in planned.entries]
     failures = [entry for entry in entries if isinstance(entry, Failure)]
@@ -104,7 +104,7 @@ def run_shared(
     drawn: list[Record] = []
     failures = []
     with closing(
-        run_all(Plan(entries, replace(task, strategy=strategy)), workers=workers, fail_fast=fail_fast)
+        run_all(Plan(entries, replace(task, strategy=strategy)), executor=executor, fail_fast=fail_fast)
     ) as outcomes:
         for outcome in outcomes:
             if isinstance(outcome, Done):
@@ -158,15 +158,15 @@ def _told(fitted: Record) -> str:
 
 
 def _count_all(
-    planned: Plan, workers: Workers, counted_one: Callable[[], None], *, sample_size: int | None, fail_fast: bool
+    planned: Plan, executor: Executor, counted_one: Callable[[], None], *, sample_size: int | None, fail_fast: bool
 ) -> Counted:
     """Count the colours of all images, or of so many that can be read."""
     counted, left = Counted(None), planned.jobs
     while left and (sample_size is None or counted.n_images < sample_size) and not (fail_fast and counted.failures):
         # Of a sample, others take the place of those that cannot be read.
         jobs, left = _spread(left, len(left) if sample_size is None else sample_size - counted.n_images)
-        anywhere = map(from_anywhere, jobs) if workers.may_repeat else jobs
-        counted = add(counted, _counted(workers, planned.task, anywhere, counted_one, fail_fast=fail_fast))
+        portables = (portable(job, executor) for job in jobs)
+        counted = add(counted, _counted(executor, planned.task, portables, counted_one, fail_fast=fail_fast))
     return counted
 
 
@@ -184,7 +184,7 @@ def add(one: Counted, other: Counted) -> Counted:
 
 
 def _counted(
-    workers: Workers, task: Task, jobs: Iterable[Job], counted_one: Callable[[], None], *, fail_fast: bool
+    executor: Executor, task: Task, jobs: Iterable[Job], counted_one: Callable[[], None], *, fail_fast: bool
 ) -> Counted:
     """Count the colours of images; with `fail_fast` begin no more after one has failed, where that is seen."""
     ended = False
@@ -195,13 +195,14 @@ def _counted(
                 return
             yield job
 
-    def come(part: Counted | Lost | None) -> None:
+    def on_result(part: Counted | WorkerDied | None) -> None:
         nonlocal ended
-        failed = isinstance(part, Lost) or (part is not None and bool(part.failures))
+        failed = isinstance(part, WorkerDied) or (part is not None and bool(part.failures))
         ended = ended or (fail_fast and failed)
         counted_one()
 
-    return workers.total(partial(count, task=task), wanted(), add, lost=_lost, come=come) or Counted(None)
+    work = partial(count, task=task)
+    return executor.total(work, wanted(), add, on_death=_died, on_result=on_result) or Counted(None)
 
 
 def _failed(entry: Job | Failure, failure: Failure | None) -> Job | Failure:
@@ -209,8 +210,8 @@ def _failed(entry: Job | Failure, failure: Failure | None) -> Job | Failure:
     return entry if failure is None else replace(failure, source=entry.source)
 
 
-def _lost(job: Job, lost: Lost) -> Counted:
-    return Counted(None, (Failure(job.source, lost.reason),))
+def _died(job: Job, died: WorkerDied) -> Counted:
+    return Counted(None, (Failure(job.source, died.reason),))
 
 
 def _spread(jobs: Sequence[Job], n: int) -> tuple[list[Job], list[Job]]:

@@ -19,7 +19,7 @@ from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.plan import Task, plan
 from gmmquant.pipeline.sources import Source, sources_of
 from gmmquant.report.outcome import Done, Failure
-from gmmquant.system.executors.processes import Processes
+from gmmquant.system.executors.processes import ProcessExecutor
 
 SMALL = ("alpha.png", "flat.png", "grey.png", "sixteen.png")
 
@@ -107,8 +107,8 @@ def test_processes_that_start_afresh_do_the_same(photos, tmp_path):
     """As on systems without fork; what watches cannot be sent to them."""
     task, watched = Task([2, 7]), []
     planned = plan(sources_of([str(photos)]), task, tmp_path / "out")
-    workers = Processes(2, start_method="spawn")
-    outcomes = list(run_all(planned, lambda *seen: watched.append(seen), workers=workers))
+    executor = ProcessExecutor(2, start_method="spawn")
+    outcomes = list(run_all(planned, lambda *seen: watched.append(seen), executor=executor))
     assert all(isinstance(outcome, Done) for outcome in outcomes)
     by_spawn = digests(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
@@ -304,7 +304,7 @@ def test_with_fail_fast_a_failure_ends_the_run_though_a_image_before_it_is_still
     task = Task([60])
     names = [samples / "cat.jpg", *(tmp_path / f"{number}.png" for number in range(1, 30))]
     jobs = plan(map(Source, names), task, tmp_path / "out")
-    outcomes = list(run_all(jobs, workers=Processes(2), fail_fast=True))
+    outcomes = list(run_all(jobs, executor=ProcessExecutor(2), fail_fast=True))
     assert [type(outcome) for outcome in outcomes] == [Done, Failure]
     assert len(os.listdir(tmp_path / "out")) == 2
 

@@ -15,8 +15,8 @@ from gmmquant.pipeline.plan import Task, plan
 from gmmquant.pipeline.shared_palette import run_shared
 from gmmquant.pipeline.sources import Source
 from gmmquant.report.outcome import Failure
-from gmmquant.system.executors.base import InProcess
-from gmmquant.system.executors.processes import Processes
+from gmmquant.system.executors.processes import ProcessExecutor
+from gmmquant.system.executors.serial import SerialExecutor
 
 NAMES = [f"p{number}.png" for number in range(10)]
 
@@ -300,9 +300,9 @@ def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command,
 def test_with_fail_fast_no_more_are_counted_than_were_begun_when_one_failed(album, tmp_path, jobs):
     (album / "p0.png").write_bytes(b"no image")
     planned = plan([Source(album / name) for name in NAMES], Task([3], shared=True), tmp_path / "out")
-    workers = InProcess() if jobs == 1 else Processes(jobs)
+    executor = SerialExecutor() if jobs == 1 else ProcessExecutor(jobs)
     counted = []
-    outcomes = list(run_shared(planned, workers, lambda: counted.append(1), lambda: None, fail_fast=True))
+    outcomes = list(run_shared(planned, executor, lambda: counted.append(1), lambda: None, fail_fast=True))
     assert [type(outcome) for outcome in outcomes] == [Failure]
     assert len(counted) <= jobs
 

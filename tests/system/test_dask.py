@@ -28,13 +28,14 @@ from gmmquant.pipeline.image_job import run
 from gmmquant.pipeline.plan import Existing, Products, Task, plan
 from gmmquant.pipeline.sources import Source
 from gmmquant.report.outcome import Done, Failure, Foreseen, Skipped
-from gmmquant.system.executors.base import InProcess, Lost
+from gmmquant.system.executors.base import WorkerDied
+from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.filesystem import exists
 
 pytest.importorskip("distributed")
 
 from gmmquant.system.executors.dask import connect, tasks
-from gmmquant.system.executors.dask.connect import cluster_at
+from gmmquant.system.executors.dask.connect import dask_executor
 
 HERE = Path(__file__).parents[1]
 
@@ -81,7 +82,7 @@ class Dask:
             self.workers.append(
                 self.start("dask_worker", self.address, "--nthreads", "1", "--local-directory", self.folder)
             )
-        with cluster_at(self.address) as cluster:
+        with dask_executor(self.address) as cluster:
             cluster._client.wait_for_workers(2, timeout=30)
 
     def kill_a_worker(self):
@@ -181,8 +182,8 @@ def without_seconds(record):
     return record
 
 
-def all_of(folder, output, workers, **settings):
-    return list(run_all(planned(folder, output, **settings), workers=workers))
+def all_of(folder, output, executor, **settings):
+    return list(run_all(planned(folder, output, **settings), executor=executor))
 
 
 def planned(folder, output, **settings):
@@ -218,18 +219,18 @@ def test_images_and_outputs_may_be_elsewhere(dask, sftp, images, tmp_path, comma
     url = f"{url}/{tmp_path.name}"
     result = command(f"{url}/images", "-k", "2", "3", "-o", f"{url}/out", "--scheduler", dask.address)
     assert result.returncode == 0, result.stderr
-    all_of(images, tmp_path / "out", InProcess())
+    all_of(images, tmp_path / "out", SerialExecutor())
     assert contents(tmp_path / "out") == contents(folder / tmp_path.name / "out")
 
 
 def test_a_worker_killed_in_the_middle_changes_no_byte(dask, images, tmp_path):
-    with cluster_at(dask.address) as cluster:
-        outcomes = run_all(planned(images, tmp_path / "a"), workers=cluster)
+    with dask_executor(dask.address) as cluster:
+        outcomes = run_all(planned(images, tmp_path / "a"), executor=cluster)
         names = [outcome.source.name for outcome in islice(outcomes, 3)]
         dask.kill_a_worker()
         names += [outcome.source.name for outcome in outcomes]
     assert names == [path.name for path in sorted(images.iterdir())]
-    all_of(images, tmp_path / "b", InProcess())
+    all_of(images, tmp_path / "b", SerialExecutor())
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -241,27 +242,27 @@ def test_a_sum_is_the_plain_one_though_a_worker_with_parts_of_it_is_killed(dask)
         if len(counted) == 30:
             dask.kill_a_worker()
 
-    with cluster_at(dask.address) as cluster:
-        total = cluster.total(histogram, range(60), merged, lost=None, come=count)
-    plain = InProcess().total(histogram, range(60), merged, lost=None)
+    with dask_executor(dask.address) as cluster:
+        total = cluster.total(histogram, range(60), merged, on_death=None, on_result=count)
+    plain = SerialExecutor().total(histogram, range(60), merged, on_death=None)
     assert len(counted) == 60
     assert np.array_equal(total.codes, plain.codes)
     assert np.array_equal(total.counts, plain.counts)
 
 
 def test_a_sum_has_its_parts_once_however_many_there_are(dask, monkeypatch):
-    monkeypatch.setattr("gmmquant.system.executors.dask.cluster._WINDOW", 40)
-    with cluster_at(dask.address) as cluster:
+    monkeypatch.setattr("gmmquant.system.executors.dask.executor._WINDOW", 40)
+    with dask_executor(dask.address) as cluster:
         for n in (0, 1, 8, 40, 100):
-            total = cluster.total(square, range(n), operator.add, lost=None)
+            total = cluster.total(square, range(n), operator.add, on_death=None)
             assert total == (sum(x * x for x in range(n)) if n else None)
 
 
 def test_an_item_that_kills_its_workers_is_lost_and_no_other(dask):
-    with cluster_at(dask.address) as cluster:
+    with dask_executor(dask.address) as cluster:
         results = list(cluster.map(die_at_5, range(10)))
-        assert [result for result in results if not isinstance(result, Lost)] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
-        assert isinstance(results[5], Lost)
+        assert [result for result in results if not isinstance(result, WorkerDied)] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+        assert isinstance(results[5], WorkerDied)
 
 
 def test_results_come_in_the_order_of_the_items_which_are_taken_as_there_is_room(dask):
@@ -272,7 +273,7 @@ def test_results_come_in_the_order_of_the_items_which_are_taken_as_there_is_room
             taken.append(x)
             yield x
 
-    with cluster_at(dask.address) as cluster:
+    with dask_executor(dask.address) as cluster:
         results = cluster.map(nap, items())
         assert list(islice(results, 20)) == list(range(20))
         assert len(taken) < 100
@@ -281,15 +282,15 @@ def test_results_come_in_the_order_of_the_items_which_are_taken_as_there_is_room
 
 
 def test_a_run_whose_workers_are_all_gone_says_so_and_waits_for_others(dask, monkeypatch):
-    monkeypatch.setattr("gmmquant.system.executors.dask.cluster._PATIENCE", 1)
-    monkeypatch.setattr("gmmquant.system.executors.dask.cluster._LOOK", 0.1)
+    monkeypatch.setattr("gmmquant.system.executors.dask.executor._PATIENCE", 1)
+    monkeypatch.setattr("gmmquant.system.executors.dask.executor._LOOK", 0.1)
     said = []
 
     def note(text):
         said.append(text)
         dask.complete()
 
-    with cluster_at(dask.address, note=note) as cluster:
+    with dask_executor(dask.address, note=note) as cluster:
         results = cluster.map(nap, range(30))
         assert next(results) == 0
         dask.kill_a_worker()
@@ -300,7 +301,7 @@ def test_a_run_whose_workers_are_all_gone_says_so_and_waits_for_others(dask, mon
 
 def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE / "system"))
-    with cluster_at("local", 1) as cluster:
+    with dask_executor("local", 1) as cluster:
         results = cluster.map(nap, range(1000))
         next(results)
         cluster._kill()
@@ -333,13 +334,13 @@ def test_a_local_cluster_ends_when_whoever_began_it_is_killed(tmp_path, clean_en
 
 
 def test_what_work_raises_is_raised(dask):
-    with cluster_at(dask.address) as cluster, pytest.raises(ValueError, match="0 is not wanted"):
+    with dask_executor(dask.address) as cluster, pytest.raises(ValueError, match="0 is not wanted"):
         list(cluster.map(fail, range(3)))
 
 
 def test_outputs_that_exist_are_refused_or_kept_as_anywhere(dask, images, tmp_path):
     output = tmp_path / "out"
-    with cluster_at(dask.address) as cluster:
+    with dask_executor(dask.address) as cluster:
         output.mkdir()
         (output / "p3_k2.png").write_bytes(b"mine")
         outcomes = all_of(images, output, cluster)
@@ -349,31 +350,31 @@ def test_outputs_that_exist_are_refused_or_kept_as_anywhere(dask, images, tmp_pa
         assert sum(isinstance(outcome, Skipped) for outcome in outcomes) == 7
         assert (output / "p3_k2.png").read_bytes() == b"mine"
         all_of(images, output, cluster, existing=Existing.REPLACE)
-    all_of(images, tmp_path / "plain", InProcess())
+    all_of(images, tmp_path / "plain", SerialExecutor())
     assert contents(output) == contents(tmp_path / "plain")
 
 
-class Twice(InProcess):
+class Twice(SerialExecutor):
     """Every item is done twice, as if the first worker had died before it could tell."""
 
-    may_repeat = True
+    may_run_twice = True
 
-    def results(self, work, items, come, may_begin):
+    def results(self, work, items, on_result, may_begin):
         def twice(item, admit):
             work(item, admit)
             return work(item, admit)
 
-        yield from super().results(twice, items, come, may_begin)
+        yield from super().results(twice, items, on_result, may_begin)
 
 
 def test_a_job_done_again_that_keeps_outputs_tells_the_same(images, tmp_path):
     told = []
-    for name, workers in {"once": InProcess(), "twice": Twice()}.items():
+    for name, executor in {"once": SerialExecutor(), "twice": Twice()}.items():
         output = tmp_path / name
-        all_of(images, output, InProcess())
+        all_of(images, output, SerialExecutor())
         (output / "p1_k2.png").unlink()
         (output / "p2_report.json").unlink()
-        outcomes = all_of(images, output, workers, existing=Existing.KEEP)
+        outcomes = all_of(images, output, executor, existing=Existing.KEEP)
         written = [[path.name for path in getattr(outcome, "written", [])] for outcome in outcomes]
         told.append(([type(outcome) for outcome in outcomes], written, contents(output)))
     assert told[0] == told[1]
@@ -392,7 +393,7 @@ def test_what_workers_that_died_left_is_swept_however_the_run_ends(images, tmp_p
 
     monkeypatch.setattr(batch, "run", die_and_fail)
     plans = planned(images, tmp_path / "out")
-    outcomes = list(run_all(plans, workers=Twice(), fail_fast=fail_fast))
+    outcomes = list(run_all(plans, executor=Twice(), fail_fast=fail_fast))
     assert len(outcomes) == (2 if fail_fast else len(plans.jobs))
     assert not list((tmp_path / "out").glob(".gmmquant-*"))
 
@@ -405,8 +406,8 @@ def test_an_output_that_cannot_be_looked_for_costs_its_image_alone(images, tmp_p
 
     for module in (image_job, batch):
         monkeypatch.setattr(module, "exists", look)
-    for workers in (InProcess(), Twice()):
-        outcomes = all_of(images, tmp_path / type(workers).__name__, workers)
+    for executor in (SerialExecutor(), Twice()):
+        outcomes = all_of(images, tmp_path / type(executor).__name__, executor)
         assert [type(outcome) for outcome in outcomes[:3]] == [Done, Failure, Done]
         assert outcomes[1].reason.endswith("permission denied")
     foreseen = list(batch.foresee(planned(images, tmp_path / "out")))
@@ -418,7 +419,7 @@ def test_a_job_done_again_replaces_what_it_wrote_before(images, tmp_path, monkey
     outcomes = all_of(Path("images"), Path("out"), Twice())
     assert [outcome.source for outcome in outcomes] == sorted(Path("images").iterdir())
     assert {path.parent for outcome in outcomes for path in outcome.written} == {Path("out")}
-    all_of(images, tmp_path / "plain", InProcess())
+    all_of(images, tmp_path / "plain", SerialExecutor())
     assert contents(tmp_path / "out") == contents(tmp_path / "plain")
 
 
@@ -427,7 +428,7 @@ def test_threads_of_one_process_make_the_same_bytes_as_one(images, tmp_path):
     threaded = planned(images, tmp_path / "threads", products=products)
     with ThreadPoolExecutor(4) as executor:
         list(executor.map(lambda job: run(job, lambda _: None, task=threaded.task), threaded.jobs))
-    all_of(images, tmp_path / "plain", InProcess(), products=products)
+    all_of(images, tmp_path / "plain", SerialExecutor(), products=products)
     assert contents(tmp_path / "threads") == contents(tmp_path / "plain")
 
 
@@ -441,7 +442,7 @@ def test_a_cluster_of_its_own_leaves_nothing_behind(images, tmp_path, command, c
     assert result.stderr.count("\n") == 9
     assert {path.name for path in tmp_path.iterdir()} == before | {"local"}
     assert not list(places[1].iterdir())
-    all_of(images, tmp_path / "plain", InProcess())
+    all_of(images, tmp_path / "plain", SerialExecutor())
     assert contents(tmp_path / "local") == contents(tmp_path / "plain")
 
 
@@ -475,7 +476,7 @@ def test_ctrl_c_ends_the_run_with_whole_outputs_and_no_debris(where, request, tm
 
 
 def test_cancelled_items_leave_their_workers(dask):
-    with cluster_at(dask.address) as cluster:
+    with dask_executor(dask.address) as cluster:
         beats, killed = iter(range(5)), []
 
         def stop():
@@ -501,12 +502,12 @@ def test_a_scheduler_that_is_not_there_is_told_in_one_line(images, monkeypatch, 
 
 @pytest.mark.parametrize("address", ["nowhere://x:1", "tcp://", "tcp://host:port", ""])
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ParameterError, match="no address"), cluster_at(address):
+    with pytest.raises(ParameterError, match="no address"), dask_executor(address):
         pass
 
 
 def test_a_number_of_workers_is_for_a_local_cluster():
-    with pytest.raises(ParameterError, match="--jobs is for --scheduler local"), cluster_at("tcp://127.0.0.1:1", 2):
+    with pytest.raises(ParameterError, match="--jobs is for --scheduler local"), dask_executor("tcp://127.0.0.1:1", 2):
         pass
 
 
@@ -520,13 +521,16 @@ def another_numpy(monkeypatch):
 
 
 def test_workers_of_another_version_are_told_of_before_any_work(dask, another_numpy):
-    with pytest.raises(ClusterError, match=r"worker tcp://\S+ has numpy .*, here it is 0\.1"), cluster_at(dask.address):
+    with (
+        pytest.raises(ClusterError, match=r"worker tcp://\S+ has numpy .*, here it is 0\.1"),
+        dask_executor(dask.address),
+    ):
         pytest.fail("work was begun")
 
 
 def test_workers_of_another_version_that_come_later_do_nothing(dask, another_numpy, monkeypatch):
     monkeypatch.setattr(connect, "check_versions", lambda *_: None)
-    with cluster_at(dask.address) as cluster, pytest.raises(ClusterError, match=r"has numpy .*, here it is 0\.1"):
+    with dask_executor(dask.address) as cluster, pytest.raises(ClusterError, match=r"has numpy .*, here it is 0\.1"):
         list(cluster.map(square, range(3)))
 
 

@@ -36,8 +36,9 @@ from work import (
 from gmmquant.errors import ImageError
 from gmmquant.system import threads
 from gmmquant.system.executors import processes
-from gmmquant.system.executors.base import InProcess, Lost
-from gmmquant.system.executors.processes import Processes
+from gmmquant.system.executors.base import WorkerDied
+from gmmquant.system.executors.processes import ProcessExecutor
+from gmmquant.system.executors.serial import SerialExecutor
 
 METHODS = ["fork", "spawn"]
 
@@ -45,9 +46,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 
 
 @pytest.fixture(params=["in process", *METHODS])
-def workers(request):
+def executor(request):
     """Each way to work, on two items at a time where it can."""
-    return InProcess() if request.param == "in process" else Processes(2, start_method=request.param)
+    return SerialExecutor() if request.param == "in process" else ProcessExecutor(2, start_method=request.param)
 
 
 def is_alive(pid):
@@ -82,13 +83,13 @@ def nothing_left():
 
 @given(st.lists(st.integers(), max_size=20))
 def test_in_this_process_results_are_those_of_the_work(items):
-    assert list(InProcess().map(square, items)) == [item * item for item in items]
+    assert list(SerialExecutor().map(square, items)) == [item * item for item in items]
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("n", "n_items"), [(1, 0), (1, 5), (3, 13), (9, 2)])
 def test_results_come_in_order_from_no_more_processes_than_are_of_use(method, n, n_items, nothing_left):
-    results = list(Processes(n, start_method=method).map(longer_for_earlier, range(n_items)))
+    results = list(ProcessExecutor(n, start_method=method).map(longer_for_earlier, range(n_items)))
     assert [item for item, _ in results] == list(range(n_items))
     pids = {pid for _, pid in results}
     assert os.getpid() not in pids
@@ -96,17 +97,17 @@ def test_results_come_in_order_from_no_more_processes_than_are_of_use(method, n,
 
 
 def test_several_items_are_worked_on_at_a_time(nothing_left):
-    results = list(Processes(3).map(longer_for_earlier, range(6)))
+    results = list(ProcessExecutor(3).map(longer_for_earlier, range(6)))
     assert len({pid for _, pid in results}) == 3
 
 
 def test_a_result_may_be_large(nothing_left):
-    assert [len(result) for result in Processes(2).map(large, range(4))] == [3_000_000] * 4
+    assert [len(result) for result in ProcessExecutor(2).map(large, range(4))] == [3_000_000] * 4
 
 
-def test_each_process_computes_in_one_thread(workers):
-    expected = threads.n_processors() if isinstance(workers, InProcess) else 1
-    assert list(workers.map(count_processors, range(3))) == [expected] * 3
+def test_each_process_computes_in_one_thread(executor):
+    expected = threads.n_processors() if isinstance(executor, SerialExecutor) else 1
+    assert list(executor.map(count_processors, range(3))) == [expected] * 3
 
 
 def test_no_item_is_taken_before_it_can_be_worked_on(tmp_path, nothing_left):
@@ -120,7 +121,7 @@ def test_no_item_is_taken_before_it_can_be_worked_on(tmp_path, nothing_left):
             yield item
 
     (tmp_path / "go").touch()
-    for told, item in enumerate(Processes(2).map(partial(leave_a_mark, folder=tmp_path), items())):
+    for told, item in enumerate(ProcessExecutor(2).map(partial(leave_a_mark, folder=tmp_path), items())):
         assert item == told
     assert len(taken) == 40
 
@@ -140,8 +141,8 @@ def test_only_so_many_results_wait_for_an_earlier_one(tmp_path, monkeypatch, not
             most.append(len(taken))
             (tmp_path / "go").touch()
 
-    crew = Processes(2, idle=idle)
-    assert list(crew.map(partial(leave_a_mark, folder=tmp_path), items())) == list(range(30))
+    executor = ProcessExecutor(2, idle=idle)
+    assert list(executor.map(partial(leave_a_mark, folder=tmp_path), items())) == list(range(30))
     assert most[0] == 8
 
 
@@ -156,7 +157,7 @@ def test_whoever_ends_the_items_gets_what_was_begun_and_nothing_more(nothing_lef
             yield item
 
     results = []
-    for result in Processes(2).map(square, items()):
+    for result in ProcessExecutor(2).map(square, items()):
         results.append(result)
         if result == 9:
             ended.append(True)
@@ -169,13 +170,13 @@ def test_whoever_ends_the_items_gets_what_was_begun_and_nothing_more(nothing_lef
 
 def died(how):
     """Return what becomes of an item whose process ended so."""
-    return Lost(f"its process {how}, perhaps for want of memory; run it alone, with --jobs 1, or scale it down")
+    return WorkerDied(f"its process {how}, perhaps for want of memory; run it alone, with --jobs 1, or scale it down")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_process_that_dies_costs_its_item_and_says_how(method, nothing_left):
     items = ["a", "by SIGKILL", "b", "by its own will", "by a signal without a name", "c", "by SIGKILL"]
-    results = list(Processes(2, start_method=method).map(die, items))
+    results = list(ProcessExecutor(2, start_method=method).map(die, items))
     assert results == [
         "a",
         died("was killed by SIGKILL"),
@@ -188,11 +189,11 @@ def test_a_process_that_dies_costs_its_item_and_says_how(method, nothing_left):
 
 
 def test_processes_that_all_die_at_once_cost_their_items(nothing_left):
-    assert list(Processes(3).map(die, ["by SIGKILL"] * 20)) == [died("was killed by SIGKILL")] * 20
+    assert list(ProcessExecutor(3).map(die, ["by SIGKILL"] * 20)) == [died("was killed by SIGKILL")] * 20
 
 
-def test_an_exception_comes_in_its_turn_and_ends_the_work(workers, capfd, nothing_left):
-    results = workers.map(fail, range(10))
+def test_an_exception_comes_in_its_turn_and_ends_the_work(executor, capfd, nothing_left):
+    results = executor.map(fail, range(10))
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ImageError, match="no image"):
         next(results)
@@ -210,7 +211,7 @@ def test_an_exception_comes_in_its_turn_and_ends_the_work(workers, capfd, nothin
 )
 def test_what_cannot_be_sent_is_an_exception_in_words(item, kind, told, capfd, nothing_left):
     with pytest.raises(kind, match=told):
-        list(Processes(2).map(fail, [item]))
+        list(ProcessExecutor(2).map(fail, [item]))
     assert capfd.readouterr() == ("", "")
 
 
@@ -220,7 +221,7 @@ def test_items_that_fail_end_the_work(nothing_left):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(Processes(2).map(square, items()))
+        list(ProcessExecutor(2).map(square, items()))
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -228,8 +229,8 @@ def test_items_that_fail_end_the_work(nothing_left):
 
 def test_memory_is_given_as_far_as_it_goes_and_one_item_may_always_work(tmp_path, nothing_left):
     sizes = [6, 6, 3, 20, 1, 9, 2, 10, 11, 4, 4, 4]
-    crew = Processes(4, memory=10)
-    assert list(crew.map(partial(take_memory, folder=tmp_path), enumerate(sizes))) == list(range(len(sizes)))
+    executor = ProcessExecutor(4, memory=10)
+    assert list(executor.map(partial(take_memory, folder=tmp_path), enumerate(sizes))) == list(range(len(sizes)))
     taken = {}
     for line in (tmp_path / "log").read_text().splitlines():
         number, change = line.split()
@@ -240,19 +241,19 @@ def test_memory_is_given_as_far_as_it_goes_and_one_item_may_always_work(tmp_path
 
 
 def test_without_a_limit_all_may_take_memory_at_once(tmp_path, nothing_left):
-    crew = Processes(3, memory=None)
-    assert list(crew.map(partial(take_memory, folder=tmp_path), [(n, 1 << 60) for n in range(6)])) == list(range(6))
+    executor = ProcessExecutor(3, memory=None)
+    assert list(executor.map(partial(take_memory, folder=tmp_path), [(n, 1 << 60) for n in range(6)])) == list(range(6))
 
 
 def test_a_large_item_is_not_passed_by_later_small_ones(tmp_path, nothing_left):
     sizes = [5, 10, 5, 5, 5, 5]
-    list(Processes(3, memory=10).map(partial(take_memory_in_turn, folder=tmp_path), enumerate(sizes)))
+    list(ProcessExecutor(3, memory=10).map(partial(take_memory_in_turn, folder=tmp_path), enumerate(sizes)))
     assert (tmp_path / "log").read_text().split()[:2] == ["0", "1"]
 
 
 def test_the_memory_of_a_process_that_died_is_free_again(tmp_path, nothing_left):
-    crew = Processes(2, memory=10)
-    results = list(crew.map(partial(take_and_die, folder=tmp_path), [(n, 10) for n in range(5)]))
+    executor = ProcessExecutor(2, memory=10)
+    results = list(executor.map(partial(take_and_die, folder=tmp_path), [(n, 10) for n in range(5)]))
     assert results == [died("was killed by SIGKILL")] * 5
 
 
@@ -270,7 +271,7 @@ def test_work_that_is_stopped_ends_at_once(method, work, tmp_path, nothing_left)
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        list(Processes(2, idle=idle, start_method=method).map(partial(work, folder=tmp_path), range(10)))
+        list(ProcessExecutor(2, idle=idle, start_method=method).map(partial(work, folder=tmp_path), range(10)))
     begun = [path.name.split() for path in tmp_path.glob("begun *")]
     assert not any(is_alive(pid) for _, _, pid in begun)
     assert sorted(path.name for path in tmp_path.glob("cleaned *")) == (
@@ -279,7 +280,7 @@ def test_work_that_is_stopped_ends_at_once(method, work, tmp_path, nothing_left)
 
 
 def test_closing_the_results_ends_the_work(nothing_left):
-    results = Processes(2).map(longer_for_earlier, iter(range(10**9)))
+    results = ProcessExecutor(2).map(longer_for_earlier, iter(range(10**9)))
     assert next(results)[0] == 0
     results.close()
 
@@ -291,7 +292,7 @@ def test_no_process_outlives_a_parent_that_is_killed(method, work, tmp_path, cle
     code = f"""if True:
         import os, pathlib, sys, time
         from functools import partial
-        from gmmquant.system.executors.processes import Processes
+        from gmmquant.system.executors.processes import ProcessExecutor
         from work import children, square, wait_long
         def told():
             if len(children()) >= 2:
@@ -299,8 +300,8 @@ def test_no_process_outlives_a_parent_that_is_killed(method, work, tmp_path, cle
                 time.sleep(3600)
         if __name__ == "__main__":
             work = partial(wait_long, folder=pathlib.Path(sys.argv[1])) if {work!r} == "wait_long" else square
-            crew = Processes(2, idle=told, start_method={method!r})
-            for result in crew.map(work, range(1000)):
+            executor = ProcessExecutor(2, idle=told, start_method={method!r})
+            for result in executor.map(work, range(1000)):
                 told()
     """
     script = tmp_path / "parent.py"
@@ -321,12 +322,12 @@ def test_processes_work_without_standard_streams(method, tmp_path, clean_environ
     script.write_text(
         "import sys\n"
         "from gmmquant.system.process import hold_standard_streams\n"
-        "from gmmquant.system.executors.processes import Processes\n"
+        "from gmmquant.system.executors.processes import ProcessExecutor\n"
         "from work import die\n"
         "if __name__ == '__main__':\n"
         "    hold_standard_streams()\n"
-        f"    crew = Processes(2, start_method={method!r})\n"
-        "    results = list(crew.map(die, ['a', 'by SIGKILL', 'b']))\n"
+        f"    executor = ProcessExecutor(2, start_method={method!r})\n"
+        "    results = list(executor.map(die, ['a', 'by SIGKILL', 'b']))\n"
         "    open(sys.argv[1], 'w').write(repr(results))\n"
     )
     environment = {**clean_environment, "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -348,43 +349,43 @@ def test_a_total_is_the_sum_of_all_in_few_additions(items):
         sizes.append(len(one) + len(other))
         return one + other
 
-    total = InProcess().total(
-        lambda item, admit: Lost("somehow") if item is None else (item,),
+    total = SerialExecutor().total(
+        lambda item, admit: WorkerDied("somehow") if item is None else (item,),
         iter(items),
         add,
-        lost=lambda item, lost: (item,),
-        come=came.append,
+        on_death=lambda item, died: (item,),
+        on_result=came.append,
     )
     assert total == (tuple(items) or None)
-    assert came == [Lost("somehow") if item is None else (item,) for item in items]
+    assert came == [WorkerDied("somehow") if item is None else (item,) for item in items]
     assert len(sizes) == max(len(items) - 1, 0)
     assert sum(sizes) <= len(items) * (log2(len(items)) + 1 if items else 0)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 64])
-def test_a_total_is_the_same_whoever_adds(workers, n, nothing_left):
-    total = workers.total(square, range(n), lambda one, other: one + other, lost=lambda item, lost: 0)
+def test_a_total_is_the_same_whoever_adds(executor, n, nothing_left):
+    total = executor.total(square, range(n), lambda one, other: one + other, on_death=lambda item, died: 0)
     assert total == (sum(i * i for i in range(n)) if n else None)
 
 
 def test_of_a_total_those_that_died_are_told_with_their_items(nothing_left):
     items = ["a", "by SIGKILL", "b", "by its own will"]
-    total = Processes(2).total(
-        lambda item, admit: {die(item, admit)}, items, set.union, lost=lambda item, lost: {f"({item})"}
+    total = ProcessExecutor(2).total(
+        lambda item, admit: {die(item, admit)}, items, set.union, on_death=lambda item, died: {f"({item})"}
     )
     assert total == {"a", "(by SIGKILL)", "b", "(by its own will)"}
 
 
 def test_where_the_system_starts_no_more_processes_the_others_do_the_work(monkeypatch, nothing_left):
-    start = processes._Crew._start
+    start = processes._ProcessPool._start
 
-    def refuse_a_second(crew):
-        if crew._workers:
+    def refuse_a_second(pool):
+        if pool._workers:
             raise BlockingIOError(errno.EAGAIN, "no more processes")
-        return start(crew)
+        return start(pool)
 
-    monkeypatch.setattr(processes._Crew, "_start", refuse_a_second)
-    assert list(Processes(3).map(lambda item, admit: 2 * item, range(9))) == [2 * item for item in range(9)]
+    monkeypatch.setattr(processes._ProcessPool, "_start", refuse_a_second)
+    assert list(ProcessExecutor(3).map(lambda item, admit: 2 * item, range(9))) == [2 * item for item in range(9)]
 
 
 def test_the_results_of_a_total_do_not_wait_for_an_early_one():
@@ -395,7 +396,9 @@ def test_the_results_of_a_total_do_not_wait_for_an_early_one():
         return [item]
 
     came = []
-    total = Processes(2).total(slow_first, range(9), lambda one, other: one + other, lost=None, come=came.append)
+    total = ProcessExecutor(2).total(
+        slow_first, range(9), lambda one, other: one + other, on_death=None, on_result=came.append
+    )
     assert came[-1] == [0]
     assert sorted(total) == list(range(9))
 
@@ -405,4 +408,4 @@ def test_a_process_that_is_told_to_stop_is_said_to_be(nothing_left):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    assert list(Processes(1).map(stop_itself, [0])) == [died("was killed by SIGTERM")]
+    assert list(ProcessExecutor(1).map(stop_itself, [0])) == [died("was killed by SIGTERM")]

@@ -25,39 +25,39 @@ Work = Callable[[Item, Admit], Result]
 
 
 @dataclass(frozen=True)
-class Lost:
-    """What becomes of an item whose process died: what to tell of that, in a line with the remedy."""
+class WorkerDied:
+    """What becomes of an item whose process on_death: what to tell of that, in a line with the remedy."""
 
     reason: str
 
 
-def take_no_notice(*_: object) -> None:
+def ignore(*_: object) -> None:
     """Take no notice of what is told."""
 
 
-class Workers(ABC):
+class Executor(ABC):
     """Whoever does work on many items.
 
     Attributes
     ----------
-    may_repeat : bool
+    may_run_twice : bool
         Whether an item may be worked on more than once, and in another path: what is asked about the world, such as
         whether an output exists, is then to be asked before.
     """
 
-    may_repeat = False
+    may_run_twice = False
 
-    def heard(self, call: Callback) -> Callback:
+    def worker_callback(self, call: Callback) -> Callback:
         """Return what work is to call in place of `call`, which may be out of its reach."""
         return call
 
     @abstractmethod
     def map(
-        self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
-    ) -> Generator[Result | Lost, None, None]:
+        self, work: Work[Item, Result], items: Iterable[Item], on_result: Callable[[Result | WorkerDied], None] = ignore
+    ) -> Generator[Result | WorkerDied, None, None]:
         """Yield `work(item, admit)` for each item, in their order.
 
-        `come` is told of each result as it comes, in any order, before another item is taken.
+        `on_result` is told of each result as it comes, in any order, before another item is taken.
         """
 
     @abstractmethod
@@ -67,19 +67,19 @@ class Workers(ABC):
         items: Iterable[Item],
         add: Callable[[Result, Result], Result],
         *,
-        lost: Callable[[Item, Lost], Result],
-        come: Callable[[Result | Lost | None], None] = take_no_notice,
+        on_death: Callable[[Item, WorkerDied], Result],
+        on_result: Callable[[Result | WorkerDied | None], None] = ignore,
     ) -> Result | None:
         """Return the sum of `work(item, admit)` over all items; None if there are none.
 
-        `add` must be associative and commutative, since sums are made as results come. `lost` is the result of an item
-        whose process died. `come` is told of each result as it comes, before another item is taken; where results are
-        not at hand, of None for each item that is done.
+        `add` must be associative and commutative: results are added as they arrive. `on_death(item, died)` is the
+        result of an item whose process died. `on_result` is called with each result as it arrives, before another item
+        is taken; if results are not fetched, with None for each finished item.
         """
 
 
 class Sums(Generic[Result]):
-    """Parts added up as they come: n of them in the work of n log n, and as much memory as the last few sums.
+    """Parts added up as they on_result: n of them in the work of n log n, and as much memory as the last few sums.
 
     Sums are of 1, 2, 4, 8 ... parts, at most one of each.
     """
@@ -107,7 +107,7 @@ class Raised:
     error: Exception
 
 
-class Here(Workers):
+class LocalExecutor(Executor):
     """Workers on this machine, whose results are all at hand as they come.
 
     Attributes
@@ -123,21 +123,21 @@ class Here(Workers):
         self,
         work: Work[Item, Result],
         items: Iterable[Item],
-        come: Callable[[Result | Lost], None],
+        on_result: Callable[[Result | WorkerDied], None],
         may_begin: Callable[[int], bool],
-    ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
+    ) -> Generator[dict[int, Result | WorkerDied | Raised], None, None]:
         """Yield results by the numbers of their items as they come; `may_begin(n)` says if one may follow the first n.
 
-        `come` as for `map`.
+        `on_result` as for `map`.
         """
 
     def map(
-        self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
-    ) -> Generator[Result | Lost, None, None]:
+        self, work: Work[Item, Result], items: Iterable[Item], on_result: Callable[[Result | WorkerDied], None] = ignore
+    ) -> Generator[Result | WorkerDied, None, None]:
         """Yield `work(item, admit)` for each item; what it raises is raised in its turn."""
-        waiting: dict[int, Result | Lost | Raised] = {}
+        waiting: dict[int, Result | WorkerDied | Raised] = {}
         told = 0
-        with closing(self.results(work, items, come, lambda begun: begun - told < self.ahead)) as results:
+        with closing(self.results(work, items, on_result, lambda begun: begun - told < self.ahead)) as results:
             for news in results:
                 waiting |= news
                 while told in waiting:
@@ -150,8 +150,8 @@ class Here(Workers):
         items: Iterable[Item],
         add: Callable[[Result, Result], Result],
         *,
-        lost: Callable[[Item, Lost], Result],
-        come: Callable[[Result | Lost | None], None] = take_no_notice,
+        on_death: Callable[[Item, WorkerDied], Result],
+        on_result: Callable[[Result | WorkerDied | None], None] = ignore,
     ) -> Result | None:
         """Return the sum of `work(item, admit)` over all items, added up in whatever order they come."""
         sums = Sums(add)
@@ -162,35 +162,14 @@ class Here(Workers):
                 taken[number] = item
                 yield item
 
-        with closing(self.results(work, taking(), come, lambda begun: True)) as results:
+        with closing(self.results(work, taking(), on_result, lambda begun: True)) as results:
             for number, result in chain.from_iterable(news.items() for news in results):
                 item, heard = taken.pop(number), _unless_raised(result)
-                sums.take(lost(item, heard) if isinstance(heard, Lost) else heard)
+                sums.take(on_death(item, heard) if isinstance(heard, WorkerDied) else heard)
         return sums.total()
 
 
-def _unless_raised(result: Result | Lost | Raised) -> Result | Lost:
+def _unless_raised(result: Result | WorkerDied | Raised) -> Result | WorkerDied:
     if isinstance(result, Raised):
         raise result.error
     return result
-
-
-class InProcess(Here):
-    """One item after the other, in this process."""
-
-    def results(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        come: Callable[[Result | Lost], None],
-        may_begin: Callable[[int], bool],
-    ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
-        """Yield each result; what work raises is raised. As each is told of at once, one more may always follow."""
-        for number, item in enumerate(items):
-            result = work(item, _admit_all)
-            come(result)
-            yield {number: result}
-
-
-def _admit_all(n_bytes: int) -> None:
-    """Let work take any memory."""

@@ -1,4 +1,4 @@
-"""Work on many items in processes of their own, beside each other: see `workers.base` for what is promised."""
+"""Work on many items in processes of their own, beside each other: see `executors.base` for what is promised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 from gmmquant.system import threads
-from gmmquant.system.executors.base import Callback, Here, Item, Lost, Raised, Result, Work, take_no_notice
+from gmmquant.system.executors.base import Callback, Item, LocalExecutor, Raised, Result, Work, WorkerDied, ignore
 from gmmquant.system.process import Stopped, die_with_parent, release_signals, signals_held, stopped_by_signals
 
 # Seconds between two calls of `idle`, and those that processes have to end by themselves when all is stopped.
@@ -29,10 +29,10 @@ _GRACE = 0.6
 _AHEAD = 32
 
 
-class Processes(Here):
+class ProcessExecutor(LocalExecutor):
     """Up to `n` processes, of one computing thread each, which live as long as there is work.
 
-    A process that dies (killed, or out of memory) costs the item that it was at: `Lost`. Where all of this is stopped,
+    If a process dies (killed, or out of memory), the result of its item is `WorkerDied`. If the work is stopped
     by an exception or by closing the iterator of `map`, processes end within a second.
 
     Parameters
@@ -59,40 +59,40 @@ class Processes(Here):
         self.ahead = _AHEAD * n
         self._context: BaseContext = multiprocessing.get_context(start_method)
 
-    def heard(self, call: Callback) -> Callback:
+    def worker_callback(self, call: Callback) -> Callback:
         """Return what does nothing: `call` belongs to this process, and is not sent to another."""
-        return take_no_notice  # type: ignore[return-value]  # it takes any arguments
+        return ignore  # type: ignore[return-value]  # it takes any arguments
 
     def results(
         self,
         work: Work[Item, Result],
         items: Iterable[Item],
-        come: Callable[[Result | Lost], None],
+        on_result: Callable[[Result | WorkerDied], None],
         may_begin: Callable[[int], bool],
-    ) -> Generator[dict[int, Result | Lost | Raised], None, None]:
+    ) -> Generator[dict[int, Result | WorkerDied | Raised], None, None]:
         """Yield results as they come; `work`, items and results must be picklable."""
         numbered, given = enumerate(items), 0
-        crew = _Crew(self._context, self._n, work, self._memory)
+        pool = _ProcessPool(self._context, self._n, work, self._memory)
         try:
             news: dict[int, Any] = {}
             while True:
-                while may_begin(given) and crew.has_room:
+                while may_begin(given) and pool.has_room:
                     following = next(numbered, None)
                     if following is None:
                         break
-                    crew.give(*following)
+                    pool.give(*following)
                     given += 1
                 if news:
                     yield news
-                elif not crew.is_busy:
+                elif not pool.is_busy:
                     return
-                news = crew.listen(_BEAT) if crew.is_busy else {}
+                news = pool.listen(_BEAT) if pool.is_busy else {}
                 for result in news.values():
                     if not isinstance(result, Raised):
-                        come(result)
+                        on_result(result)
                 self._idle()
         finally:
-            crew.dismiss()
+            pool.dismiss()
 
 
 class _News(Enum):
@@ -113,7 +113,7 @@ class _Worker:
         self.takes = 0  # bytes that it was let take
 
 
-class _Crew:
+class _ProcessPool:
     """Processes that each do one item at a time."""
 
     def __init__(self, context: BaseContext, n: int, work: Work[Any, Any], memory: int | None) -> None:
@@ -162,7 +162,7 @@ class _Crew:
                 news, value = worker.connection.recv()
             except (EOFError, OSError):
                 reason = f"its process {self._bury(worker)}, perhaps for want of memory"
-                results[number] = Lost(f"{reason}; run it alone, with --jobs 1, or scale it down")
+                results[number] = WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")
                 continue
             if news is _News.WANTED:
                 worker.wants = value
@@ -265,7 +265,9 @@ def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[A
                 try:
                     told = _packed(_News.DONE, work(item, admit))
                 except MemoryError:
-                    told = _packed(_News.DONE, Lost("not enough memory; run it alone, with --jobs 1, or scale it down"))
+                    told = _packed(
+                        _News.DONE, WorkerDied("not enough memory; run it alone, with --jobs 1, or scale it down")
+                    )
                 except Exception as error:
                     told = _raised(error)
                 stop_if_asked()

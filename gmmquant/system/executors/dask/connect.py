@@ -14,7 +14,7 @@ import distributed
 
 from gmmquant.errors import ClusterError, ParameterError
 from gmmquant.system import threads
-from gmmquant.system.executors.dask.cluster import Cluster
+from gmmquant.system.executors.dask.executor import DaskExecutor
 from gmmquant.system.executors.dask.local import LocalCluster
 from gmmquant.system.executors.dask.task_group import in_loop
 from gmmquant.system.executors.dask.tasks import difference, versions
@@ -46,13 +46,13 @@ def check_versions(client: distributed.Client, idle: Callable[[], None] = lambda
 
 
 @contextlib.contextmanager
-def cluster_at(
+def dask_executor(
     scheduler: str,
     n: int | None = None,
     *,
     idle: Callable[[], None] = lambda: None,
     note: Callable[[str], None] = lambda _: None,
-) -> Iterator[Cluster]:
+) -> Iterator[DaskExecutor]:
     """Offer the workers of a scheduler, and leave it when all is done.
 
     Parameters
@@ -62,7 +62,7 @@ def cluster_at(
         default one for each processor).
     n : int or None
     idle, note : callable
-        See `Cluster`.
+        See `DaskExecutor`.
 
     Raises
     ------
@@ -77,10 +77,10 @@ def cluster_at(
         if scheduler != LOCAL:
             with _client(scheduler) as client:
                 check_versions(client, idle)
-                yield Cluster(client, idle=idle, note=note)
+                yield DaskExecutor(client, idle=idle, note=note)
             return
         with LocalCluster(n or threads.n_processors(), idle) as local, _client(local.address) as client:
-            yield Cluster(client, idle=idle, note=note, kill=local.kill)
+            yield DaskExecutor(client, idle=idle, note=note, kill=local.kill)
 
 
 @contextlib.contextmanager

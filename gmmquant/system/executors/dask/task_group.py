@@ -20,8 +20,8 @@ import distributed
 from distributed.scheduler import KilledWorker
 
 from gmmquant.errors import ClusterError
-from gmmquant.system.executors.base import Lost, Result, Work
-from gmmquant.system.executors.dask.tasks import Shared, add_parts, do, versions, wait_until_left
+from gmmquant.system.executors.base import Result, Work, WorkerDied
+from gmmquant.system.executors.dask.tasks import TaskContext, add_parts, do, versions, wait_until_left
 
 # Times that an item is tried again that raised something.
 _RETRIES = 2
@@ -39,7 +39,7 @@ class _Begun:
     again: Callable[[], distributed.Future] | None  # begins it anew; None: not again
 
 
-class Crew:
+class TaskGroup:
     """Tasks in the cluster that share what they work with.
 
     A worker's death counts against all tasks that it had, also those that waited there. So what the scheduler gives up
@@ -52,7 +52,7 @@ class Crew:
         self._busy: dict[Hashable, _Begun] = {}
         self._suspects: deque[Hashable] = deque()
         self._tried_again: Hashable = None
-        self._shared = self.put(Shared(work, add, versions()))
+        self._context = self.put(TaskContext(work, add, versions()))
 
     @property
     def n_busy(self) -> int:
@@ -69,11 +69,11 @@ class Crew:
             return
         packed = [_packed(item) for _, item in numbered]
         begin = partial(self._client.map, do, retries=_RETRIES, pure=False)
-        futures = begin([self._shared] * len(packed), packed, key=[self._key("do") for _ in packed])
+        futures = begin([self._context] * len(packed), packed, key=[self._key("do") for _ in packed])
         for (number, _), item, future in zip(numbered, packed, futures, strict=True):
 
             def again(item: bytes = item) -> distributed.Future:
-                return begin([self._shared], [item], key=[self._key("do")])[0]
+                return begin([self._context], [item], key=[self._key("do")])[0]
 
             self._follow(number, _Begun(future, fetch, again))
 
@@ -82,7 +82,7 @@ class Crew:
 
         def begin() -> distributed.Future:
             return self._client.submit(
-                add_parts, self._shared, *parts, key=self._key("add"), retries=_RETRIES, pure=False
+                add_parts, self._context, *parts, key=self._key("add"), retries=_RETRIES, pure=False
             )
 
         future = begin()
@@ -102,7 +102,7 @@ class Crew:
                 news.append(self._news.get_nowait())
         results: dict[Hashable, Any] = {}
         for name, result in news:
-            if isinstance(result, Lost) and self._busy[name].again is not None:
+            if isinstance(result, WorkerDied) and self._busy[name].again is not None:
                 self._suspects.append(name)
                 continue
             del self._busy[name]
@@ -145,7 +145,7 @@ class Crew:
         except KilledWorker as killed:
             n_workers = 2 * (killed.allowed_failures + 1)
             remedy = "give workers more, or scale it down"
-            result = Lost(f"it was lost with {n_workers} workers in turn, perhaps for want of memory; {remedy}")
+            result = WorkerDied(f"it was lost with {n_workers} workers in turn, perhaps for want of memory; {remedy}")
         except BaseException as error:
             result = _Failed(error)
         self._news.put((name, result))

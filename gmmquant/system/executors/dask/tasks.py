@@ -27,26 +27,26 @@ _PACKAGES = {"numpy": "numpy", "scipy": "scipy", "OpenCV": "cv2", "Pillow": "PIL
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What all tasks of a crew work with."""
+class TaskContext:
+    """What all tasks of a tasks work with."""
 
     work: Work[Any, Any]
     add: Callable[[Any, Any], Any] | None
     versions: dict[str, str]
 
 
-def do(shared: Shared, packed: bytes) -> Any:
+def do(context: TaskContext, packed: bytes) -> Any:
     """Work on an item."""
-    if shared.versions != versions():
-        raise ClusterError(difference("a worker", versions(), shared.versions))
+    if context.versions != versions():
+        raise ClusterError(difference("a worker", versions(), context.versions))
     threads.use_at_most(1)
-    return shared.work(pickle.loads(packed), leave_if_cancelled)  # noqa: S301  from our client
+    return context.work(pickle.loads(packed), leave_if_cancelled)  # noqa: S301  from our client
 
 
-def add_parts(shared: Shared, *parts: Any) -> Any:
+def add_parts(context: TaskContext, *parts: Any) -> Any:
     """Add parts of a sum."""
-    assert shared.add is not None  # noqa: S101
-    return functools.reduce(shared.add, parts)
+    assert context.add is not None  # noqa: S101
+    return functools.reduce(context.add, parts)
 
 
 def leave_if_cancelled(*_: object) -> None:
@@ -58,7 +58,7 @@ def leave_if_cancelled(*_: object) -> None:
 
 
 async def wait_until_left(name: str, seconds: float, dask_worker: distributed.Worker) -> bool:
-    """Wait so long until a worker is at no task of a crew any more; tell whether it is so."""
+    """Wait so long until a worker is at no task of a tasks any more; tell whether it is so."""
     end = monotonic() + seconds
     while any(name in str(task.key) for task in dask_worker.state.executing):
         if monotonic() > end:

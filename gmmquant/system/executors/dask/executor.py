@@ -1,9 +1,9 @@
-"""Work on many items in a cluster of computers, by Dask: see `workers.base` for what is promised.
+"""Work on many items in a cluster of computers, by Dask: see `executors.base` for what is promised.
 
 What all items share goes to the scheduler once, as a task that returns it: workers hand it on to each other, and where
 all are lost that hold it, it is made again, which data that is merely sent out could not be. Of the items only a window
 stands in the scheduler, whose memory therefore does not grow with their number. An item whose worker dies is begun anew
-on another (`may_repeat`); one that kills more workers than the scheduler allows is `Lost`.
+on another (`may_run_twice`); one that kills more workers than the scheduler allows is `WorkerDied`.
 
 Sums are made where the parts are, eight at a time, as parts come. Dask keeps how each part is made until the whole is
 there, so that it can be made again; therefore after so many items the sum so far is fetched, and a new one begun.
@@ -25,8 +25,8 @@ from typing import Any
 import distributed
 
 from gmmquant.errors import ClusterError
-from gmmquant.system.executors.base import Callback, Item, Lost, Result, Work, Workers, take_no_notice
-from gmmquant.system.executors.dask.task_group import Crew, in_loop
+from gmmquant.system.executors.base import Callback, Executor, Item, Result, Work, WorkerDied, ignore
+from gmmquant.system.executors.dask.task_group import TaskGroup, in_loop
 from gmmquant.system.executors.dask.tasks import leave_if_cancelled
 
 # Seconds between two calls of `idle`, between two looks at how many workers there are, and without any until that is
@@ -41,8 +41,8 @@ _LOW, _HIGH, _AHEAD = 2, 4, 32
 _ARITY, _WINDOW = 8, 1 << 16
 
 
-class Cluster(Workers):
-    """The workers of a Dask scheduler: see `cluster_at`.
+class DaskExecutor(Executor):
+    """The workers of a Dask scheduler: see `dask_executor`.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Cluster(Workers):
         Ends all workers at once, where they are ours.
     """
 
-    may_repeat = True
+    may_run_twice = True
 
     def __init__(
         self,
@@ -66,31 +66,31 @@ class Cluster(Workers):
         kill: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._idle, self._kill = client, idle, kill
-        self._census = Census(client, note)
+        self._workers = WorkerCount(client, note)
 
-    def heard(self, call: Callback) -> Callback:
+    def worker_callback(self, call: Callback) -> Callback:
         """Return what ends items that were cancelled: `call` itself is out of their reach."""
         return leave_if_cancelled  # type: ignore[return-value]  # it takes any arguments
 
     def map(
-        self, work: Work[Item, Result], items: Iterable[Item], come: Callable[[Result | Lost], None] = take_no_notice
-    ) -> Generator[Result | Lost, None, None]:
+        self, work: Work[Item, Result], items: Iterable[Item], on_result: Callable[[Result | WorkerDied], None] = ignore
+    ) -> Generator[Result | WorkerDied, None, None]:
         """Yield `work(item, admit)` for each item; `work`, items and results must be picklable."""
         numbered, given, told = enumerate(items), 0, 0
-        results: dict[Hashable, Result | Lost] = {}
-        with self._crew(work) as crew:
+        results: dict[Hashable, Result | WorkerDied] = {}
+        with self._task_group(work) as tasks:
             while True:
-                room = min(self._census.room(crew.n_busy), _AHEAD * self._census.n_threads - (given - told))
+                room = min(self._workers.room(tasks.n_busy), _AHEAD * self._workers.n_threads - (given - told))
                 new = list(islice(numbered, max(room, 0)))
-                crew.give(new)
+                tasks.give(new)
                 given += len(new)
                 if told in results:
                     yield results.pop(told)
                     told += 1
-                elif crew.n_busy:
-                    new_results = self._listen(crew)
+                elif tasks.n_busy:
+                    new_results = self._listen(tasks)
                     for result in new_results.values():
-                        come(result)
+                        on_result(result)
                     results |= new_results
                 elif not new:
                     return
@@ -101,82 +101,82 @@ class Cluster(Workers):
         items: Iterable[Item],
         add: Callable[[Result, Result], Result],
         *,
-        lost: Callable[[Item, Lost], Result],
-        come: Callable[[Result | Lost | None], None] = take_no_notice,
+        on_death: Callable[[Item, WorkerDied], Result],
+        on_result: Callable[[Result | WorkerDied | None], None] = ignore,
     ) -> Result | None:
         """Return the sum of `work(item, admit)` over all items, made in the cluster; None if there are none."""
         numbered = enumerate(items)
         total: Result | None = None
         while (first := next(numbered, None)) is not None:
-            with self._crew(work, add) as crew:
+            with self._task_group(work, add) as tasks:
                 window = islice(numbered, _WINDOW - 1)
-                part: Result = self._sum_of_window(crew, first, window, lost=lost, come=come)
+                part: Result = self._sum_of_window(tasks, first, window, on_death=on_death, on_result=on_result)
             total = part if total is None else add(total, part)
         return total
 
     def _sum_of_window(
         self,
-        crew: Crew,
+        tasks: TaskGroup,
         first: tuple[int, Item],
         others: Iterator[tuple[int, Item]],
         *,
-        lost: Callable[[Item, Lost], Any],
-        come: Callable[[Any], None],
+        on_death: Callable[[Item, WorkerDied], Any],
+        on_result: Callable[[Any], None],
     ) -> Any:
         taken: dict[Hashable, Item] = {}
         parts: dict[int, list[distributed.Future]] = defaultdict(list)  # by how often they were added
         levels: dict[Hashable, int] = {}  # of what is being added
         new = [first]
         while True:
-            crew.give(new, fetch=False)
+            tasks.give(new, fetch=False)
             taken |= new
-            for name, part in self._listen(crew).items():
+            for name, part in self._listen(tasks).items():
                 if name in taken:
                     item = taken.pop(name)
-                    parts[0].append(crew.put(lost(item, part)) if isinstance(part, Lost) else part)
-                    come(part if isinstance(part, Lost) else None)
+                    parts[0].append(tasks.put(on_death(item, part)) if isinstance(part, WorkerDied) else part)
+                    on_result(part if isinstance(part, WorkerDied) else None)
                 else:
                     parts[levels.pop(name)].append(_not_lost(part))
-            new = list(islice(others, self._census.room(len(taken))))
+            new = list(islice(others, self._workers.room(len(taken))))
             for level in sorted(parts):
                 while len(parts[level]) >= _ARITY:
                     some, parts[level] = parts[level][:_ARITY], parts[level][_ARITY:]
-                    levels[crew.add(some)] = level + 1
+                    levels[tasks.add(some)] = level + 1
             if not (new or taken or levels):
                 rest = [(level, part) for level in sorted(parts) for part in parts[level]]
                 if len(rest) == 1:
-                    return self._fetched(crew, rest[0][1])
+                    return self._fetched(tasks, rest[0][1])
                 some, others_left = rest[:_ARITY], rest[_ARITY:]
                 parts = defaultdict(list)
                 for level, part in others_left:
                     parts[level].append(part)
-                levels[crew.add([part for _, part in some])] = some[-1][0]
+                levels[tasks.add([part for _, part in some])] = some[-1][0]
 
-    def _fetched(self, crew: Crew, part: distributed.Future) -> Any:
-        crew.fetch("total", part)
+    def _fetched(self, tasks: TaskGroup, part: distributed.Future) -> Any:
+        tasks.fetch("total", part)
         results: dict[Hashable, Any] = {}
         while not results:
-            results = self._listen(crew)
+            results = self._listen(tasks)
         return _not_lost(results["total"])
 
-    def _listen(self, crew: Crew) -> dict[Hashable, Any]:
-        results = crew.listen(_BEAT)
-        self._census.look()
+    def _listen(self, tasks: TaskGroup) -> dict[Hashable, Any]:
+        results = tasks.listen(_BEAT)
+        self._workers.look()
         self._idle()
         return results
 
     @contextlib.contextmanager
-    def _crew(self, work: Work[Any, Any], add: Callable[[Any, Any], Any] | None = None) -> Iterator[Crew]:
+    def _task_group(self, work: Work[Any, Any], add: Callable[[Any, Any], Any] | None = None) -> Iterator[TaskGroup]:
         """Offer tasks that share `work` and `add`; leave none of them behind."""
-        crew = Crew(self._client, work, add)
+        tasks = TaskGroup(self._client, work, add)
         try:
-            yield crew
+            yield tasks
         finally:
-            if crew.n_busy and not crew.cancel():
+            if tasks.n_busy and not tasks.cancel():
                 self._kill()
 
 
-class Census:
+class WorkerCount:
     """How many threads work in the cluster, looked at now and then."""
 
     def __init__(self, client: distributed.Client, note: Callable[[str], None]) -> None:
@@ -212,8 +212,8 @@ class Census:
             self._note("no worker is connected to the scheduler; waiting for one")
 
 
-def _not_lost(part: Result | Lost) -> Result:
+def _not_lost(part: Result | WorkerDied) -> Result:
     """Return a sum, without which there is no going on."""
-    if isinstance(part, Lost):
+    if isinstance(part, WorkerDied):
         raise ClusterError(f"colours cannot be added up: {part.reason}")
     return part
