@@ -14,7 +14,7 @@ K = 16
 
 
 def crops(photographs: Sequence[Path], n: int, width: int, height: int, folder: Path) -> Path:
-    """Write `n` parts of photographs, of many places and scales, as PNGs of one size; return their folder."""
+    """Write `n` parts of photographs, at random positions and scales, as PNGs of one size; return their folder."""
     folder.mkdir()
     sources = [cv2.imread(str(path)) for path in photographs]
     rng = np.random.default_rng(0)
@@ -59,8 +59,8 @@ def races(photographs: Sequence[Path], folder: Path) -> list[str]:
     """Race on 1,000 small images and on 100 of them (is memory the same?), on smaller and on larger ones."""
     lines: list[str] = []
     for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (1000, 128, 96, 1), (24, 768, 512, 3)):
-        place = folder / f"{n}_{width}"
-        images = crops(photographs, n, width, height, place)
-        runs = in_turn(commands(images, place.with_suffix(".out")), rounds)
+        cut = folder / f"{n}_{width}"
+        images = crops(photographs, n, width, height, cut)
+        runs = in_turn(commands(images, cut.with_suffix(".out")), rounds)
         lines += [f"{n:,} images of {width} x {height}:", "", *table(runs, n), ""]
     return lines

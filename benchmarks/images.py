@@ -19,8 +19,8 @@ def enlarge(photographs: Sequence[Path], megapixels: float, out: Path, noise: fl
     width, height = (round(math.sqrt(megapixels * 1e6 * ratio) / side) for ratio in (4 / 3, 3 / 4))
     rng = np.random.default_rng(0)
     canvas = np.empty((height * side, width * side, 3), np.uint8)
-    for place, path in enumerate(photographs[: side * side]):
-        row, column = divmod(place, side)
+    for index, path in enumerate(photographs[: side * side]):
+        row, column = divmod(index, side)
         tile = cv2.resize(cv2.imread(str(path)), (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
         tile += rng.standard_normal(tile.shape, np.float32) * noise
         canvas[row * height :, column * width :][:height, :width] = np.clip(np.rint(tile), 0, 255)

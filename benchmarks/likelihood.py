@@ -78,7 +78,7 @@ def gain_of_going_on(quantizer: Quantizer, fit: Any) -> float:
 def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:
     """Return a Markdown table, a row for each image and k, and a line that sums it up."""
     lines = [
-        "| image | k | gmmquant | scikit-learn | best of its 5 | gain of going on |",
+        "| image | k | gmmquant | scikit-learn | best of its 5 | gain of continuing |",
         "|---|---|---|---|---|---|",
     ]
     below = above = pairs = 0
@@ -94,8 +94,8 @@ def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:
             lines.append(f"| {path.stem} | {k} | {ours:.4f} | {values[0]:.4f} | {max(values):.4f} | {gain:.4f} |")
     lines.append("")
     lines.append(
-        f"Below scikit-learn's default fit on {below} of {pairs} pairs, above the best of its five on {above}; going on "
-        f"to a tolerance of 1e-7 would gain {most:.4f} at most."
+        f"Below scikit-learn's default fit on {below} of {pairs} pairs, above the best of its five on {above}; "
+        f"continuing to a tolerance of 1e-7 would gain {most:.4f} at most."
     )
     return lines
 
@@ -117,7 +117,7 @@ def fit_alone(path: Path, k: int, rounds: int = 5, every: int = 10) -> list[str]
     return [
         f"From decoded pixels to the fitted mixture, likelihood included, k = {k}, {len(X) * every / 1e6:.0f} megapixels: "
         f"{ours:.2f} s ({min(seconds):.2f} to {max(seconds):.2f}). scikit-learn's default fit to every {every}th pixel: "
-        f"{sample:.0f} s, {mixture.n_iter_} iterations; on all pixels that is {estimate:.0f} s, "
+        f"{sample:.0f} s, {mixture.n_iter_} iterations; on all pixels this would be {estimate:.0f} s, "
         f"{estimate / ours:.0f} times as long. (It was not run on all of them: its time is in proportion to the pixels.) "
         f"Mean log-likelihood {fit.mean_log_likelihood:.4f}, scikit-learn's {score:.4f}.",
     ]

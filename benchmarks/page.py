@@ -56,8 +56,8 @@ def machine() -> list[str]:
     return [
         f"{dt.date.today():%d %B %Y}; {model}, {scaling.cores()} cores, a shared virtual machine; {', '.join(versions)}.",
         "",
-        "Times are wall-clock seconds of whole processes, the median with the least and the most in brackets, the commands",
-        "run in turn (A B C A B C ...) after one uncounted run of each. Compare ratios, not seconds: the machine is shared.",
+        "Times are wall-clock seconds of whole processes: the median, with minimum and maximum in brackets. The commands were",
+        "run in turn (A B C A B C ...) after one uncounted run each. Compare ratios, not seconds: the machine is shared.",
     ]
 
 
@@ -70,7 +70,7 @@ def small(folder: Path) -> list[str]:
         "## A small image",
         "",
         "`cat.jpg` (451 x 300) with `-k 2 3 7 20`. The floor is a script that starts Python, imports numpy, OpenCV and",
-        "Pillow, decodes the image and writes four indexed PNGs of nothing in particular.",
+        "Pillow, decodes the image and writes four indexed PNGs.",
         "",
         *table(runs, squared_errors(CAT, 20, folder)),
         "",
@@ -133,7 +133,7 @@ def main() -> None:
         text = [
             "# Benchmarks",
             "",
-            "Made by `make bench`, which writes this page anew. What the figures say is below them, and so is where we lose.",
+            "`make bench` writes this page. Remarks follow the tables, with where others are ahead.",
             "",
             *machine(),
             "",
@@ -146,7 +146,7 @@ def main() -> None:
             "## Likelihoods",
             "",
             "Mean log-likelihood per pixel of the default fit; scikit-learn's `GaussianMixture(k).fit(pixels)`, seed 0, and the",
-            "best of its seeds 0 to 4; and what gmmquant's fit would gain by going on to a tolerance of 1e-7.",
+            "best of its seeds 0 to 4; and the gain of continuing gmmquant's fit to a tolerance of 1e-7.",
             "",
             *likelihood.table(photographs, kept),
             "",
@@ -156,7 +156,7 @@ def main() -> None:
             "",
             *faithful.errors(faithful.rgb(photographs)),
             "",
-            "Sizes of indexed PNGs, of the smallest and the largest ratio among the photographs:",
+            "Sizes of indexed PNGs, the smallest and the largest ratio among the photographs:",
             "",
             *faithful.sizes(faithful.rgb(photographs)),
             "",
