@@ -8,7 +8,7 @@ import pytest
 from gmmquant import Quantizer, read_image
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import encode
-from gmmquant.images.encoding.png import encode_png
+from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.models.gaussian import natural_parameters
 from gmmquant.models.inference import evaluate
@@ -67,7 +67,7 @@ def test_labels_of_pixels(benchmark, quantizer, pixels):
 
 def test_png(benchmark, quantizer):
     fit = quantizer.fit(20)
-    benchmark(encode_png, IndexedImage(fit.labels, fit.palette))
+    benchmark(encode_image, IndexedImage(fit.labels, fit.palette), "png")
 
 
 @pytest.mark.parametrize("k", [2, 3, 7, 20])

@@ -32,9 +32,18 @@ OF_FITS = ("max_iter", "tol", "covariance", "init", "restarts", "method")
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
 SPACES = tuple(SPACE_TITLES)
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
-FORMATS = ("png", "webp", "tiff", "gif", "bmp", "jpg")
+# Output formats with their other names, which are extensions too. The module of the name in `images.encoding` has the
+# entry of the format.
+OUTPUT_FORMATS: dict[str, tuple[str, ...]] = {
+    "png": (),
+    "webp": (),
+    "tiff": ("tif",),
+    "gif": (),
+    "bmp": (),
+    "jpg": ("jpeg",),
+}
+DEFAULT_OUTPUT_FORMAT = "png"
 PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
-FORMAT_ALIASES = {"jpeg": "jpg", "tif": "tiff"}
 MAPS = ("labels", "entropy", "loglik")
 
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
@@ -140,12 +149,30 @@ class Settings:
         return self.recolor or _RECOLORING_OF_DITHER.get(self.dither) or _RECOLORING_OF_METHOD[self.method]
 
 
+def parse_output_format(text: str) -> str:
+    """Return the output format that a name or extension means, in any case.
+
+    Raises
+    ------
+    ParameterError
+        If it is none.
+    """
+    name = text.lower()
+    name = next((format for format, others in OUTPUT_FORMATS.items() if name in others), name)  # noqa: A001
+    return check_choice("format", name, tuple(OUTPUT_FORMATS))
+
+
 def check_k(k: object) -> int:
     """Return `k`, a number of colours from 1 to 4096, as an int."""
     number = check_integer("k", k, 1)
     if number > MAX_K:
         raise ParameterError(f"k = {number} is above the limit; give at most {MAX_K}")
     return number
+
+
+def largest_of(ks: Iterable[int | str]) -> int:
+    """Return the largest number of colours in `ks`; 0 if there is none but "auto"."""
+    return max((k for k in ks if isinstance(k, int)), default=0)
 
 
 def parse_k(texts: Iterable[str]) -> list[int | str]:

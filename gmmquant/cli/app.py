@@ -21,11 +21,10 @@ from gmmquant.cli.options import output as output_options
 from gmmquant.cli.options import run as run_options
 from gmmquant.cli.parser import ListingCommand
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
-from gmmquant.models.scalar_validation import check_choice, check_integer
+from gmmquant.models.scalar_validation import check_integer
 from gmmquant.settings import (
     DEFAULT_K,
-    FORMAT_ALIASES,
-    FORMATS,
+    DEFAULT_OUTPUT_FORMAT,
     MAPS,
     MAX_PIXELS,
     MAX_TRANSFER_K,
@@ -33,8 +32,10 @@ from gmmquant.settings import (
     PALETTE_FORMATS,
     STANDARD_OUTPUT,
     Settings,
+    largest_of,
     parse_choices,
     parse_k,
+    parse_output_format,
 )
 from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
 
@@ -121,7 +122,7 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         raise ParameterError("--strength is that of a dither; give one, as in --dither blue-noise, or leave it out")
     if given("sample_size") and not given("shared"):
         raise ParameterError("--sample-size limits the images that --shared is fitted to; give both, or leave it out")
-    largest = _largest(ks)
+    largest = largest_of(ks)
     if given("transfer_from") and largest > MAX_TRANSFER_K:
         raise ParameterError(f"k = {largest} is above the limit of --transfer-from; give at most {MAX_TRANSFER_K}")
 
@@ -157,19 +158,6 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
     if sys.stdout.isatty():
         raise ParameterError("--output - writes an image to standard output, which is a terminal; redirect it")
     return Destination.STANDARD_OUTPUT
-
-
-def _largest(ks: Sequence[int | str]) -> int:
-    return max((k for k in ks if isinstance(k, int)), default=0)
-
-
-def _refuse_for_gif(ks: Sequence[int | str], *, smooth: bool) -> None:
-    """Refuse what a GIF cannot hold: an image in true colour, or more than 256 colours."""
-    if smooth:
-        raise ParameterError("format = 'gif' holds 256 colours, a smooth image has more; give png, webp or tiff")
-    largest = _largest(ks)
-    if largest > 256:
-        raise ParameterError(f"format = 'gif' holds 256 colours, not {largest}; give fewer, or png, webp or tiff")
 
 
 def _strategy(
@@ -213,7 +201,7 @@ def quantize(
     strength: model_options.Strength = Settings.strength,
     transfer_from: model_options.TransferFrom = None,
     output: output_options.Output = None,
-    format: output_options.Format = FORMATS[0],  # noqa: A002  the option's name
+    format: output_options.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: output_options.Optimize = False,
     keep_metadata: output_options.KeepMetadata = False,
     force: output_options.Force = False,
@@ -244,8 +232,7 @@ def quantize(
     for name, number in (("jobs", jobs), ("sample-size", sample_size)):
         if number is not None:
             check_integer(name, number, 1)
-    format = FORMAT_ALIASES.get(format.lower(), format.lower())  # noqa: A001
-    check_choice("format", format, FORMATS)
+    format = parse_output_format(format)  # noqa: A001
     settings = Settings(
         seed=seed,
         max_iter=max_iter,
@@ -264,6 +251,7 @@ def quantize(
     # The program's own blocks are too small for BLAS to gain by threads, whose number would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     keep_freed_memory()
+    from gmmquant.images.encoding.encode import output_format
     from gmmquant.pipeline.batch import foresee
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
@@ -276,9 +264,10 @@ def quantize(
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
     ks = strategy.ks or parse_k(k)
     to = _destination(ctx, output, ks, records=as_json or json_lines)
-    if format == "gif":
-        soft = strategy.settings(settings).recoloring == "soft"
-        _refuse_for_gif(ks, smooth=soft or transfer_from is not None)
+    smooth = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
+    most = None if smooth else largest_of(ks)
+    if reason := output_format(format).refusal_of_colors(most):
+        raise ParameterError(reason)
     products = Products(
         format=format,
         optimize=optimize,

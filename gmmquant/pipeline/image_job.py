@@ -14,13 +14,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ImageError, OutputError, ParameterError
-from gmmquant.images.decoded import DecodedImage, Metadata
-from gmmquant.images.encoding.encode import encode_image, what_is_lost
+from gmmquant.images.decoded import DecodedImage
+from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import byte_limit, read_image
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.selection import Choice
@@ -30,7 +27,7 @@ from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.outcome import Done, Failure, Outcome, Skipped
 from gmmquant.report.record import Record, build_record, fit_record, settings_record, to_json
-from gmmquant.settings import AUTO
+from gmmquant.settings import AUTO, largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.filesystem import check_writable, exists, make_folder, open_path
@@ -172,9 +169,12 @@ def _quantize(job: Job, image: DecodedImage, task: Task, kept: frozenset[AnyPath
         keep_order=task.strategy.keeps_order,
     )
     if task.to is not Destination.RECORD:
-        kept_metadata = image.metadata if products.keep_metadata else Metadata()
-        notes += what_is_lost(products.format, alpha=flat.alpha, animation=animation, metadata=kept_metadata)
-        _refuse_for_gif(products.format, flat.alpha, task.ks)
+        kept_metadata = image.metadata if products.keep_metadata else None
+        format = output_format(products.format)  # noqa: A001
+        notes += format.losses(alpha=flat.alpha, animation=animation, metadata=kept_metadata)
+        transparent = flat.alpha is not None and bool((flat.alpha < 255).any())
+        if reason := format.refusal_of_colors(largest_of(task.ks), transparent=transparent):
+            raise ImageError(reason)
     del image  # its memory is wanted
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
     if job.report in kept:
@@ -326,12 +326,6 @@ class _FileWriter:
     def seconds(self) -> float:
         """Wait for all files to be staged; return how long that took in all."""
         return sum(seconds.result() for seconds in self._staged)
-
-
-def _refuse_for_gif(form: str, alpha: npt.NDArray[np.uint8] | None, ks: Sequence[int | str]) -> None:
-    """Refuse before any work what a GIF cannot hold beside transparency."""
-    if form == "gif" and 256 in ks and alpha is not None and (alpha < 255).any():
-        raise ImageError("a gif holds 255 colours beside transparency, not 256; give a smaller k, or png, webp, tiff")
 
 
 def _few_colors(histogram: ColorHistogram, ks: Sequence[int]) -> str:

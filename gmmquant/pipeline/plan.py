@@ -54,7 +54,7 @@ class Products:
     Attributes
     ----------
     format : str
-        Format of the image, see `settings.FORMATS`.
+        Format of the image, see `settings.OUTPUT_FORMATS`.
     optimize : bool
         Whether its file is made as small as can be, in more time.
     keep_metadata : bool

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from gmmquant.images.decoding.sniff import ENDINGS
-from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.files import byte_limit
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
@@ -139,10 +139,10 @@ def _is_image(file: AnyPath) -> bool:
     if file.suffix.lower() not in ENDINGS:
         return False
     if isinstance(file, Path):
-        return os.path.isfile(file) and not is_own_output(file)
+        return os.path.isfile(file) and not is_gmmquant_output(file)
     try:
         with open_path(file, lazily=True) as opened:
-            return not is_own_output(opened)
+            return not is_gmmquant_output(opened)
     except OSError:  # which reading it will tell
         return True
 

@@ -21,7 +21,7 @@ import gmmquant.settings
 from gmmquant.colors.palette_files import MAX_BYTES, PALETTE_FORMATS, encode_palette, parse_colors, read_palette
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
-from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.palette_image import encode_swatches, load_palette, read_palette_image
 
 law = settings(max_examples=40)
@@ -522,7 +522,7 @@ def test_the_heaviest_swatch_is_first_and_none_is_larger(tmp_path):
     _, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
     assert counts[2] == counts.max() > counts.min()
     (tmp_path / "chart.png").write_bytes(data)
-    assert is_own_output(tmp_path / "chart.png")
+    assert is_gmmquant_output(tmp_path / "chart.png")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])

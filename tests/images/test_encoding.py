@@ -18,13 +18,12 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, Metadata
-from gmmquant.images.encoding import encode, output_metadata, png_rows, signature
-from gmmquant.images.encoding.encode import encode_image, what_is_lost
-from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png_rows, webp
+from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output, output_format
 from gmmquant.images.recolor import ColorImage, IndexedImage
-from gmmquant.settings import FORMATS
+from gmmquant.settings import OUTPUT_FORMATS
 
-EXACT = [kind for kind in FORMATS if kind != "jpg"]
+EXACT = [kind for kind in OUTPUT_FORMATS if kind != "jpg"]
 ANIMATED = ["png", "webp", "gif"]
 
 # ImageMagick, which some systems have under a name with its version only.
@@ -212,7 +211,7 @@ def test_packed_and_filtered_rows_are_what_opencv_undoes(height, width, n_colors
     image = random_image(n_colors, (height, width), seed=seed)
     for choose in (png_rows._UNFILTERED, *png_rows._CHOICES):
         bits = png_rows.bits_for(n_colors)
-        rows = zlib.compress(png_rows._filtered(png_rows.packed(image.labels, bits), choose))
+        rows = zlib.compress(png_rows._filtered(palette_entries.packed(image.labels, bits), choose))
         header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
         chunks = [(b"IHDR", header), (b"PLTE", image.palette.tobytes()), (b"IDAT", rows), (b"IEND", b"")]
         png = b"\x89PNG\r\n\x1a\n"
@@ -240,7 +239,7 @@ def test_a_jpeg_stands_on_white_in_full_resolution_of_color():
 
 def test_what_is_put_on_white_is_rounded_to_the_nearest():
     color, alpha = (grid.astype(np.uint8) for grid in np.mgrid[:256, :256])
-    shown = encode._on_white(np.stack([color, color, color, alpha], axis=2))
+    shown = jpg._on_white(np.stack([color, color, color, alpha], axis=2))
     exact = (color.astype(int) * alpha + 255 * (255 - alpha.astype(int))) / 255
     assert np.array_equal(shown, np.rint(exact)[..., None].repeat(3, axis=2))  # 255 is odd: no halves
 
@@ -340,7 +339,7 @@ def test_a_tiff_holds_frames_as_pages_and_bmp_and_jpeg_the_first():
     assert by_pillow(encode_image(image, "jpg", animation=FILM))[0].shape == wanted[:1].shape
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_one_frame_is_a_plain_image_and_rows_must_make_frames(kind):
     image = random_image(5)
     assert encode_image(image, kind, animation=Animation((0,))) == encode_image(image, kind)
@@ -352,12 +351,12 @@ def test_one_frame_is_a_plain_image_and_rows_must_make_frames(kind):
 
 
 def test_a_gif_refuses_more_colors_than_it_holds():
-    with pytest.raises(ImageError, match="300 colours are above the 256 that a gif holds; choose a smaller k"):
+    with pytest.raises(ImageError, match="gif holds at most 256 colours, not 300; choose a smaller k"):
         encode_image(random_image(300, (60, 60)), "gif")
-    with pytest.raises(ImageError, match="256 colours are above the 255 that a gif holds beside transparency"):
+    with pytest.raises(ImageError, match="gif holds at most 255 colours beside transparency, not 256"):
         encode_image(random_image(256, (60, 60), "binary"), "gif")
     encode_image(random_image(255, (60, 60), "partial"), "gif")
-    with pytest.raises(ImageError, match="true colour; choose png"):
+    with pytest.raises(ImageError, match="an image in true colour has more; choose"):
         encode_image(ColorImage(np.zeros((2, 2, 3), np.uint8)), "gif")
 
 
@@ -378,8 +377,8 @@ def test_more_than_4_gigabytes_are_refused_before_any_work(kind):
 
 
 def test_an_unknown_format_is_refused():
-    for call in (lambda: encode_image(random_image(2), "jpeg2000"), lambda: what_is_lost("jpeg2000")):
-        with pytest.raises(ParameterError, match=r"'jpeg2000' is no format.*png, webp, tiff, gif, bmp, jpg"):
+    for call in (lambda: encode_image(random_image(2), "jpeg2000"), lambda: output_format("jpeg2000")):
+        with pytest.raises(ParameterError, match=r"'jpeg2000' is unknown; use one of png, webp, tiff, gif, bmp, jpg"):
             call()
 
 
@@ -392,9 +391,9 @@ def test_an_unknown_format_is_refused():
         ("tiff", None, FILM, ["pages"]),
         ("gif", [0, 255], FILM, []),
         ("gif", [0, 7], None, ["partial transparency"]),
-        ("gif", None, Animation((33, 30)), ["hundredths"]),
+        ("gif", None, Animation((33, 30)), ["units of 10 ms"]),
         ("gif", None, Animation((33,)), []),
-        ("webp", None, Animation((100 / 3, 30)), ["whole milliseconds"]),
+        ("webp", None, Animation((100 / 3, 30)), ["units of 1 ms"]),
         ("webp", None, Animation((100 / 3,)), []),
         ("png", None, Animation((100 / 3, 30)), []),
         ("bmp", [0, 7], None, []),
@@ -404,18 +403,18 @@ def test_an_unknown_format_is_refused():
     ],
 )
 def test_what_a_format_loses_is_said_in_a_line_each(kind, alpha, animation, words):
-    notes = what_is_lost(kind, alpha=alpha and np.array([alpha], dtype=np.uint8), animation=animation)
+    notes = output_format(kind).losses(alpha=alpha and np.array([alpha], dtype=np.uint8), animation=animation)
     assert len(notes) == len(words)
     assert all(word in note and "\n" not in note for word, note in zip(words, notes, strict=True))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_what_is_too_long_for_a_segment_of_a_jpeg_is_said_to_be_left_out_or_cut(kind):
     exif = Image.Exif()
     for length in (60_000, 70_000):
         exif[271] = "x" * length
         metadata = Metadata(exif=exif.tobytes()[6:], xmp=b"<x>" * (length // 3), comments=(("Comment", "c" * length),))
-        notes = [note for note in what_is_lost(kind, metadata=metadata) if "65533 bytes" in note]
+        notes = [note for note in output_format(kind).losses(metadata=metadata) if "65533 bytes" in note]
         wanted = ["no EXIF and no XMP", "of a comment"] if (kind, length) == ("jpg", 70_000) else []
         assert len(notes) == len(wanted)
         assert all(words in note for words, note in zip(wanted, notes, strict=True))
@@ -440,7 +439,7 @@ def known_metadata():
 
 
 @pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_resolution_and_color_space_are_always_said_and_the_rest_where_asked(kind, keep):
     metadata = known_metadata()
     data = encode_image(random_image(5), kind, metadata=metadata, keep_metadata=keep)
@@ -467,7 +466,7 @@ def test_resolution_and_color_space_are_always_said_and_the_rest_where_asked(kin
         assert (data.count(b"Software"), b"other" in data) == (1, False)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_nothing_is_said_that_the_input_did_not_say(kind):
     with Image.open(io.BytesIO(encode_image(random_image(5), kind))) as image:
         image.load()
@@ -482,7 +481,7 @@ def test_a_resolution_is_held_within_the_limits_of_the_formats(dpi, held):
     )
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_metadata_that_is_broken_or_too_long_is_left_out(kind):
     image, endless = random_image(5), Image.Exif()
     endless[271] = "x" * 70_000
@@ -532,14 +531,14 @@ def test_a_comment_of_gmmquants_own_is_not_carried_over():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_a_broken_block_of_exif_gives_no_warning_and_what_can_be_read_of_it_is_kept(kind):
     exif = Image.Exif()
     exif[271], exif[272] = "A maker", "A model of a camera"
     block = exif.tobytes()[6:]
     for end in (len(block) - 9, len(block) - 20, 30, 12):
         metadata = Metadata(exif=block[:end])
-        what_is_lost(kind, metadata=metadata)
+        output_format(kind).losses(metadata=metadata)
         data = encode_image(random_image(5), kind, metadata=metadata, keep_metadata=True)
         if kind in ("webp", "tiff", "jpg"):
             assert (b"A maker" in data) == (end >= len(block) - 20)
@@ -555,7 +554,7 @@ def test_files_are_the_same_on_another_day(monkeypatch):
     profile = output_metadata._srgb_profile()
     assert profile[24:36] == struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     image, film = random_image(16, alpha="partial"), film_of(16)
-    for kind in FORMATS:
+    for kind in OUTPUT_FORMATS:
         for each, animation in ((image, None), (film, FILM)):
             arguments = {"metadata": known_metadata(), "keep_metadata": True, "animation": animation}
             today = encode_image(each, kind, **arguments)
@@ -569,7 +568,7 @@ def test_files_are_the_same_on_another_day(monkeypatch):
 # --- the mark ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_what_gmmquant_wrote_is_known_by_its_content_and_nothing_else_is(tmp_path, kind):
     path = tmp_path / "file"
     long = Metadata(
@@ -582,22 +581,22 @@ def test_what_gmmquant_wrote_is_known_by_its_content_and_nothing_else_is(tmp_pat
     ):
         for how in ({}, {"keep_metadata": True}, {"optimize": True, "keep_metadata": True}):
             path.write_bytes(encode_image(image, kind, metadata=long, animation=animation, **how))
-            assert is_own_output(path)
+            assert is_gmmquant_output(path)
     Image.fromarray(random_image(30).pixels).save(path, {"jpg": "JPEG"}.get(kind, kind))
-    assert not is_own_output(path)
+    assert not is_gmmquant_output(path)
 
 
 def test_odd_files_are_not_taken_for_own_ones(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     for name in ("missing", "pipe", "loop", ".", "a\0b"):
-        assert not is_own_output(tmp_path / name)
+        assert not is_gmmquant_output(tmp_path / name)
     path = tmp_path / "odd"
     beginnings = [b"", b"BM", b"\x89PNG", b"GIF89a", b"\xff\xd8", b"II*\0", b"MM\0*", b"RIFF\0\0\0\0WEBP"]
     for beginning in beginnings:
         for rest in (b"", b"\0" * 3, b"\xff" * 5000, b"\0" * 5000, b"gmmquant" * 600, bytes(range(256)) * 20):
             path.write_bytes(beginning + rest)
-            assert not is_own_output(path)
+            assert not is_gmmquant_output(path)
 
 
 @pytest.mark.parametrize("kind", ["tiff", "webp"])
@@ -605,15 +604,15 @@ def test_files_cut_anywhere_are_judged_without_an_error(tmp_path, kind):
     data = encode_image(random_image(3, (4, 4)), kind)
     for end in range(0, len(data), 31):
         (tmp_path / "cut").write_bytes(data[:end])
-        assert is_own_output(tmp_path / "cut") in (False, True)
-    assert not is_own_output(tmp_path / "cut")
+        assert is_gmmquant_output(tmp_path / "cut") in (False, True)
+    assert not is_gmmquant_output(tmp_path / "cut")
 
 
 def test_the_mark_of_a_webp_is_sought_through_boundedly_many_chunks(tmp_path, monkeypatch):
     (tmp_path / "film").write_bytes(encode_image(film_of(3), "webp", animation=FILM))
     for most in (6, 7):  # VP8X, ANIM and four frames stand before the mark
-        monkeypatch.setattr(signature, "_MAX_CHUNKS", most)
-        assert is_own_output(tmp_path / "film") == (most == 7)
+        monkeypatch.setattr(webp, "_MAX_CHUNKS", most)
+        assert is_gmmquant_output(tmp_path / "film") == (most == 7)
 
 
 def test_a_program_whose_name_begins_with_ours_is_another_one(tmp_path):
@@ -630,21 +629,21 @@ def test_a_program_whose_name_begins_with_ours_is_another_one(tmp_path):
             ("webp", {"exif": exif}),
         ):
             image.save(tmp_path / "image", kind, **options)
-            assert is_own_output(tmp_path / "image") == (name == "gmmquant"), kind
+            assert is_gmmquant_output(tmp_path / "image") == (name == "gmmquant"), kind
 
 
 def test_a_tag_of_a_tiff_that_is_no_text_is_no_mark(tmp_path):
     entry = struct.pack("<HHII", 305, 7, 9, 26)  # of bytes of any meaning
     (tmp_path / "image").write_bytes(b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4) + b"gmmquant\0")
-    assert not is_own_output(tmp_path / "image")
+    assert not is_gmmquant_output(tmp_path / "image")
     entry = struct.pack("<HHII", 305, 2, 9, 26)
     (tmp_path / "image").write_bytes(b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4) + b"gmmquant\0")
-    assert is_own_output(tmp_path / "image")
+    assert is_gmmquant_output(tmp_path / "image")
 
 
 def test_another_tag_of_a_tiff_is_no_mark(tmp_path):
     Image.fromarray(random_image(3).pixels).save(tmp_path / "image", "TIFF", tiffinfo={315: "gmmquant"})
-    assert not is_own_output(tmp_path / "image")
+    assert not is_gmmquant_output(tmp_path / "image")
 
 
 # --- size -------------------------------------------------------------------------------------------------------------

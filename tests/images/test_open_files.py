@@ -10,11 +10,10 @@ from PIL import Image
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images import files
-from gmmquant.images.encoding.encode import encode_image
-from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output
 from gmmquant.images.files import byte_limit, read_image
 from gmmquant.images.recolor import IndexedImage
-from gmmquant.settings import FORMATS
+from gmmquant.settings import OUTPUT_FORMATS
 
 KINDS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM"]
 
@@ -92,15 +91,15 @@ def test_what_the_system_says_of_an_open_file_passes_through(photo):
         read_image(Broken(saved(photo, "PNG")))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_the_mark_is_found_in_an_open_file_wherever_it_stood(kind):
     palette = np.array([[0, 0, 0], [200, 100, 50]], np.uint8)
     own = io.BytesIO(encode_image(IndexedImage(np.eye(20, dtype=np.uint8), palette), kind))
     own.seek(7)
-    assert is_own_output(own)
+    assert is_gmmquant_output(own)
     assert not own.closed
     foreign = io.BytesIO(saved(Image.new("RGB", (20, 20)), "JPEG" if kind == "jpg" else kind.upper()))
-    assert not is_own_output(foreign)
+    assert not is_gmmquant_output(foreign)
 
 
 # --- what is announced ------------------------------------------------------------------------------------------------

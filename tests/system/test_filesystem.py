@@ -10,7 +10,7 @@ import pytest
 from image_files import saved
 
 from gmmquant.errors import ImageError, ParameterError
-from gmmquant.images.encoding.signature import is_own_output
+from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.files import read_image
 from gmmquant.system import filesystem
 from gmmquant.system.filesystem import Entry, ask, entries, exists, files_below, is_folder, make_folder, open_path
@@ -162,7 +162,7 @@ def test_a_image_elsewhere_is_read_like_one_here(elsewhere, photo, lazily):
     data = saved(photo, "TIFF")
     put(elsewhere / "image.tif", data)
     with open_path(elsewhere / "image.tif", lazily=lazily) as file:
-        assert not is_own_output(file)
+        assert not is_gmmquant_output(file)
         assert np.array_equal(read_image(file).pixels, read_image(io.BytesIO(data)).pixels)
 
 

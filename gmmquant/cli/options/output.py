@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from gmmquant.cli.options.declaration import one_of, option, some_of
-from gmmquant.settings import FORMATS, MAPS, PALETTE_FORMATS
+from gmmquant.settings import MAPS, OUTPUT_FORMATS, PALETTE_FORMATS
 
 Output = Annotated[
     str | None,
@@ -24,8 +24,8 @@ Format = Annotated[
     option(
         "--format",
         metavar="FORMAT",
-        autocompletion=one_of(FORMATS),
-        help=f"Format of the images: {', '.join(FORMATS)}. Indexed where it can be, lossless but for jpg.",
+        autocompletion=one_of(tuple(OUTPUT_FORMATS)),
+        help=f"Format of the images: {', '.join(OUTPUT_FORMATS)}. Indexed where it can be, lossless but for jpg.",
         panel="Files",
     ),
 ]

@@ -1,10 +1,12 @@
-"""What a written file says besides its pixels: resolution, colour space, and what is carried over from the input."""
+"""Metadata of output files: resolution, colour space, and what is kept of the input's; and Pillow's encoders."""
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from PIL import Image
 
@@ -12,9 +14,6 @@ from gmmquant.images.decoded import Metadata
 from gmmquant.images.decoding.decoder_stderr import pillow_at_ease
 from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.exif import keep_bytes_of_texts
-
-# What is carried over from an input that says nothing.
-NO_METADATA = Metadata()
 
 _SOFTWARE = 0x0131
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCHES = 0x011A, 0x011B, 0x0128, 2
@@ -30,13 +29,13 @@ def dpi_of(metadata: Metadata) -> tuple[float, float] | None:
 
 
 def profile_of(metadata: Metadata) -> bytes:
-    """Return the ICC profile that the file gets: sRGB's, or none where the input had none."""
+    """Return the ICC profile that the file gets: sRGB's, or none if the input had none."""
     return _srgb_profile() if metadata.has_profile else b""
 
 
 @cache
 def _srgb_profile() -> bytes:
-    """Return an ICC profile of sRGB, made on no particular day so that the same image gives the same bytes."""
+    """Return an ICC profile of sRGB with a fixed date, so that the same image gives the same bytes."""
     from PIL import ImageCms  # takes 5 ms, and few files have a profile
 
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -44,31 +43,44 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def exif_of(metadata: Metadata, *, keep: bool) -> Image.Exif:
-    """Return the EXIF of the input if it is to be kept and can be read, else an empty one."""
+def exif_of(metadata: Metadata) -> Image.Exif:
+    """Return the EXIF, an empty one if there is none or it cannot be read."""
     exif = Image.Exif()
-    if keep and metadata.exif:
+    if metadata.exif:
         try:
             with pillow_at_ease():
                 exif.load(metadata.exif)
                 keep_bytes_of_texts(exif)
                 exif.tobytes()
-        except Exception:  # what camera and editor programs write here is often broken, and never worth an image
+        except Exception:  # cameras and editors often write it broken, which must not cost the image
             return Image.Exif()
     return exif
 
 
-def signed_exif(metadata: Metadata, *, keep: bool) -> bytes:
-    """Return a TIFF structure that names gmmquant, with the resolution, and the EXIF of the input where kept."""
-    exif, dpi = exif_of(metadata, keep=keep), dpi_of(metadata)
+def signed_exif(metadata: Metadata) -> bytes:
+    """Return a TIFF structure of the EXIF, the resolution, and gmmquant's mark as `Software`."""
+    exif, dpi = exif_of(metadata), dpi_of(metadata)
     exif[_SOFTWARE] = MARK
     if dpi is not None:
         exif.update({_X_RESOLUTION: dpi[0], _Y_RESOLUTION: dpi[1], _RESOLUTION_UNIT: _INCHES})
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
-def comments_of(metadata: Metadata, *, keep: bool) -> Iterator[bytes]:
-    """Yield the comments to be kept as lines of UTF-8, with their keyword unless that is "Comment"."""
-    for keyword, text in metadata.comments if keep else ():
+def comments_of(metadata: Metadata) -> Iterator[bytes]:
+    """Yield the comments as UTF-8, with their keyword unless that is "Comment"."""
+    for keyword, text in metadata.comments:
         line = text if keyword.lower() == "comment" else f"{keyword}: {text}"
         yield line.encode("utf-8", "replace")
+
+
+def pillow_options(metadata: Metadata) -> dict[str, Any]:
+    """Return the resolution and the ICC profile, where there are, as arguments of Pillow's `save`."""
+    options = {"dpi": dpi_of(metadata), "icc_profile": profile_of(metadata)}
+    return {name: value for name, value in options.items() if value}
+
+
+def save_by_pillow(image: Image.Image, format: str, **options: Any) -> bytearray:  # noqa: A002  Pillow's name
+    """Return the file that Pillow makes of an image."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return bytearray(buffer.getbuffer())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.recolor import IndexedImage
+from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.system.threads import for_chunks
 
 MAX_ENTRIES = 256
@@ -49,6 +49,23 @@ def entries_of(image: IndexedImage) -> Entries | None:
         return Entries(image.labels.astype(np.uint8, copy=False), image.palette, opaque)
     labels, colors, alphas = pair_with_alpha(image.labels, image.palette, image.alpha)
     return Entries(labels, colors, alphas) if len(colors) <= MAX_ENTRIES else None
+
+
+def opaque_entries(image: IndexedImage | ColorImage) -> Entries | None:
+    """Return the entries of an image; None if 256 do not suffice, or there is alpha."""
+    return entries_of(image) if isinstance(image, IndexedImage) and image.alpha is None else None
+
+
+def packed(labels: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+    """Return labels (height, width) packed to `bits` each, the first in the highest bits, rows filled up to a byte."""
+    if bits == 8:
+        return labels
+    per_byte = 8 // bits
+    rows = np.left_shift(labels[:, ::per_byte], 8 - bits, dtype=np.uint8)
+    for index in range(1, per_byte):
+        part = labels[:, index::per_byte]
+        rows[:, : part.shape[1]] |= part << (8 - bits * (index + 1))
+    return rows
 
 
 def pair_with_alpha(

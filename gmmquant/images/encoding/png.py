@@ -10,7 +10,6 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -21,10 +20,11 @@ from PIL import Image
 from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_chunks, png_chunk
 from gmmquant.images.decoded import Animation, Metadata
 from gmmquant.images.encoding.frame_diff import Box, changed_boxes, frames_of, milliseconds
-from gmmquant.images.encoding.output_metadata import NO_METADATA, dpi_of
-from gmmquant.images.encoding.palette_entries import Entries, entries_of
-from gmmquant.images.encoding.png_rows import bits_for, compressed, compressed_well, packed, reordered_well
-from gmmquant.images.encoding.signature import MARK, PNG_CHUNK, png_mark
+from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
+from gmmquant.images.encoding.output_metadata import dpi_of
+from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
+from gmmquant.images.encoding.png_rows import bits_for, compressed, compressed_well, reordered_well
+from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 Compress = Callable[[npt.NDArray[np.uint8]], bytes]
@@ -35,45 +35,30 @@ _TINY, _MANY_ENTRIES = 1 << 14, 64
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
 
+# The mark: a text; where each byte counts, an ancillary private chunk, which other programs drop with a change.
+_MARK, _SHORT_MARK = (b"tEXt", b"Software\0" + MARK.encode()), (b"gmQT", b"")
 
-def encode_png(
-    image: IndexedImage | ColorImage,
-    *,
-    metadata: Metadata = NO_METADATA,
-    keep_metadata: bool = False,
-    animation: Animation | None = None,
-    optimize: bool = False,
-    keep_order: bool = False,
-) -> bytes:
-    """Encode an image as a PNG; for the parameters see `encode.encode_image`.
+
+def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
+    """Encode an image as a PNG.
 
     A tiny image of very many entries is written in true colour where that is smaller and its palette's order is free:
     of a slope of 6,000 pixels, the 768 bytes of a palette may be the greater part.
     """
     entries = entries_of(image) if isinstance(image, IndexedImage) else None
-    encode = partial(
-        _encode, image, metadata=metadata, keep_metadata=keep_metadata, animation=animation, optimize=optimize
-    )
-    indexed = encode(entries, keep_order=keep_order)
-    tiny = entries is not None and entries.labels.size <= _TINY and len(entries) > _MANY_ENTRIES
-    return min(indexed, encode(None, keep_order=True), key=len) if tiny and not keep_order else indexed
+    indexed = _encode(image, entries, options)
+    if entries is None or options.keep_order or entries.labels.size > _TINY or len(entries) <= _MANY_ENTRIES:
+        return indexed
+    return min(indexed, _encode(image, None, options), key=len)
 
 
-def _encode(
-    image: IndexedImage | ColorImage,
-    entries: Entries | None,
-    *,
-    metadata: Metadata,
-    keep_metadata: bool,
-    animation: Animation | None,
-    optimize: bool,
-    keep_order: bool,
-) -> bytes:
+def _encode(image: IndexedImage | ColorImage, entries: Entries | None, options: EncodeOptions) -> bytes:
     """Encode an image by its `entries`, or in true colour."""
+    animation, optimize = options.animation, options.optimize
     tables: list[tuple[bytes, bytes]] = []
     whole: bytes | None = None
     if entries is not None:
-        if optimize and not keep_order:
+        if optimize and not options.keep_order:
             entries, whole = reordered_well(entries)
         pixels, bits, color_type = entries.labels, bits_for(len(entries)), _INDEXED
         tables = list(_tables(entries))
@@ -85,8 +70,8 @@ def _encode(
     frames = frames_of(pixels, animation)
     height, width = frames.shape[1:3]
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    chunks = [(b"IHDR", header), *_said(metadata, keep=keep_metadata, short=optimize), *tables]
-    if animation is None or len(frames) == 1:
+    chunks = [(b"IHDR", header), *_metadata_chunks(options.metadata, short=optimize), *tables]
+    if animation is None:
         chunks.append((b"IDAT", whole if whole is not None else compress(frames[0])))
     else:
         chunks += _animated(frames, animation, compress)
@@ -137,16 +122,14 @@ def _frame_control(number: int, box: Box, duration: float) -> bytes:
     )
 
 
-def _said(metadata: Metadata, *, keep: bool, short: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks of what the file says besides its pixels, gmmquant's mark (`short` or readable) first."""
+def _metadata_chunks(metadata: Metadata, *, short: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks of the metadata, gmmquant's mark (`short` or readable) before the texts."""
     if metadata.has_profile:
         yield b"sRGB", b"\0"
     dpi = dpi_of(metadata)
     if dpi is not None:
         yield b"pHYs", struct.pack(">IIB", *(round(value / METERS_PER_INCH) for value in dpi), 1)
-    yield (PNG_CHUNK, b"") if short else (b"tEXt", png_mark())
-    if not keep:
-        return
+    yield _SHORT_MARK if short else _MARK
     for keyword, text in metadata.comments:
         # Up to 79 bytes, with single spaces between words and none at the ends.
         name = b" ".join(keyword.encode("latin-1", "replace").split())[:79].rstrip()
@@ -165,3 +148,17 @@ def _text(keyword: bytes, text: str) -> tuple[bytes, bytes]:
         return b"tEXt", keyword + b"\0" + text.encode("latin-1")
     except UnicodeEncodeError:
         return b"iTXt", keyword + b"\0\0\0\0\0" + text.encode("utf-8", "replace")
+
+
+def _is_marked(beginning: bytes) -> bool:
+    """Return whether the mark is among the first bytes; its length tells it from a longer text that begins alike."""
+    return any(struct.pack(">I", len(body)) + name + body in beginning for name, body in (_MARK, _SHORT_MARK))
+
+
+FORMAT = OutputFormat(
+    "png",
+    encode_png,
+    signatures=(PNG_SIGNATURE,),
+    is_marked=lambda file, beginning: _is_marked(beginning),
+    frames="animation",
+)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.encoding.palette_entries import Entries
+from gmmquant.images.encoding.palette_entries import Entries, packed
 
 Rows = npt.NDArray[np.uint8]
 Kinds = npt.NDArray[np.uint8]
@@ -56,18 +56,6 @@ _EVERY = (*(_Setting(_BEST, *rest) for rest in product(range(1, 10), _STRATEGIES
 def bits_for(n_entries: int) -> int:
     """Return the fewest bits, 1, 2, 4 or 8, that tell `n_entries` entries apart."""
     return next(bits for bits in (1, 2, 4, 8) if n_entries <= 1 << bits)
-
-
-def packed(labels: Rows, bits: int) -> Rows:
-    """Return labels (height, width) packed to `bits` each, the first in the highest bits, rows filled up to a byte."""
-    if bits == 8:
-        return labels
-    per_byte = 8 // bits
-    rows = np.left_shift(labels[:, ::per_byte], 8 - bits, dtype=np.uint8)
-    for place in range(1, per_byte):
-        part = labels[:, place::per_byte]
-        rows[:, : part.shape[1]] |= part << (8 - bits * (place + 1))
-    return rows
 
 
 def compressed(rows: Rows) -> bytes:

@@ -9,70 +9,51 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gmmquant.images.decoded import Animation, Metadata
-from gmmquant.images.encoding.frame_diff import changed_boxes, frames_of, milliseconds
-from gmmquant.images.encoding.output_metadata import profile_of, signed_exif
+from gmmquant.images.decoded import Animation
+from gmmquant.images.encoding.frame_diff import changed_boxes, frames_of
+from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
+from gmmquant.images.encoding.output_metadata import profile_of, save_by_pillow, signed_exif
+from gmmquant.images.encoding.signature import is_marked_tiff
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 _HAS_PROFILE, _HAS_ALPHA, _HAS_EXIF, _HAS_XMP, _IS_ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _REPLACE_AND_KEEP = 0x02
-_MAX_DURATION, _MAX_LOOP = (1 << 24) - 1, 65535
+_MAX_LOOP = 65535
+
+# Chunks that are searched for the mark: an animation has one for each frame.
+_MAX_CHUNKS = 100_000
 
 # Pillow's `method` and `quality`, which are here an effort: the first takes a third of the time of Pillow's default,
 # for files 1 % larger.
 _FAST, _SMALL = {"method": 3, "quality": 30}, {"method": 5, "quality": 100}
 
 
-def encode_webp(
-    image: IndexedImage | ColorImage,
-    metadata: Metadata,
-    *,
-    keep_metadata: bool,
-    animation: Animation | None,
-    optimize: bool,
-) -> bytes:
-    """Encode an image as a WebP; for the parameters see `encode.encode_image`."""
+def encode_webp(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
+    """Encode an image as a WebP."""
+    animation, xmp, profile = options.animation, options.metadata.xmp, profile_of(options.metadata)
     frames = frames_of(image.pixels, animation)
     height, width, channels = frames.shape[1:]
-    profile, exif = profile_of(metadata), signed_exif(metadata, keep=keep_metadata)
-    xmp = metadata.xmp if keep_metadata else b""
-    effort = _SMALL if optimize else _FAST
-    animated = animation is not None and len(frames) > 1
-    flags = _HAS_EXIF
-    for flag, present in (
-        (_HAS_PROFILE, profile),
-        (_HAS_ALPHA, channels == 4),
-        (_HAS_XMP, xmp),
-        (_IS_ANIMATED, animated),
-    ):
-        flags |= flag if present else 0
+    effort = _SMALL if options.optimize else _FAST
+    flags = _HAS_EXIF | (_HAS_PROFILE if profile else 0) | (_HAS_XMP if xmp else 0)
+    flags |= (_HAS_ALPHA if channels == 4 else 0) | (_IS_ANIMATED if animation else 0)
     chunks = [_chunk(b"VP8X", struct.pack("<I", flags) + _three_bytes(width - 1, height - 1))]
     if profile:
         chunks.append(_chunk(b"ICCP", profile))
-    if animation is not None and animated:
+    if animation is not None:
         chunks += _animated(frames, animation, effort)
     else:
         chunks.append(_bitstream(frames[0], effort))
-    chunks.append(_chunk(b"EXIF", exif))
+    chunks.append(_chunk(b"EXIF", signed_exif(options.metadata)))
     if xmp:
         chunks.append(_chunk(b"XMP ", xmp))
     content = b"WEBP" + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(content)) + content
-
-
-def rounds_times(animation: Animation) -> bool:
-    """Tell whether the times of frames are not kept exactly."""
-    return _durations(animation) != milliseconds(animation)
-
-
-def _durations(animation: Animation) -> list[int]:
-    """Return the durations as a WebP counts them, in whole milliseconds."""
-    return [min(round(duration), _MAX_DURATION) for duration in milliseconds(animation)]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -85,19 +66,48 @@ def _three_bytes(*numbers: int) -> bytes:
 
 def _bitstream(pixels: npt.NDArray[np.uint8], effort: dict[str, int]) -> bytes:
     """Return the chunk VP8L of pixels (height, width, 3 or 4), as Pillow writes it."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", lossless=True, exact=True, **effort)
-    webp = buffer.getvalue()
-    place = 12
-    while webp[place : place + 4] != b"VP8L":
-        size = struct.unpack_from("<I", webp, place + 4)[0]
-        place += 8 + size + size % 2
-    return _chunk(b"VP8L", webp[place + 8 :][: struct.unpack_from("<I", webp, place + 4)[0]])
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    file = io.BytesIO(save_by_pillow(image, "WEBP", lossless=True, exact=True, **effort))
+    _, size = next(chunk for chunk in _chunks_of(file) if chunk[0] == b"VP8L")
+    return _chunk(b"VP8L", file.read(size))
 
 
 def _animated(frames: npt.NDArray[np.uint8], animation: Animation, effort: dict[str, int]) -> Iterator[bytes]:
     """Yield the chunks of an animation, each frame but the first being the box that changed, put over what was."""
     yield _chunk(b"ANIM", struct.pack("<IH", 0, min(max(animation.loop, 0), _MAX_LOOP)))
-    for frame, box, duration in zip(frames, changed_boxes(frames, multiple=2), _durations(animation), strict=True):
-        place = _three_bytes(box.x // 2, box.y // 2, box.width - 1, box.height - 1, duration)
-        yield _chunk(b"ANMF", place + bytes([_REPLACE_AND_KEEP]) + _bitstream(box.of(frame), effort))
+    for frame, box, duration in zip(frames, changed_boxes(frames, multiple=2), FORMAT.times(animation), strict=True):
+        layout = _three_bytes(box.x // 2, box.y // 2, box.width - 1, box.height - 1, duration)
+        yield _chunk(b"ANMF", layout + bytes([_REPLACE_AND_KEEP]) + _bitstream(box.of(frame), effort))
+
+
+def _chunks_of(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and the size in bytes of each chunk, at whose content the file then is."""
+    start = 12
+    for _ in range(_MAX_CHUNKS):
+        file.seek(start)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[4:], "little")
+        yield head[:4], size
+        start += 8 + size + size % 2
+
+
+def _is_marked(file: BinaryIO, beginning: bytes) -> bool:
+    """Return whether the EXIF, to which the sizes of the chunks lead, has gmmquant's mark."""
+    if beginning[8:12] != b"WEBP":
+        return False
+    return next((is_marked_tiff(file, start=file.tell()) for name, _ in _chunks_of(file) if name == b"EXIF"), False)
+
+
+FORMAT = OutputFormat(
+    "webp",
+    encode_webp,
+    signatures=(b"RIFF",),
+    is_marked=_is_marked,
+    frames="animation",
+    time_unit_ms=1,
+    max_time=(1 << 24) - 1,
+    max_side_pixels=16383,
+    missing_metadata=("comments",),
+)

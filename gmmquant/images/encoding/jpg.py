@@ -1,0 +1,82 @@
+"""JPEG: on white, with the colours in full resolution."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gmmquant.images.decoded import Metadata
+from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
+from gmmquant.images.encoding.output_metadata import comments_of, exif_of, pillow_options, save_by_pillow
+from gmmquant.images.encoding.signature import MARK
+from gmmquant.images.recolor import ColorImage, IndexedImage
+
+_QUALITY = 95
+_WHITE = 255
+_MAX_SEGMENT_BYTES = 65533
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def encode_jpg(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
+    """Encode an image as a JPEG."""
+    metadata = options.metadata
+    settings: dict[str, Any] = {"quality": _QUALITY, "subsampling": 0, **pillow_options(metadata)}
+    if options.optimize:
+        settings |= {"optimize": True, "progressive": True}
+    for what, data, limit in _single_segments(metadata):
+        if 0 < len(data) <= limit:
+            settings[what.lower()] = data
+    jpeg = save_by_pillow(Image.fromarray(_on_white(image.pixels)), "JPEG", **settings)
+    comments = b"".join(map(_comment, (MARK.encode(), *comments_of(metadata))))
+    after_jfif = 4 + struct.unpack_from(">H", jpeg, 4)[0]
+    return bytes(jpeg[:after_jfif]) + comments + bytes(jpeg[after_jfif:])
+
+
+def _comment(text: bytes) -> bytes:
+    """Return a comment as a segment, cut to the bytes that it can hold."""
+    text = text[:_MAX_SEGMENT_BYTES]
+    return b"\xff\xfe" + struct.pack(">H", 2 + len(text)) + text
+
+
+def _single_segments(metadata: Metadata) -> tuple[tuple[str, bytes, int], ...]:
+    """Return the metadata that must fit into one segment each: name, data, limit in bytes."""
+    exif = exif_of(metadata).tobytes() if metadata.exif else b""
+    return ("EXIF", exif, _MAX_SEGMENT_BYTES), ("XMP", metadata.xmp, _MAX_SEGMENT_BYTES - len(_XMP_PREFIX))
+
+
+def _cut_metadata(metadata: Metadata) -> tuple[str, ...]:
+    """Warn of metadata that are too long for a segment."""
+    notes = []
+    too_long = [what for what, data, limit in _single_segments(metadata) if len(data) > limit]
+    if too_long:
+        notes.append(f"jpg holds no {' and no '.join(too_long)} above {_MAX_SEGMENT_BYTES} bytes: png holds all")
+    if any(len(comment) > _MAX_SEGMENT_BYTES for comment in comments_of(metadata)):
+        notes.append(f"jpg holds {_MAX_SEGMENT_BYTES} bytes of a comment: longer ones are cut, png holds all")
+    return tuple(notes)
+
+
+def _on_white(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Compose pixels (height, width, 3 or 4) onto white, row by row to spare memory."""
+    if pixels.shape[2] == 3:
+        return pixels
+    colors = np.empty((*pixels.shape[:2], 3), dtype=np.uint8)
+    for row, composed in zip(pixels, colors, strict=True):
+        alpha = row[:, 3:].astype(np.uint32)
+        composed[:] = (row[:, :3] * alpha + _WHITE * (255 - alpha) + 127) // 255
+    return colors
+
+
+FORMAT = OutputFormat(
+    "jpg",
+    encode_jpg,
+    signatures=(b"\xff\xd8",),
+    is_marked=lambda file, beginning: _comment(MARK.encode()) in beginning,
+    exact=False,
+    alpha="none",
+    max_side_pixels=65500,
+    cut_metadata=_cut_metadata,
+)
