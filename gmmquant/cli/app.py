@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gmmquant.cli.console import Manner, Screen, say, show_foreseen
+from gmmquant.cli.console import Manner, Screen, say, show_planned
 from gmmquant.cli.options import model as model_options
 from gmmquant.cli.options import output as output_options
 from gmmquant.cli.options import run as run_options
@@ -173,9 +173,9 @@ def _strategy(
 
         return load_fixed_palette(palette)
     if transfer_from is not None:
-        from gmmquant.pipeline.strategy import load_target
+        from gmmquant.pipeline.strategy import load_transfer_image
 
-        return load_target(transfer_from, settings, max_pixels)
+        return load_transfer_image(transfer_from, settings, max_pixels)
     from gmmquant.pipeline.strategy import FitEach
 
     return FitEach()
@@ -252,7 +252,7 @@ def quantize(
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     keep_freed_memory()
     from gmmquant.images.encoding.encode import output_format
-    from gmmquant.pipeline.batch import foresee
+    from gmmquant.pipeline.batch import planned_outcomes
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
     from gmmquant.system.paths import parse_path
@@ -293,7 +293,7 @@ def quantize(
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
     manner = Manner(quiet, verbose, as_json, json_lines)
     if dry_run:
-        return ExitCode.DONE if show_foreseen(foresee(planned, sample_size), manner) else ExitCode.FAILED
+        return ExitCode.DONE if show_planned(planned_outcomes(planned, sample_size), manner) else ExitCode.FAILED
     if to is Destination.STANDARD_OUTPUT and len(planned.entries) > 1:
         raise ParameterError(f"--output - writes one image, not {len(planned.entries)}; give one, or name a folder")
     return _carry_out(planned, manner, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast)
@@ -306,7 +306,7 @@ def _carry_out(
     from gmmquant.pipeline.batch import executor_for, run_all
 
     n_jobs = len(planned.jobs)
-    to_count = None if planned.whole is None else min(n_jobs, sample_size or n_jobs)
+    to_count = None if planned.shared_job is None else min(n_jobs, sample_size or n_jobs)
     screen = Screen(planned.task.ks, len(planned.entries), manner, to_count=to_count)
     with stopped_by_signals() as stop_if_asked, screen:
 
@@ -319,7 +319,7 @@ def _carry_out(
             screen.refresh()
 
         with executor_for(planned, jobs, idle, scheduler, screen.note) as executor:
-            if planned.whole is not None:
+            if planned.shared_job is not None:
                 from gmmquant.pipeline.shared_palette import run_shared
 
                 outcomes = run_shared(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from gmmquant.cli.printable import printable
 from gmmquant.cli.progress import Bar, bar_for
-from gmmquant.report.outcome import Done, Failure, Foreseen, Outcome, Shared, Skipped
+from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, SharedReport, Skipped
 from gmmquant.system.paths import AnyPath, SourcePath
 from gmmquant.system.process import signals_held, system_reason
 
@@ -126,7 +126,7 @@ class Screen:
 
     def show(self, outcome: Outcome) -> None:
         """Show what became of an image, or of all together."""
-        if isinstance(outcome, Shared):
+        if isinstance(outcome, SharedReport):
             self._show_shared(outcome)
         elif isinstance(outcome, Done):
             self._tally["skipped" if outcome.kept else "done"] += 1
@@ -146,7 +146,7 @@ class Screen:
 
             self._emit(outcome_line(outcome))
         told = self._n_counted + sum(self._tally.values())
-        if self._n_images > 1 and not isinstance(outcome, Shared):
+        if self._n_images > 1 and not isinstance(outcome, SharedReport):
             self._bar.move_to_image(outcome.source.name, told, told - self._tally["skipped"])
 
     def finish(self) -> bool:
@@ -194,7 +194,7 @@ class Screen:
         else:
             self._tell(f"{done.source}: wrote {_names(done.written)}, {done.seconds:.2f} s")
 
-    def _show_shared(self, shared: Shared) -> None:
+    def _show_shared(self, shared: SharedReport) -> None:
         if self._manner.as_json:
             self._add_to_array(shared.record)
         elif not (self._manner.quiet or self._manner.as_json_lines):
@@ -240,7 +240,7 @@ class Screen:
             say(text)
 
 
-def show_foreseen(foreseen: Iterable[Foreseen | Failure], manner: Manner) -> bool:
+def show_planned(foreseen: Iterable[PlannedOutcome | Failure], manner: Manner) -> bool:
     """Show what would be read and written; tell whether all of it can be."""
     from gmmquant.report.record import outcome_line
 

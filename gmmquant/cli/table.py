@@ -99,9 +99,9 @@ def manner(record: Record) -> str:
         parts.append("KMeans")
     if settings["space"] != "srgb":
         parts.append(f"fitted in {SPACE_TITLES[settings['space']]}, log-likelihoods of densities there")
-    if settings["transfer_to"] is not None:
+    if settings["transfer_from"] is not None:
         parts.append(
-            f"drawn in the colours of {_name(settings['transfer_to'])}; figures and palette are of the image's own "
+            f"drawn in the colours of {_name(settings['transfer_from'])}; figures and palette are of the image's own "
             "mixture, the squared error is how far colours were moved"
         )
     for dither in dict.fromkeys(fit["dither"] for fit in fitted if fit["dither"] != "none"):

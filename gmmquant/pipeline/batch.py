@@ -19,7 +19,7 @@ from gmmquant.pipeline.image_job import (
     watch_nothing,
 )
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
-from gmmquant.report.outcome import Done, Failure, Foreseen, Outcome, Skipped
+from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
 from gmmquant.system.executors.base import Executor, WorkerDied
 from gmmquant.system.executors.serial import SerialExecutor
@@ -44,7 +44,7 @@ def run_all(
     that killed runs left in an output folder are swept before the first image of that folder, and those of this run
     when it is stopped or its workers could have died unseen. `watch` is called where the work is done in this process.
     """
-    task, homes, ended, swept = planned.task, set[AnyPath](), False, executor.may_run_twice
+    task, folders, ended, swept = planned.task, set[AnyPath](), False, executor.may_run_twice
     # An item that is done again must not find what it wrote, so what exists is looked up here, as late as can be.
     settled = (_settled(entry, task) if isinstance(entry, Job) else entry for entry in planned.entries)
     told, taken = tee(settled if executor.may_run_twice else planned.entries)
@@ -61,9 +61,9 @@ def run_all(
             if ended:
                 return
             if isinstance(entry, Job):
-                if task.to is Destination.FILES and entry.home not in homes:
-                    homes.add(entry.home)
-                    sweep_temporaries(entry.home)
+                if task.to is Destination.FILES and entry.folder not in folders:
+                    folders.add(entry.folder)
+                    sweep_temporaries(entry.folder)
                 yield portable(entry, executor)
 
     work = partial(run, task=task, watch=executor.worker_callback(watch))
@@ -84,8 +84,8 @@ def run_all(
         raise
     finally:
         outcomes.close()  # now, and not when garbage is collected: processes end before temporaries are swept
-        for home in homes if swept else ():
-            sweep_temporaries(home)
+        for folder in folders if swept else ():
+            sweep_temporaries(folder)
 
 
 def _settled(job: Job, task: Task) -> Job | Skipped | Failure:
@@ -98,13 +98,13 @@ def portable(job: Job, executor: Executor) -> Job:
         return job
     kept = None if job.kept is None else frozenset(map(absolute, job.kept))
     source = job.source if isinstance(job.source, StandardInput) else absolute(job.source)
-    return replace(job, source=source, home=absolute(job.home), report=absolute(job.report), kept=kept)
+    return replace(job, source=source, folder=absolute(job.folder), report=absolute(job.report), kept=kept)
 
 
 def _as_asked(job: Job, outcome: Outcome) -> Outcome:
     """Name the files of an outcome as they were given, wherever the job was done."""
     if isinstance(outcome, Done):
-        outcome = replace(outcome, written=[job.home / path.name for path in outcome.written])
+        outcome = replace(outcome, written=[job.folder / path.name for path in outcome.written])
     return replace(outcome, source=job.source)
 
 
@@ -113,10 +113,10 @@ def _died(job: Job, died: WorkerDied) -> Failure:
     return Failure(job.source, died.reason)
 
 
-def foresee(planned: Plan, sample_size: int | None = None) -> Iterator[Foreseen | Failure]:
+def planned_outcomes(planned: Plan, sample_size: int | None = None) -> Iterator[PlannedOutcome | Failure]:
     """Yield what would be read and written, without doing either; `sample_size` as in `collection.run_shared`."""
     finished = is_finished(planned, sample_size)
-    jobs = planned.entries if planned.whole is None else [*planned.entries, planned.whole]
+    jobs = planned.entries if planned.shared_job is None else [*planned.entries, planned.shared_job]
     for entry in jobs:
         yield entry if isinstance(entry, Failure) else guarded(entry, partial(_foreseen, entry, planned.task, finished))
 
@@ -126,7 +126,7 @@ def is_finished(planned: Plan, sample_size: int | None) -> bool:
 
     That is so where all that would be made exists and is kept, and the report tells of the same options and images.
     """
-    task, whole = planned.task, planned.whole
+    task, whole = planned.task, planned.shared_job
     keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
     if whole is None or not keeps or task.products.layers:
         return False
@@ -156,8 +156,8 @@ def _asked(task: Task) -> dict[str, object]:
     return {**asdict(task.settings), "recolor": task.settings.recoloring, "k": list(task.ks)}
 
 
-def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
-    if not job.is_whole:
+def _foreseen(job: Job, task: Task, finished: bool) -> PlannedOutcome | Failure:
+    if not job.is_shared_report:
         try:
             open_path(job.source, lazily=True).close()
         except OSError as error:
@@ -168,14 +168,14 @@ def _foreseen(job: Job, task: Task, finished: bool) -> Foreseen | Failure:
         return refused(job, f"{present[0].name} exists")
     fate = "replaced" if task.existing is Existing.REPLACE else "kept"
     fates = {path: fate if path in present else "new" for path in outputs}
-    if job.is_whole and job.report in present and not finished:
+    if job.is_shared_report and job.report in present and not finished:
         fates[job.report] = "replaced"  # it is made anew
-    if task.existing is Existing.KEEP and job.is_whole and not finished:
+    if task.existing is Existing.KEEP and job.is_shared_report and not finished:
         refuse_other_settings(job.report, _asked(task))
     if {"new", "replaced"} & set(fates.values()):
-        check_writable(job.home)
+        check_writable(job.folder)
     to_do = not finished if task.shared else set(fates.values()) != {"kept"}
-    return Foreseen(job.source, fates, is_read=to_do and not job.is_whole)
+    return PlannedOutcome(job.source, fates, is_read=to_do and not job.is_shared_report)
 
 
 @contextmanager

@@ -20,15 +20,15 @@ def write_products(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int |
 
     `write(path, encode, *content)` writes the bytes that `encode` makes of `content`.
     """
-    files: dict[str, Any] = {"image": job.told(job.files[k]["image"]), **write_mixture(fit, job, k, write)}
+    files: dict[str, Any] = {"image": job.path_in_report(job.files[k]["image"]), **write_mixture(fit, job, k, write)}
     if job.products.maps:
         files["maps"] = _write_maps(quantizer, fit, job, k, write)
     if job.products.layers:
         files["layers"] = []
         for number, layer in enumerate(quantizer.layers(fit), start=1):
-            path = job.home / layer_name(job.stem, k, number)
+            path = job.folder / layer_name(job.stem, k, number)
             write(path, encode_image, layer, "png")
-            files["layers"].append(job.told(path))
+            files["layers"].append(job.path_in_report(path))
     return files
 
 
@@ -38,9 +38,9 @@ def write_mixture(fit: FitFigures, job: Job, k: int | str, write: Write) -> dict
     files: dict[str, Any] = {}
     if job.products.models:
         write(paths["model"], _encode_model, fit)
-        files["model"] = job.told(paths["model"])
+        files["model"] = job.path_in_report(paths["model"])
     if forms:
-        files["palettes"] = {form: job.told(paths[f"palette {form}"]) for form in forms}
+        files["palettes"] = {form: job.path_in_report(paths[f"palette {form}"]) for form in forms}
         for form in forms:
             write(paths[f"palette {form}"], _encode_palette, fit, form, f"{job.stem} {fit.k_fitted}")
     return files
@@ -51,7 +51,7 @@ def _write_maps(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | st
     from gmmquant.images.encoding.maps import encode_grey_map, encode_label_map
 
     paths, maps = job.files[k], job.products.maps
-    told: dict[str, Any] = {what: {"file": job.told(paths[f"map {what}"])} for what in maps}
+    told: dict[str, Any] = {what: {"file": job.path_in_report(paths[f"map {what}"])} for what in maps}
     if "labels" in maps:
         write(paths["map labels"], encode_label_map, fit.labels, fit.palette, quantizer.visible)
     if {"entropy", "loglik"} & set(maps):

@@ -69,7 +69,7 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
         # The image is held by nobody here: its memory is wanted.
         done = _quantize(job, read(job.source, task.max_pixels, admit), task, kept, watch)
         nothing_written = task.to is Destination.FILES and not done.written
-        if nothing_written and not job.is_part:
+        if nothing_written and not job.in_shared_report:
             return Skipped(job.source)
         return replace(done, seconds=perf_counter() - started, kept=nothing_written)
 
@@ -85,7 +85,7 @@ def guarded(job: Job, work: Callable[[], Result]) -> Result | Failure:
     except GmmquantError as error:
         return _failed(job, str(error))
     except OSError as error:
-        return _failed(job, f"cannot write to {job.home}: {system_reason(error)}", hopeless=error.errno in _HOPELESS)
+        return _failed(job, f"cannot write to {job.folder}: {system_reason(error)}", hopeless=error.errno in _HOPELESS)
     except MemoryError:
         return _failed(job, "not enough memory; scale the image down or ask for fewer colours")
     except Exception as error:  # a fault of ours, or of a library: the other images are still to be done
@@ -93,7 +93,7 @@ def guarded(job: Job, work: Callable[[], Result]) -> Result | Failure:
 
 
 def _failed(job: Job, reason: str, *, hopeless: bool = False) -> Failure:
-    return Failure(job.source, reason, hopeless, is_image=not job.is_whole)
+    return Failure(job.source, reason, hopeless, is_image=not job.is_shared_report)
 
 
 def settle(job: Job, task: Task) -> Job | Skipped | Failure:
@@ -105,11 +105,11 @@ def settle(job: Job, task: Task) -> Job | Skipped | Failure:
         return job
     present = [path for path in job.outputs if exists(path)]
     keeps = task.existing is Existing.KEEP
-    if keeps and len(present) == len(job.outputs) and _has_its_layers(job) and not job.is_part:
+    if keeps and len(present) == len(job.outputs) and _has_its_layers(job) and not job.in_shared_report:
         return Skipped(job.source)
     if present and task.existing is Existing.REFUSE:
         return refused(job, f"{present[0].name} exists")
-    check_writable(job.home)
+    check_writable(job.folder)
     return replace(job, kept=frozenset(present) if keeps else frozenset())
 
 
@@ -138,7 +138,7 @@ def _has_its_layers(job: Job) -> bool:
         names = [name for fit in fits for name in fit["files"]["layers"]]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
-    return all(exists(job.home / str(name)) for name in names)
+    return all(exists(job.folder / str(name)) for name in names)
 
 
 def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> DecodedImage:
@@ -178,7 +178,7 @@ def _quantize(job: Job, image: DecodedImage, task: Task, kept: frozenset[AnyPath
     del image  # its memory is wanted
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
     if job.report in kept:
-        refuse_other_settings(job.report, settings_record(quantizer.fitter, task.strategy.told(), job.report))
+        refuse_other_settings(job.report, settings_record(quantizer.fitter, task.strategy.inputs(), job.report))
         notes.append(f"{job.report.name} exists and is kept: it tells of an earlier run; use --force to renew it")
     if AUTO in task.ks:
         watch(job.source, AUTO, 0, math.nan)
@@ -189,7 +189,7 @@ def _quantize(job: Job, image: DecodedImage, task: Task, kept: frozenset[AnyPath
         for k, paths in job.files.items():
             number = choice.k if choice is not None and k == AUTO else int(k)
             # A report tells of files as this run makes them, so those that are kept must be just that.
-            compares = job.is_part or job.report not in kept
+            compares = job.in_shared_report or job.report not in kept
             writer = _FileWriter(executor, outputs, partial(_keeps, job, task), compares=compares)
             watch_fit = partial(watch, job.source, number)
             watch_fit(0, math.nan)
@@ -200,7 +200,7 @@ def _quantize(job: Job, image: DecodedImage, task: Task, kept: frozenset[AnyPath
                 files = write_products(quantizer, fit, job, k, writer)
             fits.append((fit, files, writer, k == AUTO))
         record = _record_of(job, task, quantizer, fits, notes, choice)
-        if task.to is Destination.FILES and not job.is_part and job.report not in kept:
+        if task.to is Destination.FILES and not job.in_shared_report and job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         written = outputs.commit()
     return Done(job.source, record, written, notes, drawn=outputs.data if isinstance(outputs, HeldSet) else None)
@@ -215,7 +215,7 @@ def _record_of(
     choice: Choice | None,
 ) -> Record:
     """Return the record of an image, or its part of that of many; add to `notes` what the fits turned out to be."""
-    if job.is_part:
+    if job.in_shared_report:
         from gmmquant.report.shared_record import drawn_record, shared_image_record
 
         parts = [drawn_record(fit, writer.seconds(), files, auto=auto) for fit, files, writer, auto in fits]
@@ -224,7 +224,7 @@ def _record_of(
     if kept_exactly:
         notes.append(_few_colors(quantizer.histogram, kept_exactly))
     records = [fit_record(fit, writer.seconds(), files, auto=auto) for fit, files, writer, auto in fits]
-    given = task.strategy.told()
+    given = task.strategy.inputs()
     return build_record(job.source, job.report, quantizer, records, notes=notes, choice=choice, given=given)
 
 
@@ -232,7 +232,7 @@ def _outputs_of(job: Job, task: Task) -> OutputSet | HeldSet:
     """Return what takes the outputs: files, or what is held for standard output."""
     if task.to is not Destination.FILES:
         return HeldSet()
-    make_folder(job.home)
+    make_folder(job.folder)
     times = _times_of(job.source) if task.preserve_times else None
     overwrite = task.existing is Existing.REPLACE or job.kept is not None
     return OutputSet(overwrite=overwrite, keep=task.existing is Existing.KEEP and not overwrite, times=times)

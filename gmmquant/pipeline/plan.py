@@ -82,7 +82,7 @@ class Products:
         """Return what is left for each image to write where one mixture is shared."""
         return replace(self, models=False, palettes=())
 
-    def of_the_whole(self) -> Products:
+    def for_shared_report(self) -> Products:
         """Return what is written of a mixture that images share."""
         return Products(models=self.models, palettes=self.palettes, images=False)
 
@@ -147,13 +147,13 @@ class Job:
     source : Path, RemotePath or StandardInput
     stem : str
         What the names of its files begin with.
-    home : Path or RemotePath
+    folder : Path or RemotePath
         The folder that they go to.
     ks : sequence of int and "auto"
     products : Products
     report : Path or RemotePath
         The file of the record.
-    is_part : bool
+    in_shared_report : bool
         Whether the record is that of many images, which this job does not write.
     kept : frozenset of Path and RemotePath, or None
         The outputs that exist and are kept, where that was found out before the job began; the others are then
@@ -162,15 +162,15 @@ class Job:
 
     source: SourcePath
     stem: str
-    home: AnyPath
+    folder: AnyPath
     ks: Sequence[int | str]
     products: Products
     report: AnyPath
-    is_part: bool = False
+    in_shared_report: bool = False
     kept: frozenset[AnyPath] | None = None
 
     @property
-    def is_whole(self) -> bool:
+    def is_shared_report(self) -> bool:
         """Whether this is no image, but what is written of all that share a mixture."""
         return not self.products.images
 
@@ -178,22 +178,22 @@ class Job:
     def files(self) -> dict[int | str, dict[str, AnyPath]]:
         """Files by k and by what they hold."""
         names = {k: self.products.names(self.stem, k) for k in self.ks}
-        return {k: {what: self.home / name for what, name in own.items()} for k, own in names.items()}
+        return {k: {what: self.folder / name for what, name in own.items()} for k, own in names.items()}
 
     @property
     def outputs(self) -> list[AnyPath]:
         """All files of the job that can be named before it is done; the report, which is written last, stands last."""
         files = [path for files in self.files.values() for path in files.values()]
-        return files if self.is_part else [*files, self.report]
+        return files if self.in_shared_report else [*files, self.report]
 
     @property
     def claimed(self) -> list[AnyPath]:
         """All files that the job may write, every layer too."""
         ks = [k for k in self.ks if k != AUTO] if self.products.layers else []
-        layers = [self.home / layer_name(self.stem, k, number) for k in ks for number in range(1, int(k) + 1)]
+        layers = [self.folder / layer_name(self.stem, k, number) for k in ks for number in range(1, int(k) + 1)]
         return [*self.outputs, *layers]
 
-    def told(self, output: AnyPath) -> str:
+    def path_in_report(self, output: AnyPath) -> str:
         """Return the name of an output as the record tells it: as seen from the folder of the report."""
         return output.name if output.parent == self.report.parent else relative(output, self.report.parent)
 
@@ -207,13 +207,13 @@ class Plan:
     entries : list of Job and Failure
         Images, and what cannot be one, in the order given.
     task : Task
-    whole : Job or None
+    shared_job : Job or None
         What is written of all images together, where they share a mixture.
     """
 
     entries: list[Job | Failure]
     task: Task
-    whole: Job | None = None
+    shared_job: Job | None = None
 
     @property
     def jobs(self) -> list[Job]:
@@ -264,17 +264,18 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
 
 def _job(source: Source, task: Task, folder: AnyPath | None, shared_report: AnyPath | None) -> Job:
     """Name the outputs of an image."""
-    home = source.path.parent if folder is None else folder / source.below
+    target = source.path.parent if folder is None else folder / source.below
     stem = fitting_stem(source.path.name if task.keep_extension else source.path.stem, _MAX_NAME - len(_LONGEST_END))
     if shared_report is not None:
-        return Job(source.path, stem, home, task.ks, task.products.for_each_image(), shared_report, is_part=True)
-    return Job(source.path, stem, home, task.ks, task.products, home / f"{stem}_report.json")
+        products = task.products.for_each_image()
+        return Job(source.path, stem, target, task.ks, products, shared_report, in_shared_report=True)
+    return Job(source.path, stem, target, task.ks, task.products, target / f"{stem}_report.json")
 
 
 def _whole(images: Sequence[Source], task: Task, folder: AnyPath | None) -> Job:
     """Name what is written of all images together."""
-    home = common_folder([image.path.parent for image in images]) if folder is None else folder
-    return Job(home, SHARED, home, task.ks, task.products.of_the_whole(), home / f"{SHARED}_report.json")
+    target = common_folder([image.path.parent for image in images]) if folder is None else folder
+    return Job(target, SHARED, target, task.ks, task.products.for_shared_report(), target / f"{SHARED}_report.json")
 
 
 def fitting_stem(stem: str, limit: int) -> str:
@@ -295,7 +296,7 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
     """
     folded = _folding()
     writers: dict[str, Job] = {}
-    sources = {folded(path): job for job in jobs if not job.is_whole for path in _names_of(job.source)}
+    sources = {folded(path): job for job in jobs if not job.is_shared_report for path in _names_of(job.source)}
     clashes: list[tuple[Job, Job, AnyPath]] = []
     for job in jobs:
         for output in job.claimed:
@@ -322,7 +323,7 @@ def _names_of(source: SourcePath) -> list[AnyPath]:
 def _clash(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
     """Say which inputs would write one name, and how to avoid it."""
     more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
-    if other.is_whole:
+    if other.is_shared_report:
         remedy = "rename the image, or give another --output"
     elif one.source.parent != other.source.parent:
         remedy = "name the folder that holds them all, with -r, or give each its own --output"

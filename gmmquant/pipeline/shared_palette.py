@@ -27,9 +27,9 @@ from gmmquant.pipeline.image_job import (
     refused,
 )
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
-from gmmquant.pipeline.strategy import SharedFits, fit_shared
+from gmmquant.pipeline.strategy import ApplyFits, fit_shared
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.report.outcome import Done, Failure, Outcome, Shared, Skipped
+from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
 from gmmquant.report.record import Record, fit_record, settings_record, to_json
 from gmmquant.report.shared_record import build_shared_record, whole_figures
 from gmmquant.settings import AUTO
@@ -62,7 +62,7 @@ def run_shared(
     Parameters
     ----------
     planned : Plan
-        With a `whole`, and `is_part` jobs.
+        With a `shared_job`, and `in_shared_report` jobs.
     executor : Executor
     counted_one : callable
         Called for each image whose colours are counted.
@@ -73,7 +73,7 @@ def run_shared(
     fail_fast : bool
         Begin no more images after one has failed.
     """
-    task, whole = planned.task, planned.whole
+    task, whole = planned.task, planned.shared_job
     assert whole is not None  # noqa: S101
     if is_finished(planned, sample_size):
         yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
@@ -134,7 +134,7 @@ def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
         )
 
 
-def _refuse_another_fit(whole: Job, strategy: SharedFits) -> None:
+def _refuse_another_fit(whole: Job, strategy: ApplyFits) -> None:
     """Refuse to go on with a run whose report tells of other mixtures: as many pixels and colours may be others."""
     try:
         told = {fit["k"]: float(fit["trace"][-1]["objective"]) for fit in read_json(whole.report)["fits"]}
@@ -225,7 +225,7 @@ def _in_the_way(planned: Plan, whole: Job) -> Failure | None:
     """Refuse the run if any of its outputs exists that may be neither replaced nor kept, or none can be written."""
     if planned.task.to is not Destination.FILES:
         return None
-    check_writable(whole.home)
+    check_writable(whole.folder)
     for job in (whole, *planned.jobs) if planned.task.existing is Existing.REFUSE else ():
         present = next((output for output in job.outputs if exists(output)), None)
         if present is not None:
@@ -237,15 +237,15 @@ def _write_whole(
     whole: Job,
     task: Task,
     fitter: Fitter,
-    strategy: SharedFits,
+    strategy: ApplyFits,
     drawn: Sequence[Record],
     failures: Sequence[Failure],
     n_fitted: int,
-) -> Shared:
+) -> SharedReport:
     """Write what the images have in common; the report is made anew even where other files were kept."""
     to_files = task.to is Destination.FILES
     if to_files:
-        make_folder(whole.home)
+        make_folder(whole.folder)
     records: list[Record] = []
     with OutputSet(overwrite=task.existing is not Existing.REFUSE) as outputs:
 
@@ -268,4 +268,4 @@ def _write_whole(
         if to_files:
             outputs.stage(whole.report, to_json(record).encode("ascii"))
         written = outputs.commit()
-    return Shared(whole.home, record, written)
+    return SharedReport(whole.folder, record, written)

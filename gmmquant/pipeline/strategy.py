@@ -2,7 +2,7 @@
 
 It is fitted to each image (`FitEach`), read from a model file (`ApplyModel`), fitted about the colours of a palette
 (`FixedPalette`), mapped to the colours of another image (`TransferColors`), or fitted to many images together
-(`SharedFits`). A sum of histograms is the histogram of all pixels, so a shared fit is the fit to all images side by
+(`ApplyFits`). A sum of histograms is the histogram of all pixels, so a shared fit is the fit to all images side by
 side.
 """
 
@@ -47,7 +47,7 @@ class FitEach:
         """Whether the order of the palette is part of what was asked for."""
         return False
 
-    def told(self) -> dict[str, Path | Sequence[str]]:
+    def inputs(self) -> dict[str, Path | Sequence[str]]:
         """Return what was given beside the images, as the record tells it: files, or hex codes."""
         return {}
 
@@ -78,7 +78,7 @@ class ApplyModel(FitEach):
         """The number of components."""
         return [len(self.model.gaussians.weights)]
 
-    def told(self) -> dict[str, Path | Sequence[str]]:
+    def inputs(self) -> dict[str, Path | Sequence[str]]:
         """Return the file."""
         return {"model": self.path}
 
@@ -112,7 +112,7 @@ class FixedPalette(FitEach):
         """Whether the order of the palette is part of what was asked for: it is."""
         return True
 
-    def told(self) -> dict[str, Path | Sequence[str]]:
+    def inputs(self) -> dict[str, Path | Sequence[str]]:
         """Return the file, or the colours."""
         return {"palette": self.path or [hex_code(color) for color in self.colors]}
 
@@ -133,9 +133,9 @@ class TransferColors(FitEach):
     fitter: Fitter
     _mixtures: dict[int, Gaussians] = field(default_factory=dict, repr=False, compare=False)
 
-    def told(self) -> dict[str, Path | Sequence[str]]:
+    def inputs(self) -> dict[str, Path | Sequence[str]]:
         """Return the file."""
-        return {"transfer_to": self.path}
+        return {"transfer_from": self.path}
 
     def draw(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
         """Fit both images, this one once for all, and move the colours of the one to those of the other."""
@@ -145,7 +145,7 @@ class TransferColors(FitEach):
 
 
 @dataclass(frozen=True)
-class SharedFits(FitEach):
+class ApplyFits(FitEach):
     """Fits that all images are drawn by, and how k was chosen, if it was.
 
     Attributes
@@ -180,7 +180,7 @@ def watch_nothing(k: int | str, n_iter: int, objective: float) -> None:
 
 def fit_shared(
     fitter: Fitter, ks: Sequence[int | str], watch: Callable[[int | str, int, float], None] = watch_nothing
-) -> SharedFits:
+) -> ApplyFits:
     """Fit one mixture for each of `ks`, of which "auto" is chosen by ICL, to the colours of all images.
 
     `watch(k, n_iter, objective)` is called as for `Fitter.fit`.
@@ -191,7 +191,7 @@ def fit_shared(
     def fit(k: int) -> Fit:
         return fitter.fit(k, lambda n_iter, objective: watch(k, n_iter, objective))
 
-    return SharedFits({k: fit(k) for k in dict.fromkeys(numbers)}, choice)
+    return ApplyFits({k: fit(k) for k in dict.fromkeys(numbers)}, choice)
 
 
 def _unless_said(settings: Settings, recolor: str | None) -> Settings:
@@ -242,7 +242,7 @@ def load_fixed_palette(text: str) -> FixedPalette:
         raise PaletteFileError(f"{path}: {error}") from None
 
 
-def load_target(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:
+def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:
     """Read the image that others take their colours from; every fault is an ImageError` that names the file."""
     try:
         if path.is_dir():

@@ -38,7 +38,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedReport:
     """What images that share a mixture have in common.
 
     Attributes
@@ -77,7 +77,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class PlannedOutcome:
     """What would become of each output of an image, or of all that share a mixture: "new", "replaced" or "kept".
 
     `is_read` tells whether an image would be read for it.
@@ -88,4 +88,4 @@ class Foreseen:
     is_read: bool
 
 
-Outcome = Done | Shared | Skipped | Failure
+Outcome = Done | SharedReport | Skipped | Failure

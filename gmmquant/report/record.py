@@ -14,7 +14,7 @@ from gmmquant.models.selection import KEPT_GAIN, Choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import FitFigures
-from gmmquant.report.outcome import Done, Foreseen, Outcome, Shared, Skipped
+from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
 from gmmquant.settings import AUTO, OF_FITS
 from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, as_text, relative
 from gmmquant.version import __version__
@@ -26,7 +26,7 @@ Record = dict[str, Any]
 
 # Settings that say how a mixture is started, and what may be given beside an image.
 _OF_STARTS = ("init", "restarts", "method")
-_GIVEN = ("model", "palette", "transfer_to")
+_GIVEN = ("model", "palette", "transfer_from")
 
 
 def build_record(
@@ -54,7 +54,7 @@ def build_record(
     choice : Choice or None
         How k was chosen, where it was.
     given : mapping or None
-        What was given beside the image, by what it is: `model`, `palette`, `transfer_to`; a file, or hex codes.
+        What was given beside the image, by what it is: `model`, `palette`, `transfer_from`; a file, or hex codes.
     """
     return {
         "schema": SCHEMA,
@@ -181,10 +181,10 @@ def to_json(record: Record | list[Record]) -> str:
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
-def outcome_line(outcome: Outcome | Foreseen) -> str:
+def outcome_line(outcome: Outcome | PlannedOutcome) -> str:
     """Write what became of an image, or would, as one line of JSON: schema `gmmquant-outcome/1`."""
     told: dict[str, Any] = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source)}
-    if isinstance(outcome, Shared):
+    if isinstance(outcome, SharedReport):
         told |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}
     elif isinstance(outcome, Done):
         told |= {
@@ -195,8 +195,8 @@ def outcome_line(outcome: Outcome | Foreseen) -> str:
         told["record"] = outcome.record
     elif isinstance(outcome, Skipped):
         told["outcome"] = "skipped"
-    elif isinstance(outcome, Foreseen):
-        told |= {"outcome": "foreseen", "outputs": {as_text(path): fate for path, fate in outcome.outputs.items()}}
+    elif isinstance(outcome, PlannedOutcome):
+        told |= {"outcome": "planned", "outputs": {as_text(path): fate for path, fate in outcome.outputs.items()}}
     else:
         told |= {"outcome": "failed", "reason": outcome.reason}
     return json.dumps(told, allow_nan=False) + "\n"

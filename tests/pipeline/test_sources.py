@@ -344,7 +344,7 @@ def test_a_tree_is_made_again_below_the_output_folder(command, tree, tmp_path):
 
 def test_without_an_output_folder_each_image_has_its_outputs_beside_it(tree):
     tree("in/a.png", "in/x/a.png")
-    homes = [job.home for job in plan(sources_of(["in"], RECURSIVE), Task([2]), None).jobs]
+    homes = [job.folder for job in plan(sources_of(["in"], RECURSIVE), Task([2]), None).jobs]
     assert homes == [Path("in"), Path("in/x")]
 
 
@@ -362,7 +362,7 @@ def test_without_an_output_folder_each_image_has_its_outputs_beside_it(tree):
 def test_outputs_stand_as_deep_as_images_do_below_the_folder_that_was_named(tree, name, places):
     tree("in/a.png", "in/x/a.png", "in/x/y/a.png")
     jobs = plan(sources_of([name], RECURSIVE), Task([2]), Path("out")).entries
-    assert [str(job.home.relative_to("out")) for job in jobs] == places
+    assert [str(job.folder.relative_to("out")) for job in jobs] == places
 
 
 @pytest.mark.parametrize("name", ["*/../../outside/*.png", "x/*/../../../outside/*.png", "../w*/x/../../outside/*.png"])

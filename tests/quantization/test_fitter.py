@@ -9,7 +9,7 @@ from helpers import read_sample
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.inference import evaluate
-from gmmquant.pipeline.strategy import TransferColors, load_target
+from gmmquant.pipeline.strategy import TransferColors, load_transfer_image
 from gmmquant.quantization.fitter import Fit, Fitter
 
 CAT = read_sample("cat.jpg")[::8, ::8]
@@ -170,7 +170,7 @@ def test_a_number_of_colours_out_of_range_is_refused(k):
 
 
 def test_a_target_holds_the_colours_of_its_image_and_not_the_pixels(samples):
-    target = load_target(samples / "cat.jpg", Settings())
+    target = load_transfer_image(samples / "cat.jpg", Settings())
     assert isinstance(target, TransferColors)
     quantizer = Quantizer(COFFEE)
     drawn = target.draw(quantizer, 3, lambda *step: None, lambda image: None)

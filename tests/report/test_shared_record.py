@@ -12,7 +12,7 @@ from helpers import log_density_by_scipy, log_joint_by_scipy, read_sample
 from gmmquant import ColorHistogram, Quantizer, Settings
 from gmmquant.colors.color_sum import add_up
 from gmmquant.colors.spaces import COLOR_SPACES
-from gmmquant.pipeline.strategy import SharedFits, fit_shared
+from gmmquant.pipeline.strategy import ApplyFits, fit_shared
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.report.record import build_record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, drawn_record, shared_image_record, whole_figures
@@ -192,7 +192,7 @@ def test_transparent_pixels_take_no_part():
 def test_all_images_have_one_palette_in_one_order_and_the_seconds_of_their_own():
     fitter = fitter_of(TEN, Settings())
     shared = fit_shared(fitter, [6])
-    assert isinstance(shared, SharedFits)
+    assert isinstance(shared, ApplyFits)
     assert shared.keeps_order
     for original in (TEN[0], TEN[9]):
         drawn = shared.draw(Quantizer(original), 6, lambda *step: None, lambda image: None)

@@ -27,7 +27,7 @@ from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.image_job import run
 from gmmquant.pipeline.plan import Existing, Products, Task, plan
 from gmmquant.pipeline.sources import Source
-from gmmquant.report.outcome import Done, Failure, Foreseen, Skipped
+from gmmquant.report.outcome import Done, Failure, PlannedOutcome, Skipped
 from gmmquant.system.executors.base import WorkerDied
 from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.filesystem import exists
@@ -410,8 +410,8 @@ def test_an_output_that_cannot_be_looked_for_costs_its_image_alone(images, tmp_p
         outcomes = all_of(images, tmp_path / type(executor).__name__, executor)
         assert [type(outcome) for outcome in outcomes[:3]] == [Done, Failure, Done]
         assert outcomes[1].reason.endswith("permission denied")
-    foreseen = list(batch.foresee(planned(images, tmp_path / "out")))
-    assert [type(outcome) for outcome in foreseen[:3]] == [Foreseen, Failure, Foreseen]
+    foreseen = list(batch.planned_outcomes(planned(images, tmp_path / "out")))
+    assert [type(outcome) for outcome in foreseen[:3]] == [PlannedOutcome, Failure, PlannedOutcome]
 
 
 def test_a_job_done_again_replaces_what_it_wrote_before(images, tmp_path, monkeypatch):
