@@ -18,7 +18,7 @@ import numpy.typing as npt
 from likelihood import as_stored, photographs
 from PIL import Image
 
-from gmmquant import Quantizer, Settings, quantize
+from gmmquant import Quantizer, quantize
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.settings import DITHERS
@@ -76,13 +76,15 @@ def sizes(paths: Sequence[Path]) -> list[str]:
 
 
 def dithering(path: Path) -> list[str]:
-    """Time the ways to dither a large image, beyond the fit."""
+    """Time each dither of a large image, without the fit."""
     pixels = as_stored(path)
     rows = ["| k | " + " | ".join(DITHERS[1:]) + " |", "|---|---|---|---|"]
     for k in (16, 256):
-        quantizers = {way: Quantizer(pixels, Settings(method="kmeans", dither=way)) for way in DITHERS}
-        seconds = {way: quantizer.fit(k).seconds["recolor"] for way, quantizer in quantizers.items()}
-        rows.append(f"| {k} | " + " | ".join(f"{seconds[way] - seconds['none']:.2f} s" for way in DITHERS[1:]) + " |")
+        quantizers = {dither: Quantizer(pixels, method="kmeans", dither=dither) for dither in DITHERS}
+        seconds = {dither: quantizer.fit(k).statistics.seconds["recolor"] for dither, quantizer in quantizers.items()}
+        rows.append(
+            f"| {k} | " + " | ".join(f"{seconds[dither] - seconds['none']:.2f} s" for dither in DITHERS[1:]) + " |"
+        )
     return rows
 
 

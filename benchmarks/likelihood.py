@@ -71,8 +71,8 @@ def gain_of_going_on(quantizer: Quantizer, fit: Any) -> float:
     """Return what the mean log-likelihood gains by going on with the fit to a tolerance of 1e-7."""
     cells, variance = quantizer.histogram.cells(), quantizer.histogram.rounding_variance
     assert fit.mixture.covariance_type is FULL
-    further = em(cells, fit.mixture, variance=variance, tol=1e-7, max_iter=1000, accelerated=True)
-    return evaluate(cells, further.gaussians).log_likelihood / fit.n_pixels - fit.mean_log_likelihood
+    continued = em(cells, fit.mixture, variance=variance, tol=1e-7, max_iter=1000, accelerated=True)
+    return evaluate(cells, continued.gaussians).log_likelihood / fit.statistics.n_pixels - fit.mean_log_likelihood
 
 
 def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:
@@ -107,7 +107,7 @@ def fit_alone(path: Path, k: int, rounds: int = 5, every: int = 10) -> list[str]
     for _ in range(rounds):
         started = time.perf_counter()
         fit = Quantizer(pixels).fit(k)
-        seconds.append(time.perf_counter() - started - fit.seconds["recolor"])
+        seconds.append(time.perf_counter() - started - fit.statistics.seconds["recolor"])
     X = pixels.reshape(-1, 3)[::every] / 255
     started = time.perf_counter()
     mixture = GaussianMixture(k, random_state=0).fit(X)

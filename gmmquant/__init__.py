@@ -1,6 +1,6 @@
-"""Look at an image, and remake it, in a few colours by a Gaussian mixture.
+"""See an image, and remake it, in a few colours with a Gaussian mixture.
 
-The public names are imported when they are first used: `import gmmquant` itself loads nothing heavy.
+Public names are imported on first use, so that `import gmmquant` loads nothing heavy.
 """
 
 from importlib import import_module
@@ -28,17 +28,23 @@ if TYPE_CHECKING:
     from gmmquant.images.pixels import FlatImage as FlatImage
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
+    from gmmquant.quantization.fitter import Fit as Fit
     from gmmquant.quantization.quantizer import Quantizer as Quantizer
+    from gmmquant.quantization.result import ImageStatistics as ImageStatistics
     from gmmquant.quantization.result import QuantizedImage as QuantizedImage
     from gmmquant.settings import Settings as Settings
 
-_HOMES = {
+_MODULES = {
     "Animation": "images.decoded",
     "ColorHistogram": "colors.histogram",
     "ConvergenceWarning": "errors",
+    "DecodedImage": "images.decoded",
+    "Fit": "quantization.fitter",
     "FlatImage": "images.pixels",
     "GaussianMixture": "models.mixture",
     "GmmquantError": "errors",
+    "ImageError": "errors",
+    "ImageStatistics": "quantization.result",
     "KMeans": "models.kmeans",
     "Metadata": "images.decoded",
     "ModelFileError": "errors",
@@ -46,8 +52,6 @@ _HOMES = {
     "OutputError": "errors",
     "PaletteFileError": "errors",
     "ParameterError": "errors",
-    "DecodedImage": "images.decoded",
-    "ImageError": "errors",
     "QuantizedImage": "quantization.result",
     "Quantizer": "quantization.quantizer",
     "Settings": "settings",
@@ -57,18 +61,18 @@ _HOMES = {
     "transfer_colors": "api",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its home at its first use."""
-    if name not in _HOMES:
+    """Import a public name on first use."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'gmmquant' has no attribute {name!r}")
-    value = getattr(import_module(f"gmmquant.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"gmmquant.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """List the public names."""
+    """Return the public names."""
     return sorted(__all__)

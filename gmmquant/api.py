@@ -1,102 +1,144 @@
-"""quantize() and transfer_colors(): the main job on arrays of pixels, in one call."""
+"""quantize() and transfer_colors(): the main job in one call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
-from gmmquant.images.pixels import FlatImage
-from gmmquant.models.scalar_validation import check_choice
+from gmmquant.images.pixels import FlatImage, to_array
+from gmmquant.models.scalar_validation import CovarianceName, InitName, check_choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import AUTO, MAX_TRANSFER_K, Settings, SettingsArguments, check_k
+from gmmquant.settings import AUTO, MAX_TRANSFER_K, Dither, Method, Recoloring, Settings, Space, check_k
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from gmmquant.images.pixels import ImageLike
+    from gmmquant.settings import SettingsOptions
 
 
 @overload
-def quantize(image: npt.NDArray[Any], k: int | str, **settings: Unpack[SettingsArguments]) -> QuantizedImage: ...
+def quantize(image: ImageLike, k: int | Literal["auto"], **settings: Unpack[SettingsOptions]) -> QuantizedImage: ...
 
 
 @overload
-def quantize(
-    image: npt.NDArray[Any], k: Iterable[int], **settings: Unpack[SettingsArguments]
-) -> list[QuantizedImage]: ...
+def quantize(image: ImageLike, k: Iterable[int], **settings: Unpack[SettingsOptions]) -> list[QuantizedImage]: ...
 
 
 def quantize(
-    image: npt.NDArray[Any], k: int | str | Iterable[int], **settings: Unpack[SettingsArguments]
+    image: ImageLike,
+    k: int | Literal["auto"] | Iterable[int],
+    *,
+    method: Method = Settings.method,
+    recolor: Recoloring | None = Settings.recolor,
+    dither: Dither = Settings.dither,
+    strength: float = Settings.strength,
+    space: Space = Settings.space,
+    seed: int = Settings.seed,
+    covariance: CovarianceName = Settings.covariance,
+    init: InitName = Settings.init,
+    restarts: int = Settings.restarts,
+    tol: float | None = Settings.tol,
+    max_iter: int | None = Settings.max_iter,
 ) -> QuantizedImage | list[QuantizedImage]:
     """Remake an image in `k` colours: the means of a Gaussian mixture fitted to its pixels.
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16
-        Grey, RGB or RGBA, sRGB values; channels in that order (OpenCV's arrays are BGR: pass `image[..., ::-1]`).
+    image : array, PIL image or path
+        An array of uint8 or uint16 and of shape (height, width), (height, width, 3) or (height, width, 4): grey, RGB or
+        RGBA, sRGB values (OpenCV's arrays are BGR: pass `image[..., ::-1]`). A PIL image of any mode except I and F.
+        The path of an image file, which `read_image` reads. Fully transparent pixels take no part in the fit.
     k : int from 1 to 4096, "auto", or iterable of int
-        Number of colours; chosen by ICL; or several of them, which then share one histogram.
-    **settings
-        Any of seed, max_iter, tol, covariance, init, restarts, method, recolor, space, dither, strength: see
-        `gmmquant.Settings`.
+        Number of colours; "auto" chooses it by ICL; several numbers share one histogram.
+    method : "gmm" or "kmeans"
+        A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
+    recolor : "posterior", "nearest", "soft" or None
+        The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
+        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm" and "nearest" for "kmeans".
+    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
+        How colours between those of the palette are mixed.
+    strength : float
+        Amount of dithering, from 0 to 1.
+    space : "srgb", "linear", "lab" or "oklab"
+        Colour space of the fit.
+    seed : int
+        Seed of the random starts and of the grain of dithering.
+    covariance, init, restarts, tol, max_iter
+        Details of the fit: see `Settings`.
 
     Returns
     -------
-    QuantizedImage, or a list of them, one for each value of an iterable `k`, in its order.
+    QuantizedImage, or a list of them for an iterable `k`, in its order
 
     Raises
     ------
     ParameterError
-        If the array or a parameter is outside what is accepted, or no pixel is visible.
+        If the image or a setting is not accepted, or no pixel is visible.
+    ImageError
+        If the file at a path is not a supported image.
+    OSError
+        If it cannot be read.
     """
-    asked = Settings(**settings)
+    settings = Settings(
+        seed=seed,
+        max_iter=max_iter,
+        tol=tol,
+        covariance=covariance,
+        init=init,
+        restarts=restarts,
+        method=method,
+        recolor=recolor,
+        space=space,
+        dither=dither,
+        strength=strength,
+    )
     if isinstance(k, str):
         check_choice("k", k, [AUTO])
-        quantizer = Quantizer(image, asked)
+        quantizer = Quantizer(image, settings)
         return quantizer.fit(quantizer.choose_k().k)
     if isinstance(k, Iterable):
         ks = [check_k(each) for each in k]
         if not ks:
-            raise ParameterError("k holds no number of colours; give at least one")
-        quantizer = Quantizer(image, asked)
+            raise ParameterError("k is empty; give at least one number of colours")
+        quantizer = Quantizer(image, settings)
         return [quantizer.fit(each) for each in ks]
-    return Quantizer(image, asked).fit(check_k(k))
+    return Quantizer(image, settings).fit(check_k(k))
 
 
 def transfer_colors(
-    image: npt.NDArray[Any],
-    target: npt.NDArray[Any],
-    k: int = 20,
-    *,
-    seed: int = Settings.seed,
-    space: str = Settings.space,
+    image: ImageLike, target: ImageLike, k: int = 20, *, seed: int = Settings.seed, space: Space = Settings.space
 ) -> npt.NDArray[np.uint8]:
-    """Draw an image in the colours of another, by optimal transport between mixtures fitted to both.
+    """Recolour an image with the colours of another, by optimal transport between mixtures fitted to both.
 
     Parameters
     ----------
-    image, target : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16
-        As for `quantize`; their sizes may differ.
+    image, target : array, PIL image or path
+        As for `quantize`; their sizes may differ. The colours come from `target`.
     k : int from 1 to 256
-        Number of components of each mixture: with few, the mood as a whole changes, with many, colours follow those
-        of the target more closely.
+        Number of components of each mixture. Few change the mood as a whole; with many, colours follow those of the
+        target more closely.
     seed, space
-        See `gmmquant.Settings`.
+        As for `quantize`.
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3), or (height, width, 4) where `image` has alpha
+    ndarray of uint8, shape (height, width, 3), or (height, width, 4) if `image` has alpha
 
     Raises
     ------
-    ParameterError
-        If an array or a parameter is outside what is accepted.
+    ParameterError, ImageError, OSError
+        As for `quantize`.
     """
     if check_k(k) > MAX_TRANSFER_K:
         raise ParameterError(f"k = {k} is above the limit of a transfer; give at most {MAX_TRANSFER_K}")
     settings = Settings(seed=seed, space=space)
     quantizer = Quantizer(image, settings)
-    wanted = Fitter(FlatImage.from_array(target).histogram(), settings).fit(k)
-    return quantizer.transfer(quantizer.fit(k), wanted.mixture).image
+    target_fit = Fitter(FlatImage.from_array(to_array(target)).histogram(), settings).fit(k)
+    return quantizer.transfer(quantizer.fit(k), target_fit.mixture).image

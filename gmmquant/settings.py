@@ -1,16 +1,18 @@
-"""What can be asked for: the number of colours, and what influences a fit besides. Needs nothing but Python."""
+"""What can be asked for: numbers of colours, and the settings of a fit and of recolouring. Imports no numpy."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import (
     COVARIANCE_NAMES,
     INIT_NAMES,
+    CovarianceName,
+    InitName,
     check_choice,
     check_integer,
     check_non_negative,
@@ -18,19 +20,22 @@ from gmmquant.models.scalar_validation import (
 
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
-# The name of standard input and output.
+# The name of standard input and of standard output.
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
 MAX_K = 4096
 MAX_TRANSFER_K = 256
 MAX_PIXELS = 200_000_000
-METHODS = ("gmm", "kmeans")
-RECOLORINGS = ("posterior", "nearest", "soft")
-DITHERS = ("none", "floyd-steinberg", "blue-noise", "posterior")
-# Settings that say how a mixture is fitted, and nothing of how an image is drawn by it.
+
+Method = Literal["gmm", "kmeans"]
+Recoloring = Literal["posterior", "nearest", "soft"]
+Dither = Literal["none", "floyd-steinberg", "blue-noise", "posterior"]
+Space = Literal["srgb", "linear", "lab", "oklab"]
+METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
+
+# Settings of a fit that do not matter for recolouring.
 OF_FITS = ("max_iter", "tol", "covariance", "init", "restarts", "method")
 
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
-SPACES = tuple(SPACE_TITLES)
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
 # Output formats with their other names, which are extensions too. The module of the name in `images.encoding` has the
 # entry of the format.
@@ -50,77 +55,76 @@ _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
 
 
-class SettingsArguments(TypedDict, total=False):
-    """The arguments of `Settings`, for functions that pass them on."""
+class SettingsOptions(TypedDict, total=False):
+    """The attributes of `Settings` by name, for functions that pass them on."""
 
     seed: int
     max_iter: int | None
     tol: float | None
-    covariance: str
-    init: str
+    covariance: CovarianceName
+    init: InitName
     restarts: int
-    method: str
-    recolor: str | None
-    space: str
-    dither: str
+    method: Method
+    recolor: Recoloring | None
+    space: Space
+    dither: Dither
     strength: float
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What influences a fit besides the image and k.
+    """The settings of a fit and of recolouring.
 
     Attributes
     ----------
     seed : int
-        Seed of what is drawn at random: starts, and the grain of dithering.
+        Seed of the random starts and of the grain of dithering.
     max_iter : int or None
-        Most iterations, at all levels together. None: 500, and no more work at a level than some seconds, so that
-        an image of very many colours may end before it has converged, or without iterations on its single colours.
+        Maximum number of iterations, at all levels together. None: 500, and at each level at most some seconds of work,
+        so that a fit to very many colours may end before it has converged, or on cells of several colours.
     tol : float or None
-        EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a part of it);
-        KMeans when an iteration takes less than six times this part off the squared error. None: 1e-4, and for EM on
-        few pixels more: min(k / 2, 8) divided by their number, that is half a nat for each component, 8 at most, over
-        all of them; but no more than 5e-4.
+        EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a fraction of
+        it). KMeans stops when an iteration reduces the squared error by less than six times this fraction. None: 1e-4;
+        for EM on few pixels min(k / 2, 8) divided by their number if that is more, at most 5e-4.
     covariance : "full", "tied", "diag" or "spherical"
-        A matrix for each component, one matrix for all, variances for each component, one variance for each.
+        One matrix per component, one matrix for all, variances per component, one variance per component.
     init : "kmeans", "k-means++", "random_from_data" or "random"
-        How a fit starts.
+        Initialisation of a mixture.
     restarts : int
-        Number of starts on the coarsest cells, of which the best goes on.
+        Number of starts on the coarsest cells; the best one is continued.
     method : "gmm" or "kmeans"
-        A Gaussian mixture, for the likelihood, or KMeans, for the least squared error.
+        A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
-        Which colour a pixel gets: that of its most probable component, the nearest, or the mean of all by their
-        probabilities. None: the dither's own, or the method's, "posterior" of a mixture, "nearest" of KMeans.
+        The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
+        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm" and "nearest" for "kmeans".
     space : "srgb", "linear", "lab" or "oklab"
-        Colour space that the fit runs in, and that colours are near each other in.
+        Colour space of the fit and of distances between colours.
     dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
-        How pixels between the colours of the palette are spread over them: errors diffused to the next pixels, by the
-        thresholds of a blue-noise mask, or by a draw from each pixel's responsibilities.
+        How colours between those of the palette are mixed: by diffusing errors to the next pixels, by the thresholds of
+        a blue-noise mask, or by drawing from the responsibilities of each pixel.
     strength : float
-        How much of the dithering is done, from 0 to 1.
+        Amount of dithering, from 0 to 1.
 
     Raises
     ------
     ParameterError
-        If a value is outside what a fit can use.
+        If a value is not accepted.
     """
 
     seed: int = 0
     max_iter: int | None = None
     tol: float | None = None
-    covariance: str = "full"
-    init: str = "kmeans"
+    covariance: CovarianceName = "full"
+    init: InitName = "kmeans"
     restarts: int = 4
-    method: str = "gmm"
-    recolor: str | None = None
-    space: str = "srgb"
-    dither: str = "none"
+    method: Method = "gmm"
+    recolor: Recoloring | None = None
+    space: Space = "srgb"
+    dither: Dither = "none"
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse values that no fit can use."""
+        """Check the values."""
         check_integer("seed", self.seed, 0)
         if self.max_iter is not None:
             check_integer("max_iter", self.max_iter, 1)
@@ -136,16 +140,15 @@ class Settings:
         check_choice("dither", self.dither, DITHERS)
         if check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is above the limit; give a number from 0 to 1")
-        own = _RECOLORING_OF_DITHER.get(self.dither)
-        if own is not None and self.recolor not in (None, own):
+        required = _RECOLORING_OF_DITHER.get(self.dither)
+        if required is not None and self.recolor not in (None, required):
             raise ParameterError(
-                f"recolor = {self.recolor!r} contradicts dither = {self.dither!r}, which mixes colours by {own!r}; "
-                "leave one of them out"
+                f"recolor = {self.recolor!r} contradicts dither = {self.dither!r}, which needs {required!r}; omit one"
             )
 
     @property
     def recoloring(self) -> str:
-        """How pixels get their colours: `recolor`, or what dither or method do by themselves."""
+        """The recoloring: `recolor`, otherwise that of the dither or of the method."""
         return self.recolor or _RECOLORING_OF_DITHER.get(self.dither) or _RECOLORING_OF_METHOD[self.method]
 
 
@@ -176,7 +179,7 @@ def largest_of(ks: Iterable[int | str]) -> int:
 
 
 def parse_k(texts: Iterable[str]) -> list[int | str]:
-    """Turn texts such as "2,3", "5-8" and "auto" into the numbers of colours they mean, each once, in the order given.
+    """Parse texts such as "2,3", "5-8" and "auto" into numbers of colours, without repetitions, in their order.
 
     Raises
     ------
@@ -193,7 +196,7 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
     numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
     if numbers is None:
         raise ParameterError(
-            f"k = {part!r} is no number of colours; give integers from 1 to {MAX_K}, as in 2 3 7, 2,3,7 or 2-8, or auto"
+            f"k = {part!r} is not a number of colours; give integers from 1 to {MAX_K} (2 3 7, 2,3,7 or 2-8) or auto"
         )
     low, high = check_k(int(numbers[1])), check_k(int(numbers[2] or numbers[1]))
     if low > high:
@@ -202,12 +205,12 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
 
 
 def parse_choices(name: str, text: str | None, choices: Sequence[str]) -> tuple[str, ...]:
-    """Turn a text such as "gpl,ase" into the choices it names, each once, in the order given; "all" names all.
+    """Parse a text such as "gpl,ase" into choices, without repetitions, in their order; "all" means all of them.
 
     Raises
     ------
     ParameterError
-        If a part is none of `choices`.
+        If a part is not one of `choices`.
     """
     parts = [] if text is None else list(choices) if text.strip() == "all" else text.split(",")
     return tuple(dict.fromkeys(check_choice(name, part.strip(), choices) for part in parts))

@@ -237,13 +237,13 @@ def quantize(
         seed=seed,
         max_iter=max_iter,
         tol=tol,
-        covariance=covariance,
-        init=init,
+        covariance=covariance,  # type: ignore[arg-type]  # Settings checks it
+        init=init,  # type: ignore[arg-type]  # Settings checks it
         restarts=restarts,
-        method=method,
-        recolor=recolor,
-        space=space,
-        dither=dither,
+        method=method,  # type: ignore[arg-type]  # Settings checks it
+        recolor=recolor,  # type: ignore[arg-type]  # Settings checks it
+        space=space,  # type: ignore[arg-type]  # Settings checks it
+        dither=dither,  # type: ignore[arg-type]  # Settings checks it
         strength=strength,
     )
     _refuse_contradictions(ctx, settings, parse_k(k))

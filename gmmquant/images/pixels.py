@@ -1,9 +1,11 @@
-"""A decoded array taken apart: colour and alpha, 8 or 16 bits, and the list of the pixels that can be seen."""
+"""The visible pixels of an image as a list of colour codes, and anything that is an image as an array."""
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +14,50 @@ from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import MortonCodes, encode
 from gmmquant.errors import ParameterError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    ImageLike = npt.NDArray[Any] | Image.Image | str | os.PathLike[str]
+
+
+def to_array(image: ImageLike) -> npt.NDArray[Any]:
+    """Return the pixels of an array, a PIL image of any mode, or the file at a path.
+
+    Raises
+    ------
+    ParameterError
+        If `image` is something else, an animation, or a PIL image without a known range of values.
+    ImageError
+        If the file is not a supported image.
+    OSError
+        If the file cannot be read.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        from gmmquant.images.files import read_image
+
+        decoded = read_image(image)
+        if decoded.animation is not None:
+            raise ParameterError(
+                f"{os.fspath(image)} is an animation of {decoded.animation.n_frames} frames; give one frame, or "
+                "read_image(path).pixels for all frames one below the other"
+            )
+        return decoded.pixels
+    # A PIL image exists only after its module was imported.
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is not None and isinstance(image, pillow.Image):
+        from gmmquant.images.pil import from_pil
+
+        return from_pil(image)
+    if not hasattr(image, "__array__"):
+        raise ParameterError(
+            f"image is a {type(image).__name__}; give an array of pixels, a PIL image or the path of a file"
+        )
+    return np.asarray(image)
+
 
 @dataclass(frozen=True)
 class FlatImage:
-    """The visible pixels of an image in a row, and what it takes to lay them out again.
+    """The visible pixels of an image as a list, and how to lay them out as an image again.
 
     Attributes
     ----------
@@ -28,7 +70,7 @@ class FlatImage:
     visible : ndarray of bool, shape (height, width), or None
         Where the image is not fully transparent; None without alpha.
     n_frames : int
-        How many frames of equal height stand one below the other.
+        Number of frames of equal height, one below the other.
     """
 
     codes: MortonCodes
@@ -42,7 +84,7 @@ class FlatImage:
     def from_array(cls, image: npt.NDArray[Any], n_frames: int = 1) -> FlatImage:
         """Flatten an image: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
 
-        Of an animation, `n_frames` stand one below the other.
+        An animation is an array of `n_frames` frames, one below the other.
 
         Raises
         ------
@@ -53,7 +95,7 @@ class FlatImage:
         visible = None if alpha is None else alpha > 0
         pixels = rgb.reshape(-1, 3) if visible is None else rgb[visible]
         if len(pixels) == 0:
-            raise ParameterError("every pixel is fully transparent: there is no visible colour to fit")
+            raise ParameterError("every pixel is fully transparent; give an image with a visible pixel")
         shape = int(rgb.shape[0]), int(rgb.shape[1])
         alpha = None if alpha is None else alpha_to_8_bits(alpha)
         return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, n_frames)
@@ -63,7 +105,7 @@ class FlatImage:
         return ColorHistogram.from_codes(self.codes, self.bit_depth)
 
     def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return an array (height, width, ...) with `values` (n_visible, ...) where pixels are visible, else 0."""
+        """Return an array (height, width, ...) with `values` (n_visible, ...) at the visible pixels and 0 elsewhere."""
         shape = (*self.shape, *values.shape[1:])
         if self.visible is None:
             return values.reshape(shape)
@@ -72,7 +114,7 @@ class FlatImage:
         return laid_out
 
     def visible_values(self, laid_out: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the values (n_visible,) of what is laid out over pixels, shape (height, width)."""
+        """Return the values (n_visible,) of an array (height, width) at the visible pixels."""
         return laid_out.ravel() if self.visible is None else laid_out[self.visible]
 
 
@@ -84,9 +126,6 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
     ParameterError
         If `image` has another shape, no pixel, or another type than uint8 or uint16.
     """
-    image = np.asarray(image)
-    if image.dtype.kind == "U":
-        raise ParameterError(f"image is a text ({image}); give an array of pixels: read_image(path).pixels")
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
         raise ParameterError(
@@ -98,14 +137,14 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
             f"image has shape {image.shape}; give (height, width), (height, width, 3) or (height, width, 4)"
         )
     if image.size == 0:
-        raise ParameterError(f"image has shape {image.shape}, which holds no pixel; give at least one")
+        raise ParameterError(f"image has shape {image.shape} and no pixel; give at least one")
     if image.ndim == 2:
         image = np.repeat(image[:, :, np.newaxis], 3, axis=2)
     return image[:, :, :3], image[:, :, 3] if image.shape[2] == 4 else None
 
 
 def alpha_to_8_bits(alpha: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return a copy of a uint8 alpha, and a uint16 one rounded to 256 levels, of which 0 is for what is invisible."""
+    """Return a copy of uint8 alpha, or uint16 alpha rounded to 8 bits, with 0 only for fully transparent pixels."""
     if alpha.dtype == np.uint8:
         return alpha.copy()
     rounded = ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A recoloured image: labels into a palette, or a colour for each pixel."""
+"""Recoloured images: indices into a palette, or a colour for each pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """An image whose pixels are entries of a palette.
+    """An image of indices into a palette.
 
     Attributes
     ----------
@@ -26,13 +26,13 @@ class IndexedImage:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The colours, RGB (height, width, 3), or RGBA where there is alpha."""
+        """The colours, RGB (height, width, 3), or RGBA with alpha."""
         return _with_alpha(self.palette[self.labels], self.alpha)
 
 
 @dataclass(frozen=True)
 class ColorImage:
-    """An image each of whose pixels has a colour of its own.
+    """An image with a colour for each pixel.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class ColorImage:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The colours, RGB (height, width, 3), or RGBA where there is alpha."""
+        """The colours, RGB (height, width, 3), or RGBA with alpha."""
         return _with_alpha(self.colors, self.alpha)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Literal, get_args
 
 from gmmquant.errors import ParameterError
 
-COVARIANCE_NAMES = ("full", "tied", "diag", "spherical")
-INIT_NAMES = ("kmeans", "k-means++", "random_from_data", "random")
+CovarianceName = Literal["full", "tied", "diag", "spherical"]
+InitName = Literal["kmeans", "k-means++", "random_from_data", "random"]
+COVARIANCE_NAMES, INIT_NAMES = get_args(CovarianceName), get_args(InitName)
 
 
 def check_integer(name: str, value: object, minimum: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.pipeline.plan import Job, layer_name
 from gmmquant.quantization.quantizer import Quantizer
-from gmmquant.quantization.result import FitFigures, QuantizedImage
+from gmmquant.quantization.result import QuantizedImage, RecoloredFit
 from gmmquant.version import __version__
 
 # Writes what a function makes of some content to a path.
@@ -32,7 +32,7 @@ def write_products(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int |
     return files
 
 
-def write_mixture(fit: FitFigures, job: Job, k: int | str, write: Write) -> dict[str, Any]:
+def write_mixture(fit: RecoloredFit, job: Job, k: int | str, write: Write) -> dict[str, Any]:
     """Let `write` make the files of the mixture of a fit: model and palettes; return their names."""
     paths, forms = job.files[k], job.products.palettes
     files: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def write_mixture(fit: FitFigures, job: Job, k: int | str, write: Write) -> dict
     if forms:
         files["palettes"] = {form: job.path_in_report(paths[f"palette {form}"]) for form in forms}
         for form in forms:
-            write(paths[f"palette {form}"], _encode_palette, fit, form, f"{job.stem} {fit.k_fitted}")
+            write(paths[f"palette {form}"], _encode_palette, fit, form, f"{job.stem} {len(fit.weights)}")
     return files
 
 
@@ -62,14 +62,14 @@ def _write_maps(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | st
     return told
 
 
-def _encode_model(fit: FitFigures) -> bytes:
+def _encode_model(fit: RecoloredFit) -> bytes:
     from gmmquant.models.serialization import Model, model_to_json
 
-    facts = {"color_space": fit.space, "exact": fit.exact, "recolor": fit.recoloring, "method": fit.method}
+    facts = {"color_space": fit.fit.space, "exact": fit.fit.exact, "recolor": fit.recoloring, "method": fit.fit.method}
     return model_to_json(Model(fit.mixture, facts), __version__).encode("ascii")
 
 
-def _encode_palette(fit: FitFigures, form: str, name: str) -> bytes:
+def _encode_palette(fit: RecoloredFit, form: str, name: str) -> bytes:
     from gmmquant.colors.palette_files import encode_palette
     from gmmquant.images.palette_image import encode_swatches
 

@@ -199,33 +199,36 @@ def _quantize(job: Job, image: DecodedImage, task: Task, kept: frozenset[AnyPath
                 fit = task.strategy.draw(quantizer, number, watch_fit, partial(writer, paths["image"], encode))
                 files = write_products(quantizer, fit, job, k, writer)
             fits.append((fit, files, writer, k == AUTO))
-        record = _record_of(job, task, quantizer, fits, notes, choice)
+        results = [(fit.with_seconds(write=writer.seconds()), files, auto) for fit, files, writer, auto in fits]
+        record = _record_of(job, task, quantizer, results, notes, choice)
         if task.to is Destination.FILES and not job.in_shared_report and job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         written = outputs.commit()
-    return Done(job.source, record, written, notes, drawn=outputs.data if isinstance(outputs, HeldSet) else None)
+    statistics = [fit.statistics for fit, *_ in results]
+    data = outputs.data if isinstance(outputs, HeldSet) else None
+    return Done(job.source, record, written, notes, drawn=data, statistics=statistics)
 
 
 def _record_of(
     job: Job,
     task: Task,
     quantizer: Quantizer,
-    fits: Sequence[tuple[QuantizedImage, dict[str, Any], _FileWriter, bool]],
+    results: Sequence[tuple[QuantizedImage, dict[str, Any], bool]],
     notes: list[str],
     choice: Choice | None,
 ) -> Record:
     """Return the record of an image, or its part of that of many; add to `notes` what the fits turned out to be."""
     if job.in_shared_report:
-        from gmmquant.report.shared_record import drawn_record, shared_image_record
+        from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        parts = [drawn_record(fit, writer.seconds(), files, auto=auto) for fit, files, writer, auto in fits]
-        return shared_image_record(job.source, job.report, quantizer, parts, notes=notes)
-    kept_exactly = [fit.k for fit, *_ in fits if fit.exact and fit.k_fitted < fit.k]
+        fits = [shared_fit_record(result, files, auto=auto) for result, files, auto in results]
+        return shared_image_record(job.source, job.report, quantizer, fits, notes=notes)
+    kept_exactly = [result.k for result, *_ in results if result.fit.exact and len(result.weights) < result.k]
     if kept_exactly:
         notes.append(_few_colors(quantizer.histogram, kept_exactly))
-    records = [fit_record(fit, writer.seconds(), files, auto=auto) for fit, files, writer, auto in fits]
-    given = task.strategy.inputs()
-    return build_record(job.source, job.report, quantizer, records, notes=notes, choice=choice, given=given)
+    fits = [fit_record(result, files, auto=auto) for result, files, auto in results]
+    extra_inputs = task.strategy.inputs()
+    return build_record(job.source, job.report, quantizer, fits, notes=notes, choice=choice, extra_inputs=extra_inputs)
 
 
 def _outputs_of(job: Job, task: Task) -> OutputSet | HeldSet:

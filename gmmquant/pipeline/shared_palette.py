@@ -31,7 +31,7 @@ from gmmquant.pipeline.strategy import ApplyFits, fit_shared
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
 from gmmquant.report.record import Record, fit_record, settings_record, to_json
-from gmmquant.report.shared_record import build_shared_record, whole_figures
+from gmmquant.report.shared_record import build_shared_record, total_result
 from gmmquant.settings import AUTO
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.executors.base import Executor, WorkerDied
@@ -101,20 +101,20 @@ def run_shared(
     if keeps and isinstance(refusal := guarded(whole, lambda: _refuse_another_fit(whole, strategy)), Failure):
         yield refusal
         return
-    drawn: list[Record] = []
+    done: list[Done] = []
     failures = []
     with closing(
         run_all(Plan(entries, replace(task, strategy=strategy)), executor=executor, fail_fast=fail_fast)
     ) as outcomes:
         for outcome in outcomes:
             if isinstance(outcome, Done):
-                drawn.append(outcome.record)
+                done.append(outcome)
             if isinstance(outcome, Failure):
                 failures.append(outcome)
             yield outcome
     # Where some failed, a report of more of them that exists is kept.
-    if drawn and not (keeps and failures and exists(whole.report)):
-        yield guarded(whole, lambda: _write_whole(whole, task, fitter, strategy, drawn, failures, counted.n_images))
+    if done and not (keeps and failures and exists(whole.report)):
+        yield guarded(whole, lambda: _write_whole(whole, task, fitter, strategy, done, failures, counted.n_images))
 
 
 def _refuse_another_run(whole: Job, fitter: Fitter, counted: Counted) -> None:
@@ -238,7 +238,7 @@ def _write_whole(
     task: Task,
     fitter: Fitter,
     strategy: ApplyFits,
-    drawn: Sequence[Record],
+    done: Sequence[Done],
     failures: Sequence[Failure],
     n_fitted: int,
 ) -> SharedReport:
@@ -256,14 +256,15 @@ def _write_whole(
             else:
                 outputs.stage(path, data)
 
-        for k in whole.ks:
+        for index, k in enumerate(whole.ks):
             auto = k == AUTO
             fit = strategy.fits[strategy.choice.k if auto and strategy.choice is not None else int(k)]
-            figures = whole_figures(fit, fitter, drawn, auto=auto)
-            files = write_mixture(figures, whole, k, write) if to_files else {}
-            records.append(fit_record(figures, figures.seconds["write"], files, auto=auto))
+            result = total_result(fit, fitter.settings, [outcome.statistics[index] for outcome in done])
+            files = write_mixture(result, whole, k, write) if to_files else {}
+            records.append(fit_record(result, files, auto=auto))
+        images = [outcome.record for outcome in done]
         record = build_shared_record(
-            whole.report, fitter, records, drawn, n_fitted=n_fitted, failures=failures, choice=strategy.choice
+            whole.report, fitter, records, images, n_fitted=n_fitted, failures=failures, choice=strategy.choice
         )
         if to_files:
             outputs.stage(whole.report, to_json(record).encode("ascii"))

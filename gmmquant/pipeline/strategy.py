@@ -28,7 +28,17 @@ from gmmquant.models.serialization import Model, read_model
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import AUTO, MAX_PIXELS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Settings, check_k
+from gmmquant.settings import (
+    AUTO,
+    MAX_PIXELS,
+    METHODS,
+    RECOLORINGS,
+    SPACE_TITLES,
+    SPACES,
+    Recoloring,
+    Settings,
+    check_k,
+)
 from gmmquant.system.process import system_reason
 
 Watch = Callable[[int, float], None]
@@ -85,9 +95,8 @@ class ApplyModel(FitEach):
     def settings(self, asked: Settings) -> Settings:
         """Take the model's colour space; unless it was asked otherwise, pixels get their colours as in its fit."""
         recolor = self.model.facts.get("recolor")
-        method = self.model.facts.get("method")
-        method = str(method) if method in METHODS else asked.method
-        settings = replace(asked, space=str(self.model.facts["color_space"]), method=method)
+        method = self.model.facts["method"] if self.model.facts.get("method") in METHODS else asked.method
+        settings = replace(asked, space=self.model.facts["color_space"], method=method)
         return _unless_said(settings, recolor if recolor in RECOLORINGS else None)
 
     def draw(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
@@ -171,7 +180,7 @@ class ApplyFits(FitEach):
         self, quantizer: Quantizer, k: int, watch: Callable[[int, float], None], receive: Receiver
     ) -> QuantizedImage:
         """Draw an image by the fit for `k`; the seconds that are told are those spent on this image."""
-        return quantizer.draw(replace(self.fits[k], seconds=dict.fromkeys(self.fits[k].seconds, 0.0)), receive)
+        return quantizer.recolor(replace(self.fits[k], seconds=dict.fromkeys(self.fits[k].seconds, 0.0)), receive)
 
 
 def watch_nothing(k: int | str, n_iter: int, objective: float) -> None:
@@ -194,7 +203,7 @@ def fit_shared(
     return ApplyFits({k: fit(k) for k in dict.fromkeys(numbers)}, choice)
 
 
-def _unless_said(settings: Settings, recolor: str | None) -> Settings:
+def _unless_said(settings: Settings, recolor: Recoloring | None) -> Settings:
     """Return `settings` with a way to recolour, if they say none, neither by itself nor by a dither."""
     undecided = settings.recolor is None and settings.dither == "none"
     return replace(settings, recolor=recolor) if undecided else settings

@@ -1,7 +1,7 @@
-"""A histogram becomes a mixture, coarse to fine: cells -> KMeans -> EM -> finer cells -> EM -> ... -> a `Fit`.
+"""From a histogram to a mixture, coarse to fine: cells -> KMeans -> EM -> finer cells -> EM -> ... -> `Fit`.
 
-No pixels are needed for it, so a fit to all the colours of many images is one like any other, and small enough to be
-sent between processes: so is the `Fitter` that makes it, and the `Fit` by which any image can be drawn.
+A fit needs no pixels. The colours of many images are fitted like those of one, and `Fitter` and `Fit` are small enough
+to be sent between processes.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from gmmquant.settings import Settings, check_k
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
 
-# Where nobody says when a fit ends: the gain of an iteration of EM, in nats per pixel, below which it is the last. Of
-# few pixels up to the larger one: half a nat for each component and eight at most, over all pixels. Which pixels they
-# happen to be moves their likelihood by half a nat for each parameter (Akaike 1974); a component has up to ten.
+# Default gain in nats per pixel below which an iteration of EM is the last one. For few pixels it grows up to
+# _LARGEST_TOL: half a nat per component, eight at most, divided by the number of pixels. Which pixels an image happens
+# to have changes their likelihood by half a nat per parameter (Akaike 1974), and a component has up to ten parameters.
 _TOL, _LARGEST_TOL = 1e-4, 5e-4
-_NATS_A_COMPONENT, _MOST_NATS = 0.5, 8.0
+_NATS_PER_COMPONENT, _MAX_NATS = 0.5, 8.0
 
-# KMeans stops when an iteration takes less than so many times `tol` off the squared error, as a part of it.
-_KMEANS_TOL = 6
+# KMeans stops when an iteration reduces the squared error by less than this multiple of `tol`, relatively.
+_KMEANS_TOL_FACTOR = 6
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A mixture, with all that drawing an image by it and telling of it takes.
+    """A fitted mixture, with everything that recolouring an image and its record need.
 
     Attributes
     ----------
@@ -52,23 +52,34 @@ class Fit:
         Number of components asked for.
     method : "gmm" or "kmeans"
     space : str
-        Colour space of the fit.
+        Colour space of the fit: the likelihood is that of densities in it.
     mixture : Gaussians
-        Heaviest component first; about a given palette, in its order.
-    trace, n_cells, n_iter, tol, converged
-        See `QuantizedImage`.
+        The mixture, or the clusters of KMeans as one, for colours of `space`: the heaviest component first, or the
+        order of a fixed palette. It has fewer than `k` components if the image has fewer colours.
+    trace : tuple of float
+        Objective at the start of each level and after each iteration: J in nats per pixel; for KMeans the mean squared
+        distance to the nearest centre (outside sRGB it includes the distance of colours that round to the same 8 bits).
+    n_cells : tuple of int
+        Number of cells of the level at which each value of `trace` was taken. The finest level consists of the distinct
+        colours, unless those exceed the work that a fit is allowed.
+    n_iter : int
+        Number of iterations at all levels together.
+    tol : float or None
+        Gain per iteration, in nats per pixel, at which EM stopped (for KMeans see `Settings.tol`); None if nothing was
+        fitted.
+    converged : bool or None
+        None if nothing was fitted.
     seconds : dict
         Time spent: `seed` (starts) and `fit`.
     exact : bool
-        Whether there were at most `k` colours, each of which is a component: nothing was fitted, each pixel gets the
-        nearest, and none is dithered, as no colour lies between those of the palette.
-    unrounded : bool
-        Whether the nearest component is that of the nearest mean, and not of the nearest mean as it is written: of
-        colours with 16 bits, the 8-bit ones may coincide.
-    given : ndarray of uint8, shape (K, 3), or None
-        The palette, where it was given.
+        Whether there were at most `k` colours, each of which is a component. Nothing is fitted or dithered, and each
+        pixel gets the nearest colour.
+    nearest_by_mean : bool
+        Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
+    fixed_palette : ndarray of uint8, shape (K, 3), or None
+        The palette whose colours are the means, if one was asked for.
     recoloring : str or None
-        How pixels get their colours, where it is not for the settings to say: see `Settings.recolor`.
+        How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
     """
 
     k: int
@@ -82,24 +93,26 @@ class Fit:
     converged: bool | None
     seconds: dict[str, float]
     exact: bool = False
-    unrounded: bool = False
-    given: npt.NDArray[np.uint8] | None = None
+    nearest_by_mean: bool = False
+    fixed_palette: npt.NDArray[np.uint8] | None = None
     recoloring: str | None = None
 
-    @property
+    @cached_property
     def palette(self) -> npt.NDArray[np.uint8]:
-        """The colours that images are drawn in, uint8 (K, 3): those given, or the means, rounded to 8 bits."""
-        return to_8_bits(self.mixture.means, COLOR_SPACES[self.space]) if self.given is None else self.given
+        """The colours of recoloured images, uint8 (K, 3): the fixed palette, or the means rounded to 8 bits."""
+        if self.fixed_palette is not None:
+            return self.fixed_palette
+        return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
 
-    def drawn_as(self, settings: Settings) -> tuple[str, str]:
-        """Return how pixels get their colours, and how they are dithered: as `settings` say, where the fit does not."""
+    def drawing(self, settings: Settings) -> tuple[str, str]:
+        """Return the recoloring and the dither of images: those of the fit, otherwise those of `settings`."""
         return self.recoloring or settings.recoloring, "none" if self.exact else settings.dither
 
 
 class Fitter:
-    """The colours of an image, or of many, made ready once for fits at any number of k.
+    """Fits mixtures to the colours of one image or many, at any k; what the fits share is computed once.
 
-    Pickled, it is its two arguments: what is derived from them is made anew where it is needed.
+    A pickled Fitter holds its two arguments only.
 
     Parameters
     ----------
@@ -112,27 +125,27 @@ class Fitter:
         self.settings = settings or Settings()
 
     def __reduce__(self) -> tuple[type[Fitter], tuple[Colors, Settings]]:
-        """Pickle the two arguments alone."""
+        """Pickle the two arguments only."""
         return Fitter, (self.colors, self.settings)
 
     @property
     def space(self) -> ColorSpace:
-        """The colour space that the fit runs in."""
+        """The colour space of the fit."""
         return COLOR_SPACES[self.settings.space]
 
     @property
     def variance(self) -> float:
-        """The variance that each colour carries in each channel, beside what its cell says."""
+        """The variance of each colour in each channel, in addition to the scatter of its cell."""
         return self.colors.variance_in(self.space)
 
     @cached_property
     def cells(self) -> Cells:
-        """The colours as they are fitted, weighted by their counts."""
+        """The distinct colours, weighted by their counts."""
         return self.colors.cells(self.space)
 
     @cached_property
     def levels(self) -> list[Cells]:
-        """The cells that a fit goes through, the coarsest first, those of `cells` last."""
+        """The levels of a fit: the coarsest cells first, `cells` last."""
         return levels_of(self.colors.tree, self.cells)
 
     def choose_k(self) -> Choice:
@@ -140,7 +153,7 @@ class Fitter:
         return choose_k(self.colors, self.settings)
 
     def fit(self, k: int, watch: Watcher = watch_nothing) -> Fit:
-        """Fit a mixture of `k` components; no more colours than that are kept as they are.
+        """Fit a mixture of `k` components; at most `k` distinct colours are kept exactly.
 
         `watch(n_iter, objective)` is called at the start and after each iteration of EM.
         """
@@ -152,9 +165,9 @@ class Fitter:
         return replace(fit, mixture=fit.mixture.sorted())
 
     def fit_palette(self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing) -> Fit:
-        """Fit weights and covariances to a given palette (K, 3), whose colours are means that stay.
+        """Fit weights and covariances about a fixed palette (K, 3), whose colours are the means.
 
-        Unless the settings say otherwise, each pixel is to get the nearest.
+        Each pixel gets the nearest colour unless the settings choose a recoloring or a dither.
 
         Raises
         ------
@@ -177,18 +190,15 @@ class Fitter:
         )
         undecided = settings.recolor is None and settings.dither == "none"
         fit = self._ended(len(palette), descent, tol, fit=perf_counter() - started)
-        return replace(fit, given=palette, recoloring="nearest" if undecided else None)
+        return replace(fit, fixed_palette=palette, recoloring="nearest" if undecided else None)
 
-    def judge(self, mixture: Gaussians, *, unrounded: bool = False) -> Fit:
-        """Return a mixture that was fitted elsewhere as a fit to these colours, with its objective; nothing is fitted.
-
-        `unrounded` as in `Fit`.
-        """
+    def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False) -> Fit:
+        """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective."""
         started = perf_counter()
         objective = self._objective(mixture)
         check_finite_objective("objective", objective)
         fit = self._ended(len(mixture.weights), self._unfitted(mixture, objective), fit=perf_counter() - started)
-        return replace(fit, converged=None, unrounded=unrounded)
+        return replace(fit, converged=None, nearest_by_mean=nearest_by_mean)
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
         """Fit a mixture by EM."""
@@ -211,7 +221,7 @@ class Fitter:
         return self._ended(k, descent, tol, seed=seeded - started, fit=perf_counter() - seeded)
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
-        """Fit centers by KMeans; their clusters as Gaussians are the mixture."""
+        """Fit centres by KMeans; the mixture consists of their clusters as Gaussians."""
         from gmmquant.models.palette_kmeans import fit_codebook
 
         started = perf_counter()
@@ -222,7 +232,7 @@ class Fitter:
             k,
             restarts=settings.restarts,
             rng=np.random.default_rng(settings.seed),
-            tol=_KMEANS_TOL * tol,
+            tol=_KMEANS_TOL_FACTOR * tol,
             max_iter=settings.max_iter,
             watch=watch,
         )
@@ -235,29 +245,29 @@ class Fitter:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
 
     def _tol_for(self, k: int) -> float:
-        """Return the gain in J below which an iteration of EM with `k` components is the last."""
+        """Return the gain in J below which an iteration of EM with `k` components is the last one."""
         if self.settings.tol is not None:
             return self.settings.tol
-        of_all = min(_NATS_A_COMPONENT * k, _MOST_NATS)
-        return min(max(_TOL, of_all / self.colors.n_pixels), _LARGEST_TOL)
+        nats = min(_NATS_PER_COMPONENT * k, _MAX_NATS)
+        return min(max(_TOL, nats / self.colors.n_pixels), _LARGEST_TOL)
 
     def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
-        """Keep the colours as they are, one a component."""
+        """Return the exact fit: one component per distinct colour."""
         mixture = exact_mixture(histogram, COVARIANCE_TYPES[self.settings.covariance], self.space)
         objective = 0.0 if self.settings.method == "kmeans" else self._objective(mixture)
         fit = self._ended(k, self._unfitted(mixture, objective), fit=0.0)
-        return replace(fit, exact=True, unrounded=True, recoloring="nearest")
+        return replace(fit, exact=True, nearest_by_mean=True, recoloring="nearest")
 
     def _objective(self, mixture: Gaussians) -> float:
         """Return the objective of a mixture on these colours."""
         return float(e_step(self.cells, mixture, self.variance)[1])
 
     def _unfitted(self, mixture: Gaussians, objective: float) -> Descent:
-        """Return the end of a fit for a mixture that nothing was fitted for."""
+        """Return the result of a fit without iterations."""
         return Descent(mixture, (objective,), (self.cells.weights.size,), n_iter=0, converged=True)
 
     def _ended(self, k: int, end: Descent, tol: float | None = None, *, seed: float = 0.0, fit: float) -> Fit:
-        """Return what a fit to `tol` ended with, and the seconds that its start and the rest took."""
+        """Return the `Fit` that a descent to `tol` ended with; `seed` and `fit` are seconds."""
         asked = self.settings
         seconds = {"seed": seed, "fit": fit}
         return Fit(

@@ -1,9 +1,9 @@
-"""The main job on one image: it is fitted and recoloured, for each k.
+"""The main job on one image in memory: fit a mixture for each k, and recolour the image by it.
 
-image -> visible pixels -> ColorHistogram -> Fitter -> Fit, which may come from elsewhere
-        -> label of each distinct colour -> label of each pixel -> recoloured image
+image -> visible pixels -> ColorHistogram -> Fitter -> Fit
+      -> label of each distinct colour -> label of each pixel -> recoloured image
 
-What only some runs need is imported where it is used: a module takes about a millisecond, the fit of a cat thirty.
+Modules that only some runs need are imported where they are used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,11 @@ from gmmquant.colors.palette import to_8_bits
 from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
-from gmmquant.images.pixels import FlatImage
+from gmmquant.images.pixels import FlatImage, to_array
 from gmmquant.images.recolor import ColorImage, IndexedImage
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, check_fitted
 from gmmquant.models.cells import Cells
+from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
@@ -32,87 +33,120 @@ from gmmquant.models.kmeans import center_scores
 from gmmquant.models.selection import Choice
 from gmmquant.models.sweep import most_probable
 from gmmquant.quantization.fitter import Fit, Fitter
-from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import Settings
+from gmmquant.quantization.result import ImageStatistics, QuantizedImage
+from gmmquant.settings import Settings, SettingsOptions
 
 if TYPE_CHECKING:
     from gmmquant.images.maps import GreyMap
+    from gmmquant.images.pixels import ImageLike
+    from gmmquant.models.mixture import GaussianMixture
 
 Receiver = Callable[[IndexedImage | ColorImage], None]
 
 
 def receive_nothing(image: IndexedImage | ColorImage) -> None:
-    """Do nothing with a recoloured image."""
+    """Ignore a recoloured image."""
+
+
+def gaussians_of(mixture: GaussianMixture) -> Gaussians:
+    """Return the parameters of a fitted estimator."""
+    check_fitted(mixture, "means_")
+    covariance_type = COVARIANCE_TYPES[mixture.covariance_type]
+    return Gaussians(mixture.weights_, mixture.means_, mixture.covariances_, covariance_type)
 
 
 class Quantizer:
-    """One image, made ready once for fits at any number of k.
+    """One image, prepared once for fits at any number of k.
 
     Parameters
     ----------
-    image : ndarray of shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16; or FlatImage
-        Grey, RGB or RGBA, sRGB values. Fully transparent pixels take no part in the fit. Who flattens the array before
-        and drops it saves its memory.
+    image : array, PIL image, path or FlatImage
+        See `quantize`. A caller that flattens an array before and drops it saves its memory.
     settings : Settings, optional
+    **options
+        Settings by name, as for `quantize`; either these or `settings`.
 
     Attributes
     ----------
     histogram : ColorHistogram
-        Distinct colours of the visible pixels, shared by every fit.
+        Distinct colours of the visible pixels, shared by all fits.
     fitter : Fitter
-        What fits its colours; it knows nothing of the pixels.
+        Fits these colours; it has no pixels.
     shape : (height, width)
 
     Raises
     ------
     ParameterError
-        If the array is of another shape or type, or has no visible pixel.
+        If the image or a setting is not accepted, or no pixel is visible.
     """
 
-    def __init__(self, image: npt.NDArray[Any] | FlatImage, settings: Settings | None = None) -> None:
-        self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(image)
+    def __init__(
+        self, image: ImageLike | FlatImage, settings: Settings | None = None, **options: Unpack[SettingsOptions]
+    ) -> None:
+        if settings is not None and options:
+            raise ParameterError(f"settings and {', '.join(options)} are both given; give one of the two")
+        self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(to_array(image))
         self.shape = self._flat.shape
         self.histogram = self._flat.histogram()
-        self.fitter = Fitter(self.histogram, settings)
+        self.fitter = Fitter(self.histogram, settings or Settings(**options))
 
     @property
     def settings(self) -> Settings:
-        """What influences a fit, and how the image is drawn by it."""
+        """The settings of fits and of recolouring."""
         return self.fitter.settings
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the image by it.
 
-        `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as
-        soon as the image is recoloured, before the likelihood is computed.
+        `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as soon as
+        the image is recoloured, before the likelihood is computed.
         """
-        return self.draw(self.fitter.fit(k, watch), receive)
+        return self.recolor(self.fitter.fit(k, watch), receive)
 
     def fit_palette(
         self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing, receive: Receiver = receive_nothing
     ) -> QuantizedImage:
-        """Recolour the image by a given palette (K, 3): means that stay, with weights and covariances fitted to them.
+        """Recolour the image with a fixed palette (K, 3), to which weights and covariances are fitted.
 
-        The colours are exactly those given, in their order. Unless the settings say otherwise, each pixel gets the
-        nearest.
+        The palette keeps its colours and their order. Each pixel gets the nearest colour unless the settings choose a
+        recoloring or a dither.
 
         Raises
         ------
         ParameterError
             If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
         """
-        return self.draw(self.fitter.fit_palette(palette, watch), receive)
+        return self.recolor(self.fitter.fit_palette(palette, watch), receive)
 
-    def apply(self, mixture: Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing) -> QuantizedImage:
+    def apply(
+        self, mixture: GaussianMixture | Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing
+    ) -> QuantizedImage:
         """Recolour the image by a mixture that was fitted elsewhere; nothing is fitted.
 
-        `exact` says that the mixture keeps the colours of an image, one a component: the nearest is then the nearest
-        mean, not the nearest of the colours as they are written.
+        Parameters
+        ----------
+        mixture : fitted or loaded GaussianMixture, or Gaussians
+            Of three features: colours in the space of the settings (sRGB in [0, 1] by default).
+        exact : bool
+            Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
+            by the means and not by the palette.
+        receive : callable
+            As for `fit`.
+
+        Raises
+        ------
+        ParameterError
+            If the mixture is not one of colours.
+        NotFittedError
+            If the GaussianMixture is not fitted.
         """
-        return self.draw(self.fitter.judge(mixture, unrounded=exact), receive)
+        gaussians = mixture if isinstance(mixture, Gaussians) else gaussians_of(mixture)
+        if gaussians.means.shape[1] != 3:
+            raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
+        return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
-        """Return the maps of a fit to this image: the entropy of each pixel, and its log-density."""
+        """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log-density in nats."""
         from gmmquant.images.maps import GreyMap
 
         entropy, log_density = np.empty((2, self.histogram.n_colors))
@@ -120,12 +154,12 @@ class Quantizer:
             entropy[posterior.columns] = posterior.entropies / np.log(2)
             log_density[posterior.columns] = posterior.log_densities
         return (
-            GreyMap.of_entropy(self._flat.laid_out(self._spread(entropy)), fit.k_fitted),
+            GreyMap.of_entropy(self._flat.laid_out(self._spread(entropy)), len(fit.weights)),
             GreyMap.of_log_density(self._flat.laid_out(self._spread(log_density)), self._flat.visible),
         )
 
     def layers(self, fit: QuantizedImage) -> Iterator[ColorImage]:
-        """Yield each component of a fit to this image as a layer: its colour, with its responsibility as alpha."""
+        """Yield a layer for each component of a fit to this image: its colour, with its responsibility as alpha."""
         from gmmquant.images.layers import layer_alphas
 
         index = self._spread(np.arange(self.histogram.n_colors, dtype=np.uint32))
@@ -136,30 +170,35 @@ class Quantizer:
             yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
 
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
-        """Draw the image in the colours of another, by optimal transport from its mixture to `target`.
+        """Recolour the image by optimal transport from its mixture to `target`, the mixture of another image.
 
-        `fit` is a fit to this image, `target` a mixture in the same space. The labels are those of the most probable
-        components, the error is how far colours were moved.
+        `fit` is a fit to this image, `target` a mixture in the same space. Labels are those of the most probable
+        components; the error is the distance by which colours move.
         """
         from gmmquant.models.transport import transport_between
 
         started = perf_counter()
         moved = transport_between(fit.mixture, target).map(self._points)
         colors = to_8_bits(moved, self.fitter.space)
-        drawn = self._flat.laid_out(self._spread(colors))
+        recolored = self._flat.laid_out(self._spread(colors))
         color_labels = self._most_probable(natural_parameters(fit.mixture, self._points.origin))
-        seconds = {**fit.seconds, "recolor": fit.seconds["recolor"] + perf_counter() - started}
-        receive(ColorImage(drawn, self._flat.alpha))
+        seconds = fit.statistics.seconds
+        seconds = {**seconds, "recolor": seconds["recolor"] + perf_counter() - started}
+        receive(ColorImage(recolored, self._flat.alpha))
+        K = len(fit.weights)
         return replace(
             fit,
+            fit=replace(fit.fit, exact=False),
             recoloring="transfer",
             dither="none",
-            exact=False,
-            colors=drawn,
-            labels=self._label_pixels(color_labels, fit.k_fitted),
-            counts=self.histogram.count(color_labels, fit.k_fitted),
-            mse=error_of_colors(self.histogram, colors),
-            seconds=seconds,
+            statistics=replace(
+                fit.statistics,
+                counts=self.histogram.count(color_labels, K),
+                mse=error_of_colors(self.histogram, colors),
+                seconds=seconds,
+            ),
+            colors=recolored,
+            labels=self._label_pixels(color_labels, K),
         )
 
     @property
@@ -169,43 +208,46 @@ class Quantizer:
 
     @property
     def visible(self) -> npt.NDArray[np.bool_] | None:
-        """Where the image is not fully transparent, shape (height, width); None where it has no alpha."""
+        """Where the image is not fully transparent, shape (height, width); None without alpha."""
         return self._flat.visible
 
     def choose_k(self) -> Choice:
         """Choose a number of colours by ICL."""
         return self.fitter.choose_k()
 
-    def draw(self, fit: Fit, receive: Receiver = receive_nothing) -> QuantizedImage:
+    def recolor(self, fit: Fit, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by a fit, which may be one to other images; `receive(image)` as for `fit`.
 
         Raises
         ------
         ParameterError
-            If the fit is one in another colour space than that of the settings.
+            If the fit is in another colour space than the settings.
         """
         if fit.space != self.settings.space:
-            asked = self.settings.space
-            raise ParameterError(f"a fit in {fit.space} cannot draw in {asked}; give both the same settings")
+            raise ParameterError(
+                f"the fit is in {fit.space}, the settings in {self.settings.space}; give both the same space"
+            )
         started = perf_counter()
-        mixture, settings, alpha = fit.mixture, self.settings, self._flat.alpha
-        palette, (recoloring, dither) = fit.palette, fit.drawn_as(settings)
-        centers = mixture.means if fit.unrounded else self.fitter.space.from_srgb(palette / 255)
-        ways = {
+        mixture, palette, alpha = fit.mixture, fit.palette, self._flat.alpha
+        recoloring, dither = fit.drawing(self.settings)
+        centers = mixture.means if fit.nearest_by_mean else self.fitter.space.from_srgb(palette / 255)
+        labellers = {
             "posterior": partial(self._most_probable, natural_parameters(mixture, self._points.origin)),
             "nearest": partial(self._most_probable, center_scores(centers, self._points.origin)),
         }
-        way = "nearest" if recoloring == "nearest" else "posterior"
+        used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
-        color_labels = ways[way]()
+        color_labels = labellers[used]()
         labels = self._label_pixels(color_labels, len(palette)) if dither == "none" else self._dither(mixture, palette)
         colors = None if evaluated is None else self._flat.laid_out(self._spread(evaluated[1]))
         recolored = perf_counter()
         receive(IndexedImage(labels, palette, alpha) if colors is None else ColorImage(colors, alpha))
         received = perf_counter()
         evaluation, mean_colors = evaluated or self._evaluate(mixture, palette)
-        by_way = {other: color_labels if other == way else label() for other, label in ways.items()}
-        errors = {other: error_of_labels(self.histogram, by_way[other], palette) for other in ways}
+        errors = {
+            name: error_of_labels(self.histogram, color_labels if name == used else label(), palette)
+            for name, label in labellers.items()
+        }
         errors["soft"] = error_of_colors(self.histogram, mean_colors)
         if dither == "none":
             mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
@@ -213,40 +255,18 @@ class Quantizer:
             visible = self._flat.visible_values(labels)
             mse = error_of_pixels(self._flat.codes, self._flat.bit_depth, visible, palette)
             counts = np.bincount(visible, minlength=len(palette))
-        return QuantizedImage(
-            k=fit.k,
-            method=fit.method,
-            recoloring=recoloring,
-            dither=dither,
-            mixture=mixture,
-            space=settings.space,
-            palette=palette,
-            labels=labels,
-            colors=colors,
-            alpha=alpha,
-            counts=counts,
-            means_fixed=fit.given is not None,
-            exact=fit.exact,
-            trace=fit.trace,
-            n_cells=fit.n_cells,
-            n_iter=fit.n_iter,
-            tol=fit.tol,
-            converged=fit.converged,
-            log_likelihood=evaluation.log_likelihood,
-            entropy=evaluation.entropy,
-            mse=mse,
-            errors=errors,
-            seconds={
-                "seed": fit.seconds["seed"],
-                "fit": fit.seconds["fit"] + perf_counter() - received,
-                "recolor": recolored - started,
-            },
-        )
+        seconds = {
+            "seed": fit.seconds["seed"],
+            "fit": fit.seconds["fit"] + perf_counter() - received,
+            "recolor": recolored - started,
+        }
+        statistics = ImageStatistics(counts, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds)
+        return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, alpha)
 
     @cached_property
     def _points(self) -> Cells:
-        """The distinct colours as a mixture is evaluated at them, weighted by their counts."""
-        # Elsewhere than in sRGB cells have a scatter, which takes eight times as long, and only a fit needs it.
+        """The distinct colours without scatter, weighted by their counts, for evaluating a mixture."""
+        # Cells outside sRGB have a scatter, which takes eight times as long to compute, and only a fit needs it.
         space = self.fitter.space
         return self.fitter.cells if space is SRGB else self.histogram.points(space)
 
@@ -255,7 +275,7 @@ class Quantizer:
         return most_probable(theta, self._points)
 
     def _dither(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Return labels (height, width) that mix colours by neighbouring pixels, in the space of the fit."""
+        """Return labels (height, width) dithered in the space of the fit."""
         from gmmquant.images.dithering.blue_noise import blue_noise
         from gmmquant.images.dithering.error_diffusion import floyd_steinberg
         from gmmquant.images.dithering.pixels import Pixels
@@ -276,9 +296,9 @@ class Quantizer:
         return dither(pixels, values, colors, strength=settings.strength, seed=settings.seed)
 
     def _evaluate(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> tuple[Evaluation, npt.NDArray[np.uint8]]:
-        """Evaluate the mixture, and return with it the posterior mean of each distinct colour, (n_colors, 3).
+        """Return the evaluation of the mixture and the posterior mean of each distinct colour, (n_colors, 3).
 
-        The mean is that of the palette's sRGB values, whatever the space of the fit, so that layers add up to it.
+        The mean is taken over the palette's sRGB values in every space, so that the layers add up to it.
         """
         mean_colors = np.empty((self.histogram.n_colors, 3), dtype=np.uint8)
         values = palette.astype(np.float64)

@@ -1,59 +1,38 @@
-"""What comes of a fit: figures of all that was drawn by it, and an image in its colours."""
+"""What fitting and recolouring an image give: the fit, the statistics of the image, and the image in few colours."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.errors import OutputError
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import aic, bic, icl, n_parameters
+from gmmquant.quantization.fitter import Fit
+from gmmquant.system.atomic import OutputSet
+from gmmquant.system.paths import parse_path
+from gmmquant.system.process import system_reason
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
-class FitFigures:
-    """A fitted mixture with what is known of it and of an image drawn by it, or of many together.
+class ImageStatistics:
+    """The figures of an image recoloured by a fit, or of several images together.
 
     Attributes
     ----------
-    k : int
-        Number of components asked for.
-    method : "gmm" or "kmeans"
-    recoloring : "posterior", "nearest", "soft" or "transfer"
-        What a label says: the most probable component, or the nearest colour of the palette. "soft" and "transfer" have
-        the labels of "posterior", but are drawn in colours of their own: the posterior means, or what the colours of
-        another image make of them.
-    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
-    mixture : Gaussians
-        The mixture, or the clusters of KMeans as one, heaviest component first (those of a given palette in its
-        order), for colours of `space`. Its number of
-        components K is below `k` where the image has fewer colours.
-    space : str
-        Colour space of the fit: the likelihood is that of densities in it.
-    palette : ndarray of uint8, shape (K, 3)
-        The means, rounded to 8 bits.
     counts : ndarray of int64, shape (K,)
         Visible pixels of each component.
-    means_fixed : bool
-        Whether the means were not fitted but given, as a palette; a criterion does not charge for them.
-    exact : bool
-        Whether the image has at most `k` colours, which are then kept as they are.
-    trace : tuple of float
-        Objective at the start of each level of the fit and after each iteration: J, in nats per pixel; of KMeans, the
-        mean squared distance to the nearest center (outside sRGB, with that of colours within the rounding of 8 bits).
-    n_cells : tuple of int
-        Number of cells of the level that each value of `trace` was taken on; at the last they are the distinct colours,
-        unless those are beyond the work that a fit is allowed.
-    n_iter : int
-        Number of iterations, at all levels together.
-    tol : float, or None where nothing was fitted
-        The gain of an iteration of EM, in nats per pixel, below which it was the last; of KMeans see `Settings.tol`.
-    converged : bool, or None where nothing was fitted
     log_likelihood : float
         Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
     entropy : float
@@ -61,26 +40,12 @@ class FitFigures:
     mse : float
         Mean over visible pixels of the squared error, summed over the three channels, in 0..255 units.
     errors : dict
-        The same for each way to recolour by this fit, without dithering: `posterior`, `nearest`, `soft`.
+        The same for each recoloring by this fit, without dithering: `posterior`, `nearest`, `soft`.
     seconds : dict
-        Time spent: `seed` (KMeans), `fit` (EM and the final likelihood), `recolor`.
+        Time spent: `seed` (KMeans), `fit` (EM and the final likelihood), `recolor`, and `write` once files are written.
     """
 
-    k: int
-    method: str
-    recoloring: str
-    dither: str
-    mixture: Gaussians
-    space: str
-    palette: npt.NDArray[np.uint8]
     counts: npt.NDArray[np.int64]
-    means_fixed: bool
-    exact: bool
-    trace: tuple[float, ...]
-    n_cells: tuple[int, ...]
-    n_iter: int
-    tol: float | None
-    converged: bool | None
     log_likelihood: float
     entropy: float
     mse: float
@@ -88,53 +53,117 @@ class FitFigures:
     seconds: dict[str, float]
 
     @property
+    def n_pixels(self) -> int:
+        """Number of visible pixels."""
+        return int(self.counts.sum())
+
+    @classmethod
+    def total(cls, images: Sequence[ImageStatistics]) -> ImageStatistics:
+        """Return the statistics of several images together, the same for any order of them."""
+        n = [image.n_pixels for image in images]
+
+        def mean(values: Sequence[float]) -> float:
+            return math.fsum(value * n_pixels for value, n_pixels in zip(values, n, strict=True)) / sum(n)
+
+        return cls(
+            counts=np.sum([image.counts for image in images], axis=0),
+            log_likelihood=math.fsum(image.log_likelihood for image in images),
+            entropy=math.fsum(image.entropy for image in images),
+            mse=mean([image.mse for image in images]),
+            errors={name: mean([image.errors[name] for image in images]) for name in images[0].errors},
+            seconds={name: math.fsum(image.seconds[name] for image in images) for name in images[0].seconds},
+        )
+
+
+@dataclass(frozen=True)
+class RecoloredFit:
+    """A fit, how images are recoloured by it, and the statistics of an image or of several.
+
+    Attributes
+    ----------
+    fit : Fit
+    recoloring : "posterior", "nearest", "soft" or "transfer"
+        What a label means: the most probable component, or the nearest colour of the palette. "soft" and "transfer"
+        have the labels of "posterior" but draw other colours: the posterior means, or transported colours.
+    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
+    statistics : ImageStatistics
+    """
+
+    fit: Fit
+    recoloring: str
+    dither: str
+    statistics: ImageStatistics
+
+    def with_seconds(self, **seconds: float) -> Self:
+        """Return a copy whose statistics have more entries in `seconds`."""
+        statistics = replace(self.statistics, seconds={**self.statistics.seconds, **seconds})
+        return replace(self, statistics=statistics)
+
+    @property
+    def k(self) -> int:
+        """Number of components asked for; `len(palette)` is smaller if the image has fewer colours."""
+        return self.fit.k
+
+    @property
+    def mixture(self) -> Gaussians:
+        """The fitted mixture."""
+        return self.fit.mixture
+
+    @property
+    def palette(self) -> npt.NDArray[np.uint8]:
+        """The colours, sRGB, shape (K, 3), the heaviest component first; a fixed palette in its own order."""
+        return self.fit.palette
+
+    @property
     def weights(self) -> FloatArray:
         """Weights of the components, shape (K,)."""
-        return self.mixture.weights
+        return self.fit.mixture.weights
 
     @property
     def means(self) -> FloatArray:
         """Means of the components, shape (K, 3), in the space of the fit (sRGB in [0, 1] by default)."""
-        return self.mixture.means
+        return self.fit.mixture.means
 
     @property
     def covariances(self) -> FloatArray:
         """Covariances of the components, shape (K, 3, 3), whatever their type."""
-        return self.mixture.full_covariances()
+        return self.fit.mixture.full_covariances()
 
     @property
-    def k_fitted(self) -> int:
-        """Number of components fitted: `k`, or the number of distinct colours where that is smaller."""
-        return len(self.weights)
-
-    @property
-    def n_pixels(self) -> int:
-        """Number of visible pixels: those the mixture was fitted to."""
-        return int(self.counts.sum())
+    def log_likelihood(self) -> float:
+        """Log-likelihood of the visible pixels, in nats."""
+        return self.statistics.log_likelihood
 
     @property
     def mean_log_likelihood(self) -> float:
         """Log-likelihood per visible pixel, in nats."""
-        return self.log_likelihood / self.n_pixels
+        return self.log_likelihood / self.statistics.n_pixels
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion of the fit."""
-        return aic(self.log_likelihood, self._n_parameters())
+        """Akaike information criterion; smaller is better."""
+        return aic(self.log_likelihood, self._n_parameters)
 
     @property
     def bic(self) -> float:
-        """Bayesian information criterion of the fit, with the visible pixels as samples."""
-        return bic(self.log_likelihood, self._n_parameters(), self.n_pixels)
+        """Bayesian information criterion with the visible pixels as samples; smaller is better."""
+        return bic(self.log_likelihood, self._n_parameters, self.statistics.n_pixels)
 
     @property
     def icl(self) -> float:
-        """Integrated completed likelihood of the fit, as a criterion to be minimised."""
-        return icl(self.log_likelihood, self._n_parameters(), self.n_pixels, self.entropy)
+        """Integrated completed likelihood as a criterion; smaller is better."""
+        return icl(self.log_likelihood, self._n_parameters, self.statistics.n_pixels, self.statistics.entropy)
 
+    @property
     def _n_parameters(self) -> int:
-        fitted = n_parameters(self.k_fitted, 3, self.mixture.covariance_type)
-        return fitted - self.means.size if self.means_fixed else fitted
+        mixture = self.fit.mixture
+        fitted = n_parameters(len(mixture.weights), 3, mixture.covariance_type)
+        return fitted if self.fit.fixed_palette is None else fitted - mixture.means.size
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error per visible pixel, summed over the three channels, in 0..255 units."""
+        return self.statistics.mse
 
     @property
     def psnr(self) -> float:
@@ -142,16 +171,16 @@ class FitFigures:
         return 10 * math.log10(3 * 255**2 / self.mse) if self.mse > 0 else math.inf
 
 
-@dataclass(frozen=True)
-class QuantizedImage(FitFigures):
-    """An image in the colours of a fitted mixture, with the figures of the fit.
+@dataclass(frozen=True, repr=False)
+class QuantizedImage(RecoloredFit):
+    """An image in few colours.
 
     Attributes
     ----------
     labels : ndarray of uint8 or uint16, shape (height, width)
-        Index of each pixel's component, see `recoloring`; 0 where the image is fully transparent.
+        Index of each pixel's colour in `palette`; 0 where the image is fully transparent.
     colors : ndarray of uint8, shape (height, width, 3), or None
-        The colours that pixels are drawn in where they are not entries of the palette.
+        The colours of the pixels where they are not entries of the palette ("soft" and "transfer").
     alpha : ndarray of uint8, shape (height, width), or None
     """
 
@@ -161,12 +190,58 @@ class QuantizedImage(FitFigures):
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
-        """The recoloured image, RGB (height, width, 3), or RGBA where the original has alpha."""
-        return self.drawn.pixels
+        """The recoloured image, sRGB: RGB (height, width, 3), or RGBA (height, width, 4) if the original has alpha."""
+        return self.recolored.pixels
 
     @property
-    def drawn(self) -> IndexedImage | ColorImage:
-        """The recoloured image as it is written: indexed, or in colours of its own."""
+    def recolored(self) -> IndexedImage | ColorImage:
+        """The recoloured image as it is written: indexed, or with a colour for each pixel."""
         if self.colors is not None:
             return ColorImage(self.colors, self.alpha)
         return IndexedImage(self.labels, self.palette, self.alpha)
+
+    def save(self, path: str | os.PathLike[str], *, optimize: bool = False) -> None:
+        """Write the recoloured image, indexed where the format allows it; an existing file is replaced.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Its extension is the format: png, webp, tiff, gif, bmp or jpg.
+        optimize : bool
+            Take more time for a smaller file.
+
+        Raises
+        ------
+        ParameterError
+            If the extension is not that of an output format.
+        ImageError
+            If the format cannot hold the image.
+        OutputError
+            If the system cannot write the file.
+        """
+        from gmmquant.images.encoding.encode import encode_image
+
+        target = parse_path(path)
+        format = target.suffix.lower().removeprefix(".")  # noqa: A001
+        keep_order = self.fit.fixed_palette is not None
+        data = encode_image(self.recolored, format, optimize=optimize, keep_order=keep_order)
+        try:
+            with OutputSet(overwrite=True) as outputs:
+                outputs.stage(target, data)
+                outputs.commit()
+        except OSError as error:
+            raise OutputError(f"{target}: {system_reason(error)}") from None
+
+    def to_pil(self) -> Image.Image:
+        """Return the recoloured image for Pillow: mode P with the palette, or RGB; RGBA with alpha."""
+        from gmmquant.images.pil import to_pil
+
+        return to_pil(self.recolored)
+
+    def __repr__(self) -> str:
+        """Return size, number of colours, method and figures in one line."""
+        height, width = self.labels.shape
+        return (
+            f"<QuantizedImage {width} x {height}, {len(self.palette)} colours, {self.fit.method}, "
+            f"log-likelihood {self.mean_log_likelihood:.4f} per pixel, mse {self.mse:.1f}>"
+        )

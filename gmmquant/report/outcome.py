@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from gmmquant.quantization.result import ImageStatistics
 from gmmquant.system.paths import AnyPath, SourcePath
 
 
@@ -26,6 +27,8 @@ class Done:
         The file that goes to standard output, where that was asked for.
     kept : bool
         Whether all its outputs existed and are kept; what they should be was made all the same, where it is shared.
+    statistics : list of ImageStatistics
+        For each k, in the order of the job.
     """
 
     source: SourcePath
@@ -35,6 +38,7 @@ class Done:
     seconds: float = 0.0
     drawn: bytes | None = None
     kept: bool = False
+    statistics: list[ImageStatistics] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The record of an image: every figure of every fit, as JSON under the schema `gmmquant-report/1`."""
+"""The record of an image: the figures of every fit, as JSON with the schema `gmmquant-report/1`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gmmquant.colors.palette import hex_code
 from gmmquant.models.selection import KEPT_GAIN, Choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
-from gmmquant.quantization.result import FitFigures
+from gmmquant.quantization.result import RecoloredFit
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
 from gmmquant.settings import AUTO, OF_FITS
 from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, as_text, relative
@@ -24,9 +24,9 @@ OUTCOME_SCHEMA = "gmmquant-outcome/1"
 
 Record = dict[str, Any]
 
-# Settings that say how a mixture is started, and what may be given beside an image.
+# Settings that do not matter for a fixed palette, and the inputs that a run may have besides its images.
 _OF_STARTS = ("init", "restarts", "method")
-_GIVEN = ("model", "palette", "transfer_from")
+_EXTRA_INPUTS = ("model", "palette", "transfer_from")
 
 
 def build_record(
@@ -37,37 +37,37 @@ def build_record(
     *,
     notes: Sequence[str] = (),
     choice: Choice | None = None,
-    given: Mapping[str, Path | Sequence[str]] | None = None,
+    extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
 ) -> Record:
     """Return the record of one image.
 
     Parameters
     ----------
     source, report : Path or RemotePath
-        The image and the report file; the record names the image as seen from the report's folder.
+        The image and the report file. Paths in the record are relative to the report's folder.
     quantizer : Quantizer
-        The image made ready, for what it knows of pixels, colours and settings.
+        Knows the pixels, the colours and the settings.
     fits : sequence of dict
         One `fit_record` for each k.
     notes : sequence of str
-        What a person should know of the image, as was said on standard error.
+        The notes on the image that were printed on standard error.
     choice : Choice or None
-        How k was chosen, where it was.
-    given : mapping or None
-        What was given beside the image, by what it is: `model`, `palette`, `transfer_from`; a file, or hex codes.
+        The choice of k, if k was chosen.
+    extra_inputs : mapping or None
+        The other inputs by name (`model`, `palette`, `transfer_from`): a file, or hex codes.
     """
     return {
         "schema": SCHEMA,
         "version": __version__,
         "image": image_record(source, report, quantizer),
-        **asked_record(report, quantizer.fitter, fits, choice, given),
+        **asked_record(report, quantizer.fitter, fits, choice, extra_inputs),
         "notes": list(notes),
         "fits": list(fits),
     }
 
 
 def image_record(source: SourcePath, report: AnyPath, quantizer: Quantizer) -> Record:
-    """Return what a record tells of an image itself."""
+    """Return the size and the colours of an image."""
     histogram = quantizer.histogram
     height, width = quantizer.shape
     return {
@@ -87,33 +87,33 @@ def asked_record(
     fitter: Fitter,
     fits: Sequence[Record],
     choice: Choice | None,
-    given: Mapping[str, Path | Sequence[str]] | None,
+    extra_inputs: Mapping[str, Path | Sequence[str]] | None,
 ) -> Record:
-    """Return what a record tells of the settings of its `fits`, and of how k was chosen."""
+    """Return the settings of `fits` and the choice of k."""
     ks = [AUTO if fit["auto"] else fit["k"] for fit in fits]
     return {
-        "settings": {"k": ks, **settings_record(fitter, given or {}, report)},
+        "settings": {"k": ks, **settings_record(fitter, extra_inputs or {}, report)},
         "choice": None if choice is None else _choice_record(choice),
     }
 
 
-def settings_record(fitter: Fitter, given: Mapping[str, Path | Sequence[str]], report: AnyPath) -> Record:
-    """Return all but k that influences what is made of an image, as its record tells it."""
+def settings_record(fitter: Fitter, extra_inputs: Mapping[str, Path | Sequence[str]], report: AnyPath) -> Record:
+    """Return everything except k that influences the outputs of an image."""
     settings = asdict(fitter.settings)
-    if "model" in given:  # nothing was fitted
+    if "model" in extra_inputs:  # nothing was fitted
         settings |= dict.fromkeys(OF_FITS)
-    if "palette" in given:
+    if "palette" in extra_inputs:
         settings |= dict.fromkeys(_OF_STARTS)
-    beside = {
-        what: relative(thing, report.parent) if isinstance(thing, (Path, RemotePath)) else list(thing)
-        for what, thing in given.items()
+    inputs = {
+        name: relative(value, report.parent) if isinstance(value, (Path, RemotePath)) else list(value)
+        for name, value in extra_inputs.items()
     }
     return {
         **settings,
         "recolor": fitter.settings.recoloring,
         "reg_covar": fitter.variance,
-        **dict.fromkeys(_GIVEN),
-        **beside,
+        **dict.fromkeys(_EXTRA_INPUTS),
+        **inputs,
     }
 
 
@@ -129,74 +129,74 @@ def _choice_record(choice: Choice) -> Record:
     }
 
 
-def fit_record(fit: FitFigures, write_seconds: float, files: Mapping[str, Any], *, auto: bool = False) -> Record:
-    """Return the record of one fit, its k chosen if `auto`; `files` maps what was written to its name."""
-    covariances = fit.covariances
+def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = False) -> Record:
+    """Return the record of one fit; `files` maps what was written to its name, `auto` tells whether k was chosen."""
+    fit, statistics, covariances = result.fit, result.statistics, result.covariances
     return {
         "k": fit.k,
-        "k_fitted": fit.k_fitted,
+        "k_fitted": len(result.weights),
         "auto": auto,
         "exact": fit.exact,
         "method": fit.method,
-        "recolor": fit.recoloring,
-        "dither": fit.dither,
+        "recolor": result.recoloring,
+        "dither": result.dither,
         "space": fit.space,
         "covariance": fit.mixture.covariance_type.name,
-        "log_likelihood": fit.log_likelihood,
-        "mean_log_likelihood": fit.mean_log_likelihood,
-        "aic": fit.aic,
-        "bic": fit.bic,
-        "icl": fit.icl,
+        "log_likelihood": result.log_likelihood,
+        "mean_log_likelihood": result.mean_log_likelihood,
+        "aic": result.aic,
+        "bic": result.bic,
+        "icl": result.icl,
         "n_iter": fit.n_iter,
         "tol": fit.tol,
         "converged": fit.converged,
         "trace": [
             {"level": level, "objective": objective} for level, objective in zip(fit.n_cells, fit.trace, strict=True)
         ],
-        "mse": fit.mse,
-        "errors": fit.errors,
-        "psnr": finite(fit.psnr),
-        "seconds": {**fit.seconds, "write": write_seconds},
+        "mse": result.mse,
+        "errors": statistics.errors,
+        "psnr": finite(result.psnr),
+        "seconds": statistics.seconds,
         "components": [
             {
-                "weight": float(fit.weights[i]),
-                "mean": fit.means[i].tolist(),
-                "hex": hex_code(fit.palette[i]),
+                "weight": float(result.weights[i]),
+                "mean": result.means[i].tolist(),
+                "hex": hex_code(result.palette[i]),
                 "covariance": covariances[i].tolist(),
-                "pixels": int(fit.counts[i]),
+                "pixels": int(statistics.counts[i]),
             }
-            for i in range(fit.k_fitted)
+            for i in range(len(result.weights))
         ],
         "files": dict(files),
     }
 
 
 def finite(value: float) -> float | None:
-    """Return a number that JSON can hold: None for what is infinite."""
+    """Return `value`, or None if it is infinite, which JSON cannot hold."""
     return value if math.isfinite(value) else None
 
 
 def to_json(record: Record | list[Record]) -> str:
-    """Write a record, or a list of them, as strict JSON in ASCII: full precision, no NaN, a newline at the end."""
+    """Return a record, or a list of them, as strict JSON in ASCII, with full precision and a newline at the end."""
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def outcome_line(outcome: Outcome | PlannedOutcome) -> str:
-    """Write what became of an image, or would, as one line of JSON: schema `gmmquant-outcome/1`."""
-    told: dict[str, Any] = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source)}
+    """Return an outcome as one line of JSON, with the schema `gmmquant-outcome/1`."""
+    line: dict[str, Any] = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source)}
     if isinstance(outcome, SharedReport):
-        told |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}
+        line |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}
     elif isinstance(outcome, Done):
-        told |= {
+        line |= {
             "outcome": "skipped" if outcome.kept else "done",
             "seconds": outcome.seconds,
             "written": [as_text(path) for path in outcome.written],
         }
-        told["record"] = outcome.record
+        line["record"] = outcome.record
     elif isinstance(outcome, Skipped):
-        told["outcome"] = "skipped"
+        line["outcome"] = "skipped"
     elif isinstance(outcome, PlannedOutcome):
-        told |= {"outcome": "planned", "outputs": {as_text(path): fate for path, fate in outcome.outputs.items()}}
+        line |= {"outcome": "planned", "outputs": {as_text(path): action for path, action in outcome.outputs.items()}}
     else:
-        told |= {"outcome": "failed", "reason": outcome.reason}
-    return json.dumps(told, allow_nan=False) + "\n"
+        line |= {"outcome": "failed", "reason": outcome.reason}
+    return json.dumps(line, allow_nan=False) + "\n"

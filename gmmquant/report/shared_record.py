@@ -1,105 +1,63 @@
-"""The record of one mixture shared by many images, as JSON under the schema `gmmquant-shared/1`.
+"""The record of one mixture shared by many images, as JSON with the schema `gmmquant-shared/1`.
 
-Where an image is drawn, its part is made: `shared_image_record`, which holds some numbers for each k and no pixels. The
-figures of the whole are sums over those parts, and of nothing else. They are integers, or are added up exactly and
-rounded once (`math.fsum`), so they do not depend on the order in which parts arrive.
+Its figures are sums of the statistics of the images (`ImageStatistics.total`), which are integers or are added exactly
+and rounded once, so they do not depend on the order of the images.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from gmmquant.colors.color_sum import ColorCells
 from gmmquant.models.selection import Choice
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.quantizer import Quantizer
-from gmmquant.quantization.result import FitFigures
+from gmmquant.quantization.result import ImageStatistics, RecoloredFit
 from gmmquant.report.outcome import Failure
 from gmmquant.report.record import Record, asked_record, finite, image_record
+from gmmquant.settings import Settings
 from gmmquant.system.paths import AnyPath, SourcePath, relative
 from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-shared/1"
 
 
-def drawn_record(drawn: FitFigures, write_seconds: float, files: Mapping[str, Any], *, auto: bool = False) -> Record:
-    """Return what the record tells of one image at one k; `auto` and `files` as for `fit_record`."""
+def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = False) -> Record:
+    """Return the record of one image at one k; `auto` and `files` as for `fit_record`."""
+    statistics = result.statistics
     return {
-        "k": drawn.k,
+        "k": result.k,
         "auto": auto,
-        "log_likelihood": drawn.log_likelihood,
-        "mean_log_likelihood": drawn.mean_log_likelihood,
-        "entropy": drawn.entropy,
-        "mse": drawn.mse,
-        "errors": drawn.errors,
-        "psnr": finite(drawn.psnr),
-        "pixels": drawn.counts.tolist(),
-        "seconds": {**drawn.seconds, "write": write_seconds},
+        "log_likelihood": result.log_likelihood,
+        "mean_log_likelihood": result.mean_log_likelihood,
+        "entropy": statistics.entropy,
+        "mse": result.mse,
+        "errors": statistics.errors,
+        "psnr": finite(result.psnr),
+        "pixels": statistics.counts.tolist(),
+        "seconds": statistics.seconds,
         "files": dict(files),
     }
 
 
 def shared_image_record(
-    source: SourcePath, report: AnyPath, quantizer: Quantizer, drawn: Sequence[Record], *, notes: Sequence[str] = ()
+    source: SourcePath, report: AnyPath, quantizer: Quantizer, fits: Sequence[Record], *, notes: Sequence[str] = ()
 ) -> Record:
-    """Return the part of one image: what it is, and a `drawn_record` for each k.
+    """Return the record of one image: its size and colours, and a `shared_fit_record` for each k.
 
     `source`, `report` and `notes` as for `build_record`.
     """
-    return {**image_record(source, report, quantizer), "notes": list(notes), "fits": list(drawn)}
+    return {**image_record(source, report, quantizer), "notes": list(notes), "fits": list(fits)}
 
 
-def whole_figures(fit: Fit, fitter: Fitter, images: Sequence[Record], *, auto: bool = False) -> FitFigures:
-    """Return the figures of a fit to all images together: sums of those of each, and the seconds of all the work.
-
-    Parameters
-    ----------
-    fit : Fit
-    fitter : Fitter
-        What it was made by.
-    images : sequence of dict
-        The `shared_image_record` of each image that was drawn by it.
-    auto : bool
-        Whether k was chosen.
-    """
-    n: list[int] = [image["visible_pixels"] for image in images]
-    parts = [next(part for part in image["fits"] if (part["k"], part["auto"]) == (fit.k, auto)) for image in images]
-
-    def mean(values: Sequence[float]) -> float:
-        """Return the mean over all pixels of what has these means over the pixels of each image."""
-        return math.fsum(value * n_pixels for value, n_pixels in zip(values, n, strict=True)) / sum(n)
-
-    def seconds(name: str) -> float:
-        return math.fsum(part["seconds"][name] for part in parts)
-
-    recoloring, dither = fit.drawn_as(fitter.settings)
-    spent_before = {**fit.seconds, "recolor": 0.0, "write": 0.0}
-    return FitFigures(
-        k=fit.k,
-        method=fit.method,
-        recoloring=recoloring,
-        dither=dither,
-        mixture=fit.mixture,
-        space=fit.space,
-        palette=fit.palette,
-        counts=np.sum([part["pixels"] for part in parts], axis=0),
-        means_fixed=fit.given is not None,
-        exact=fit.exact,
-        trace=fit.trace,
-        n_cells=fit.n_cells,
-        n_iter=fit.n_iter,
-        tol=fit.tol,
-        converged=fit.converged,
-        log_likelihood=math.fsum(part["log_likelihood"] for part in parts),
-        entropy=math.fsum(part["entropy"] for part in parts),
-        mse=mean([part["mse"] for part in parts]),
-        errors={way: mean([part["errors"][way] for part in parts]) for way in parts[0]["errors"]},
-        seconds={name: spent + seconds(name) for name, spent in spent_before.items()},
-    )
+def total_result(fit: Fit, settings: Settings, images: Sequence[ImageStatistics]) -> RecoloredFit:
+    """Return a shared fit with the statistics of all images together; its seconds include those of the fit."""
+    recoloring, dither = fit.drawing(settings)
+    total = ImageStatistics.total(images)
+    seconds = {name: spent + fit.seconds.get(name, 0.0) for name, spent in total.seconds.items()}
+    return RecoloredFit(fit, recoloring, dither, replace(total, seconds=seconds))
 
 
 def build_shared_record(
@@ -112,24 +70,24 @@ def build_shared_record(
     failures: Sequence[Failure] = (),
     choice: Choice | None = None,
 ) -> Record:
-    """Return the record of images that share one mixture; they stand in the order of their paths.
+    """Return the record of images that share one mixture, in the order of their paths.
 
     Parameters
     ----------
     report : Path or RemotePath
-        The report file: the record names images as seen from its folder.
+        The report file. Paths in the record are relative to its folder.
     fitter : Fitter
-        The colours of all images, and the settings.
+        Holds the colours of all images, and the settings.
     fits : sequence of dict
-        The `fit_record` of the `whole_figures` for each k.
+        The `fit_record` of the `total_result` for each k.
     images : sequence of dict
         The `shared_image_record` of each image, in any order.
     n_fitted : int
         Number of images whose colours were fitted.
     failures : sequence of Failure
-        The images that were not drawn.
+        The images that were not recoloured.
     choice : Choice or None
-        How k was chosen, where it was.
+        The choice of k, if k was chosen.
     """
     colors = fitter.colors
     return {
@@ -143,7 +101,7 @@ def build_shared_record(
         "fitted": {
             "images": n_fitted,
             "visible_pixels": colors.n_pixels,
-            "distinct_colors": colors.n_colors,  # None: more than a sum keeps apart, and fitted in so many cells
+            "distinct_colors": colors.n_colors,  # None beyond the limit of a sum, which then has cells
             "cells": colors.tree.n_colors if isinstance(colors, ColorCells) else None,
             "bit_depth": colors.bit_depth,
         },

@@ -87,7 +87,7 @@ def test_a_script_goes_on_by_the_exit_code(user, clean_environment, shell):
 
 
 @needs("make")
-def test_the_rule_of_the_readme_makes_a_image_when_it_is_wanted(section, user, clean_environment):
+def test_the_rule_of_the_readme_makes_an_image_when_it_is_wanted(section, user, clean_environment):
     (rule,) = blocks(section, "make")
     (user / "Makefile").write_text(rule)
     (target,) = re.findall(r"`make (\S+)`", section)

@@ -225,11 +225,13 @@ def test_the_fit_to_the_sum_is_that_to_one_image_of_all_pixels(images, space):
     for k in (1, 6):
         fit, expected = fitter.fit(k), whole.fit(k)
         np.testing.assert_array_equal(to_8_bits(fit.mixture.means, COLOR_SPACES[space]), expected.palette)
-        drawn = [Quantizer(image, asked).draw(fit) for image in images]
+        drawn = [Quantizer(image, asked).recolor(fit) for image in images]
         assert sum(each.log_likelihood for each in drawn) == pytest.approx(expected.log_likelihood, rel=1e-9)
-        assert sum(each.entropy for each in drawn) == pytest.approx(expected.entropy, rel=1e-9, abs=1e-9)
+        assert sum(each.statistics.entropy for each in drawn) == pytest.approx(
+            expected.statistics.entropy, rel=1e-9, abs=1e-9
+        )
         assert all((each.palette == expected.palette).all() for each in drawn)
-        np.testing.assert_array_equal(sum(each.counts for each in drawn), expected.counts)
+        np.testing.assert_array_equal(sum(each.statistics.counts for each in drawn), expected.statistics.counts)
 
 
 @pytest.mark.parametrize("space", ["srgb", "oklab"])

@@ -603,7 +603,7 @@ def test_invisible_pixels_have_no_color_and_others_count_whatever_their_alpha():
         palette_in(image_of(pixels[:, :1]))
 
 
-def test_a_image_of_too_many_colors_pixels_or_bits_is_no_palette():
+def test_an_image_of_too_many_colors_pixels_or_bits_is_no_palette():
     codes = np.arange(4097)
     pixels = np.stack([codes >> 8, codes & 255, codes & 1], axis=1).astype(np.uint8)[np.newaxis]
     assert len(palette_in(image_of(pixels[:, :-1]))) == 4096

@@ -220,7 +220,7 @@ def test_the_cat_gets_better_at_every_stage(names):
 
 def test_quantize_comes_as_near_as_makes_no_difference_to_the_steps_of_the_page(names):
     page = names("the-cat")
-    assert page.images[2].trace[-1] > page.fit.trace[-1] - 0.01
-    assert page.images[2].n_cells[-1] == len(page.colors)
+    assert page.images[2].fit.trace[-1] > page.fit.trace[-1] - 0.01
+    assert page.images[2].fit.n_cells[-1] == len(page.colors)
     for small in page.images:
         assert len(np.unique(small.image.reshape(-1, 3), axis=0)) == small.k

@@ -602,7 +602,7 @@ def test_what_is_no_image_is_refused(tmp_path, data):
         ("PPM", {}),
     ],
 )
-def test_a_image_cut_short_anywhere_is_refused(tmp_path, photo, kind, options):
+def test_an_image_cut_short_anywhere_is_refused(tmp_path, photo, kind, options):
     data = saved(photo.quantize(20) if kind == "GIF" else photo, kind, **options)
     assert read(tmp_path, data).pixels.shape == (40, 60, 3)
     for length in [len(data) * i // 20 for i in range(1, 20)] + [len(data) - n for n in (1, 2, 4, 12)]:
@@ -678,7 +678,7 @@ def test_what_others_write_to_standard_error_is_passed_on_and_makes_no_image_dam
     assert capfd.readouterr().err.encode() == others
 
 
-def test_a_image_is_read_while_others_write_to_standard_error(tmp_path, photo, capfd, monkeypatch):
+def test_an_image_is_read_while_others_write_to_standard_error(tmp_path, photo, capfd, monkeypatch):
     decoder = cv2.imdecodeWithMetadata
 
     def disturbed(*arguments, **options):
@@ -745,7 +745,7 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
 
 
-def test_a_image_above_the_limit_is_refused_by_its_header(tmp_path, photo):
+def test_an_image_above_the_limit_is_refused_by_its_header(tmp_path, photo):
     with pytest.raises(ImageError, match="20000 x 20000 pixels is above the limit 200000000"):
         read(tmp_path, bomb(20_000, 20_000))
     path = tmp_path / "small.png"

@@ -63,7 +63,7 @@ def changed(rng, data):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_file_changed_at_random_is_a_image_or_refused_in_one_line(tmp_path, photo, veil, seed, capfd):
+def test_a_file_changed_at_random_is_an_image_or_refused_in_one_line(tmp_path, photo, veil, seed, capfd):
     rng = random.Random(seed)
     files = list(originals(photo, veil).values())
     capfd.readouterr()

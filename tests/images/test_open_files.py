@@ -106,7 +106,7 @@ def test_the_mark_is_found_in_an_open_file_wherever_it_stood(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_pixels_of_a_image_are_announced_once(photo, kind):
+def test_the_pixels_of_an_image_are_announced_once(photo, kind):
     announced = []
     read_image(io.BytesIO(saved(photo, kind)), announce=announced.append)
     assert announced == [photo.width * photo.height]

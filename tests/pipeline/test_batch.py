@@ -296,7 +296,7 @@ def test_with_fail_fast_no_image_is_begun_after_a_failure(command, mixed, jobs, 
     assert f", {8 - n_told} not tried in " in result.stderr
 
 
-def test_with_fail_fast_a_failure_ends_the_run_though_a_image_before_it_is_still_in_work(tmp_path, samples):
+def test_with_fail_fast_a_failure_ends_the_run_though_an_image_before_it_is_still_in_work(tmp_path, samples):
     """The first image takes longer than all others, and its outcome is told before theirs."""
     (tmp_path / "1.png").touch()
     for number in range(2, 30):

@@ -26,7 +26,7 @@ ALPHA = read_sample("alpha.png")
 
 def posterior(fit, pixels):
     """Return the responsibilities of a fit for RGB pixels (n, 3), by scipy, shape (n, K)."""
-    values = COLOR_SPACES[fit.space].from_srgb(pixels / 255)
+    values = COLOR_SPACES[fit.fit.space].from_srgb(pixels / 255)
     return softmax(log_joint_by_scipy(values, fit.weights, fit.means, fit.covariances), axis=1)
 
 
@@ -55,7 +55,7 @@ def test_the_error_of_each_way_is_that_of_the_image_it_draws(method, space):
         assert fit.recoloring == way
         error = ((fit.image.astype(float) - CAT) ** 2).sum(axis=2).mean()
         assert fit.mse == pytest.approx(error, rel=1e-12)
-        assert all(other.errors[way] == pytest.approx(error, rel=1e-12) for other in fits.values())
+        assert all(other.statistics.errors[way] == pytest.approx(error, rel=1e-12) for other in fits.values())
 
 
 def test_alpha_stays_with_a_soft_image_and_what_is_hidden_has_no_color():
@@ -73,7 +73,7 @@ def test_the_likelihood_is_of_densities_in_the_space_of_the_fit(space):
     values = COLOR_SPACES[space].from_srgb(CAT.reshape(-1, 3) / 255)
     expected = log_density_by_scipy(values, fit.weights, fit.means, fit.covariances).sum()
     assert fit.log_likelihood == pytest.approx(expected, rel=1e-9)
-    assert fit.space == space
+    assert fit.fit.space == space
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -83,7 +83,7 @@ def test_the_objective_never_falls_in_any_space(space, image):
     if image == "sixteen":
         pixels = read_sample("cat.jpg")[::4, ::4].astype(np.uint16) * 257
         pixels += np.random.default_rng(0).integers(0, 257, pixels.shape, dtype=np.uint16)
-    trace = quantize(pixels, 5, space=space).trace
+    trace = quantize(pixels, 5, space=space).fit.trace
     assert len(trace) > 3
     assert np.diff(trace).min() >= -1e-9 * max(1, np.abs(trace).max())
 
@@ -96,10 +96,10 @@ def test_the_palette_is_the_means_back_in_srgb(space):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_image_of_few_colors_is_kept_exactly_in_any_space(space):
+def test_an_image_of_few_colors_is_kept_exactly_in_any_space(space):
     flat = read_sample("flat.png")[..., :3]
     fit = quantize(flat, 7, space=space)
-    assert fit.exact
+    assert fit.fit.exact
     assert np.array_equal(fit.image, flat)
 
 
@@ -123,11 +123,11 @@ def test_a_dithered_image_is_told_as_it_is_drawn(dither):
     assert fit.dither == dither
     assert fit.recoloring == ("posterior" if dither == "posterior" else "nearest")
     assert fit.mse == pytest.approx(((fit.image.astype(float) - CAT) ** 2).sum(axis=2).mean(), rel=1e-12)
-    assert np.array_equal(fit.counts, np.bincount(fit.labels.ravel(), minlength=6))
+    assert np.array_equal(fit.statistics.counts, np.bincount(fit.labels.ravel(), minlength=6))
     plain = quantize(CAT, 6)
     assert np.array_equal(fit.palette, plain.palette)
     assert fit.log_likelihood == plain.log_likelihood
-    assert fit.errors == plain.errors
+    assert fit.statistics.errors == plain.statistics.errors
     assert not np.array_equal(fit.labels, quantize(CAT, 6, dither=dither, seed=1).labels) or dither == "floyd-steinberg"
 
 
@@ -171,7 +171,7 @@ def test_hidden_pixels_take_no_part_in_dithering(dither):
     fit = quantize(ALPHA, 3, dither=dither)
     hidden = ALPHA[..., 3] == 0
     assert not fit.labels[hidden].any()
-    assert fit.counts.sum() == (~hidden).sum()
+    assert fit.statistics.counts.sum() == (~hidden).sum()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_given_palette_keeps_its_colors_and_their_order(space):
 def test_weights_and_covariances_are_fitted_to_a_given_palette():
     fit = Quantizer(CAT, Settings(recolor="posterior")).fit_palette(GIVEN)
     np.testing.assert_allclose(fit.means, GIVEN / 255, rtol=0, atol=1e-15)
-    assert np.diff(fit.trace).min() >= -1e-12
+    assert np.diff(fit.fit.trace).min() >= -1e-12
     r = posterior(fit, CAT.reshape(-1, 3))
     assert np.array_equal(fit.labels.ravel(), r.argmax(axis=1))
     np.testing.assert_allclose(fit.weights, r.mean(axis=0), atol=2e-3)
@@ -223,7 +223,7 @@ def test_weights_and_covariances_are_fitted_to_a_given_palette():
 # Colours of another image
 
 
-def test_a_image_that_takes_its_own_colors_stays_as_it_is():
+def test_an_image_that_takes_its_own_colors_stays_as_it_is():
     quantizer = Quantizer(CAT)
     fit = quantizer.fit(5)
     own = quantizer.transfer(fit, fit.mixture)
@@ -401,7 +401,7 @@ def test_layers_that_are_missing_are_made_again_and_the_others_kept(command, tmp
         (["--method", "kmeans", "--init", "random"], "leave out --init"),
         (["--transfer-from", "rocket.jpg", "--layers"], "leave out --layers"),
         (["--transfer-from", "rocket.jpg", "-k", "2", "257"], "give at most 256"),
-        (["--dither", "posterior", "--recolor", "nearest"], "which mixes colours by 'posterior'"),
+        (["--dither", "posterior", "--recolor", "nearest"], "which needs 'posterior'"),
         (["--format", "gif", "--recolor", "soft"], "gif holds at most 256 colours"),
         (["--format", "gif", "-k", "300"], "gif holds at most 256 colours"),
         (["--format", "tga"], "format = 'tga' is unknown"),
@@ -464,7 +464,7 @@ def test_a_model_keeps_its_space(command, tmp_path, samples):
     assert record["fits"][0]["log_likelihood"] == pytest.approx(report["fits"][0]["log_likelihood"], rel=1e-12)
 
 
-def test_the_table_says_how_a_image_was_drawn(command, samples):
+def test_the_table_says_how_an_image_was_drawn(command, samples):
     plain = command(samples / "grey.png", "-k", "2", "-o", "a").stdout.splitlines()
     assert plain[1].strip().startswith("log-lik.")
     other = command(
@@ -577,7 +577,7 @@ def test_the_error_of_a_transfer_is_how_far_colors_were_moved():
     plain = quantize(CAT, 5)
     assert moved.dither == "none"
     assert np.array_equal(moved.labels, plain.labels)
-    assert np.array_equal(moved.counts, plain.counts)
+    assert np.array_equal(moved.statistics.counts, plain.statistics.counts)
 
 
 def test_the_seed_of_a_dither_may_be_said_beside_a_model(command, samples):
@@ -662,12 +662,12 @@ def test_the_record_of_an_animation_has_the_size_of_a_frame(command, samples):
     image = record["image"]
     assert [image[name] for name in ("width", "height", "frames", "pixels")] == [96, 64, 12, 96 * 64 * 12]
     fit = quantize(np.concatenate([read_sample("grey.png")] * 2), 3)
-    assert record["fits"][0]["errors"].keys() == fit.errors.keys()
+    assert record["fits"][0]["errors"].keys() == fit.statistics.errors.keys()
 
 
 def test_the_errors_in_the_record_are_those_of_the_fit(command, samples):
     (record,) = json.loads(command(samples / "cat.jpg", "-k", "5", "-o", "out", "--json").stdout)
-    assert record["fits"][0]["errors"] == pytest.approx(quantize(read_sample("cat.jpg"), 5).errors)
+    assert record["fits"][0]["errors"] == pytest.approx(quantize(read_sample("cat.jpg"), 5).statistics.errors)
 
 
 def test_deviations_are_shown_in_the_units_of_the_space(command, samples):

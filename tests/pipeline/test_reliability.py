@@ -110,7 +110,7 @@ def test_names_of_255_bytes_work(command, tmp_path, samples):
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_a_image_above_the_limit_is_refused_before_it_is_decoded(command, tmp_path):
+def test_an_image_above_the_limit_is_refused_before_it_is_decoded(command, tmp_path):
     """Decoding it would need 1.2 GB; the process may have 1 GB of addresses, of which numpy takes most."""
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
     limit = 1_000_000_000
@@ -119,7 +119,7 @@ def test_a_image_above_the_limit_is_refused_before_it_is_decoded(command, tmp_pa
     assert result.stderr.startswith("gmmquant: large.png: 20000 x 20000 pixels is above the limit 200000000; ")
 
 
-def test_a_image_that_memory_does_not_hold_is_said_to_be_so(command, tmp_path):
+def test_an_image_that_memory_does_not_hold_is_said_to_be_so(command, tmp_path):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
     limit = 1_000_000_000
     result = command(
@@ -582,7 +582,7 @@ def test_where_no_thread_can_be_started_files_are_written_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["rocket.jpg", "alpha.png"])
-def test_the_pixels_of_a_image_are_dropped_before_it_is_fitted(tmp_path, samples, monkeypatch, name):
+def test_the_pixels_of_an_image_are_dropped_before_it_is_fitted(tmp_path, samples, monkeypatch, name):
     seen = []
 
     def read(*args, **kwargs):

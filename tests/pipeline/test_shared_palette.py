@@ -125,7 +125,7 @@ def test_a_saved_model_draws_the_same_images(command, tmp_path, album):
         )
 
 
-def test_a_image_that_cannot_be_read_costs_itself_alone(command, tmp_path, album):
+def test_an_image_that_cannot_be_read_costs_itself_alone(command, tmp_path, album):
     (album / "p4.png").write_bytes((album / "p4.png").read_bytes()[:300])
     result = command("album", "missing.png", "-k", "4", "--shared", "-o", "out")
     assert result.returncode == 1

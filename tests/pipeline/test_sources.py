@@ -305,7 +305,7 @@ def test_a_list_may_begin_with_the_mark_of_utf_8_and_is_refused_in_utf_16(tree):
     assert failures("@list") == [("@list", "the list is UTF-16 text; write it as UTF-8")]
 
 
-def test_names_where_a_image_was_expected_are_told_with_how_they_are_read(command, tree, samples):
+def test_names_where_an_image_was_expected_are_told_with_how_they_are_read(command, tree, samples):
     tree("a.png")
     for names in ("a.png\nb.png\n", "a.png\0", "a.png"):
         result = command("-", "-o", "out", stdin=None, input=names)
@@ -408,7 +408,7 @@ def test_outputs_of_one_folder_by_two_names_clash(tree):
     assert "would both write" in clash("door/a.png", "x/a.png", folder=None)
 
 
-def test_a_image_named_twice_is_done_once_wherever_it_was_named(tree):
+def test_an_image_named_twice_is_done_once_wherever_it_was_named(tree):
     tree("in/a.png", "in/b.png")
     Path("list").write_text("./in/b.png\n")
     jobs = plan(sources_of(["in/b.png", "in", "@list", "in/*"]), Task([2]), Path("out")).entries

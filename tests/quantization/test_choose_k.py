@@ -44,7 +44,7 @@ def test_the_number_of_separate_colours_is_found(n_colors):
     assert quantize(blobs(n_colors), "auto").k == n_colors
 
 
-def test_a_image_of_few_flat_colours_has_as_many_as_it_has(samples):
+def test_an_image_of_few_flat_colours_has_as_many_as_it_has(samples):
     choice = Quantizer(read_image(samples / "flat.png").pixels).choose_k()
     assert choice.k == choice.lowest_icl == choice.lowest_bic == 3
     assert [criteria.k for criteria in choice.path] == [1, 2, 3, 4]
@@ -217,7 +217,7 @@ def test_the_covariance_asked_for_is_fitted_and_reported(command, tmp_path, grey
 def test_restarts_end_higher_than_a_single_start(samples):
     pixels = read_image(samples / "alpha.png").pixels
     single, several = (
-        np.array([Quantizer(pixels, Settings(restarts=n, seed=seed)).fit(7).trace[-1] for seed in range(3)])
+        np.array([Quantizer(pixels, Settings(restarts=n, seed=seed)).fit(7).fit.trace[-1] for seed in range(3)])
         for n in (1, 5)
     )
     assert (several >= single - 1e-9).all()
@@ -236,7 +236,7 @@ def test_every_way_to_start_gives_a_fit_that_is_repeatable(command, tmp_path, gr
 def test_the_ways_to_start_start_from_different_places(samples):
     pixels = read_image(samples / "grey.png").pixels
     ways = ("kmeans", "k-means++", "random_from_data", "random")
-    assert len({Quantizer(pixels, Settings(init=way)).fit(3).trace[0] for way in ways}) == 4
+    assert len({Quantizer(pixels, Settings(init=way)).fit(3).fit.trace[0] for way in ways}) == 4
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def assert_same_fit(one, other):
         "tol",
         "converged",
         "exact",
-        "unrounded",
+        "nearest_by_mean",
         "recoloring",
     ):
         assert getattr(one, name) == getattr(other, name)
@@ -87,7 +87,7 @@ def test_other_fits_end_at_a_ten_thousandth(image, method):
 def test_where_nothing_was_fitted_there_is_no_tolerance():
     assert Fitter(histogram_of(FEW)).fit(8).tol is None
     mixture = Fitter(histogram_of(CAT)).fit(3).mixture
-    assert Fitter(histogram_of(COFFEE)).judge(mixture).tol is None
+    assert Fitter(histogram_of(COFFEE)).evaluate(mixture).tol is None
 
 
 def test_a_pickled_fitter_is_its_colours_and_counts_and_little_more():
@@ -103,7 +103,7 @@ def test_a_fit_sent_to_another_process_draws_the_same_image(settings):
     sent = pickle.loads(pickle.dumps(fit))
     assert isinstance(sent, Fit)
     assert_same_fit(sent, fit)
-    np.testing.assert_array_equal(quantizer.draw(sent).image, quantizer.fit(4).image)
+    np.testing.assert_array_equal(quantizer.recolor(sent).image, quantizer.fit(4).image)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES.values(), ids=lambda covariance_type: covariance_type.name)
@@ -112,31 +112,35 @@ def test_a_covariance_type_comes_back_from_a_pickle_as_itself(covariance_type):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_a_image_is_drawn_by_the_fit_to_another_as_by_its_model(settings):
+def test_an_image_is_drawn_by_the_fit_to_another_as_by_its_model(settings):
     quantizer = Quantizer(COFFEE, settings)
     fit = Fitter(histogram_of(CAT), settings).fit(6)
-    drawn, applied = quantizer.draw(fit), quantizer.apply(fit.mixture)
+    drawn, applied = quantizer.recolor(fit), quantizer.apply(fit.mixture)
     np.testing.assert_array_equal(drawn.image, applied.image)
-    assert (drawn.log_likelihood, drawn.mse, drawn.errors) == (applied.log_likelihood, applied.mse, applied.errors)
-    assert (drawn.trace, drawn.n_iter) == (fit.trace, fit.n_iter)
+    assert (drawn.log_likelihood, drawn.mse, drawn.statistics.errors) == (
+        applied.log_likelihood,
+        applied.mse,
+        applied.statistics.errors,
+    )
+    assert (drawn.fit.trace, drawn.fit.n_iter) == (fit.trace, fit.n_iter)
 
 
-def test_a_image_is_drawn_by_the_palette_given_to_another():
+def test_an_image_is_drawn_by_the_palette_given_to_another():
     fit = Fitter(histogram_of(CAT)).fit_palette(GIVEN)
-    drawn = Quantizer(COFFEE).draw(fit)
+    drawn = Quantizer(COFFEE).recolor(fit)
     np.testing.assert_array_equal(drawn.palette, GIVEN)
     distances = ((COFFEE.reshape(-1, 1, 3).astype(int) - GIVEN) ** 2).sum(axis=2)
     np.testing.assert_array_equal(distances[np.arange(distances.shape[0]), drawn.labels.ravel()], distances.min(axis=1))
-    assert drawn.means_fixed
+    assert drawn.fit.fixed_palette is not None
 
 
-def test_a_image_with_some_of_the_colours_that_are_kept_exactly_is_drawn_unchanged():
+def test_an_image_with_some_of_the_colours_that_are_kept_exactly_is_drawn_unchanged():
     """Though one of them is rare in the whole, and dithering was asked for."""
     images = [FEW, np.full((40, 40, 3), 9, dtype=np.uint8)]
     fit = Fitter(histogram_of(np.concatenate([image.reshape(-1, 3) for image in images]))).fit(3)
     assert fit.exact
     for image in images:
-        drawn = Quantizer(image, Settings(dither="posterior")).draw(fit)
+        drawn = Quantizer(image, Settings(dither="posterior")).recolor(fit)
         np.testing.assert_array_equal(drawn.image, image)
         assert (drawn.mse, drawn.dither) == (0, "none")
 
@@ -144,13 +148,13 @@ def test_a_image_with_some_of_the_colours_that_are_kept_exactly_is_drawn_unchang
 def test_16_bit_colours_that_are_alike_in_8_bits_are_told_apart_by_an_exact_fit():
     image = np.array([[[1000, 1000, 1000], [1001, 1000, 1000], [1001, 1000, 1000]]], dtype=np.uint16)
     fit = Fitter(histogram_of(image)).fit(2)
-    np.testing.assert_array_equal(Quantizer(image).draw(fit).labels, [[1, 0, 0]])
+    np.testing.assert_array_equal(Quantizer(image).recolor(fit).labels, [[1, 0, 0]])
 
 
 def test_a_judged_mixture_is_a_fit_that_took_no_iterations():
     fitter = Fitter(histogram_of(CAT))
     fit = fitter.fit(3)
-    judged = fitter.judge(fit.mixture)
+    judged = fitter.evaluate(fit.mixture)
     assert (judged.n_iter, judged.converged, judged.n_cells) == (0, None, (fitter.colors.n_colors,))
     assert judged.trace[0] == pytest.approx(fit.trace[-1], abs=1e-12)
     likelihood = evaluate(fitter.cells, fit.mixture).log_likelihood / fitter.colors.n_pixels
@@ -159,8 +163,8 @@ def test_a_judged_mixture_is_a_fit_that_took_no_iterations():
 
 def test_a_fit_in_another_space_is_refused():
     fit = Fitter(histogram_of(CAT), Settings(space="lab")).fit(2)
-    with pytest.raises(ParameterError, match="in lab cannot draw in srgb"):
-        Quantizer(CAT).draw(fit)
+    with pytest.raises(ParameterError, match="is in lab, the settings in srgb"):
+        Quantizer(CAT).recolor(fit)
 
 
 @pytest.mark.parametrize("k", [0, 4097])

@@ -158,7 +158,7 @@ def test_a_folder_is_no_file_to_read(elsewhere, tmp_path):
 
 
 @pytest.mark.parametrize("lazily", [False, True])
-def test_a_image_elsewhere_is_read_like_one_here(elsewhere, photo, lazily):
+def test_an_image_elsewhere_is_read_like_one_here(elsewhere, photo, lazily):
     data = saved(photo, "TIFF")
     put(elsewhere / "image.tif", data)
     with open_path(elsewhere / "image.tif", lazily=lazily) as file:

@@ -1,0 +1,255 @@
+"""What `quantize` and `Quantizer` take and give, against Pillow's own conversions."""
+
+import inspect
+import io
+import pydoc
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import read_sample
+from PIL import Image
+
+import gmmquant
+from gmmquant import GaussianMixture, ImageError, NotFittedError, ParameterError, Quantizer, Settings, quantize
+from gmmquant.models.serialization import read_model
+
+CAT = read_sample("cat.jpg")[60:100, 120:180]
+GREY = ["1", "L"]
+COLOR = ["P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
+WITH_ALPHA = ["LA", "PA", "RGBA", "RGBa", "La"]
+
+
+def in_mode(mode):
+    """The cat as Pillow's image of a mode, with a half-transparent and a transparent part where it has alpha."""
+    image = Image.fromarray(CAT)
+    if mode in WITH_ALPHA:
+        image = image.convert("RGBA")
+        image.putalpha(Image.fromarray(np.tile(np.clip(np.arange(60) * 6 - 30, 0, 255), (40, 1)).astype(np.uint8)))
+    if mode == "La":
+        return image.convert("LA").convert("La")
+    if mode == "LAB":
+        from PIL import ImageCms
+
+        srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        return ImageCms.profileToProfile(image, srgb, lab, outputMode="LAB")
+    return image.convert(mode)
+
+
+def assert_same(result, expected):
+    np.testing.assert_array_equal(result.image, expected.image)
+    assert result.log_likelihood == expected.log_likelihood
+
+
+@pytest.mark.parametrize("mode", [*GREY, *COLOR, *WITH_ALPHA])
+def test_a_pil_image_of_any_mode_is_the_array_that_pillow_converts_it_to(mode):
+    image = in_mode(mode)
+    target = "L" if mode in GREY else "RGBA" if mode in WITH_ALPHA else "RGB"
+    plain = image.convert("LA") if mode == "La" else image
+    assert_same(quantize(image, 4), quantize(np.asarray(plain.convert(target)), 4))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])
+def test_a_pil_image_of_16_bits_keeps_them_in_any_byte_order(mode):
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 30)).astype(np.uint16)
+    image = Image.frombytes(mode, (30, 20), deep.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+    result = quantize(image, 4)
+    assert_same(result, quantize(deep, 4))
+    assert np.ptp(result.image) > 100
+
+
+@pytest.mark.parametrize("form", ["index", "alpha per index"])
+def test_a_transparent_entry_of_a_palette_becomes_alpha(form):
+    image = Image.fromarray(CAT).quantize(6)
+    image.info["transparency"] = 2 if form == "index" else bytes([255, 255, 0, 128, 255, 255])
+    result = quantize(image, 4)
+    np.testing.assert_array_equal(result.alpha, np.asarray(image.convert("RGBA"))[:, :, 3])
+    assert_same(result, quantize(np.asarray(image.convert("RGBA")), 4))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_pil_image_without_a_known_range_is_refused_with_a_remedy(mode):
+    with pytest.raises(ParameterError, match=rf"mode {mode} has no known range; use image\.convert"):
+        quantize(in_mode("L").convert(mode), 2)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read_as_read_image_reads_it(samples, kind):
+    path = samples / "alpha.png"
+    assert_same(quantize(kind(path), 3), quantize(gmmquant.read_image(path).pixels, 3))
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ([[1, 2], [3, 4]], "image is a list; give an array of pixels, a PIL image or the path of a file"),
+        (b"\x89PNG", "image is a bytes; give"),
+        (None, "image is a NoneType; give"),
+        (np.ones((4, 4), bool), "image has type bool; give uint8 or uint16"),
+        (np.ones((4, 4, 3)), "image has type float64; give uint8 or uint16"),
+        (np.ones((3, 40, 40), np.uint8), r"image has shape \(3, 40, 40\); give"),
+    ],
+)
+def test_what_is_not_an_image_is_refused_by_what_it_is(image, message):
+    with pytest.raises(ParameterError, match=message):
+        quantize(image, 2)
+
+
+def test_a_path_to_an_animation_is_refused_with_a_remedy(samples):
+    with pytest.raises(ParameterError, match=r"ball\.webp is an animation of \d+ frames; give one frame"):
+        quantize(samples / "ball.webp", 2)
+
+
+def test_a_file_that_is_not_an_image_is_an_image_error(tmp_path):
+    (tmp_path / "x.png").write_text("text")
+    with pytest.raises(ImageError):
+        quantize(tmp_path / "x.png", 2)
+
+
+def test_arrays_need_no_pillow_and_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, gmmquant; heavy = {'numpy', 'cv2', 'PIL', 'scipy'}; print(sorted(heavy & set(sys.modules)))\n"
+        "import numpy as np; gmmquant.quantize(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), 2)\n"
+        "print('PIL' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nFalse\n"
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_signature_of_quantize_has_every_setting_with_its_default():
+    parameters = inspect.signature(quantize).parameters
+    assert {name: parameters[name].default for name in list(parameters)[2:]} == {
+        field.name: field.default for field in fields(Settings)
+    }
+    shown = pydoc.render_doc(quantize, renderer=pydoc.plaintext)
+    assert all(field.name in shown for field in fields(Settings))
+
+
+def test_a_quantizer_takes_settings_by_name_as_quantize_does():
+    options = {"method": "kmeans", "seed": 3, "dither": "floyd-steinberg", "space": "oklab"}
+    assert_same(Quantizer(CAT, **options).fit(4), quantize(CAT, 4, **options))
+    assert_same(Quantizer(CAT, Settings(**options)).fit(4), quantize(CAT, 4, **options))
+    with pytest.raises(ParameterError, match="settings and seed are both given"):
+        Quantizer(CAT, Settings(), seed=3)
+    with pytest.raises(TypeError):
+        Quantizer(CAT, sed=3)
+
+
+def test_a_fitted_or_loaded_mixture_recolours_as_the_model_that_was_saved(tmp_path):
+    X = CAT.reshape(-1, 3) / 255
+    mixture = GaussianMixture(5, covariance_type="tied", random_state=0).fit(X)
+    mixture.save(tmp_path / "cat.gmm.json")
+    loaded = GaussianMixture.load(tmp_path / "cat.gmm.json")
+    quantizer = Quantizer(CAT)
+    by_file = quantizer.apply(read_model(tmp_path / "cat.gmm.json").gaussians)
+    for each in (mixture, loaded):
+        assert_same(quantizer.apply(each), by_file)
+    np.testing.assert_array_equal(by_file.labels.ravel(), mixture.predict(X))
+    assert by_file.mean_log_likelihood == pytest.approx(mixture.score(X), rel=1e-9)
+
+
+def test_a_mixture_that_is_not_fitted_or_not_of_colours_is_refused():
+    with pytest.raises(NotFittedError):
+        Quantizer(CAT).apply(GaussianMixture(2))
+    plane = GaussianMixture(2, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 2)))
+    with pytest.raises(ParameterError, match="the mixture has 2 features; colours have 3"):
+        Quantizer(CAT).apply(plane)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "a.GIF", "a.bmp"])
+def test_a_saved_result_is_what_pillow_reads_back(tmp_path, name, mode):
+    image = Image.fromarray(CAT).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(
+            Image.fromarray(np.where(np.arange(60) < 20, 0, 255).astype(np.uint8).repeat(40).reshape(60, 40).T)
+        )
+    result = quantize(image, 5)
+    (tmp_path / name).write_text("replaced")
+    result.save(tmp_path / name)
+    with Image.open(tmp_path / name) as saved:
+        read = np.asarray(saved.convert(mode))
+    visible = np.ones(read.shape[:2], bool) if mode == "RGB" or name == "a.bmp" else read[:, :, 3] > 0
+    np.testing.assert_array_equal(read[visible][:, :3], result.image[visible][:, :3])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+def test_a_saved_png_is_indexed_in_the_order_of_the_palette(tmp_path):
+    result = quantize(CAT, 5)
+    result.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as saved:
+        assert saved.mode == "P"
+        np.testing.assert_array_equal(np.asarray(saved), result.labels)
+        np.testing.assert_array_equal(np.reshape(saved.getpalette(), (-1, 3))[:5], result.palette)
+
+
+def test_an_optimized_file_has_the_same_pixels_and_is_no_larger(tmp_path):
+    result = quantize(CAT, 5)
+    result.save(tmp_path / "a.png")
+    result.save(tmp_path / "b.png", optimize=True)
+    sizes = [(tmp_path / name).stat().st_size for name in ("a.png", "b.png")]
+    assert sizes[1] <= sizes[0]
+    with Image.open(tmp_path / "b.png") as saved:
+        np.testing.assert_array_equal(np.asarray(saved.convert("RGB")), result.image)
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", "a.png.txt"])
+def test_an_extension_that_is_not_of_an_output_format_is_refused_and_nothing_is_written(tmp_path, name):
+    with pytest.raises(ParameterError, match="png, webp, tiff"):
+        quantize(CAT, 2).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_missing_is_an_error_that_names_the_file(tmp_path):
+    with pytest.raises(gmmquant.OutputError, match=r"b/a\.png: no such file or directory"):
+        quantize(CAT, 2).save(tmp_path / "b" / "a.png")
+
+
+@pytest.mark.parametrize("k", [2, 256, 300])
+def test_pillows_image_of_a_result_has_its_pixels_and_where_it_can_its_palette(k):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    result = quantize(image, k, max_iter=2)
+    shown = result.to_pil()
+    np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), result.image)
+    assert shown.mode == ("P" if k <= 256 else "RGB")
+    if k <= 256:
+        np.testing.assert_array_equal(np.asarray(shown), result.labels)
+        np.testing.assert_array_equal(np.reshape(shown.getpalette(), (-1, 3))[:k], result.palette)
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG")
+    with Image.open(buffer) as read:
+        np.testing.assert_array_equal(np.asarray(read.convert("RGB")), result.image)
+
+
+@pytest.mark.parametrize(("options", "mode"), [({}, "RGBA"), ({"recolor": "soft"}, "RGBA")])
+def test_pillows_image_of_a_result_with_alpha_keeps_it(options, mode):
+    result = quantize(in_mode("RGBA"), 3, **options)
+    assert result.to_pil().mode == mode
+    np.testing.assert_array_equal(np.asarray(result.to_pil()), result.image)
+
+
+def test_a_result_is_shown_in_one_line():
+    shown = repr(quantize(CAT, 5, method="kmeans"))
+    assert shown.startswith("<QuantizedImage 60 x 40, 5 colours, kmeans, log-likelihood ")
+    assert "\n" not in shown
+    assert len(shown) < 120
+
+
+def test_the_page_of_the_python_interface_lists_what_is_public(project):
+    page = (project / "docs/python-api.md").read_text(encoding="utf-8")
+    listed = {line.split("`")[1].split("(")[0] for line in page.splitlines() if line.startswith("| `")}
+    assert set(gmmquant.__all__) - {"__version__"} <= listed
+    for name in listed:
+        value = gmmquant
+        for part in name.split("."):
+            value = getattr(value, part, None) or value.__dataclass_fields__[part]
