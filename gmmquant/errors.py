@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 
 class GmmquantError(Exception):
     """Base of every error that gmmquant raises on purpose; its text is one line for a person."""
@@ -22,16 +16,7 @@ class NotFittedError(GmmquantError, ValueError, AttributeError):
 
 
 class SingularCovarianceError(GmmquantError, ValueError):
-    """A component collapsed: its covariance has no inverse, so it has no density.
-
-    Attributes
-    ----------
-    collapsed : ndarray of bool, or False
-        Which covariances of a mixture have none: an entry for each, or one where all components share it. False where
-        none was asked for its inverse.
-    """
-
-    collapsed: npt.NDArray[np.bool_] | bool = False
+    """A component collapsed: its covariance has no inverse, so it has no density."""
 
 
 class ImageError(GmmquantError):

@@ -202,10 +202,7 @@ class Blocks:
         return cls(columns, feature_map(center, n_rows), np.stack(reach), bend)
 
     def near(self, theta: FloatArray, margin: float) -> Iterator[slice | npt.NDArray[np.intp]]:
-        """Yield for each block the components whose score comes within `margin` of the largest anywhere in it.
-
-        Of a stack of mixtures, `theta` (..., K, n_rows), those of which that is true in any mixture.
-        """
+        """Yield, for each block, the components of `theta` (K, n_rows) that may come within `margin` of the largest."""
         if self.center.size == 0:
             yield from [slice(None)] * len(self.columns)
             return
@@ -215,8 +212,8 @@ class Blocks:
             for ends in self.reach:
                 reach += np.abs(theta @ ends[:, some])
             lowest = score - reach - np.abs(theta) @ self.bend[:, some]
-            near = score + reach >= lowest.max(axis=-2, keepdims=True) - margin
-            for block in near.reshape(-1, *near.shape[-2:]).any(axis=0).T:
+            near = score + reach >= lowest.max(axis=0) - margin
+            for block in near.T:
                 yield np.flatnonzero(block)
 
 

@@ -14,42 +14,13 @@ from functools import partial
 
 import numpy as np
 
+from gmmquant.models import budget
 from gmmquant.models.cells import Cells
+from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import CovarianceType
-from gmmquant.models.em import EMFit, Watcher, best, em, make_start, race, watch_nothing, watch_on
+from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
 from gmmquant.models.gaussian import Gaussians
-
-# Iterations of a trial start, and the tolerance of its KMeans.
-TRIAL_ITERATIONS = 12
-KMEANS_TOL = 1e-3
-
-# The least tolerance of EM at a coarse level, the scores of an iteration that is dear, and as how many scores all else
-# in an iteration counts: see `_tol_at`. Of few cells it is most of it, 100 to 150 microseconds.
-_LEAST_TOL = 1e-6
-_DEAR = 1_200_000
-_BESIDES = 30_000
-
-# Cells of the level that a fit starts at, for each component at least.
-_CELLS_A_COMPONENT = 8
-
-# Scores that are computed at most where nobody says how many iterations there should be, each some 4 ns if it is near:
-# in all at a level, by KMeans and by EM from a trial start, and in one sweep over the level of the starts. And cells
-# that are iterated on at most: two sweeps over 940,000 took 95 ms and gained 0.00006 nats.
-_WORK = 128_000_000
-_KMEANS_WORK = 64_000_000
-_TRIAL_WORK = 4_000_000
-_STARTING_WORK = 256_000_000
-_MOST_CELLS = 400_000
-
-# Most scores of starts that are tried side by side. Of more, the scores cost more than the calls of numpy for them.
-_TOGETHER = 65_536
-
-# Products of cells and components that seeding may go through, for all starts together: thousands of components take a
-# minute to seed, and get one start.
-_SEEDING_WORK = 8_000_000
-
-# Iterations at all levels together, where nobody says how many.
-_MAX_ITER = 500
+from gmmquant.models.starts import make_start
 
 
 @dataclass(frozen=True)
@@ -80,27 +51,23 @@ class Descent:
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
     """Return those of `levels`, the coarsest first, that a fit of `n_components` goes through.
 
-    The first has eight cells a component, or is the finest. If the work is `bounded`, no sweep over the first is beyond
-    `_STARTING_WORK`, even if it has fewer cells for that, and two iterations at any other are within `_WORK`.
+    The first has at least `MIN_CELLS_PER_COMPONENT` cells per component, or is the finest. If the work is `bounded`, a
+    sweep over the first stays within `MAX_STARTING_SWEEP_SCORES`, even if it has fewer cells for that, and two
+    iterations on any other level within `MAX_LEVEL_SCORES`.
     """
     enough = [cells for cells in levels if cells.weights.size >= n_components] or [levels[-1]]
     if not bounded:
         return _from_the_first_with_room(enough, n_components)
-    first, *others = _from_the_first_with_room(
-        [cells for cells in enough if cells.weights.size * n_components <= _STARTING_WORK] or enough[:1], n_components
-    )
-    return [
-        first,
-        *(
-            cells
-            for cells in others
-            if cells.weights.size <= _MOST_CELLS and 2 * cells.weights.size * n_components <= _WORK
-        ),
-    ]
+    affordable = [
+        cells for cells in enough if cells.weights.size * n_components <= budget.MAX_STARTING_SWEEP_SCORES
+    ] or enough[:1]
+    first, *others = _from_the_first_with_room(affordable, n_components)
+    largest = min(budget.MAX_FINER_CELLS, budget.MAX_LEVEL_SCORES // (2 * n_components))
+    return [first, *(cells for cells in others if cells.weights.size <= largest)]
 
 
 def _from_the_first_with_room(levels: Sequence[Cells], n_components: int) -> list[Cells]:
-    roomy = [cells for cells in levels if cells.weights.size >= _CELLS_A_COMPONENT * n_components]
+    roomy = [cells for cells in levels if cells.weights.size >= budget.MIN_CELLS_PER_COMPONENT * n_components]
     return roomy or [levels[-1]]
 
 
@@ -118,21 +85,23 @@ def best_start(
 ) -> EMFit:
     """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J.
 
-    Fewer are tried where seeding alone would be too much work (`_SEEDING_WORK`); those of few scores, side by side.
+    Fewer are tried where seeding them would exceed `MAX_SEEDING_SCORES`.
     """
     cells = levels[0]
-    scores = cells.weights.size * n_components
-    restarts = min(restarts, max(_SEEDING_WORK // scores, 1))
-    kmeans_max_iter = max(_KMEANS_WORK // scores, 1)
-    tol = _tol_at(cells, levels, tol, n_components)
-    max_iter = min(max_iter or _MAX_ITER, TRIAL_ITERATIONS, max(_TRIAL_WORK // scores, 1))
-    together = max(_TOGETHER // scores, 1)
-    stacks = ((min(together, restarts - first),) for first in range(0, restarts, together))
-    starts = (
-        make_start(cells, n_components, init, rng, variance, covariance_type, KMEANS_TOL, kmeans_max_iter, stack)
-        for stack in stacks
+    n_scores = cells.weights.size * n_components
+    kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
+    starts = [
+        make_start(cells, n_components, init, rng, variance, covariance_type, budget.START_KMEANS_TOL, kmeans_max_iter)
+        for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
+    ]
+    max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
+    return best_trial(
+        cells,
+        starts,
+        variance=variance,
+        tol=_tol_at(cells, levels, tol, n_components),
+        max_iter=max_trial if max_iter is None else min(max_iter, max_trial),
     )
-    return best(race(cells, stack, variance=variance, tol=tol, max_iter=max_iter) for stack in starts)
 
 
 def descend(
@@ -145,41 +114,35 @@ def descend(
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> Descent:
-    """Refine `start`, which was made at the first of `levels`, at each of them in turn, the finest last.
+    """Refine `start`, which was fitted at the first of `levels`, at each of them in turn, the finest last.
 
-    At each level EM runs until an iteration gains too little for what it costs (`_tol_at`). In all it runs `max_iter`
-    iterations at most, of what is left at most half at any level but the last. Where that is None, it is `_MAX_ITER`,
-    and no more than `_WORK` scores are computed at a level. With `means_fixed` the means of `start` stay.
+    At each level EM runs until it has converged (see `tol_at_level`). It runs `max_iter` iterations in all, and at any
+    level but the last at most half of those that remain. If `max_iter` is None, `MAX_ITERATIONS` and, at each level,
+    `MAX_LEVEL_SCORES` are the limits. With `means_fixed` the means of `start` stay.
     """
     K = len(start.gaussians.weights)
-    bounded, limit = max_iter is None, max_iter or _MAX_ITER
+    limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
     fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
     for cells in levels:
-        left = limit - n_iter
-        share = left if cells is levels[-1] else (left + 1) // 2
+        size, remaining = cells.weights.size, limit - n_iter
+        level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
+        if max_iter is None:
+            level_max_iter = min(level_max_iter, budget.MAX_LEVEL_SCORES // (size * K))
         fit = em(
             cells,
             fit.gaussians,
             variance=variance,
             tol=_tol_at(cells, levels, tol, K),
-            max_iter=min(share, _WORK // (cells.weights.size * K)) if bounded else share,
+            max_iter=level_max_iter,
             accelerated=True,
             means_fixed=means_fixed,
-            watch=partial(watch_on, watch, n_iter),
+            watch=partial(watch_after, watch, n_iter),
         )
         trace += fit.trace
-        n_cells += [cells.weights.size] * len(fit.trace)
+        n_cells += [size] * len(fit.trace)
         n_iter += fit.n_iter
     return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, fit.converged)
 
 
 def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:
-    """Return the tolerance at a level: `tol` at the finest, at others as much less as an iteration costs less.
-
-    It costs less than one at the finest level, or than one of `_DEAR` scores, whichever is less. But it is never so
-    small at a coarse level that all iterations would be spent there.
-    """
-    if cells is levels[-1]:
-        return tol
-    cost, finest = (_BESIDES + each.weights.size * n_components for each in (cells, levels[-1]))
-    return max(tol * min(1.0, cost / min(finest, _DEAR)), _LEAST_TOL)
+    return tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)

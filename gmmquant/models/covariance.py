@@ -67,12 +67,8 @@ TIED = CovarianceType(
     dense=True,
     shared=True,
     shape=lambda K, d: (d, d),
-    pool=lambda scatter, weights: (
-        np.einsum("...k,...kij->...ij", weights, scatter) / weights.sum(axis=-1)[..., np.newaxis, np.newaxis]
-    ),
-    spread=lambda covariances, K, d: np.broadcast_to(
-        covariances[..., np.newaxis, :, :], (*covariances.shape[:-2], K, d, d)
-    ),
+    pool=lambda scatter, weights: np.einsum("k,kij->ij", weights, scatter) / weights.sum(),
+    spread=lambda covariances, K, d: np.broadcast_to(covariances, (K, d, d)),
     n_parameters=lambda K, d: d * (d + 1) // 2,
 )
 DIAG = CovarianceType(
@@ -89,8 +85,8 @@ SPHERICAL = CovarianceType(
     dense=False,
     shared=False,
     shape=lambda K, d: (K,),
-    pool=lambda scatter, weights: scatter.mean(axis=-1),
-    spread=lambda covariances, K, d: np.broadcast_to(covariances[..., np.newaxis], (*covariances.shape, d)),
+    pool=lambda scatter, weights: scatter.mean(axis=1),
+    spread=lambda covariances, K, d: np.broadcast_to(covariances[:, np.newaxis], (K, d)),
     n_parameters=lambda K, d: K,
 )
 COVARIANCE_TYPES = {covariance_type.name: covariance_type for covariance_type in (FULL, TIED, DIAG, SPHERICAL)}
@@ -114,7 +110,7 @@ def precisions_cholesky(covariances: FloatArray, covariance_type: CovarianceType
     """
     if not covariance_type.dense:
         if (covariances <= 0).any():
-            raise _collapse(covariances.min(axis=-1) if covariance_type is DIAG else covariances, covariance_type)
+            raise _collapse(covariances.min(axis=-1) if covariances.ndim == 2 else covariances, covariance_type)
         return 1 / np.sqrt(covariances)
     try:
         factors = np.linalg.inv(np.linalg.cholesky(covariances)) * _lower_triangle(covariances.shape[-1])
@@ -140,13 +136,11 @@ def covariances_from_precisions(values: FloatArray, covariance_type: CovarianceT
 
 
 def _collapse(smallest: FloatArray, covariance_type: CovarianceType) -> SingularCovarianceError:
-    """Return the error for covariances whose smallest variances are these, of which one at least is not above 0."""
-    place = np.unravel_index(smallest.argmin(), smallest.shape)
-    what = "the covariance that all components share" if covariance_type.shared else f"component {place[-1]}"
-    error = SingularCovarianceError(
-        f"{what} collapsed onto too few distinct samples (smallest variance of its covariance "
-        f"{smallest[place]:.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
+    """Return the error for covariances with these smallest variances, at least one of them not above 0."""
+    component = (
+        "the covariance that all components share" if covariance_type.shared else f"component {smallest.argmin()}"
     )
-    # Rounding may leave the one that has no inverse a little above 0.
-    error.collapsed = np.asarray(smallest <= max(smallest[place], 0.0))
-    return error
+    return SingularCovarianceError(
+        f"{component} collapsed onto too few distinct samples (smallest variance of its covariance "
+        f"{smallest.min():.3g}, must be above 0): use fewer components, a larger reg_covar, or other starting values"
+    )

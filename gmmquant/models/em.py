@@ -1,50 +1,76 @@
-"""Expectation-Maximisation for a mixture of Gaussians, on weighted cells: where it starts, one step, the loop.
+"""Expectation-Maximisation for a mixture of Gaussians on weighted cells: the E-step, the M-step and the loop.
 
-The objective J is the weighted mean log-likelihood of the samples when each carries a `variance` of its own, in the
-E-step as well as in the covariances: a lower bound on the log-likelihood that no iteration lowers, and under which no
-covariance can become singular. With variance 0 it is the textbook algorithm (Dempster, Laird and Rubin 1977) and J is
-the mean log-likelihood itself.
+The objective J is the weighted mean log-likelihood of the samples, where each sample carries a `variance`, in the
+E-step as well as in the covariances. J is a lower bound on the log-likelihood, no iteration lowers it, and no
+covariance can become singular. With variance 0 this is the textbook algorithm (Dempster, Laird and Rubin 1977), and J
+is the mean log-likelihood itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from gmmquant.errors import SingularCovarianceError
 from gmmquant.models.array_validation import FloatArray, check_finite_objective
-from gmmquant.models.cells import Cells, phi_rows
-from gmmquant.models.covariance import FULL, CovarianceType
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, natural_parameters
-from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.sweep import HARDMAX, SOFTMAX, sweep
+from gmmquant.models.cells import Cells, upper_triangle
+from gmmquant.models.convergence import is_small_gain
+from gmmquant.models.covariance import CovarianceType
+from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.models.sweep import SOFTMAX, sweep
 
 Watcher = Callable[[int, float], None]
 
+# A component of at most this weight has vanished: a quotient by it may overflow.
+_MAX_VANISHED_WEIGHT = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+
 
 def watch_nothing(n_iter: int, objective: float) -> None:
-    """Take note of an iteration by doing nothing: the watcher for when nobody watches."""
+    """Ignore an iteration."""
 
 
-def watch_on(watch: Watcher, done: int, n_iter: int, objective: float) -> None:
-    """Tell `watch` of an iteration that comes after `done` others."""
-    watch(done + n_iter, objective)
+def watch_after(watch: Watcher, n_done: int, n_iter: int, objective: float) -> None:
+    """Report an iteration to `watch`, counted from the start of a fit that has run `n_done` iterations before."""
+    watch(n_done + n_iter, objective)
 
 
 @dataclass(frozen=True)
-class EMFit:
-    """What EM ends with.
+class Iterate:
+    """The state of EM after an iteration.
 
     Attributes
     ----------
     gaussians : Gaussians
-        The parameters at which the last value of `trace` was taken.
-    trace : tuple of float
-        J at the start and after each iteration.
+    objective : float
+        J at these parameters.
+    kept : bool
+        Whether the iteration was kept; False if it would have lowered J and was taken back.
     converged : bool
-        Whether the last gain of J was below the tolerance.
+        Whether it was an iteration without momentum and gained less than the tolerance.
+    """
+
+    gaussians: Gaussians
+    objective: float
+    kept: bool = True
+    converged: bool = False
+
+
+@dataclass(frozen=True)
+class EMFit:
+    """The result of EM.
+
+    Attributes
+    ----------
+    gaussians : Gaussians
+        The parameters at which the last value of `trace` was computed.
+    trace : tuple of float
+        J at the start and after each iteration that was kept.
+    converged : bool
     """
 
     gaussians: Gaussians
@@ -53,133 +79,124 @@ class EMFit:
 
     @property
     def n_iter(self) -> int:
-        """Number of M-steps."""
+        """Number of iterations that were kept."""
         return len(self.trace) - 1
 
 
-def start_from_centers(
-    cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType = FULL
-) -> Gaussians:
-    """Make each cluster, the cells nearest to one of `centers` (..., K, d), a Gaussian."""
-    return start_from_moments(
-        cells, cluster_moments(cells, centers, covariance_type), centers, variance, covariance_type
-    )
-
-
-def cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
-    """Return the moments (..., K, F) of the clusters of cells nearest to each of `centers` (..., K, d).
-
-    They are what an M-step reads.
-    """
-    first_order = center_scores(centers, cells.origin)
-    theta = np.zeros((*centers.shape[:-1], _n_rows(cells, covariance_type)))
-    theta[..., : first_order.shape[-1]] = first_order
-    return sweep(theta, cells, HARDMAX)[0]
-
-
-def make_start(
-    cells: Cells,
-    n_components: int,
-    init: str,
-    rng: np.random.Generator,
-    variance: float,
-    covariance_type: CovarianceType = FULL,
-    kmeans_tol: float = 1e-4,
-    kmeans_max_iter: int = 300,
-    stack: tuple[int, ...] = (),
-) -> Gaussians:
-    """Make a start, or a `stack` of them, by the way that `init` names: kmeans, k-means++, random_from_data or random.
-
-    `kmeans_tol` and `kmeans_max_iter` say when KMeans stops: see `start_from_kmeans`.
-    """
-    if init == "random":
-        return start_at_random(cells, n_components, rng, variance, covariance_type, stack)
-    if init == "kmeans":
-        return start_from_kmeans(
-            cells, n_components, rng, variance, covariance_type, kmeans_tol, kmeans_max_iter, stack
-        )
-    draw_centers = {"k-means++": kmeans_plus_plus, "random_from_data": random_centers}[init]
-    return start_from_centers(cells, draw_centers(cells, n_components, rng, stack), variance, covariance_type)
-
-
-def start_from_kmeans(
-    cells: Cells,
-    n_components: int,
-    rng: np.random.Generator,
-    variance: float,
-    covariance_type: CovarianceType = FULL,
-    tol: float = 1e-4,
-    max_iter: int = 300,
-    stack: tuple[int, ...] = (),
-) -> Gaussians:
-    """Make Gaussians of the clusters of KMeans, which only places the start: its centers may still shift a little.
-
-    KMeans stops when the squared shift of its centers is at most `tol` times the mean variance of the features, or
-    after `max_iter` iterations.
-    """
-    shift = tol * float(np.diagonal(cells.covariance).mean())
-    seeds = kmeans_plus_plus(cells, n_components, rng, stack)
-    return start_from_centers(
-        cells, lloyd(cells, seeds, tol=shift, max_iter=max_iter).centers, variance, covariance_type
-    )
-
-
-def start_at_random(
-    cells: Cells,
-    n_components: int,
-    rng: np.random.Generator,
-    variance: float,
-    covariance_type: CovarianceType = FULL,
-    stack: tuple[int, ...] = (),
-) -> Gaussians:
-    """Make Gaussians of random responsibilities: K components that all look like the whole, but for noise."""
-    n_rows = _n_rows(cells, covariance_type)
-    moments = np.zeros((*stack, n_components, n_rows))
-    for one in np.ndindex(stack):
-        for columns in cells.blocks(n_components, n_rows).columns:
-            weights = rng.random((n_components, cells.weights[columns].size))
-            weights *= cells.weights[columns] / weights.sum(axis=0)
-            moments[one] += weights @ cells.features(columns, n_rows).T
-    centers = np.broadcast_to(cells.origin, (*stack, n_components, len(cells.origin)))
-    return start_from_moments(cells, moments, centers, variance, covariance_type)
-
-
-def _n_rows(cells: Cells, covariance_type: CovarianceType) -> int:
-    return phi_rows(len(cells.origin), "dense" if covariance_type.dense else "diagonal")
-
-
-def start_from_moments(
-    cells: Cells,
-    moments: FloatArray,
-    centers: FloatArray,
-    variance: float,
-    covariance_type: CovarianceType,
-    *,
-    means_fixed: bool = False,
-) -> Gaussians:
-    """Run the M-step on the moments of a start; an empty component stays at its center and takes all the spread."""
-    *clusters, d = centers.shape
-    overall = cells.covariance + variance * np.eye(d)
-    spread = overall if covariance_type.dense else np.diagonal(overall)
-    scatter = np.broadcast_to(spread, (*clusters, *spread.shape))
-    empty = Gaussians(np.zeros(clusters), centers, covariance_type.pool(scatter, np.ones(clusters)), covariance_type)
-    return gaussians_from_moments(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)
-
-
 def best(fits: Iterable[EMFit]) -> EMFit:
-    """Return the fit that ended with the highest objective; the first, in ties."""
+    """Return the fit with the highest final objective; the first of equal ones."""
     return max(fits, key=lambda fit: fit.trace[-1])
 
 
-def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, FloatArray]:
-    """Return the moments of the responsibilities (..., K, F), all that the M-step needs, and J, shape (...)."""
+def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, float]:
+    """Return the moments of the responsibilities, shape (K, F), and J."""
     return sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
 
 
-def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, FloatArray]:
-    """Run one E-step and M-step; return the new parameters and J at the old ones."""
+def m_step(
+    moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians, *, means_fixed: bool = False
+) -> Gaussians:
+    """Return the weights, means and covariances that maximise J for given moments (K, F) of the responsibilities.
+
+    Parameters
+    ----------
+    moments : ndarray of shape (K, F)
+    origin : ndarray of shape (d,)
+        The origin of the cells that the moments were taken of.
+    variance : float
+        Variance that each sample carries. It is added to every covariance after the subtraction that cancels.
+    previous : Gaussians
+        Supplies the covariance type, and the parameters of components that vanish (see `keep_vanished`).
+    means_fixed : bool
+        Keep the means of `previous` and take covariances about them. E[(x - mu)(x - mu)^T] is the scatter about the
+        mean m of the samples plus (m - mu)(m - mu)^T.
+    """
+    covariance_type, d = previous.covariance_type, len(origin)
+    totals = divisors = moments[:, 0]
+    any_vanished = totals.min() <= _MAX_VANISHED_WEIGHT
+    if any_vanished:
+        # Momentum may give a component a negative weight. If that were kept, the others would sum to more than 1.
+        vanished = totals <= _MAX_VANISHED_WEIGHT
+        totals, divisors = np.where(vanished, 0.0, totals), np.where(vanished, 1.0, totals)
+    expected = moments[:, 1:] / divisors[:, np.newaxis]
+    offsets = expected[:, :d]
+    scatter = _scatter(expected[:, d:], offsets, variance, covariance_type)
+    if means_fixed:
+        scatter += _squares(offsets - (previous.means - origin), dense=covariance_type.dense)
+    means = previous.means if means_fixed else offsets + origin
+    covariances = covariance_type.pool(scatter, totals)
+    updated = Gaussians(totals / totals.sum(), means, covariances, covariance_type)
+    return keep_vanished(updated, vanished, previous) if any_vanished else updated
+
+
+def keep_vanished(updated: Gaussians, vanished: npt.NDArray[np.bool_], previous: Gaussians) -> Gaussians:
+    """Return `updated` with weight 0 for vanished components, and with their means and covariances from `previous`.
+
+    Their moments are 0 / 0. With weight 0 they add nothing to any density: the objective is that of the mixture without
+    them and still does not fall, and the arrays keep their shapes.
+    """
+    covariances = updated.covariances.copy()
+    if not updated.covariance_type.shared:
+        covariances[vanished] = previous.covariances[vanished]
+    means = np.where(vanished[:, np.newaxis], previous.means, updated.means)
+    return Gaussians(np.where(vanished, 0.0, updated.weights), means, covariances, updated.covariance_type)
+
+
+def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
+    """Run one E-step and one M-step; return the new parameters, and J at the old ones."""
     moments, objective = e_step(cells, gaussians, variance)
-    return gaussians_from_moments(moments, cells.origin, variance, previous=gaussians), objective
+    return m_step(moments, cells.origin, variance, gaussians), objective
+
+
+def nesterov_coefficient(n: int) -> float:
+    """Return the coefficient of Nesterov's momentum after `n` iterations with gains: 0, 1/3, 1/2, 3/5, ..."""
+    return n / (n + 2)
+
+
+def iterate(
+    cells: Cells,
+    start: Gaussians,
+    *,
+    variance: float,
+    tol: float,
+    accelerated: bool = False,
+    means_fixed: bool = False,
+) -> Iterator[Iterate]:
+    """Yield the start and the state after each iteration, without end: an M-step, and an E-step at the candidate.
+
+    With `accelerated`, the M-step reads moments extrapolated along their last change (Nesterov's momentum). If that
+    lowers J, the candidate is discarded and the momentum reset (O'Donoghue and Candes, "Adaptive restart for
+    accelerated gradient schemes", 2015). A candidate with a singular covariance is replaced at once by one without
+    momentum.
+
+    With `means_fixed` only weights and covariances are fitted. The M-step still maximises J under that constraint.
+    """
+    gaussians, n_gains = start, 0
+    moments, objective = e_step(cells, start, variance)
+    check_finite_objective("objective", objective)
+    previous_moments = moments
+    yield Iterate(gaussians, objective)
+    while True:
+        extrapolated = _extrapolate(moments, previous_moments, n_gains, means_fixed=means_fixed)
+        try:
+            candidate = m_step(extrapolated, cells.origin, variance, gaussians, means_fixed=means_fixed)
+            candidate_moments, candidate_objective = e_step(cells, candidate, variance)
+        except SingularCovarianceError:
+            if not n_gains:
+                raise
+            n_gains = 0
+            continue
+        if n_gains and not candidate_objective >= objective:
+            n_gains = 0
+            yield Iterate(gaussians, objective, kept=False)
+            continue
+        check_finite_objective("objective", candidate_objective)
+        small = is_small_gain(candidate_objective - objective, tol)
+        converged = small and not n_gains
+        n_gains = n_gains + 1 if accelerated and not small else 0
+        gaussians, objective = candidate, candidate_objective
+        previous_moments, moments = moments, candidate_moments
+        yield Iterate(gaussians, objective, converged=converged)
 
 
 def em(
@@ -193,97 +210,72 @@ def em(
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
-    """Iterate from `start` until an iteration gains less than `tol` in J, or `max_iter` times.
+    """Iterate (see `iterate`) until an iteration gains less than `tol` in J, or `max_iter` iterations were kept.
 
-    Each E-step gives J at the parameters before it, so the last one, which only judges, costs no M-step: the
-    parameters returned are those that the last J was taken at.
-
-    An `accelerated` fit carries the direction of the last M-step on into the next iteration, the further the longer all
-    goes well (Nesterov's momentum). An iteration that would lower J is taken back and the momentum is lost (O'Donoghue
-    and Candes, "Adaptive restart for accelerated gradient schemes", 2015); only one without momentum ends the fit.
-
-    With `means_fixed` only weights and covariances are fitted. The M-step is still the best there is for the means
-    given, so that all of the above holds. Many a mean given has little to stand for, and momentum empties no component.
+    `watch(n_iter, J)` is called at the start and after each iteration that was kept.
     """
-    gaussians, momentum = start, 0
-    moments, reached = e_step(cells, gaussians, variance)
-    objective = float(reached)
-    check_finite_objective("objective", objective)
-    trace, last = [objective], moments
-    watch(0, objective)
-    while len(trace) <= max_iter:
-        ahead = moments + momentum / (momentum + 2) * (moments - last) if momentum else moments
-        if means_fixed:
-            ahead = _unless_emptied(ahead, moments)
-        try:
-            proposal = gaussians_from_moments(ahead, cells.origin, variance, gaussians, means_fixed=means_fixed)
-            further, reached = e_step(cells, proposal, variance)
-        except SingularCovarianceError:
-            if not momentum:
-                raise
-            momentum = 0
-            continue
-        objective = float(reached)
-        if momentum and not objective >= trace[-1]:
-            momentum = 0
-            continue
-        check_finite_objective("objective", objective)
-        gain = objective - trace[-1]
-        gaussians, last, moments = proposal, moments, further
-        trace.append(objective)
-        watch(len(trace) - 1, objective)
-        if abs(gain) >= tol:
-            momentum += accelerated
-        elif momentum:
-            momentum = 0
-        else:
-            return EMFit(gaussians, tuple(trace), converged=True)
-    return EMFit(gaussians, tuple(trace), converged=False)
+    options = {"accelerated": accelerated, "means_fixed": means_fixed}
+    trace: list[float] = []
+    for state in iterate(cells, start, variance=variance, tol=tol, **options):
+        if state.kept:
+            watch(len(trace), state.objective)
+            trace.append(state.objective)
+        if state.converged or len(trace) > max_iter:
+            break
+    return EMFit(state.gaussians, tuple(trace), state.converged)
 
 
-def race(cells: Cells, starts: Gaussians, *, variance: float, tol: float, max_iter: int) -> EMFit:
-    """Iterate from each of a stack of `starts`, side by side, until none has farther to go; return the highest.
+def best_trial(cells: Cells, starts: Sequence[Gaussians], *, variance: float, tol: float, max_iter: int) -> EMFit:
+    """Run `max_iter` accelerated iterations from each of `starts`, kept or not, or until all have converged.
 
-    Each goes as an accelerated `em` does, except that an iteration which it takes back counts too. Over some hundred
-    cells an iteration takes as long as its calls of numpy do, whatever they compute: one of four mixtures takes little
-    more than twice as long as one of one.
+    Return the fit with the highest J; the first of equal ones.
     """
-    stack, momentum = starts, np.zeros(len(starts.weights))
-    moments, objective = e_step(cells, stack, variance)
-    check_finite_objective("objective", float(objective.sum()))
-    trace, last, converged = [objective], moments, False
-    while len(trace) <= max_iter and not converged:
-        ahead = moments + (momentum / (momentum + 2))[:, np.newaxis, np.newaxis] * (moments - last)
-        try:
-            proposals = gaussians_from_moments(ahead, cells.origin, variance, stack)
-            further, objective = e_step(cells, proposals, variance)
-        except SingularCovarianceError as error:
-            collapsed = np.reshape(error.collapsed, (momentum.size, -1)).any(axis=1)
-            if not momentum[collapsed].any():
-                raise
-            momentum = np.where(collapsed, 0.0, momentum)
-            continue
-        check_finite_objective("objective", float(objective.sum()))
-        gain, plain = objective - trace[-1], momentum == 0
-        kept = plain | (gain >= 0)
-        if kept.all():
-            stack, last, moments = proposals, moments, further
-        else:
-            stack = Gaussians.stack([(proposals if new else stack).at(place) for place, new in enumerate(kept)])
-            last, moments = moments, np.where(kept[:, np.newaxis, np.newaxis], further, moments)
-            objective = np.where(kept, objective, trace[-1])
-        little = np.abs(gain) < tol
-        momentum = np.where(kept & ~little, momentum + 1, 0.0)
-        converged = bool((plain & little).all())
-        trace.append(objective)
-    first = int(trace[-1].argmax())
-    return EMFit(stack.at(first), tuple(float(objectives[first]) for objectives in trace), converged)
+    trials = [iterate(cells, start, variance=variance, tol=tol, accelerated=True) for start in starts]
+    traces: list[list[float]] = [[] for _ in starts]
+    for states in islice(zip(*trials, strict=True), max_iter + 1):
+        for trace, state in zip(traces, states, strict=True):
+            trace += [state.objective] * state.kept
+        converged = all(state.converged for state in states)
+        if converged:
+            break
+    return best(EMFit(state.gaussians, tuple(trace), converged) for state, trace in zip(states, traces, strict=True))
 
 
-def _unless_emptied(ahead: FloatArray, moments: FloatArray) -> FloatArray:
-    """Return `ahead` with the components whose weight is not above 0 there as they are in `moments`.
+def _extrapolate(moments: FloatArray, previous: FloatArray, n_gains: int, *, means_fixed: bool) -> FloatArray:
+    """Return `moments` moved on along their last change by Nesterov's coefficient.
 
-    A component that loses most of its weight in an iteration would have less than none if that were carried on, and
-    with weight 0 it could never come back: fits ended up to 0.04 nats lower.
+    With fixed means, components whose extrapolated weight is not above 0 keep their moments. Many given means stand for
+    few samples and lose most of their weight in one iteration; with weight 0 they could never come back, and fits ended
+    up to 0.04 nats lower.
     """
-    return np.where(ahead[:, :1] <= 0, moments, ahead)
+    if not n_gains:
+        return moments
+    extrapolated = moments + nesterov_coefficient(n_gains) * (moments - previous)
+    return np.where(extrapolated[:, :1] <= 0, moments, extrapolated) if means_fixed else extrapolated
+
+
+def _scatter(second: FloatArray, offsets: FloatArray, variance: float, covariance_type: CovarianceType) -> FloatArray:
+    """Return the scatter of each component about its mean, (K, d, d) if dense, else (K, d), from E[x x^T]."""
+    if not covariance_type.dense:
+        return second - offsets**2 + variance
+    d = offsets.shape[-1]
+    return np.asarray(second.take(_triangle_indices(d), axis=-1) - _squares(offsets, dense=True) + variance * _eye(d))
+
+
+def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:
+    """Return v v^T of each row v of `shifts` (K, d), shape (K, d, d), or its diagonal, (K, d)."""
+    return shifts[:, :, np.newaxis] * shifts[:, np.newaxis, :] if dense else shifts**2
+
+
+@cache
+def _triangle_indices(d: int) -> npt.NDArray[np.intp]:
+    """Return the index of each entry of a symmetric d x d matrix in its upper triangle."""
+    indices = np.empty((d, d), dtype=np.intp)
+    rows, columns = upper_triangle(d)
+    indices[rows, columns] = indices[columns, rows] = np.arange(rows.size)
+    return indices
+
+
+@cache
+def _eye(d: int) -> FloatArray:
+    return np.eye(d)

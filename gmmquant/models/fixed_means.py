@@ -16,8 +16,9 @@ from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import Descent, descend
 from gmmquant.models.covariance import FULL, CovarianceType
-from gmmquant.models.em import Watcher, cluster_moments, em, start_from_moments, watch_nothing
+from gmmquant.models.em import Watcher, em, watch_nothing
 from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.starts import cluster_moments, start_from_moments
 
 
 def fit_with_means(

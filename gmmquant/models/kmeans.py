@@ -8,6 +8,7 @@ lean; KMeans is better where the squared error of the image is what counts.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -41,19 +42,20 @@ class Clusters:
 
 
 def center_scores(centers: FloatArray, origin: FloatArray) -> FloatArray:
-    """Return theta (..., K, 1 + d) with theta_k . (1, x - origin) = (|x - origin|^2 - |x - centers[k]|^2) / 2.
+    """Return theta (K, 1 + d) with theta_k . (1, x - origin) = (|x - origin|^2 - |x - centers[k]|^2) / 2.
 
-    The largest score is the nearest center: KMeans is the mixture's sweep with first-order features and a maximum.
+    The largest score is that of the nearest center: KMeans is the mixture's sweep with first-order features and a
+    maximum instead of the softmax.
     """
     offsets = centers - origin
-    return np.concatenate([-0.5 * (offsets**2).sum(axis=-1, keepdims=True), offsets], axis=-1)
+    return np.concatenate([-0.5 * (offsets**2).sum(axis=1, keepdims=True), offsets], axis=1)
 
 
 def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
-    """Return the squared distance of every cell's mean to each of `points` (..., d), shape (..., n_cells)."""
-    distances = np.zeros((*points.shape[:-1], cells.weights.size))
-    for offset, coordinates in zip(cells.offsets, np.moveaxis(points - cells.origin, -1, 0), strict=True):
-        difference = offset - coordinates[..., np.newaxis]
+    """Return the squared distance of each of `points` (n_points, d) to every cell's mean, shape (n_points, n_cells)."""
+    distances = np.zeros((len(points), cells.weights.size))
+    for offset, coordinates in zip(cells.offsets, (points - cells.origin).T, strict=True):
+        difference = offset - coordinates[:, np.newaxis]
         difference *= difference
         distances += difference
     return distances
@@ -71,43 +73,50 @@ def inertia(cells: Cells, centers: FloatArray) -> float:
     return float((cells.weights * nearest_squared_distances(cells, centers)).sum())
 
 
-def kmeans_plus_plus(
-    cells: Cells, n_clusters: int, rng: np.random.Generator, stack: tuple[int, ...] = ()
-) -> FloatArray:
-    """Draw starting centers (*stack, n_clusters, d): each the best of 2 + log(n_clusters) candidates.
+def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
+    """Draw starting centers (n_clusters, d): each the best of 2 + log(n_clusters) candidates.
 
     Candidates are drawn with probability proportional to weight times squared distance to the nearest center so far;
     the one that leaves the smallest weighted sum of squared distances is taken.
     """
     n_candidates = 2 + int(np.log(n_clusters))
     positions = cells.positions()
-    chances = rng.random((*stack, 1 + (n_clusters - 1) * n_candidates))
-    chosen = [_draw(cells.weights, chances[..., :1])]
-    closest = squared_distances(cells, positions[chosen[0]])[..., 0, :]
-    for step in range(1, chances.shape[-1], n_candidates):
+    chances = rng.random(1 + (n_clusters - 1) * n_candidates)
+    chosen = [int(_draw(cells.weights, chances[:1])[0])]
+    closest = squared_distances(cells, positions[chosen])[0]
+    for step in range(1, chances.size, n_candidates):
         mass = cells.weights * closest
-        # Every sample lies on a center already: any further center is a repetition.
-        mass = np.where(mass.any(axis=-1, keepdims=True), mass, cells.weights)
-        candidates = _draw(mass, chances[..., step : step + n_candidates])
-        closer = np.minimum(squared_distances(cells, positions[candidates]), closest[..., np.newaxis, :])
-        best = np.einsum("...ln,n->...l", closer, cells.weights).argmin(axis=-1, keepdims=True)
-        chosen.append(np.take_along_axis(candidates, best, axis=-1))
-        closest = np.take_along_axis(closer, best[..., np.newaxis], axis=-2)[..., 0, :]
-    return np.asarray(positions[np.concatenate(chosen, axis=-1)])
+        if not mass.any():
+            # Every sample lies on a center already: any further center is a repetition.
+            mass = cells.weights
+        candidates = _draw(mass, chances[step : step + n_candidates])
+        closer = np.minimum(squared_distances(cells, positions[candidates]), closest)
+        best = int(np.einsum("ln,n->l", closer, cells.weights).argmin())
+        chosen.append(int(candidates[best]))
+        closest = closer[best]
+    return np.asarray(positions[chosen])
 
 
-def lloyd(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int) -> Clusters:
+def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
+    """Draw starting centers (n_clusters, d): distinct cells, with probability proportional to weight."""
+    share = cells.weights / cells.total_weight
+    return cells.positions()[rng.choice(share.size, n_clusters, replace=False, p=share)]
+
+
+def lloyd(
+    cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Callable[[int, float], None] | None = None
+) -> Clusters:
     """Alternate assignment and means until the centers' squared shift is at most `tol`, or `max_iter` times.
 
-    Of a stack of `centers` (..., K, d) each rests when its own shift is.
+    `watch(n_iter, shift)` is called after each iteration.
     """
-    moving = np.ones(centers.shape[:-2], dtype=bool)
     for n_iter in range(1, max_iter + 1):
         moved = lloyd_step(cells, centers)
-        shift = ((moved - centers) ** 2).sum(axis=(-2, -1))
-        centers = moved if moving.all() else np.where(moving[..., np.newaxis, np.newaxis], moved, centers)
-        moving &= shift > tol
-        if not moving.any():
+        shift = float(((moved - centers) ** 2).sum())
+        centers = moved
+        if watch is not None:
+            watch(n_iter, shift)
+        if shift <= tol:
             return Clusters(centers, n_iter, converged=True)
     return Clusters(centers, max_iter, converged=False)
 
@@ -119,51 +128,39 @@ def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
 
 
 def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray) -> FloatArray:
-    """Return the mean of each cluster from its `moments` (..., K, 1 + d); an empty one's center is relocated."""
-    totals = moments[..., :1]
+    """Return the mean of each cluster from its `moments` (K, 1 + d); the center of an empty cluster is relocated."""
+    totals = moments[:, :1]
     if totals.all():
-        return np.asarray(moments[..., 1:] / totals + cells.origin)
+        return np.asarray(moments[:, 1:] / totals + cells.origin)
     empty = totals == 0
-    means = np.where(empty, centers, moments[..., 1:] / np.where(empty, 1.0, totals) + cells.origin)
-    for one in map(tuple, np.argwhere(empty.any(axis=(-2, -1)))):
-        means[one] = relocate_empty(cells, means[one], centers[one], empty[one][:, 0])
-    return means
+    means = np.where(empty, centers, moments[:, 1:] / np.where(empty, 1.0, totals) + cells.origin)
+    return relocate_empty(cells, means, centers, empty[:, 0])
 
 
 def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:
-    """Move each empty cluster's center to a cell that costs the most: the largest weight times squared distance.
+    """Return `moved` with the center of each empty cluster on one of the cells that cost the most.
 
-    Every other cell can stay where it was, so the inertia never rises by it. Where no cell costs anything (fewer
-    distinct samples than clusters) the center stays: a repetition of no consequence.
+    The cost of a cell is weight times squared distance to its nearest center. Every other cell can stay where it was,
+    so the inertia never rises by it. Where no cell costs anything (fewer distinct samples than clusters), the center
+    stays: a repetition without effect.
     """
     cost = cells.weights * nearest_squared_distances(cells, centers)
-    dearest = np.argsort(-cost, kind="stable")[: int(empty.sum())]
+    costliest = np.argsort(-cost, kind="stable")[: int(empty.sum())]
     relocated = moved.copy()
-    for cluster, cell in zip(np.flatnonzero(empty), dearest, strict=False):
+    for cluster, cell in zip(np.flatnonzero(empty), costliest, strict=False):
         if cost[cell] > 0:
             relocated[cluster] = cells.offsets[:, cell] + cells.origin
     return relocated
 
 
 def _draw(mass: FloatArray, chances: FloatArray) -> npt.NDArray[np.intp]:
-    """Draw indices into `mass` (..., n) with probability proportional to it, one for each of `chances` in [0, 1).
+    """Draw indices into `mass` (n,) with probability proportional to it, one for each of `chances` in [0, 1).
 
-    Never one of mass 0.
+    An index of mass 0 is never drawn.
     """
-    cumulative = np.broadcast_to(mass.cumsum(axis=-1), (*chances.shape[:-1], mass.shape[-1]))
-    # Times the total itself, a number just below 1 might be rounded to it, and the total comes after all that has mass.
-    aims = chances * np.nextafter(cumulative[..., -1:], 0.0)
-    drawn = np.empty(chances.shape, dtype=np.intp)
-    for one in np.ndindex(chances.shape[:-1]):
-        drawn[one] = cumulative[one].searchsorted(aims[one], side="right")
-    return drawn
-
-
-def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> FloatArray:
-    """Draw starting centers (*stack, n_clusters, d): distinct cells, with probability proportional to weight."""
-    share = cells.weights / cells.total_weight
-    chosen = [rng.choice(share.size, n_clusters, replace=False, p=share) for _ in np.ndindex(stack)]
-    return cells.positions()[np.reshape(chosen, (*stack, n_clusters))]
+    cumulative = mass.cumsum()
+    # Times the total, a chance just below 1 might be rounded to the total, which lies behind the last index with mass.
+    return np.asarray(cumulative.searchsorted(chances * np.nextafter(cumulative[-1], 0.0), side="right"))
 
 
 class KMeans(Estimator):

@@ -33,13 +33,14 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, best, em, make_start
+from gmmquant.models.em import EMFit, best, em
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
 from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.models.selection import aic, bic, icl, n_parameters
 from gmmquant.models.serialization import Model, model_to_json, read_model
+from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
 from gmmquant.system.atomic import OutputSet
 from gmmquant.version import __version__

@@ -19,23 +19,13 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
-from gmmquant.models.em import Watcher, start_from_centers, watch_nothing, watch_on
+from gmmquant.models.em import Watcher, nesterov_coefficient, watch_after, watch_nothing
 from gmmquant.models.kmeans import center_scores, cluster_means, kmeans_plus_plus
+from gmmquant.models.starts import start_from_centers
 from gmmquant.models.sweep import HARDMAX, largest_scores, sweep
-
-# Of trials: the part of the error that an iteration must take off it to be followed by another, and their number.
-_TRIAL_TOL = 1e-3
-_TRIAL_ITERATIONS = 20
-
-# Products of cells and centers that random starts may go through together, and how often centers are moved, at most.
-_SEEDING_WORK = 500_000
-_SHIFTS = 20
-
-# Products of cells and centers that iterations go through at a level at most, if nobody says how many there should be.
-_WORK = 200_000_000
-_MAX_ITER = 200
 
 
 @dataclass(frozen=True)
@@ -113,22 +103,22 @@ def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watc
     """
     spread = float(np.trace(cells.covariance))
     moments, error = _assign(cells, centers, spread)
-    means = last = cluster_means(cells, moments, centers)
-    trace, momentum = [error], 0
+    means = previous_means = cluster_means(cells, moments, centers)
+    trace, n_gains = [error], 0
     watch(0, error)
     while len(trace) <= max_iter:
-        ahead = means + momentum / (momentum + 2) * (means - last) if momentum else means
-        moments, error = _assign(cells, ahead, spread)
-        if momentum and error > trace[-1]:
-            momentum = 0
+        extrapolated = means + nesterov_coefficient(n_gains) * (means - previous_means) if n_gains else means
+        moments, error = _assign(cells, extrapolated, spread)
+        if n_gains and error > trace[-1]:
+            n_gains = 0
             continue
         gain = trace[-1] - error
-        last, means = means, cluster_means(cells, moments, ahead)
+        previous_means, means = means, cluster_means(cells, moments, extrapolated)
         trace.append(error)
         watch(len(trace) - 1, error)
         if gain <= tol * error:
             break
-        momentum += 1
+        n_gains += 1
     n_cells = (cells.weights.size,) * len(trace)
     return Codebook(means, tuple(trace), n_cells, len(trace) - 1, converged=len(trace) > 1 and gain <= tol * error)
 
@@ -221,8 +211,8 @@ def fit_codebook(
     """
     coarsest = levels[0]
     starts = [principal_splits(coarsest, n_clusters)]
-    n_random = min(restarts - 1, _SEEDING_WORK // (coarsest.weights.size * n_clusters))
-    starts += [*kmeans_plus_plus(coarsest, n_clusters, rng, stack=(n_random,))]
+    n_random = min(restarts - 1, budget.MAX_PALETTE_SEEDING_SCORES // (coarsest.weights.size * n_clusters))
+    starts += [kmeans_plus_plus(coarsest, n_clusters, rng) for _ in range(n_random)]
     through = partial(_refine_through, tol=tol, max_iter=max_iter)
     # Which start is best is seen at the second level; the first is too coarse to tell.
     tried = (through(levels[:2], Codebook(improve(coarsest, start), (), (), 0, converged=False)) for start in starts)
@@ -233,13 +223,14 @@ def fit_codebook(
 
 def improve(cells: Cells, centers: FloatArray) -> FloatArray:
     """Return centers of lower error from trials of a few iterations, between which some of them are moved."""
-    best = refine(cells, centers, tol=_TRIAL_TOL, max_iter=_TRIAL_ITERATIONS)
+    trial = partial(refine, cells, tol=budget.PALETTE_TRIAL_TOL, max_iter=budget.MAX_PALETTE_TRIAL_ITERATIONS)
+    best = trial(centers)
     part = 1.0
-    for _ in range(_SHIFTS if len(centers) > 1 else 0):
+    for _ in range(budget.MAX_PALETTE_SHIFTS if len(centers) > 1 else 0):
         shifted, n_shifted = shift_centers(cells, best.centers, part)
         if n_shifted == 0:
             break
-        other = refine(cells, shifted, tol=_TRIAL_TOL, max_iter=_TRIAL_ITERATIONS)
+        other = trial(shifted)
         if other.trace[-1] < best.trace[-1]:
             best = other
         elif n_shifted == 1:
@@ -253,15 +244,11 @@ def _refine_through(
     levels: Sequence[Cells], fit: Codebook, *, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
 ) -> Codebook:
     """Refine the centers of `fit` at each of `levels`, and go on with its trace."""
+    K = len(fit.centers)
     for cells in levels:
-        affordable = min(_MAX_ITER, max(_WORK // (cells.weights.size * len(fit.centers)), 1))
-        most = affordable if max_iter is None else max_iter - fit.n_iter
-        finer = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_on, watch, fit.n_iter))
-        fit = Codebook(
-            finer.centers,
-            fit.trace + finer.trace,
-            fit.n_cells + finer.n_cells,
-            fit.n_iter + finer.n_iter,
-            finer.converged,
-        )
+        affordable = max(budget.MAX_PALETTE_LEVEL_SCORES // (cells.weights.size * K), 1)
+        most = min(budget.MAX_PALETTE_LEVEL_ITERATIONS, affordable) if max_iter is None else max_iter - fit.n_iter
+        level = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_after, watch, fit.n_iter))
+        trace, n_cells = fit.trace + level.trace, fit.n_cells + level.n_cells
+        fit = Codebook(level.centers, trace, n_cells, fit.n_iter + level.n_iter, level.converged)
     return fit

@@ -1,4 +1,4 @@
-"""What numbers the estimators and the command accept: the value, the limit and the remedy in one line."""
+"""Checks of numbers and choices, without numpy. A message gives the value, the limit and the remedy in one line."""
 
 from __future__ import annotations
 

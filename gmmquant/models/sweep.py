@@ -23,7 +23,6 @@ and the result would depend on their number.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,12 +39,12 @@ LOWEST = -700.0
 
 @dataclass(frozen=True)
 class Assignment:
-    """How the scores of a sample become responsibilities, and these moments.
+    """How the scores of a sample become responsibilities, and the responsibilities moments.
 
     Attributes
     ----------
-    gather : function of scores (..., K, n), which it may overwrite, phi (F, n), weights (n,) and memory (..., F, n)
-        Returns the moments (..., K, F), and the value of each column, shape (..., n).
+    gather : function of scores (K, n), which it may overwrite, phi (F, n), weights (n,) and a buffer (F, n)
+        Returns the moments (K, F), and the value of each column, shape (n,).
     margin : float
         How far below the largest a score may lie and still count.
     """
@@ -55,76 +54,70 @@ class Assignment:
 
 
 def exp(x: FloatArray, out: FloatArray) -> FloatArray:
-    """Write exp(x) to `out`, which may be `x`, both (..., n) without gaps, and return it.
+    """Write exp(x) to `out`, which may be `x`, both contiguous and of at most two dimensions, and return it.
 
-    OpenCV takes 19 microseconds for 49,152 numbers where numpy takes 38, or 170 on a processor without AVX-512. It errs
-    by the last bit where it has Intel's routines, elsewhere by 3e-13 of a number at most, and not at 0, where a cell is
-    one component's alone. Who only loads a model waits for no import of it.
+    OpenCV takes 19 microseconds for 49,152 numbers, numpy 38, or 170 on a processor without AVX-512. OpenCV errs by the
+    last bit where it has Intel's routines, elsewhere by a relative 3e-13 at most, and not at 0, the exponent of a cell
+    that belongs to one component alone. The import is local because loading a model does not need it.
     """
     import cv2
 
-    if x.ndim > 2:
-        exp(x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1]))
-    else:
-        cv2.exp(x, out)
+    cv2.exp(x, out)
     return out
 
 
 def exponentials(scores: FloatArray, lowest: float = LOWEST) -> tuple[FloatArray, FloatArray]:
-    """Turn scores (..., K, n) into exp(scores - largest) in place; return logsumexp over K, and the sums, (..., n).
+    """Turn scores (K, n) into exp(scores - largest) in place; return logsumexp over K, and the sums, both (n,).
 
-    What is below the largest by more than -`lowest` counts as if it were below it by that.
+    Differences below `lowest` are raised to it.
     """
-    largest = np.maximum.reduce(scores, axis=-2)
-    scores -= largest[..., np.newaxis, :]
+    largest = np.maximum.reduce(scores, axis=0)
+    scores -= largest
     np.maximum(scores, lowest, out=scores)
     exp(scores, scores)
-    normalizer = np.add.reduce(scores, axis=-2)
+    normalizer = np.add.reduce(scores, axis=0)
     return np.asarray(np.log(normalizer) + largest), normalizer
 
 
 def softmax(scores: FloatArray) -> FloatArray:
-    """Turn scores (..., K, n) into responsibilities in place, however small; return logsumexp over K, (..., n)."""
+    """Turn scores (K, n) into responsibilities in place, however small; return logsumexp over K, (n,)."""
     log_sum, normalizer = exponentials(scores, lowest=-np.inf)
-    scores /= normalizer[..., np.newaxis, :]
+    scores /= normalizer
     return log_sum
 
 
 def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-    """Return the largest score of each column of `scores` (..., K, n) and its row, the first in ties, both (..., n).
+    """Return the largest score of each column of `scores` (K, n) and its row, the first of equal ones, both (n,).
 
-    numpy's argmax goes down the columns, against the memory: 1.8 ns a score at K = 20. Two passes along it, one for the
-    largest and one for the highest rank among those that equal it, take 0.7.
+    numpy's argmax goes down the columns, against the memory: 1.8 ns per score at K = 20. Two passes along the memory,
+    one for the largest and one for the highest rank among those that equal it, take 0.7.
     """
-    K = scores.shape[-2]
-    largest = scores.max(axis=-2)
+    K = len(scores)
+    largest = scores.max(axis=0)
     ranks = np.arange(K, 0, -1, dtype=np.min_scalar_type(K))[:, np.newaxis]
-    highest = np.multiply(scores == largest[..., np.newaxis, :], ranks).max(axis=-2)
+    highest = np.multiply(scores == largest, ranks).max(axis=0)
     return largest, np.subtract(K, highest, dtype=np.intp)
 
 
 def soft_moments(
-    scores: FloatArray, phi: FloatArray, weights: FloatArray, held: FloatArray
+    scores: FloatArray, phi: FloatArray, weights: FloatArray, buffer: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Give each column to all components by the softmax of its scores; its value is their logsumexp."""
     value, normalizer = exponentials(scores)
-    weighted = np.multiply(phi, (weights / normalizer)[..., np.newaxis, :], out=held)
-    return np.asarray(scores @ weighted.swapaxes(-1, -2)), value
+    weighted = np.multiply(phi, weights / normalizer, out=buffer)
+    return np.asarray(scores @ weighted.T), value
 
 
 def hard_moments(
-    scores: FloatArray, phi: FloatArray, weights: FloatArray, held: FloatArray
+    scores: FloatArray, phi: FloatArray, weights: FloatArray, buffer: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Give each column to the component of its largest score, the first in ties; its value is that score."""
+    """Give each column to the component of its largest score, the first of equal ones; its value is that score."""
     value, labels = largest_scores(scores)
-    *stack, K, _ = scores.shape
-    F, n_components = len(phi), math.prod(stack) * K
-    places = (labels + np.arange(0, n_components, K).reshape(*stack, 1)).ravel()
-    weighted = np.multiply(phi, weights, out=held)
-    moments = np.empty((n_components, F))
-    for feature in range(F):
-        moments[:, feature] = np.bincount(places, weighted[..., feature, :].ravel(), minlength=n_components)
-    return moments.reshape(*stack, K, F), value
+    weighted = np.multiply(phi, weights, out=buffer)
+    moments = np.empty((len(scores), len(phi)))
+    for feature, row in enumerate(weighted):
+        moments[:, feature] = np.bincount(labels, row, minlength=len(scores))
+    return moments, value
 
 
 # exp(-37) is less than the last bit of 1: what a component that is left out would have added to the sum.
@@ -132,41 +125,36 @@ SOFTMAX = Assignment(soft_moments, margin=37.0)
 HARDMAX = Assignment(hard_moments, margin=0.0)
 
 
-def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArray, FloatArray]:
-    """Run one blocked sweep, of one mixture or of a stack of them.
+def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArray, float]:
+    """Run one blocked sweep.
 
     Parameters
     ----------
-    theta : ndarray of shape (..., K, F)
+    theta : ndarray of shape (K, F)
         Coefficients of each component's score in features of `cells` less their origin; F says which (`phi_rows`).
     cells : Cells
     assign : SOFTMAX or HARDMAX
 
     Returns
     -------
-    moments : ndarray of shape (..., K, F)
+    moments : ndarray of shape (K, F)
         Sum over cells of weight * responsibility * phi, for each component.
-    objective : ndarray of shape (...)
-        Weighted mean over cells of the value that `assign` gives them: J of each mixture with `SOFTMAX`.
+    objective : float
+        Weighted mean over cells of the value that `assign` gives them: J with `SOFTMAX`.
     """
-    *stack, K, F = theta.shape
-    n_mixtures = math.prod(stack)
-    blocks = cells.blocks(n_mixtures * K, F)
+    K, F = theta.shape
+    blocks = cells.blocks(K, F)
     width = blocks.columns[0].stop
-    scores_held, phi_held = np.empty(n_mixtures * K * width), np.empty(n_mixtures * F * width)
-    moments = np.zeros(theta.shape)
-    objective = np.zeros(stack)
+    scores_buffer, phi_buffer = np.empty(K * width), np.empty(F * width)
+    moments, total = np.zeros((K, F)), 0.0
     for columns, near in zip(blocks.columns, blocks.near(theta, assign.margin), strict=True):
-        weights = cells.weights[columns]
-        n, coefficients = weights.size, theta[..., near, :]
-        phi = cells.features(columns, F)
-        held = scores_held[: n_mixtures * coefficients.shape[-2] * n].reshape(*stack, -1, n)
-        scores = np.matmul(coefficients, phi, out=held)
-        held = phi_held[: n_mixtures * F * n].reshape(*stack, F, n)
-        gathered, value = assign.gather(scores, phi, weights, held)
-        moments[..., near, :] += gathered
-        objective += np.add.reduce(weights * value, axis=-1)
-    return moments, objective / cells.total_weight
+        coefficients, phi, weights = theta[near], cells.features(columns, F), cells.weights[columns]
+        n = weights.size
+        scores = np.matmul(coefficients, phi, out=scores_buffer[: len(coefficients) * n].reshape(-1, n))
+        gathered, value = assign.gather(scores, phi, weights, phi_buffer[: F * n].reshape(F, n))
+        moments[near] += gathered
+        total += float(np.add.reduce(weights * value))
+    return moments, total / cells.total_weight
 
 
 def most_probable(theta: FloatArray, cells: Cells) -> npt.NDArray[np.intp]:

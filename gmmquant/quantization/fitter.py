@@ -23,9 +23,10 @@ from gmmquant.models.array_validation import check_finite_objective
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
 from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import Watcher, e_step, start_from_centers, watch_nothing
+from gmmquant.models.em import Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Choice
+from gmmquant.models.starts import start_from_centers
 from gmmquant.quantization.choose_k import choose_k
 from gmmquant.settings import Settings, check_k
 

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import ColorHistogram, Quantizer, Settings
-from gmmquant.models import coarse_to_fine
+from gmmquant.models import budget, coarse_to_fine
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import TRIAL_ITERATIONS, best_start, descend, levels_for
+from gmmquant.models.coarse_to_fine import best_start, descend, levels_for
+from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
-from gmmquant.models.em import em, em_step, make_start
+from gmmquant.models.em import em, em_step
+from gmmquant.models.starts import make_start
 from gmmquant.quantization.fitter import Fitter
 
 KINDS = ["full", "tied", "diag", "spherical"]
@@ -172,15 +174,15 @@ def test_a_fit_starts_where_there_are_eight_cells_a_component_or_at_the_finest_l
         assert chosen == sizes(levels_for(levels, k, bounded=True))
 
 
-@pytest.mark.parametrize("reach", ["_WORK", "_MOST_CELLS"])
+@pytest.mark.parametrize("name", ["MAX_LEVEL_SCORES", "MAX_FINER_CELLS"])
 @pytest.mark.parametrize("k", [2, 40])
-def test_levels_out_of_reach_of_two_iterations_are_left_out_if_bounded(levels, k, reach, monkeypatch):
+def test_levels_out_of_reach_of_two_iterations_are_left_out_if_bounded(levels, k, name, monkeypatch):
     largest = sizes(levels)[-1]
-    limit = 2 * largest * k if reach == "_WORK" else largest
+    limit = 2 * largest * k if name == "MAX_LEVEL_SCORES" else largest
     whole = sizes(levels_for(levels, k, bounded=False))
-    monkeypatch.setattr(coarse_to_fine, reach, limit)
+    monkeypatch.setattr(budget, name, limit)
     assert sizes(levels_for(levels, k, bounded=True)) == whole
-    monkeypatch.setattr(coarse_to_fine, reach, limit - 1)
+    monkeypatch.setattr(budget, name, limit - 1)
     assert sizes(levels_for(levels, k, bounded=True)) == whole[:-1]
     assert sizes(levels_for(levels, k, bounded=False)) == whole
 
@@ -189,11 +191,11 @@ def test_thousands_of_components_start_at_a_level_that_a_sweep_can_afford(levels
     coarsest, *_, finest = sizes(levels)
     k = finest // 8 + 1  # only the colours have no room, and no other level has enough
     assert sizes(levels_for(levels, k, bounded=True)) == [finest]
-    monkeypatch.setattr(coarse_to_fine, "_STARTING_WORK", finest * k - 1)
+    monkeypatch.setattr(budget, "MAX_STARTING_SWEEP_SCORES", finest * k - 1)
     (chosen,) = sizes(levels_for(levels, k, bounded=True))
     assert k <= chosen < finest
     assert sizes(levels_for(levels, k, bounded=False)) == [finest]
-    monkeypatch.setattr(coarse_to_fine, "_STARTING_WORK", 1)
+    monkeypatch.setattr(budget, "MAX_STARTING_SWEEP_SCORES", 1)
     assert sizes(levels_for(levels, 2, bounded=True))[0] == coarsest
 
 
@@ -201,7 +203,7 @@ def test_thousands_of_components_start_at_a_level_that_a_sweep_can_afford(levels
 def test_work_at_a_level_is_bounded_unless_the_iterations_are_said(levels, photograph, k, monkeypatch):
     start = start_at(levels, photograph, k, restarts=1)
     options = options_of(photograph, tol=0.0, max_iter=None)
-    monkeypatch.setattr(coarse_to_fine, "_WORK", 3 * photograph.n_colors * k)
+    monkeypatch.setattr(budget, "MAX_LEVEL_SCORES", 3 * photograph.n_colors * k)
     assert descend(levels, start, **options).n_cells.count(photograph.n_colors) == 4
     obeyed = descend(levels, start, **{**options, "max_iter": 60})
     assert obeyed.n_iter == 60
@@ -233,28 +235,18 @@ def test_no_level_takes_all_the_iterations(levels, photograph, max_iter):
 
 
 def test_thousands_of_components_are_started_once(levels, photograph, monkeypatch):
-    stacks = []
-    monkeypatch.setattr(coarse_to_fine, "make_start", lambda *args: stacks.append(args[-1]) or make_start(*args))
-    monkeypatch.setattr(coarse_to_fine, "_SEEDING_WORK", 3 * levels[0].weights.size * 5)
+    started = []
+    monkeypatch.setattr(coarse_to_fine, "make_start", lambda *args: started.append(args) or make_start(*args))
+    monkeypatch.setattr(budget, "MAX_SEEDING_SCORES", 3 * levels[0].weights.size * 5)
     for k, n_starts in ((4, 3), (5, 3), (6, 2), (16, 1)):
-        stacks.clear()
+        started.clear()
         start_at(levels, photograph, k, restarts=9)
-        assert sum(size for (size,) in stacks) == n_starts
-
-
-def test_starts_go_side_by_side_while_their_scores_are_few(levels, photograph, monkeypatch):
-    stacks = []
-    monkeypatch.setattr(coarse_to_fine, "make_start", lambda *args: stacks.append(args[-1]) or make_start(*args))
-    for room, expected in ((0.5, [1] * 5), (1, [1] * 5), (2.5, [2, 2, 1]), (9, [5])):
-        stacks.clear()
-        monkeypatch.setattr(coarse_to_fine, "_TOGETHER", int(room * 4 * levels[0].weights.size))
-        start_at(levels, photograph, 4, restarts=5)
-        assert stacks == [(size,) for size in expected]
+        assert len(started) == n_starts
 
 
 @pytest.mark.parametrize("k", [2, 16, 200])
 def test_a_coarse_level_stops_at_as_much_less_as_its_iterations_cost_less(levels, k):
-    tols = [coarse_to_fine._tol_at(cells, levels, 0.01, k) for cells in levels]
+    tols = [tol_at_level(0.01, size, sizes(levels)[-1], k) for size in sizes(levels)]
     costs = [cells.weights.size * k + 30_000 for cells in levels]
     np.testing.assert_allclose(tols[:-1], [0.01 * min(cost / min(costs[-1], 1_200_000), 1) for cost in costs[:-1]])
     assert tols[-1] == 0.01
@@ -279,7 +271,7 @@ def test_the_start_with_the_highest_objective_of_those_tried_is_kept(levels, pho
         gains.append(best[-1] - best[0])
     assert max(gains) > 0
     fit = start_at(levels, photograph, 12)
-    assert 1 <= fit.n_iter <= TRIAL_ITERATIONS
+    assert 1 <= fit.n_iter <= budget.MAX_TRIAL_ITERATIONS
 
 
 @settings(max_examples=15)

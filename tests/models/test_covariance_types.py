@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from gmmquant import GaussianMixture, SingularCovarianceError
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import em_step, start_from_centers
+from gmmquant.models.em import em_step
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import evaluate
+from gmmquant.models.starts import start_from_centers
 from gmmquant.models.sweep import most_probable
 
 KINDS = ["full", "tied", "diag", "spherical"]

@@ -11,9 +11,9 @@ from gmmquant import ParameterError
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
-from gmmquant.models.em import e_step, em
+from gmmquant.models.em import e_step, em, m_step
 from gmmquant.models.fixed_means import fit_with_means, start_with_means
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments
+from gmmquant.models.gaussian import Gaussians
 
 KINDS = ["full", "tied", "diag", "spherical"]
 
@@ -209,5 +209,5 @@ def test_a_component_that_momentum_would_leave_with_less_than_nothing_has_weight
     previous = Gaussians(np.full(3, 1 / 3), np.zeros((3, 1)), np.ones((3, 1, 1)))
     moments = np.array([[-2.0, 1.0, 1.0], [3.0, 0.0, 3.0], [1.0, 2.0, 5.0]])
     for means_fixed in (False, True):
-        updated = gaussians_from_moments(moments, np.zeros(1), 0.1, previous, means_fixed=means_fixed)
+        updated = m_step(moments, np.zeros(1), 0.1, previous, means_fixed=means_fixed)
         np.testing.assert_array_equal(updated.weights, [0.0, 0.75, 0.25])

@@ -15,7 +15,8 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.gaussian import Gaussians, gaussians_from_moments, keep_vanished, log_joint, natural_parameters
+from gmmquant.models.em import keep_vanished, m_step
+from gmmquant.models.gaussian import Gaussians, log_joint, natural_parameters
 from gmmquant.models.sweep import softmax
 
 
@@ -168,7 +169,7 @@ def test_m_step_equals_the_plain_formulas(d, variance):
     origin = sample_weight @ X / sample_weight.sum()
     moments = moments_by_loops(X, sample_weight, responsibilities, origin)
     previous = Gaussians(*random_mixture(rng, K, d))
-    updated = gaussians_from_moments(moments, origin, variance, previous)
+    updated = m_step(moments, origin, variance, previous)
     weights, means, covariances = m_step_by_loops(X, sample_weight, responsibilities, variance)
     np.testing.assert_allclose(updated.weights, weights, rtol=1e-12)
     np.testing.assert_allclose(updated.means, means, rtol=1e-12)
@@ -184,7 +185,7 @@ def test_component_without_samples_gets_weight_zero_and_stays_where_it_was():
     origin = X.mean(axis=0)
     previous = Gaussians(*random_mixture(rng, K, 2))
     moments = moments_by_loops(X, np.ones(30), responsibilities, origin)
-    updated = gaussians_from_moments(moments, origin, 0.1, previous)
+    updated = m_step(moments, origin, 0.1, previous)
     assert updated.weights[1] == 0.0
     assert updated.weights.sum() == pytest.approx(1.0)
     np.testing.assert_array_equal(updated.means[1], previous.means[1])

@@ -29,9 +29,10 @@ from gmmquant import (
     SingularCovarianceError,
 )
 from gmmquant.models.cells import Cells
-from gmmquant.models.em import em, em_step, start_from_centers
+from gmmquant.models.em import em, em_step
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import evaluate
+from gmmquant.models.starts import start_from_centers
 from gmmquant.models.sweep import most_probable
 
 

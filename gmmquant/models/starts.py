@@ -1,0 +1,94 @@
+"""Where EM starts: the clusters of KMeans, clusters around random centers, or random responsibilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.cells import Cells, phi_rows
+from gmmquant.models.covariance import FULL, CovarianceType
+from gmmquant.models.em import m_step
+from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
+from gmmquant.models.sweep import HARDMAX, sweep
+
+
+def make_start(
+    cells: Cells,
+    n_components: int,
+    init: str,
+    rng: np.random.Generator,
+    variance: float,
+    covariance_type: CovarianceType = FULL,
+    kmeans_tol: float = 1e-4,
+    kmeans_max_iter: int = 300,
+) -> Gaussians:
+    """Return a start by the method that `init` names: kmeans, k-means++, random_from_data or random.
+
+    KMeans stops when the squared shift of its centers is at most `kmeans_tol` times the mean variance of the features,
+    or after `kmeans_max_iter` iterations.
+    """
+    if init == "random":
+        return start_at_random(cells, n_components, rng, variance, covariance_type)
+    draw_centers = random_centers if init == "random_from_data" else kmeans_plus_plus
+    centers = draw_centers(cells, n_components, rng)
+    if init == "kmeans":
+        shift = kmeans_tol * float(np.diagonal(cells.covariance).mean())
+        centers = lloyd(cells, centers, tol=shift, max_iter=kmeans_max_iter).centers
+    return start_from_centers(cells, centers, variance, covariance_type)
+
+
+def start_from_centers(
+    cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType = FULL
+) -> Gaussians:
+    """Return a Gaussian for each cluster, the cells nearest to one of `centers` (K, d)."""
+    moments = cluster_moments(cells, centers, covariance_type)
+    return start_from_moments(cells, moments, centers, variance, covariance_type)
+
+
+def start_at_random(
+    cells: Cells,
+    n_components: int,
+    rng: np.random.Generator,
+    variance: float,
+    covariance_type: CovarianceType = FULL,
+) -> Gaussians:
+    """Return Gaussians of random responsibilities: K components that differ from the whole only by noise."""
+    n_rows = _n_rows(cells, covariance_type)
+    moments = np.zeros((n_components, n_rows))
+    for columns in cells.blocks(n_components, n_rows).columns:
+        weights = rng.random((n_components, cells.weights[columns].size))
+        weights *= cells.weights[columns] / weights.sum(axis=0)
+        moments += weights @ cells.features(columns, n_rows).T
+    centers = np.broadcast_to(cells.origin, (n_components, len(cells.origin)))
+    return start_from_moments(cells, moments, centers, variance, covariance_type)
+
+
+def cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+    """Return the moments (K, F) of the cells nearest to each of `centers` (K, d), as the M-step reads them."""
+    first_order = center_scores(centers, cells.origin)
+    theta = np.zeros((len(centers), _n_rows(cells, covariance_type)))
+    theta[:, : first_order.shape[1]] = first_order
+    return sweep(theta, cells, HARDMAX)[0]
+
+
+def start_from_moments(
+    cells: Cells,
+    moments: FloatArray,
+    centers: FloatArray,
+    variance: float,
+    covariance_type: CovarianceType,
+    *,
+    means_fixed: bool = False,
+) -> Gaussians:
+    """Run the M-step on the moments of a start; an empty component stays at its center with the covariance of all."""
+    K, d = centers.shape
+    overall = cells.covariance + variance * np.eye(d)
+    spread = overall if covariance_type.dense else np.diagonal(overall)
+    scatter = np.broadcast_to(spread, (K, *spread.shape))
+    empty = Gaussians(np.zeros(K), centers, covariance_type.pool(scatter, np.ones(K)), covariance_type)
+    return m_step(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)
+
+
+def _n_rows(cells: Cells, covariance_type: CovarianceType) -> int:
+    return phi_rows(len(cells.origin), "dense" if covariance_type.dense else "diagonal")
