@@ -7,7 +7,7 @@ changes in this file only.
 from __future__ import annotations
 
 # The tolerance of a fit to many pixels. On thirteen photographs no fit gained 0.01 nats by going on to 1e-7.
-_TOL_NATS = 1e-4
+DEFAULT_TOL_NATS = 1e-4
 
 # The tolerance of a fit to few pixels: half a nat per component, at most eight, divided by the number of pixels. By
 # chance alone their total log-likelihood varies by half a nat for each parameter (Akaike 1974), and a component has up
@@ -30,7 +30,7 @@ def is_small_gain(gain: float, tol: float) -> bool:
 def default_tol(n_components: int, n_samples: int) -> float:
     """Return the tolerance of a fit to `n_samples` pixels for which none was set, in nats per pixel."""
     total = min(_TOTAL_NATS_PER_COMPONENT * n_components, _MAX_TOTAL_NATS)
-    return min(max(_TOL_NATS, total / n_samples), _MAX_TOL_NATS)
+    return min(max(DEFAULT_TOL_NATS, total / n_samples), _MAX_TOL_NATS)
 
 
 def tol_at_level(tol: float, n_cells: int, n_finest: int, n_components: int) -> float:

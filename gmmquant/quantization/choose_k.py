@@ -13,6 +13,7 @@ import numpy as np
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB, ColorSpace
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend
+from gmmquant.models.convergence import DEFAULT_TOL_NATS
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.inference import evaluate
 from gmmquant.models.selection import Choice, Criteria, aic, bic, choose, icl, n_parameters
@@ -26,8 +27,6 @@ AUTO_PATH = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 # Cubes of the coarse cells: at least _BITS per channel, and at least _MIN_CELLS of them.
 _BITS, _MIN_CELLS = 5, 400
-
-_TOL = 1e-4
 
 
 def choose_k(colors: Colors, settings: Settings) -> Choice:
@@ -54,10 +53,10 @@ def _criteria(colors: Colors, settings: Settings, cells: Cells, k: int) -> Crite
         rng=np.random.default_rng(settings.seed),
         covariance_type=covariance_type,
         variance=variance,
-        tol=_TOL,
+        tol=DEFAULT_TOL_NATS,
         max_iter=None,
     )
-    fit = descend([cells], start, variance=variance, tol=_TOL, max_iter=None)
+    fit = descend([cells], start, variance=variance, tol=DEFAULT_TOL_NATS, max_iter=None)
     evaluation, n = evaluate(cells, fit.gaussians), n_parameters(k, 3, covariance_type)
     total, n_pixels = evaluation.log_likelihood, colors.n_pixels
     return Criteria(k, aic(total, n), bic(total, n, n_pixels), icl(total, n, n_pixels, evaluation.entropy))

@@ -22,6 +22,7 @@ from gmmquant.colors.spaces import COLOR_SPACES, ColorSpace
 from gmmquant.models.array_validation import check_finite_objective
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
+from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.em import Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
@@ -32,12 +33,6 @@ from gmmquant.settings import Settings, check_k
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
-
-# Default gain in nats per pixel below which an iteration of EM is the last one. For few pixels it grows up to
-# _LARGEST_TOL: half a nat per component, eight at most, divided by the number of pixels. Which pixels an image happens
-# to have changes their likelihood by half a nat per parameter (Akaike 1974), and a component has up to ten parameters.
-_TOL, _LARGEST_TOL = 1e-4, 5e-4
-_NATS_PER_COMPONENT, _MAX_NATS = 0.5, 8.0
 
 # KMeans stops when an iteration reduces the squared error by less than this multiple of `tol`, relatively.
 _KMEANS_TOL_FACTOR = 6
@@ -227,7 +222,7 @@ class Fitter:
 
         started = perf_counter()
         settings = self.settings
-        tol = _TOL if settings.tol is None else settings.tol
+        tol = DEFAULT_TOL_NATS if settings.tol is None else settings.tol
         codebook = fit_codebook(
             self._levels_for(k),
             k,
@@ -249,8 +244,7 @@ class Fitter:
         """Return the gain in J below which an iteration of EM with `k` components is the last one."""
         if self.settings.tol is not None:
             return self.settings.tol
-        nats = min(_NATS_PER_COMPONENT * k, _MAX_NATS)
-        return min(max(_TOL, nats / self.colors.n_pixels), _LARGEST_TOL)
+        return default_tol(k, self.colors.n_pixels)
 
     def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
         """Return the exact fit: one component per distinct colour."""
