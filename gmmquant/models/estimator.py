@@ -57,6 +57,11 @@ class Estimator:
         return [name for name in inspect.signature(cls).parameters if name != "self"]
 
 
+def print_progress(message: str) -> None:
+    """Print a line for `verbose`, to standard output, as scikit-learn's estimators do."""
+    print(message)  # noqa: T201 - the only line of the numerical core that prints, and only if asked to
+
+
 def random_generator(random_state: RandomState) -> np.random.Generator:
     """Return the generator that `random_state` stands for; a RandomState is asked for a seed, and so moves on."""
     if isinstance(random_state, np.random.RandomState):

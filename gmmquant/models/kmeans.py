@@ -27,7 +27,7 @@ from gmmquant.models.array_validation import (
     weights_near_one,
 )
 from gmmquant.models.cells import Cells
-from gmmquant.models.estimator import Estimator, RandomState, random_generator
+from gmmquant.models.estimator import Estimator, RandomState, print_progress, random_generator
 from gmmquant.models.scalar_validation import check_integer, check_non_negative
 from gmmquant.models.sweep import HARDMAX, most_probable, sweep
 
@@ -104,18 +104,23 @@ def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator) -> F
 
 
 def lloyd(
-    cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Callable[[int, float], None] | None = None
+    cells: Cells,
+    centers: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    watch: Callable[[int, FloatArray], object] | None = None,
 ) -> Clusters:
     """Alternate assignment and means until the centers' squared shift is at most `tol`, or `max_iter` times.
 
-    `watch(n_iter, shift)` is called after each iteration.
+    `watch(n_iter, centers)` is called after each iteration.
     """
     for n_iter in range(1, max_iter + 1):
         moved = lloyd_step(cells, centers)
         shift = float(((moved - centers) ** 2).sum())
         centers = moved
         if watch is not None:
-            watch(n_iter, shift)
+            watch(n_iter, centers)
         if shift <= tol:
             return Clusters(centers, n_iter, converged=True)
     return Clusters(centers, max_iter, converged=False)
@@ -177,6 +182,8 @@ class KMeans(Estimator):
         Most iterations of Lloyd.
     tol : float, default 1e-4
         Stop when the squared shift of all centers together is at most `tol` times the mean variance of the features.
+    verbose : int, default 0
+        1 prints each start, its iterations with their inertia, and whether it converged, to standard output.
     random_state : int, numpy Generator, RandomState or None, default None
         Source of the seeding's randomness; an int makes the fit repeatable.
 
@@ -201,6 +208,7 @@ class KMeans(Estimator):
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        verbose: int = 0,
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -208,6 +216,7 @@ class KMeans(Estimator):
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.verbose = verbose
         self.random_state = random_state
 
     def fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:
@@ -221,7 +230,7 @@ class KMeans(Estimator):
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` iterations were not enough.
+            If `max_iter` iterations were not enough, or fewer than `n_clusters` clusters are distinct.
         """
         samples = check_samples(X)
         weight = check_sample_weight(sample_weight, len(samples))
@@ -234,7 +243,7 @@ class KMeans(Estimator):
         shift = tol * float(np.diagonal(cells.covariance).mean())
         rng = random_generator(self.random_state)
         starts = [self._start(cells, n_clusters, rng) for _ in range(self._number_of_starts())]
-        fits = [lloyd(cells, start, tol=shift, max_iter=max_iter) for start in starts]
+        fits = [self._lloyd(cells, start, shift, max_iter, weight.max() / near_one.max()) for start in starts]
         best = min(fits, key=lambda fit: inertia(cells, fit.centers))
         check_finite_objective("inertia", inertia(cells, best.centers))
         if not best.converged:
@@ -248,6 +257,14 @@ class KMeans(Estimator):
         self.n_features_in_ = samples.shape[1]
         self.labels_ = self.predict(samples)
         self.inertia_ = float((weight[:, np.newaxis] * (samples - best.centers[self.labels_]) ** 2).sum())
+        n_distinct = np.unique(self.labels_).size
+        if n_distinct < n_clusters:
+            warnings.warn(
+                f"only {n_distinct} of n_clusters = {n_clusters} clusters hold samples, the other centers are "
+                "repetitions: X may have too few distinct samples; use fewer clusters",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def fit_predict(
@@ -276,6 +293,24 @@ class KMeans(Estimator):
         cells = self._cells(X)
         weight = check_sample_weight(sample_weight, cells.weights.size)
         return -float((weight * nearest_squared_distances(cells, self.cluster_centers_)).sum())
+
+    def _lloyd(self, cells: Cells, start: FloatArray, shift: float, max_iter: int, scale: float) -> Clusters:
+        """Run Lloyd's iterations from one start; with `verbose`, print them, with inertias multiplied by `scale`."""
+        if not self.verbose:
+            return lloyd(cells, start, tol=shift, max_iter=max_iter)
+        print_progress("Initialization complete")
+        fit = lloyd(
+            cells,
+            start,
+            tol=shift,
+            max_iter=max_iter,
+            watch=lambda n_iter, centers: print_progress(
+                f"Iteration {n_iter}, inertia {scale * inertia(cells, centers):.6g}"
+            ),
+        )
+        if fit.converged:
+            print_progress(f"Converged after {fit.n_iter} iterations: the centers' squared shift is within {shift:.6g}")
+        return fit
 
     def _cells(self, X: npt.ArrayLike) -> Cells:
         check_fitted(self, "cluster_centers_")

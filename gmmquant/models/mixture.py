@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from time import perf_counter
 from typing import Self
 
 import numpy as np
@@ -33,8 +34,8 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, best, em
-from gmmquant.models.estimator import Estimator, RandomState, random_generator
+from gmmquant.models.em import EMFit, best, em, watch_nothing
+from gmmquant.models.estimator import Estimator, RandomState, print_progress, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
 from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
@@ -74,6 +75,10 @@ class GaussianMixture(Estimator):
         Source of the starts' randomness; an int makes the fit repeatable.
     warm_start : bool, default False
         Start from where the last fit ended.
+    verbose : int, default 0
+        1 prints the start and the end of each initialization and every `verbose_interval`-th iteration to standard
+        output; 2 adds the gain of `lower_bound_`, its value and the time.
+    verbose_interval : int, default 10
 
     Attributes
     ----------
@@ -113,6 +118,8 @@ class GaussianMixture(Estimator):
         precisions_init: npt.ArrayLike | None = None,
         random_state: RandomState = None,
         warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -126,6 +133,8 @@ class GaussianMixture(Estimator):
         self.precisions_init = precisions_init
         self.random_state = random_state
         self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
 
     def fit(
         self,
@@ -168,6 +177,8 @@ class GaussianMixture(Estimator):
         tol = check_non_negative("tol", self.tol)
         variance = check_non_negative("reg_covar", self.reg_covar)
         n_init = check_integer("n_init", self.n_init, 1)
+        verbose = check_integer("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
+        interval = check_integer("verbose_interval", self.verbose_interval, 1)
         check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
         cells = Cells.from_samples(samples, weight, scatter)
         if self.warm_start and hasattr(self, "means_"):
@@ -175,7 +186,15 @@ class GaussianMixture(Estimator):
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
-        fits = [em(cells, each, variance=variance, tol=tol, max_iter=max_iter) for each in starts]
+        progress = _Progress(verbose, interval) if verbose else None
+        fits = []
+        for each in starts:
+            if progress is not None:
+                progress.begin()
+            watch = watch_nothing if progress is None else progress.iteration
+            fits.append(em(cells, each, variance=variance, tol=tol, max_iter=max_iter, watch=watch))
+            if progress is not None:
+                progress.end(fits[-1])
         fit = best(fits)
         if not fit.converged and max_iter > 0:
             warnings.warn(
@@ -197,11 +216,11 @@ class GaussianMixture(Estimator):
         return np.concatenate([scores.argmax(axis=0) for scores in self._log_joint(X)])
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
-        """Return the responsibility of each component for each row of `X`, shape (n_samples, n_components)."""
+        """Return the responsibility of each component for each row of `X`, C-ordered, (n_samples, n_components)."""
         blocks = self._log_joint(X)
         for scores in blocks:
             softmax(scores)
-        return np.concatenate(blocks, axis=1).T
+        return np.ascontiguousarray(np.concatenate(blocks, axis=1).T)
 
     def score_samples(self, X: npt.ArrayLike) -> FloatArray:
         """Return the log density, in nats, at each row of `X`, shape (n_samples,)."""
@@ -330,6 +349,33 @@ class GaussianMixture(Estimator):
             means = made.means if means is None else means
             covariances = made.covariances if covariances is None else covariances
         return Gaussians(weights, means, covariances, covariance_type)
+
+
+class _Progress:
+    """What `verbose` prints of the initializations of a fit."""
+
+    def __init__(self, verbose: int, interval: int) -> None:
+        self.detailed, self.interval, self.n_begun = verbose > 1, interval, 0
+        self.started = self.last_time = self.last_objective = 0.0
+
+    def begin(self) -> None:
+        self.n_begun += 1
+        self.started = self.last_time = perf_counter()
+        print_progress(f"Initialization {self.n_begun}")
+
+    def iteration(self, n_iter: int, objective: float) -> None:
+        if n_iter > 0 and n_iter % self.interval == 0:
+            now = perf_counter()
+            details = f": gain {objective - self.last_objective:.5f}, {now - self.last_time:.5f} s"
+            print_progress(f"  Iteration {n_iter}{details if self.detailed else ''}")
+            self.last_time = now
+        self.last_objective = objective
+
+    def end(self, fit: EMFit) -> None:
+        outcome = "converged" if fit.converged else "did not converge"
+        seconds = perf_counter() - self.started
+        details = f": {fit.n_iter} iterations, lower bound {fit.trace[-1]:.5f}, {seconds:.5f} s"
+        print_progress(f"Initialization {self.n_begun} {outcome}{details if self.detailed else ''}")
 
 
 def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+import sklearn.mixture
 from helpers import draw_from, log_density_by_scipy, random_covariances, random_mixture
 
 from gmmquant import (
@@ -739,3 +740,54 @@ def test_what_collapses_under_a_tied_covariance_is_the_shared_one():
     X = np.outer(np.arange(8.0), [1.0, 1.0])
     with pytest.raises(SingularCovarianceError, match="the covariance that all components share collapsed"):
         GaussianMixture(2, covariance_type="tied", reg_covar=0, random_state=0).fit(X)
+
+
+# What is printed
+
+
+@pytest.mark.parametrize("interval", [1, 4])
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_verbose_prints_the_starts_iterations_and_ends_that_scikit_learn_prints(verbose, interval, capsys):
+    """Each line begins with the word of theirs: as often, in their order. Convergence is judged a step apart."""
+    X, n_lines = samples(3), []
+    options = {"n_init": 2, "tol": 0, "max_iter": 9, "reg_covar": 0, "verbose": verbose, "verbose_interval": interval}
+    for mixture in (GaussianMixture, sklearn.mixture.GaussianMixture):
+        with pytest.warns(UserWarning, match="did not converge"):
+            mixture(3, random_state=0, **options).fit(X)
+        lines = capsys.readouterr().out.splitlines()
+        n_lines.append([(line.split()[0], "did not converge" in line) for line in lines])
+    assert n_lines[0] == n_lines[1]
+    assert len(n_lines[0]) == 2 * (2 + 9 // interval)
+
+
+def test_verbose_2_adds_the_gain_of_each_iteration_and_the_lower_bound(capsys):
+    fit = GaussianMixture(3, random_state=0, verbose=2, verbose_interval=2).fit(samples(3))
+    begin, *iterations, end = capsys.readouterr().out.splitlines()
+    assert begin == "Initialization 1"
+    gains = [float(line.split("gain ")[1].split(",")[0]) for line in iterations]
+    bounds = fit.lower_bounds_
+    expected = [bounds[n] - bounds[n - 1] for n in range(2, fit.n_iter_ + 1, 2)]
+    np.testing.assert_allclose(gains, expected, atol=1e-5)
+    assert end.startswith(f"Initialization 1 converged: {fit.n_iter_} iterations, lower bound {fit.lower_bound_:.5f}")
+
+
+@pytest.mark.parametrize("options", [{"verbose": -1}, {"verbose_interval": 0}, {"verbose": "loud"}])
+def test_verbosity_outside_its_range_is_refused(options):
+    with pytest.raises(ParameterError, match=next(iter(options))):
+        GaussianMixture(2, **options).fit(samples(3))
+
+
+def test_a_mixture_prints_nothing_without_verbose(capsys):
+    GaussianMixture(3, random_state=0).fit(samples(3))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("n", [1, 5, 200_000])
+def test_responsibilities_are_c_ordered_as_those_of_scikit_learn(n):
+    X = samples(4, n=max(n, 300))
+    mixture = GaussianMixture(3, random_state=0).fit(X[:300])
+    responsibilities = mixture.predict_proba(X[:n])
+    assert responsibilities.flags.c_contiguous
+    assert responsibilities.shape == (n, 3)
+    np.testing.assert_allclose(responsibilities.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(responsibilities.argmax(axis=1), mixture.predict(X[:n]))

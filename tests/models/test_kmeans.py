@@ -10,6 +10,7 @@ from helpers import read_only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import gmmquant
 from gmmquant import ConvergenceWarning, GmmquantError, KMeans, NotFittedError, ParameterError
 from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.kmeans import (
@@ -243,9 +244,43 @@ def test_relocation_leaves_clusters_with_samples_alone():
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.7])
 def test_fewer_distinct_samples_than_clusters_end_at_inertia_zero(value):
     X = np.repeat([[value, value], [value + 1, value]], 5, axis=0)
-    fit = KMeans(4, random_state=0).fit(X)
+    with pytest.warns(ConvergenceWarning, match="only 2 of n_clusters = 4 clusters hold samples"):
+        fit = KMeans(4, random_state=0).fit(X)
     assert fit.inertia_ == pytest.approx(0.0, abs=1e-25)
     assert np.isfinite(fit.cluster_centers_).all()
+
+
+@pytest.mark.parametrize("n_distinct", [1, 3, 4, 5])
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_repeated_centers_warn_where_those_of_scikit_learn_do(n_distinct, init):
+    X = np.repeat(np.arange(2.0 * n_distinct).reshape(-1, 2), 6, axis=0)
+    warned = []
+    for module in (gmmquant, sklearn.cluster):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            module.KMeans(4, init=init, n_init=5, random_state=0).fit(X)
+        warned.append([warning.category.__name__ for warning in caught])
+    assert warned[0] == warned[1] == ["ConvergenceWarning"] * (n_distinct < 4)
+
+
+def test_verbose_prints_the_iterations_of_scikit_learn_with_their_inertia(capsys):
+    X = blobs(17)
+    options = {"init": X[:4], "n_init": 1, "tol": 1e-3, "verbose": 1}
+    sklearn.cluster.KMeans(4, algorithm="lloyd", **options).fit(X)
+    theirs = capsys.readouterr().out.splitlines()
+    ours_fit = KMeans(4, **options).fit(X, sample_weight=np.full(len(X), 3.0))
+    ours = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in ours] == [line.split()[0] for line in theirs]
+    # They print the inertia before the centers move, we print it after.
+    inertias = [[float(line.split()[3].rstrip(".")) for line in lines[1:-1]] for lines in (ours, theirs)]
+    np.testing.assert_allclose(inertias[0][:-1], 3 * np.array(inertias[1][1:]), rtol=1e-4)
+    assert inertias[0][-1] == pytest.approx(ours_fit.inertia_, rel=1e-5)
+    assert str(ours_fit.n_iter_) in ours[-1]
+
+
+def test_nothing_is_printed_without_verbose(capsys):
+    KMeans(3, random_state=0).fit(blobs(1))
+    assert capsys.readouterr().out == ""
 
 
 def test_lloyd_says_whether_it_converged():
