@@ -184,7 +184,9 @@ def _quantize(job: Job, image: DecodedImage, task: Task, kept: frozenset[AnyPath
         watch(job.source, AUTO, 0, math.nan)
     choice = task.strategy.choose_k(quantizer) if AUTO in task.ks else None
     fits: list[tuple[QuantizedImage, dict[str, Any], _FileWriter, bool]] = []
-    in_background = quantizer.shape[0] * quantizer.shape[1] > _LARGE and threads.n_processors() > 1
+    is_large = quantizer.shape[0] * quantizer.shape[1] > _LARGE
+    # Optimizing lasts longer than fitting, and in this thread a signal ends it at once.
+    in_background = is_large and not products.optimize and threads.n_processors() > 1
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
         for k, paths in job.files.items():
             number = choice.k if choice is not None and k == AUTO else int(k)

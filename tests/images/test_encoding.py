@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, Metadata
-from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png_rows, webp
+from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png, webp
 from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output, output_format
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
@@ -209,15 +209,15 @@ def test_a_tiny_slope_of_very_many_colors_is_written_in_true_color_unless_its_or
 @settings(max_examples=40)
 def test_packed_and_filtered_rows_are_what_opencv_undoes(height, width, n_colors, seed):
     image = random_image(n_colors, (height, width), seed=seed)
-    for choose in (png_rows._UNFILTERED, *png_rows._CHOICES):
-        bits = png_rows.bits_for(n_colors)
-        rows = zlib.compress(png_rows._filtered(palette_entries.packed(image.labels, bits), choose))
+    for number in (png._NO_FILTER, png._PAETH):
+        bits = png.bits_for(n_colors)
+        rows = zlib.compress(png._filtered(palette_entries.packed(image.labels, bits), number))
         header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
         chunks = [(b"IHDR", header), (b"PLTE", image.palette.tobytes()), (b"IDAT", rows), (b"IEND", b"")]
-        png = b"\x89PNG\r\n\x1a\n"
+        file = b"\x89PNG\r\n\x1a\n"
         for name, data in chunks:
-            png += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        assert np.array_equal(by_opencv(png)[0], image.pixels)
+            file += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        assert np.array_equal(by_opencv(file)[0], image.pixels)
 
 
 def test_a_jpeg_stands_on_white_in_full_resolution_of_color():
@@ -724,3 +724,56 @@ def test_entries_that_do_not_occur_are_left_out_of_an_optimized_png():
     chunks = dict(chunks_of(encode_image(image, "png", optimize=True)))
     assert len(chunks[b"PLTE"]) == 3 * used
     assert len(dict(chunks_of(encode_image(image, "png", optimize=True, keep_order=True)))[b"PLTE"]) == 768
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 3, 16, 17, 200]), st.booleans(), st.integers(0, 9)
+)
+@settings(max_examples=30, deadline=None)
+def test_an_optimized_png_is_never_larger_than_a_plain_one_and_the_same_each_time(height, width, n_colors, keep, seed):
+    image = random_image(n_colors, (height, width))
+    plain, *small = (encode_image(image, "png", optimize=optimize, keep_order=keep) for optimize in (False, True, True))
+    assert small[0] == small[1]
+    assert len(small[0]) <= len(plain)
+    assert np.array_equal(by_opencv(small[0])[0], image.pixels)
+
+
+@pytest.mark.parametrize("animation", [None, FILM])
+@pytest.mark.parametrize("n_colors", [16, 300])
+def test_optimizing_a_png_keeps_its_metadata(n_colors, animation):
+    arguments = {"metadata": known_metadata(), "keep_metadata": True, "animation": animation}
+    plain, small = (
+        chunks_of(encode_image(film_of(n_colors), "png", optimize=optimize, **arguments)) for optimize in (False, True)
+    )
+    kinds = [b"sRGB", b"pHYs", b"tEXt", b"iTXt", b"eXIf"]
+    kept = [chunk for chunk in plain if chunk[0] in kinds and chunk[1] != b"Software\0gmmquant"]
+    assert [chunk for chunk in small if chunk[0] in kinds] == kept
+    assert len(kept) == 6
+    assert (b"gmQT", b"") in small
+
+
+@pytest.mark.parametrize("n_colors", [5, 256, 300])
+def test_large_images_are_optimized_in_another_process_to_the_same_bytes(monkeypatch, n_colors):
+    image = random_image(n_colors, (50, 40), "no")
+    near = encode_image(image, "png", optimize=True, keep_order=True)
+    monkeypatch.setattr(png, "_LARGE_PIXELS", 0)
+    assert encode_image(image, "png", optimize=True, keep_order=True) == near
+    assert np.array_equal(by_opencv(encode_image(image, "png", optimize=True))[0], image.pixels)
+    monkeypatch.setattr(png, "_OXIPNG", "raise SystemExit(3)")
+    with pytest.raises(ImageError, match="exit code 3; leave out --optimize"):
+        encode_image(image, "png", optimize=True)
+
+
+# --- the registry -----------------------------------------------------------------------------------------------------
+
+
+def test_every_name_of_an_output_format_leads_to_its_entry():
+    for name, others in OUTPUT_FORMATS.items():
+        for each in (name, name.upper(), *others):
+            assert output_format(each).name == name
+
+
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+def test_files_have_the_signature_of_their_format_and_of_no_other(kind):
+    data = encode_image(random_image(3), kind)
+    assert [name for name in OUTPUT_FORMATS if data.startswith(output_format(name).signatures)] == [kind]

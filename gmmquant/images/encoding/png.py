@@ -1,13 +1,19 @@
 """PNG: indexed where 256 entries suffice, an entry being a colour with an alpha value; animations as APNG.
 
-The chunks are put together here. Indexed rows are compressed by `scanlines`; of truecolour, Pillow filters and
-compresses the rows, and its file gives them. Layout: PNG specification, third edition (W3C, 2025), sections 5 and 11.
+The chunks are put together here; Pillow filters and compresses the rows of true colour, oxipng makes a finished file
+smaller. Layout: PNG specification, third edition (W3C, 2025), sections 5, 7.2, 9 and 11.
+
+Indices of a palette are not amounts, so the filters, which predict a value from its neighbours, mostly do harm; zlib
+finds the repetitions of whole runs itself. That is why indexed rows are not filtered, at any depth: at 16 colours files
+become a sixth smaller than with Pillow, which filters packed bits, in less time.
 """
 
 from __future__ import annotations
 
-import io
 import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import count
@@ -17,20 +23,44 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gmmquant.errors import ImageError
 from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_chunks, png_chunk
 from gmmquant.images.decoded import Animation, Metadata
 from gmmquant.images.encoding.frame_diff import Box, changed_boxes, frames_of, milliseconds
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
-from gmmquant.images.encoding.output_metadata import dpi_of
+from gmmquant.images.encoding.output_metadata import dpi_of, save_by_pillow
 from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
-from gmmquant.images.encoding.png_rows import bits_for, compressed, compressed_well, reordered_well
 from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
-Compress = Callable[[npt.NDArray[np.uint8]], bytes]
+# Pixels up to which, and entries from which on, true colour is tried: of a slope of 6,000 pixels, the 768 bytes of a
+# palette may be the greater part.
+_TINY_PIXELS, _MANY_ENTRIES = 1 << 14, 64
 
-# Pixels of an image, and entries of its palette, from which on true colour is tried.
-_TINY, _MANY_ENTRIES = 1 << 14, 64
+# Bytes of rows up to which two filters are tried, at the best level, as it costs nothing.
+_TINY_BYTES = 1 << 14
+
+# Level 5 of zlib takes half of the time of its level 6 and makes files 3 to 5 % larger: with it they would not stay
+# within 15 % of what Pillow's `optimize` makes of every image.
+_ZLIB_LEVEL, _BEST_ZLIB_LEVEL = 6, 9
+_NO_FILTER, _PAETH = 0, 4
+
+# Five images of 360,000 pixels in 2, 7, 16, 64 and 256 colours: level 2 of oxipng takes 0.3 s an image, level 4 1 s for
+# files 0.3 to 3 % smaller, level 6 twice that for 0.4 % at most. All are 5 to 7 % smaller than filters and orders of
+# the palette that we tried ourselves, 8 % than plain files. 16 colours become 1 to 2 % smaller in 8 bits than in 4.
+_LEVEL = 4
+
+# Pixels from which on oxipng, which lets no signal in while it works, runs in a process of its own: 0.4 s of work.
+_LARGE_PIXELS = 1 << 18
+
+_OXIPNG = """
+import sys, oxipng
+options = {name: False for name in sys.argv[2:]}
+data = oxipng.optimize_from_memory(
+    sys.stdin.buffer.read(), level=int(sys.argv[1]), strip=oxipng.StripChunks.none(), **options
+)
+sys.stdout.buffer.write(data)
+"""
 
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
@@ -40,43 +70,105 @@ _MARK, _SHORT_MARK = (b"tEXt", b"Software\0" + MARK.encode()), (b"gmQT", b"")
 
 
 def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
-    """Encode an image as a PNG.
+    """Encode an image as a PNG: the smallest of those by its palette, at each depth that may pay, and in true colour.
 
-    A tiny image of very many entries is written in true colour where that is smaller and its palette's order is free:
-    of a slope of 6,000 pixels, the 768 bytes of a palette may be the greater part.
+    True colour is tried only of a tiny image of very many entries, unless the order of the palette is to be kept.
     """
     entries = entries_of(image) if isinstance(image, IndexedImage) else None
-    indexed = _encode(image, entries, options)
-    if entries is None or options.keep_order or entries.labels.size > _TINY or len(entries) <= _MANY_ENTRIES:
-        return indexed
-    return min(indexed, _encode(image, None, options), key=len)
-
-
-def _encode(image: IndexedImage | ColorImage, entries: Entries | None, options: EncodeOptions) -> bytes:
-    """Encode an image by its `entries`, or in true colour."""
-    animation, optimize = options.animation, options.optimize
-    tables: list[tuple[bytes, bytes]] = []
-    whole: bytes | None = None
-    if entries is not None:
-        if optimize and not options.keep_order:
-            entries, whole = reordered_well(entries)
-        pixels, bits, color_type = entries.labels, bits_for(len(entries)), _INDEXED
-        tables = list(_tables(entries))
-        compress = _indexed(bits, compressed_well if optimize else compressed)
+    if entries is None:
+        files = [_encode(image, None, 8, options)]
     else:
-        pixels, bits = image.pixels, 8
+        depths = {bits_for(len(entries))}
+        if options.optimize and options.animation is None:
+            depths.add(8)
+        files = [_encode(image, entries, bits, options) for bits in sorted(depths)]
+        if entries.labels.size <= _TINY_PIXELS and len(entries) > _MANY_ENTRIES and not options.keep_order:
+            files.append(_encode(image, None, 8, options))
+    return min(files, key=len)
+
+
+def bits_for(n_entries: int) -> int:
+    """Return the fewest bits, 1, 2, 4 or 8, that tell `n_entries` entries apart."""
+    return next(bits for bits in (1, 2, 4, 8) if n_entries <= 1 << bits)
+
+
+def _encode(image: IndexedImage | ColorImage, entries: Entries | None, bits: int, options: EncodeOptions) -> bytes:
+    """Encode an image by its `entries` of so many bits, or in true colour."""
+    pixels: npt.NDArray[np.uint8]
+    if entries is not None:
+        pixels, color_type, tables = entries.labels, _INDEXED, list(_tables(entries))
+    else:
+        pixels, tables = image.pixels, []
         color_type = _TRUECOLOR if pixels.shape[2] == 3 else _TRUECOLOR_WITH_ALPHA
-        compress = _truecolor(optimize)
-    frames = frames_of(pixels, animation)
+
+    def compress(pixels: npt.NDArray[np.uint8]) -> bytes:
+        return _compressed(packed(pixels, bits)) if entries is not None else _compressed_colors(pixels)
+
+    frames = frames_of(pixels, options.animation)
     height, width = frames.shape[1:3]
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    chunks = [(b"IHDR", header), *_metadata_chunks(options.metadata, short=optimize), *tables]
-    if animation is None:
-        chunks.append((b"IDAT", whole if whole is not None else compress(frames[0])))
+    chunks = [(b"IHDR", header), *_metadata_chunks(options.metadata, short=options.optimize), *tables]
+    if options.animation is None:
+        chunks.append((b"IDAT", compress(frames[0])))
     else:
-        chunks += _animated(frames, animation, compress)
+        chunks += _animated(frames, options.animation, compress)
     chunks.append((b"IEND", b""))
-    return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
+    png = PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
+    if not options.optimize:
+        return png
+    keep_depth = entries is not None and bits > bits_for(len(entries))
+    return _optimized(png, len(pixels) * width, keep_depth=keep_depth, keep_order=options.keep_order)
+
+
+def _optimized(png: bytes, n_pixels: int, *, keep_depth: bool, keep_order: bool) -> bytes:
+    """Return a PNG of the same pixels and metadata, made smaller by oxipng; it stays indexed or in true colour."""
+    refused = ["grayscale_reduction"] + ["bit_depth_reduction"] * keep_depth
+    in_order = [*refused, "palette_reduction", "color_type_reduction"]
+    if n_pixels <= _LARGE_PIXELS:  # here both are tried: some images are smaller in their order
+        import oxipng  # takes a few milliseconds, and few files are optimized
+
+        none = oxipng.StripChunks.none()
+        attempts: list[dict[str, Any]] = [dict.fromkeys(in_order, False)]
+        if not keep_order:
+            attempts.append(dict.fromkeys(refused, False))
+        return min((oxipng.optimize_from_memory(png, level=_LEVEL, strip=none, **each) for each in attempts), key=len)
+    command = [sys.executable, "-P", "-c", _OXIPNG, str(_LEVEL), *(in_order if keep_order else refused)]
+    result = subprocess.run(command, input=png, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+    if result.returncode:
+        raise ImageError(f"oxipng ended with exit code {result.returncode}; leave out --optimize")
+    return result.stdout
+
+
+def _compressed(rows: npt.NDArray[np.uint8]) -> bytes:
+    """Return the rows (height, n_bytes) of indices as the data of a PNG."""
+    if rows.size > _TINY_BYTES:
+        return zlib.compress(_filtered(rows, _NO_FILTER).data, _ZLIB_LEVEL)
+    return min((zlib.compress(_filtered(rows, each).data, _BEST_ZLIB_LEVEL) for each in (_NO_FILTER, _PAETH)), key=len)
+
+
+def _filtered(rows: npt.NDArray[np.uint8], number: int) -> npt.NDArray[np.uint8]:
+    """Return rows, each after the number of its filter, less what this filter predicts of each byte."""
+    filtered = np.empty((len(rows), rows.shape[1] + 1), dtype=np.uint8)
+    filtered[:, 0] = number
+    filtered[:, 1:] = rows if number == _NO_FILTER else rows - _paeth(rows)
+    return filtered
+
+
+def _paeth(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the neighbour of each byte, left, above or in the corner, that is nearest to left + above - corner."""
+    left, up, corner = (np.zeros_like(rows) for _ in range(3))
+    left[:, 1:], up[1:], corner[1:, 1:] = rows[:, :-1], rows[:-1], rows[:-1, :-1]
+    to_left, to_up = (np.subtract(one, corner, dtype=np.int16) for one in (up, left))
+    to_corner = np.abs(to_left + to_up)
+    to_left, to_up = np.abs(to_left), np.abs(to_up)
+    near_left = (to_left <= to_up) & (to_left <= to_corner)
+    return np.where(near_left, left, np.where(to_up <= to_corner, up, corner))
+
+
+def _compressed_colors(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return pixels (height, width, 3 or 4) as the data of a PNG, filtered and compressed by Pillow."""
+    png = memoryview(save_by_pillow(Image.fromarray(np.ascontiguousarray(pixels)), "PNG"))
+    return b"".join(data for kind, data in iterate_chunks(png) if kind == b"IDAT")
 
 
 def _tables(entries: Entries) -> Iterator[tuple[bytes, bytes]]:
@@ -86,22 +178,9 @@ def _tables(entries: Entries) -> Iterator[tuple[bytes, bytes]]:
         yield b"tRNS", entries.alphas[: np.flatnonzero(entries.alphas < 255)[-1] + 1].tobytes()
 
 
-def _indexed(bits: int, compress: Compress) -> Compress:
-    return lambda labels: compress(packed(labels, bits))
-
-
-def _truecolor(optimize: bool) -> Compress:
-    """Let Pillow compress pixels (height, width, 3 or 4)."""
-
-    def compress(pixels: npt.NDArray[np.uint8]) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=optimize)
-        return b"".join(data for kind, data in iterate_chunks(buffer.getbuffer()) if kind == b"IDAT")
-
-    return compress
-
-
-def _animated(frames: npt.NDArray[Any], animation: Animation, compress: Compress) -> Iterator[tuple[bytes, bytes]]:
+def _animated(
+    frames: npt.NDArray[Any], animation: Animation, compress: Callable[[npt.NDArray[np.uint8]], bytes]
+) -> Iterator[tuple[bytes, bytes]]:
     """Yield the chunks of an animation, each frame but the first being the box that changed, put over what was."""
     numbers = count()
     yield b"acTL", struct.pack(">II", len(frames), min(max(animation.loop, 0), _MAX_LOOP))
