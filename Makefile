@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test kill-test lint format examples bench samples clean
+.PHONY: demo test kill-test lint format docs examples bench samples clean
 
 demo: $(VENV)/.installed ## Remake the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -24,6 +24,9 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 format: $(VENV)/.installed-dev ## Put the code into the one format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)/.installed ## Update the options in docs/cli.md from the command
+	$(BIN)/python docs/reference.py
 
 examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py

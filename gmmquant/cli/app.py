@@ -1,25 +1,21 @@
-"""The command: options, exit codes, and the run that they lead to."""
+"""The command: its help, its checks, its run and its exit codes."""
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from enum import IntEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from gmmquant.cli.console import Manner, Screen, say, show_planned
-from gmmquant.cli.options import model as model_options
-from gmmquant.cli.options import output as output_options
-from gmmquant.cli.options import run as run_options
-from gmmquant.cli.parser import ListingCommand
+from gmmquant.cli import options, reporters
+from gmmquant.cli.console import Console, say
+from gmmquant.cli.parser import gather_k
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_integer
 from gmmquant.settings import (
@@ -46,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the exit code says. A run that a signal stopped exits with 128 + its number: 130, 143 or 129."""
+    """Exit codes. A run that was stopped by a signal exits with 128 + the number of the signal: 130, 143 or 129."""
 
     DONE = 0
     FAILED = 1
@@ -55,14 +51,12 @@ class ExitCode(IntEnum):
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
 
-_DEFAULT_K = [",".join(map(str, DEFAULT_K))]
-
 _HELP = """\
 Look at images, and remake them, in a few colours by a Gaussian mixture.
 
-For each k, the pixels are clustered by KMeans, the clusters refined into a mixture of k Gaussians by EM, and every \
-pixel is given the mean colour of its most probable component. Written are the recoloured images and a report of \
-the log-likelihoods.
+For each k, KMeans clusters the pixels, EM refines the clusters into a mixture of k Gaussians, and each pixel gets \
+the mean colour of its most probable component. The outputs are the recoloured images and a report with the \
+log-likelihoods.
 """
 
 _EPILOG = """\
@@ -79,21 +73,35 @@ _EPILOG = """\
 Exit codes: 0 all done (or skipped), 1 some image failed, 2 wrong usage, 130, 143 or 129 stopped by INT, TERM or HUP.
 """
 
+_DEFAULT_K = [",".join(map(str, DEFAULT_K))]
 
 # Options whose names differ from those of their parameters.
 _NAMES = {"k": "-k", "as_json": "--json"}
 
-# What has nothing to say beside an option: the option, why, the parameters.
+# Options that contradict others: the option, the reason, the parameters of the others.
 _CONTRADICTIONS = {
-    "force": ("replaces outputs that exist", ("skip_existing",)),
-    "as_json": ("is one array of records", ("json_lines",)),
+    "force": ("replaces existing outputs", ("skip_existing",)),
+    "as_json": ("prints one array of records", ("json_lines",)),
     "dry_run": ("makes no records", ("as_json",)),
-    "quiet": ("shows nothing but errors", ("verbose",)),
+    "quiet": ("prints only errors", ("verbose",)),
     "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
-    "palette": ("says which colours there are", ("k", "method", "init", "restarts", "transfer_from")),
+    "palette": ("sets the colours", ("k", "method", "init", "restarts", "transfer_from")),
     "shared": ("fits one mixture to all images", ("model", "palette", "transfer_from")),
     "transfer_from": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
 }
+
+# Options of files, which contradict standard output.
+_FILE_OPTIONS = (
+    *("palette_out", "maps", "layers", "save_model"),
+    *("force", "skip_existing", "keep_extension", "preserve_times"),
+)
+
+
+def _refuse(ctx: typer.Context, option: str, reason: str, others: Sequence[str]) -> None:
+    """Raise a `ParameterError` if one of the parameters `others` was given beside `option`."""
+    for other in others:
+        if _is_given(ctx, other):
+            raise ParameterError(f"{option} {reason}: leave out {_option_name(other)} or {option}")
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:
@@ -106,128 +114,102 @@ def _option_name(parameter: str) -> str:
 
 
 def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
-    """Refuse options that have nothing to say beside others, or ask for what cannot be."""
-    given = partial(_is_given, ctx)
-
-    def refuse(option: str, why: str, others: Sequence[str]) -> None:
-        for other in filter(given, others):
-            raise ParameterError(f"{option} {why}: leave out {_option_name(other)}, or {option}")
-
-    for name, (why, others) in _CONTRADICTIONS.items():
-        if given(name):
-            refuse(_option_name(name), why, others)
+    """Raise a `ParameterError` if options contradict each other."""
+    for name, (reason, others) in _CONTRADICTIONS.items():
+        if _is_given(ctx, name):
+            _refuse(ctx, _option_name(name), reason, others)
     if settings.method == "kmeans":
-        refuse("--method kmeans", "has starts of its own", ["init"])
-    if given("strength") and settings.dither == "none":
-        raise ParameterError("--strength is that of a dither; give one, as in --dither blue-noise, or leave it out")
-    if given("sample_size") and not given("shared"):
-        raise ParameterError("--sample-size limits the images that --shared is fitted to; give both, or leave it out")
-    largest = largest_of(ks)
-    if given("transfer_from") and largest > MAX_TRANSFER_K:
-        raise ParameterError(f"k = {largest} is above the limit of --transfer-from; give at most {MAX_TRANSFER_K}")
-
-
-# What would be written to files, where everything goes to standard output.
-_OF_FILES = (
-    "palette_out",
-    "maps",
-    "layers",
-    "save_model",
-    "force",
-    "skip_existing",
-    "keep_extension",
-    "preserve_times",
-)
+        _refuse(ctx, "--method kmeans", "chooses its starts itself", ["init"])
+    if _is_given(ctx, "strength") and settings.dither == "none":
+        raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
+    if _is_given(ctx, "sample_size") and not _is_given(ctx, "shared"):
+        raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
+    if _is_given(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
+        raise ParameterError(
+            f"k = {largest_of(ks)} is above the limit of --transfer-from; give at most {MAX_TRANSFER_K}"
+        )
 
 
 def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str], *, records: bool) -> Destination:
-    """Return where what is made goes, by --output; to standard output goes one thing, and nothing to files."""
+    """Return where the outputs go. Standard output takes one image, or the records, and then no files are written."""
     from gmmquant.pipeline.plan import Destination
 
     if output != STANDARD_OUTPUT:
         return Destination.FILES
-    for name in _OF_FILES:
-        if _is_given(ctx, name):
-            raise ParameterError(f"--output - writes no files: leave out {_option_name(name)}, or name a folder")
+    _refuse(ctx, "--output -", "writes no files", _FILE_OPTIONS)
     if records:
         return Destination.RECORD
     if len(ks) > 1:
         raise ParameterError(f"--output - writes one image, not one for each of {len(ks)} k; give one, as in -k 7")
     if _is_given(ctx, "shared"):
-        raise ParameterError("--output - writes one image, --shared fits many; name a folder, or give --json")
+        raise ParameterError("--output - writes one image, --shared makes many; name a folder, or add --json")
     if sys.stdout.isatty():
-        raise ParameterError("--output - writes an image to standard output, which is a terminal; redirect it")
+        raise ParameterError("--output - would write an image to the terminal; redirect standard output")
     return Destination.STANDARD_OUTPUT
 
 
 def _strategy(
     model: Path | None, palette: str | None, transfer_from: Path | None, settings: Settings, max_pixels: int
 ) -> FitEach:
-    """Return what becomes of each image: a fit of its own, or what was given instead of it."""
+    """Return where the mixture of each image comes from."""
+    from gmmquant.pipeline import strategy
+
     if model is not None:
-        from gmmquant.pipeline.strategy import load_model
-
-        return load_model(model)
+        return strategy.load_model(model)
     if palette is not None:
-        from gmmquant.pipeline.strategy import load_fixed_palette
-
-        return load_fixed_palette(palette)
+        return strategy.load_fixed_palette(palette)
     if transfer_from is not None:
-        from gmmquant.pipeline.strategy import load_transfer_image
-
-        return load_transfer_image(transfer_from, settings, max_pixels)
-    from gmmquant.pipeline.strategy import FitEach
-
-    return FitEach()
+        return strategy.load_transfer_image(transfer_from, settings, max_pixels)
+    return strategy.FitEach()
 
 
-@app.command(cls=ListingCommand, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@app.command(help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def quantize(
     ctx: typer.Context,
-    image: run_options.Images,
-    k: model_options.Colors = _DEFAULT_K,
-    method: model_options.Method = Settings.method,
-    space: model_options.Space = Settings.space,
-    covariance: model_options.Covariance = Settings.covariance,
-    init: model_options.Init = Settings.init,
-    restarts: model_options.Restarts = Settings.restarts,
-    seed: model_options.Seed = Settings.seed,
-    max_iter: model_options.MaxIter = Settings.max_iter,
-    tol: model_options.Tol = Settings.tol,
-    model: model_options.ModelFile = None,
-    palette: model_options.Palette = None,
-    recolor: model_options.Recolor = Settings.recolor,
-    dither: model_options.Dither = Settings.dither,
-    strength: model_options.Strength = Settings.strength,
-    transfer_from: model_options.TransferFrom = None,
-    output: output_options.Output = None,
-    format: output_options.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
-    optimize: output_options.Optimize = False,
-    keep_metadata: output_options.KeepMetadata = False,
-    force: output_options.Force = False,
-    skip_existing: output_options.SkipExisting = False,
-    keep_extension: output_options.KeepExtension = False,
-    preserve_times: output_options.PreserveTimes = False,
-    max_pixels: output_options.MaxPixels = MAX_PIXELS,
-    recursive: run_options.Recursive = False,
-    null: run_options.Null = False,
-    jobs: run_options.Jobs = None,
-    shared: run_options.Shared = False,
-    sample_size: run_options.SampleSize = None,
-    scheduler: run_options.Scheduler = None,
-    fail_fast: run_options.FailFast = False,
-    dry_run: run_options.DryRun = False,
-    palette_out: output_options.PaletteOut = None,
-    maps: output_options.Maps = None,
-    layers: output_options.Layers = False,
-    save_model: output_options.SaveModel = False,
-    quiet: run_options.Quiet = False,
-    verbose: run_options.Verbose = False,
-    as_json: run_options.Json = False,
-    json_lines: run_options.JsonLines = False,
-    version: run_options.Version = False,  # noqa: ARG001  its callback does the work
+    image: options.run.Images,
+    k: options.model.Colors = _DEFAULT_K,
+    output: options.output.Output = None,
+    force: options.output.Force = False,
+    skip_existing: options.output.SkipExisting = False,
+    recursive: options.run.Recursive = False,
+    dry_run: options.run.DryRun = False,
+    quiet: options.run.Quiet = False,
+    verbose: options.run.Verbose = False,
+    as_json: reporters.Json = False,
+    json_lines: reporters.JsonLines = False,
+    version: options.run.Version = False,  # noqa: ARG001  its callback does the work
+    method: options.model.Method = Settings.method,
+    space: options.model.Space = Settings.space,
+    palette: options.model.Palette = None,
+    model: options.model.ModelFile = None,
+    transfer_from: options.model.TransferFrom = None,
+    recolor: options.drawing.Recolor = Settings.recolor,
+    dither: options.drawing.Dither = Settings.dither,
+    strength: options.drawing.Strength = Settings.strength,
+    format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
+    optimize: options.output.Optimize = False,
+    keep_metadata: options.output.KeepMetadata = False,
+    keep_extension: options.output.KeepExtension = False,
+    preserve_times: options.output.PreserveTimes = False,
+    max_pixels: options.output.MaxPixels = MAX_PIXELS,
+    palette_out: options.output.PaletteOut = None,
+    maps: options.output.Maps = None,
+    layers: options.output.Layers = False,
+    save_model: options.output.SaveModel = False,
+    jobs: options.run.Jobs = None,
+    null: options.run.Null = False,
+    shared: options.run.Shared = False,
+    sample_size: options.run.SampleSize = None,
+    fail_fast: options.run.FailFast = False,
+    scheduler: options.run.Scheduler = None,
+    init: options.model.Init = Settings.init,
+    covariance: options.model.Covariance = Settings.covariance,
+    restarts: options.model.Restarts = Settings.restarts,
+    tol: options.model.Tol = Settings.tol,
+    max_iter: options.model.MaxIter = Settings.max_iter,
+    seed: options.model.Seed = Settings.seed,
 ) -> int:
-    """Plan the run, do the images, show what became of each."""
+    """Plan the run, process the images and show their outcomes."""
     check_integer("max-pixels", max_pixels, 1)
     for name, number in (("jobs", jobs), ("sample-size", sample_size)):
         if number is not None:
@@ -256,10 +238,6 @@ def quantize(
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
     from gmmquant.system.paths import parse_path
-
-    # What the imports made stays; garbage, which `main` left uncollected meanwhile, is collected from here on.
-    gc.freeze()
-    gc.enable()
 
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
     ks = strategy.ks or parse_k(k)
@@ -291,58 +269,72 @@ def quantize(
     )
     folder = None if output is None or to is not Destination.FILES else parse_path(output)
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
-    manner = Manner(quiet, verbose, as_json, json_lines)
+    n_images = len(planned.entries)
+    if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
+        raise ParameterError(f"--output - writes one image, not {n_images}; give one, or name a folder")
+    style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
+    reporter = reporters.reporter_class(style)(sys.stdout, n_images=n_images, shared=shared, verbose=verbose)
     if dry_run:
-        return ExitCode.DONE if show_planned(planned_outcomes(planned, sample_size), manner) else ExitCode.FAILED
-    if to is Destination.STANDARD_OUTPUT and len(planned.entries) > 1:
-        raise ParameterError(f"--output - writes one image, not {len(planned.entries)}; give one, or name a folder")
-    return _carry_out(planned, manner, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast)
+        succeeded = Console(reporter, quiet=quiet).preview(planned_outcomes(planned, sample_size))
+        return ExitCode.DONE if succeeded else ExitCode.FAILED
+    n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
+    with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet) as console:
+        succeeded = _run_jobs(
+            planned, console, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast
+        )
+    return ExitCode.DONE if succeeded else ExitCode.FAILED
 
 
-def _carry_out(
-    planned: Plan, manner: Manner, *, jobs: int | None, sample_size: int | None, scheduler: str | None, fail_fast: bool
-) -> ExitCode:
-    """Do what is planned, and show what became of each image; the arguments are those of `quantize`."""
+def _run_jobs(
+    planned: Plan,
+    console: Console,
+    *,
+    jobs: int | None,
+    sample_size: int | None,
+    scheduler: str | None,
+    fail_fast: bool,
+) -> bool:
+    """Run the jobs of a plan and show their outcomes; return whether all succeeded. Arguments as for `quantize`."""
     from gmmquant.pipeline.batch import executor_for, run_all
 
-    n_jobs = len(planned.jobs)
-    to_count = None if planned.shared_job is None else min(n_jobs, sample_size or n_jobs)
-    screen = Screen(planned.task.ks, len(planned.entries), manner, to_count=to_count)
-    with stopped_by_signals() as stop_if_asked, screen:
+    with stopped_by_signals() as stop_if_asked:
 
         def watch(source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
             stop_if_asked()
-            screen.watch(source, k, n_iter, objective)
+            console.show_iteration(source, k, n_iter, objective)
 
         def idle() -> None:
             stop_if_asked()
-            screen.refresh()
+            console.refresh()
 
-        with executor_for(planned, jobs, idle, scheduler, screen.note) as executor:
+        with executor_for(planned, jobs, idle, scheduler, console.note) as executor:
             if planned.shared_job is not None:
                 from gmmquant.pipeline.shared_palette import run_shared
 
                 outcomes = run_shared(
-                    planned, executor, screen.count, idle, sample_size=sample_size, fail_fast=fail_fast
+                    planned, executor, console.count, idle, sample_size=sample_size, fail_fast=fail_fast
                 )
             else:
                 outcomes = run_all(planned, watch, executor=executor, fail_fast=fail_fast)
             with closing(outcomes):
                 for outcome in outcomes:
-                    screen.show(outcome)
+                    console.show(outcome)
                     stop_if_asked()
-        return ExitCode.DONE if screen.finish() else ExitCode.FAILED
+        return console.finish()
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command on `arguments` and return its exit code; every error is one line."""
     hold_standard_streams()
-    # Pillow reports odd headers to its log, which would end up on standard error; what matters is raised as well.
+    # Pillow logs odd headers, by default to standard error. Those that matter raise an error as well.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
-        result = typer.main.get_command(app).main(list(arguments), prog_name="gmmquant", standalone_mode=False)
+        if "" in arguments:
+            raise ParameterError("an argument is empty; give a file, a folder or a value, or set its shell variable")
+        command = typer.main.get_command(app)
+        result = command.main(gather_k(arguments), prog_name="gmmquant", standalone_mode=False)
         return int(result or ExitCode.DONE)
-    except SystemExit as end:  # of shell completion; and of rich, when whoever read the help has gone: no failure
+    except SystemExit as end:  # of shell completion, or of rich when the reader of the help closed the pipe
         return ExitCode.DONE if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)
     except typer.TyperException as error:
         usage = error.format_message().rstrip(".")
@@ -358,6 +350,8 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{system_reason(error)}; nothing more was done")
         return ExitCode.FAILED
     except Stopped as stop:
-        told = f"stopped by {stop.name}: finished images are complete; run again with --skip-existing to do the rest"
-        say(told, wait=False)
+        say(
+            f"stopped by {stop.name}: finished images are complete; run again with --skip-existing to do the rest",
+            wait=False,
+        )
         return stop.exit_code

@@ -1,4 +1,4 @@
-"""What a run shows: results on standard output, everything else on standard error. The only place that prints."""
+"""The standard streams of a run: results on standard output, messages and progress on standard error."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import os
 import select
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
-from gmmquant.cli.printable import printable
+from gmmquant.cli.printable import file_names, printable
 from gmmquant.cli.progress import Bar, bar_for
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, SharedReport, Skipped
-from gmmquant.system.paths import AnyPath, SourcePath
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
-    from gmmquant.report.record import Record
+    from gmmquant.cli.reporters.base import Reporter
+    from gmmquant.system.paths import SourcePath
 
-# Lines after which what was shown before them is taken to be out of sight.
-_SCREENFUL = 20
+# After this many lines, earlier lines are taken to have scrolled out of sight.
+_SCREEN_LINES = 20
 
-# Seconds below which a run says nothing of how fast it was.
-_INSTANT = 0.05
+# Runs shorter than this many seconds do not report their speed.
+_MIN_TIMED_SECONDS = 0.05
 
-# Seconds in which whoever reads must take something, once the run is to end.
-_PATIENCE = 0.3
-
-
-def say(text: str, *, wait: bool = True) -> None:
-    """Write one line to standard error, made safe to show; if there is none to write to, be quiet."""
-    _write(sys.stderr, f"gmmquant: {printable(text)}\n", wait=wait)
+# Once the run is to end, a reader has this many seconds to take something.
+_READER_SECONDS = 0.3
 
 
-def emit(results: str | bytes, *, wait: bool = True) -> bool:
-    """Write results to standard output; False if they were lost, but for a reader who has gone and wants no more.
+def say(text: str, *, stream: TextIO | None = None, wait: bool = True) -> None:
+    """Write one line to standard error, made safe to show. Failures are ignored: there is nowhere to report them."""
+    _write(stream or sys.stderr, f"gmmquant: {printable(text)}\n", wait=wait)
 
-    A reader who keeps us waiting is waited for, unless `wait` is false or a signal asks for an end.
+
+def emit(results: str | bytes, *, stream: TextIO | None = None, wait: bool = True) -> bool:
+    """Write results to standard output; return False if they were lost, unless the reader closed the pipe.
+
+    A slow reader is waited for, unless `wait` is false or a signal asks for an end.
     """
-    reason = _write(sys.stdout, results, wait=wait)
+    reason = _write(stream or sys.stdout, results, wait=wait)
     if reason is not None:
         say(f"cannot write to standard output: {reason}")
     return reason is None
@@ -50,7 +50,7 @@ def _write(stream: TextIO, content: str | bytes, *, wait: bool) -> str | None:
     """Write and flush; return the system's reason for a failure other than a closed pipe."""
     try:
         descriptor = stream.fileno()
-    except OSError:  # a stream in memory, as Python programs put in the place of the system's
+    except OSError:  # a stream in memory, by which a Python program replaced the system's
         _ = stream.write(content) if isinstance(content, str) else stream.buffer.write(content)
         return None
     data = content if isinstance(content, bytes) else content.encode(stream.encoding, stream.errors or "strict")
@@ -58,221 +58,178 @@ def _write(stream: TextIO, content: str | bytes, *, wait: bool) -> str | None:
         stream.flush()
         _send(descriptor, memoryview(data), wait=wait)
     except OSError as error:
-        # What is left in the buffer would fail again when Python exits: let it go where nothing fails.
+        # Python flushes the stream again when it exits, and must not fail then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         return None if isinstance(error, BrokenPipeError) else system_reason(error)
     return None
 
 
 def _send(descriptor: int, data: memoryview, *, wait: bool) -> None:
-    """Write `data`, whole even if a signal asks for an end meanwhile, unless whoever reads it then keeps us waiting."""
+    """Write all of `data` even if a signal asks for an end meanwhile, unless the reader is slow then."""
     with signals_held():
         while data:
-            if select.select([], [descriptor], [], _PATIENCE)[1]:
+            if select.select([], [descriptor], [], _READER_SECONDS)[1]:
                 data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
             elif not wait or signal.sigpending():
                 return
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How much is shown, and in what form: nothing but errors, every component too, records instead of tables."""
-
-    quiet: bool = False
-    verbose: bool = False
-    as_json: bool = False
-    as_json_lines: bool = False
-
-
-class Screen:
-    """What a run shows: results on standard output, everything else on standard error.
-
-    Of one image its table, of several a line each, or a bar where standard error is a terminal, and a summary.
+class Console:
+    """Shows the outcomes of a run: results by a reporter, and messages, progress and a summary on standard error.
 
     Parameters
     ----------
+    reporter : Reporter
+        Its stream is where results go.
     ks : sequence of int and "auto"
-        What each image is fitted at.
     n_images : int
-    manner : Manner
-    to_count : int or None
-        Where images share a mixture: how many are counted before they are drawn.
+    n_to_count : int
+        Number of images whose colours are counted before any is drawn.
+    quiet : bool
+        Whether only errors are printed.
+    stream : text stream or None
+        Where messages and progress go; None: standard error.
     """
 
-    def __init__(self, ks: Sequence[int | str], n_images: int, manner: Manner, *, to_count: int | None = None) -> None:
-        self._n_images, self._manner, self._shared = n_images, manner, to_count is not None
+    def __init__(
+        self,
+        reporter: Reporter,
+        ks: Sequence[int | str] = (),
+        n_images: int = 1,
+        *,
+        n_to_count: int = 0,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
+        self._stream = stream or sys.stderr
         self._n_counted = 0
         self._tally = {"done": 0, "skipped": 0, "failed": 0}
         self._failures: list[str] = []
-        self._n_lines = 0  # shown since the first failure
+        self._n_lines = 0  # since the first failure
         self._started = monotonic()
-        self._all_well = True
-        self._n_in_array = 0
-        self._array_is_open = manner.as_json
-        self._bar = Bar() if manner.quiet else bar_for(n_images + (to_count or 0), ks)
+        self._succeeded = True
+        self._ended = False
+        self._bar = Bar() if quiet else bar_for(n_images + n_to_count, ks, self._stream)
 
-    def watch(self, source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
+    def show_iteration(self, source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
         """Move the progress bar to an iteration of a fit."""
-        self._bar.move_to_fit(source.name, k, n_iter)
+        self._bar.show_fit(source.name, k, n_iter)
 
     def refresh(self) -> None:
-        """Let the time of the progress bar go on."""
+        """Update the time of the progress bar."""
         self._bar.refresh()
 
     def count(self) -> None:
         """Show that the colours of one more image are counted."""
         self._n_counted += 1
-        self._bar.move_to_image("counting colours", self._n_counted, self._n_counted)
+        self._bar.show_image("counting colours", self._n_counted, self._n_counted)
 
     def show(self, outcome: Outcome) -> None:
-        """Show what became of an image, or of all together."""
-        if isinstance(outcome, SharedReport):
-            self._show_shared(outcome)
-        elif isinstance(outcome, Done):
-            self._tally["skipped" if outcome.kept else "done"] += 1
-            self._show_done(outcome)
-        elif isinstance(outcome, Skipped):
-            self._tally["skipped"] += 1
-            self._tell(f"{outcome.source}: skipped, its outputs exist")
+        """Show the outcome of an image, or of all together."""
+        if isinstance(outcome, Done):
+            for note in outcome.notes:
+                self.note(f"{outcome.source}: {note}")
+        elif isinstance(outcome, Failure):
+            self._show_failure(outcome)
+        if isinstance(outcome, Done) and outcome.drawn is not None:
+            self._emit(outcome.drawn)
         else:
-            if outcome.is_image:
-                self._tally["failed"] += 1
-            self._all_well = False
-            self._failures.append(f"{outcome.source}: {outcome.reason}")
-            self._bar.hide()
-            say(self._failures[-1])
-        if self._manner.as_json_lines:
-            from gmmquant.report.record import outcome_line
+            is_shown = self._report(outcome)
+            is_silent = isinstance(outcome, Done) and not is_shown
+            if (isinstance(outcome, Skipped) or is_silent) and not self._bar.is_visible:
+                self.note(f"{outcome.source}: {_message(outcome)}")
+        if isinstance(outcome, SharedReport) or (isinstance(outcome, Failure) and not outcome.is_image):
+            return
+        skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
+        self._tally["failed" if isinstance(outcome, Failure) else "skipped" if skipped else "done"] += 1
+        if self._n_images > 1:
+            n_shown = self._n_counted + sum(self._tally.values())
+            self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"])
 
-            self._emit(outcome_line(outcome))
-        told = self._n_counted + sum(self._tally.values())
-        if self._n_images > 1 and not isinstance(outcome, SharedReport):
-            self._bar.move_to_image(outcome.source.name, told, told - self._tally["skipped"])
+    def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
+        """Show what would be read and written; return whether all of it can be."""
+        n_images, effects = 0, Counter[str]()
+        for entry in planned:
+            self._report(entry)
+            if isinstance(entry, Failure):
+                self._show_failure(entry)
+            else:
+                n_images += entry.is_read
+                effects.update(entry.outputs.values())
+        writes = ", ".join(f"{effects[name]:,} {name}" for name in ("new", "replaced", "kept") if effects[name])
+        images = "1 image" if n_images == 1 else f"{n_images:,} images"
+        self.note(f"dry run, nothing was done; would read {images}; would write {writes or 'nothing'}")
+        self._end_report()
+        return self._succeeded
 
     def finish(self) -> bool:
-        """Sum up a run over several images, and tell whether all went well."""
+        """Show a summary of a run over several images; return whether all of them succeeded."""
         self._bar.hide()
-        self._close_array()
-        not_tried = self._n_images - sum(self._tally.values())
+        self._end_report()
+        n_not_tried = self._n_images - sum(self._tally.values())
         if self._n_images > 1:
-            counts = {**self._tally, "not tried": not_tried}
-            told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+            counts = {**self._tally, "not tried": n_not_tried}
             seconds = monotonic() - self._started
             worked = self._tally["done"] + self._tally["failed"]
-            pace = f", {worked / seconds:.1f} images a second" if self._tally["done"] and seconds > _INSTANT else ""
-            self.note(f"{told} in {seconds:.1f} s{pace}")
-            if self._n_lines > _SCREENFUL:
-                for failure in self._failures[:_SCREENFUL]:
+            timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
+            self.note(
+                f"{', '.join(f'{count:,} {name}' for name, count in counts.items() if count)} in {seconds:.1f} s"
+                + (f", {worked / seconds:.1f} images a second" if timed else "")
+            )
+            if self._n_lines > _SCREEN_LINES:
+                for failure in self._failures[:_SCREEN_LINES]:
                     self.note(f"failed: {failure}")
-                if len(self._failures) > _SCREENFUL:
-                    self.note(f"failed: {len(self._failures) - _SCREENFUL} more, told of above")
-        return self._all_well and not not_tried
+                if len(self._failures) > _SCREEN_LINES:
+                    self.note(f"failed: {len(self._failures) - _SCREEN_LINES} more, listed above")
+        return self._succeeded and not n_not_tried
+
+    def note(self, text: str) -> None:
+        """Print a message, unless the run is quiet."""
+        if not self._quiet:
+            self._bar.hide()
+            self._n_lines += bool(self._failures)
+            say(text, stream=self._stream)
 
     def __enter__(self) -> Self:
-        """Show nothing yet."""
+        """Return the console."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the progress bar away and end what was begun, whatever ended the run."""
+        """Hide the progress bar and end the results, however the run ended."""
         self._bar.hide()
-        self._close_array(wait=False)
+        self._end_report(wait=False)
 
-    def _show_done(self, done: Done) -> None:
-        for note in done.notes:
-            self.note(f"{done.source}: {note}")
-        if done.drawn is not None:
-            self._emit(done.drawn)
-        elif self._manner.as_json:
-            if not self._shared:
-                self._add_to_array(done.record)
-        elif self._manner.quiet or self._manner.as_json_lines:
-            pass
-        elif not self._shared and (self._n_images == 1 or self._manner.verbose):
-            self._show_table(done.record, str(done.source), done.written)
-        elif done.kept:
-            self._tell(f"{done.source}: kept, its outputs exist")
-        else:
-            self._tell(f"{done.source}: wrote {_names(done.written)}, {done.seconds:.2f} s")
-
-    def _show_shared(self, shared: SharedReport) -> None:
-        if self._manner.as_json:
-            self._add_to_array(shared.record)
-        elif not (self._manner.quiet or self._manner.as_json_lines):
-            self._show_table(shared.record, str(shared.source), shared.written)
-
-    def _show_table(self, record: Record, name: str, written: Sequence[AnyPath]) -> None:
-        from gmmquant.cli.table import render
-
+    def _show_failure(self, failure: Failure) -> None:
+        self._succeeded = False
+        self._failures.append(f"{failure.source}: {failure.reason}")
         self._bar.hide()
-        table = render(record, name, sys.stdout, details=self._manner.verbose)
-        self._emit(f"{table}wrote {_names(written)}\n\n")
+        say(self._failures[-1], stream=self._stream)
 
-    def _add_to_array(self, record: Record) -> None:
-        """Write a record as one more of a JSON array."""
-        from gmmquant.report.record import to_json
+    def _report(self, outcome: Outcome | PlannedOutcome) -> bool:
+        """Write what the reporter makes of an outcome; return whether it shows the outcome."""
+        with signals_held():  # what the reporter counts as shown is written
+            text = self._reporter.add(outcome)
+            if text:
+                self._emit(text)
+        return text is not None
 
-        indented = "".join(f" {line}\n" for line in to_json(record).splitlines())
-        with signals_held():
-            self._emit((",\n" if self._n_in_array else "[\n") + indented.rstrip("\n"))
-            self._n_in_array += 1
-
-    def _close_array(self, *, wait: bool = True) -> None:
-        """End the array, which is one even if nothing is in it, whatever ended the run."""
-        if self._array_is_open:
-            self._array_is_open = False
-            self._emit("\n]\n" if self._n_in_array else "[]\n", wait=wait)
+    def _end_report(self, *, wait: bool = True) -> None:
+        if not self._ended:
+            self._ended = True
+            if text := self._reporter.end():
+                self._emit(text, wait=wait)
 
     def _emit(self, results: str | bytes, *, wait: bool = True) -> None:
-        if sys.stdout.isatty():
+        if self._reporter.stream.isatty():
             self._bar.hide()
-        self._all_well &= emit(results, wait=wait)
-
-    def _tell(self, text: str) -> None:
-        """Say what became of an image, where no bar does."""
-        if not self._bar.is_seen:
-            self.note(text)
-
-    def note(self, text: str) -> None:
-        """Say what the user should know, unless nothing but errors is wanted."""
-        if not self._manner.quiet:
-            self._bar.hide()
-            self._n_lines += bool(self._failures)
-            say(text)
+        self._succeeded &= emit(results, stream=self._reporter.stream, wait=wait)
 
 
-def show_planned(foreseen: Iterable[PlannedOutcome | Failure], manner: Manner) -> bool:
-    """Show what would be read and written; tell whether all of it can be."""
-    from gmmquant.report.record import outcome_line
-
-    n_images, all_well, fates = 0, True, dict.fromkeys(("new", "replaced", "kept"), 0)
-    for entry in foreseen:
-        if manner.as_json_lines:
-            all_well &= emit(outcome_line(entry))
-        if isinstance(entry, Failure):
-            all_well = False
-            say(f"{entry.source}: {entry.reason}")
-            continue
-        n_images += entry.is_read
-        for fate in entry.outputs.values():
-            fates[fate] += 1
-        if not (manner.quiet or manner.as_json_lines):
-            lines = (f"  {printable(str(path))} ({fate})\n" for path, fate in entry.outputs.items())
-            all_well &= emit(f"{printable(str(entry.source))}\n{''.join(lines)}")
-    if not manner.quiet:
-        told = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count) or "nothing"
-        images = "1 image" if n_images == 1 else f"{n_images:,} images"
-        say(f"nothing was done; to be read: {images}; to be written: {told}")
-    return all_well
-
-
-def _names(written: Sequence[AnyPath]) -> str:
-    """Name what was written, and the folder."""
-    names = _listed([printable(place.name) for place in written])
-    return f"{names} in {printable(str(written[0].parent))}"
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    """Return names with commas between them; of more than `most`, the first, the last, and how many lie between."""
-    if len(names) > most:
-        names = [*names[: most - 1], f"{len(names) - most} more", names[-1]]
-    return ", ".join(names)
+def _message(outcome: Outcome) -> str:
+    """Return the message of an image that the results do not show."""
+    if not isinstance(outcome, Done):
+        return "skipped, its outputs exist"
+    if outcome.kept:
+        return "kept, its outputs exist"
+    return f"wrote {file_names(outcome.written)}, {outcome.seconds:.2f} s"

@@ -1,4 +1,5 @@
-"""The options of the command: what each is called, and what its help says.
+"""The options of the command, as types of its parameters. The full reference is `docs/cli.md`."""
 
-They are types of parameters, so that the command reads as a list of names.
-"""
+from gmmquant.cli.options import drawing, model, output, run
+
+__all__ = ["drawing", "model", "output", "run"]

@@ -1,4 +1,4 @@
-"""How an option is made, and how a shell completes its value."""
+"""Helpers that declare options: flags, options with a value, and how a shell completes the value."""
 
 from __future__ import annotations
 
@@ -8,23 +8,68 @@ from typing import Any
 import typer
 
 
-def option(*names: str, help: str, panel: str, **settings: Any) -> Any:  # noqa: A002  typer's name
-    """Make an option without a default of its own to show, unless `settings` say so."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, **{"readable": False, **settings})
+def flag(names: str, text: str, panel: str | None = None, **settings: Any) -> Any:
+    """Declare an option without a value. Without a `panel` it stands among the everyday options of the help.
+
+    `names` is such as "-f, --force", and `text` is the help.
+    """
+    return typer.Option(*names.split(", "), help=text, rich_help_panel=panel, metavar="", **settings)
 
 
-def one_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return what a shell completes a value by."""
+def option(
+    names: str,
+    metavar: str,
+    text: str,
+    panel: str | None = None,
+    *,
+    default: str | bool = True,
+    choices: Sequence[str] = (),
+    several: bool = False,
+    parser: Callable[[str], Any] = str,
+    callback: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Declare an option with a value; `names`, `text` and `panel` as for `flag`.
 
-    def complete(incomplete: str) -> list[str]:
-        return [choice for choice in choices if choice.startswith(incomplete)]
+    `default` describes a default that is not a value. A shell completes the value by `choices`, which also end a help
+    with a colon; `several` of them may be joined by commas. Each value goes through `parser`: typer's conversion to str
+    refuses file names that are not valid UTF-8.
+    """
+    if text.endswith(":"):
+        text = f"{text} {', '.join(choices)}{' or all' if several else ''}."
+    complete = None if not choices else _complete_several(choices) if several else _complete_one(choices)
+    return typer.Option(
+        *names.split(", "),
+        metavar=metavar,
+        help=text,
+        rich_help_panel=panel,
+        show_default=default,
+        autocompletion=complete,
+        parser=parser,
+        callback=callback,
+    )
 
-    return complete
+
+def integer(text: str) -> int:
+    """Return `text` as an integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not an integer") from None
 
 
-def some_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return what a shell completes the last of several values by, which have commas between them."""
+def number(text: str) -> float:
+    """Return `text` as a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
 
+
+def _complete_one(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
+
+def _complete_several(choices: Sequence[str]) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
         named = before.split(",")

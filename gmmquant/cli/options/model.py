@@ -1,4 +1,4 @@
-"""Options of the model, and of how images are drawn by it."""
+"""Options of the mixture: how many colours there are, and how they are found."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from gmmquant.cli.options.declaration import one_of, option
+from gmmquant.cli.options.declaration import integer, number, option
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
-from gmmquant.settings import DITHERS, METHODS, RECOLORINGS, SPACES, parse_k
+from gmmquant.settings import METHODS, SPACES, parse_k
+
+_COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
 
 def _read_k(texts: list[str]) -> list[str]:
@@ -21,159 +23,55 @@ def _read_k(texts: list[str]) -> list[str]:
 
 
 Colors = Annotated[
-    list[str],
-    option(
-        "-k",
-        "--colors",
-        metavar="INT...",
-        callback=_read_k,
-        help="Numbers of colours, each an image of its own: 2 3 7, 2,3,7 or 2-8. Takes every integer that "
-        "follows; -- ends the list. auto: the fewest colours that keep 90 % of the gain in ICL.",
-        panel="Model",
-    ),
+    list[str], option("-k, --colors", "INT...", "Numbers of colours: 2 3 7, 2,3,7, 2-8 or auto.", callback=_read_k)
 ]
 Method = Annotated[
     str,
+    option("--method", "METHOD", "gmm (highest likelihood) or kmeans (least squared error).", _COLORS, choices=METHODS),
+]
+Space = Annotated[str, option("--space", "SPACE", "Colour space of the fit:", _COLORS, choices=SPACES)]
+Palette = Annotated[
+    str | None,
+    option("--palette", "FILE|#HEX,...", "Use the colours of a palette file, an image or '#1d3557,#e63946'.", _COLORS),
+]
+ModelFile = Annotated[
+    Path | None, option("--model", "FILE", "Recolour by a mixture that --save-model wrote.", _COLORS, parser=Path)
+]
+TransferFrom = Annotated[
+    Path | None,
     option(
-        "--method",
-        metavar="WAY",
-        autocompletion=one_of(METHODS),
-        help="gmm: a Gaussian mixture, of the highest likelihood. kmeans: the least squared error, as of a palette "
-        "to draw the image with.",
-        panel="Model",
+        "--transfer-from",
+        "IMAGE",
+        "Draw the images in the colours of this one, by optimal transport.",
+        _COLORS,
+        parser=Path,
     ),
 ]
-Space = Annotated[
-    str,
-    option(
-        "--space",
-        metavar="SPACE",
-        autocompletion=one_of(SPACES),
-        help="Colour space of the fit: srgb, linear (light), lab or oklab (as people see). Likelihoods are of "
-        "densities in it.",
-        panel="Model",
-    ),
-]
+Init = Annotated[str, option("--init", "METHOD", "How a fit starts:", _ADVANCED, choices=INIT_NAMES)]
 Covariance = Annotated[
-    str,
-    option(
-        "--covariance",
-        metavar="TYPE",
-        autocompletion=one_of(COVARIANCE_NAMES),
-        help=f"Shape of the components: {', '.join(COVARIANCE_NAMES)}. full fits best; the others have fewer "
-        "parameters, to compare, or for images of few pixels.",
-        panel="Model",
-    ),
+    str, option("--covariance", "TYPE", "Shape of the components:", _ADVANCED, choices=COVARIANCE_NAMES)
 ]
-Init = Annotated[
-    str,
+Restarts = Annotated[int, option("--restarts", "INT", "Number of starts, the best is kept.", _ADVANCED, parser=integer)]
+Tol = Annotated[
+    float | None,
     option(
-        "--init",
-        metavar="WAY",
-        autocompletion=one_of(INIT_NAMES),
-        help=f"How a fit starts: {', '.join(INIT_NAMES)}. The others start from less than "
-        "kmeans does, to see how much the start matters. Of gmm only.",
-        panel="Model",
-    ),
-]
-Restarts = Annotated[
-    int,
-    option(
-        "--restarts",
-        metavar="INT",
-        help="Try so many starts for a few iterations, on coarse cells of colours, and go on with the best: as a "
-        "rule a higher likelihood, not always.",
-        panel="Model",
-    ),
-]
-Seed = Annotated[
-    int,
-    option(
-        "--seed",
-        metavar="INT",
-        help="Start from other random seeds, to see how much chance matters; the same one gives the same images.",
-        panel="Model",
+        "--tol",
+        "FLOAT",
+        "Stop when an iteration gains less, in nats per pixel.",
+        _ADVANCED,
+        parser=number,
+        default="1e-4, more for few pixels",
     ),
 ]
 MaxIter = Annotated[
     int | None,
     option(
         "--max-iter",
-        metavar="INT",
-        help="Most iterations for each k, beside trying starts. Default: 500, and no more than some seconds' work, "
-        "which ends fits of many colours early; a number of yours is obeyed whatever the time.",
-        panel="Model",
-        show_default=False,
+        "INT",
+        "Maximum number of iterations for each k.",
+        _ADVANCED,
+        parser=integer,
+        default="500, or some seconds' work",
     ),
 ]
-Tol = Annotated[
-    float | None,
-    option(
-        "--tol",
-        metavar="FLOAT",
-        help="Stop when an iteration gains less than this, in nats per pixel; larger is faster and fits worse. "
-        "Default: 1e-4; for few pixels more: min(k / 2, 8) divided by their number, 5e-4 at most.",
-        panel="Model",
-        show_default=False,
-    ),
-]
-ModelFile = Annotated[
-    Path | None,
-    option(
-        "--model",
-        metavar="FILE",
-        help="Fit nothing: recolour by a mixture that --save-model wrote, and report the likelihood under it.",
-        panel="Model",
-        show_default=False,
-    ),
-]
-Palette = Annotated[
-    str | None,
-    option(
-        "--palette",
-        metavar="FILE|#HEX,...",
-        help="Keep to these colours, in their order: a palette file, an image of swatches, or '#1d3557,#e63946'. "
-        "Weights and covariances are fitted to them; each pixel gets the nearest.",
-        panel="Model",
-        show_default=False,
-    ),
-]
-Recolor = Annotated[
-    str | None,
-    option(
-        "--recolor",
-        metavar="WAY",
-        autocompletion=one_of(RECOLORINGS),
-        help="Which colour a pixel gets: posterior, that of its most probable component (of gmm the default), "
-        "nearest, that with the least error (of kmeans the default), or soft, the mean of all by their "
-        "probabilities, which is a smooth image of many colours.",
-        panel="Drawing",
-        show_default=False,
-    ),
-]
-Dither = Annotated[
-    str,
-    option(
-        "--dither",
-        metavar="WAY",
-        autocompletion=one_of(DITHERS),
-        help="Mix colours by neighbouring pixels: none, floyd-steinberg (errors passed on), blue-noise (an even "
-        "grain, the same in every frame), or posterior (each pixel's component drawn from its probabilities).",
-        panel="Drawing",
-    ),
-]
-Strength = Annotated[
-    float,
-    option("--strength", metavar="FLOAT", help="How much of the dithering is done, from 0 to 1.", panel="Drawing"),
-]
-TransferFrom = Annotated[
-    Path | None,
-    option(
-        "--transfer-from",
-        metavar="IMAGE",
-        help="Draw the images in the colours of this one: optimal transport between the mixtures of both, k "
-        "components each, moves every colour.",
-        panel="Drawing",
-        show_default=False,
-    ),
-]
+Seed = Annotated[int, option("--seed", "INT", "Seed of the random numbers.", _ADVANCED, parser=integer)]

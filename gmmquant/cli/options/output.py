@@ -4,121 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from gmmquant.cli.options.declaration import one_of, option, some_of
+from gmmquant.cli.options.declaration import flag, integer, option
 from gmmquant.settings import MAPS, OUTPUT_FORMATS, PALETTE_FORMATS
+
+_FILES, _ADDITIONAL = "Files", "Additional outputs"
 
 Output = Annotated[
     str | None,
-    option(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="Folder for what is written; made if missing. Default: beside each image. -: the image, of one k, "
-        "goes to standard output and nothing to files; with --json or --json-lines, the records alone do.",
-        panel="Files",
-        show_default=False,
-    ),
+    option("-o, --output", "DIR", "Folder of the outputs; - is standard output.", default="beside each image"),
 ]
-Format = Annotated[
-    str,
-    option(
-        "--format",
-        metavar="FORMAT",
-        autocompletion=one_of(tuple(OUTPUT_FORMATS)),
-        help=f"Format of the images: {', '.join(OUTPUT_FORMATS)}. Indexed where it can be, lossless but for jpg.",
-        panel="Files",
-    ),
-]
-Optimize = Annotated[
-    bool,
-    option(
-        "--optimize",
-        metavar="",
-        help="Take more time to make the files smaller: png above all, not gif and bmp.",
-        panel="Files",
-    ),
-]
-KeepMetadata = Annotated[
-    bool,
-    option(
-        "--keep-metadata",
-        metavar="",
-        help="Carry over EXIF, XMP and comments too, as far as the format has places for them.",
-        panel="Files",
-    ),
-]
-Force = Annotated[bool, option("-f", "--force", metavar="", help="Replace outputs that exist.", panel="Files")]
-SkipExisting = Annotated[
-    bool,
-    option(
-        "--skip-existing",
-        metavar="",
-        help="Keep outputs that exist and make only what is missing, to resume a run.",
-        panel="Files",
-    ),
-]
+Force = Annotated[bool, flag("-f, --force", "Replace existing outputs.")]
+SkipExisting = Annotated[bool, flag("--skip-existing", "Keep existing outputs and make only what is missing.")]
+Format = Annotated[str, option("--format", "FORMAT", "Image format:", _FILES, choices=tuple(OUTPUT_FORMATS))]
+Optimize = Annotated[bool, flag("--optimize", "Take more time to make smaller files.", _FILES)]
+KeepMetadata = Annotated[bool, flag("--keep-metadata", "Copy EXIF, XMP and comments to the outputs.", _FILES)]
+KeepExtension = Annotated[bool, flag("--keep-extension", "Name outputs cat.jpg_k7.png instead of cat_k7.png.", _FILES)]
+PreserveTimes = Annotated[bool, flag("--preserve-times", "Give outputs the times of their inputs.", _FILES)]
 MaxPixels = Annotated[
-    int,
-    option(
-        "--max-pixels",
-        metavar="INT",
-        help="Refuse larger images, all frames counted, before they are decoded.",
-        panel="Files",
-    ),
-]
-KeepExtension = Annotated[
-    bool,
-    option(
-        "--keep-extension",
-        metavar="",
-        help="Name outputs cat.jpg_k7.png and so on, so that cat.jpg and cat.png can be done in one run.",
-        panel="Files",
-    ),
-]
-PreserveTimes = Annotated[
-    bool,
-    option("--preserve-times", metavar="", help="Give outputs the times of their inputs.", panel="Files"),
+    int, option("--max-pixels", "INT", "Refuse images of more pixels, all frames counted.", _FILES, parser=integer)
 ]
 PaletteOut = Annotated[
     str | None,
-    option(
-        "--palette-out",
-        metavar="FORMATS",
-        autocompletion=some_of(PALETTE_FORMATS),
-        help=f"Write the palette too, as NAME_k7_palette.gpl and so on: {', '.join(PALETTE_FORMATS)}, with commas "
-        "between several, or all.",
-        panel="Written besides",
-        show_default=False,
-    ),
+    option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True),
 ]
-Maps = Annotated[
-    str | None,
-    option(
-        "--maps",
-        metavar="MAPS",
-        autocompletion=some_of(MAPS),
-        help=f"Write maps too, as NAME_k7_entropy.png and so on: {', '.join(MAPS)}, or all. Which component a pixel "
-        "belongs to, how uncertain that is, and how well the pixel fits.",
-        panel="Written besides",
-        show_default=False,
-    ),
-]
-Layers = Annotated[
-    bool,
-    option(
-        "--layers",
-        metavar="",
-        help="Write each component too, as NAME_k7_layer01.png: its colour, with its probability as alpha. They add "
-        "up to the soft image.",
-        panel="Written besides",
-    ),
-]
-SaveModel = Annotated[
-    bool,
-    option(
-        "--save-model",
-        metavar="",
-        help="Write each fitted mixture too, as NAME_k7.gmm.json, to use with --model.",
-        panel="Written besides",
-    ),
-]
+Maps = Annotated[str | None, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
+Layers = Annotated[bool, flag("--layers", "Write each component as a layer with alpha.", _ADDITIONAL)]
+SaveModel = Annotated[bool, flag("--save-model", "Write each fitted mixture, for --model.", _ADDITIONAL)]

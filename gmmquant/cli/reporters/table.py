@@ -1,4 +1,4 @@
-"""The record as a person reads it in a terminal: a heading, a table of fits, swatches of the palette."""
+"""Tables for people: a heading, a row for each k, swatches of the palette."""
 
 from __future__ import annotations
 
@@ -11,45 +11,62 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gmmquant.cli.printable import printable
+from gmmquant.cli.printable import file_names, printable
+from gmmquant.cli.reporters.base import Reporter
+from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
 from gmmquant.report.record import Record
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 
-# Columns where the output is no terminal: the table is some 100 wide, and a file has no edge.
-_WIDTH_OF_FILES = 120
+# Width of the page where the output is not a terminal: the whole table fits.
+_FILE_COLUMNS = 140
 
-# Lines of swatches at most, and the room on the last of them for how many more there are.
-_LINES, _ROOM_FOR_REST = 6, 6
+# Most lines of swatches, and the room on the last of them for the number of further colours.
+_MAX_SWATCH_LINES, _MORE_COLUMNS = 6, 6
 
-# The narrowest and the widest line of swatches.
-_SWATCHES = (8, 32)
+# Columns of the narrowest and of the widest line of swatches.
+_SWATCH_COLUMNS = (8, 32)
 
-# Columns that a narrow terminal does without, the first to go first.
-_OPTIONAL = ("AIC", "log-lik.\ntotal", "sec-\nonds", "ICL", "BIC", "con-\nverged")
+# Columns that a narrow terminal drops, in this order.
+_OPTIONAL = ("AIC", "log-lik.", "seconds", "ICL", "BIC", "converged")
+
+
+class TableReporter(Reporter):
+    """Shows the table of a single image, of images that share a mixture, or of each image if the run is verbose."""
+
+    def add(self, outcome: Outcome | PlannedOutcome) -> str | None:
+        """Return the table of an outcome and the names of its files, or the files that would be written."""
+        if isinstance(outcome, PlannedOutcome):
+            lines = (f"  {printable(str(path))} ({effect})\n" for path, effect in outcome.outputs.items())
+            return f"{printable(str(outcome.source))}\n{''.join(lines)}"
+        alone = self.n_images == 1 or self.verbose
+        if isinstance(outcome, SharedReport) or (isinstance(outcome, Done) and alone and not self.shared):
+            table = render(outcome.record, str(outcome.source), self.stream, details=self.verbose)
+            return f"{table}wrote {file_names(outcome.written)}\n\n"
+        return None
 
 
 def render(record: Record, name: str, stream: TextIO, *, details: bool = False) -> str:
-    """Return the text of what is shown of one image, colours included where `stream` can show them.
+    """Return the text that shows a record, with colours where `stream` can show them.
 
-    Nothing is written to `stream`: its encoding, width and colours are looked at.
+    Nothing is written to `stream`. Its encoding, width and colours decide how the text looks.
 
     Parameters
     ----------
     record : dict
     name : str
-        What the image is called.
+        Name of the image, or of the folder of images that share a mixture.
     stream : text stream
     details : bool
-        Whether to list every component too.
+        Whether every component is listed too.
     """
     target = Console(file=stream)
-    width = target.width if target.is_terminal else _WIDTH_OF_FILES
+    width = target.width if target.is_terminal else _FILE_COLUMNS
     page = io.TextIOWrapper(io.BytesIO(), encoding=target.encoding, errors="backslashreplace")
-    console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False)
+    console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False, emoji=False)
     colors = console.color_system is not None and not console.no_color
     console.print(heading(record, name))
-    if manner(record):
-        console.print(Text(manner(record)))
+    if summary := settings_line(record):
+        console.print(Text(summary))
     console.print(fit_table(record, colors=colors, width=width))
     if record["choice"] is not None:
         console.print(Text(choice_line(record["choice"])))
@@ -87,62 +104,62 @@ def heading(record: Record, name: str) -> Text:
     return text
 
 
-def manner(record: Record) -> str:
-    """Return what sets a run apart from the plain one: method, space, recolouring; empty of the plain one."""
+def settings_line(record: Record) -> str:
+    """Return the settings that are not the defaults: method, space, recolouring; empty if all are."""
     settings, parts = record["settings"], []
     fitted = [fit for fit in record["fits"] if not fit["exact"]]
     if settings["model"] is not None:
         parts.append(f"model {_name(settings['model'])}")
     if settings["palette"] is not None:
-        parts.append("weights and covariances fitted to a given palette")
+        parts.append("fixed palette, weights and covariances fitted to it")
     if settings["method"] == "kmeans":
         parts.append("KMeans")
     if settings["space"] != "srgb":
         parts.append(f"fitted in {SPACE_TITLES[settings['space']]}, log-likelihoods of densities there")
     if settings["transfer_from"] is not None:
         parts.append(
-            f"drawn in the colours of {_name(settings['transfer_from'])}; figures and palette are of the image's own "
-            "mixture, the squared error is how far colours were moved"
+            f"drawn in the colours of {_name(settings['transfer_from'])}; figures and palette belong to the mixture of "
+            "the image, the squared error tells how far colours were moved"
         )
     for dither in dict.fromkeys(fit["dither"] for fit in fitted if fit["dither"] != "none"):
         part = "" if settings["strength"] == 1 else f" at {settings['strength']:g}"
         parts.append(f"dithered by {dither}{part}")
     if settings["dither"] == "none":
-        ways = {"nearest": "nearest colours", "soft": "posterior mean colours"}
-        parts += [ways[way] for way in dict.fromkeys(fit["recolor"] for fit in fitted) if way in ways]
+        names = {"nearest": "nearest colours", "soft": "posterior mean colours"}
+        parts += [names[name] for name in dict.fromkeys(fit["recolor"] for fit in fitted) if name in names]
     return "; ".join(parts)
 
 
 def _name(path: str) -> str:
-    """Return the name of a file without the folders that lead to it from the report."""
+    """Return the name of a file without its folders."""
     return printable(path.rsplit("/", 1)[-1])
 
 
 def errors_line(fit: Record) -> str:
-    """Return the squared errors of the ways to recolour by a fit, without dithering."""
-    told = ", ".join(f"{way} {error:.1f}" for way, error in fit["errors"].items())
-    return f"squared error, k = {fit['k']}: {told}"
+    """Return the squared error of each recolouring by a fit, without dithering."""
+    errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
+    return f"squared error, k = {fit['k']}: {errors}"
 
 
 def fit_table(record: Record, *, colors: bool, width: int) -> Table:
-    """Return the table of a record's fits, one row for each k; columns that do not fit `width` are left out."""
+    """Return the table of the fits, one row for each k, without the optional columns that do not fit `width`."""
     columns = {
         "k": [
             ("auto " if fit["auto"] else "")
             + (f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})")
             for fit in record["fits"]
         ],
-        "log-lik.\nper pixel": [f"{fit['mean_log_likelihood']:.4f}" for fit in record["fits"]],
-        "log-lik.\ntotal": [f"{fit['log_likelihood']:,.0f}" for fit in record["fits"]],
+        "log-lik./px": [f"{fit['mean_log_likelihood']:.4f}" for fit in record["fits"]],
+        "log-lik.": [f"{fit['log_likelihood']:,.0f}" for fit in record["fits"]],
         "AIC": [f"{fit['aic']:,.0f}" for fit in record["fits"]],
         "BIC": [f"{fit['bic']:,.0f}" for fit in record["fits"]],
         "ICL": [f"{fit['icl']:,.0f}" for fit in record["fits"]],
-        "itera-\ntions": [str(fit["n_iter"]) for fit in record["fits"]],
-        "con-\nverged": [{True: "yes", False: "no", None: "-"}[fit["converged"]] for fit in record["fits"]],
-        "squared\nerror": [f"{fit['mse']:.1f}" for fit in record["fits"]],
-        "sec-\nonds": [f"{sum(fit['seconds'].values()):.2f}" for fit in record["fits"]],
+        "iterations": [str(fit["n_iter"]) for fit in record["fits"]],
+        "converged": [{True: "yes", False: "no", None: "-"}[fit["converged"]] for fit in record["fits"]],
+        "sq. error": [f"{fit['mse']:.1f}" for fit in record["fits"]],
+        "seconds": [f"{sum(fit['seconds'].values()):.2f}" for fit in record["fits"]],
     }
-    narrowest, widest = _SWATCHES
+    narrowest, widest = _SWATCH_COLUMNS
     for name in _OPTIONAL:
         if _width(columns) + narrowest > width:
             del columns[name]
@@ -158,12 +175,11 @@ def fit_table(record: Record, *, colors: bool, width: int) -> Table:
 
 def _width(columns: Mapping[str, Sequence[str]]) -> int:
     """Return the width of columns of text with a space on either side of each."""
-    texts = ([*name.split("\n"), *cells] for name, cells in columns.items())
-    return sum(max(map(len, column)) + 2 for column in texts)
+    return sum(max(map(len, [name, *cells])) + 2 for name, cells in columns.items())
 
 
 def choice_line(choice: Record) -> str:
-    """Return the line that explains a choice of k, with the runner-up, and what BIC would have said."""
+    """Return the line that explains a choice of k, with the runner-up and the k of the lowest BIC."""
     k, bic = choice["k"], choice["lowest_bic"]
     if choice["lowest_icl"] == 1 != k:
         gain = "though ICL is lowest at one colour: two are the fewest that are chosen"
@@ -197,7 +213,11 @@ def swatches(fit: Record, per_line: int) -> Text:
     colors = [component["hex"] for component in fit["components"]]
     width = 2 if 2 * len(colors) <= per_line else 1
     text = Text()
-    shown = colors if len(colors) <= _LINES * per_line else colors[: _LINES * per_line - _ROOM_FOR_REST]
+    shown = (
+        colors
+        if len(colors) <= _MAX_SWATCH_LINES * per_line
+        else colors[: _MAX_SWATCH_LINES * per_line - _MORE_COLUMNS]
+    )
     for i, color in enumerate(shown):
         if i and i % per_line == 0:
             text.append("\n")
@@ -212,7 +232,7 @@ def _table() -> Table:
 
 
 def hex_codes(fit: Record, most: int = 3) -> Text:
-    """Return the `most` heaviest colours as hex codes, and how many more there are."""
+    """Return the `most` heaviest colours as hex codes, and the number of the others."""
     colors = [component["hex"] for component in fit["components"]]
     more = f" +{len(colors) - most}" if len(colors) > most else ""
     return Text(" ".join(colors[:most]) + more)

@@ -1,0 +1,74 @@
+"""Regenerates what `docs/cli.md` takes from the command: names, values, helps and defaults of the options, in panels.
+
+The details below the help of an option are written by hand and kept.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gmmquant.cli.app import app
+
+PAGE = Path(__file__).parent / "cli.md"
+_START, _END = "<!-- options -->\n", "<!-- end of options -->\n"
+
+
+def options() -> list[Any]:
+    """Return the options of the command, in the order of the help."""
+    command = typer.main.get_command(app)
+    with command.make_context("gmmquant", [], resilient_parsing=True) as context:
+        parameters = [p for p in command.get_params(context) if p.param_type_name == "option"]
+    panels = list(dict.fromkeys(map(panel, parameters)))
+    return sorted(parameters, key=lambda parameter: panels.index(panel(parameter)))
+
+
+def panel(option: Any) -> str:
+    """Return the title of the panel of an option."""
+    return option.rich_help_panel or "Everyday options"
+
+
+def names(option: Any) -> list[str]:
+    """Return the names of an option, the short one first."""
+    return sorted(option.opts, key=len)
+
+
+def summary(option: Any) -> str:
+    """Return the help of an option, and its default if it has one to show."""
+    default = option.default[0] if isinstance(option.default, list) else option.default
+    if isinstance(option.show_default, str):
+        shown = option.show_default
+    elif default is None or isinstance(default, bool):
+        return option.help
+    else:
+        shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+    return f"{option.help} Default: {shown}."
+
+
+def regenerated(page: str) -> str:
+    """Return the page with what comes from the command made again; details of options that are gone are dropped."""
+    before, _, rest = page.partition(_START)
+    written, _, after = rest.partition(_END)
+    details = {}
+    for section in re.split(r"^### ", written, flags=re.MULTILINE)[1:]:
+        heading, _, text = section.partition("\n\n")
+        _, _, detail = text.partition("\n\n")
+        details[frozenset(re.findall(r"`(-[\w-]+)`", heading))] = re.sub(r"^## .*", "", detail, flags=re.M).strip()
+    parts, last = [], ""
+    for option in options():
+        if panel(option) != last:
+            last = panel(option)
+            parts.append(f"## {last}")
+        value = f" `{option.metavar}`" if option.metavar else ""
+        parts.append(f"### {', '.join(f'`{name}`' for name in names(option))}{value}")
+        parts.append(summary(option))
+        if detail := details.get(frozenset(option.opts)):
+            parts.append(detail)
+    return f"{before}{_START}\n" + "\n\n".join(parts) + f"\n\n{_END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(regenerated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
