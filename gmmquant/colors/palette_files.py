@@ -1,7 +1,8 @@
-"""Palettes as files: what other programs read and write, to bytes and back, exact to 8 bits.
+"""Palette files of other programs, encoded and read, exact to 8 bits.
 
-A file is judged by its content, not by its ending. Text formats are here, Adobe's binary ones in
-`gmmquant.colors.adobe_swatches`, images in `gmmquant.images.palette_image`.
+A file is recognised by its content, not by its extension. Text formats are here, Adobe's binary ones in
+`gmmquant.colors.adobe_swatches`, images in `gmmquant.images.palette_image`. A new format is one entry of
+`PALETTE_FORMATS`, and its name in `settings.PALETTE_FORMATS` if it can be written.
 
 Sources: GIMP's developer documentation ("GPL palette format") for GPL; W3C's "CSS Custom Properties for Cascading
 Variables", "CSS Syntax" and "CSS Color" for CSS; the documentation of paint.net ("Working with Palettes") for its
@@ -10,6 +11,7 @@ eight digits.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
@@ -20,7 +22,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageColor
 
+from gmmquant import settings
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.palette import Color, Palette, check_palette, check_shares, collect_colors, hex_code
 from gmmquant.errors import PaletteFileError, ParameterError
@@ -28,11 +32,11 @@ from gmmquant.models.scalar_validation import check_choice
 
 SCHEMA = "gmmquant-palette/1"
 
-# 4096 colours with names and comments take less than 1 MB; what is much larger is no palette.
+# 4096 colours with names and comments take less than 1 MB.
 MAX_BYTES = 4_000_000
 
 # GIMP reads lines of up to 1024 bytes, and a character takes up to four.
-_LONGEST_NAME = 240
+_MAX_NAME_CHARACTERS = 240
 
 _GPL_COLUMNS = 16
 _RGB_LINE = re.compile(r"\s*([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})(?:\s|$)")
@@ -43,28 +47,12 @@ _CSS_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _CSS_COLOR_FUNCTION = re.compile(
     r"(?:rgba?|hsla?|hwb|(?:ok)?(?:lab|lch)|color|color-mix|contrast-color|device-cmyk|light-dark)\(", re.IGNORECASE
 )
-_NAMES_IN_CSS = """
-    aliceblue antiquewhite aqua aquamarine azure beige bisque black blanchedalmond blue blueviolet brown burlywood
-    cadetblue chartreuse chocolate coral cornflowerblue cornsilk crimson cyan darkblue darkcyan darkgoldenrod darkgray
-    darkgreen darkgrey darkkhaki darkmagenta darkolivegreen darkorange darkorchid darkred darksalmon darkseagreen
-    darkslateblue darkslategray darkslategrey darkturquoise darkviolet deeppink deepskyblue dimgray dimgrey dodgerblue
-    firebrick floralwhite forestgreen fuchsia gainsboro ghostwhite gold goldenrod gray green greenyellow grey honeydew
-    hotpink indianred indigo ivory khaki lavender lavenderblush lawngreen lemonchiffon lightblue lightcoral lightcyan
-    lightgoldenrodyellow lightgray lightgreen lightgrey lightpink lightsalmon lightseagreen lightskyblue lightslategray
-    lightslategrey lightsteelblue lightyellow lime limegreen linen magenta maroon mediumaquamarine mediumblue
-    mediumorchid mediumpurple mediumseagreen mediumslateblue mediumspringgreen mediumturquoise mediumvioletred
-    midnightblue mintcream mistyrose moccasin navajowhite navy oldlace olive olivedrab orange orangered orchid
-    palegoldenrod palegreen paleturquoise palevioletred papayawhip peachpuff peru pink plum powderblue purple
-    rebeccapurple red rosybrown royalblue saddlebrown salmon sandybrown seagreen seashell sienna silver skyblue
-    slateblue slategray slategrey snow springgreen steelblue tan teal thistle tomato transparent turquoise violet wheat
-    white whitesmoke yellow yellowgreen
-"""
-_CSS_NAMES = frozenset(_NAMES_IN_CSS.split())
+_CSS_RGB = re.compile(r"rgb\(\s*[0-9]{1,3}(?:\s*,\s*[0-9]{1,3}){2}\s*\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class _Named:
-    """A palette and what is written beside its colours."""
+    """A palette, its name and the weights of its colours."""
 
     colors: Palette
     name: str
@@ -72,42 +60,67 @@ class _Named:
 
     @property
     def captions(self) -> list[str]:
-        """Name each colour by its hex code, and its weight in percent."""
+        """The hex code of each colour, with its weight in percent."""
         codes = [hex_code(color) for color in self.colors]
         if self.weights is None:
             return codes
         return [f"{code} {weight:.2%}" for code, weight in zip(codes, self.weights, strict=True)]
 
 
+@dataclass(frozen=True)
+class PaletteFormat:
+    """A format of palette files.
+
+    Attributes
+    ----------
+    recognizes : callable
+        Whether the content of a file, without a byte order mark, is of this format; the formats are asked in turn.
+    read : callable
+        Yields the colours of the content.
+    encode : callable or None
+        None if the format is only read.
+    """
+
+    recognizes: Callable[[bytes], bool]
+    read: Callable[[bytes], Iterator[Color]]
+    encode: Callable[[_Named], bytes] | None = None
+
+
 def encode_palette(
-    palette: npt.NDArray[Any], kind: str, *, name: str = "", weights: npt.ArrayLike | None = None
+    palette: npt.NDArray[Any],
+    format: str,
+    *,
+    name: str = "",
+    weights: npt.ArrayLike | None = None,  # noqa: A002
 ) -> bytes:
-    """Write a palette as a file of the format `kind`.
+    """Encode a palette as a file.
 
     Parameters
     ----------
     palette : ndarray of uint8, shape (K, 3)
         sRGB, 1 to 4096 colours; their order is kept.
-    kind : "hex", "json", "gpl", "css", "ase" or "aco"
-        Also the usual ending of such a file's name.
+    format : "hex", "json", "gpl", "css", "ase" or "aco"
+        Also the usual extension of such a file.
     name : str
-        Any text. What a palette's name cannot hold is replaced; a hex list and an ACO file have no place for a name.
+        Any text. Characters that a palette's name cannot hold are replaced; hex lists and ACO files store no name.
     weights : array-like of shape (K,), optional
-        The part of the image, 0 to 1, that has each colour; written as it is into JSON and in percent into the names
-        or comments of all others but a hex list.
+        The share of the image, 0 to 1, that has each colour; stored in full in JSON, and in percent in the names or
+        comments of all other formats but hex lists.
 
     Raises
     ------
     ParameterError
-        If `kind` is unknown or an array is not of this shape and type.
+        If `format` is unknown or an array is not of this shape and type.
     """
-    encode = PALETTE_FORMATS[check_choice("palette format", kind, tuple(PALETTE_FORMATS))]
+    encoders = {name: entry.encode for name, entry in PALETTE_FORMATS.items() if entry.encode}
+    written = [known for known in settings.PALETTE_FORMATS if known in encoders]
+    encode = encoders[check_choice("palette format", format, written)]
     palette = check_palette(palette)
     return encode(_Named(palette, _plain(name), check_shares(weights, len(palette))))
 
 
 def read_palette(data: bytes) -> Palette:
-    """Read a palette file that is no image: any that `encode_palette` writes, paint.net's, or JASC-PAL.
+    """Read a palette file that is not an image: any that `encode_palette` writes, paint.net's, or JASC-PAL.
 
     Returns
     -------
@@ -117,11 +130,17 @@ def read_palette(data: bytes) -> Palette:
     Raises
     ------
     PaletteFileError
-        If it is no palette, is damaged or too large, or has colours that have no exact 8-bit RGB.
+        If it is not a palette, is damaged or too large, or has colours without an exact 8-bit RGB value.
     """
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; give a palette, which is smaller")
-    return collect_colors(_colors_of(data), PaletteFileError)
+    content = data.removeprefix(codecs.BOM_UTF8)
+    found = next((entry for entry in PALETTE_FORMATS.values() if entry.recognizes(content)), None)
+    if found is None:
+        raise PaletteFileError(
+            "unknown kind of palette; give hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
+        )
+    return collect_colors(found.read(content), PaletteFileError)
 
 
 def parse_colors(text: str) -> Palette:
@@ -130,14 +149,14 @@ def parse_colors(text: str) -> Palette:
     Raises
     ------
     ParameterError
-        If a part is no hex code, or there are more than 4096 colours.
+        If a part is not a hex code, or there are more than 4096 colours.
     """
 
     def colors() -> Iterator[Color]:
         for part in text.split(","):
             color = _parse_hex(part.strip())
             if color is None:
-                raise ParameterError(f"{_shown(part)} is no colour; give hex codes as in #1a2b3c,#fff,#000")
+                raise ParameterError(f"{_shown(part)} is not a colour; give hex codes as in #1a2b3c,#fff,#000")
             yield color
 
     return collect_colors(colors(), ParameterError)
@@ -161,7 +180,7 @@ def _parse_hex(text: str) -> Color | None:
 def _plain(name: str) -> str:
     """Return a name of one line that any encoding of Unicode can hold."""
     words = "".join(c if c.isprintable() else " " for c in name).split()
-    return " ".join(words)[:_LONGEST_NAME].rstrip() or "palette"
+    return " ".join(words)[:_MAX_NAME_CHARACTERS].rstrip() or "palette"
 
 
 def _encode_hex(palette: _Named) -> bytes:
@@ -206,54 +225,29 @@ def _css_identifier(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-") or "palette"
 
 
-# The formats that `encode_palette` knows. The name of each is also the ending of its files.
-PALETTE_FORMATS: dict[str, Callable[[_Named], bytes]] = {
-    "hex": _encode_hex,
-    "json": _encode_json,
-    "gpl": _encode_gpl,
-    "css": _encode_css,
-    "ase": lambda palette: encode_ase(palette.colors, palette.captions, palette.name),
-    "aco": lambda palette: encode_aco(palette.colors, palette.captions),
-}
-
-
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _colors_of(data: bytes) -> Iterator[Color]:
-    """Tell what kind of palette a file is, and give its colours one by one."""
-    if data.startswith(ASE_BEGINNING):
-        return read_ase(data)
-    if data.startswith(ACO_BEGINNINGS):
-        return read_aco(data)
-    if b"\0" in data or not data.strip():
-        raise PaletteFileError(
-            "no palette of a kind that is known; "
-            "give hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
-        )
+def _is_text(data: bytes) -> bool:
+    return b"\0" not in data and bool(data.strip())
+
+
+def _text(data: bytes) -> str:
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8")
     except UnicodeDecodeError:  # names in an older encoding; the colours are ASCII in any
-        text = data.decode("latin-1")
-    if text.startswith("GIMP Palette"):
-        return _read_gpl(text)
-    if text.startswith("JASC-PAL"):
-        return _read_jasc(text)
-    if text.lstrip().startswith(("{", "[")):
-        return _read_json(text)
-    properties = list(_custom_properties(text)) if "--" in text else []
-    return _read_css(properties) if properties else _read_hex(text)
+        return data.decode("latin-1")
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give each line of a text with its number, whichever way lines end."""
-    return enumerate((line.rstrip("\n") for line in io.StringIO(text, newline=None)), 1)
+def _lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Yield each line of a text with its number, whatever its line ends are."""
+    return enumerate((line.rstrip("\n") for line in io.StringIO(_text(data), newline=None)), 1)
 
 
-def _read_hex(text: str) -> Iterator[Color]:
+def _read_hex(data: bytes) -> Iterator[Color]:
     """Read hex codes; in a file whose comments name paint.net, eight digits too, whose first two are alpha."""
     is_paint_net = False
-    for number, line in _lines(text):
+    for number, line in _lines(data):
         is_paint_net = is_paint_net or "paint.net" in line.lower()
         codes = line.partition(";")[0].partition("//")[0]
         for word in codes.replace(",", " ").split():
@@ -264,16 +258,16 @@ def _read_hex(text: str) -> Iterator[Color]:
             yield color
 
 
-def _read_gpl(text: str) -> Iterator[Color]:
-    for number, line in _lines(text):
+def _read_gpl(data: bytes) -> Iterator[Color]:
+    for number, line in _lines(data):
         if number > 1 and line.strip() and not line.startswith("#") and not _GPL_FIELD.match(line):
             yield _rgb_of_line(number, line)
 
 
-def _read_jasc(text: str) -> Iterator[Color]:
+def _read_jasc(data: bytes) -> Iterator[Color]:
     """Read a palette of Paint Shop Pro: its name, a version, how many colours there are, and the colours."""
     count, n_colors = "", 0
-    for number, line in _lines(text):
+    for number, line in _lines(data):
         if number == 3:
             count = line.strip()
         elif number > 3 and line.strip():
@@ -289,15 +283,15 @@ def _rgb_of_line(number: int, line: str) -> Color:
     match = _RGB_LINE.match(line)
     red, green, blue = (int(channel) for channel in match.groups()) if match else (256, 256, 256)
     if max(red, green, blue) > 255:
-        raise PaletteFileError(f"line {number}: {_shown(line)} is no colour; write three numbers from 0 to 255")
+        raise PaletteFileError(f"line {number}: {_shown(line)} is not a colour; write three numbers from 0 to 255")
     return red, green, blue
 
 
-def _read_json(text: str) -> Iterator[Color]:
+def _read_json(data: bytes) -> Iterator[Color]:
     try:
-        record = json.loads(text)
+        record = json.loads(_text(data))
     except (ValueError, RecursionError):
-        raise PaletteFileError("no JSON, or cut short; get an undamaged copy") from None
+        raise PaletteFileError("invalid JSON, or cut short; get an undamaged copy") from None
     entries = record.get("colors") if isinstance(record, dict) else record
     if not isinstance(entries, list):
         raise PaletteFileError('JSON without a list of colours; give a list of hex codes, or {"colors": [...]}')
@@ -311,32 +305,71 @@ def _read_json(text: str) -> Iterator[Color]:
         yield color
 
 
-def _custom_properties(text: str) -> Iterator[tuple[str, str]]:
-    """Find the custom properties of a style sheet, `--name: value`, in their order."""
-    for piece in re.split("[;{}]", _CSS_COMMENT.sub(" ", text)):
+def _custom_properties(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the custom properties of a style sheet, `--name: value`, in their order."""
+    for piece in re.split("[;{}]", _CSS_COMMENT.sub(" ", _text(data))):
         name, colon, value = piece.partition(":")
         if colon and re.fullmatch(r"--\S+", name.strip()):
             yield name.strip(), value.strip()
 
 
-def _read_css(properties: list[tuple[str, str]]) -> Iterator[Color]:
-    """Take the custom properties that are hex codes; pass over lengths and the like, but over no other colour."""
-    for name, value in properties:
-        color = _parse_hex(value) if value.startswith("#") else None
+def _is_css(data: bytes) -> bool:
+    return _is_text(data) and b"--" in data and any(_custom_properties(data))
+
+
+def _read_css(data: bytes) -> Iterator[Color]:
+    """Yield the custom properties that are colours; lengths and the like are skipped, inexact colours refused."""
+    for name, value in _custom_properties(data):
+        color = _parse_css(value)
         if color is not None:
             yield color
-        elif value.startswith("#") or _CSS_COLOR_FUNCTION.match(value) or value.lower() in _CSS_NAMES:
+        elif value.startswith("#") or value.lower() == "transparent" or _CSS_COLOR_FUNCTION.match(value):
             raise _no_color(_shown(name), value)
 
 
-def _no_color(place: str, found: object) -> PaletteFileError:
-    return PaletteFileError(f"{place}: {_shown(found)} is no colour of 8 bits without alpha; write #rrggbb")
+def _parse_css(value: str) -> Color | None:
+    """Return a hex code, a named colour or rgb() of three integers as a colour; None if it is none of them.
+
+    Percentages and other functions have no exact 8-bit RGB value.
+    """
+    if value.startswith("#"):
+        return _parse_hex(value)
+    if value.lower() not in ImageColor.colormap and not _CSS_RGB.fullmatch(value):
+        return None
+    red, green, blue, *_ = ImageColor.getrgb(value)
+    return (red, green, blue) if max(red, green, blue) <= 255 else None
+
+
+def _no_color(where: str, found: object) -> PaletteFileError:
+    return PaletteFileError(f"{where}: {_shown(found)} is not a colour of 8 bits without alpha; write #rrggbb")
 
 
 def _shown(found: object) -> str:
-    """Return what was found as one short line without control characters."""
+    """Return a value as one short line without control characters."""
     if isinstance(found, list | dict):
         return f"a {type(found).__name__}"
     text = found if isinstance(found, str) else json.dumps(found)
     text = text if len(text) <= 40 else text[:37] + "..."
     return repr(text) if isinstance(found, str) else text
+
+
+# In the order in which they are asked for a file.
+PALETTE_FORMATS = {
+    "ase": PaletteFormat(
+        lambda data: data.startswith(ASE_BEGINNING),
+        read_ase,
+        lambda palette: encode_ase(palette.colors, palette.captions, palette.name),
+    ),
+    "aco": PaletteFormat(
+        lambda data: data.startswith(ACO_BEGINNINGS),
+        read_aco,
+        lambda palette: encode_aco(palette.colors, palette.captions),
+    ),
+    "gpl": PaletteFormat(lambda data: _is_text(data) and data.startswith(b"GIMP Palette"), _read_gpl, _encode_gpl),
+    "jasc": PaletteFormat(lambda data: _is_text(data) and data.startswith(b"JASC-PAL"), _read_jasc),
+    "json": PaletteFormat(
+        lambda data: _is_text(data) and data.lstrip().startswith((b"{", b"[")), _read_json, _encode_json
+    ),
+    "css": PaletteFormat(_is_css, _read_css, _encode_css),
+    "hex": PaletteFormat(_is_text, _read_hex, _encode_hex),
+}
