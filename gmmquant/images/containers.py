@@ -1,6 +1,6 @@
-"""The parts that image files are made of, for those who read them and those who write them.
+"""The blocks of PNG and GIF files, for reading and writing.
 
-Layout: PNG specification, third edition (W3C, 2025), section 5; GIF89a (CompuServe, 1990), section 15.
+Layout: PNG, third edition (W3C, 2025), section 5; GIF89a (CompuServe, 1990), section 15.
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ import zlib
 from collections.abc import Iterator
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-# PNG and BMP count pixels by the metre.
-METERS_PER_INCH = 0.0254
+METERS_PER_INCH = 0.0254  # PNG and BMP state resolutions in pixels per metre
 
 
-def png_chunk(kind: bytes, body: bytes | memoryview) -> bytes:
-    """Make a chunk of a PNG, its length before it and its checksum behind."""
-    checksum = zlib.crc32(body, zlib.crc32(kind))
-    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)))
+def png_chunk(chunk_type: bytes, body: bytes | memoryview) -> bytes:
+    """Return a PNG chunk: length, type, body and checksum."""
+    checksum = zlib.crc32(body, zlib.crc32(chunk_type))
+    return b"".join((struct.pack(">I", len(body)), chunk_type, body, struct.pack(">I", checksum)))
 
 
 def iterate_chunks(data: bytes | memoryview, *, verified: bool = False) -> Iterator[tuple[bytes, memoryview]]:
-    """Go through the chunks of a PNG, each a kind and a body, up to the last (IEND) or to what is cut short.
+    """Yield type and body of the chunks of a PNG, up to the last (IEND) or one that is cut short.
 
-    Or, if `verified`, to a wrong checksum; otherwise checksums are left to the decoder.
+    If `verified`, a wrong checksum ends the iteration too; otherwise checksums are left to the decoder.
     """
     view = memoryview(data)
     position = len(PNG_SIGNATURE)
@@ -35,15 +33,15 @@ def iterate_chunks(data: bytes | memoryview, *, verified: bool = False) -> Itera
             return
         if verified and zlib.crc32(view[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             return
-        kind = bytes(view[position + 4 : position + 8])
-        yield kind, view[position + 8 : end - 4]
-        if kind == b"IEND":
+        chunk_type = bytes(view[position + 4 : position + 8])
+        yield chunk_type, view[position + 8 : end - 4]
+        if chunk_type == b"IEND":
             return
         position = end
 
 
-def end_of_blocks(gif: bytes, place: int) -> int:
-    """Return where a run of a GIF's sub-blocks ends, each its length and that many bytes; the last has length 0."""
-    while length := gif[place]:
-        place += 1 + length
-    return place + 1
+def end_of_blocks(gif: bytes, position: int) -> int:
+    """Return the end of the GIF sub-blocks at `position`, each a length and that many bytes; the last has length 0."""
+    while length := gif[position]:
+        position += 1 + length
+    return position + 1

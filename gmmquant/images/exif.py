@@ -1,6 +1,7 @@
-"""EXIF data with their texts as they are: Pillow reads texts as Latin-1, whatever they are, but writes ASCII only.
+"""EXIF texts written with the bytes that they were read from.
 
-So a text in UTF-8 or Latin-1 would lose every letter with an accent. Format: CIPA DC-008 (EXIF), TIFF 6.0.
+Pillow reads texts as Latin-1 and writes ASCII, so texts in UTF-8 or Latin-1 would lose their letters with accents.
+Format: CIPA DC-008 (EXIF), TIFF 6.0.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from PIL import Image
 
 ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825
 
-# Tags of the first directory that say something of the image and not of the file: name, description, make, model,
-# date, artist, computer, ratings, copyright; title, comment, author, keywords and subject as Windows has them.
+# Tags of the first directory that describe the image and not the file: name, description, make, model, date, artist,
+# computer, ratings, copyright; title, comment, author, keywords and subject as Windows writes them.
 DESCRIPTIVE = (269, 270, 271, 272, 306, 315, 316, 18246, 18249, 33432, *range(0x9C9B, 0x9CA0))
 
 
@@ -24,7 +25,7 @@ class _Text(str):
 
 
 def keep_bytes_of_texts(exif: Image.Exif) -> None:
-    """Let the texts of `exif`, as loaded, be written with the bytes that they were read from."""
+    """Make Pillow write the texts of `exif` with the bytes that they were read from."""
     for directory in (exif, *(exif.get_ifd(tag) for tag in (EXIF, GPS) if tag in exif)):
         for tag, value in list(directory.items()):
             if isinstance(value, str) and not value.isascii():

@@ -1,1 +1,1 @@
-"""Reading image files, stage by stage."""
+"""Reading image files: a registry of formats, a reader for each, and the decoders that they share."""

@@ -1,7 +1,7 @@
-"""Animated PNG taken apart: each frame becomes a PNG of its own, which the decoder of PNG reads as any other.
+"""Animated PNG parsed into frames, each a PNG that the PNG decoder reads.
 
-So frames keep 16 bits, palettes and transparent colours, and damage is found as elsewhere. (Pillow blends some frames
-wrongly, and OpenCV clears to black where a file has no alpha of its own.) Layout: PNG, third edition (W3C, 2025).
+So frames keep 16 bits, palettes and transparent colours, and damage is found as in other PNGs. Pillow blends some
+frames wrongly, and OpenCV clears to black in files without alpha. Layout: PNG, third edition (W3C, 2025).
 """
 
 from __future__ import annotations
@@ -11,80 +11,79 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gmmquant.images.containers import PNG_SIGNATURE, iterate_chunks, png_chunk
-from gmmquant.images.decoding.compositing import Disposal, FrameBox
+from gmmquant.images.decoding.compositing import Disposal, FrameControl
 
-# What a frame needs besides its pixels to be decoded, and the bytes that it may have.
-_SHARED = {b"PLTE": 768, b"tRNS": 256}
+# Chunks that every frame needs to be decoded, and the bytes that each may have.
+_SHARED_CHUNKS = {b"PLTE": 768, b"tRNS": 256}
+_DISPOSALS = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Frame:
-    box: FrameBox
-    packed: list[memoryview] = field(default_factory=list)
+    control: FrameControl
+    compressed: list[memoryview] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Apng:
-    """An animated PNG: the canvas, the frames' places, how often they are shown (0: for ever), each frame as a PNG."""
+    """The canvas size of an animated PNG, its frames, and how often they are played (0: forever)."""
 
     size: tuple[int, int]
-    places: tuple[FrameBox, ...]
+    frames: tuple[_Frame, ...]
     loop: int
-    images: tuple[tuple[memoryview, ...], ...]
     header: bytes
     shared: bytes
 
+    @property
+    def controls(self) -> tuple[FrameControl, ...]:
+        """The control of each frame."""
+        return tuple(frame.control for frame in self.frames)
+
     def files(self) -> Iterator[bytes]:
-        """Make the PNG of each frame in turn."""
-        for box, packed in zip(self.places, self.images, strict=True):
-            header = struct.pack(">II", box.width, box.height) + self.header[8:]
-            pixels = b"".join(png_chunk(b"IDAT", part) for part in packed)
+        """Yield each frame as a PNG."""
+        for frame in self.frames:
+            header = struct.pack(">II", frame.control.width, frame.control.height) + self.header[8:]
+            pixels = b"".join(png_chunk(b"IDAT", part) for part in frame.compressed)
             yield PNG_SIGNATURE + png_chunk(b"IHDR", header) + self.shared + pixels + png_chunk(b"IEND", b"")
 
 
-def announced_frames(found: dict[bytes, list[bytes]]) -> int:
-    """Return how many frames a PNG says it has; 0 if it is no animation."""
-    body = found.get(b"acTL", [b""])[0]
-    return int(struct.unpack_from(">I", body)[0]) if len(body) == 8 else 0
-
-
-def take_apart(data: bytes) -> Apng | None:
-    """Take an animated PNG apart; None if it is damaged. A default image before the first frame is none of them."""
+def parse_apng(data: bytes) -> Apng | None:
+    """Parse an animated PNG; None if it is damaged. A default image before the first frame is left out."""
     frames: list[_Frame] = []
     shared: dict[bytes, bytes] = {}
-    header, loop, order, kind = b"", 0, 0, b""
-    for kind, body in iterate_chunks(data, verified=True):
-        if kind == b"IHDR" and len(body) == 13:
+    header, loop, sequence_number, chunk_type = b"", 0, 0, b""
+    for chunk_type, body in iterate_chunks(data, verified=True):
+        if chunk_type == b"IHDR" and len(body) == 13:
             header = bytes(body)
-        elif kind in _SHARED:
-            if kind in shared or len(body) > _SHARED[kind]:
+        elif chunk_type in _SHARED_CHUNKS:
+            if chunk_type in shared or len(body) > _SHARED_CHUNKS[chunk_type]:
                 return None
-            shared[kind] = png_chunk(kind, body)
-        elif kind == b"acTL" and len(body) == 8:
+            shared[chunk_type] = png_chunk(chunk_type, body)
+        elif chunk_type == b"acTL" and len(body) == 8:
             (loop,) = struct.unpack_from(">I", body, 4)
-        elif kind in (b"fcTL", b"fdAT"):
-            if len(body) < 4 or struct.unpack_from(">I", body)[0] != order:
-                return None  # a chunk is missing or in the wrong box
-            order += 1
-            if kind == b"fdAT":
+        elif chunk_type in (b"fcTL", b"fdAT"):
+            if len(body) < 4 or struct.unpack_from(">I", body)[0] != sequence_number:
+                return None
+            sequence_number += 1
+            if chunk_type == b"fdAT":
                 if not frames:
                     return None
-                frames[-1].packed.append(body[4:])
+                frames[-1].compressed.append(body[4:])
             elif len(body) != 26:
                 return None
             else:
-                frames.append(_Frame(_place(bytes(body))))
-        elif kind == b"IDAT" and frames:
-            frames[-1].packed.append(body)
-    size = struct.unpack_from(">II", header) if header else (0, 0)
-    if kind != b"IEND" or not frames or not all(frame.packed and frame.box.fits(*size) for frame in frames):
+                frames.append(_Frame(_parse_control(bytes(body))))
+        elif chunk_type == b"IDAT" and frames:
+            frames[-1].compressed.append(body)
+    width, height = struct.unpack_from(">II", header) if header else (0, 0)
+    if chunk_type != b"IEND" or not frames:
         return None
-    places, packed = tuple(frame.box for frame in frames), tuple(tuple(frame.packed) for frame in frames)
-    return Apng((size[0], size[1]), places, loop, packed, header, b"".join(shared.values()))
+    if not all(frame.compressed and frame.control.fits(width, height) for frame in frames):
+        return None
+    return Apng((width, height), tuple(frames), loop, header, b"".join(shared.values()))
 
 
-def _place(body: bytes) -> FrameBox:
+def _parse_control(body: bytes) -> FrameControl:
     _, width, height, x, y, numerator, denominator, disposal, blend = struct.unpack(">IIIIIHHBB", body)
-    kinds = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
     duration = 1000.0 * numerator / (denominator or 100)
-    return FrameBox(x, y, width, height, duration, kinds.get(disposal, Disposal.KEEP), blend == 1)
+    return FrameControl(x, y, width, height, duration, _DISPOSALS.get(disposal, Disposal.KEEP), blend == 1)

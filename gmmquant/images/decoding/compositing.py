@@ -1,12 +1,12 @@
-"""Frames of an animation laid over one another: each a rectangle, drawn on what the frames before have left.
+"""Frames of a GIF or APNG composed into full images: each is drawn on a rectangle of what the previous frames left.
 
-GIF89a (CompuServe, 1990) and the PNG specification (third edition) have the same three ways of disposal; an APNG may
-also blend by alpha. The canvas starts fully transparent, as browsers have it, whatever background colour a GIF names.
+Both formats have the same three disposal methods (GIF89a, CompuServe, 1990; PNG, third edition, W3C, 2025). An APNG may
+also blend by alpha. The canvas starts fully transparent, as in browsers, whatever background colour a GIF states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.images.decoded import Animation
+
 
 class Disposal(Enum):
-    """What becomes of a frame's rectangle when its time is over."""
+    """What happens to a frame's rectangle before the next frame is drawn."""
 
     KEEP = 0
     CLEAR = 1
@@ -24,8 +26,8 @@ class Disposal(Enum):
 
 
 @dataclass(frozen=True)
-class FrameBox:
-    """Where a frame is drawn, how long it is shown (in milliseconds), and what becomes of it."""
+class FrameControl:
+    """The rectangle of a frame on the canvas, its duration in milliseconds, its disposal, and whether alpha blends."""
 
     x: int
     y: int
@@ -36,56 +38,62 @@ class FrameBox:
     blend: bool = True
 
     def fits(self, width: int, height: int) -> bool:
-        """Tell whether the rectangle lies on a canvas and is not empty."""
+        """Tell whether the rectangle is not empty and lies on a canvas of this size."""
         return 0 < self.width <= width - self.x and 0 < self.height <= height - self.y
 
 
-def composed(
-    size: tuple[int, int], n_frames: int, drawn: Iterable[tuple[FrameBox, npt.NDArray[Any]]]
-) -> npt.NDArray[Any]:
-    """Draw frames (h, w, 3 or 4), each at its place; return all canvases, (n_frames, height, width, 3 or 4).
+def animation_of(controls: Sequence[FrameControl], loop: int) -> Animation | None:
+    """Return the timing of frames; None for a single frame."""
+    return Animation(tuple(control.duration for control in controls), loop) if len(controls) > 1 else None
 
-    RGB where no pixel of any frame is transparent.
+
+def composite(
+    size: tuple[int, int], n_frames: int, frames: Iterable[tuple[FrameControl, npt.NDArray[Any]]]
+) -> npt.NDArray[Any]:
+    """Compose frames (h, w, 3 or 4) on a canvas of `size`; return all canvases, (n_frames, height, width, 3 or 4).
+
+    The result is RGB if no pixel of any canvas is transparent.
     """
     width, height = size
     canvases = np.empty((0, height, width, 4), np.uint8)
-    for n, canvas in enumerate(_canvases(width, height, drawn)):
+    for n, canvas in enumerate(_iterate_canvases(width, height, frames)):
         if n == 0:
             canvases = np.empty((n_frames, height, width, 4), canvas.dtype)
         canvases[n] = canvas
     return canvases if (canvases[..., 3] < np.iinfo(canvases.dtype).max).any() else canvases[..., :3]
 
 
-def _canvases(
-    width: int, height: int, drawn: Iterable[tuple[FrameBox, npt.NDArray[Any]]]
+def _iterate_canvases(
+    width: int, height: int, frames: Iterable[tuple[FrameControl, npt.NDArray[Any]]]
 ) -> Iterator[npt.NDArray[Any]]:
+    """Yield the canvas after each frame; it is one array, changed in place."""
     canvas: npt.NDArray[Any] | None = None
-    for place, pixels in drawn:
+    for control, pixels in frames:
         if canvas is None:
             canvas = np.zeros((height, width, 4), pixels.dtype)
-        box = canvas[place.y : place.y + place.height, place.x : place.x + place.width]
-        before = box.copy()
+        region = canvas[control.y : control.y + control.height, control.x : control.x + control.width]
+        previous = region.copy()
         if pixels.shape[2] == 3:
-            box[..., :3] = pixels
-            box[..., 3] = np.iinfo(pixels.dtype).max
+            region[..., :3] = pixels
+            region[..., 3] = np.iinfo(pixels.dtype).max
         else:
-            box[...] = over(box, pixels) if place.blend else pixels
+            region[...] = _blend(region, pixels) if control.blend else pixels
         yield canvas
-        if place.disposal is Disposal.CLEAR:
-            box[...] = 0
-        elif place.disposal is Disposal.RESTORE:
-            box[...] = before
+        if control.disposal is Disposal.CLEAR:
+            region[...] = 0
+        elif control.disposal is Disposal.RESTORE:
+            region[...] = previous
 
 
-def over(below: npt.NDArray[Any], above: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Lay RGBA pixels over others of the same type, by the "over" operation of Porter and Duff (1984)."""
+def _blend(below: npt.NDArray[Any], above: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Blend RGBA pixels by the "over" operator of Porter and Duff (1984)."""
     top = int(np.iinfo(above.dtype).max)
     if not ((above[..., 3] > 0) & (above[..., 3] < top)).any():
         return np.where(above[..., 3:] > 0, above, below)
     alpha = above[..., 3:] / top
-    under = below[..., 3:] / top * (1 - alpha)
-    total = alpha + under
-    mixed = above[..., :3] * alpha + below[..., :3] * under
+    rest = below[..., 3:] / top * (1 - alpha)
+    total = alpha + rest
+    mixed = above[..., :3] * alpha + below[..., :3] * rest
     colors = np.divide(mixed, total, out=np.zeros(mixed.shape), where=total > 0)
     blended = np.rint(np.concatenate([colors, total * top], axis=-1)).astype(above.dtype)
     return np.where(above[..., 3:] == top, above, blended)

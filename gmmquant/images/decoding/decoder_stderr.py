@@ -1,7 +1,7 @@
-"""Decoders kept quiet: what they write to standard error is collected, and their process-wide settings are set back.
+"""Capture of what decoders write to standard error, and Pillow without its limit on pixels and its warnings.
 
-C libraries know no other way to complain than standard error, and what they say decides whether an image is damaged.
-Standard error, Pillow's limit and Python's warnings belong to the whole process, so one thread decodes at a time.
+C libraries report errors on standard error only, and these messages decide whether an image is damaged. Standard
+error, Pillow's limit and Python's warnings are global to the process, so one thread decodes at a time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from PIL import Image
 
 _process_state = threading.RLock()
 
-# The most that a pipe may be made to hold without special rights.
-_PIPE = 1 << 20
+# The largest pipe that an unprivileged process may have.
+_MAX_PIPE_BYTES = 1 << 20
 
-# How the lines of decoders begin: OpenCV's from its reading of images, libpng's, libjpeg's (every warning that it
-# has), libtiff's; and how those that go on with a message of OpenCV do.
+# Beginnings of the lines of OpenCV's image readers, libpng, libjpeg (all of its warnings) and libtiff; and of lines
+# that continue a message of OpenCV.
 _DECODERS = re.compile(
     rb"\[ERROR:\d+@\d+\.\d+\] global (?:grfmt_\w+|loadsave)\.cpp:\d+ "
     rb"|libpng (?:error|warning): "
@@ -36,15 +36,15 @@ _DECODERS = re.compile(
     rb"|tempfile\.tif: ",
     re.MULTILINE,
 )
-_FURTHER = re.compile(rb"\s*$|>")
+_CONTINUATION = re.compile(rb"\s*$|>")
 
-# Otherwise what Pillow has to say of a file would go to standard error where nobody has set up logging.
+# Without a handler, Pillow's log messages would go to standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @contextmanager
-def pillow_at_ease() -> Iterator[None]:
-    """Let Pillow read any header without a limit on pixels (ours is checked right after) and without warnings."""
+def lenient_pillow() -> Iterator[None]:
+    """Run the block without Pillow's limit on pixels (ours is checked after the header) and without warnings."""
     with _process_state, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit = Image.MAX_IMAGE_PIXELS
@@ -57,40 +57,39 @@ def pillow_at_ease() -> Iterator[None]:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[bytes]]:
-    """Collect the lines that decoders write to standard error; they are there when the block is left.
+    """Collect the lines that decoders write to standard error, even if it is closed, in a list filled after the block.
 
-    What other threads of the process write meanwhile is passed on then. Decoders are heard even where standard error
-    is closed.
+    Lines that other threads of the process write are passed on after the block.
 
     Raises
     ------
     OSError
         If the process has too many open files.
     """
-    said: list[bytes] = []
-    with _process_state, ExitStack() as left_open:
-        saved = _copy_of_stderr()
+    lines: list[bytes] = []
+    with _process_state, ExitStack() as descriptors:
+        saved = _duplicate_stderr()
         if saved is not None:
-            left_open.callback(os.close, saved)
-        reader, writer = _pipe()
-        left_open.callback(os.close, reader)
+            descriptors.callback(os.close, saved)
+        reader, writer = _open_pipe()
+        descriptors.callback(os.close, reader)
         os.dup2(writer, 2)
         os.close(writer)
         try:
-            yield said
+            yield lines
         finally:
             if saved is None:
                 os.close(2)
             else:
                 os.dup2(saved, 2)
-            decoders, others = _sorted_out(_all_of(reader))
-            said += decoders
+            decoders, others = _split_lines(_read_pipe(reader))
+            lines += decoders
             if others and saved is not None:
-                with suppress(OSError):  # as for any program whose standard error is full or gone
+                with suppress(OSError):  # standard error is full or gone
                     os.write(saved, others)
 
 
-def _copy_of_stderr() -> int | None:
+def _duplicate_stderr() -> int | None:
     """Return a copy of standard error; None if it is closed."""
     try:
         return os.dup(2)
@@ -100,32 +99,32 @@ def _copy_of_stderr() -> int | None:
         return None
 
 
-def _pipe() -> tuple[int, int]:
-    """Open a pipe that nobody waits for, with ends other than the standard streams, even if those are closed."""
+def _open_pipe() -> tuple[int, int]:
+    """Open a non-blocking pipe whose ends are not standard streams, even if those are closed."""
     ends = os.pipe()
     try:
         reader, writer = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
     finally:
         for end in ends:
             os.close(end)
-    os.set_blocking(reader, False)  # a child process of the program may keep the other end open
-    os.set_blocking(writer, False)  # a decoder that says more than a pipe holds must not wait for us to read it
+    os.set_blocking(reader, False)  # a child process may keep the other end open
+    os.set_blocking(writer, False)  # a decoder that fills the pipe must not wait
     return reader, writer
 
 
-def _all_of(reader: int) -> bytes:
+def _read_pipe(reader: int) -> bytes:
     try:
-        return os.read(reader, _PIPE)
+        return os.read(reader, _MAX_PIPE_BYTES)
     except BlockingIOError:
         return b""
 
 
-def _sorted_out(text: bytes) -> tuple[list[bytes], bytes]:
-    """Return the lines of decoders, and all the others as one text."""
+def _split_lines(text: bytes) -> tuple[list[bytes], bytes]:
+    """Return the lines of decoders, and all other lines as one text."""
     decoders: list[bytes] = []
     others: list[bytes] = []
-    follows = False
+    is_decoder = False
     for line in text.splitlines(keepends=True):
-        follows = _DECODERS.match(line) is not None or (follows and _FURTHER.match(line) is not None)
-        (decoders if follows else others).append(line)
+        is_decoder = _DECODERS.match(line) is not None or (is_decoder and _CONTINUATION.match(line) is not None)
+        (decoders if is_decoder else others).append(line)
     return decoders, b"".join(others)

@@ -1,13 +1,12 @@
-"""What a file says besides its pixels, as `Metadata`: resolution, EXIF, XMP, comments; all of it bounded, none trusted.
+"""Resolution, EXIF, XMP and comments of a file, checked and bounded.
 
-Of EXIF, the orientation is taken out, as it is applied to the pixels; so are the thumbnail and the sizes, which are of
-another image, the colour space, which is sRGB by now, and maker notes, whose inner offsets would not hold elsewhere.
-What is broken or too long is left out and never fails.
+EXIF loses the orientation, which is applied to the pixels; the thumbnail and the sizes, which describe other images;
+the colour space, which becomes sRGB; and maker notes, whose inner offsets would break. Broken or too long metadata are
+left out and never cost the image.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from typing import Any
@@ -15,125 +14,78 @@ from typing import Any
 from PIL import Image
 
 from gmmquant.images.decoded import Metadata
-from gmmquant.images.decoding import png_chunks
-from gmmquant.images.decoding.decoder_stderr import pillow_at_ease
-from gmmquant.images.decoding.sniff import Header
+from gmmquant.images.decoding.decoder_stderr import lenient_pillow
+from gmmquant.images.decoding.reader import StoredImage
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, keep_bytes_of_texts
 
-# Bytes of one piece of what a file says, and how many comments are kept.
-_LIMIT = png_chunks.LIMIT
-_MOST_COMMENTS = 100
+MAX_METADATA_BYTES = 1 << 20  # of each text or block
+_MAX_COMMENTS = 100
+_MAX_DPI = 1e5
 
-_HIGHEST_DPI = 1e5
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
-
-# Of the directory of EXIF: maker note, colour space, width, height, the directory that names a colour space, gamma.
-_OF_THE_FILE = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0xA500)
-
 _CENTIMETRES = 3
-_JFIF_UNITS = (1, 2)  # an inch, a centimetre
+_KEPT_TAGS = (*DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF, GPS)
 
-# Of the first directory, which is a TIFF's own, what is kept.
-_KEPT = (*DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF, GPS)
+# Tags dropped from the EXIF directory: maker note, colour space, width, height, interoperability directory, gamma.
+_DROPPED_TAGS = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0xA500)
 
 _XMP_ORIENTATION = re.compile(
     rb"\s+tiff:Orientation\s*=\s*(?:\"\d*\"|'\d*')|<tiff:Orientation>\s*\d*\s*</tiff:Orientation>"
 )
 
 
-def read_metadata(
-    data: bytes,
-    header: Header,
-    found: dict[bytes, list[bytes]],
-    *,
-    has_profile: bool,
-    turned: bool,
-    comment: bytes = b"",
-) -> Metadata:
-    """Collect what a file says.
-
-    Parameters
-    ----------
-    data : the whole file
-    header : Header
-    found : the chunks of a PNG, else empty
-    has_profile : bool
-        Whether the file named its colour space, and that was heeded.
-    turned : bool
-        Whether the orientation swaps width and height, and so the two resolutions.
-    comment : bytes
-        The comment of a GIF.
-    """
-    info = header.info
-    dpi, block, xmp = info.get("dpi"), info.get("exif", b""), info.get("xmp", b"")
-    comments = [("Comment", _text(comment))]
-    if header.format == "PNG":
-        dpi, block, xmp = png_chunks.resolution(found), found.get(b"eXIf", [b""])[0], png_chunks.xmp(found)
-        comments = png_chunks.texts(found)
-    elif header.format == "TIFF":
-        dpi = dpi if _X_RESOLUTION in header.tiff_tags else None  # else Pillow has made one up
-    elif header.format == "JPEG":
-        dpi = dpi if info.get("jfif_unit") in _JFIF_UNITS else None  # else Pillow may have made one up
-        comments = [("Comment", _text(info.get("comment", b"")))]
-    exif = _load_exif(data, header, block)
-    dpi = _checked_dpi(dpi) or _checked_dpi(_dpi_of(exif))
+def clean_metadata(stored: StoredImage, *, has_profile: bool) -> Metadata:
+    """Return the usable metadata of a file; `has_profile` is whether the file states a colour space that is applied."""
+    turned = stored.orientation in (5, 6, 7, 8)
+    exif = _load_exif(stored.exif)
+    dpi = _checked_dpi(stored.dpi) or _checked_dpi(_exif_dpi(exif))
+    xmp = stored.xmp if isinstance(stored.xmp, bytes) and len(stored.xmp) <= MAX_METADATA_BYTES else b""
+    comments = [(keyword, _decode_text(text)) for keyword, text in stored.comments[:_MAX_COMMENTS]]
     return Metadata(
         dpi=dpi[::-1] if dpi is not None and turned else dpi,
         has_profile=has_profile,
-        exif=_written(exif, turned=turned),
-        xmp=_XMP_ORIENTATION.sub(b"", xmp) if isinstance(xmp, bytes) and len(xmp) <= _LIMIT else b"",
-        comments=tuple((key, text) for key, text in comments[:_MOST_COMMENTS] if text and len(text) <= _LIMIT),
+        exif=_clean_exif(exif, turned=turned),
+        xmp=_XMP_ORIENTATION.sub(b"", xmp),
+        comments=tuple((keyword, text) for keyword, text in comments if text and len(text) <= MAX_METADATA_BYTES),
     )
 
 
-def _text(comment: object) -> str:
-    if not isinstance(comment, bytes):
-        return ""
-    comment = comment.rstrip(b"\0")
+def _decode_text(text: object) -> str:
+    if not isinstance(text, bytes):
+        return text if isinstance(text, str) else ""
+    text = text.rstrip(b"\0")
     try:
-        return comment.decode()
+        return text.decode()
     except UnicodeDecodeError:
-        return comment.decode("latin-1")
+        return text.decode("latin-1")
 
 
-def _load_exif(data: bytes, header: Header, block: object) -> Image.Exif | None:
-    """Load the EXIF data of a block, or the descriptive tags of a TIFF; None if there are none, or broken ones."""
-    if header.format == "TIFF":
-        block = data
-    elif not isinstance(block, bytes) or not block or len(block) > _LIMIT:
+def _load_exif(block: object) -> Image.Exif | None:
+    if isinstance(block, Image.Exif):
+        return block
+    if not isinstance(block, bytes) or not block or len(block) > MAX_METADATA_BYTES:
         return None
-    else:
-        block = block.removeprefix(b"Exif\0\0")
     exif = Image.Exif()
     try:
-        with pillow_at_ease():
-            if header.format == "TIFF":
-                with Image.open(io.BytesIO(block), formats=("TIFF",)) as image:
-                    whole = image.getexif()
-                    exif.update({tag: whole[tag] for tag in DESCRIPTIVE if tag in whole})
-                    for tag in (EXIF, GPS):
-                        if further := whole.get_ifd(tag):
-                            exif.get_ifd(tag).update(further)
-                            exif[tag] = 0  # where it stands is seen when it is written
-            else:
-                exif.load(block)
+        with lenient_pillow():
+            exif.load(block.removeprefix(b"Exif\0\0"))
     except MemoryError:
         raise
-    except Exception:  # what cameras and editors write here is often broken
+    except Exception:  # EXIF data of cameras and editors are often broken
         return None
     return exif
 
 
-def _written(exif: Image.Exif | None, *, turned: bool) -> bytes:
-    """Return EXIF data without what does not hold any more; empty if nothing is left."""
+def _clean_exif(exif: Image.Exif | None, *, turned: bool) -> bytes:
+    """Return EXIF data without the tags that no longer apply; empty if nothing is left."""
     if exif is None:
         return b""
     try:
-        with pillow_at_ease():
-            for tag in [tag for tag in exif if tag not in _KEPT]:
+        with lenient_pillow():
+            for tag in [tag for tag in exif if tag not in _KEPT_TAGS]:
                 del exif[tag]
             if EXIF in exif:
-                for tag in _OF_THE_FILE:
+                for tag in _DROPPED_TAGS:
                     exif.get_ifd(EXIF).pop(tag, None)
             if turned and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
                 exif[_X_RESOLUTION], exif[_Y_RESOLUTION] = exif[_Y_RESOLUTION], exif[_X_RESOLUTION]
@@ -141,25 +93,25 @@ def _written(exif: Image.Exif | None, *, turned: bool) -> bytes:
             block = exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else b""
     except MemoryError:
         raise
-    except Exception:  # as above
+    except Exception:  # as in `_load_exif`
         return b""
-    return block if len(block) <= _LIMIT else b""
+    return block if len(block) <= MAX_METADATA_BYTES else b""
 
 
-def _dpi_of(exif: Image.Exif | None) -> tuple[Any, Any] | None:
+def _exif_dpi(exif: Image.Exif | None) -> tuple[Any, Any] | None:
     if exif is None:
         return None
     try:
         scale = 2.54 if exif.get(_RESOLUTION_UNIT, 2) == _CENTIMETRES else 1.0
         return float(exif[_X_RESOLUTION]) * scale, float(exif[_Y_RESOLUTION]) * scale
-    except Exception:  # as above
+    except Exception:  # as in `_load_exif`
         return None
 
 
 def _checked_dpi(dpi: Any) -> tuple[float, float] | None:
-    """Return a resolution as two numbers; None if it is none, or absurd."""
+    """Return a resolution as two numbers; None if it is missing or absurd."""
     try:
         x, y = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    return (x, y) if all(math.isfinite(value) and 0 < value <= _HIGHEST_DPI for value in (x, y)) else None
+    return (x, y) if all(math.isfinite(value) and 0 < value <= _MAX_DPI for value in (x, y)) else None

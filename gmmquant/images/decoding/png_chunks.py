@@ -1,105 +1,102 @@
-"""The chunks of a PNG besides its pixels: texts, resolution, colour space, transparency, wherever they stand.
+"""The chunks of a PNG besides its pixels: texts, resolution, colour space, transparency, anywhere in the file.
 
-Pillow reads them only as far as the pixels and mixes texts with facts of the same name. What is compressed is unpacked
-up to a limit, since a few bytes may stand for terabytes. Layout: Portable Network Graphics, third edition (W3C, 2025).
+Pillow reads only those before the pixels, and mixes texts with its own entries of the same name. Compressed chunks are
+decompressed up to a limit, since a few bytes may expand to terabytes. Layout: PNG, third edition (W3C, 2025).
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_chunks
+from gmmquant.images.containers import METERS_PER_INCH, iterate_chunks
+from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
+from gmmquant.images.decoding.profiles import MAX_PROFILE_BYTES
 
-# Bytes of a text, of all texts together, and of a colour profile (those of printers have 1 to 3 million); what is
-# longer is left out.
-LIMIT = 1 << 20
-TEXTS_LIMIT = 4 * LIMIT
-PROFILE_LIMIT = 1 << 24
+# Longer chunks are left out.
+_MAX_ALL_TEXTS_BYTES = 4 * MAX_METADATA_BYTES
 
 _XMP = b"XML:com.adobe.xmp"
 
-# What stands for sRGB in gAMA and cHRM, in 1/100000: the power 1/2.2; x and y of white, red, green and blue.
+# The values of sRGB in gAMA and cHRM, in 1/100000: the exponent 1/2.2; x and y of white, red, green and blue.
 _GAMMA = 45_455
 _PRIMARIES = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
-_SRGB = bytes((1, 13, 0, 1))  # cICP: BT.709 primaries, sRGB's transfer function, RGB, full range
+_SRGB = bytes((1, 13, 0, 1))  # cICP: BT.709 primaries, the transfer function of sRGB, RGB, full range
 
-# The modes of Pillow that correspond to types of colour, and the bits that each may have.
-_MODES = {
-    0: ("L", (1, 2, 4, 8, 16)),
-    2: ("RGB", (8, 16)),
-    3: ("P", (1, 2, 4, 8)),
-    4: ("LA", (8, 16)),
-    6: ("RGBA", (8, 16)),
-}
+# The bodies of chunks by type, in file order.
+Chunks = Mapping[bytes, list[bytes]]
 
 
-def read_png_header(beginning: bytes) -> tuple[tuple[int, int], str]:
-    """Return the size (width, height) and the mode that the header of a PNG states; an empty mode if it is broken."""
-    if len(beginning) < len(PNG_SIGNATURE) + 18 or beginning[8:16] != b"\0\0\0\x0dIHDR":
-        return (0, 0), ""
-    width, height, bits, color_type = struct.unpack_from(">IIBB", beginning, 16)
-    mode, possible = _MODES.get(color_type, ("", ()))
-    return (width, height), mode if width and height and bits in possible else ""
+def read_chunks(data: bytes) -> dict[bytes, list[bytes]] | None:
+    """Return the bodies of a PNG's chunks by type, without those of pixels and those above the limit.
 
-
-def ancillary(data: bytes) -> dict[bytes, list[bytes]] | None:
-    """Return the bodies of a PNG's chunks by their kind, without those that hold pixels and those above the limit.
-
-    None if a chunk is cut short or the last is missing: OpenCV would make room for all that a chunk claims to hold.
+    None if a chunk is cut short or the last is missing: OpenCV would allocate all bytes that a chunk claims to have.
     """
-    found: dict[bytes, list[bytes]] = {}
-    for kind, body in iterate_chunks(data):
-        if kind not in (b"IDAT", b"fdAT", b"fcTL") and len(body) <= (PROFILE_LIMIT if kind == b"iCCP" else LIMIT):
-            found.setdefault(kind, []).append(bytes(body))
-    return found if b"IEND" in found else None
+    chunks: dict[bytes, list[bytes]] = {}
+    for chunk_type, body in iterate_chunks(data):
+        limit = MAX_PROFILE_BYTES if chunk_type == b"iCCP" else MAX_METADATA_BYTES
+        if chunk_type not in (b"IDAT", b"fdAT", b"fcTL") and len(body) <= limit:
+            chunks.setdefault(chunk_type, []).append(bytes(body))
+    return chunks if b"IEND" in chunks else None
 
 
-def resolution(found: dict[bytes, list[bytes]]) -> tuple[float, float] | None:
-    """Return the resolution in pixels an inch, if one is stated in pixels a metre."""
-    body = found.get(b"pHYs", [b""])[0]
+def first(chunks: Chunks, chunk_type: bytes) -> bytes:
+    """Return the body of the first chunk of a type; empty if there is none."""
+    return chunks.get(chunk_type, [b""])[0]
+
+
+def announced_frames(chunks: Chunks) -> int:
+    """Return the number of frames that a PNG states; 0 if it is not animated."""
+    body = first(chunks, b"acTL")
+    return int.from_bytes(body[:4], "big") if len(body) == 8 else 0
+
+
+def resolution(chunks: Chunks) -> tuple[float, float] | None:
+    """Return the resolution in pixels per inch, if it is stated in pixels per metre."""
+    body = first(chunks, b"pHYs")
     if len(body) != 9 or body[8] != 1:
         return None
     x, y = struct.unpack_from(">II", body)
     return x * METERS_PER_INCH, y * METERS_PER_INCH
 
 
-def is_srgb(found: dict[bytes, list[bytes]]) -> bool:
-    """Tell whether a PNG states that it is sRGB, which counts more than a profile (cICP) or stands for one (sRGB)."""
-    return _SRGB in found.get(b"cICP", []) or (b"sRGB" in found and b"iCCP" not in found and b"cICP" not in found)
+def is_srgb(chunks: Chunks) -> bool:
+    """Tell whether a PNG states sRGB: by cICP, which overrides a profile, or by sRGB, if there is no profile."""
+    return _SRGB in chunks.get(b"cICP", []) or (b"sRGB" in chunks and b"iCCP" not in chunks and b"cICP" not in chunks)
 
 
-def foreign_color_space(found: dict[bytes, list[bytes]]) -> str | None:
-    """Name what a PNG without a profile states of its colour space, if that is clearly not sRGB; None if it is.
+def other_color_space(chunks: Chunks) -> str | None:
+    """Describe the colour space that a PNG states without a profile, if it clearly differs from sRGB; else None.
 
-    A cICP chunk counts most: primaries/transfer function. Gamma is the power that encodes light.
+    cICP (primaries/transfer function) comes first, then gAMA (the exponent that encodes light), then cHRM.
     """
-    body = found.get(b"cICP", [b""])[0]
+    body = first(chunks, b"cICP")
     if len(body) == 4:
         return None if body == _SRGB else f"colour space {body[0]}/{body[1]} (cICP)"
-    gamma = int.from_bytes(found.get(b"gAMA", [b""])[0][:4], "big")
+    gamma = int.from_bytes(first(chunks, b"gAMA")[:4], "big")
     if gamma and abs(gamma - _GAMMA) > _GAMMA // 20:
         return f"gamma {gamma / 100_000:g} (gAMA)"
-    primaries = found.get(b"cHRM", [b""])[0]
+    primaries = first(chunks, b"cHRM")
     if len(primaries) == 32 and np.abs(np.frombuffer(primaries, ">u4").astype(float) - _PRIMARIES).max() > 1000:
-        return "colour space of other primaries (cHRM)"
+        return "colour space with other primaries (cHRM)"
     return None
 
 
-def profile(found: dict[bytes, list[bytes]]) -> bytes | None:
-    """Return the colour profile, unpacked; None if there is none, empty if it cannot be unpacked."""
-    if b"iCCP" not in found:
+def profile(chunks: Chunks) -> bytes | None:
+    """Return the ICC profile; None if there is none, empty if it cannot be decompressed."""
+    if b"iCCP" not in chunks:
         return None
-    _, _, packed = found[b"iCCP"][0].partition(b"\0")
-    return _unpacked(packed[1:], PROFILE_LIMIT) or b""
+    _, _, compressed = first(chunks, b"iCCP").partition(b"\0")
+    return _decompress(compressed[1:], MAX_PROFILE_BYTES) or b""
 
 
-def transparent_grey(found: dict[bytes, list[bytes]]) -> int | None:
-    """Return the grey level, of 8 or 16 bits, that a PNG without alpha declares transparent; None if it does not."""
-    header, body = found.get(b"IHDR", [b""])[0], found.get(b"tRNS", [b""])[0]
+def transparent_grey(chunks: Chunks) -> int | None:
+    """Return the transparent level of a grey PNG without alpha, for 8 or 16 bits; None if there is none."""
+    header, body = first(chunks, b"IHDR"), first(chunks, b"tRNS")
     if len(header) != 13 or header[9] != 0 or len(body) != 2 or header[8] not in (1, 2, 4, 8, 16):
         return None
     bits = header[8]
@@ -107,70 +104,70 @@ def transparent_grey(found: dict[bytes, list[bytes]]) -> int | None:
     return level * 255 // ((1 << bits) - 1) if bits < 8 else level
 
 
-def texts(found: dict[bytes, list[bytes]]) -> list[tuple[str, str]]:
-    """Return the textual entries, keyword and text, without those that carry what is no text for people.
+def texts(chunks: Chunks) -> list[tuple[str, str]]:
+    """Return keyword and content of the texts, without XMP, raw profiles and the name of the software.
 
-    What is packed and cannot be unpacked counts to the limit of all texts as much as it was allowed.
+    A text that cannot be decompressed uses up as much of the limit for all texts as it was allowed.
     """
-    entries, room = [], TEXTS_LIMIT
-    for text in (_text_of(kind, body) for kind in (b"tEXt", b"zTXt", b"iTXt") for body in found.get(kind, [])):
+    entries, room = [], _MAX_ALL_TEXTS_BYTES
+    for text in (_parse_text(chunk, body) for chunk in (b"tEXt", b"zTXt", b"iTXt") for body in chunks.get(chunk, [])):
         if text.keyword in (b"", b"Software", _XMP) or text.keyword.startswith(b"Raw profile type"):
             continue
-        limit = min(LIMIT, room)
+        limit = min(MAX_METADATA_BYTES, room)
         content = text.content(limit)
         if content is not None:
             room -= len(content)
-        elif text.packed:
+        elif text.compressed:
             room -= limit
         if content:
             entries.append((text.keyword.decode("latin-1"), content.decode(text.encoding, "replace")))
     return entries
 
 
-def xmp(found: dict[bytes, list[bytes]]) -> bytes:
+def xmp(chunks: Chunks) -> bytes:
     """Return the XMP packet; empty if there is none."""
-    texts_of_xmp = (text for body in found.get(b"iTXt", []) if (text := _text_of(b"iTXt", body)).keyword == _XMP)
-    first = next(texts_of_xmp, None)
-    content = None if first is None else first.content(LIMIT)
+    found = (text for body in chunks.get(b"iTXt", []) if (text := _parse_text(b"iTXt", body)).keyword == _XMP)
+    packet = next(found, None)
+    content = None if packet is None else packet.content(MAX_METADATA_BYTES)
     return (content or b"").decode("utf-8", "replace").encode()
 
 
 @dataclass(frozen=True)
 class _Text:
-    """A textual entry as the file has it: the keyword, the text, whether that is packed, and how it is encoded."""
+    """A text as it is stored."""
 
     keyword: bytes
     stored: bytes
-    packed: bool
+    compressed: bool
     encoding: str
 
     def content(self, limit: int) -> bytes | None:
-        """Return the text, unpacked; None if it is damaged or above the limit."""
-        if self.packed:
-            return _unpacked(self.stored, limit)
+        """Return the decompressed text; None if it is damaged or above the limit."""
+        if self.compressed:
+            return _decompress(self.stored, limit)
         return self.stored if len(self.stored) <= limit else None
 
 
-def _text_of(kind: bytes, body: bytes) -> _Text:
-    """Take a textual chunk apart; without a keyword if it is broken."""
+def _parse_text(chunk_type: bytes, body: bytes) -> _Text:
+    """Parse a textual chunk; the keyword is empty if it is broken."""
     keyword, _, rest = body.partition(b"\0")
-    if kind == b"tEXt":
+    if chunk_type == b"tEXt":
         return _Text(keyword, rest, False, "latin-1")
-    if kind == b"zTXt":
+    if chunk_type == b"zTXt":
         return _Text(keyword, rest[1:], True, "latin-1")
-    parts = rest[2:].split(b"\0", 2)
-    if len(rest) < 2 or len(parts) != 3:
+    fields = rest[2:].split(b"\0", 2)
+    if len(rest) < 2 or len(fields) != 3:
         return _Text(b"", b"", False, "utf-8")
-    return _Text(keyword, parts[2], rest[0] != 0, "utf-8")
+    return _Text(keyword, fields[2], rest[0] != 0, "utf-8")
 
 
-def _unpacked(packed: bytes, limit: int) -> bytes | None:
-    """Unpack what zlib packed; None if it is damaged or above the limit."""
-    if limit == 0:  # to zlib, that means none
+def _decompress(compressed: bytes, limit: int) -> bytes | None:
+    """Decompress a zlib stream; None if it is damaged or longer than the limit."""
+    if limit == 0:  # which zlib takes for no limit
         return None
-    unpacker = zlib.decompressobj()
+    decompressor = zlib.decompressobj()
     try:
-        unpacked = unpacker.decompress(packed, limit)
+        content = decompressor.decompress(compressed, limit)
     except zlib.error:
         return None
-    return unpacked if unpacker.eof else None
+    return content if decompressor.eof else None

@@ -1,18 +1,17 @@
-"""Colour profiles (ICC): what is meant in another colour space is brought to sRGB by littlecms, through Pillow.
+"""Conversion to sRGB by ICC profiles, with littlecms through Pillow.
 
-Whether a profile is sRGB is seen from what it does to a grid of colours, since names cannot be trusted; then pixels
-stay exactly as they are. Others are converted by relative colorimetric intent with black-point compensation: colours
-that sRGB has keep their look, white stays white and black black, and nothing depends on a maker's taste, as the
-perceptual intent does. Colours out of sRGB's range are cut off. Pillow gives littlecms 8 bits a value, no more.
-Format: ICC.1:2022.
+The intent is relative colorimetric with black-point compensation: colours that sRGB can show keep their appearance,
+white and black stay, and the result does not depend on choices of the profile's maker, as the perceptual intent does.
+Colours outside sRGB are clipped. Pillow passes 8 bits per value to littlecms, not more. Whether a profile is sRGB is
+found by converting a grid of colours, since names cannot be trusted; its pixels stay unchanged. Format: ICC.1:2022.
 
-Pillow's `ImageCms` is imported when an image has a profile, not before.
+`PIL.ImageCms` is imported for images with a profile only.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,20 +19,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gmmquant.images.decoding.png_chunks import PROFILE_LIMIT
+from gmmquant.images.decoding.pillow import decode_cmyk
+from gmmquant.images.decoding.reader import Header, StoredImage
 
-_LONGEST_NAME = 40
-
-# Grey takes 256 conversions in all, so they need not be fast: littlecms would use a coarse table, wrong in the dark.
+MAX_PROFILE_BYTES = 1 << 24  # those of printers have 1 to 3 million
+_MAX_NAME_LENGTH = 40
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-
-# Pixels converted at a time.
-_BAND = 1 << 20
+_BAND_PIXELS = 1 << 20  # converted at a time
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile that can be used: its name, Pillow's mode of what it converts, whether it is sRGB, the conversion."""
+    """A usable profile: its name, Pillow's mode of its input, whether it is sRGB, and the transform."""
 
     name: str
     mode: str
@@ -41,22 +38,48 @@ class Profile:
     transform: Any
 
     def convert(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Convert RGB (h, w, 3), grey (h, w) or inks (h, w, 4) to sRGB (h, w, 3)."""
+        """Convert RGB (h, w, 3), grey (h, w) or CMYK (h, w, 4) to sRGB (h, w, 3)."""
         from PIL import ImageCms
 
         height, width = values.shape[:2]
         converted = np.empty((height, width, 3), np.uint8)
-        step = max(_BAND // width, 1)
+        step = max(_BAND_PIXELS // width, 1)
         for rows in (slice(start, start + step) for start in range(0, height, step)):
             band = Image.frombytes(self.mode, (width, values[rows].shape[0]), values[rows].tobytes())
             converted[rows] = np.asarray(ImageCms.applyTransform(band, self.transform))
         return converted
 
 
+def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[npt.NDArray[Any], str | None, bool]:
+    """Convert the frames of a file to sRGB; return them, a note, and whether the stated colour space is applied.
+
+    RGB and grey are converted in place, CMYK is decoded again from `data`.
+    """
+    frames = stored.frames
+    if stored.is_srgb:
+        return frames, None, True
+    if stored.profile is None:
+        other = stored.other_color_space
+        return frames, None if other is None else f"{other} is not applied; values are taken as sRGB", False
+    profile = read_profile(stored.profile)
+    if profile is None:
+        return frames, "the colour profile cannot be read; values are taken as sRGB", False
+    if profile.is_srgb:
+        return frames, None, True
+    if frames.dtype != np.uint8:
+        note = f"colour profile {profile.name} is not applied to 16-bit images; values are taken as sRGB"
+        return frames, note, False
+    if profile.mode == "CMYK" and header.mode == "CMYK":
+        frames = profile.convert(decode_cmyk(data, header.format))[np.newaxis]
+    elif not _convert_in_place(frames.reshape(-1, *frames.shape[2:]), profile, is_grey=header.is_grey):
+        return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
+    return frames, f"converted from {profile.name} to sRGB", True
+
+
 @lru_cache(maxsize=8)
 def read_profile(data: bytes) -> Profile | None:
-    """Read a profile; None if it is broken, or of another space than RGB, grey and CMYK."""
-    if len(data) > PROFILE_LIMIT:
+    """Read a profile; None if it is broken, too long, or not for RGB, grey or CMYK."""
+    if len(data) > MAX_PROFILE_BYTES:
         return None
     from PIL import ImageCms
 
@@ -65,26 +88,24 @@ def read_profile(data: bytes) -> Profile | None:
         mode = _MODES.get(source.profile.xcolor_space)
         if mode is None:
             return None
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        if mode == "L":  # littlecms would use a coarse table, wrong for dark levels; 256 conversions need no speed
+            flags |= ImageCms.Flags.NOOPTIMIZE
         transform = ImageCms.buildTransform(
-            source,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else 0),
+            source, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags
         )
         name = " ".join((source.profile.profile_description or "").split()) or "an unnamed profile"
-        profile = Profile(name[:_LONGEST_NAME], mode, False, transform)
-        return Profile(profile.name, mode, _changes_nothing(profile), transform)
+        profile = Profile(name[:_MAX_NAME_LENGTH], mode, False, transform)
+        return replace(profile, is_srgb=_changes_nothing(profile))
     except MemoryError:
         raise
-    except Exception:  # littlecms and Pillow fail on broken profiles in several ways, none of them worth an image
+    except Exception:  # littlecms and Pillow raise many types of exceptions for broken profiles
         return None
 
 
-def apply_to(pixels: npt.NDArray[np.uint8], profile: Profile, *, grey: bool) -> bool:
-    """Convert 8-bit RGB or RGBA (h, w, 3 or 4) to sRGB in place; alpha stays. Tell whether the profile fits it."""
-    if profile.mode == "L" and grey:
+def _convert_in_place(pixels: npt.NDArray[np.uint8], profile: Profile, *, is_grey: bool) -> bool:
+    """Convert RGB or RGBA (h, w, 3 or 4) in place, except alpha; tell whether the profile fits the image."""
+    if profile.mode == "L" and is_grey:
         table = profile.convert(np.arange(256, dtype=np.uint8)[np.newaxis])[0]
         pixels[..., :3] = table[pixels[..., 0]]
     elif profile.mode == "RGB":
@@ -95,14 +116,14 @@ def apply_to(pixels: npt.NDArray[np.uint8], profile: Profile, *, grey: bool) -> 
 
 
 def _changes_nothing(profile: Profile) -> bool:
-    """Tell whether a profile moves no colour of a grid by more than one level of 255."""
+    """Tell whether a profile changes no channel of a grid of colours by more than one level of 255."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     if profile.mode == "RGB":
         values = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-        meant = values
+        expected = values
     elif profile.mode == "L":
         values = np.arange(256, dtype=np.uint8)[np.newaxis]
-        meant = np.repeat(values[..., np.newaxis], 3, axis=2)
+        expected = np.repeat(values[..., np.newaxis], 3, axis=2)
     else:
         return False
-    return int(np.abs(profile.convert(values).astype(int) - meant).max()) <= 1
+    return int(np.abs(profile.convert(values).astype(int) - expected).max()) <= 1

@@ -1,0 +1,1 @@
+"""The readers of the input formats, a module each."""

@@ -1,0 +1,161 @@
+"""GIF parsed into frames; Pillow decompresses each, and they are composed by `compositing`.
+
+Pillow and OpenCV compose frames too, but in some cases fill with a background colour where browsers leave the canvas
+transparent. Layout: GIF89a (CompuServe, 1990), and Netscape's application extension for the loop.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gmmquant.images.containers import end_of_blocks
+from gmmquant.images.decoding.compositing import Disposal, FrameControl, animation_of, composite
+from gmmquant.images.decoding.pillow import errors_as_damage, read_pillow_header
+from gmmquant.images.decoding.reader import MAX_FRAMES, Admit, Header, StoredImage, damaged
+
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_GRAPHIC_CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
+_DISPOSALS = {2: Disposal.CLEAR, 3: Disposal.RESTORE}
+_GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame: its palette (n, 3), its transparent index if any, and where its compressed pixels are in the file."""
+
+    control: FrameControl
+    palette: npt.NDArray[np.uint8]
+    transparent: int | None
+    interlaced: bool
+    compressed: slice
+
+
+@dataclass(frozen=True)
+class _Gif:
+    """The canvas size, the frames, how often they are played (0: forever), and the first comment."""
+
+    size: tuple[int, int]
+    frames: list[_Frame]
+    loop: int
+    comment: bytes
+
+
+def read_header(file: BinaryIO) -> Header:
+    return read_pillow_header(file, "GIF", "Gif")
+
+
+def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
+    try:
+        gif = _parse(data)
+    except (struct.error, IndexError):
+        gif = None
+    if gif is None:
+        raise damaged("GIF")
+    admit(*gif.size, len(gif.frames))
+    with errors_as_damage("GIF"):
+        frames = composite(gif.size, len(gif.frames), _decompress(data, gif.frames))
+    animation = animation_of([frame.control for frame in gif.frames], gif.loop)
+    return StoredImage.with_info(frames, header, animation=animation, comments=(("Comment", gif.comment),))
+
+
+def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameControl, npt.NDArray[np.uint8]]]:
+    """Yield each frame as RGB, or as RGBA if it has a transparent index.
+
+    Pillow gets a GIF of one frame with a palette of greys, so that it returns indices.
+    """
+    for frame in frames:
+        size = struct.pack("<HH", frame.control.width, frame.control.height)
+        header = b"GIF89a" + size + b"\xf7\0\0" + _GREYS.tobytes()
+        descriptor = bytes([_IMAGE, 0, 0, 0, 0]) + size + bytes([0x40 * frame.interlaced])
+        with Image.open(io.BytesIO(header + descriptor + data[frame.compressed] + b";"), formats=("GIF",)) as image:
+            indices = np.asarray(image)
+        colors = np.zeros((256, 3 if frame.transparent is None else 4), np.uint8)
+        colors[: len(frame.palette), :3] = frame.palette
+        if frame.transparent is not None:
+            colors[:, 3] = 255
+            colors[frame.transparent, 3] = 0
+        yield frame.control, colors[indices]
+
+
+def _parse(data: bytes) -> _Gif | None:
+    """Parse a GIF up to one frame above the limit; None if it is damaged or incomplete.
+
+    Raises
+    ------
+    struct.error, IndexError
+        If it is incomplete.
+    """
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    global_palette, position = _read_palette(data, 13, flags)
+    frames: list[_Frame] = []
+    graphic_control, loop, comment = b"", 1, b""
+    while data[position] != _TRAILER:
+        if data[position] == _EXTENSION:
+            label, start = data[position + 1], position + 2
+            position = end_of_blocks(data, start)
+            body = data[start + 1 : start + 1 + data[start]]
+            if label == _GRAPHIC_CONTROL and len(body) >= 4:
+                graphic_control = body
+            elif label == _COMMENT and not comment:
+                comment = _join_blocks(data, start)
+            elif label == _APPLICATION and body in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
+                loop = _read_loop(data[start + 12 : position])
+        elif data[position] == _IMAGE:
+            x, y, w, h, flags = struct.unpack_from("<HHHHB", data, position + 1)
+            local_palette, start = _read_palette(data, position + 10, flags)
+            position = end_of_blocks(data, start + 1)
+            if w == 0 or h == 0:
+                return None
+            fields, hundredths, transparent = struct.unpack("<BHB", graphic_control[:4] or bytes(4))
+            graphic_control = b""
+            palette = next((one for one in (local_palette, global_palette) if one is not None), _GREYS)
+            frames.append(
+                _Frame(
+                    FrameControl(x, y, w, h, 10.0 * hundredths, _DISPOSALS.get(fields >> 2 & 7, Disposal.KEEP)),
+                    palette,
+                    transparent if fields & 1 else None,
+                    bool(flags & 0x40),
+                    slice(start, position),
+                )
+            )
+            width, height = max(width, x + w), max(height, y + h)  # a canvas too small grows, as in browsers
+            if len(frames) > MAX_FRAMES:
+                break
+        else:
+            return None
+    return _Gif((width, height), frames, loop, comment) if frames else None
+
+
+def _read_palette(data: bytes, start: int, flags: int) -> tuple[npt.NDArray[np.uint8] | None, int]:
+    """Return the palette at `start`, or None if the flags state none, and where it ends."""
+    if not flags & 0x80:
+        return None, start
+    n = 2 << (flags & 7)
+    if start + 3 * n > len(data):
+        raise IndexError
+    return np.frombuffer(data, np.uint8, 3 * n, start).reshape(n, 3), start + 3 * n
+
+
+def _join_blocks(data: bytes, position: int) -> bytes:
+    """Return the contents of the sub-blocks at `position`."""
+    parts = []
+    while length := data[position]:
+        parts.append(data[position + 1 : position + 1 + length])
+        position += 1 + length
+    return b"".join(parts)
+
+
+def _read_loop(blocks: bytes) -> int:
+    """Return how often the frames are played, 0 for ever; the file states the repetitions after the first time."""
+    if len(blocks) < 4 or blocks[0] != 3 or blocks[1] & 7 != 1:
+        return 1
+    repetitions = int.from_bytes(blocks[2:4], "little")
+    return repetitions + 1 if repetitions else 0

@@ -1,0 +1,91 @@
+"""PNG and animated PNG, by OpenCV; everything except the pixels is read from the chunks."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.containers import PNG_SIGNATURE
+from gmmquant.images.decoded import Animation
+from gmmquant.images.decoding import png_chunks
+from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
+from gmmquant.images.decoding.pillow import orientation_of
+from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+
+# The colour types of a PNG: Pillow's name, and the bits that each may have.
+_MODES = {
+    0: ("L", (1, 2, 4, 8, 16)),
+    2: ("RGB", (8, 16)),
+    3: ("P", (1, 2, 4, 8)),
+    4: ("LA", (8, 16)),
+    6: ("RGBA", (8, 16)),
+}
+
+
+def read_header(file: BinaryIO) -> Header | None:  # Pillow refuses files with long texts
+    beginning = file.read(len(PNG_SIGNATURE) + 18)
+    if beginning[8:16] != b"\0\0\0\x0dIHDR":
+        return None
+    width, height, bits, color_type = struct.unpack_from(">IIBB", beginning, 16)
+    mode, possible_bits = _MODES.get(color_type, ("", ()))
+    return Header("PNG", (width, height), mode) if width and height and bits in possible_bits else None
+
+
+def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
+    chunks = png_chunks.read_chunks(data)
+    if chunks is None:
+        raise damaged("PNG")
+    exif = png_chunks.first(chunks, b"eXIf")
+    animation = None
+    n_frames = png_chunks.announced_frames(chunks)
+    if n_frames:
+        admit(*header.size, n_frames)
+        frames, animation = _decode_frames(data, header, n_frames, png_chunks.transparent_grey(chunks))
+        orientation = orientation_of(exif)
+    else:
+        admit(*header.size, 1)
+        frame, orientation = _decode_frame(data, png_chunks.transparent_grey(chunks))
+        frames = frame[np.newaxis]
+    return StoredImage(
+        frames,
+        orientation,
+        animation,
+        profile=png_chunks.profile(chunks),
+        is_srgb=png_chunks.is_srgb(chunks),
+        other_color_space=png_chunks.other_color_space(chunks),
+        dpi=png_chunks.resolution(chunks),
+        exif=exif,
+        xmp=png_chunks.xmp(chunks),
+        comments=tuple(png_chunks.texts(chunks)),
+    )
+
+
+def _decode_frames(
+    data: bytes, header: Header, n_frames: int, transparent_grey: int | None
+) -> tuple[npt.NDArray[Any], Animation | None]:
+    from gmmquant.images.decoding.apng import parse_apng  # for animations only
+    from gmmquant.images.decoding.compositing import animation_of, composite
+
+    apng = parse_apng(data)
+    if apng is None or apng.size != header.size or len(apng.controls) != n_frames:
+        raise damaged("PNG")
+    frames = (
+        (control, _decode_frame(file, transparent_grey)[0])
+        for control, file in zip(apng.controls, apng.files(), strict=True)
+    )
+    return composite(apng.size, n_frames, frames), animation_of(apng.controls, apng.loop)
+
+
+def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int]:
+    """Decode a PNG to RGB or RGBA; return it with its orientation."""
+    decoded = decode_with_opencv(data)
+    if decoded is None:
+        raise damaged("PNG")
+    pixels = to_rgb(decoded.pixels)
+    if transparent_grey is not None:  # which OpenCV ignores
+        alpha = np.where(pixels[:, :, 0] == transparent_grey, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+        pixels = np.dstack([pixels[:, :, :3], alpha])
+    return pixels, decoded.orientation

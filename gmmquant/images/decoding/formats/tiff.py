@@ -1,0 +1,133 @@
+"""TIFF, the first page: up to 8 bits by Pillow, whose alpha OpenCV multiplies in or drops; 16 bits by OpenCV.
+
+Both libraries apply the orientation. Layout: TIFF 6.0 (Adobe, 1992).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import IO, Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gmmquant.errors import ImageError
+from gmmquant.images.decoding.bit_depth import stretched
+from gmmquant.images.decoding.decoder_stderr import lenient_pillow
+from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
+from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
+from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, damaged
+from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
+
+_BITS, _PHOTOMETRIC, _CHANNELS, _X_RESOLUTION = 258, 262, 277, 282
+_PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 284, 338, 339
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
+
+
+def read_header(file: BinaryIO) -> Header:
+    try:
+        return read_pillow_header(file, "TIFF", "Tiff", details=_details)
+    except MemoryError:
+        raise
+    except Exception:
+        bits = _bits_of_unknown(file)
+        if bits > 8:
+            raise _unsupported(bits) from None
+        raise
+
+
+def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
+    admit(*header.size, 1)
+    tags, several_pages = header.details
+    frame = _decode_frame(data, tags)
+    dpi = header.info.get("dpi") if _X_RESOLUTION in tags else None  # otherwise Pillow has made one up
+    if dpi is not None and tags.get(ORIENTATION) in (5, 6, 7, 8):
+        dpi = dpi[::-1]
+    notes = (SEVERAL_IMAGES,) if several_pages else ()
+    return StoredImage.with_info(frame[np.newaxis], header, notes=notes, dpi=dpi, exif=_descriptive_exif(data))
+
+
+def _details(image: Image.Image) -> tuple[dict[int, Any], bool]:
+    """Return the tags of the first page, and whether there are others."""
+    return dict(getattr(image, "tag_v2", {})), bool(getattr(image, "is_animated", False))
+
+
+def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
+    bits = int(np.max(tags.get(_BITS, 1)))
+    if bits <= 8:
+        return decode_with_pillow(data, "TIFF")
+    if tags.get(_PLANAR) == 2:
+        raise ImageError("16-bit TIFF with separate planes is not supported; save it with interleaved channels")
+    decoded = decode_with_opencv(data)
+    if decoded is None:
+        raise damaged("TIFF") if _is_supported(tags, bits) else _unsupported(bits)
+    pixels = to_rgb(decoded.pixels)
+    extra_samples = np.atleast_1d(tags.get(_EXTRA_SAMPLES, ()))
+    if (extra_samples[:1] == _UNSPECIFIED).any():
+        pixels = pixels[:, :, :3]
+    if bits < 16:  # OpenCV has shifted them up
+        pixels = stretched(pixels >> (16 - bits), (1 << bits) - 1)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which OpenCV ignores
+        pixels[:, :, :3] = np.iinfo(pixels.dtype).max - pixels[:, :, :3]
+    return _divide_by_alpha(pixels) if _ASSOCIATED_ALPHA in extra_samples and pixels.shape[2] == 4 else pixels
+
+
+def _is_supported(tags: Mapping[int, Any], bits: int) -> bool:
+    """Tell whether OpenCV decodes a TIFF of more than 8 bits: grey, or RGB or RGBA of 16 bits, of integers."""
+    photometric, channels = tags.get(_PHOTOMETRIC), tags.get(_CHANNELS, 1)
+    is_grey = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and channels == 1
+    is_rgb = photometric == _RGB and channels in (3, 4) and bits == 16
+    return (is_grey or is_rgb) and bool(np.max(tags.get(_SAMPLE_FORMAT, 1)) == 1)
+
+
+def _unsupported(bits: int) -> ImageError:
+    return ImageError(
+        f"this type of TIFF with {bits} bits per channel is not supported; "
+        "convert it to grey or RGB with 8 or 16 bits per channel"
+    )
+
+
+def _bits_of_unknown(file: BinaryIO) -> int:
+    """Return the bits per channel of a TIFF that Pillow cannot open; 0 if it is damaged."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    try:
+        file.seek(0)
+        beginning = file.read(16)
+        directory = ImageFileDirectory_v2(beginning if b"+" in beginning[:4] else beginning[:8])
+        file.seek(directory.next)
+        with lenient_pillow():
+            directory.load(cast(IO[bytes], file))
+            return int(np.max(directory.get(_BITS, 1))) if _PHOTOMETRIC in directory else 0
+    except MemoryError:
+        raise
+    except Exception:  # as in `read_header`
+        return 0
+
+
+def _descriptive_exif(data: bytes) -> Image.Exif | None:
+    """Return the tags that describe the image and not the file; None if they cannot be read."""
+    exif = Image.Exif()
+    try:
+        with lenient_pillow(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+            tags = image.getexif()
+            exif.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
+            for pointer in (EXIF, GPS):
+                if directory := tags.get_ifd(pointer):
+                    exif.get_ifd(pointer).update(directory)
+                    exif[pointer] = 0  # Pillow sets the offset when it writes
+    except MemoryError:
+        raise
+    except Exception:  # as in `read_header`
+        return None
+    return exif
+
+
+def _divide_by_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Undo the multiplication of 16-bit colours by alpha; the colour of fully transparent pixels becomes 0."""
+    alpha = pixels[:, :, 3:].astype(np.float64)
+    colors = np.divide(pixels[:, :, :3] * 65535.0, alpha, out=np.zeros(pixels[:, :, :3].shape), where=alpha > 0)
+    return np.dstack([np.rint(np.minimum(colors, 65535)).astype(pixels.dtype), pixels[:, :, 3]])

@@ -1,0 +1,99 @@
+"""Headers, orientations and pixels read with Pillow, which decodes some formats that OpenCV gets wrong."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gmmquant.images.decoded import Animation
+from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.reader import Admit, Header, damaged
+from gmmquant.images.exif import ORIENTATION
+
+
+def read_pillow_header(
+    file: BinaryIO,
+    name: str,
+    plugin: str,
+    *,
+    animated: bool = False,
+    details: Callable[[Image.Image], Any] = lambda image: None,  # noqa: ARG005
+) -> Header:
+    """Read the header of a file of the format `name` with Pillow's `plugin`; its exceptions pass through."""
+    importlib.import_module(f"PIL.{plugin}ImagePlugin")  # otherwise Pillow would load all of its plugins
+    with lenient_pillow(), Image.open(file, formats=(_pillow_name(name),)) as image:
+        n_frames = int(getattr(image, "n_frames", 1)) if animated else 1
+        info = {str(key): value for key, value in image.info.items()}
+        return Header(name, image.size, image.mode, n_frames, info, details(image))
+
+
+def orientation_of(exif_block: bytes) -> int:
+    """Return the orientation that a block of EXIF data states; 1 if there is none or it cannot be read."""
+    exif = Image.Exif()
+    try:
+        with lenient_pillow():
+            exif.load(exif_block)
+        return int(exif.get(ORIENTATION, 1))
+    except Exception:  # EXIF data of cameras and editors are often broken, which must not cost the image
+        return 1
+
+
+@contextmanager
+def errors_as_damage(name: str) -> Iterator[None]:
+    """Run the block with a lenient Pillow; any exception but MemoryError becomes the error of a damaged image."""
+    with captured_stderr():
+        try:
+            with lenient_pillow():
+                yield
+        except MemoryError:
+            raise
+        except Exception:  # Pillow raises many types of exceptions for damaged data
+            raise damaged(name) from None
+
+
+@contextmanager
+def opened_by_pillow(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Open a file with Pillow; exceptions in the block mean that it is damaged."""
+    with errors_as_damage(name), Image.open(io.BytesIO(data), formats=(_pillow_name(name),)) as image:
+        yield image
+
+
+def decode_with_pillow(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """Decode one image to RGB or RGBA, shape (h, w, 3 or 4)."""
+    with opened_by_pillow(data, name) as image:
+        has_alpha = image.has_transparency_data or image.mode in ("LA", "La", "RGBA", "RGBa", "PA")
+        return np.array(image.convert("RGBA" if has_alpha else "RGB"))
+
+
+def decode_cmyk(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """Decode a CMYK file to its inks, shape (h, w, 4), 255 for full ink; Pillow applies the orientation of a TIFF."""
+    with opened_by_pillow(data, name) as image:
+        return np.array(image if image.mode == "CMYK" else image.convert("CMYK"))
+
+
+def decode_animation(data: bytes, header: Header, admit: Admit) -> tuple[npt.NDArray[np.uint8], Animation]:
+    """Decode the full frames of an animation, shape (n, h, w, 3 or 4), and their durations."""
+    width, height = header.size
+    admit(width, height, header.n_frames)
+    mode = "RGBA" if header.mode in ("RGBA", "LA") else "RGB"
+    frames = np.empty((header.n_frames, height, width, len(mode)), np.uint8)
+    durations = []
+    with opened_by_pillow(data, header.format) as image:
+        for n in range(header.n_frames):
+            image.seek(n)
+            frames[n] = np.asarray(image.convert(mode))
+            durations.append(float(image.info["duration"]))
+    if mode == "RGBA" and (frames[..., 3] == 255).all():
+        frames = frames[..., :3]
+    return frames, Animation(tuple(durations), int(header.info.get("loop", 0)))
+
+
+def _pillow_name(name: str) -> str:
+    return name.upper().replace(" ", "")

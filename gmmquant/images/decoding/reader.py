@@ -1,0 +1,144 @@
+"""The interface of a reader: the header and the stored image that it returns, and the limits and errors of all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from gmmquant.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from gmmquant.images.decoded import Animation
+
+# Each frame of an animation takes some work, however small it is.
+MAX_FRAMES = 10_000
+
+# OpenCV decodes no longer side.
+_MAX_SIDE_PIXELS = 1 << 20
+
+# Enough for any format: RGBA with 16 bits has 8 bytes a pixel.
+_BASE_BYTES, _BYTES_PER_PIXEL = 1 << 26, 16
+
+# A note of readers that decode the first image only.
+SEVERAL_IMAGES = "the file contains several images or pages; only the first is used"
+
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
+
+# Called with width, height and number of frames before the first frame is decoded; may raise an `ImageError`.
+Admit = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of an image file.
+
+    Attributes
+    ----------
+    format : str
+        Name of an entry of `INPUT_FORMATS`.
+    size : (width, height)
+        As stored; for a TIFF, after its orientation is applied.
+    mode : str
+        Pillow's name for the channels.
+    n_frames : int
+        1 where only the whole file tells it.
+    info : mapping
+        What Pillow found in the file: "dpi", "exif", "icc_profile" and others.
+    details : object
+        For the reader that made the header.
+    """
+
+    format: str
+    size: tuple[int, int]
+    mode: str
+    n_frames: int = 1
+    info: Mapping[str, Any] = field(default_factory=dict)
+    details: Any = None
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the file stores grey levels, with or without alpha."""
+        return self.mode in _GREY_MODES
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A decoded file before its colour profile and orientation are applied. Metadata are unchecked.
+
+    Attributes
+    ----------
+    frames : ndarray of uint8 or uint16, shape (n_frames, height, width, 3 or 4)
+        RGB or RGBA.
+    orientation : int
+        EXIF orientation to apply, 1 to 8.
+    animation : Animation or None
+    notes : tuple of str
+        What the user should know.
+    profile : bytes or None
+        ICC profile; empty if it cannot be read, None if there is none.
+    is_srgb : bool
+        Whether the file states that it is sRGB.
+    other_color_space : str or None
+        Description of a colour space that the file states without a profile and that is not sRGB.
+    dpi : (float, float) or None
+    exif : bytes, `PIL.Image.Exif` or None
+    xmp : bytes
+    comments : sequence of (keyword, text)
+        Bytes are UTF-8 or Latin-1.
+    """
+
+    frames: npt.NDArray[Any]
+    orientation: int = 1
+    animation: Animation | None = None
+    notes: tuple[str, ...] = ()
+    profile: bytes | None = None
+    is_srgb: bool = False
+    other_color_space: str | None = None
+    dpi: Any = None
+    exif: Any = None
+    xmp: Any = b""
+    comments: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def with_info(cls, frames: npt.NDArray[Any], header: Header, **others: Any) -> StoredImage:
+        """Make a stored image with the profile and metadata that Pillow found, unless `others` replace them."""
+        profile = header.info.get("icc_profile")
+        found = {key: header.info[key] for key in ("dpi", "exif", "xmp") if key in header.info}
+        return cls(frames, **{"profile": profile if isinstance(profile, bytes) else None, **found, **others})
+
+
+class Reader(Protocol):
+    """A module of `formats`."""
+
+    def read_header(self, file: BinaryIO) -> Header | None:
+        """Read the header from the beginning of a file; None if it is broken. Any exception means the same."""
+
+    def decode(self, data: bytes, header: Header, admit: Admit) -> StoredImage:
+        """Decode all frames of a file; call `admit` once before the first. Raise an `ImageError` if it is damaged."""
+
+
+def byte_limit(max_pixels: int) -> int:
+    """Return how many bytes a file may have; all of them are read into memory."""
+    return _BASE_BYTES + _BYTES_PER_PIXEL * max_pixels
+
+
+def check_size(width: int, height: int, max_pixels: int, n_frames: int = 1) -> None:
+    """Raise an `ImageError` if the pixels of all frames, the number of frames or a side is above its limit."""
+    frames = "" if n_frames == 1 else f"{n_frames} frames of "
+    if width * height * n_frames > max_pixels:
+        raise ImageError(
+            f"{frames}{width} x {height} pixels is above the limit {max_pixels}; raise max_pixels (--max-pixels), "
+            "or scale the image down"
+        )
+    if n_frames > MAX_FRAMES:
+        raise ImageError(f"an animation of more than {MAX_FRAMES} frames is not supported; split it")
+    if max(width, height) > _MAX_SIDE_PIXELS:
+        raise ImageError(f"{width} x {height} pixels has a side above the limit {_MAX_SIDE_PIXELS}; crop or split it")
+
+
+def damaged(name: str) -> ImageError:
+    """Return the error of a file whose data are broken, for the name of its format."""
+    return ImageError(f"damaged or incomplete {name} image; get an undamaged copy")
