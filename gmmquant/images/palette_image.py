@@ -17,8 +17,8 @@ from PIL import Image
 from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
 from gmmquant.colors.palette_files import read_palette
 from gmmquant.errors import ImageError, PaletteFileError
-from gmmquant.images.decoding.decoder_stderr import captured_stderr, pillow_at_ease
-from gmmquant.images.decoding.sniff import read_header
+from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.registry import read_header
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.files import read_image
 from gmmquant.images.recolor import IndexedImage
@@ -137,7 +137,7 @@ def _indices(path: Path) -> npt.NDArray[np.uint8] | None:
         with (
             open_regular(path) as file,
             captured_stderr(),
-            pillow_at_ease(),
+            lenient_pillow(),
             Image.open(file, formats=_INDEXED) as image,
         ):
             return np.asarray(ImageOps.exif_transpose(image)) if image.mode == "P" else None

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ImageError, OutputError, ParameterError
 from gmmquant.images.decoded import DecodedImage
+from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
-from gmmquant.images.files import byte_limit, read_image
+from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.selection import Choice
 from gmmquant.pipeline.exports import write_products

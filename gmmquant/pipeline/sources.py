@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from gmmquant.images.decoding.sniff import ENDINGS
+from gmmquant.images.decoding.reader import byte_limit
+from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
 from gmmquant.images.encoding.encode import is_gmmquant_output
-from gmmquant.images.files import byte_limit
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
 from gmmquant.system.filesystem import exists, files_below, is_folder, open_path
@@ -31,7 +31,7 @@ _MAX_LIST = 1 << 28
 # Bytes of the name of a file, at most.
 _LONGEST_NAME = 4096
 
-_KINDS = ", ".join(sorted(ENDINGS))
+_KINDS = ", ".join(sorted(INPUT_EXTENSIONS))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _is_folder(named: AnyPath) -> bool:
 
 def _is_image(file: AnyPath) -> bool:
     """Tell whether a file is an image by its ending, and not an output of ours by its mark."""
-    if file.suffix.lower() not in ENDINGS:
+    if file.suffix.lower() not in INPUT_EXTENSIONS:
         return False
     if isinstance(file, Path):
         return os.path.isfile(file) and not is_gmmquant_output(file)
@@ -201,7 +201,7 @@ def _piped(max_pixels: int) -> Source | Failure:
 def _begins_with_a_name(data: bytes) -> bool:
     """Tell whether the first line is the name of a file that is there and ends as images do."""
     first = Path(os.fsdecode(re.split(rb"[\0\r\n]", data[:_LONGEST_NAME], maxsplit=1)[0]))
-    return first.suffix.lower() in ENDINGS and _exists(first)
+    return first.suffix.lower() in INPUT_EXTENSIONS and _exists(first)
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -13,8 +13,7 @@ from PIL import Image
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoded import Animation
-from gmmquant.images.decoding import sniff
-from gmmquant.images.decoding.apng import take_apart as apng_of
+from gmmquant.images.decoding.apng import parse_apng
 from gmmquant.images.files import orient
 
 SIZE = WIDTH, HEIGHT = 12, 9
@@ -242,8 +241,8 @@ def test_frames_without_number_are_refused_at_once(tmp_path):
     head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0xF0, 0, 0) + bytes(6)
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
     assert read(tmp_path, head + 7 * frame + b";").animation.n_frames == 7
-    with pytest.raises(ImageError, match=f"more than {sniff.MAX_FRAMES} frames; cut the animation up"):
-        read(tmp_path, head + (sniff.MAX_FRAMES + 1) * frame + b";")
+    with pytest.raises(ImageError, match="more than 10000 frames is not supported; split it"):
+        read(tmp_path, head + 10_001 * frame + b";")
     data = bytearray(apng(SIZE, random_apng(0), color_type=2))
     start = data.index(b"acTL")
     data[start : start + 16] = png_chunk(b"acTL", struct.pack(">II", 1_000_000_000, 0))[4:]
@@ -301,9 +300,9 @@ def test_an_apng_has_one_palette_of_at_most_256_entries(tmp_path, kind, most):
         return apng(SIZE, frames, color_type=3, chunks=others + chunks)
 
     assert read(tmp_path, made(png_chunk(kind, bytes(most)))).animation.n_frames == 2
-    assert apng_of(made(png_chunk(kind, bytes(most)))) is not None
-    assert apng_of(made(2 * png_chunk(kind, bytes(3)))) is None
-    assert apng_of(made(png_chunk(kind, bytes(most + 3)))) is None
+    assert parse_apng(made(png_chunk(kind, bytes(most)))) is not None
+    assert parse_apng(made(2 * png_chunk(kind, bytes(3)))) is None
+    assert parse_apng(made(png_chunk(kind, bytes(most + 3)))) is None
     with pytest.raises(ImageError, match="damaged or incomplete PNG image"):
         read(tmp_path, made(2 * png_chunk(kind, bytes(3))))
 

@@ -13,6 +13,8 @@ from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_chunks
 from gmmquant.images.decoded import Metadata
 from gmmquant.images.decoding import png_chunks
+from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
+from gmmquant.images.decoding.profiles import MAX_PROFILE_BYTES
 from gmmquant.images.encoding.output_metadata import signed_exif
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" dc:title="cat"/></x:xmpmeta>'
@@ -180,7 +182,7 @@ def test_what_has_nothing_to_say_says_nothing(tmp_path, photo):
 
 
 def test_what_is_too_long_is_left_out(tmp_path, photo):
-    large = png_chunks.LIMIT + 1
+    large = MAX_METADATA_BYTES + 1
     data = png(
         np.zeros((2, 2, 3), np.uint8),
         chunks=png_chunk(b"tEXt", b"a\0" + b"x" * large)
@@ -199,16 +201,16 @@ def test_the_number_of_comments_is_bounded(tmp_path):
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
 def test_all_texts_together_are_bounded(tmp_path, kind):
-    packed = zlib.compress(b"x" * png_chunks.LIMIT)
+    packed = zlib.compress(b"x" * MAX_METADATA_BYTES)
     head = b"\0\0" if kind == b"zTXt" else b"\0\1\0\0\0"
     many = b"".join(png_chunk(kind, b"%d" % n + head + packed) for n in range(20))
     image = read(tmp_path, png(np.zeros((2, 2, 3), np.uint8), chunks=many))
     assert [keyword for keyword, _ in image.metadata.comments] == ["0", "1", "2", "3"]
-    assert all(text == "x" * png_chunks.LIMIT for _, text in image.metadata.comments)
+    assert all(text == "x" * MAX_METADATA_BYTES for _, text in image.metadata.comments)
 
 
 def test_texts_that_cannot_be_unpacked_count_to_the_limit_of_all(tmp_path):
-    bad = png_chunk(b"zTXt", b"bad\0\0" + zlib.compress(b"x" * (png_chunks.LIMIT + 1)))
+    bad = png_chunk(b"zTXt", b"bad\0\0" + zlib.compress(b"x" * (MAX_METADATA_BYTES + 1)))
     good = png_chunk(b"zTXt", b"good\0\0" + zlib.compress(b"y"))
     for n, expected in ((3, (("good", "y"),)), (4, ())):
         data = png(np.zeros((2, 2, 3), np.uint8), chunks=n * bad + good)
@@ -219,11 +221,13 @@ def test_of_the_texts_only_that_of_xmp_is_unpacked_in_search_of_it(monkeypatch):
     def text(keyword):
         return keyword + b"\0\1\0\0\0" + zlib.compress(b"text of " + keyword)
 
-    unpacked, unpack = [], png_chunks._unpacked
-    monkeypatch.setattr(png_chunks, "_unpacked", lambda packed, limit: unpacked.append(packed) or unpack(packed, limit))
+    decompressed, decompress = [], png_chunks._decompress
+    monkeypatch.setattr(
+        png_chunks, "_decompress", lambda data, limit: decompressed.append(data) or decompress(data, limit)
+    )
     found = {b"iTXt": [text(b"a"), text(b"XML:com.adobe.xmp"), text(b"b")]}
     assert png_chunks.xmp(found) == b"text of XML:com.adobe.xmp"
-    assert len(unpacked) == 1
+    assert len(decompressed) == 1
 
 
 def test_what_follows_the_end_of_a_png_says_nothing(tmp_path):
@@ -271,5 +275,5 @@ def test_what_is_packed_is_unpacked_up_to_the_limit_only():
         return {b"iCCP": [b"name\0\0" + zlib.compress(bytes(size))]}
 
     assert png_chunks.profile(packed(1000)) == bytes(1000)
-    assert png_chunks.profile(packed(png_chunks.PROFILE_LIMIT + 1)) == b""
+    assert png_chunks.profile(packed(MAX_PROFILE_BYTES + 1)) == b""
     assert png_chunks.profile({}) is None

@@ -3,15 +3,17 @@
 import io
 import os
 
+import cv2
 import numpy as np
 import pytest
 from image_files import apng, gif, pillow, saved
 from PIL import Image
 
 from gmmquant.errors import ImageError, ParameterError
-from gmmquant.images import files
+from gmmquant.images.decoding import reader
+from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output
-from gmmquant.images.files import byte_limit, read_image
+from gmmquant.images.files import read_image
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
 
@@ -57,8 +59,8 @@ def test_an_open_file_is_held_to_the_same_limits(monkeypatch, photo):
     data = saved(photo, "PNG")
     with pytest.raises(ImageError, match="60 x 40 pixels is above the limit 2399"):
         read_image(io.BytesIO(data), max_pixels=2399)
-    monkeypatch.setattr(files, "_BYTES", 0)
-    monkeypatch.setattr(files, "_BYTES_PER_PIXEL", 1)
+    monkeypatch.setattr(reader, "_BASE_BYTES", 0)
+    monkeypatch.setattr(reader, "_BYTES_PER_PIXEL", 1)
     assert byte_limit(len(data)) == len(data)
     with pytest.raises(ImageError, match=f"a file of {len(data) + 1} bytes is above the limit {len(data)}"):
         read_image(io.BytesIO(data + b"x"), max_pixels=len(data))
@@ -131,16 +133,17 @@ def test_what_is_above_the_limit_is_not_announced(make):
 
 @pytest.mark.parametrize("make", [lambda: saved(Image.new("RGB", (6, 12)), "JPEG"), *ANIMATIONS])
 def test_nothing_is_decoded_before_the_announcement_returns(monkeypatch, make):
-    from gmmquant.images.decoding import animations
-
     def too_early(*_, **__):
         raise AssertionError("decoded")
 
     def stop(_):
         raise InterruptedError("stop")
 
-    monkeypatch.setattr(files, "decode", too_early)
-    for name in ("composed", "decode", "opened_by_pillow"):
-        monkeypatch.setattr(animations, name, too_early)
+    data = make()
+    read_image(io.BytesIO(data))
+    monkeypatch.setattr(cv2, "imdecodeWithMetadata", too_early)
+    monkeypatch.setattr(Image.Image, "load", too_early)
     with pytest.raises(InterruptedError, match="stop"):
-        read_image(io.BytesIO(make()), announce=stop)
+        read_image(io.BytesIO(data), announce=stop)
+    with pytest.raises((AssertionError, ImageError), match=r"decoded|damaged"):
+        read_image(io.BytesIO(data))

@@ -235,7 +235,7 @@ def test_inks_are_converted_as_imagemagick_converts_them(tmp_path, photo):
 @pytest.mark.parametrize("band", [1, 130])
 def test_the_conversion_is_the_same_however_many_rows_at_a_time(tmp_path, photo, band, monkeypatch):
     whole = read_profile(P3).convert(np.asarray(photo))
-    monkeypatch.setattr(profiles, "_BAND", band)
+    monkeypatch.setattr(profiles, "_BAND_PIXELS", band)
     assert np.array_equal(read_profile(P3).convert(np.asarray(photo)), whole)
 
 
@@ -352,5 +352,5 @@ def test_a_png_whose_gamma_or_primaries_are_clearly_not_those_of_srgb_is_told_of
     assert notes(gamma(100_000)) == ("gamma 1 (gAMA) is not applied; values are taken as sRGB",)
     assert notes(gamma(55556)) == ("gamma 0.55556 (gAMA) is not applied; values are taken as sRGB",)
     other = (b"cHRM", struct.pack(">8I", *primaries[:2], 68000, 32000, *primaries[4:]))
-    assert notes(other) == ("colour space of other primaries (cHRM) is not applied; values are taken as sRGB",)
+    assert notes(other) == ("colour space with other primaries (cHRM) is not applied; values are taken as sRGB",)
     assert notes(gamma(100_000), other, (b"sRGB", b"\0")) == ()

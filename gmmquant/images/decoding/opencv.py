@@ -52,7 +52,9 @@ def decode_with_opencv(data: bytes) -> Decoded | None:
     lines = [line for line in captured if b"Orientation" not in line]
     if pixels is None or any(text in line for line in lines for text in _FATAL):
         return None
-    exif = next((block.tobytes() for type_, block in zip(types, blocks, strict=True) if type_ == cv2.IMAGE_METADATA_EXIF), b"")
+    exif = next(
+        (block.tobytes() for type_, block in zip(types, blocks, strict=True) if type_ == cv2.IMAGE_METADATA_EXIF), b""
+    )
     return Decoded(pixels, orientation_of(exif), any(text in line for line in lines for text in _DOUBTFUL))
 
 

@@ -24,7 +24,7 @@ def read_pillow_header(
     plugin: str,
     *,
     animated: bool = False,
-    details: Callable[[Image.Image], Any] = lambda image: None,  # noqa: ARG005
+    details: Callable[[Image.Image], Any] = lambda image: None,
 ) -> Header:
     """Read the header of a file of the format `name` with Pillow's `plugin`; its exceptions pass through."""
     importlib.import_module(f"PIL.{plugin}ImagePlugin")  # otherwise Pillow would load all of its plugins

@@ -1,4 +1,4 @@
-"""The interface of a reader: the header and the stored image that it returns, and the limits and errors of all readers."""
+"""What readers of input formats share: the header and stored image that they return, limits and errors."""
 
 from __future__ import annotations
 

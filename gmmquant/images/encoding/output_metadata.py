@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from gmmquant.images.decoded import Metadata
-from gmmquant.images.decoding.decoder_stderr import pillow_at_ease
+from gmmquant.images.decoding.decoder_stderr import lenient_pillow
 from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.exif import keep_bytes_of_texts
 
@@ -48,7 +48,7 @@ def exif_of(metadata: Metadata) -> Image.Exif:
     exif = Image.Exif()
     if metadata.exif:
         try:
-            with pillow_at_ease():
+            with lenient_pillow():
                 exif.load(metadata.exif)
                 keep_bytes_of_texts(exif)
                 exif.tobytes()
