@@ -11,6 +11,8 @@ from PIL import Image
 from gmmquant.errors import ParameterError
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
+PILImage = Image.Image
+
 _GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 

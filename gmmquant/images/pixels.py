@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import MortonCodes, encode
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ImageError, ParameterError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +35,10 @@ def to_array(image: ImageLike) -> npt.NDArray[Any]:
     if isinstance(image, (str, os.PathLike)):
         from gmmquant.images.files import read_image
 
-        decoded = read_image(image)
+        try:
+            decoded = read_image(image)
+        except ImageError as error:
+            raise ImageError(f"{os.fspath(image)}: {error}") from None
         if decoded.animation is not None:
             raise ParameterError(
                 f"{os.fspath(image)} is an animation of {decoded.animation.n_frames} frames; give one frame, or "

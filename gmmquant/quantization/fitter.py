@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _KMEANS_TOL_FACTOR = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """A fitted mixture, with everything that recolouring an image and its record need.
 

@@ -22,10 +22,10 @@ from gmmquant.system.paths import parse_path
 from gmmquant.system.process import system_reason
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from gmmquant.images.pil import PILImage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageStatistics:
     """The figures of an image recoloured by a fit, or of several images together.
 
@@ -75,7 +75,7 @@ class ImageStatistics:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecoloredFit:
     """A fit, how images are recoloured by it, and the statistics of an image or of several.
 
@@ -171,7 +171,7 @@ class RecoloredFit:
         return 10 * math.log10(3 * 255**2 / self.mse) if self.mse > 0 else math.inf
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QuantizedImage(RecoloredFit):
     """An image in few colours.
 
@@ -232,7 +232,7 @@ class QuantizedImage(RecoloredFit):
         except OSError as error:
             raise OutputError(f"{target}: {system_reason(error)}") from None
 
-    def to_pil(self) -> Image.Image:
+    def to_pil(self) -> PILImage:
         """Return the recoloured image for Pillow: mode P with the palette, or RGB; RGBA with alpha."""
         from gmmquant.images.pil import to_pil
 

@@ -105,7 +105,7 @@ def test_a_path_to_an_animation_is_refused_with_a_remedy(samples):
 
 def test_a_file_that_is_not_an_image_is_an_image_error(tmp_path):
     (tmp_path / "x.png").write_text("text")
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match=r"x\.png: not a supported image"):
         quantize(tmp_path / "x.png", 2)
 
 
