@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gmmquant.quantization.result import ImageStatistics
 from gmmquant.system.paths import AnyPath, SourcePath
+
+if TYPE_CHECKING:
+    from gmmquant.quantization.result import ImageStatistics
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people paste into a shell works there: the README's scripts, and completion."""
+"""What people paste into a shell works there: the scripts of docs/batches.md, and completion."""
 
 import json
 import os
@@ -22,8 +22,8 @@ def needs(*programs):
 
 @pytest.fixture(scope="module")
 def section(project):
-    """The README's section of scripts."""
-    return (project / "README.md").read_text(encoding="utf-8").partition("## In scripts\n")[2].partition("\n## ")[0]
+    """The page's part on scripts and completion."""
+    return (project / "docs/batches.md").read_text(encoding="utf-8").partition("## In scripts\n")[2]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def run_in(shell, script, folder, environment, **options):
 
 
 @pytest.mark.parametrize("word", ["--null", "@list", "**", "for image", "xargs", "parallel", "--json-lines"])
-def test_each_script_of_the_readme_does_what_it_says(section, user, clean_environment, word):
+def test_each_script_of_the_page_does_what_it_says(section, user, clean_environment, word):
     (script,) = (script for script in snippets(section) if word in script)
     if word == "parallel" and not shutil.which("parallel"):
         pytest.skip("parallel not installed")
@@ -71,7 +71,7 @@ def test_each_script_of_the_readme_does_what_it_says(section, user, clean_enviro
         assert list(told.values()) == sorted(told.values())
 
 
-def test_every_script_of_the_readme_is_run_by_a_test(section):
+def test_every_script_of_the_page_is_run_by_a_test(section):
     words = ["--null", "@list", "**", "for image", "xargs", "parallel", "--json-lines"]
     assert [sum(word in script for word in words) for script in snippets(section)] == [1] * len(words)
 
@@ -87,7 +87,7 @@ def test_a_script_goes_on_by_the_exit_code(user, clean_environment, shell):
 
 
 @needs("make")
-def test_the_rule_of_the_readme_makes_an_image_when_it_is_wanted(section, user, clean_environment):
+def test_the_rule_of_the_page_makes_an_image_when_it_is_wanted(section, user, clean_environment):
     (rule,) = blocks(section, "make")
     (user / "Makefile").write_text(rule)
     (target,) = re.findall(r"`make (\S+)`", section)
@@ -207,7 +207,7 @@ def test_the_tabulator_completes_what_is_typed(section, user, clean_environment,
 
 
 @needs("fish")
-def test_the_line_of_the_readme_for_fish_is_the_one_that_is_tested(section):
+def test_the_line_of_the_page_for_fish_is_the_one_that_is_tested(section):
     (line,) = blocks(section, "fish")
     assert line.startswith("_GMMQUANT_COMPLETE=source_fish gmmquant | source ")
 

@@ -11,11 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import typer
 from helpers import blocks
 from PIL import Image
-
-from gmmquant.cli.app import app
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +37,12 @@ def workplace(project, tmp_path_factory):
     return folder
 
 
-def test_every_command_of_the_readme_works(readme, workplace, clean_environment):
-    lines = [line for block in blocks(readme, "sh") for line in block.splitlines()]
+@pytest.mark.parametrize("page", ["README.md", "docs/batches.md"])
+def test_every_command_of_a_page_works(project, page, workplace, clean_environment):
+    text = (project / page).read_text(encoding="utf-8")
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("gmmquant ")]
-    assert len(commands) >= 7
+    assert len(commands) >= 6
     assert all(line.startswith(("gmmquant ", "make ")) for line in lines)
     for line in commands:
         result = subprocess.run(
@@ -94,7 +93,7 @@ def test_the_sizes_of_files_of_ways_to_draw_are_those_of_the_files(drawing):
 
 
 def test_every_make_target_of_the_readme_exists(readme, project):
-    pages = readme + (project / "docs/decisions.md").read_text(encoding="utf-8")
+    pages = readme + (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^|`)make ([\w-]+)(?![\w/-])", pages, flags=re.MULTILINE))
     targets = set(re.findall(r"^([\w-]+):", (project / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
@@ -105,7 +104,9 @@ def test_the_python_of_the_readme_runs(readme, workplace, monkeypatch):
     (code,) = blocks(readme, "python")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["small"].image.shape == (300, 451, 3)
+    assert names["result"].image.shape == (300, 451, 3)
+    with Image.open(workplace / "seven.png") as saved:
+        assert saved.mode == "P"
     assert names["mixture"].weights_.shape == (7,)
 
 
@@ -133,13 +134,30 @@ def test_the_table_of_the_readme_is_what_the_program_prints(readme, workplace, c
         assert told[4] == pytest.approx(shown[4], rel=0.15)
 
 
-def test_every_option_stands_in_the_readme_and_has_help(readme):
-    options = [p for p in typer.main.get_command(app).params if p.param_type_name == "option"]
-    assert len(options) >= 14
+def test_the_reference_of_the_options_is_what_the_command_says(project):
+    reference = runpy.run_path(str(project / "docs/reference.py"))
+    page = reference["PAGE"].read_text(encoding="utf-8")
+    assert reference["regenerated"](page) == page
+    options = reference["options"]()
+    assert len(options) >= 40
     for option in options:
-        assert option.help, option.name
+        assert 0 < len(option.help) <= 80, option.name
         for name in option.opts:
-            assert f"`{name}`" in readme, name
+            assert f"`{name}`" in page, name
+
+
+def test_no_page_is_longer_than_its_readers_patience(project):
+    lines = {name: len((project / name).read_text().splitlines()) for name in ("README.md", "CONTRIBUTING.md")}
+    assert lines["README.md"] <= 130
+    assert lines["CONTRIBUTING.md"] <= 80
+
+
+def test_every_link_of_a_page_leads_to_a_file(project):
+    pages = [*project.glob("*.md"), *project.glob("docs/**/*.md")]
+    assert len(pages) > 10
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def paths_in_tree(tree):
