@@ -88,10 +88,10 @@ class PaletteFormat:
 
 def encode_palette(
     palette: npt.NDArray[Any],
-    format: str,
+    format: str,  # noqa: A002
     *,
     name: str = "",
-    weights: npt.ArrayLike | None = None,  # noqa: A002
+    weights: npt.ArrayLike | None = None,
 ) -> bytes:
     """Encode a palette as a file.
 
