@@ -1,18 +1,18 @@
-"""The exceptions and warnings of gmmquant: one family, each with the built-in base its users expect."""
+"""The exceptions and warnings of gmmquant, each with the built-in base class that users expect."""
 
 from __future__ import annotations
 
 
 class GmmquantError(Exception):
-    """Base of every error that gmmquant raises on purpose; its text is one line for a person."""
+    """Base class of all errors of gmmquant; the message is one line for the user."""
 
 
 class ParameterError(GmmquantError, ValueError):
-    """A parameter or an array is outside what the function accepts."""
+    """A parameter or an array is not accepted."""
 
 
 class NotFittedError(GmmquantError, ValueError, AttributeError):
-    """An estimator was asked for something that only `fit` can give."""
+    """An estimator is used before `fit`."""
 
 
 class SingularCovarianceError(GmmquantError, ValueError):
@@ -20,24 +20,24 @@ class SingularCovarianceError(GmmquantError, ValueError):
 
 
 class ImageError(GmmquantError):
-    """A file that is no image, is damaged, or is of a kind that is not supported."""
+    """A file is not an image, is damaged, or has an unsupported format."""
 
 
 class ModelFileError(GmmquantError):
-    """A file that is no saved model, or one that no mixture can be made of."""
+    """A file is not a saved model, or holds invalid parameters."""
 
 
 class PaletteFileError(GmmquantError):
-    """A file that is no palette, is damaged, or holds colours that have no exact 8-bit sRGB."""
+    """A file is not a palette, is damaged, or holds colours without an exact 8-bit sRGB value."""
 
 
 class OutputError(GmmquantError):
-    """An output may not be written: it exists, or it clashes with another file of the run."""
+    """An output cannot be written: it exists, or it clashes with another file of the run."""
 
 
 class ClusterError(GmmquantError):
-    """A cluster does not answer, or cannot do the work."""
+    """A cluster does not answer or cannot run the jobs."""
 
 
 class ConvergenceWarning(UserWarning):
-    """An iterative fit stopped before it met its tolerance."""
+    """A fit stopped before it met its tolerance."""

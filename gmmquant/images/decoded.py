@@ -1,4 +1,4 @@
-"""What an image file holds: pixels, the frames of an animation, and what the file says besides."""
+"""A decoded image file: pixels, animation and metadata."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says besides its pixels, as far as it can be carried over.
+    """The metadata of a file that can be kept.
 
     Attributes
     ----------
     dpi : (float, float) or None
-        Resolution, in pixels an inch, along the width and the height.
+        Resolution in pixels per inch, along width and height.
     has_profile : bool
-        Whether the file named its colour space. The pixels are sRGB by now, and what is written says so.
+        Whether the file named its colour space. The pixels are sRGB, and written files say so.
     exif : bytes
-        A TIFF structure, as in an eXIf chunk, without orientation and thumbnail; empty if there is none.
+        A TIFF structure as in an eXIf chunk, without orientation and thumbnail; empty without EXIF.
     xmp : bytes
-        An XMP packet without orientation; empty if there is none.
+        An XMP packet without orientation; empty without XMP.
     comments : tuple of (keyword, text)
-        Textual entries, such as those of a PNG; the comment of a JPEG or GIF has the keyword "Comment".
+        Text entries, such as those of a PNG; the comment of a JPEG or GIF has the keyword "Comment".
     """
 
     dpi: tuple[float, float] | None = None
@@ -40,9 +40,9 @@ class Animation:
     Attributes
     ----------
     durations : tuple of float
-        How long each frame is shown, in milliseconds.
+        Duration of each frame in milliseconds.
     loop : int
-        How often the whole is shown; 0: for ever.
+        Number of repetitions; 0 means forever.
     """
 
     durations: tuple[float, ...]
@@ -61,13 +61,13 @@ class DecodedImage:
     Attributes
     ----------
     pixels : ndarray of uint8 or uint16, shape (height, width, 3) or (height, width, 4)
-        RGB or RGBA, sRGB, as it is meant to be seen: orientation applied, alpha not multiplied in. The frames of an
-        animation stand one below the other, so that `height` is that of all of them together.
+        RGB or RGBA, sRGB, with the orientation applied and alpha not multiplied in. The frames of an animation are one
+        below the other, and `height` is their total height.
     notes : tuple of str
-        What a person should know: only the first page was read, the decoder complained.
+        Messages for the user, such as that only the first page was read or that the decoder complained.
     metadata : Metadata
     animation : Animation or None
-        None of a single image.
+        None for a single image.
     """
 
     pixels: npt.NDArray[Any]
