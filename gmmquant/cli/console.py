@@ -157,9 +157,9 @@ class Console:
             else:
                 n_images += entry.is_read
                 effects.update(entry.outputs.values())
-        writes = ", ".join(f"{effects[name]:,} {name}" for name in ("new", "replaced", "kept") if effects[name])
+        outputs = ", ".join(f"{effects[name]:,} {name}" for name in ("new", "replaced", "kept") if effects[name])
         images = "1 image" if n_images == 1 else f"{n_images:,} images"
-        self.note(f"dry run, nothing was done; would read {images}; would write {writes or 'nothing'}")
+        self.note(f"dry run, nothing was done; would read {images}; outputs: {outputs or 'none'}")
         self._end_report()
         return self._succeeded
 

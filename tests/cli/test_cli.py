@@ -454,7 +454,7 @@ def test_version_is_the_packages_version(command):
 def test_help_shows_every_option_in_panels_with_an_example(command):
     result = command("--help")
     assert result.returncode == 0
-    for word in ("Model", "Files", "Messages", "gmmquant cat.jpg -k 2 3 7 20", "Exit codes"):
+    for word in ("Colours", "Files", "Advanced fitting", "gmmquant cat.jpg -k 2 3 7 20", "Exit codes"):
         assert word in result.stdout
     for option in ("--colors", "--output", "--force", "--skip-existing", "--seed", "--max-iter", "--tol", "--quiet"):
         assert option in result.stdout

@@ -408,7 +408,7 @@ def test_a_dry_run_tells_the_fate_of_each_output(command, photos, tmp_path):
     (tmp_path / "out/3_report.json").unlink()
     kept = command("photos", "-k", "2", "-o", "out", "-n", "--skip-existing")
     assert "  out/3_k2.png (kept)\n  out/3_report.json (new)\n" in kept.stdout
-    assert kept.stderr == "gmmquant: nothing was done; to be read: 7 images; to be written: 13 new, 3 kept\n"
+    assert kept.stderr == "gmmquant: dry run, nothing was done; would read 7 images; outputs: 13 new, 3 kept\n"
     replaced = command("photos", "-k", "2", "-o", "out", "-n", "--force")
     assert "  out/3_k2.png (replaced)\n  out/3_report.json (new)\n" in replaced.stdout
     refused = command("photos", "-k", "2", "-o", "out", "-n")

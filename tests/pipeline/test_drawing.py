@@ -394,10 +394,10 @@ def test_layers_that_are_missing_are_made_again_and_the_others_kept(command, tmp
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--palette", "#fff,#000", "-k", "3"], "--palette says which colours there are: leave out -k"),
+        (["--palette", "#fff,#000", "-k", "3"], "--palette sets the colours: leave out -k or --palette"),
         (["--palette", "#fff,#000", "--method", "kmeans"], "leave out --method"),
         (["--transfer-from", "rocket.jpg", "--dither", "posterior"], "leave out --dither"),
-        (["--strength", "0.5"], "--strength is that of a dither; give one"),
+        (["--strength", "0.5"], "--strength has no effect without dithering: add --dither"),
         (["--method", "kmeans", "--init", "random"], "leave out --init"),
         (["--transfer-from", "rocket.jpg", "--layers"], "leave out --layers"),
         (["--transfer-from", "rocket.jpg", "-k", "2", "257"], "give at most 256"),
@@ -466,7 +466,7 @@ def test_a_model_keeps_its_space(command, tmp_path, samples):
 
 def test_the_table_says_how_an_image_was_drawn(command, samples):
     plain = command(samples / "grey.png", "-k", "2", "-o", "a").stdout.splitlines()
-    assert plain[1].strip().startswith("log-lik.")
+    assert plain[1].strip().startswith("k  log-lik.")
     other = command(
         samples / "grey.png", "-k", "2", "-o", "b", "--space", "lab", "--dither", "posterior", "--strength", "0.5", "-v"
     ).stdout.splitlines()
@@ -529,7 +529,7 @@ def test_resolution_stays_in_every_format_that_can_hold_it_and_what_is_lost_is_s
 
 
 def test_many_swatches_are_cut_and_their_number_is_told():
-    from gmmquant.cli.table import swatches
+    from gmmquant.cli.reporters.table import swatches
 
     fit = {"components": [{"hex": f"#{i:06x}"} for i in range(300)]}
     shown = swatches(fit, 8)

@@ -326,7 +326,7 @@ def test_a_dry_run_foresees_what_becomes_of_a_shared_run(command, tmp_path, albu
         changed = {path for path in tmp_path.rglob("*.*") if before.get(path) != path.stat().st_ino}
         assert changed == {path for path, fate in fates.items() if fate != "kept"}
         n_read = 0 if options == ["--skip-existing"] and missing is None else 10
-        assert f"to be read: {n_read} images" in foreseen.stderr
+        assert f"would read {n_read} images" in foreseen.stderr
 
 
 def test_what_is_shared_counts_as_no_image_where_it_fails(command, tmp_path, album):
@@ -373,7 +373,7 @@ def test_a_dry_run_counts_the_images_and_names_what_they_share(command, tmp_path
     result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--dry-run")
     assert result.returncode == 0
     assert "out/shared_report.json (new)" in result.stdout
-    assert result.stderr == "gmmquant: nothing was done; to be read: 10 images; to be written: 12 new\n"
+    assert result.stderr == "gmmquant: dry run, nothing was done; would read 10 images; outputs: 12 new\n"
     assert os.listdir(tmp_path) == ["album"]
 
 
