@@ -1,4 +1,4 @@
-"""Writing files so that each final name is absent or complete, whatever happens in between."""
+"""Atomic writes: each final name is absent or complete, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -21,50 +21,48 @@ from gmmquant.system.process import signals_held
 
 _PREFIX, _SUFFIX = ".gmmquant-", ".tmp"
 
-# For so many seconds after it wrote a temporary elsewhere, a run is taken to be alive.
-_LIFE = 86_400
+# A run is considered alive for a day after it wrote a temporary to a remote storage.
+_LIFE_SECONDS = 86_400
 
 
 class OutputSet:
-    """The outputs of one image: all of them appear under their names, or none does.
+    """The outputs of one image, as a context manager: all of them are written, or none.
 
-    As a context manager: `stage` takes a file, `commit` gives all of them their names. Leaving the context without
-    `commit` removes what was staged, and an error inside `commit` what got its name too.
+    `stage` adds a file, `commit` gives all files their final names. Leaving the context without `commit` removes the
+    staged files; an error inside `commit` also removes those that already have their final names.
 
     On this machine a file is staged under a hidden temporary name in its folder, flushed to the disk, and then renamed.
-    The first file staged in a folder is accompanied by a lock, a temporary itself, which tells other runs that this one
-    lives: see `sweep_temporaries`.
+    A lock beside the first file in a folder, also a temporary, marks the run as alive: see `sweep_temporaries`.
 
-    Elsewhere as much is promised as the storage can keep:
+    A remote storage limits what can be guaranteed:
 
-    - An object store takes an object whole, so what is staged stays in memory until `commit` puts it. A run that is
-      killed leaves nothing behind.
-    - Any other is taken for a file system: files are staged and moved as here, but without locks, and they are in the
-      storage when it says so, not flushed. Where a move cannot replace a file, that is removed first.
-    - Where the storage has no way to create a name only if it is free, another run may take it between our look and
-      our write, which then replaces it. If the connection fails for good inside `commit`, what got its name may stay.
+    - An object store writes an object at once, so staged data stays in memory until `commit`. A killed run leaves
+      nothing behind.
+    - Any other storage is treated as a file system: files are staged and moved, without locks or flushing. If a move
+      cannot replace a file, the file is removed first.
+    - If the storage cannot create a name exclusively, another run may take it between the check and the write, and is
+      overwritten. If the connection fails for good inside `commit`, files with their final names may stay.
 
     Parameters
     ----------
     overwrite : bool
-        Whether a file that exists under a final name is replaced (a link is replaced, not written through) or is an
-        `OutputError`.
+        Whether an existing file is replaced (a link itself, not its target) or raises an `OutputError`.
     keep : bool
-        Whether, without `overwrite`, a file that exists is left as it is, and the one staged for its name dropped.
+        Whether, without `overwrite`, an existing file is kept and the staged one dropped.
     times : (int, int) or None
-        Times of access and modification that files on this machine are given, in nanoseconds since 1970.
+        Access and modification times of files on this machine, in nanoseconds since 1970.
     """
 
     def __init__(self, *, overwrite: bool, keep: bool = False, times: tuple[int, int] | None = None) -> None:
         if overwrite and keep:
-            raise ParameterError("what exists cannot be replaced and kept at once; give overwrite or keep, not both")
+            raise ParameterError("existing files cannot be both replaced and kept; give overwrite or keep, not both")
         self._overwrite, self._keep, self._times = overwrite, keep, times
         self._locks: dict[Path, _Lock] = {}
         self._token = secrets.token_hex(8)
         self._staged: list[_LocalFile | _MovedFile | _Object] = []
 
     def stage(self, path: AnyPath, data: bytes) -> None:
-        """Take `data` as what `path` is to hold; an OSError of the system names `path`."""
+        """Stage `data` as the content of `path`; an OSError names `path`."""
         try:
             file = self._file(path)
             self._staged.append(file)
@@ -86,14 +84,14 @@ class OutputSet:
         return _MovedFile(path, path.parent / f"{_PREFIX}{self._token}-{number}{_SUFFIX}")
 
     def commit(self) -> list[AnyPath]:
-        """Give every staged file its final name; return those names, without those of files that were kept."""
+        """Give every staged file its final name; return these names, without those of files that were kept."""
         written: list[_LocalFile | _MovedFile | _Object] = []
-        for file in self._staged:  # before any appears, as all do or none
+        for file in self._staged:
             if isinstance(file, _LocalFile) and file.path.is_dir() and not file.path.is_symlink():
                 raise ParameterError(f"{file.path.name} is a folder; move it, or give another --output")
         try:
             for file in self._staged:
-                # A signal between the two would leave a file that is not known to have appeared.
+                # A signal between the renaming and the list would leave a file.
                 with signals_held() if isinstance(file, _LocalFile) else contextlib.nullcontext():
                     try:
                         file.appear(overwrite=self._overwrite)
@@ -103,29 +101,29 @@ class OutputSet:
                     else:
                         written.append(file)
         except BaseException:
-            if not self._overwrite:  # what was replaced cannot be brought back, so the new one stays
+            if not self._overwrite:  # a replaced file cannot be restored, so the new one stays
                 for file in written:
                     file.vanish()
             raise
         return [file.path for file in written]
 
     def __enter__(self) -> Self:
-        """Begin with nothing staged."""
+        """Start with nothing staged."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the temporaries that are left, the locks last."""
-        with contextlib.ExitStack() as stack:  # each is done whatever becomes of the others, the last named first
+        """Remove the remaining temporaries, the locks last."""
+        with contextlib.ExitStack() as stack:  # calls each, in reverse order, even if others fail
             for lock in self._locks.values():
                 stack.callback(lock.release)
             for file in self._staged:
                 stack.callback(file.discard)
 
 
-# Each of the three is written under no name or a temporary one, appears under its final name (a FileExistsError if that
-# is taken and is not to be replaced), vanishes from there again if others of its set cannot appear, and is discarded.
+# Each of the three kinds of file is written (in memory or under a temporary name), appears under its final name (a
+# FileExistsError if that exists and is not replaced), vanishes again if others cannot appear, and is discarded.
 
 
 @dataclass
@@ -169,7 +167,7 @@ class _LocalFile:
 
 @dataclass
 class _MovedFile:
-    """A file in a file system elsewhere."""
+    """A file in a remote file system."""
 
     path: RemotePath
     temporary: RemotePath
@@ -233,7 +231,7 @@ class _Object:
             system.pipe_file(name, self.data, mode="create")
         except FileExistsError:
             raise
-        except Exception:  # a store that knows no such condition
+        except Exception:  # a store without exclusive creation
             self._put(system, name)
 
     def vanish(self) -> None:
@@ -244,38 +242,38 @@ class _Object:
 
 
 def _remove(path: RemotePath) -> None:
-    """Remove a file elsewhere, as far as that can be reached: what fails here is never the first failure."""
+    """Remove a remote file if possible; an error here only follows another one."""
     with contextlib.suppress(OSError):
         ask(path, lambda system, name: system.rm_file(name))
 
 
 class HeldSet:
-    """What would be written to files, held in memory instead: the image that goes to standard output."""
+    """Like an `OutputSet`, but holds one file in memory: the image for standard output."""
 
     def __init__(self) -> None:
         self.data: bytes | None = None
 
     def stage(self, path: AnyPath, data: bytes) -> None:
-        """Hold a file."""
+        """Hold a file; its path is ignored."""
         self.data = data
 
     def commit(self) -> list[AnyPath]:
-        """Return that no file was written."""
+        """Return an empty list, as no file is written."""
         return []
 
     def __enter__(self) -> Self:
-        """Begin with nothing."""
+        """Start with nothing."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave what is held."""
+        """Keep the data."""
 
 
-class _AtOnce(Executor):
-    """Does what it is given before it goes on."""
+class _SameThread(Executor):
+    """Calls functions in the thread that submits them."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call the function; what it raises is raised."""
+        """Call the function; its exceptions are raised at once."""
         done: Future[Any] = Future()
         done.set_result(function(*args, **kwargs))
         return done
@@ -283,9 +281,9 @@ class _AtOnce(Executor):
 
 @contextlib.contextmanager
 def writing(*, in_background: bool) -> Iterator[Executor]:
-    """Offer what encodes and writes files: a thread, so that the caller can go on, or at once.
+    """Provide an executor for encoding and writing files: a thread, or the calling thread if none can be started.
 
-    At once too where no thread can be started. What stops the caller does not wait for files that are not begun.
+    If the caller is stopped, files that are not started are not written.
     """
     executor = ThreadPoolExecutor(1)
     try:
@@ -294,7 +292,7 @@ def writing(*, in_background: bool) -> Iterator[Executor]:
     except RuntimeError:
         in_background = False
     if not in_background:
-        yield _AtOnce()
+        yield _SameThread()
         return
     try:
         yield executor
@@ -303,10 +301,10 @@ def writing(*, in_background: bool) -> Iterator[Executor]:
 
 
 def sweep_temporaries(folder: AnyPath) -> None:
-    """Remove the temporaries that killed runs left in `folder`; those of living runs stay.
+    """Remove the temporaries of killed runs from `folder`, but not those of live runs.
 
-    On this machine a living run holds a lock. In a file system elsewhere it is taken to live for a day after it wrote
-    the file, by the clocks of both. An object store has none.
+    On this machine a live run holds a lock. In a remote file system a run is considered alive for a day after it wrote
+    the file, by the clocks of both. An object store has no temporaries.
     """
     with contextlib.suppress(OSError):
         if isinstance(folder, Path):
@@ -326,7 +324,7 @@ def _sweep_unlocked(folder: Path) -> None:
 
 
 def _sweep_old(folder: RemotePath) -> None:
-    from datetime import UTC, datetime  # for storages elsewhere only
+    from datetime import UTC, datetime  # for remote storages only
 
     for entry in entries(folder):
         path = entry.path
@@ -334,12 +332,12 @@ def _sweep_old(folder: RemotePath) -> None:
             with contextlib.suppress(OSError):
                 written = ask(folder / path.name, lambda system, name: system.modified(name))
                 written = written if written.tzinfo else written.replace(tzinfo=UTC)
-                if (datetime.now(UTC) - written).total_seconds() > _LIFE:
+                if (datetime.now(UTC) - written).total_seconds() > _LIFE_SECONDS:
                     _remove(folder / path.name)
 
 
 class _Lock:
-    """A locked temporary in a folder: it marks the temporaries that share its token as those of a living run."""
+    """A locked temporary: the temporaries in its folder that share its token belong to a live run."""
 
     def __init__(self, folder: Path) -> None:
         while True:
@@ -352,9 +350,9 @@ class _Lock:
                     return
             except BlockingIOError:
                 pass
-            except OSError:  # a file system without locks: no sweep can take one either
+            except OSError:  # a file system without locks, where a sweep cannot lock either
                 return
-            os.close(self._descriptor)  # a sweep was faster and removes the newborn lock: take another token
+            os.close(self._descriptor)  # a sweep was faster and removes the new lock: use another token
 
     def release(self) -> None:
         """Remove the lock."""
@@ -364,7 +362,7 @@ class _Lock:
 
 @contextlib.contextmanager
 def _held(lock: Path) -> Iterator[None]:
-    """Hold the lock of a run that has ended; an OSError if the run lives. A lock that is gone needs no holding."""
+    """Hold the lock of a run that has ended, if the lock still exists; raise an OSError if the run is alive."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

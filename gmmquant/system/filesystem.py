@@ -1,8 +1,7 @@
-"""What planning and running need of a path, whether it is on this machine or elsewhere: is it there, what is in it.
+"""Existence, entries and contents of paths, on this machine or in a remote storage of fsspec.
 
-Elsewhere is whatever fsspec reaches. Its systems fail in their own ways (botocore's, paramiko's); here all of them
-become an OSError that names the path, or a `ParameterError` where a package is missing. Connections belong to fsspec,
-one a thread. One that died while an image was fitted is made anew, once.
+The errors of remote systems (botocore's, paramiko's) become an OSError that names the path, or a `ParameterError` if a
+package is missing. fsspec keeps one connection a thread. A connection that has died is made again, once.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ from typing import Any, BinaryIO, Literal, TypeVar
 from gmmquant.errors import GmmquantError, ImageError
 from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, StandardInput, filesystem_class
 
-# Storages that take an object whole or not at all. Any other is taken for a file system, where files grow and can be
-# moved: what holds for those holds here too, only slower.
+# Storages that write an object at once. Any other is treated as a file system, where files grow and can be moved.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
 
-# Errors that a new connection would not mend, in the system's words.
+# Errors that a new connection would not fix.
 _DEFINITE: tuple[tuple[type[Exception], int], ...] = (
     (FileNotFoundError, errno.ENOENT),
     (FileExistsError, errno.EEXIST),
@@ -34,17 +32,17 @@ _DEFINITE: tuple[tuple[type[Exception], int], ...] = (
 )
 _DEFINITE_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, *(number for _, number in _DEFINITE)})
 
-_LONGEST_REASON = 300
+_MAX_REASON_CHARACTERS = 300
 
-# Bytes that are asked for at a time where little of a file is wanted.
-_BLOCK = 1 << 15
+# Size of a request if little of a file is wanted.
+_BLOCK_BYTES = 1 << 15
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is in a folder: its path, whether that is a folder or a file, links followed, and whether it is a link."""
+    """An entry of a folder: its path, whether it is a folder or a file (links followed), and whether it is a link."""
 
     path: AnyPath
     is_folder: bool
@@ -53,19 +51,19 @@ class Entry:
 
 
 def is_object_store(path: RemotePath) -> bool:
-    """Tell whether the storage takes objects whole, and has no folders besides their names."""
+    """Return whether the storage writes objects at once, and has no folders apart from their names."""
     return path.scheme in _OBJECT_STORES
 
 
 def ask(path: RemotePath, question: Callable[[Any, str], Answer]) -> Answer:
-    """Call a function with fsspec's file system and the name that `place` has in it, again if a connection died.
+    """Return `question(system, name)` for fsspec's file system and the name of `path` in it; retry once if it fails.
 
     Raises
     ------
     ParameterError
         If a package is missing.
     OSError
-        For any failure, with the name of the path, one line as its reason, and no password in it.
+        For any failure, with the path and a reason in one line, without passwords.
     """
     try:
         try:
@@ -82,23 +80,17 @@ def ask(path: RemotePath, question: Callable[[Any, str], Answer]) -> Answer:
 
 
 def exists(path: AnyPath) -> bool:
-    """Tell whether anything has this name; of a path, a link that leads nowhere too."""
+    """Return whether the path exists; a broken link of this machine does."""
     return os.path.lexists(path) if isinstance(path, Path) else _kind(path) is not None
 
 
 def is_folder(path: AnyPath) -> bool:
-    """Tell whether this is a folder; elsewhere a name that others begin with is one."""
+    """Return whether this is a folder; in an object store, a name that others begin with is one."""
     return path.is_dir() if isinstance(path, Path) else _kind(path) == "directory"
 
 
 def entries(folder: AnyPath) -> list[Entry]:
-    """Return what is in a folder, by name.
-
-    Raises
-    ------
-    OSError
-        If it cannot be listed.
-    """
+    """Return the entries of a folder, sorted by name; raise an OSError if it cannot be listed."""
     if isinstance(folder, Path):
         with os.scandir(folder) as found:
             here = [Entry(folder / e.name, _leads(e.is_dir), _leads(e.is_file), e.is_symlink()) for e in found]
@@ -112,7 +104,7 @@ def raise_it(_: AnyPath, error: OSError) -> None:
 
 
 def _leads(question: Callable[[], bool]) -> bool:
-    """Answer what an entry of a folder is; a link that leads to itself is nothing."""
+    """Return the answer, or False for a link that leads to itself."""
     try:
         return question()
     except OSError:
@@ -126,24 +118,18 @@ def files_below(
     *,
     recursive: bool = True,
 ) -> Iterator[AnyPath]:
-    """Yield the files in a folder and in those below it, each folder's files before the folders in it.
+    """Yield the files in a folder and below it, each folder's files before its folders.
 
-    Hidden files and folders, whose names begin with a dot, are left out, and links to folders are not followed.
+    Hidden files and folders (beginning with a dot) are skipped, and links to folders are not followed.
 
     Parameters
     ----------
     folder : AnyPath
     key : function of a name
-        What names in a folder are sorted by.
+        Sort key of the names in a folder.
     on_error : function of a folder and an OSError
-        Called for a folder that cannot be listed; if it returns, the others are gone through.
+        Called if a folder cannot be listed; if it returns, the folder is skipped.
     recursive : bool
-        Whether folders below this one are looked into.
-
-    Raises
-    ------
-    OSError
-        If a folder cannot be listed, unless `on_error` takes it.
     """
     if recursive and isinstance(folder, RemotePath) and is_object_store(folder):
         try:
@@ -166,21 +152,10 @@ def files_below(
 
 
 def open_path(path: SourcePath, limit: int | None = None, *, lazily: bool = False) -> BinaryIO:
-    """Open a regular file, of at most `limit` bytes, to be read from any position.
+    """Open a regular file of at most `limit` bytes as a seekable binary file.
 
-    Parameters
-    ----------
-    path : Path, RemotePath or StandardInput
-    limit : int or None
-    lazily : bool
-        Whether what is elsewhere is fetched as it is read, in small blocks; otherwise all of it, at once.
-
-    Raises
-    ------
-    ImageError
-        If it is no regular file, or larger.
-    OSError
-        If it cannot be read.
+    With `lazily`, a remote file is fetched in small blocks as it is read; otherwise at once. An `ImageError` is raised
+    if it is not a regular file, or larger; an OSError if it cannot be read.
     """
     if isinstance(path, Path):
         return open_regular(path, limit)
@@ -190,9 +165,9 @@ def open_path(path: SourcePath, limit: int | None = None, *, lazily: bool = Fals
 
 
 def check_writable(folder: AnyPath) -> None:
-    """Raise an OSError where no file could be made in a folder of this machine, or below what there is of it.
+    """Raise an OSError if no file could be made in a folder of this machine, or in its nearest existing parent.
 
-    Elsewhere, only writing tells.
+    Remote folders are not checked.
     """
     if not isinstance(folder, Path):
         return
@@ -207,25 +182,19 @@ def check_writable(folder: AnyPath) -> None:
 
 
 def make_folder(folder: AnyPath) -> None:
-    """Make a folder and those above it, unless it exists; an object store has none, and no bucket is made.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made.
-    """
+    """Make a folder and its parents unless they exist; nothing is made in an object store, which has no folders."""
     if isinstance(folder, Path):
         folder.mkdir(parents=True, exist_ok=True)
     elif not is_object_store(folder):
         try:
             ask(folder, lambda system, name: system.makedirs(name, exist_ok=True))
         except OSError:
-            # Whoever makes the same folder at the same time is welcome, but may have been faster at a part of it only.
+            # Another run may have made a part of the same folders at the same time.
             ask(folder, lambda system, name: system.makedirs(name, exist_ok=True))
 
 
 def open_regular(path: str | os.PathLike[str], limit: int | None = None) -> BinaryIO:
-    """Open a regular file, of at most `limit` bytes; refuse pipes, devices and sockets without waiting for them."""
+    """Open a regular file, of at most `limit` bytes; refuse pipes, devices and sockets at once."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
@@ -252,16 +221,16 @@ def _not_regular() -> ImageError:
 
 
 def _reached(path: RemotePath) -> tuple[Any, str]:
-    """Return fsspec's file system for a path, and the place's name in it."""
+    """Return fsspec's file system for a path, and the name of the path in it."""
     kind = filesystem_class(path.scheme)
-    # From the root alone: some systems take "?" and "#" in a name for parts of the URL.
+    # Only the root is parsed: some systems parse "?" and "#" in a name as parts of the URL.
     system = kind(**kind._get_kwargs_from_urls(path.root))
     name = kind._strip_protocol(path.root).rstrip("/") + path.path
     return system, (name or "/") + (f"?{path.query}" if path.query else "")
 
 
 def _info(system: Any, name: str) -> dict[str, Any] | None:
-    """Return what the storage says of a name now; None if there is no such name."""
+    """Return the current properties of a name; None if it does not exist."""
     system.invalidate_cache()
     try:
         return dict(system.info(name))
@@ -292,7 +261,7 @@ def _remote_entries(folder: RemotePath) -> list[Entry]:
 
 
 def _objects_below(folder: RemotePath, key: Callable[[str], Any]) -> Iterator[AnyPath]:
-    """Yield the objects whose names begin with that of a folder: one request for many, whatever the folders."""
+    """Yield the objects below a folder, with one request for all folders."""
 
     def find_now(system: Any, name: str) -> list[str]:
         found = _info(system, name)
@@ -313,9 +282,9 @@ def _opened(system: Any, name: str, path: RemotePath, limit: int | None, *, lazi
         raise _not_regular()
     check_bytes(found.get("size") or 0, limit)
     if lazily:
-        return io.BufferedReader(_LazyFile(system.open(name, "rb", block_size=_BLOCK), path, found.get("size")))
+        return io.BufferedReader(_LazyFile(system.open(name, "rb", block_size=_BLOCK_BYTES), path, found.get("size")))
     with system.open(name, "rb") as file:
-        if hasattr(file, "prefetch"):  # paramiko's would otherwise wait for every 32 KiB
+        if hasattr(file, "prefetch"):  # paramiko otherwise waits for every 32 KiB
             file.prefetch(found["size"])
         data = file.read() if limit is None else file.read(limit + 1)
     check_bytes(len(data), limit)
@@ -323,7 +292,7 @@ def _opened(system: Any, name: str, path: RemotePath, limit: int | None, *, lazi
 
 
 class _LazyFile(io.RawIOBase):
-    """A file elsewhere, whose failures become OSErrors."""
+    """A remote file whose errors become OSErrors."""
 
     def __init__(self, file: Any, path: RemotePath, size: int | None) -> None:
         self._file, self._path, self._size = file, path, size
@@ -335,7 +304,7 @@ class _LazyFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence == os.SEEK_END and self._size is not None:  # paramiko asks some servers in vain and goes to the start
+        if whence == os.SEEK_END and self._size is not None:  # some servers do not tell paramiko the size
             offset, whence = self._size + offset, os.SEEK_SET
         with self._failures():
             self._file.seek(offset, whence)
@@ -353,7 +322,7 @@ class _LazyFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            with contextlib.suppress(Exception):  # nothing is lost: it was only read
+            with contextlib.suppress(Exception):  # it was only read
                 self._file.close()
         super().close()
 
@@ -368,7 +337,7 @@ class _LazyFile(io.RawIOBase):
 
 
 def _number(error: Exception) -> int | None:
-    """Return the system's number for an error, if it has one."""
+    """Return the errno of an error, if it has one."""
     number = getattr(error, "errno", None)
     if isinstance(error, OSError) and isinstance(number, int):
         return number
@@ -376,7 +345,7 @@ def _number(error: Exception) -> int | None:
 
 
 def _as_system_error(error: Exception, path: RemotePath) -> OSError:
-    """Return an OSError with the number, one line of reason, and the name of the path."""
+    """Return an OSError with the errno, a reason in one line without secrets, and the path."""
     number = _number(error)
     words = " ".join(str(error).split()) or type(error).__name__
     if number in _DEFINITE_NUMBERS:
@@ -385,6 +354,6 @@ def _as_system_error(error: Exception, path: RemotePath) -> OSError:
         words = " ".join(error.strerror.split())
     for secret in path.secrets:
         words = words.replace(secret, "***")
-    if len(words) > _LONGEST_REASON:
-        words = f"{words[:_LONGEST_REASON]}..."
+    if len(words) > _MAX_REASON_CHARACTERS:
+        words = f"{words[:_MAX_REASON_CHARACTERS]}..."
     return OSError(number or errno.EIO, words, str(path))

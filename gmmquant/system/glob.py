@@ -1,4 +1,4 @@
-"""What matches a pattern of names, on this machine or elsewhere: `*`, `?`, `[ab]`, and `**` for any folders."""
+"""Paths that match a pattern, on this machine or remote: `*`, `?`, `[ab]`, and `**` for any folders."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from pathlib import Path
 from gmmquant.system.filesystem import Entry, entries, exists
 from gmmquant.system.paths import AnyPath
 
-# Where "?" begins a query, and nothing can be listed.
+# "?" begins a query, and folders cannot be listed.
 _WITHOUT_PATTERNS = frozenset({"http", "https"})
 
 
 def is_pattern(path: AnyPath) -> bool:
-    """Tell whether a name holds anything that a pattern is made of; of a URL, what stands after its host."""
+    """Return whether a path contains wildcards; in a URL, after its host."""
     if isinstance(path, Path):
         return glob.has_magic(str(path))
     return glob.has_magic(path.path) and path.scheme not in _WITHOUT_PATTERNS
 
 
 def fixed_part(pattern: AnyPath) -> AnyPath:
-    """Return the folder that a pattern begins with, up to its first part that is a pattern."""
+    """Return the folder before the first part with wildcards."""
     while is_pattern(pattern):
         pattern = pattern.parent
     return pattern
 
 
 def matching(pattern: AnyPath) -> Iterator[AnyPath]:
-    """Yield what matches a pattern, once, in any order; none of what cannot be listed.
+    """Yield each path that matches a pattern once, in any order; folders that cannot be listed are skipped.
 
-    As in a shell, names that begin with a dot match only a part that does so too. Unlike `glob.glob`, `**` follows no
-    links, which may lead round in circles.
+    As in a shell, names that begin with a dot match only a part that does so too. Unlike in `glob.glob`, `**` follows
+    no links, which may be circular.
     """
     fixed = fixed_part(pattern)
-    whole, start = (str(path) if isinstance(path, Path) else path.path for path in (pattern, fixed))
-    parts = tuple(whole.removeprefix("" if start == "." else start).strip("/").split("/"))
+    full, start = (str(path) if isinstance(path, Path) else path.path for path in (pattern, fixed))
+    parts = tuple(full.removeprefix("" if start == "." else start).strip("/").split("/"))
     waiting = [(fixed, (*parts, "*") if parts[-1] == "**" else parts)]
     seen = set(waiting)
     while waiting:
@@ -60,7 +60,7 @@ def matching(pattern: AnyPath) -> Iterator[AnyPath]:
 
 
 def _listing(folder: AnyPath, *, hidden: bool = False) -> list[Entry]:
-    """Return what is in a folder, hidden names only if asked for; nothing of what cannot be listed, or is no folder."""
+    """Return the entries of a folder, hidden ones on request; none if it cannot be listed."""
     try:
         return [entry for entry in entries(folder) if hidden or not entry.path.name.startswith(".")]
     except OSError:

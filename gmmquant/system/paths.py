@@ -1,7 +1,7 @@
-"""Where images are and where outputs go: paths of this machine, or names in a storage elsewhere, written as URLs.
+"""Paths of images and outputs: on this machine, or in a remote storage, written as URLs.
 
-This module only names places; `storage` goes there. What a URL means is fsspec's business: its schemes, and the options
-that it finds in the URL, the environment and its configuration. fsspec is imported when a URL is named.
+This module only names; `filesystem` reads and lists. fsspec defines the schemes and takes its options from the URL, the
+environment and its configuration. It is imported when the first URL is named.
 """
 
 from __future__ import annotations
@@ -18,34 +18,31 @@ from gmmquant.errors import ParameterError
 
 _URL = re.compile(r"([a-z][a-z0-9+._-]+)://(.*)", re.DOTALL | re.IGNORECASE)
 
-# Schemes of this machine's files; those where a path follows at once; those that name a server; those that may end in
-# a query.
-_LOCAL = frozenset({"file", "local"})
+_LOCAL = frozenset({"file", "local"})  # this machine
 _WITHOUT_HOST = frozenset({"memory"})
 _SERVERS = frozenset({"sftp", "ssh", "ftp", "smb", "http", "https", "hdfs", "webhdfs", "webdav"})
 _WITH_QUERY = frozenset({"http", "https"})
 
-# Schemes that are one, each by the name under which it is compared.
+# Other names of schemes, with the names under which they are compared.
 _ALIASES = {"s3a": "s3", "gcs": "gs", "ssh": "sftp", "az": "abfs"}
 
 
 @dataclass(frozen=True, order=True, repr=False)
 class RemotePath:
-    """A name in a storage elsewhere, with the parts and the `/` of a `pathlib.Path`.
+    """A path in a remote storage, with the parts and the `/` of a `pathlib.Path`.
 
-    Its text is a URL without any password or query, which may be a key: fit to be shown and recorded. Pickled, it keeps
-    both, for whoever unpickles it must get there. It has no `__fspath__`, since no system call takes it.
+    Its text is the URL without password and query, which may be a key: safe to show and record. A pickle keeps both.
 
     Attributes
     ----------
     scheme : str
         In lower case.
     host : str
-        What stands before the first "/": a bucket, or a server with a user and a port. Empty where there is none.
+        Everything before the first "/": a bucket, or a server with user and port; may be empty.
     path : str
-        Empty, or it begins with "/" and does not end with one.
+        Empty, or begins with "/" and does not end with one.
     query : str
-        What follows "?" where that is not part of the name: of http and https.
+        The part after "?", for http and https; for other schemes "?" belongs to the path.
     """
 
     scheme: str
@@ -63,33 +60,33 @@ class RemotePath:
 
     @property
     def root(self) -> str:
-        """The URL of the whole storage, with what it says of user and password."""
+        """URL of the whole storage, with user and password."""
         return f"{self.scheme}://{self.host}"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What of the URL must not be shown."""
+        """Parts of the URL that must not be shown."""
         password = self.host.rpartition("@")[0].partition(":")[2]
         return tuple(secret for secret in (password, self.query) if secret)
 
     @property
     def name(self) -> str:
-        """The last part of the path; empty for a bucket or server."""
+        """Last part of the path; empty for a bucket or server."""
         return self.path.rpartition("/")[2]
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """Name without its extension."""
         return PurePosixPath(self.name).stem
 
     @property
     def suffix(self) -> str:
-        """The ending of the name, with its dot."""
+        """Extension of the name, with its dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> RemotePath:
-        """The folder that this is in; a bucket or server is its own."""
+        """Folder of this path; a bucket or server is its own parent."""
         return RemotePath(self.scheme, self.host, self.path.rpartition("/")[0])
 
     def __truediv__(self, name: str) -> RemotePath:
@@ -99,7 +96,7 @@ class RemotePath:
 
 @dataclass(frozen=True)
 class StandardInput:
-    """What was piped to the program: an image whose name is not known, and its outputs begin with `stdin`."""
+    """Image data from standard input; its outputs begin with `stdin`."""
 
     data: bytes = field(repr=False)
 
@@ -114,20 +111,19 @@ class StandardInput:
 
 AnyPath = Path | RemotePath
 
-# Where an image may come from.
+# Where an image is read from.
 SourcePath = Path | RemotePath | StandardInput
 
 
 def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
-    """Return the path that was typed.
+    """Return the path for a text: a URL if it begins with `scheme://`, otherwise a path of this machine.
 
-    What begins with `scheme://` is a URL; a file of such a name is typed with `./` before it. A `file://` or `local://`
-    URL is a path; like all names in URLs it is taken as it stands, without decoding `%20` and the like.
+    A `file://` or `local://` URL is a path of this machine. Names in URLs are taken literally; `%20` is not decoded.
 
     Raises
     ------
     ParameterError
-        If the scheme is unknown, what serves it is not installed, or the URL names nothing.
+        If the scheme is unknown, its package is not installed, or the URL has nothing after the scheme.
     """
     if isinstance(text, RemotePath):
         return text
@@ -152,13 +148,7 @@ def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
 
 
 def filesystem_class(scheme: str) -> Any:
-    """Return fsspec's class for a scheme.
-
-    Raises
-    ------
-    ParameterError
-        If there is none, or a package is missing; the message names it.
-    """
+    """Return fsspec's class for a scheme; raise a `ParameterError` if there is none, or if a package is missing."""
     try:
         from fsspec.registry import get_filesystem_class
     except ImportError:
@@ -177,9 +167,9 @@ def filesystem_class(scheme: str) -> Any:
 
 
 def identity(path: SourcePath) -> str:
-    """Return a text that two names have in common if they are one path, as far as the names tell.
+    """Return a text that is the same for two names of one path; links are not followed.
 
-    Links are not followed. It may hold a password where that is part of what a scheme names: it is not to be shown.
+    Not to be shown: it may contain a query, or a user and password.
     """
     if isinstance(path, Path):
         return os.path.abspath(path)
@@ -194,12 +184,12 @@ def identity(path: SourcePath) -> str:
 
 
 def absolute(path: AnyPath) -> AnyPath:
-    """Return a path under the name that it has wherever one is."""
+    """Return a path that does not depend on the working folder."""
     return path.absolute() if isinstance(path, Path) else path
 
 
 def common_folder(folders: Sequence[AnyPath]) -> AnyPath:
-    """Return the folder that holds all of `folders`; the working folder where they are of several storages."""
+    """Return the folder that contains all of `folders`; the working folder if they are in several storages."""
     if all(isinstance(folder, Path) for folder in folders):
         return Path(os.path.relpath(os.path.commonpath([os.path.abspath(str(folder)) for folder in folders])))
     first, *others = folders
@@ -212,7 +202,7 @@ def common_folder(folders: Sequence[AnyPath]) -> AnyPath:
 
 
 def below(path: AnyPath, folder: AnyPath) -> str:
-    """Return the names of the folders between `folder` and a path in it, with "/" between them; mostly none."""
+    """Return the folders between `folder` and a path in it, joined by "/"; empty if there are none."""
     if isinstance(path, Path):
         inner = path.parent.relative_to(folder).as_posix() if isinstance(folder, Path) else ""
         return "" if inner == "." else inner
@@ -220,15 +210,15 @@ def below(path: AnyPath, folder: AnyPath) -> str:
 
 
 def relative(path: SourcePath, folder: AnyPath) -> str:
-    """Return `place` as seen from `folder`, with "/" between names; what is in another storage is given whole.
+    """Return `path` relative to `folder`, joined by "/"; a path in another storage is returned in full.
 
-    Of paths, links are resolved, but for the last name. Bytes that are not UTF-8 come as escapes, for records are text.
+    Links are resolved, except for the last name. Bytes that are not UTF-8 are escaped, as records are text.
     """
     if isinstance(path, StandardInput):
         return path.name
     if isinstance(path, Path):
-        whole = os.path.join(os.path.realpath(path.parent), path.name)
-        return as_text(os.path.relpath(whole, os.path.realpath(folder)) if isinstance(folder, Path) else whole)
+        resolved = os.path.join(os.path.realpath(path.parent), path.name)
+        return as_text(os.path.relpath(resolved, os.path.realpath(folder)) if isinstance(folder, Path) else resolved)
     if isinstance(folder, RemotePath) and identity(_root(path)) == identity(_root(folder)):
         paths = (path.path or "/", folder.path or "/")
         if all(posixpath.normpath(path) == path for path in paths):  # "//" and ".." are names in some storages
@@ -241,14 +231,14 @@ def _root(path: RemotePath) -> RemotePath:
 
 
 def as_text(name: SourcePath | str) -> str:
-    """Return a name as text that any file can hold: bytes that are not UTF-8 come as escapes."""
+    """Return a name as UTF-8 text, in which bytes that are not UTF-8 are escaped."""
     return os.fsencode(str(name)).decode("utf-8", "backslashreplace")
 
 
 def _check_host(scheme: str, host: str, path: str) -> None:
-    """Refuse a URL without anything after its scheme, and one of a server whose password would be taken for a path."""
+    """Refuse a URL with nothing after its scheme, or whose password would be taken for a path."""
     if not host and not path.strip("/"):
-        raise ParameterError(f"{scheme}:// names no place; give a bucket or server, and a path")
+        raise ParameterError(f"{scheme}:// has nothing after the scheme; give a bucket or server, and a path")
     if scheme not in _SERVERS:
         return
     from urllib.parse import urlsplit  # for URLs only

@@ -1,4 +1,4 @@
-"""What a program owes the system it runs on: open standard streams, and an orderly end when a signal asks for it."""
+"""Signals, standard streams and memory of this process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# The names that malloc.h gives to what `mallopt` sets.
+# Constants of malloc.h for `mallopt`.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-# The name that sys/prctl.h gives to the signal at the parent's death.
+# Constant of sys/prctl.h: the signal at the parent's death.
 _PR_SET_PDEATHSIG = 1
 
 
 class Stopped(BaseException):
-    """A signal asked the program to stop."""
+    """A signal asks the program to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -34,25 +34,25 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports of a program that the signal ended: 130, 143 or 129."""
+        """Exit code of a program that the signal ended: 130, 143 or 129."""
         return 128 + self.number
 
 
-# What asks a program to stop.
+# Signals that ask a program to stop.
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-# How many blocks of `signals_held` the main thread is in, and the signals that came meanwhile.
+# Number of `signals_held` blocks that the main thread is in, and the signals that arrived meanwhile.
 _held = [0]
-_came: list[int] = []
+_pending: list[int] = []
 
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals that ask the program to stop wait until the block is left: then `Stopped` is raised.
+    """Hold signals that ask the program to stop until the block is left; then raise `Stopped`.
 
-    A process that is begun inside holds them too, until it calls `release_signals`. Where other threads run, the system
-    may give a signal to one of them, and Python tells the main thread at once; so it is held here as well.
+    A process started inside holds them too, until it calls `release_signals`. Masking is not enough: the system may
+    deliver a signal to another thread, and Python then calls the handler in the main thread.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     in_main = threading.current_thread() is threading.main_thread()
@@ -62,38 +62,37 @@ def signals_held() -> Iterator[None]:
     finally:
         _held[0] -= in_main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if in_main and not _held[0] and _came:
-            raise Stopped(_came.pop())
+        if in_main and not _held[0] and _pending:
+            raise Stopped(_pending.pop())
 
 
 def release_signals() -> None:
-    """Let signals come that `signals_held` held when this process began."""
+    """Release the signals that `signals_held` held when this process was started."""
     _held[0] = 0
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Callable[[], None]]:
-    """Turn the first signal that asks a program to stop into `Stopped`; those the caller ignores stay ignored.
+    """Turn the first signal that asks the program to stop into `Stopped`; ignored signals stay ignored.
 
-    Where the signal finds the program in a callback whose exceptions Python ignores (a destructor, the import of a
-    module), `Stopped` is lost. What this gives raises it again: to be called now and then, as it is at the end. Nothing
-    is told of the loss.
+    If the signal arrives in a callback whose exceptions Python ignores (a destructor, the import of a module),
+    `Stopped` is lost, silently. The function that this yields raises it again; it is to be called regularly.
     """
     received: list[int] = []
     listening = True
-    tell = sys.unraisablehook
+    hook = sys.unraisablehook
 
-    def tell_of_others(ignored: sys.UnraisableHookArgs) -> None:
+    def report_others(ignored: sys.UnraisableHookArgs) -> None:
         if not isinstance(ignored.exc_value, Stopped):
-            tell(ignored)
+            hook(ignored)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if listening:
             received.append(number)
             if len(received) == 1:
                 if _held[0]:
-                    _came.append(number)
+                    _pending.append(number)
                     return
                 raise Stopped(number)
 
@@ -104,20 +103,17 @@ def stopped_by_signals() -> Iterator[Callable[[], None]]:
     for number in _STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
-    sys.unraisablehook = tell_of_others
+    sys.unraisablehook = report_others
     try:
         yield stop_if_asked
         stop_if_asked()
     finally:
         listening = False
-        sys.unraisablehook = tell
+        sys.unraisablehook = hook
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask for SIGTERM when the parent of this process, whose id is given, dies, where the system can be asked (Linux).
-
-    If it has died already, as it may while this process starts, the signal comes at once.
-    """
+    """Send this process SIGTERM when its parent, given by its id, dies or has died; on Linux only."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -126,9 +122,9 @@ def die_with_parent(parent: int) -> None:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that the system has to give to programs, or None where it does not tell (other than Linux).
+    """Return the bytes of available memory, or None if unknown (other systems than Linux).
 
-    Of a container, its limit, where that is less: of what counts as used there, much is files that can go.
+    In a container, at most its limit: much of what counts as used there is cache.
     """
     figures: list[int] = []
     with contextlib.suppress(OSError, ValueError), open("/proc/meminfo") as lines:
@@ -140,16 +136,16 @@ def available_memory() -> int | None:
 
 
 def hold_standard_streams() -> None:
-    """Open what is closed of standard input, output and error, lest an image be opened in its path.
+    """Open standard streams that are closed, so that no image file gets their descriptors.
 
-    What is then written to standard output is an error, as elsewhere, and not lost without a word.
+    Writing to a standard output that was closed stays an error.
     """
     for descriptor, access in enumerate((os.O_RDWR, os.O_RDONLY, os.O_RDWR)):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, access)
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  lives as long as the process
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -158,20 +154,20 @@ def hold_standard_streams() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep the memory of freed arrays for the next ones, where it can be told so (glibc).
+    """Make the C library keep the memory of freed arrays for the next ones (glibc only).
 
-    Otherwise each array over 128 KiB is fresh from the system, which clears it page by page as it is first touched: on
-    a virtual machine 0.2 s of the 1.9 s that 12 megapixels took. The most that is held at a time stays the same.
+    Otherwise the system provides and clears the pages of each array over 128 KiB again: 0.2 s of the 1.9 s that 12
+    megapixels took on a virtual machine. The peak memory stays the same.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        # Older versions refuse a threshold above 32 MiB. To set the other alone would do harm.
+        # Older versions refuse a threshold above 32 MiB. Setting only the other threshold would be slower.
         if library.mallopt(_M_MMAP_THRESHOLD, 1 << 30) or library.mallopt(_M_MMAP_THRESHOLD, 1 << 25):
             library.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def system_reason(error: OSError | MemoryError) -> str:
-    """Return the system's words for an error, in lower case as our own."""
+    """Return the system's message for an error, in lower case."""
     if isinstance(error, MemoryError):
         return "not enough memory"
     return (error.strerror or str(error) or type(error).__name__).lower()

@@ -1,6 +1,6 @@
-"""Long arrays worked on in threads: for numpy's operations that leave the interpreter's lock alone.
+"""Work on long arrays in threads, for numpy operations that release the interpreter's lock.
 
-What is computed does not depend on the number of threads. Operations shorter than 50 microseconds gain nothing by it.
+Results do not depend on the number of threads. Operations shorter than 50 microseconds gain nothing from threads.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import Any
 
 import numpy.typing as npt
 
-# Elements taken at a time, so that what is made of them stays in cache.
-_CHUNK = 1 << 16
+# Elements of a chunk, so that intermediate results stay in cache.
+_CHUNK_ELEMENTS = 1 << 16
 
-# Fewer elements than these are not worth a thread.
-_LONG = 1 << 20
+# Shorter arrays are not worth a thread.
+_MIN_ELEMENTS = 1 << 20
 
 _MAX_THREADS = 4
 
-# The most that this process is to use, where it is one of several that share the processors.
+# Limit for a process that shares the processors with others.
 _share: int | None = None
 
 
 def use_at_most(n_threads: int) -> None:
-    """Let this process compute in so many threads at most."""
+    """Limit the number of computing threads of this process."""
     global _share
     _share = n_threads
 
 
 def for_chunks(work: Callable[[slice], object], n: int) -> None:
-    """Call `work` with each chunk of `n` elements; its calls must not depend on each other."""
-    chunks = [slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
-    n_threads = 1 if n < _LONG else min(n_processors(), _MAX_THREADS)
+    """Call `work` with a slice for each chunk of `n` elements; calls must be independent of each other."""
+    chunks = [slice(start, min(start + _CHUNK_ELEMENTS, n)) for start in range(0, n, _CHUNK_ELEMENTS)]
+    n_threads = 1 if n < _MIN_ELEMENTS else min(n_processors(), _MAX_THREADS)
 
     def work_on(some: Sequence[slice]) -> Callable[[], None]:
         def go() -> None:
@@ -46,11 +46,11 @@ def for_chunks(work: Callable[[slice], object], n: int) -> None:
 
 
 def sort(values: npt.NDArray[Any]) -> None:
-    """Sort `values` (n,) in path: the lower half and the upper in a thread each, once they are told apart.
+    """Sort `values` (n,) in place: after a partition at the median, each half in a thread.
 
-    12 million codes took 34 ms so, 49 in one thread.
+    12 million codes took 34 ms, and 49 ms in one thread.
     """
-    if values.size < _LONG or n_processors() == 1:
+    if values.size < _MIN_ELEMENTS or n_processors() == 1:
         values.sort()
         return
     middle = values.size // 2
@@ -59,7 +59,7 @@ def sort(values: npt.NDArray[Any]) -> None:
 
 
 def n_processors() -> int:
-    """Return the number of processors that this process may run on, or its share of them."""
+    """Return the number of processors that this process may use."""
     if _share is not None:
         return _share
     if hasattr(os, "sched_getaffinity"):
@@ -68,9 +68,9 @@ def n_processors() -> int:
 
 
 def together(tasks: Sequence[Callable[[], object]]) -> None:
-    """Run `tasks`, the first in this thread and the others beside it, or after it where no thread can be started.
+    """Run `tasks` at the same time, the first in this thread; in turn if no thread can be started.
 
-    What a task raises is raised when all have ended; the first, if several raise.
+    The first exception of a task is raised when all tasks have ended.
     """
     raised: list[BaseException] = []
 

@@ -249,7 +249,7 @@ def test_a_sweep_takes_old_temporaries_and_nothing_else(served):
 
 def test_nothing_is_swept_from_an_object_store(monkeypatch):
     put(parse_path("memory://swept/.gmmquant-dead-0.tmp"), b"")
-    monkeypatch.setattr(atomic, "_LIFE", -1)
+    monkeypatch.setattr(atomic, "_LIFE_SECONDS", -1)
     sweep_temporaries(parse_path("memory://swept"))
     assert content(parse_path("memory://swept")) == {".gmmquant-dead-0.tmp": b""}
 

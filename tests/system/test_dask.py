@@ -282,8 +282,8 @@ def test_results_come_in_the_order_of_the_items_which_are_taken_as_there_is_room
 
 
 def test_a_run_whose_workers_are_all_gone_says_so_and_waits_for_others(dask, monkeypatch):
-    monkeypatch.setattr("gmmquant.system.executors.dask.executor._PATIENCE", 1)
-    monkeypatch.setattr("gmmquant.system.executors.dask.executor._LOOK", 0.1)
+    monkeypatch.setattr("gmmquant.system.executors.dask.executor._PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("gmmquant.system.executors.dask.executor._COUNT_SECONDS", 0.1)
     said = []
 
     def note(text):
@@ -359,12 +359,12 @@ class Twice(SerialExecutor):
 
     may_run_twice = True
 
-    def results(self, work, items, on_result, may_begin):
+    def results(self, work, items, on_result, may_start):
         def twice(item, admit):
             work(item, admit)
             return work(item, admit)
 
-        yield from super().results(twice, items, on_result, may_begin)
+        yield from super().results(twice, items, on_result, may_start)
 
 
 def test_a_job_done_again_that_keeps_outputs_tells_the_same(images, tmp_path):
@@ -502,7 +502,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_one_line(images, monkeypatch, 
 
 @pytest.mark.parametrize("address", ["nowhere://x:1", "tcp://", "tcp://host:port", ""])
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ParameterError, match="no address"), dask_executor(address):
+    with pytest.raises(ParameterError, match="not an address"), dask_executor(address):
         pass
 
 

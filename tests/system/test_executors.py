@@ -127,7 +127,7 @@ def test_no_item_is_taken_before_it_can_be_worked_on(tmp_path, nothing_left):
 
 
 def test_only_so_many_results_wait_for_an_earlier_one(tmp_path, monkeypatch, nothing_left):
-    monkeypatch.setattr(processes, "_AHEAD", 4)
+    monkeypatch.setattr(processes, "_MAX_WAITING", 4)
     taken, calls, most = [], [], []
 
     def items():

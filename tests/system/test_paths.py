@@ -81,8 +81,8 @@ def test_a_url_of_this_machine_is_a_path():
     ("text", "told"),
     [
         ("s4://bucket/x", r"unknown scheme s4://.*write \./s4://"),
-        ("s3://", "names no place"),
-        ("file://", "unknown|names no place"),
+        ("s3://", "has nothing after the scheme"),
+        ("file://", "unknown|has nothing after the scheme"),
         ("sftp:///x", None),
         ("sftp://me:pass/word@host/x", "cannot be told apart"),
         ("sftp://me:pass#word@host/x", "cannot be told apart"),

@@ -17,8 +17,8 @@ law = settings(max_examples=60)
 def small(request):
     """Chunks so small that arrays of a few elements are long, and a machine of one processor or more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "_CHUNK", 4)
-        patch.setattr(threads, "_LONG", 10)
+        patch.setattr(threads, "_CHUNK_ELEMENTS", 4)
+        patch.setattr(threads, "_MIN_ELEMENTS", 10)
         patch.setattr(threads, "n_processors", lambda: request.param)
         yield
 

@@ -1,1 +1,1 @@
-"""Who does work on many items: this process, processes of its own, a cluster of computers."""
+"""Executors: work on many items in this process, in several processes, or in a cluster of computers."""

@@ -1,4 +1,4 @@
-"""Work on many items in processes of their own, beside each other: see `executors.base` for what is promised."""
+"""Work on many items in several processes at a time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -18,33 +16,31 @@ from time import monotonic
 from typing import Any
 
 from gmmquant.system import threads
-from gmmquant.system.executors.base import Callback, Item, LocalExecutor, Raised, Result, Work, WorkerDied, ignore
+from gmmquant.system.executors.base import Callback, Executor, Item, Raised, Result, Results, Work, WorkerDied, ignore
 from gmmquant.system.process import Stopped, die_with_parent, release_signals, signals_held, stopped_by_signals
 
-# Seconds between two calls of `idle`, and those that processes have to end by themselves when all is stopped.
-_BEAT = 0.1
-_GRACE = 0.6
+_IDLE_SECONDS = 0.1  # between two calls of `idle`
+_GRACE_SECONDS = 0.6  # for processes to end by themselves
 
-# Results that may wait for an earlier one, for each process.
-_AHEAD = 32
+# Results of each process that may wait for an earlier one.
+_MAX_WAITING = 32
 
 
-class ProcessExecutor(LocalExecutor):
-    """Up to `n` processes, of one computing thread each, which live as long as there is work.
+class ProcessExecutor(Executor):
+    """Works in up to `n` processes of one computing thread each, which live as long as there is work.
 
-    If a process dies (killed, or out of memory), the result of its item is `WorkerDied`. If the work is stopped
-    by an exception or by closing the iterator of `map`, processes end within a second.
+    If a process dies (killed, or out of memory), the result of its item is `WorkerDied`. If the work is stopped, by an
+    exception or by closing the iterator of `map`, the processes end within a second.
 
     Parameters
     ----------
     n : int
     memory : int or None
-        Bytes that items in work may take together, as they announce it; one that needs more is worked on alone. None:
-        any.
+        Bytes that all running items together may allocate, as announced by `admit`. An item that needs more runs alone.
     idle : callable
-        Called several times a second while there is nothing to tell.
+        Called several times a second while nothing arrives.
     start_method : "fork" or "spawn"
-        "fork" is ready at once; where the system's libraries do not bear it (macOS), "spawn" starts afresh.
+        "fork" starts faster; "spawn" is for systems whose libraries cannot be forked (macOS).
     """
 
     def __init__(
@@ -52,15 +48,15 @@ class ProcessExecutor(LocalExecutor):
         n: int,
         *,
         memory: int | None = None,
-        idle: Callable[[], None] = lambda: None,
+        idle: Callable[[], None] = ignore,
         start_method: str = "fork" if sys.platform == "linux" else "spawn",
     ) -> None:
         self._n, self._memory, self._idle = n, memory, idle
-        self.ahead = _AHEAD * n
+        self.max_waiting = _MAX_WAITING * n
         self._context: BaseContext = multiprocessing.get_context(start_method)
 
     def worker_callback(self, call: Callback) -> Callback:
-        """Return what does nothing: `call` belongs to this process, and is not sent to another."""
+        """Return a function that does nothing: `call` stays in this process."""
         return ignore  # type: ignore[return-value]  # it takes any arguments
 
     def results(
@@ -68,72 +64,63 @@ class ProcessExecutor(LocalExecutor):
         work: Work[Item, Result],
         items: Iterable[Item],
         on_result: Callable[[Result | WorkerDied], None],
-        may_begin: Callable[[int], bool],
-    ) -> Generator[dict[int, Result | WorkerDied | Raised], None, None]:
-        """Yield results as they come; `work`, items and results must be picklable."""
-        numbered, given = enumerate(items), 0
+        may_start: Callable[[int], bool],
+    ) -> Generator[Results[Result], None, None]:
+        """Yield results as they arrive; `work`, items and results must be picklable."""
+        numbered, n_started = enumerate(items), 0
         pool = _ProcessPool(self._context, self._n, work, self._memory)
         try:
-            news: dict[int, Any] = {}
+            arrived: Results[Any] = {}
             while True:
-                while may_begin(given) and pool.has_room:
+                while may_start(n_started) and pool.has_room:
                     following = next(numbered, None)
                     if following is None:
                         break
-                    pool.give(*following)
-                    given += 1
-                if news:
-                    yield news
+                    pool.submit(*following)
+                    n_started += 1
+                if arrived:
+                    yield arrived
                 elif not pool.is_busy:
                     return
-                news = pool.listen(_BEAT) if pool.is_busy else {}
-                for result in news.values():
+                arrived = pool.collect(_IDLE_SECONDS) if pool.is_busy else {}
+                for result in arrived.values():
                     if not isinstance(result, Raised):
                         on_result(result)
                 self._idle()
         finally:
-            pool.dismiss()
-
-
-class _News(Enum):
-    """What a process tells, with a value each."""
-
-    WANTED = "wanted"  # bytes of memory
-    DONE = "done"  # the result
-    RAISED = "raised"  # an exception
+            pool.close()
 
 
 class _Worker:
-    """A process and what it is at."""
+    """A process, the number of its item, and the bytes that it asks for and has."""
 
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self.process, self.connection = process, connection
-        self.number: int | None = None  # of the item that it is at
-        self.wants = 0  # bytes that it waits for
-        self.takes = 0  # bytes that it was let take
+        self.number: int | None = None
+        self.requested = self.admitted = 0
 
 
 class _ProcessPool:
-    """Processes that each do one item at a time."""
+    """Processes that each work on one item at a time."""
 
     def __init__(self, context: BaseContext, n: int, work: Work[Any, Any], memory: int | None) -> None:
         self._context, self._n, self._work, self._memory = context, n, work, memory
         self._workers: list[_Worker] = []
-        self._waiting: deque[tuple[int, object]] = deque()  # items, where fewer processes can be started than wanted
+        self._unstarted: tuple[int, object] | None = None  # an item for which no process could be started
 
     @property
     def has_room(self) -> bool:
-        """Whether one more item can be begun."""
-        return not self._waiting and (self._idle_one() is not None or len(self._workers) < self._n)
+        """Whether another item can be submitted."""
+        return self._unstarted is None and (self._idle_worker() is not None or len(self._workers) < self._n)
 
     @property
     def is_busy(self) -> bool:
-        """Whether any item is in work."""
+        """Whether an item is running."""
         return any(worker.number is not None for worker in self._workers)
 
-    def give(self, number: int, item: object) -> None:
-        """Begin an item; or as soon as one of the processes is idle, where the system lets no more be started."""
-        worker = self._idle_one()
+    def submit(self, number: int, item: object) -> None:
+        """Start an item, or keep it until a process is idle if the system refuses another process."""
+        worker = self._idle_worker()
         if worker is None:
             try:
                 worker = self._start()
@@ -141,72 +128,71 @@ class _ProcessPool:
                 if not self._workers:
                     raise
                 self._n = len(self._workers)
-                self._waiting.append((number, item))
+                self._unstarted = number, item
                 return
         worker.number = number
-        with contextlib.suppress(OSError):  # it has died, which `listen` will find
+        with contextlib.suppress(OSError):  # it has died, which `collect` will find
             worker.connection.send(item)
 
-    def _idle_one(self) -> _Worker | None:
+    def _idle_worker(self) -> _Worker | None:
         return next((worker for worker in self._workers if worker.number is None), None)
 
-    def listen(self, seconds: float) -> dict[int, Any]:
-        """Wait so long for news; return the results that came, by the numbers of their items."""
-        results: dict[int, Any] = {}
+    def collect(self, seconds: float) -> Results[Any]:
+        """Return the results that arrive within some seconds, as soon as there is one."""
+        results: Results[Any] = {}
         busy = {worker.connection: worker for worker in self._workers if worker.number is not None}
         for connection in wait(list(busy), seconds):
-            worker = busy[connection]  # type: ignore[index]  # `wait` returns what it was given
+            worker = busy[connection]  # type: ignore[index]  # `wait` returns some of its arguments
             number = worker.number
             assert number is not None  # noqa: S101
             try:
-                news, value = worker.connection.recv()
+                requested, result = worker.connection.recv()
             except (EOFError, OSError):
-                reason = f"its process {self._bury(worker)}, perhaps for want of memory"
+                reason = f"its process {self._remove_dead(worker)}, perhaps for want of memory"
                 results[number] = WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")
                 continue
-            if news is _News.WANTED:
-                worker.wants = value
-                continue
-            worker.number, worker.takes = None, 0
-            results[number] = Raised(value) if news is _News.RAISED else value
-        if self._waiting and (self._idle_one() is not None or not self._workers):
-            self.give(*self._waiting.popleft())
+            if requested is None:
+                worker.number, worker.admitted = None, 0
+                results[number] = result
+            else:
+                worker.requested = requested
+        if self._unstarted is not None and (self._idle_worker() is not None or not self._workers):
+            unstarted, self._unstarted = self._unstarted, None
+            self.submit(*unstarted)
         self._admit()
         return results
 
-    def dismiss(self) -> None:
-        """End all processes: the idle ones find their connection closed, the others are told to stop, then killed."""
+    def close(self) -> None:
+        """End all processes: idle ones find their connection closed, others get SIGTERM, then SIGKILL."""
         with signals_held():
             for worker in self._workers:
                 worker.connection.close()
                 if worker.number is not None:
                     worker.process.terminate()
-            end = monotonic() + _GRACE
+            end = monotonic() + _GRACE_SECONDS
             for worker in self._workers:
-                worker.process.join(max(0.0, end - monotonic()))
-                if worker.process.exitcode is None:
-                    worker.process.kill()
-                    worker.process.join()
-                worker.process.close()
+                _join(worker.process, max(0.0, end - monotonic()))
             self._workers.clear()
 
     def _admit(self) -> None:
-        """Let those take memory who wait for it, the first item first, as far as there is enough."""
-        waiting = sorted((worker for worker in self._workers if worker.wants), key=lambda worker: worker.number or 0)
+        """Admit the requests for memory that fit, those of earlier items first."""
+        waiting = sorted((worker for worker in self._workers if worker.requested), key=lambda w: w.number or 0)
         for worker in waiting:
-            taken = sum(other.takes for other in self._workers if other is not worker)
-            if taken and self._memory is not None and taken + worker.wants > self._memory:
+            others = sum(other.admitted for other in self._workers if other is not worker)
+            if others and self._memory is not None and others + worker.requested > self._memory:
                 return
-            worker.takes, worker.wants = worker.wants, 0
+            worker.admitted, worker.requested = worker.requested, 0
             with contextlib.suppress(OSError):
                 worker.connection.send(None)
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        # A forked process inherits the connections to the others, which would not close as long as it has them.
-        inherited = [worker.connection for worker in self._workers] if self._forks else []
-        arguments = theirs, [*inherited, ours] if self._forks else [], self._work, os.getpid()
-        process = self._context.Process(target=_serve, args=arguments, daemon=True)  # type: ignore[attr-defined]
+        # A forked process inherits the connections to the others, which must close when this process closes them.
+        forks = self._context.get_start_method() == "fork"
+        inherited = [*(worker.connection for worker in self._workers), ours] if forks else []
+        process = self._context.Process(  # type: ignore[attr-defined]
+            target=_serve, args=(theirs, inherited, self._work, os.getpid()), daemon=True
+        )
         try:
             with signals_held():
                 process.start()
@@ -219,40 +205,43 @@ class _ProcessPool:
             theirs.close()
         return worker
 
-    @property
-    def _forks(self) -> bool:
-        return self._context.get_start_method() == "fork"
-
-    def _bury(self, worker: _Worker) -> str:
-        """Let a process go that has died; return how."""
+    def _remove_dead(self, worker: _Worker) -> str:
+        """Remove a process that has died; return how it died."""
         self._workers.remove(worker)
         worker.connection.close()
-        worker.process.join(_GRACE)
-        code = worker.process.exitcode
-        if code is None:
-            worker.process.kill()
-            worker.process.join()
-            code = worker.process.exitcode
-        worker.process.close()
-        code = code or 0
-        code = 128 - code if code > 128 else code  # it ended in order, by a signal
+        code = _join(worker.process, _GRACE_SECONDS)
+        code = 128 - code if code > 128 else code  # a signal that it handled
         if code < 0:
-            names = {number.value: number.name for number in signal.Signals}  # of those for programs' own use, few
+            names = {number.value: number.name for number in signal.Signals}  # lacks most real-time signals
             return f"was killed by {names.get(-code, f'signal {-code}')}"
         return f"ended with exit code {code}"
 
 
+def _join(process: BaseProcess, seconds: float) -> int:
+    """Wait for the end of a process, kill it after some seconds, and return its exit code."""
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    code = process.exitcode or 0
+    process.close()
+    return code
+
+
 def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[Any, Any], parent: int) -> None:
-    """Do what comes through the connection until it closes, the parent dies, or SIGTERM asks for an end."""
+    """Work on the items that arrive until the connection closes, the parent dies, or SIGTERM arrives.
+
+    Each answer is a pair: the bytes that are requested, or None and the result.
+    """
     for other in inherited:
         other.close()
-    # What a terminal sends to all its processes is the parent's to answer.
+    # A terminal sends these to all its processes; the parent handles them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threads.use_at_most(1)
 
     def admit(n_bytes: int) -> None:
-        connection.send((_News.WANTED, n_bytes))
+        connection.send((n_bytes, None))
         connection.recv()
 
     code = 0
@@ -263,15 +252,13 @@ def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[A
             while True:
                 item = connection.recv()
                 try:
-                    told = _packed(_News.DONE, work(item, admit))
+                    answer = _packed(work(item, admit))
                 except MemoryError:
-                    told = _packed(
-                        _News.DONE, WorkerDied("not enough memory; run it alone, with --jobs 1, or scale it down")
-                    )
+                    answer = _packed(WorkerDied("not enough memory; run it alone, with --jobs 1, or scale it down"))
                 except Exception as error:
-                    told = _raised(error)
+                    answer = _packed_error(error)
                 stop_if_asked()
-                connection.send_bytes(told)
+                connection.send_bytes(answer)
     except (EOFError, OSError):
         pass
     except Stopped as stop:
@@ -279,16 +266,16 @@ def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[A
     os._exit(code)
 
 
-def _packed(news: _News, value: object) -> bytes:
-    """Return news as `Connection.send` would send them."""
-    return bytes(ForkingPickler.dumps((news, value)))
+def _packed(result: object) -> bytes:
+    """Return an answer as `Connection.send` would send it."""
+    return bytes(ForkingPickler.dumps((None, result)))
 
 
-def _raised(error: Exception) -> bytes:
-    """Tell of an exception, in its own words where it does not survive the way to another process."""
+def _packed_error(error: Exception) -> bytes:
+    """Return the answer that an exception was raised: a RuntimeError with its text if it cannot be pickled."""
     try:
-        told = _packed(_News.RAISED, error)
-        ForkingPickler.loads(told)
+        answer = _packed(Raised(error))
+        ForkingPickler.loads(answer)
     except Exception:
-        return _packed(_News.RAISED, RuntimeError(f"{type(error).__name__}: {error}"))
-    return told
+        return _packed(Raised(RuntimeError(f"{type(error).__name__}: {error}")))
+    return answer

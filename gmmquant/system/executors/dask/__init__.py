@@ -1,4 +1,4 @@
-"""Work in a cluster of computers, by Dask, which only this package imports."""
+"""Work in a cluster of computers, by Dask, which is imported in this package only."""
 
 from gmmquant.errors import ParameterError
 

@@ -1,4 +1,4 @@
-"""Joining a cluster: one that there is, or one begun for this alone; and leaving it."""
+"""Connect to a cluster, an existing one or one started for this run alone, and leave it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import distributed
 
 from gmmquant.errors import ClusterError, ParameterError
 from gmmquant.system import threads
+from gmmquant.system.executors.base import ignore
 from gmmquant.system.executors.dask.executor import DaskExecutor
 from gmmquant.system.executors.dask.local import LocalCluster
 from gmmquant.system.executors.dask.task_group import in_loop
@@ -22,44 +23,40 @@ from gmmquant.version import __version__
 
 LOCAL = "local"
 
-# Seconds: until a scheduler must answer; between two calls of `idle`; until a client that leaves is let go.
-_ANSWER, _BEAT, _GRACE = 5.0, 0.1, 1.0
+_ANSWER_SECONDS = 5.0  # for a scheduler to answer
+_IDLE_SECONDS = 0.1  # between two calls of `idle`
+_GRACE_SECONDS = 1.0  # for a client to leave
 
-# Whose log would end up on standard error.
-_TALKERS = ("distributed", "tornado", "asyncio")
+# Loggers that would write to standard error.
+_LOGGERS = ("distributed", "tornado", "asyncio")
 
 
-def check_versions(client: distributed.Client, idle: Callable[[], None] = lambda: None) -> None:
-    """Raise a `ClusterError` that names the first worker whose versions are not ours."""
+def check_versions(client: distributed.Client, idle: Callable[[], None] = ignore) -> None:
+    """Raise a `ClusterError` that names the first worker whose versions differ from ours."""
     asked = in_loop(client, lambda: client.run(versions, on_error="return"))
     while not asked.done():
         with contextlib.suppress(PromiseTimeout):
-            asked.exception(_BEAT)
+            asked.exception(_IDLE_SECONDS)
         idle()
-    answers = asked.result()
     ours = versions()
-    for worker, theirs in sorted(answers.items()):
+    for worker, theirs in sorted(asked.result().items()):
         if isinstance(theirs, ImportError):
             raise ClusterError(f"worker {worker} lacks what is needed ({theirs}); install gmmquant {__version__} there")
-        if isinstance(theirs, dict) and theirs != ours:  # one that has died meanwhile answers with an error
+        if isinstance(theirs, dict) and theirs != ours:  # a worker that has died answers with an error
             raise ClusterError(difference(f"worker {worker}", theirs, ours))
 
 
 @contextlib.contextmanager
 def dask_executor(
-    scheduler: str,
-    n: int | None = None,
-    *,
-    idle: Callable[[], None] = lambda: None,
-    note: Callable[[str], None] = lambda _: None,
+    scheduler: str, n: int | None = None, *, idle: Callable[[], None] = ignore, note: Callable[[str], None] = ignore
 ) -> Iterator[DaskExecutor]:
-    """Offer the workers of a scheduler, and leave it when all is done.
+    """Provide an executor for the cluster of a scheduler, and disconnect in the end.
 
     Parameters
     ----------
     scheduler : str
-        Its address, such as `tcp://host:8786`; or `local`, for a scheduler and `n` processes begun for this alone (by
-        default one for each processor).
+        Its address, such as `tcp://host:8786`; or `local`: a scheduler and `n` processes are started for this run alone
+        (by default one for each processor).
     n : int or None
     idle, note : callable
         See `DaskExecutor`.
@@ -67,13 +64,13 @@ def dask_executor(
     Raises
     ------
     ParameterError
-        If `scheduler` is no address, or has `n` beside it.
+        If `scheduler` is not an address, or if `n` is given for a scheduler that is not local.
     ClusterError
-        If no scheduler answers there, or a worker has other versions than this process.
+        If no scheduler answers at the address, or a worker has other versions than this process.
     """
     if scheduler != LOCAL and n is not None:
-        raise ParameterError(f"--jobs is for --scheduler {LOCAL}: how many work at {scheduler} is said there")
-    with _silence(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        raise ParameterError(f"--jobs is for --scheduler {LOCAL}; start as many workers at {scheduler} as you want")
+    with _silenced(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
         if scheduler != LOCAL:
             with _client(scheduler) as client:
                 check_versions(client, idle)
@@ -87,36 +84,36 @@ def dask_executor(
 def _client(address: str) -> Iterator[distributed.Client]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Dask's own about versions: `check_versions` knows better
-            client = distributed.Client(address, timeout=_ANSWER, set_as_default=False, name="gmmquant")
+            warnings.simplefilter("ignore")  # those of Dask about versions; `check_versions` is stricter
+            client = distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False, name="gmmquant")
     except (OSError, PromiseTimeout):
         fault: ClusterError | ParameterError = ClusterError(
-            f"no Dask scheduler answers at {address} within {_ANSWER:g} s; start one with dask scheduler, "
+            f"no Dask scheduler answers at {address} within {_ANSWER_SECONDS:g} s; start one with dask scheduler, "
             f"or give --scheduler {LOCAL}"
         )
     except (ValueError, TypeError):
-        fault = ParameterError(f"scheduler = {address!r} is no address; give one as in tcp://host:8786, or {LOCAL}")
+        fault = ParameterError(f"scheduler = {address!r} is not an address; give one as in tcp://host:8786, or {LOCAL}")
     else:
         try:
             yield client
         finally:
             with contextlib.suppress(Exception):
-                client.close(timeout=_GRACE)
+                client.close(timeout=_GRACE_SECONDS)
         return
-    # What is left of the client is let go now, by this thread: by that of another client it would lock the two.
+    # The rest of the client is collected now, in this thread: collected in the thread of another client it deadlocks.
     gc.collect()
     raise fault
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     """Keep the logs of Dask from standard error."""
-    talkers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(_TALKERS)]
-    levels = [talker.level for talker in talkers]
-    for talker in talkers:
-        talker.setLevel(logging.CRITICAL + 1)
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(_LOGGERS)]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        for talker, level in zip(talkers, levels, strict=True):
-            talker.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

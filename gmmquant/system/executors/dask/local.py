@@ -1,7 +1,7 @@
-"""A Dask cluster on this machine alone, which lives as long as the run that it was begun for.
+"""A Dask cluster on this machine, which lives as long as the run that started it.
 
-Scheduler and workers are processes of their own session: a terminal's Ctrl-C does not reach them, they can be ended all
-at once, and they end by themselves when whoever began them dies, which closes their standard input.
+Scheduler and workers form a session: Ctrl-C in a terminal does not reach them, and they can be killed all at once. They
+end by themselves when the process that started them dies, which closes their standard input.
 """
 
 from __future__ import annotations
@@ -19,29 +19,22 @@ from pathlib import Path
 from typing import Self
 
 from gmmquant.errors import ClusterError
+from gmmquant.system.executors.base import ignore
 from gmmquant.system.process import signals_held
 
-# Seconds between two calls of `idle`.
-_BEAT = 0.1
+_IDLE_SECONDS = 0.1  # between two calls of `idle`
 
 
 class LocalCluster:
-    """A scheduler and `n` workers of one thread each, as a context manager.
+    """A scheduler, at `address`, and `n` workers of one thread each, as a context manager."""
 
-    Attributes
-    ----------
-    address : str
-        That of the scheduler.
-    """
-
-    def __init__(self, n: int, idle: Callable[[], None] = lambda: None) -> None:
-        self._n, self._idle = n, idle
+    def __init__(self, n: int, idle: Callable[[], None] = ignore) -> None:
+        self._n, self._idle, self.address = n, idle, ""
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: str | None = None
-        self.address = ""
 
     def __enter__(self) -> Self:
-        """Begin them; return when all workers are there."""
+        """Start them; return when all workers are connected."""
         try:
             self._start()
         except BaseException:
@@ -52,9 +45,9 @@ class LocalCluster:
     def _start(self) -> None:
         home = str(Path(__file__).parents[3])
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-        with signals_held():  # they would have to be released by processes that are not ours
+        with signals_held():
             self._folder = tempfile.mkdtemp(prefix="gmmquant-cluster-")
-            self._process = subprocess.Popen(  # noqa: S603  it is ourselves
+            self._process = subprocess.Popen(  # noqa: S603  this module
                 [sys.executable, "-m", __name__, str(self._n), self._folder],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -64,21 +57,21 @@ class LocalCluster:
             )
         out = self._process.stdout
         assert out is not None  # noqa: S101
-        while not select.select([out], [], [], _BEAT)[0]:
+        while not select.select([out], [], [], _IDLE_SECONDS)[0]:
             self._idle()
         self.address = out.readline().decode("ascii", "replace").strip()
         if not self.address:
-            raise ClusterError(f"{self._n} workers could not be started on this machine; give fewer --jobs")
+            raise ClusterError(f"{self._n} workers could not be started on this machine; give a smaller --jobs")
 
     def kill(self) -> None:
-        """End all processes at once."""
+        """Kill all processes at once."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def __exit__(self, *_: object) -> None:
-        """End all processes, and remove what they left."""
+        """End all processes and remove their files."""
         with signals_held():
             self.kill()
             for stream in (self._process.stdin, self._process.stdout) if self._process is not None else ():
@@ -98,7 +91,7 @@ def serve(n: int, folder: str) -> None:
     with distributed.LocalCluster(
         n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=folder, silence_logs=False
     ) as cluster:
-        print(cluster.scheduler_address, flush=True)  # noqa: T201  to whoever began it
+        print(cluster.scheduler_address, flush=True)  # noqa: T201  to the process that started this one
         sys.stdin.buffer.read()
         shutil.rmtree(folder, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)

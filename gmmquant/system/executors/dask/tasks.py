@@ -1,4 +1,4 @@
-"""What the workers of a cluster do."""
+"""What runs on the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _PACKAGES = {"numpy": "numpy", "scipy": "scipy", "OpenCV": "cv2", "Pillow": "PIL
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What all tasks of a tasks work with."""
+    """What all tasks of a group share."""
 
     work: Work[Any, Any]
     add: Callable[[Any, Any], Any] | None
     versions: dict[str, str]
 
 
-def do(context: TaskContext, packed: bytes) -> Any:
-    """Work on an item."""
+def run_item(context: TaskContext, packed: bytes) -> Any:
+    """Return the result of the work on a pickled item."""
     if context.versions != versions():
         raise ClusterError(difference("a worker", versions(), context.versions))
     threads.use_at_most(1)
@@ -44,13 +44,13 @@ def do(context: TaskContext, packed: bytes) -> Any:
 
 
 def add_parts(context: TaskContext, *parts: Any) -> Any:
-    """Add parts of a sum."""
+    """Return the sum of some parts."""
     assert context.add is not None  # noqa: S101
     return functools.reduce(context.add, parts)
 
 
 def leave_if_cancelled(*_: object) -> None:
-    """End the item that this thread is at, if it was cancelled."""
+    """End the item of this thread if it was cancelled."""
     worker = distributed.get_worker()
     task = worker.state.tasks.get(worker.get_current_task())
     if task is None or task.state == "cancelled":
@@ -58,7 +58,7 @@ def leave_if_cancelled(*_: object) -> None:
 
 
 async def wait_until_left(name: str, seconds: float, dask_worker: distributed.Worker) -> bool:
-    """Wait so long until a worker is at no task of a tasks any more; tell whether it is so."""
+    """Wait until a worker runs no task of a group; return whether that was within some seconds."""
     end = monotonic() + seconds
     while any(name in str(task.key) for task in dask_worker.state.executing):
         if monotonic() > end:
@@ -69,14 +69,14 @@ async def wait_until_left(name: str, seconds: float, dask_worker: distributed.Wo
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the versions of what this process draws images with."""
+    """Return the versions of everything that the bytes of an image depend on."""
     found = {name: str(import_module(module).__version__) for name, module in _PACKAGES.items()}
     python = ".".join(map(str, sys.version_info[:2]))
     return {"gmmquant": __version__, **found, "zlib": zlib.ZLIB_RUNTIME_VERSION, "Python": python}
 
 
 def difference(worker: str, theirs: dict[str, str], ours: dict[str, str]) -> str:
-    """Say in what the versions of a worker differ from ours."""
+    """Return a message about the first version of a worker that differs from ours."""
     name = next(name for name in ours if theirs.get(name) != ours[name])
     return (
         f"{worker} has {name} {theirs.get(name)}, here it is {ours[name]}, and its images could have other bytes; "
