@@ -1,6 +1,6 @@
-"""The blocks of PNG and GIF files, for reading and writing.
+"""The parts of files: chunks of a PNG, sub-blocks of a GIF, boxes of a JP2 or AVIF.
 
-Layout: PNG, third edition (W3C, 2025), section 5; GIF89a (CompuServe, 1990), section 15.
+Layout: PNG, third edition (W3C, 2025), section 5; GIF89a (CompuServe, 1990), section 15; ISO/IEC 14496-12, section 4.2.
 """
 
 from __future__ import annotations
@@ -45,3 +45,19 @@ def end_of_blocks(gif: bytes, position: int) -> int:
     while length := gif[position]:
         position += 1 + length
     return position + 1
+
+
+def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the type, body start and body end of the boxes from `start` to `end`, up to one with an invalid length."""
+    end = len(data) if end is None else end
+    while start + 8 <= end:
+        length, box_type = struct.unpack_from(">I4s", data, start)
+        header_bytes = 8
+        if length == 1 and start + 16 <= end:
+            (length,) = struct.unpack_from(">Q", data, start + 8)
+            header_bytes = 16
+        stop = end if length == 0 else start + length
+        if stop > end or stop < start + header_bytes:
+            return
+        yield box_type, start + header_bytes, stop
+        start = stop

@@ -19,11 +19,11 @@ from image_files import pillow, png, png_chunk, read, saved, with_alpha
 from PIL import Image
 
 from gmmquant.errors import ImageError
+from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding import opencv
 from gmmquant.images.decoding.decoder_stderr import captured_stderr
 from gmmquant.images.decoding.formats import jpeg2000
 from gmmquant.images.decoding.formats import png as png_format
-from gmmquant.images.decoding.isobmff import iterate_boxes
 from gmmquant.images.decoding.png_chunks import transparent_grey
 from gmmquant.images.decoding.registry import INPUT_EXTENSIONS, INPUT_FORMATS, read_header
 from gmmquant.images.files import orient, read_image

@@ -34,11 +34,6 @@ class Apng:
     header: bytes
     shared: bytes
 
-    @property
-    def controls(self) -> tuple[FrameControl, ...]:
-        """The control of each frame."""
-        return tuple(frame.control for frame in self.frames)
-
     def files(self) -> Iterator[bytes]:
         """Yield each frame as a PNG."""
         for frame in self.frames:
@@ -76,9 +71,8 @@ def parse_apng(data: bytes) -> Apng | None:
         elif chunk_type == b"IDAT" and frames:
             frames[-1].compressed.append(body)
     width, height = struct.unpack_from(">II", header) if header else (0, 0)
-    if chunk_type != b"IEND" or not frames:
-        return None
-    if not all(frame.compressed and frame.control.fits(width, height) for frame in frames):
+    complete = all(frame.compressed and frame.control.fits(width, height) for frame in frames)
+    if chunk_type != b"IEND" or not frames or not complete:
         return None
     return Apng((width, height), tuple(frames), loop, header, b"".join(shared.values()))
 

@@ -56,6 +56,21 @@ def lenient_pillow() -> Iterator[None]:
 
 
 @contextmanager
+def damage_ignored() -> Iterator[None]:
+    """Run the block with a lenient Pillow and leave it at the first exception, unless memory runs out.
+
+    For metadata, which cameras and editors often break, and for which Pillow raises many types of exceptions.
+    """
+    try:
+        with lenient_pillow():
+            yield
+    except MemoryError:
+        raise
+    except Exception:  # noqa: S110
+        pass
+
+
+@contextmanager
 def captured_stderr() -> Iterator[list[bytes]]:
     """Collect the lines that decoders write to standard error, even if it is closed, in a list filled after the block.
 
@@ -82,11 +97,12 @@ def captured_stderr() -> Iterator[list[bytes]]:
                 os.close(2)
             else:
                 os.dup2(saved, 2)
-            decoders, others = _split_lines(_read_pipe(reader))
-            lines += decoders
-            if others and saved is not None:
-                with suppress(OSError):  # standard error is full or gone
-                    os.write(saved, others)
+            with suppress(BlockingIOError):  # nothing was written
+                decoders, others = _split_lines(os.read(reader, _MAX_PIPE_BYTES))
+                lines += decoders
+                if others and saved is not None:
+                    with suppress(OSError):  # standard error is full or gone
+                        os.write(saved, others)
 
 
 def _duplicate_stderr() -> int | None:
@@ -110,13 +126,6 @@ def _open_pipe() -> tuple[int, int]:
     os.set_blocking(reader, False)  # a child process may keep the other end open
     os.set_blocking(writer, False)  # a decoder that fills the pipe must not wait
     return reader, writer
-
-
-def _read_pipe(reader: int) -> bytes:
-    try:
-        return os.read(reader, _MAX_PIPE_BYTES)
-    except BlockingIOError:
-        return b""
 
 
 def _split_lines(text: bytes) -> tuple[list[bytes], bytes]:

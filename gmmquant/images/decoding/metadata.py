@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from gmmquant.images.decoded import Metadata
-from gmmquant.images.decoding.decoder_stderr import lenient_pillow
+from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.reader import StoredImage
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, keep_bytes_of_texts
 
@@ -66,46 +66,37 @@ def _load_exif(block: object) -> Image.Exif | None:
     if not isinstance(block, bytes) or not block or len(block) > MAX_METADATA_BYTES:
         return None
     exif = Image.Exif()
-    try:
-        with lenient_pillow():
-            exif.load(block.removeprefix(b"Exif\0\0"))
-    except MemoryError:
-        raise
-    except Exception:  # EXIF data of cameras and editors are often broken
-        return None
-    return exif
+    with damage_ignored():
+        exif.load(block.removeprefix(b"Exif\0\0"))
+        return exif
+    return None
 
 
 def _clean_exif(exif: Image.Exif | None, *, turned: bool) -> bytes:
     """Return EXIF data without the tags that no longer apply; empty if nothing is left."""
+    block = b""
     if exif is None:
-        return b""
-    try:
-        with lenient_pillow():
-            for tag in [tag for tag in exif if tag not in _KEPT_TAGS]:
-                del exif[tag]
-            if EXIF in exif:
-                for tag in _DROPPED_TAGS:
-                    exif.get_ifd(EXIF).pop(tag, None)
-            if turned and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
-                exif[_X_RESOLUTION], exif[_Y_RESOLUTION] = exif[_Y_RESOLUTION], exif[_X_RESOLUTION]
-            keep_bytes_of_texts(exif)
-            block = exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else b""
-    except MemoryError:
-        raise
-    except Exception:  # as in `_load_exif`
-        return b""
+        return block
+    with damage_ignored():
+        for tag in [tag for tag in exif if tag not in _KEPT_TAGS]:
+            del exif[tag]
+        if EXIF in exif:
+            for tag in _DROPPED_TAGS:
+                exif.get_ifd(EXIF).pop(tag, None)
+        if turned and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
+            exif[_X_RESOLUTION], exif[_Y_RESOLUTION] = exif[_Y_RESOLUTION], exif[_X_RESOLUTION]
+        keep_bytes_of_texts(exif)
+        block = exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else b""
     return block if len(block) <= MAX_METADATA_BYTES else b""
 
 
-def _exif_dpi(exif: Image.Exif | None) -> tuple[Any, Any] | None:
+def _exif_dpi(exif: Image.Exif | None) -> tuple[float, float] | None:
     if exif is None:
         return None
-    try:
+    with damage_ignored():
         scale = 2.54 if exif.get(_RESOLUTION_UNIT, 2) == _CENTIMETRES else 1.0
         return float(exif[_X_RESOLUTION]) * scale, float(exif[_Y_RESOLUTION]) * scale
-    except Exception:  # as in `_load_exif`
-        return None
+    return None
 
 
 def _checked_dpi(dpi: Any) -> tuple[float, float] | None:

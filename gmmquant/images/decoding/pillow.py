@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.images.decoded import Animation
-from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored, lenient_pillow
 from gmmquant.images.decoding.reader import Admit, Header, damaged
 from gmmquant.images.exif import ORIENTATION
 
@@ -37,12 +37,10 @@ def read_pillow_header(
 def orientation_of(exif_block: bytes) -> int:
     """Return the orientation that a block of EXIF data states; 1 if there is none or it cannot be read."""
     exif = Image.Exif()
-    try:
-        with lenient_pillow():
-            exif.load(exif_block)
+    with damage_ignored():
+        exif.load(exif_block)
         return int(exif.get(ORIENTATION, 1))
-    except Exception:  # EXIF data of cameras and editors are often broken, which must not cost the image
-        return 1
+    return 1
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -110,55 +109,47 @@ def texts(chunks: Chunks) -> list[tuple[str, str]]:
     A text that cannot be decompressed uses up as much of the limit for all texts as it was allowed.
     """
     entries, room = [], _MAX_ALL_TEXTS_BYTES
-    for text in (_parse_text(chunk, body) for chunk in (b"tEXt", b"zTXt", b"iTXt") for body in chunks.get(chunk, [])):
-        if text.keyword in (b"", b"Software", _XMP) or text.keyword.startswith(b"Raw profile type"):
+    for chunk_type, body in ((name, body) for name in (b"tEXt", b"zTXt", b"iTXt") for body in chunks.get(name, [])):
+        keyword, stored, compressed = _parse_text(chunk_type, body)
+        if keyword in (b"", b"Software", _XMP) or keyword.startswith(b"Raw profile type"):
             continue
         limit = min(MAX_METADATA_BYTES, room)
-        content = text.content(limit)
+        content = _content(stored, compressed, limit)
         if content is not None:
             room -= len(content)
-        elif text.compressed:
+        elif compressed:
             room -= limit
         if content:
-            entries.append((text.keyword.decode("latin-1"), content.decode(text.encoding, "replace")))
+            encoding = "utf-8" if chunk_type == b"iTXt" else "latin-1"
+            entries.append((keyword.decode("latin-1"), content.decode(encoding, "replace")))
     return entries
 
 
 def xmp(chunks: Chunks) -> bytes:
     """Return the XMP packet; empty if there is none."""
-    found = (text for body in chunks.get(b"iTXt", []) if (text := _parse_text(b"iTXt", body)).keyword == _XMP)
-    packet = next(found, None)
-    content = None if packet is None else packet.content(MAX_METADATA_BYTES)
-    return (content or b"").decode("utf-8", "replace").encode()
+    for keyword, stored, compressed in (_parse_text(b"iTXt", body) for body in chunks.get(b"iTXt", [])):
+        if keyword == _XMP:
+            content = _content(stored, compressed, MAX_METADATA_BYTES)
+            return (content or b"").decode("utf-8", "replace").encode()
+    return b""
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A text as it is stored."""
-
-    keyword: bytes
-    stored: bytes
-    compressed: bool
-    encoding: str
-
-    def content(self, limit: int) -> bytes | None:
-        """Return the decompressed text; None if it is damaged or above the limit."""
-        if self.compressed:
-            return _decompress(self.stored, limit)
-        return self.stored if len(self.stored) <= limit else None
-
-
-def _parse_text(chunk_type: bytes, body: bytes) -> _Text:
-    """Parse a textual chunk; the keyword is empty if it is broken."""
+def _parse_text(chunk_type: bytes, body: bytes) -> tuple[bytes, bytes, bool]:
+    """Return the keyword of a textual chunk, empty if it is broken, the stored text, and whether it is compressed."""
     keyword, _, rest = body.partition(b"\0")
     if chunk_type == b"tEXt":
-        return _Text(keyword, rest, False, "latin-1")
+        return keyword, rest, False
     if chunk_type == b"zTXt":
-        return _Text(keyword, rest[1:], True, "latin-1")
+        return keyword, rest[1:], True
     fields = rest[2:].split(b"\0", 2)
-    if len(rest) < 2 or len(fields) != 3:
-        return _Text(b"", b"", False, "utf-8")
-    return _Text(keyword, fields[2], rest[0] != 0, "utf-8")
+    return (keyword, fields[2], rest[0] != 0) if len(fields) == 3 else (b"", b"", False)
+
+
+def _content(stored: bytes, compressed: bool, limit: int) -> bytes | None:
+    """Return a text, decompressed; None if it is damaged or above the limit."""
+    if compressed:
+        return _decompress(stored, limit)
+    return stored if len(stored) <= limit else None
 
 
 def _decompress(compressed: bytes, limit: int) -> bytes | None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.pillow import decode_cmyk
 from gmmquant.images.decoding.reader import Header, StoredImage
 
@@ -83,11 +84,9 @@ def read_profile(data: bytes) -> Profile | None:
         return None
     from PIL import ImageCms
 
-    try:
+    with damage_ignored():
         source = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        mode = _MODES.get(source.profile.xcolor_space)
-        if mode is None:
-            return None
+        mode = _MODES[source.profile.xcolor_space]
         flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
         if mode == "L":  # littlecms would use a coarse table, wrong for dark levels; 256 conversions need no speed
             flags |= ImageCms.Flags.NOOPTIMIZE
@@ -97,10 +96,7 @@ def read_profile(data: bytes) -> Profile | None:
         name = " ".join((source.profile.profile_description or "").split()) or "an unnamed profile"
         profile = Profile(name[:_MAX_NAME_LENGTH], mode, False, transform)
         return replace(profile, is_srgb=_changes_nothing(profile))
-    except MemoryError:
-        raise
-    except Exception:  # littlecms and Pillow raise many types of exceptions for broken profiles
-        return None
+    return None
 
 
 def _convert_in_place(pixels: npt.NDArray[np.uint8], profile: Profile, *, is_grey: bool) -> bool:
@@ -117,13 +113,11 @@ def _convert_in_place(pixels: npt.NDArray[np.uint8], profile: Profile, *, is_gre
 
 def _changes_nothing(profile: Profile) -> bool:
     """Tell whether a profile changes no channel of a grid of colours by more than one level of 255."""
-    levels = np.arange(0, 256, 15, dtype=np.uint8)
-    if profile.mode == "RGB":
-        values = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-        expected = values
-    elif profile.mode == "L":
-        values = np.arange(256, dtype=np.uint8)[np.newaxis]
-        expected = np.repeat(values[..., np.newaxis], 3, axis=2)
-    else:
+    if profile.mode == "CMYK":
         return False
+    if profile.mode == "RGB":
+        values = expected = 15 * np.indices((18, 18, 18), dtype=np.uint8).reshape(1, 3, -1).swapaxes(1, 2)
+    else:
+        values = np.arange(256, dtype=np.uint8)[np.newaxis]
+        expected = values[..., np.newaxis]
     return int(np.abs(profile.convert(values).astype(int) - expected).max()) <= 1

@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.bit_depth import stretched
-from gmmquant.images.decoding.isobmff import iterate_boxes
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
 from gmmquant.images.decoding.pillow import decode_animation, orientation_of, read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged

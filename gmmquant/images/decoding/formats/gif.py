@@ -38,32 +38,20 @@ class _Frame:
     compressed: slice
 
 
-@dataclass(frozen=True)
-class _Gif:
-    """The canvas size, the frames, how often they are played (0: forever), and the first comment."""
-
-    size: tuple[int, int]
-    frames: list[_Frame]
-    loop: int
-    comment: bytes
-
-
 def read_header(file: BinaryIO) -> Header:
     return read_pillow_header(file, "GIF", "Gif")
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     try:
-        gif = _parse(data)
+        size, frames, loop, comment = _parse(data)
     except (struct.error, IndexError):
-        gif = None
-    if gif is None:
-        raise damaged("GIF")
-    admit(*gif.size, len(gif.frames))
+        raise damaged("GIF") from None
+    admit(*size, len(frames))
     with errors_as_damage("GIF"):
-        frames = composite(gif.size, len(gif.frames), _decompress(data, gif.frames))
-    animation = animation_of([frame.control for frame in gif.frames], gif.loop)
-    return StoredImage.with_info(frames, header, animation=animation, comments=(("Comment", gif.comment),))
+        canvases = composite(size, len(frames), _decompress(data, frames))
+    animation = animation_of([frame.control for frame in frames], loop)
+    return StoredImage.with_info(canvases, header, animation=animation, comments=(("Comment", comment),))
 
 
 def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameControl, npt.NDArray[np.uint8]]]:
@@ -85,13 +73,13 @@ def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameContro
         yield frame.control, colors[indices]
 
 
-def _parse(data: bytes) -> _Gif | None:
-    """Parse a GIF up to one frame above the limit; None if it is damaged or incomplete.
+def _parse(data: bytes) -> tuple[tuple[int, int], list[_Frame], int, bytes]:
+    """Return the canvas size, the frames up to one above the limit, the number of plays (0: forever), and a comment.
 
     Raises
     ------
     struct.error, IndexError
-        If it is incomplete.
+        If the file is damaged or incomplete.
     """
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     global_palette, position = _read_palette(data, 13, flags)
@@ -113,7 +101,7 @@ def _parse(data: bytes) -> _Gif | None:
             local_palette, start = _read_palette(data, position + 10, flags)
             position = end_of_blocks(data, start + 1)
             if w == 0 or h == 0:
-                return None
+                raise IndexError
             fields, hundredths, transparent = struct.unpack("<BHB", graphic_control[:4] or bytes(4))
             graphic_control = b""
             palette = next((one for one in (local_palette, global_palette) if one is not None), _GREYS)
@@ -130,8 +118,10 @@ def _parse(data: bytes) -> _Gif | None:
             if len(frames) > MAX_FRAMES:
                 break
         else:
-            return None
-    return _Gif((width, height), frames, loop, comment) if frames else None
+            raise IndexError
+    if not frames:
+        raise IndexError
+    return (width, height), frames, loop, comment
 
 
 def _read_palette(data: bytes, start: int, flags: int) -> tuple[npt.NDArray[np.uint8] | None, int]:

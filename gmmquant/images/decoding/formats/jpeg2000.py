@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ImageError
+from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.bit_depth import stretched
-from gmmquant.images.decoding.isobmff import iterate_boxes
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged

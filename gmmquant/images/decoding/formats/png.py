@@ -70,13 +70,11 @@ def _decode_frames(
     from gmmquant.images.decoding.compositing import animation_of, composite
 
     apng = parse_apng(data)
-    if apng is None or apng.size != header.size or len(apng.controls) != n_frames:
+    if apng is None or apng.size != header.size or len(apng.frames) != n_frames:
         raise damaged("PNG")
-    frames = (
-        (control, _decode_frame(file, transparent_grey)[0])
-        for control, file in zip(apng.controls, apng.files(), strict=True)
-    )
-    return composite(apng.size, n_frames, frames), animation_of(apng.controls, apng.loop)
+    controls = [frame.control for frame in apng.frames]
+    pixels = (_decode_frame(file, transparent_grey)[0] for file in apng.files())
+    return composite(apng.size, n_frames, zip(controls, pixels, strict=True)), animation_of(controls, apng.loop)
 
 
 def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.bit_depth import stretched
-from gmmquant.images.decoding.decoder_stderr import lenient_pillow
+from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, damaged
@@ -94,36 +94,28 @@ def _bits_of_unknown(file: BinaryIO) -> int:
     """Return the bits per channel of a TIFF that Pillow cannot open; 0 if it is damaged."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    try:
+    with damage_ignored():
         file.seek(0)
         beginning = file.read(16)
         directory = ImageFileDirectory_v2(beginning if b"+" in beginning[:4] else beginning[:8])
         file.seek(directory.next)
-        with lenient_pillow():
-            directory.load(cast(IO[bytes], file))
-            return int(np.max(directory.get(_BITS, 1))) if _PHOTOMETRIC in directory else 0
-    except MemoryError:
-        raise
-    except Exception:  # as in `read_header`
-        return 0
+        directory.load(cast(IO[bytes], file))
+        return int(np.max(directory.get(_BITS, 1))) if _PHOTOMETRIC in directory else 0
+    return 0
 
 
 def _descriptive_exif(data: bytes) -> Image.Exif | None:
     """Return the tags that describe the image and not the file; None if they cannot be read."""
     exif = Image.Exif()
-    try:
-        with lenient_pillow(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-            tags = image.getexif()
-            exif.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
-            for pointer in (EXIF, GPS):
-                if directory := tags.get_ifd(pointer):
-                    exif.get_ifd(pointer).update(directory)
-                    exif[pointer] = 0  # Pillow sets the offset when it writes
-    except MemoryError:
-        raise
-    except Exception:  # as in `read_header`
-        return None
-    return exif
+    with damage_ignored(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+        tags = image.getexif()
+        exif.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
+        for pointer in (EXIF, GPS):
+            if directory := tags.get_ifd(pointer):
+                exif.get_ifd(pointer).update(directory)
+                exif[pointer] = 0  # Pillow sets the offset when it writes
+        return exif
+    return None
 
 
 def _divide_by_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
