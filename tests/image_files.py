@@ -1,4 +1,4 @@
-"""DecodedImage files written by hand, as no writer here writes them, and animations laid out by plain rules."""
+"""Image files written by hand, with features that Pillow and OpenCV do not write, and plain compositing of frames."""
 
 import io
 import struct
@@ -10,10 +10,10 @@ from PIL import Image, ImageOps
 from gmmquant.images.files import read_image
 
 
-def saved(image, kind, **options):
+def saved(image, file_format, **options):
     """Return the file that Pillow makes of an image."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
@@ -25,7 +25,7 @@ def read(folder, data, name="image", **options):
 
 
 def pillow(data, mode):
-    """Decode a file with Pillow, turned as its orientation says."""
+    """Decode a file with Pillow, with its orientation applied."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert(mode))
 
@@ -37,9 +37,9 @@ def with_alpha(photo, veil):
     return image
 
 
-def png_chunk(kind, body):
+def png_chunk(chunk_type, body):
     """Return a chunk of a PNG."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return struct.pack(">I", len(body)) + chunk_type + body + struct.pack(">I", zlib.crc32(chunk_type + body))
 
 
 def png(pixels, *, bits=8, color_type=2, chunks=b"", late=b""):
@@ -54,7 +54,7 @@ def apng(size, frames, *, loop=0, default=None, color_type=6, bits=8, chunks=b""
     """Write an animated PNG.
 
     A frame is a dict of pixels (h, w, channels), at (x, y), delay (numerator, denominator), dispose and blend as in
-    fcTL. A `default` image is what programs show that know no animation; it is no frame then.
+    fcTL. A `default` image is shown by programs without animation; it is not a frame.
     """
     width, height = size
     data = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)) + chunks
@@ -77,7 +77,7 @@ def apng(size, frames, *, loop=0, default=None, color_type=6, bits=8, chunks=b""
 
 
 def composed_apng(size, frames):
-    """Lay the frames of an 8-bit APNG over one another in floating point; return RGBA (n, h, w, 4)."""
+    """Compose the frames of an 8-bit APNG in floating point; return RGBA (n, h, w, 4)."""
     width, height = size
     canvas, shown = np.zeros((height, width, 4)), []
     for frame in frames:
@@ -105,7 +105,7 @@ def gif(size, palette, frames, *, loop=None, comment=b"", interlaced=False):
     """Write a GIF.
 
     A frame is a dict of indices (h, w), at (x, y), duration in hundredths of a second, disposal as in the file,
-    transparent (an entry) and a palette of its own.
+    transparent (an index) and a local palette.
     """
     bits = _bits(palette)
     data = b"GIF89a" + struct.pack("<HHBBB", *size, 0xF0 | (bits - 1), 1, 0) + np.asarray(palette, np.uint8).tobytes()
@@ -114,20 +114,20 @@ def gif(size, palette, frames, *, loop=None, comment=b"", interlaced=False):
     if comment:
         data += b"\x21\xfe" + bytes([len(comment)]) + comment + b"\0"
     for frame in frames:
-        indices, own, transparent = frame["indices"], frame.get("palette"), frame.get("transparent")
+        indices, local, transparent = frame["indices"], frame.get("palette"), frame.get("transparent")
         flags = frame.get("disposal", 0) << 2 | (transparent is not None)
         data += b"\x21\xf9\x04" + struct.pack("<BHB", flags, frame.get("duration", 10), transparent or 0) + b"\0"
         height, width = indices.shape
-        flags = 0x40 * interlaced | (0 if own is None else 0x80 | (_bits(own) - 1))
+        flags = 0x40 * interlaced | (0 if local is None else 0x80 | (_bits(local) - 1))
         data += b"\x2c" + struct.pack("<HHHHB", *frame.get("at", (0, 0)), width, height, flags)
-        data += b"" if own is None else np.asarray(own, np.uint8).tobytes()
+        data += b"" if local is None else np.asarray(local, np.uint8).tobytes()
         rows = [row for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)) for row in range(start, height, step)]
-        data += _codes(indices[rows] if interlaced else indices, bits if own is None else _bits(own))
+        data += _codes(indices[rows] if interlaced else indices, bits if local is None else _bits(local))
     return data + b";"
 
 
 def composed_gif(size, palette, frames):
-    """Lay the frames of a GIF over one another on a transparent canvas; return RGBA (n, h, w, 4)."""
+    """Compose the frames of a GIF on a transparent canvas; return RGBA (n, h, w, 4)."""
     width, height = size
     canvas, shown = np.zeros((height, width, 4), np.uint8), []
     for frame in frames:

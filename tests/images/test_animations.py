@@ -1,4 +1,4 @@
-"""Animations: every frame against frames laid out by plain rules, and against OpenCV and ImageMagick."""
+"""Animations: every frame compared with plain loops over pixels, and with OpenCV and ImageMagick."""
 
 import io
 import shutil
@@ -19,17 +19,17 @@ from gmmquant.images.files import orient
 SIZE = WIDTH, HEIGHT = 12, 9
 
 
-def place(rng, whole):
-    width, height = SIZE if whole else (int(rng.integers(1, WIDTH + 1)), int(rng.integers(1, HEIGHT + 1)))
+def random_rectangle(rng, full):
+    width, height = SIZE if full else (int(rng.integers(1, WIDTH + 1)), int(rng.integers(1, HEIGHT + 1)))
     return width, height, (int(rng.integers(0, WIDTH - width + 1)), int(rng.integers(0, HEIGHT - height + 1)))
 
 
 def random_gif(seed):
-    """Draw a palette and six frames of every disposal, with and without transparency and palettes of their own."""
+    """Draw a palette and six frames of every disposal, with and without transparency and local palettes."""
     rng = np.random.default_rng(seed)
     frames = []
     for n in range(6):
-        width, height, at = place(rng, whole=n == 0 and seed % 2 == 0)
+        width, height, at = random_rectangle(rng, full=n == 0 and seed % 2 == 0)
         frame = {"indices": rng.integers(0, 8, (height, width)), "at": at, "duration": int(rng.integers(0, 30))}
         frame["disposal"] = int(rng.integers(0, 4))
         if seed > 2 and rng.random() < 0.7:
@@ -45,7 +45,7 @@ def random_apng(seed):
     rng = np.random.default_rng(seed)
     frames = []
     for n in range(6):
-        width, height, at = place(rng, whole=n == 0)
+        width, height, at = random_rectangle(rng, full=n == 0)
         pixels = rng.choice([0, 90, 200, 255], (height, width, 3 + seed % 2)).astype(np.uint8)
         delay = (int(rng.integers(0, 30)), int(rng.choice([0, 10, 1000])))
         ending = {"dispose": int(rng.integers(0, 3)), "blend": int(rng.integers(0, 2))}
@@ -65,7 +65,7 @@ def frames_by_opencv(data):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_frames_of_a_gif_are_those_that_its_disposals_leave(tmp_path, seed):
+def test_the_frames_of_a_gif_are_composed_by_their_disposals(tmp_path, seed):
     palette, frames = random_gif(seed)
     image = read(tmp_path, gif(SIZE, palette, frames, loop=0, interlaced=seed % 3 == 0))
     expected = composed_gif(SIZE, palette, frames)
@@ -76,7 +76,7 @@ def test_the_frames_of_a_gif_are_those_that_its_disposals_leave(tmp_path, seed):
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("with_default", [False, True])
-def test_the_frames_of_an_apng_are_those_that_its_disposals_and_blending_leave(tmp_path, seed, with_default):
+def test_the_frames_of_an_apng_are_composed_by_their_disposals_and_blending(tmp_path, seed, with_default):
     frames = random_apng(seed)
     default = np.full((HEIGHT, WIDTH, 3 + seed % 2), 77, np.uint8) if with_default else None
     image = read(tmp_path, apng(SIZE, frames, loop=seed, default=default, color_type=6 if seed % 2 else 2))
@@ -114,23 +114,25 @@ def test_a_transparent_grey_level_of_an_apng_is_transparent_in_every_frame(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("WEBP", {"lossless": True}), ("AVIF", {"quality": 90}), ("GIF", {}), ("PNG", {})]
+    ("file_format", "options"), [("WEBP", {"lossless": True}), ("AVIF", {"quality": 90}), ("GIF", {}), ("PNG", {})]
 )
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_what_pillow_writes_decodes_as_opencv_decodes_it(tmp_path, photo, veil, kind, options, mode):
+def test_what_pillow_writes_decodes_as_opencv_decodes_it(tmp_path, photo, veil, file_format, options, mode):
     image = photo if mode == "RGB" else with_alpha(photo, veil)
-    if kind == "GIF" and mode == "RGBA":
-        pytest.skip("Pillow's half-transparent dithering is not the subject")
+    if file_format == "GIF" and mode == "RGBA":
+        pytest.skip("Pillow dithers half-transparent pixels")
     frames = [image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), image.rotate(20)]
-    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=[100, 200, 50], loop=3, **options)
+    data = saved(
+        frames[0], file_format, save_all=True, append_images=frames[1:], duration=[100, 200, 50], loop=3, **options
+    )
     original = read(tmp_path, data)
     found, expected = frames_of(original), frames_by_opencv(data)
     assert np.array_equal(found[..., 3], expected[..., 3])
     visible = found[..., 3] > 0
-    assert np.abs(found[visible].astype(int) - expected[visible]).max() <= (2 if kind == "AVIF" else 0)
+    assert np.abs(found[visible].astype(int) - expected[visible]).max() <= (2 if file_format == "AVIF" else 0)
     assert original.animation.durations == (100.0, 200.0, 50.0)
-    # A GIF says how often its frames are shown again; Pillow does not tell what an AVIF says.
-    assert original.animation.loop == {"GIF": 4, "AVIF": 0}.get(kind, 3)
+    # A GIF states the repetitions after the first time; Pillow does not read the loop of an AVIF.
+    assert original.animation.loop == {"GIF": 4, "AVIF": 0}.get(file_format, 3)
 
 
 @pytest.mark.skipif(shutil.which("convert-im6") is None, reason="ImageMagick is not installed")
@@ -168,7 +170,7 @@ def test_a_gif_without_a_loop_is_shown_once(tmp_path):
 
 
 @pytest.mark.parametrize("block", [b"\x03\x02\x04\0", b"\x02\x01\x04", b""])
-def test_a_block_of_a_gif_that_tells_something_else_than_the_loop_is_passed_over(tmp_path, block):
+def test_a_netscape_block_that_does_not_state_the_loop_is_ignored(tmp_path, block):
     palette, frames = random_gif(0)
     data = gif(SIZE, palette, frames, loop=4)
     assert data.count(b"\x03\x01\x04\0\0") == 1
@@ -185,18 +187,18 @@ def test_a_gif_whose_first_frame_leaves_a_margin_is_transparent_there(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_every_frame_is_turned_as_the_orientation_says(tmp_path, photo, kind, orientation):
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+def test_the_orientation_is_applied_to_every_frame(tmp_path, photo, file_format, orientation):
     frames = [photo, photo.rotate(20)]
-    options = {"append_images": frames[1:], "save_all": True} | ({"lossless": True} if kind == "WEBP" else {})
-    plain = read(tmp_path, saved(photo, kind, **options)).pixels.reshape(2, 40, 60, 3)
+    options = {"append_images": frames[1:], "save_all": True} | ({"lossless": True} if file_format == "WEBP" else {})
+    plain = read(tmp_path, saved(photo, file_format, **options)).pixels.reshape(2, 40, 60, 3)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    if kind == "PNG":  # Pillow writes no EXIF data into animations
-        data = saved(photo, kind, **options)
+    if file_format == "PNG":  # Pillow writes no EXIF data into animations
+        data = saved(photo, file_format, **options)
         data = data[:33] + png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + data[33:]
     else:
-        data = saved(photo, kind, exif=exif, **options)
+        data = saved(photo, file_format, exif=exif, **options)
     turned = read(tmp_path, data).pixels
     assert np.array_equal(turned, np.concatenate([orient(frame, orientation) for frame in plain]))
 
@@ -221,7 +223,7 @@ def test_a_later_frame_beyond_the_canvas_of_a_gif_makes_it_larger(tmp_path):
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-def test_the_limit_counts_all_frames_and_comes_before_decoding(tmp_path, photo):
+def test_the_pixel_limit_counts_all_frames_before_decoding(tmp_path, photo):
     frames = random_apng(0)
     palette, drawn = random_gif(0)
     webp = saved(photo, "WEBP", save_all=True, append_images=[photo.rotate(20)])
@@ -237,7 +239,7 @@ def test_the_limit_counts_all_frames_and_comes_before_decoding(tmp_path, photo):
             read(tmp_path, data, max_pixels=limit - 1)
 
 
-def test_frames_without_number_are_refused_at_once(tmp_path):
+def test_too_many_frames_are_refused_before_decoding(tmp_path):
     head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0xF0, 0, 0) + bytes(6)
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
     assert read(tmp_path, head + 7 * frame + b";").animation.n_frames == 7
@@ -259,9 +261,9 @@ def test_a_frame_of_a_gif_that_makes_the_canvas_too_large_is_refused(tmp_path):
         read(tmp_path, bytes(data))
 
 
-@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "GIF", "PNG"])
-def test_an_animation_cut_short_anywhere_is_refused(tmp_path, photo, kind):
-    data = saved(photo, kind, save_all=True, append_images=[photo.rotate(20), photo.rotate(40)])
+@pytest.mark.parametrize("file_format", ["WEBP", "AVIF", "GIF", "PNG"])
+def test_an_animation_cut_short_anywhere_is_refused(tmp_path, photo, file_format):
+    data = saved(photo, file_format, save_all=True, append_images=[photo.rotate(20), photo.rotate(40)])
     assert read(tmp_path, data).animation.n_frames == 3
     for length in [len(data) * i // 20 for i in range(1, 20)] + [len(data) - n for n in (1, 2, 4, 12)]:
         with pytest.raises(ImageError, match=r"damaged or incomplete|not a supported image"):
@@ -291,20 +293,20 @@ def test_an_apng_whose_frames_stand_in_another_order_than_numbered_is_refused(tm
         read(tmp_path, swapped)
 
 
-@pytest.mark.parametrize(("kind", "most"), [(b"PLTE", 768), (b"tRNS", 256)])
-def test_an_apng_has_one_palette_of_at_most_256_entries(tmp_path, kind, most):
+@pytest.mark.parametrize(("chunk_type", "most"), [(b"PLTE", 768), (b"tRNS", 256)])
+def test_an_apng_has_one_palette_of_at_most_256_entries(tmp_path, chunk_type, most):
     frames = [{"pixels": np.full((HEIGHT, WIDTH, 1), n, np.uint8)} for n in range(2)]
-    others = png_chunk(b"PLTE", bytes(768)) if kind == b"tRNS" else b""
+    others = png_chunk(b"PLTE", bytes(768)) if chunk_type == b"tRNS" else b""
 
     def made(chunks):
         return apng(SIZE, frames, color_type=3, chunks=others + chunks)
 
-    assert read(tmp_path, made(png_chunk(kind, bytes(most)))).animation.n_frames == 2
-    assert parse_apng(made(png_chunk(kind, bytes(most)))) is not None
-    assert parse_apng(made(2 * png_chunk(kind, bytes(3)))) is None
-    assert parse_apng(made(png_chunk(kind, bytes(most + 3)))) is None
+    assert read(tmp_path, made(png_chunk(chunk_type, bytes(most)))).animation.n_frames == 2
+    assert parse_apng(made(png_chunk(chunk_type, bytes(most)))) is not None
+    assert parse_apng(made(2 * png_chunk(chunk_type, bytes(3)))) is None
+    assert parse_apng(made(png_chunk(chunk_type, bytes(most + 3)))) is None
     with pytest.raises(ImageError, match="damaged or incomplete PNG image"):
-        read(tmp_path, made(2 * png_chunk(kind, bytes(3))))
+        read(tmp_path, made(2 * png_chunk(chunk_type, bytes(3))))
 
 
 def test_a_frame_beyond_the_canvas_of_an_apng_is_refused(tmp_path):
@@ -317,7 +319,7 @@ def test_a_frame_beyond_the_canvas_of_an_apng_is_refused(tmp_path):
 
 
 def test_pillow_reads_the_gifs_written_here(tmp_path):
-    """The writer of the tests writes GIFs that others read, too."""
+    """Check the writer of the tests."""
     palette, frames = random_gif(0)
     with Image.open(io.BytesIO(gif(SIZE, palette, frames[:1]))) as image:
         assert np.array_equal(np.asarray(image.convert("RGBA")), composed_gif(SIZE, palette, frames[:1])[0])

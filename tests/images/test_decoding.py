@@ -1,4 +1,4 @@
-"""Decoding of image files, against Pillow and ImageMagick as other decoders, or from what was written by hand."""
+"""Decoding of image files, compared with Pillow and ImageMagick, or with the values in files written by hand."""
 
 import errno
 import io
@@ -28,11 +28,11 @@ from gmmquant.images.decoding.png_chunks import transparent_grey
 from gmmquant.images.decoding.registry import INPUT_EXTENSIONS, INPUT_FORMATS, read_header
 from gmmquant.images.files import orient, read_image
 
-# --- every kind of file -----------------------------------------------------------------------------------------------
+# --- every format -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("file_format", "options"),
     [
         ("PNG", {}),
         ("JPEG", {"quality": 90}),
@@ -46,31 +46,31 @@ from gmmquant.images.files import orient, read_image
     ],
 )
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_color_and_grey_files_decode_as_pillow_decodes_them(tmp_path, photo, kind, options, mode):
-    data = saved(photo.convert(mode), kind, **options)
+def test_color_and_grey_files_decode_as_pillow_decodes_them(tmp_path, photo, file_format, options, mode):
+    data = saved(photo.convert(mode), file_format, **options)
     image = read(tmp_path, data)
     assert image.pixels.shape == (40, 60, 3)
     assert image.pixels.dtype == np.uint8
     assert image.notes == ()
-    # The two carry their own JPEG and WebP decoders, which may round the last bit in their own ways.
-    tolerance = 2 if kind in ("JPEG", "WEBP") and not options.get("lossless") else 0
+    # The two carry their own JPEG and WebP decoders, which may round the last bit differently.
+    tolerance = 2 if file_format in ("JPEG", "WEBP") and not options.get("lossless") else 0
     assert np.abs(image.pixels.astype(int) - pillow(data, "RGB")).max() <= tolerance
 
 
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF"])
-def test_palette_files_decode_as_pillow_decodes_them(tmp_path, photo, kind):
-    data = saved(photo.quantize(20), kind)
+@pytest.mark.parametrize("file_format", ["PNG", "GIF", "BMP", "TIFF"])
+def test_palette_files_decode_as_pillow_decodes_them(tmp_path, photo, file_format):
+    data = saved(photo.quantize(20), file_format)
     assert np.array_equal(read(tmp_path, data).pixels, pillow(data, "RGB"))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
-def test_bilevel_files_decode_as_pillow_decodes_them(tmp_path, photo, kind):
-    data = saved(photo.convert("1"), kind)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_bilevel_files_decode_as_pillow_decodes_them(tmp_path, photo, file_format):
+    data = saved(photo.convert("1"), file_format)
     assert np.array_equal(read(tmp_path, data).pixels, pillow(data, "RGB"))
 
 
 @pytest.mark.parametrize(
-    ("kind", "mode", "options"),
+    ("file_format", "mode", "options"),
     [
         ("PNG", "RGBA", {}),
         ("PNG", "LA", {}),
@@ -80,8 +80,8 @@ def test_bilevel_files_decode_as_pillow_decodes_them(tmp_path, photo, kind):
         ("TIFF", "RGBA", {"compression": "tiff_lzw"}),
     ],
 )
-def test_alpha_is_kept_as_it_is_and_not_multiplied_in(tmp_path, photo, veil, kind, mode, options):
-    data = saved(with_alpha(photo, veil).convert(mode), kind, **options)
+def test_alpha_is_kept_as_it_is_and_not_multiplied_in(tmp_path, photo, veil, file_format, mode, options):
+    data = saved(with_alpha(photo, veil).convert(mode), file_format, **options)
     assert np.array_equal(read(tmp_path, data).pixels, pillow(data, "RGBA"))
 
 
@@ -121,12 +121,12 @@ def test_16_bit_files_keep_all_their_bits(tmp_path, ending, channels):
 
 def test_a_16_bit_grey_file_has_the_values_that_pillow_reads(tmp_path):
     grey = np.random.default_rng(0).integers(0, 65536, (30, 20), dtype=np.uint16)
-    for kind in ("PNG", "TIFF"):
-        pixels = read(tmp_path, saved(Image.fromarray(grey), kind)).pixels
+    for file_format in ("PNG", "TIFF"):
+        pixels = read(tmp_path, saved(Image.fromarray(grey), file_format)).pixels
         assert np.array_equal(pixels[..., 1], grey)
 
 
-def test_of_several_pages_the_first_is_read_and_that_is_said(tmp_path, photo):
+def test_only_the_first_of_several_pages_is_read_with_a_note(tmp_path, photo):
     data = saved(photo, "TIFF", save_all=True, append_images=[photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])
     image = read(tmp_path, data)
     assert np.array_equal(image.pixels, pillow(data, "RGB"))
@@ -135,7 +135,7 @@ def test_of_several_pages_the_first_is_read_and_that_is_said(tmp_path, photo):
 
 
 def tiff(pixels, *, planar=1, extra=None, byte_order="<", photometric=2, bits=16, sample_format=1):
-    """Write an uncompressed 16-bit TIFF by hand, (h, w, channels), with the tags that no writer here offers."""
+    """Write an uncompressed 16-bit TIFF by hand, (h, w, channels), with tags that Pillow and OpenCV do not write."""
     height, width, channels = pixels.shape
     stored = pixels.astype(f"{byte_order}u2")
     data = (stored if planar == 1 else stored.transpose(2, 0, 1)).tobytes()
@@ -168,7 +168,7 @@ def tiff(pixels, *, planar=1, extra=None, byte_order="<", photometric=2, bits=16
     return mark + struct.pack(f"{byte_order}I", end) + data + directory + tail
 
 
-def test_a_16_bit_tiff_whose_levels_count_from_white_to_black_is_no_negative(tmp_path):
+def test_a_16_bit_tiff_with_white_at_zero_is_not_inverted(tmp_path):
     values = np.random.default_rng(0).integers(0, 65536, (7, 5, 1), dtype=np.uint16)
     for photometric, expected in ((0, 65535 - values), (1, values)):
         pixels = read(tmp_path, tiff(values, photometric=photometric)).pixels
@@ -206,9 +206,7 @@ def test_alpha_that_is_multiplied_into_a_16_bit_tiff_is_taken_out_again(tmp_path
         (14, 2, 3, {}),
     ],
 )
-def test_a_good_tiff_of_a_kind_that_is_not_decoded_is_not_called_damaged(
-    tmp_path, bits, photometric, channels, options
-):
+def test_an_intact_tiff_of_an_unsupported_type_is_not_called_damaged(tmp_path, bits, photometric, channels, options):
     data = tiff(np.zeros((4, 4, channels), np.uint16), photometric=photometric, bits=bits, **options)
     with pytest.raises(
         ImageError, match=rf"this type of TIFF with {bits} bits per channel is not supported; convert it"
@@ -243,8 +241,8 @@ def test_grey_png_files_of_few_bits_decode_as_pillow_decodes_them(tmp_path, bits
 
 
 def test_cmyk_is_converted_as_pillow_converts_it(tmp_path, photo):
-    for kind in ("JPEG", "TIFF"):
-        data = saved(photo.convert("CMYK"), kind)
+    for file_format in ("JPEG", "TIFF"):
+        data = saved(photo.convert("CMYK"), file_format)
         assert np.abs(read(tmp_path, data).pixels.astype(int) - pillow(data, "RGB")).max() <= 2
 
 
@@ -263,12 +261,12 @@ def test_images_can_be_read_in_threads(samples):
     assert all(np.array_equal(image.pixels, expected) for image in images)
 
 
-def test_the_content_counts_and_not_the_ending(tmp_path, photo):
+def test_the_content_counts_and_not_the_extension(tmp_path, photo):
     data = saved(photo, "PNG")
     assert np.array_equal(read(tmp_path, data, "image.jpg").pixels, pillow(data, "RGB"))
 
 
-# --- kinds of file that few programs write ----------------------------------------------------------------------------
+# --- formats that few programs write --- ------------------------------------------------------------------------------
 
 
 def test_every_format_that_pillow_writes_is_recognised_under_the_extensions_that_pillow_knows(photo):
@@ -292,13 +290,13 @@ def test_the_extensions_of_images_are_known_without_decoders():
 
 
 @pytest.mark.parametrize("maximum", [1, 5, 100, 255, 256, 1000, 65535])
-@pytest.mark.parametrize("kind", ["2", "3", "5", "6"])
-def test_netpbm_values_are_stretched_to_the_whole_range(tmp_path, kind, maximum):
-    channels = 1 if kind in "25" else 3
+@pytest.mark.parametrize("digit", ["2", "3", "5", "6"])
+def test_netpbm_values_are_stretched_to_the_whole_range(tmp_path, digit, maximum):
+    channels = 1 if digit in "25" else 3
     values = np.random.default_rng(0).integers(0, maximum + 1, (7, 5, channels))
     values[0, 0], values[0, 1] = 0, maximum
-    head = f"P{kind}\n# a comment\n5 7 # another\n{maximum}\n".encode()
-    if kind in "23":
+    head = f"P{digit}\n# a comment\n5 7 # another\n{maximum}\n".encode()
+    if digit in "23":
         body = "\n".join(" ".join(map(str, row.ravel())) for row in values).encode()
     else:
         body = values.astype(">u2" if maximum > 255 else "u1").tobytes()
@@ -312,8 +310,8 @@ def test_netpbm_values_are_stretched_to_the_whole_range(tmp_path, kind, maximum)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_the_channels_of_a_pam_are_grey_or_colors_with_or_without_alpha(tmp_path, channels, maximum):
     values = np.random.default_rng(0).integers(0, maximum + 1, (7, 5, channels))
-    kind = ("GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA")[channels - 1]
-    head = f"P7\nWIDTH 5\nHEIGHT 7\n# so\nDEPTH {channels}\nMAXVAL {maximum}\nTUPLTYPE {kind}\nENDHDR\n".encode()
+    tuple_type = ("GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA")[channels - 1]
+    head = f"P7\nWIDTH 5\nHEIGHT 7\n# so\nDEPTH {channels}\nMAXVAL {maximum}\nTUPLTYPE {tuple_type}\nENDHDR\n".encode()
     pixels = read(tmp_path, head + values.astype(">u2" if maximum > 255 else "u1").tobytes()).pixels
     expected = values if channels > 2 else values[..., [0, 0, 0, 1][: 3 + (channels == 2)]]
     top = 255 if maximum == 255 else 65535
@@ -330,7 +328,7 @@ def test_a_pam_of_inks_is_refused():
 
 
 @pytest.mark.parametrize("first", [b"P6 1 2 255 " + bytes(6), b"P4 9 1\n\1\1", b"P5 1 1 256 12"])
-def test_of_several_netpbm_images_the_first_is_read_and_that_is_said(tmp_path, first):
+def test_only_the_first_of_several_netpbm_images_is_read_with_a_note(tmp_path, first):
     assert read(tmp_path, first).notes == ()
     image = read(tmp_path, first + first)
     assert image.notes == ("the file contains several images or pages; only the first is used",)
@@ -399,20 +397,20 @@ def test_a_jpeg_2000_of_16_bits_keeps_them(tmp_path, channels):
 
 
 @pytest.mark.parametrize("bits", [4, 10, 12])
-@pytest.mark.parametrize("kind", ["jp2", "j2k"])
+@pytest.mark.parametrize("file_format", ["jp2", "j2k"])
 @pytest.mark.skipif(shutil.which("convert-im6") is None, reason="ImageMagick is not installed")
-def test_jpeg_2000_of_other_bits_is_stretched_as_imagemagick_stretches_it(tmp_path, photo, kind, bits):
+def test_jpeg_2000_of_other_bits_is_stretched_as_imagemagick_stretches_it(tmp_path, photo, file_format, bits):
     def magick(data, *arguments):
         return subprocess.run(["convert-im6", *arguments], input=data, capture_output=True, check=True).stdout
 
-    data = magick(saved(photo, "PNG"), "png:-", "-depth", str(bits), f"{kind}:-")
-    expected = np.frombuffer(magick(data, f"{kind}:-", "-depth", "16", "rgb:-"), np.uint16).reshape(40, 60, 3)
+    data = magick(saved(photo, "PNG"), "png:-", "-depth", str(bits), f"{file_format}:-")
+    expected = np.frombuffer(magick(data, f"{file_format}:-", "-depth", "16", "rgb:-"), np.uint16).reshape(40, 60, 3)
     pixels = read(tmp_path, data).pixels
     assert np.abs(pixels.astype(int) * (257 if bits <= 8 else 1) - expected).max() <= 1
     assert len(np.unique(pixels)) <= 1 << bits
 
 
-def test_the_size_that_decoders_make_room_for_is_the_one_that_counts(tmp_path, photo, monkeypatch):
+def test_a_jp2_whose_codestream_states_another_size_than_its_header_is_refused(tmp_path, photo, monkeypatch):
     """A JP2 has a size in a box, and another in its codestream."""
     data = bytearray(saved(photo, "JPEG2000"))
     start = data.index(b"\xff\x4f\xff\x51") + 8
@@ -432,7 +430,7 @@ def test_avif_values_are_stretched_to_the_whole_range(tmp_path, bits, channels):
     pixels = read(tmp_path, cv2.imencode(".avif", stored, options)[1].tobytes()).pixels
     top = 255 if bits == 8 else 65535
     assert pixels.dtype == (np.uint8 if bits == 8 else np.uint16)
-    # Quality 100 keeps 8-bit RGB as it is, which says that the rest is stretched right, too.
+    # Quality 100 keeps 8-bit RGB as it is, so the other depths differ by rounding only.
     assert np.abs(pixels - values * (top / ((1 << bits) - 1))).max() <= 0.5
 
 
@@ -501,7 +499,7 @@ def test_a_tiff_of_12_bits_uses_the_whole_range(tmp_path, photo):
     assert np.abs(read(tmp_path, data).pixels[..., 0] - expected.astype(int)).max() <= 1
 
 
-def test_what_pillow_has_to_say_is_not_printed(tmp_path, photo):
+def test_log_messages_of_pillow_are_not_printed(tmp_path, photo):
     data = saved(photo, "TIFF")
     samples = data.index(struct.pack("<HHI", 277, 3, 1)) + 8
     (tmp_path / "image").write_bytes(data[:samples] + b"\xff\0" + data[samples + 2 :])
@@ -523,16 +521,16 @@ def test_a_transparent_color_of_a_16_bit_png_becomes_alpha(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("file_format", "options"),
     [("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("AVIF", {"quality": 100})],
 )
-def test_exif_orientation_is_applied_as_pillow_applies_it(tmp_path, photo, kind, options, orientation):
+def test_exif_orientation_is_applied_as_pillow_applies_it(tmp_path, photo, file_format, options, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = saved(photo, kind, exif=exif, **options)
+    data = saved(photo, file_format, exif=exif, **options)
     pixels, expected = read(tmp_path, data).pixels, pillow(data, "RGB")
     assert pixels.shape == expected.shape == ((40, 60, 3) if orientation < 5 else (60, 40, 3))
-    assert np.abs(pixels.astype(int) - expected).max() <= (2 if kind in ("JPEG", "AVIF") else 0)
+    assert np.abs(pixels.astype(int) - expected).max() <= (2 if file_format in ("JPEG", "AVIF") else 0)
 
 
 def test_the_orientation_of_a_png_counts_even_after_its_pixels(tmp_path, photo):
@@ -570,11 +568,11 @@ def test_a_16_bit_tiff_is_oriented_once(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("orientation", [0, 9])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_file_with_an_unknown_orientation_is_left_as_it_is(tmp_path, photo, kind, orientation):
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_file_with_an_unknown_orientation_is_left_as_it_is(tmp_path, photo, file_format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert read(tmp_path, saved(photo, kind, exif=exif)).pixels.shape == (40, 60, 3)
+    assert read(tmp_path, saved(photo, file_format, exif=exif)).pixels.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
@@ -601,13 +599,13 @@ def test_an_unknown_orientation_leaves_the_image_as_it_is(orientation):
         bytes(np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8)),
     ],
 )
-def test_what_is_no_image_is_refused(tmp_path, data):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path, data):
     with pytest.raises(ImageError, match=r"not a supported image|damaged or incomplete"):
         read(tmp_path, data, "image.png")
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("file_format", "options"),
     [
         ("PNG", {}),
         ("JPEG", {}),
@@ -624,8 +622,8 @@ def test_what_is_no_image_is_refused(tmp_path, data):
         ("PPM", {}),
     ],
 )
-def test_an_image_cut_short_anywhere_is_refused(tmp_path, photo, kind, options):
-    data = saved(photo.quantize(20) if kind == "GIF" else photo, kind, **options)
+def test_an_image_cut_short_anywhere_is_refused(tmp_path, photo, file_format, options):
+    data = saved(photo.quantize(20) if file_format == "GIF" else photo, file_format, **options)
     assert read(tmp_path, data).pixels.shape == (40, 60, 3)
     for length in [len(data) * i // 20 for i in range(1, 20)] + [len(data) - n for n in (1, 2, 4, 12)]:
         with pytest.raises(ImageError, match=r"damaged or incomplete|not a supported image"):
@@ -662,14 +660,14 @@ def test_a_damaged_tiff_is_refused_however_silent_opencv_is(tmp_path, photo, bit
         cv2.utils.logging.setLogLevel(previous)
 
 
-def test_a_jpeg_whose_data_end_too_early_is_refused_even_with_an_end_marker(tmp_path, photo):
+def test_a_jpeg_whose_pixels_are_cut_short_is_refused_even_with_an_end_marker(tmp_path, photo):
     data = saved(photo, "JPEG", quality=95)
     for length in (len(data) - 1000, len(data) - 300):
         with pytest.raises(ImageError, match="damaged or incomplete JPEG image"):
             read(tmp_path, data[:length] + data[-2:])
 
 
-def test_a_jpeg_with_bytes_too_many_is_read_and_told_of(tmp_path, photo):
+def test_a_jpeg_with_surplus_bytes_is_read_with_a_note(tmp_path, photo):
     data = saved(photo, "JPEG")
     image = read(tmp_path, data[:-2] + bytes(40) + data[-2:])
     assert image.notes == ("the decoder found errors in the file; parts of the image may be wrong",)
@@ -691,12 +689,12 @@ def test_a_jpeg_cut_short_is_refused_even_if_the_decoder_complains_of_something_
                 read(tmp_path, odd[:length].rstrip(b"\xff") + end)
 
 
-def test_what_others_write_to_standard_error_is_passed_on_and_makes_no_image_damaged(capfd):
+def test_lines_of_others_on_standard_error_are_passed_on_and_are_not_taken_for_damage(capfd):
     others = b"[ERROR] a program's own\n[ERROR:0@1.500] global cap.cpp:3 open a camera\n  > and more\nlibpng\nlast"
     decoders = b"libpng error: bad\n[ERROR:0@1.500] global grfmt_tiff.cpp:117 TIFF_Error no\n> expected: a\n\n"
-    with captured_stderr() as said:
+    with captured_stderr() as lines:
         os.write(2, decoders + others)
-    assert b"".join(said) == decoders
+    assert b"".join(lines) == decoders
     assert capfd.readouterr().err.encode() == others
 
 
@@ -732,7 +730,7 @@ def test_damage_is_found_even_where_standard_error_is_closed(tmp_path, photo, cl
     assert subprocess.run(command).returncode == 3
 
 
-def test_nothing_stays_open_when_no_pipe_can_be_had(monkeypatch):
+def test_no_descriptor_stays_open_when_no_pipe_can_be_opened(monkeypatch):
     def refuse():
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -778,7 +776,7 @@ def test_an_image_above_the_limit_is_refused_by_its_header(tmp_path, photo):
     assert Image.MAX_IMAGE_PIXELS is not None
 
 
-def test_a_side_longer_than_the_decoder_takes_is_said(tmp_path):
+def test_a_side_longer_than_opencv_decodes_is_refused(tmp_path):
     with pytest.raises(ImageError, match="1100000 x 1 pixels has a side above the limit 1048576"):
         read(tmp_path, bomb(1_100_000, 1))
 
@@ -808,19 +806,19 @@ def test_a_file_of_more_bytes_than_the_limit_on_pixels_can_need_is_refused_unrea
         read_image(path, max_pixels=2399)
 
 
-def test_a_failure_of_the_disk_while_the_header_is_read_is_told_as_such(photo):
+def test_an_error_of_the_disk_while_the_header_is_read_passes_through(photo):
     class Failing(io.BytesIO):
         def read(self, size=-1):
             if size < 0 or self.tell() + size > 32:
                 raise OSError(errno.EIO, "Input/output error")
             return super().read(size)
 
-    for kind in ("JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000"):
+    for file_format in ("JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000"):
         with pytest.raises(OSError, match="Input/output error"):
-            read_header(Failing(saved(photo, kind)))
+            read_header(Failing(saved(photo, file_format)))
 
 
-def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_room_is_made_for_it(tmp_path, photo, monkeypatch):
+def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_it_is_decoded(tmp_path, photo, monkeypatch):
     data = bytearray(saved(photo, "PNG"))
     start = data.index(b"IDAT") - 4
     data[start : start + 4] = b"\x7f\xff\xff\xff"
@@ -864,11 +862,11 @@ def test_boxes_have_lengths_of_32_or_64_bits_or_go_on_to_the_end():
         struct.pack(">I4s", 99, b"long"),
     ],
 )
-def test_a_box_whose_length_cannot_be_is_the_end(data):
+def test_a_box_with_an_invalid_length_ends_the_iteration(data):
     assert list(iterate_boxes(data + bytes(16))) == []
 
 
-def test_of_a_transparent_grey_level_only_the_bits_that_the_image_has_count():
+def test_a_transparent_grey_level_is_cut_to_the_bits_of_the_image():
     for bits, expected in ((2, 255), (8, 255), (16, 65535)):
         found = {b"IHDR": [struct.pack(">IIBBBBB", 1, 1, bits, 0, 0, 0, 0)], b"tRNS": [b"\xff\xff"]}
         assert transparent_grey(found) == expected

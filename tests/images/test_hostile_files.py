@@ -1,4 +1,4 @@
-"""Files changed at random: each is an image or refused in one line, with no noise, whatever its kind."""
+"""Files of every format changed at random: each is read, or refused in one line; nothing is printed."""
 
 import random
 
@@ -12,7 +12,7 @@ from gmmquant.errors import ImageError
 
 
 def originals(photo, veil):
-    """Return files of all kinds by a name for each."""
+    """Return files of all formats by name."""
     frames = {"save_all": True, "append_images": [photo.rotate(9), photo.rotate(20)]}
     exif = Image.Exif()
     exif[271], exif[0x0112] = "maker", 6
@@ -23,14 +23,14 @@ def originals(photo, veil):
         "jpeg": saved(photo, "JPEG", exif=exif),
         "cmyk": saved(photo.convert("CMYK"), "JPEG"),
         "webp": saved(with_alpha(photo, veil), "WEBP", exif=exif),
-        "webp film": saved(photo, "WEBP", **frames),
+        "animated webp": saved(photo, "WEBP", **frames),
         "avif": saved(photo, "AVIF", exif=exif),
-        "avif film": saved(photo, "AVIF", **frames),
+        "animated avif": saved(photo, "AVIF", **frames),
         "tiff": saved(photo, "TIFF", exif=exif),
         "lzw tiff": saved(with_alpha(photo, veil), "TIFF", compression="tiff_lzw"),
         "bmp": saved(photo.quantize(20), "BMP"),
         "gif": saved(photo.quantize(20), "GIF", transparency=3),
-        "gif film": saved(photo, "GIF", **frames),
+        "animated gif": saved(photo, "GIF", **frames),
         "jp2": saved(photo, "JPEG2000"),
         "j2k": saved(with_alpha(photo, veil), "JPEG2000", no_jp2=True),
         "ppm": saved(photo, "PPM"),
@@ -46,18 +46,20 @@ def changed(rng, data):
     """Return a file with some bytes set, removed, repeated, or cut off."""
     data = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 10))):
-        place = min(int(rng.expovariate(1 / 200)), len(data) - 1) if rng.random() < 0.5 else rng.randrange(len(data))
+        position = min(int(rng.expovariate(1 / 200)), len(data) - 1) if rng.random() < 0.5 else rng.randrange(len(data))
         what = rng.random()
         if what < 0.5:
-            data[place] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
+            data[position] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
         elif what < 0.7:
-            data[place : place + 4] = rng.choice((b"\xff\xff\xff\xff", bytes(4), b"\x7f\xff\xff\xff", b"\xff\xff\0\0"))
+            data[position : position + 4] = rng.choice(
+                (b"\xff\xff\xff\xff", bytes(4), b"\x7f\xff\xff\xff", b"\xff\xff\0\0")
+            )
         elif what < 0.8:
-            del data[place : place + rng.randrange(1, 60)]
+            del data[position : position + rng.randrange(1, 60)]
         elif what < 0.9:
-            data[place:place] = data[place : place + rng.randrange(1, 200)]
+            data[position:position] = data[position : position + rng.randrange(1, 200)]
         else:
-            del data[place + 1 :]
+            del data[position + 1 :]
         data = data or bytearray(b"x")
     return bytes(data)
 

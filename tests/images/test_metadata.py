@@ -1,4 +1,4 @@
-"""What a file says besides its pixels: read from every kind of file, cleaned, bounded, and never a failure."""
+"""Metadata of every format: read, cleaned, bounded, and never the cause of a failure."""
 
 import struct
 import time
@@ -40,17 +40,17 @@ def loaded(block):
     return exif
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_exif_data_are_kept_without_what_does_not_hold_any_more(tmp_path, photo, kind, orientation):
+def test_exif_data_are_kept_without_tags_that_no_longer_apply(tmp_path, photo, file_format, orientation):
     exif = camera(orientation)
-    if kind == "TIFF":  # Pillow writes the directories in a TIFF as tags of it only
+    if file_format == "TIFF":  # Pillow writes the directories in a TIFF as tags of it only
         entries = TiffImagePlugin.ImageFileDirectory_v2()
         for tag, value in exif.items():
             entries[tag] = value
-        data = saved(photo, kind, tiffinfo=entries)
+        data = saved(photo, file_format, tiffinfo=entries)
     else:
-        data = saved(photo, kind, exif=exif)
+        data = saved(photo, file_format, exif=exif)
     block = read(tmp_path, data).metadata.exif
     assert block[:4] in (b"MM\0*", b"II*\0")
     exif = loaded(block)
@@ -72,12 +72,12 @@ def test_exif_texts_keep_their_bytes_when_read_and_when_written(tmp_path, photo,
         assert loaded(kept)[315] == loaded(kept).get_ifd(EXIF)[42036] == text.decode("latin-1")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_what_exif_data_say_of_another_file_is_left_out(tmp_path, photo, kind):
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_exif_tags_that_describe_the_file_are_left_out(tmp_path, photo, file_format):
     exif = camera()
     exif.update({256: 999, 257: 999, 330: 8, 529: (0.299, 0.587, 0.114), 700: b"<x/>", 34675: b"icc", 306: "2020"})
     exif[EXIF] = {36867: "2020:01:02 03:04:05", 0xA500: 2.2}
-    kept = loaded(read(tmp_path, saved(photo, kind, exif=exif)).metadata.exif)
+    kept = loaded(read(tmp_path, saved(photo, file_format, exif=exif)).metadata.exif)
     assert set(kept) == {271, 306, EXIF, GPS}
     assert kept.get_ifd(EXIF) == {36867: "2020:01:02 03:04:05"}
 
@@ -95,17 +95,17 @@ def test_the_thumbnail_is_left_out(tmp_path, photo):
 
 
 @pytest.mark.parametrize(
-    ("kind", "dpi"), [("PNG", (300, 150)), ("JPEG", (300, 150)), ("TIFF", (300, 150)), ("BMP", (96, 72))]
+    ("file_format", "dpi"), [("PNG", (300, 150)), ("JPEG", (300, 150)), ("TIFF", (300, 150)), ("BMP", (96, 72))]
 )
-def test_the_resolution_is_read_from_every_kind_that_has_one(tmp_path, photo, kind, dpi):
-    assert read(tmp_path, saved(photo, kind, dpi=dpi)).metadata.dpi == pytest.approx(dpi, abs=0.02)
+def test_the_resolution_is_read_from_every_format_that_stores_one(tmp_path, photo, file_format, dpi):
+    assert read(tmp_path, saved(photo, file_format, dpi=dpi)).metadata.dpi == pytest.approx(dpi, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_exif_data_give_the_resolution_where_nothing_else_does(tmp_path, photo, kind):
-    assert read(tmp_path, saved(photo, kind, exif=camera(resolution=(300, 150)))).metadata.dpi == (300, 150)
-    assert read(tmp_path, saved(photo, kind, exif=camera())).metadata.dpi is None
-    assert read(tmp_path, saved(photo, kind)).metadata.dpi is None
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_exif_data_give_the_resolution_where_nothing_else_does(tmp_path, photo, file_format):
+    assert read(tmp_path, saved(photo, file_format, exif=camera(resolution=(300, 150)))).metadata.dpi == (300, 150)
+    assert read(tmp_path, saved(photo, file_format, exif=camera())).metadata.dpi is None
+    assert read(tmp_path, saved(photo, file_format)).metadata.dpi is None
 
 
 def test_a_resolution_in_centimetres_is_brought_to_inches(tmp_path, photo):
@@ -114,21 +114,21 @@ def test_a_resolution_in_centimetres_is_brought_to_inches(tmp_path, photo):
     assert read(tmp_path, saved(photo, "WEBP", exif=exif)).metadata.dpi == pytest.approx((254, 127))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_turn_swaps_the_resolutions_of_width_and_height(tmp_path, photo, kind):
-    options = {"dpi": (300, 150)} if kind == "TIFF" else {}
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_turn_swaps_the_resolutions_of_width_and_height(tmp_path, photo, file_format):
+    options = {"dpi": (300, 150)} if file_format == "TIFF" else {}
     for orientation, dpi in ((3, (300, 150)), (6, (150, 300))):
-        exif = camera(orientation, resolution=None if kind == "TIFF" else (300, 150))
-        if kind == "TIFF":
+        exif = camera(orientation, resolution=None if file_format == "TIFF" else (300, 150))
+        if file_format == "TIFF":
             del exif[EXIF], exif[GPS]
-        metadata = read(tmp_path, saved(photo, kind, exif=exif, **options)).metadata
+        metadata = read(tmp_path, saved(photo, file_format, exif=exif, **options)).metadata
         assert metadata.dpi == dpi
-        if kind != "TIFF":
+        if file_format != "TIFF":
             assert (loaded(metadata.exif)[282], loaded(metadata.exif)[283]) == dpi
 
 
 @pytest.mark.parametrize("number", [0, 1, 0xFFFFFFFF])
-def test_an_absurd_resolution_is_none(tmp_path, number):
+def test_an_absurd_resolution_is_left_out(tmp_path, number):
     pixels = np.zeros((2, 2, 3), np.uint8)
     body = struct.pack(">IIB", 4000, number, 1)
     metadata = read(tmp_path, png(pixels, chunks=png_chunk(b"pHYs", body))).metadata
@@ -136,14 +136,14 @@ def test_an_absurd_resolution_is_none(tmp_path, number):
     assert read(tmp_path, png(pixels, chunks=png_chunk(b"pHYs", body[:8] + b"\0"))).metadata.dpi is None
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "PNG"])
-def test_xmp_is_kept_without_its_orientation(tmp_path, photo, kind):
-    if kind == "PNG":
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "AVIF", "PNG"])
+def test_xmp_is_kept_without_its_orientation(tmp_path, photo, file_format):
+    if file_format == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=True)
-        data = saved(photo, kind, pnginfo=text)
+        data = saved(photo, file_format, pnginfo=text)
     else:
-        data = saved(photo, kind, xmp=XMP)
+        data = saved(photo, file_format, xmp=XMP)
     metadata = read(tmp_path, data).metadata
     assert metadata.xmp == XMP.replace(b' tiff:Orientation="6"', b"")
     assert metadata.comments == ()
@@ -172,16 +172,16 @@ def test_the_comment_of_a_jpeg_or_gif_is_a_comment(tmp_path, photo):
     assert read(tmp_path, data).metadata.comments == (("Comment", "a comment"),)
 
 
-def test_what_has_nothing_to_say_says_nothing(tmp_path, photo):
-    for kind in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "JPEG2000", "PPM"):
-        image = photo.quantize(20) if kind == "GIF" else photo
-        assert read(tmp_path, saved(image, kind)).metadata == Metadata(), kind
+def test_a_file_without_metadata_has_none(tmp_path, photo):
+    for file_format in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "JPEG2000", "PPM"):
+        image = photo.quantize(20) if file_format == "GIF" else photo
+        assert read(tmp_path, saved(image, file_format)).metadata == Metadata(), file_format
 
 
-# --- what is too much -------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_too_long_is_left_out(tmp_path, photo):
+def test_texts_above_the_limit_are_left_out(tmp_path, photo):
     large = MAX_METADATA_BYTES + 1
     data = png(
         np.zeros((2, 2, 3), np.uint8),
@@ -199,11 +199,11 @@ def test_the_number_of_comments_is_bounded(tmp_path):
     assert len(read(tmp_path, png(np.zeros((2, 2, 3), np.uint8), chunks=many)).metadata.comments) == 100
 
 
-@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
-def test_all_texts_together_are_bounded(tmp_path, kind):
+@pytest.mark.parametrize("chunk_type", [b"zTXt", b"iTXt"])
+def test_all_texts_together_are_bounded(tmp_path, chunk_type):
     packed = zlib.compress(b"x" * MAX_METADATA_BYTES)
-    head = b"\0\0" if kind == b"zTXt" else b"\0\1\0\0\0"
-    many = b"".join(png_chunk(kind, b"%d" % n + head + packed) for n in range(20))
+    head = b"\0\0" if chunk_type == b"zTXt" else b"\0\1\0\0\0"
+    many = b"".join(png_chunk(chunk_type, b"%d" % n + head + packed) for n in range(20))
     image = read(tmp_path, png(np.zeros((2, 2, 3), np.uint8), chunks=many))
     assert [keyword for keyword, _ in image.metadata.comments] == ["0", "1", "2", "3"]
     assert all(text == "x" * MAX_METADATA_BYTES for _, text in image.metadata.comments)
@@ -217,7 +217,7 @@ def test_texts_that_cannot_be_unpacked_count_to_the_limit_of_all(tmp_path):
         assert read(tmp_path, data).metadata.comments == expected
 
 
-def test_of_the_texts_only_that_of_xmp_is_unpacked_in_search_of_it(monkeypatch):
+def test_only_the_text_of_xmp_is_decompressed_to_find_xmp(monkeypatch):
     def text(keyword):
         return keyword + b"\0\1\0\0\0" + zlib.compress(b"text of " + keyword)
 
@@ -230,7 +230,7 @@ def test_of_the_texts_only_that_of_xmp_is_unpacked_in_search_of_it(monkeypatch):
     assert len(decompressed) == 1
 
 
-def test_what_follows_the_end_of_a_png_says_nothing(tmp_path):
+def test_chunks_after_the_end_of_a_png_are_ignored(tmp_path):
     data = png(np.zeros((2, 2, 3), np.uint8)) + png_chunk(b"tEXt", b"late\0text")
     assert read(tmp_path, data).metadata == Metadata()
     assert len(list(iterate_chunks(data + bytes(1200)))) == 3
@@ -243,22 +243,22 @@ def directory(count, size, length):
     return block.ljust(length, b"\0")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "AVIF", "PNG", "WEBP", "TIFF"])
-def test_exif_data_that_would_take_gigabytes_are_refused_or_left_out(tmp_path, photo, kind):
+@pytest.mark.parametrize("file_format", ["JPEG", "AVIF", "PNG", "WEBP", "TIFF"])
+def test_exif_data_that_would_take_gigabytes_are_refused_or_left_out(tmp_path, photo, file_format):
     block = directory(60_000, 900_000, 1_000_000)  # 54 GB
-    if kind == "TIFF":
+    if file_format == "TIFF":
         data = block
-    elif kind == "JPEG":
+    elif file_format == "JPEG":
         parts = [block[i : i + 65_000] for i in range(0, len(block), 65_000)]
         segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(p) + 8) + b"Exif\0\0" + p for p in parts)
         plain = saved(photo, "JPEG")
         data = plain[:2] + segments + plain[2:]
     else:
         small = camera().tobytes().removeprefix(b"Exif\0\0").ljust(1_000_000, b"\0")
-        data = saved(photo, kind, exif=b"Exif\0\0" + small)
+        data = saved(photo, file_format, exif=b"Exif\0\0" + small)
         assert data.count(small) == 1
         data = data.replace(small, block)
-        if kind == "PNG":
+        if file_format == "PNG":
             start = data.index(b"eXIf")
             body = data[start : start + 4 + len(block)]
             data = data[:start] + body + struct.pack(">I", zlib.crc32(body)) + data[start + 8 + len(block) :]
@@ -270,7 +270,7 @@ def test_exif_data_that_would_take_gigabytes_are_refused_or_left_out(tmp_path, p
     assert time.process_time() - began < 60  # it would take hours, or all memory
 
 
-def test_what_is_packed_is_unpacked_up_to_the_limit_only():
+def test_profiles_are_decompressed_up_to_the_limit():
     def packed(size):
         return {b"iCCP": [b"name\0\0" + zlib.compress(bytes(size))]}
 

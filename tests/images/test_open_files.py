@@ -1,4 +1,4 @@
-"""Images read from files that are open already, and told of before they are decoded."""
+"""Images read from open files, and announced before they are decoded."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from gmmquant.images.files import read_image
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
 
-KINDS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM"]
+PILLOW_FORMATS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM"]
 
 
 def animated_gif(n_frames=3):
@@ -37,14 +37,16 @@ def animated_webp(n_frames=3):
 ANIMATIONS = [animated_gif, animated_png, animated_webp]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_open_file_is_read_like_one_on_the_disk(tmp_path, photo, kind):
-    data = saved(photo, kind)
+@pytest.mark.parametrize("file_format", PILLOW_FORMATS)
+def test_an_open_file_is_read_like_one_on_the_disk(tmp_path, photo, file_format):
+    data = saved(photo, file_format)
     (tmp_path / "image").write_bytes(data)
     image, same = read_image(io.BytesIO(data)), read_image(tmp_path / "image")
     assert np.array_equal(image.pixels, same.pixels)
     assert (image.notes, image.metadata) == (same.notes, same.metadata)
-    assert kind in ("JPEG", "GIF", "JPEG2000", "AVIF", "WEBP") or np.array_equal(image.pixels, pillow(data, "RGB"))
+    assert file_format in ("JPEG", "GIF", "JPEG2000", "AVIF", "WEBP") or np.array_equal(
+        image.pixels, pillow(data, "RGB")
+    )
 
 
 def test_an_open_file_is_read_from_its_beginning_and_left_open(photo):
@@ -67,7 +69,7 @@ def test_an_open_file_is_held_to_the_same_limits(monkeypatch, photo):
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
-def test_an_open_file_that_is_no_image_is_refused_like_one_on_the_disk(tmp_path, data):
+def test_an_open_file_that_is_not_an_image_is_refused_like_one_on_the_disk(tmp_path, data):
     (tmp_path / "image").write_bytes(data)
     with pytest.raises(ImageError) as of_disk:
         read_image(tmp_path / "image")
@@ -84,7 +86,7 @@ def test_a_pipe_or_a_file_of_text_is_refused_with_a_remedy():
                 read_image(source)
 
 
-def test_what_the_system_says_of_an_open_file_passes_through(photo):
+def test_an_error_of_the_system_passes_through(photo):
     class Broken(io.BytesIO):
         def read(self, size=-1):
             raise OSError("the line is dead")
@@ -93,37 +95,37 @@ def test_what_the_system_says_of_an_open_file_passes_through(photo):
         read_image(Broken(saved(photo, "PNG")))
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_the_mark_is_found_in_an_open_file_wherever_it_stood(kind):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_the_mark_is_found_in_an_open_file_wherever_it_stood(file_format):
     palette = np.array([[0, 0, 0], [200, 100, 50]], np.uint8)
-    own = io.BytesIO(encode_image(IndexedImage(np.eye(20, dtype=np.uint8), palette), kind))
-    own.seek(7)
-    assert is_gmmquant_output(own)
-    assert not own.closed
-    foreign = io.BytesIO(saved(Image.new("RGB", (20, 20)), "JPEG" if kind == "jpg" else kind.upper()))
+    output = io.BytesIO(encode_image(IndexedImage(np.eye(20, dtype=np.uint8), palette), file_format))
+    output.seek(7)
+    assert is_gmmquant_output(output)
+    assert not output.closed
+    foreign = io.BytesIO(saved(Image.new("RGB", (20, 20)), "JPEG" if file_format == "jpg" else file_format.upper()))
     assert not is_gmmquant_output(foreign)
 
 
-# --- what is announced ------------------------------------------------------------------------------------------------
+# --- announcements ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_pixels_of_an_image_are_announced_once(photo, kind):
+@pytest.mark.parametrize("file_format", PILLOW_FORMATS)
+def test_the_pixels_of_an_image_are_announced_once(photo, file_format):
     announced = []
-    read_image(io.BytesIO(saved(photo, kind)), announce=announced.append)
+    read_image(io.BytesIO(saved(photo, file_format)), announce=announced.append)
     assert announced == [photo.width * photo.height]
 
 
 @pytest.mark.parametrize("make", ANIMATIONS)
 @pytest.mark.parametrize("n_frames", [2, 5])
-def test_of_an_animation_all_frames_are_announced(make, n_frames):
+def test_all_frames_of_an_animation_are_announced(make, n_frames):
     announced = []
     image = read_image(io.BytesIO(make(n_frames)), announce=announced.append)
     assert announced == [n_frames * 6 * 4] == [image.pixels.shape[0] * image.pixels.shape[1]]
 
 
 @pytest.mark.parametrize("make", [lambda: saved(Image.new("RGB", (6, 12)), "PNG"), *ANIMATIONS])
-def test_what_is_above_the_limit_is_not_announced(make):
+def test_an_image_above_the_limit_is_not_announced(make):
     announced = []
     read_image(io.BytesIO(make()), max_pixels=72, announce=announced.append)
     with pytest.raises(ImageError, match="above the limit 71"):

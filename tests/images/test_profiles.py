@@ -57,7 +57,7 @@ def curve(gamma):
     return b"para" + bytes(4) + struct.pack(">HH", 0, 0) + fixed(gamma)
 
 
-def icc(space, tags, *, name="by hand", kind=b"mntr", pcs=b"XYZ "):
+def icc(space, tags, *, name="by hand", device_class=b"mntr", pcs=b"XYZ "):
     """Write a profile of version 4 of ICC.1: a header, a table of tags, the tags."""
     text = name.encode("utf-16-be")
     described = b"mluc" + bytes(4) + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(text), 28) + text
@@ -68,7 +68,7 @@ def icc(space, tags, *, name="by hand", kind=b"mntr", pcs=b"XYZ "):
         data += bytes(-len(data) % 4)
         table += tag + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(data))
         body += data
-    header = struct.pack(">I4sI4s4s4s", 128 + len(table) + len(body), bytes(4), 0x04200000, kind, space, pcs)
+    header = struct.pack(">I4sI4s4s4s", 128 + len(table) + len(body), bytes(4), 0x04200000, device_class, space, pcs)
     header += struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp" + bytes(28)
     header += fixed(0.9642) + fixed(1.0) + fixed(0.8249)
     return header.ljust(128, b"\0") + table + body
@@ -89,7 +89,7 @@ def grey_profile(gamma):
 
 
 def ink_profile():
-    """Write a profile whose inks take away light in Lab: 100 - 60 (c + m + y) / 3 - 40 k, and hues of their own."""
+    """Write a profile whose inks darken in Lab, L = 100 - 60 (c + m + y) / 3 - 40 k, and change a and b."""
     corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
     c, m, y, k = corners.T
     lightness = np.maximum(100 - 20 * (c + m + y) - 40 * k, 0)
@@ -97,7 +97,7 @@ def ink_profile():
     identity = b"".join(fixed(v) for v in np.eye(3).ravel())
     ramp = bytes(range(256))
     table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + 4 * ramp + np.rint(lab).astype(np.uint8).tobytes()
-    return icc(b"CMYK", {b"A2B0": table + 3 * ramp}, name="four inks", kind=b"prtr", pcs=b"Lab ")
+    return icc(b"CMYK", {b"A2B0": table + 3 * ramp}, name="four inks", device_class=b"prtr", pcs=b"Lab ")
 
 
 P3 = rgb_profile(DISPLAY_P3, "srgb", "Display P3")
@@ -113,7 +113,7 @@ def converted(pixels, matrix, gamma):
     return 255 * encoded(light @ (np.linalg.inv(SRGB) @ matrix).T)
 
 
-# --- what is converted ------------------------------------------------------------------------------------------------
+# --- converted --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_colors_are_converted_as_the_formulas_of_the_spaces_say(tmp_path, profil
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("file_format", "options"),
     [
         ("PNG", {}),
         ("WEBP", {"lossless": True, "exact": True}),
@@ -143,19 +143,19 @@ def test_colors_are_converted_as_the_formulas_of_the_spaces_say(tmp_path, profil
     ],
 )
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_a_profile_is_applied_whatever_the_kind_of_file_and_alpha_stays(tmp_path, photo, veil, kind, options, mode):
-    if (kind, mode) == ("JPEG", "RGBA"):
+def test_a_profile_is_applied_in_every_format_and_alpha_stays(tmp_path, photo, veil, file_format, options, mode):
+    if (file_format, mode) == ("JPEG", "RGBA"):
         pytest.skip("no JPEG has alpha")
     image = photo if mode == "RGB" else with_alpha(photo, veil)
-    plain = read(tmp_path, saved(image, kind, **options)).pixels
-    original = read(tmp_path, saved(image, kind, icc_profile=P3, **options))
+    plain = read(tmp_path, saved(image, file_format, **options)).pixels
+    original = read(tmp_path, saved(image, file_format, icc_profile=P3, **options))
     assert original.notes == ("converted from Display P3 to sRGB",)
     assert np.array_equal(original.pixels[..., 3:], plain[..., 3:])
     assert np.abs(original.pixels[..., :3] - converted(plain[..., :3], DISPLAY_P3, "srgb")).max() < 3
 
 
 def jp2_with(data, profile):
-    """Put a colour specification with a profile (a "colr" box of method 2) in the place of a JP2's own."""
+    """Put a colour specification with a profile (a "colr" box of method 2) instead of a JP2's."""
     start = data.index(b"colr") - 4
     (length,) = struct.unpack_from(">I", data, start)
     box = struct.pack(">I", 11 + len(profile)) + b"colr\x02\0\0" + profile
@@ -180,10 +180,10 @@ def test_every_frame_of_an_animation_is_converted(tmp_path, photo):
     assert np.abs(image.pixels - converted(stored, DISPLAY_P3, "srgb")).max() < 3
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
-def test_grey_levels_are_converted_by_a_grey_profile(tmp_path, kind):
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "TIFF"])
+def test_grey_levels_are_converted_by_a_grey_profile(tmp_path, file_format):
     levels = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(8, 32).repeat(8, 0).repeat(8, 1))
-    image = read(tmp_path, saved(levels, kind, icc_profile=grey_profile(1.0)))
+    image = read(tmp_path, saved(levels, file_format, icc_profile=grey_profile(1.0)))
     assert image.notes == ("converted from some grey to sRGB",)
     expected = 255 * encoded(np.asarray(levels)[..., np.newaxis] / 255)
     assert np.abs(image.pixels - expected)[np.asarray(levels) > 3].max() <= 2
@@ -196,14 +196,14 @@ def test_a_grey_image_may_have_a_profile_of_colors(tmp_path, photo):
     assert np.abs(image.pixels - converted(stored, ADOBE, 2.19921875)).max() < 3
 
 
-@pytest.mark.parametrize(("kind", "options"), [("TIFF", {}), ("JPEG", {"quality": 100, "subsampling": 0})])
+@pytest.mark.parametrize(("file_format", "options"), [("TIFF", {}), ("JPEG", {"quality": 100, "subsampling": 0})])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_inks_are_converted_by_their_profile(tmp_path, photo, kind, options, orientation):
+def test_inks_are_converted_by_their_profile(tmp_path, photo, file_format, options, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     inks = photo.convert("CMYK")
     profile = ink_profile()
-    data = saved(inks, kind, icc_profile=profile, exif=exif, **options)
+    data = saved(inks, file_format, icc_profile=profile, exif=exif, **options)
     image = read(tmp_path, data)
     assert image.notes == ("converted from four inks to sRGB",)
     expected = ImageCms.profileToProfile(
@@ -216,7 +216,7 @@ def test_inks_are_converted_by_their_profile(tmp_path, photo, kind, options, ori
     )
     assert np.array_equal(image.pixels, np.asarray(expected))
     if orientation == 1:
-        without = read(tmp_path, saved(inks, kind, **options))
+        without = read(tmp_path, saved(inks, file_format, **options))
         assert without.notes == ()
         assert np.abs(without.pixels.astype(int) - image.pixels).max() > 30
 
@@ -234,12 +234,12 @@ def test_inks_are_converted_as_imagemagick_converts_them(tmp_path, photo):
 
 @pytest.mark.parametrize("band", [1, 130])
 def test_the_conversion_is_the_same_however_many_rows_at_a_time(tmp_path, photo, band, monkeypatch):
-    whole = read_profile(P3).convert(np.asarray(photo))
+    expected = read_profile(P3).convert(np.asarray(photo))
     monkeypatch.setattr(profiles, "_BAND_PIXELS", band)
-    assert np.array_equal(read_profile(P3).convert(np.asarray(photo)), whole)
+    assert np.array_equal(read_profile(P3).convert(np.asarray(photo)), expected)
 
 
-# --- what is left as it is --------------------------------------------------------------------------------------------
+# --- left as it is ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,30 +266,30 @@ def test_a_long_name_is_made_short_and_kept_on_one_line(tmp_path, photo):
 
 
 @pytest.mark.parametrize("color_type", [0, 2])
-def test_16_bit_images_are_left_as_they_are_and_that_is_said(tmp_path, color_type):
+def test_16_bit_images_are_left_as_they_are_with_a_note(tmp_path, color_type):
     values = np.random.default_rng(0).integers(0, 65536, (8, 9, 1 + color_type), dtype=np.uint16)
-    for profile, note, heeded in (
+    for profile, note, applied in (
         (P3, ("colour profile Display P3 is not applied to 16-bit images; values are taken as sRGB",), False),
         (SRGB_BY_HAND, (), True),
     ):
         chunk = png_chunk(b"iCCP", b"name\0\0" + zlib.compress(profile))
         image = read(tmp_path, png(values, bits=16, color_type=color_type, chunks=chunk))
         assert np.array_equal(image.pixels[..., : values.shape[2]], values)
-        assert (image.notes, image.metadata.has_profile) == (note, heeded)
+        assert (image.notes, image.metadata.has_profile) == (note, applied)
 
 
 @pytest.mark.parametrize("broken", [b"x" * 400, P3[:200], P3[:130] + bytes(len(P3) - 130), icc(b"Lab ", {})])
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
-def test_a_broken_profile_costs_a_note_and_not_the_image(tmp_path, photo, kind, broken, capfd):
-    plain = read(tmp_path, saved(photo, kind))
-    image = read(tmp_path, saved(photo, kind, icc_profile=broken))
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_a_broken_profile_costs_a_note_and_not_the_image(tmp_path, photo, file_format, broken, capfd):
+    plain = read(tmp_path, saved(photo, file_format))
+    image = read(tmp_path, saved(photo, file_format, icc_profile=broken))
     assert np.array_equal(image.pixels, plain.pixels)
     assert image.notes == (UNREADABLE,)
     assert not image.metadata.has_profile
     assert capfd.readouterr().err == ""
 
 
-def test_a_profile_of_another_kind_of_image_costs_a_note(tmp_path, photo):
+def test_a_profile_that_does_not_fit_the_image_costs_a_note(tmp_path, photo):
     for profile, name in ((grey_profile(1.8), "some grey"), (ink_profile(), "four inks")):
         image = read(tmp_path, saved(photo, "PNG", icc_profile=profile))
         assert np.array_equal(image.pixels, np.asarray(photo))
@@ -297,7 +297,7 @@ def test_a_profile_of_another_kind_of_image_costs_a_note(tmp_path, photo):
 
 
 @pytest.mark.parametrize(
-    ("chunks", "heeded", "notes"),
+    ("chunks", "applied", "notes"),
     [
         (png_chunk(b"sRGB", b"\0"), True, ()),
         (png_chunk(b"cICP", bytes((1, 13, 0, 1))), True, ()),
@@ -316,10 +316,10 @@ def test_a_profile_of_another_kind_of_image_costs_a_note(tmp_path, photo):
         ),
     ],
 )
-def test_chunks_of_a_png_may_name_its_colors_too(tmp_path, photo, chunks, heeded, notes):
+def test_chunks_of_a_png_may_state_its_color_space(tmp_path, photo, chunks, applied, notes):
     image = read(tmp_path, png(np.asarray(photo), chunks=chunks))
     assert np.array_equal(image.pixels, np.asarray(photo))
-    assert (image.metadata.has_profile, image.notes) == (heeded, notes)
+    assert (image.metadata.has_profile, image.notes) == (applied, notes)
 
 
 def test_a_file_without_a_profile_has_none(tmp_path, photo):
@@ -337,7 +337,7 @@ def test_littlecms_is_loaded_for_a_profile_only(samples):
     subprocess.run([sys.executable, "-c", code, samples / "cat.jpg", samples / "coffee.png"], check=True)
 
 
-def test_a_png_whose_gamma_or_primaries_are_clearly_not_those_of_srgb_is_told_of(tmp_path):
+def test_a_png_with_another_gamma_or_other_primaries_than_srgb_gives_a_note(tmp_path):
     pixels = np.full((2, 2, 3), 100, np.uint8)
     primaries = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 

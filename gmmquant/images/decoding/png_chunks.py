@@ -1,6 +1,6 @@
 """The chunks of a PNG besides its pixels: texts, resolution, colour space, transparency, anywhere in the file.
 
-Pillow reads only those before the pixels, and mixes texts with its own entries of the same name. Compressed chunks are
+Pillow reads only those before the pixels, and mixes texts with other entries of the same name. Compressed chunks are
 decompressed up to a limit, since a few bytes may expand to terabytes. Layout: PNG, third edition (W3C, 2025).
 """
 

@@ -44,7 +44,7 @@ class Header:
     mode : str
         Pillow's name for the channels.
     n_frames : int
-        1 where only the whole file tells it.
+        1 if it is only known after decoding.
     info : mapping
         What Pillow found in the file: "dpi", "exif", "icc_profile" and others.
     details : object
