@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -91,7 +93,7 @@ def check_sample_covariance(sample_covariance: npt.ArrayLike | None, n: int, d: 
 
 def check_finite_objective(name: str, value: float) -> None:
     """Refuse to go on where squares of the data overflowed."""
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise ParameterError(f"the {name} is {value}: the data's squares leave the range of float64; rescale the data")
 
 

@@ -1,9 +1,9 @@
 """Coarse to fine: a mixture is fitted to a few large cells first, then to ever smaller ones.
 
-A cell carries the scatter of what it stands for, so the objective J of coarse cells is a lower bound of that of finer
-ones: J rises from level to level as it rises within one. Most iterations are run where they cost least, and so are the
-starts of which the best is kept: a start at the coarsest level is a thousand times cheaper than one on the colours of a
-large photograph. (Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of large data sets", 2006.)
+A cell carries the scatter of what it stands for, so the objective J on coarse cells is a lower bound of J on finer ones
+and rises from level to level as it rises within one. Most iterations run where they cost least, and so do the starts of
+which the best is kept: one at the coarsest level is a thousand times cheaper than one on the colours of a large
+photograph. (Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of large data sets", 2006.)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gmmquant.models.starts import make_start
 
 @dataclass(frozen=True)
 class Descent:
-    """What a fit from coarse to fine ends with.
+    """The result of a fit from coarse to fine.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Descent:
     trace : tuple of float
         J at the start of each level and after each iteration.
     n_cells : tuple of int
-        Number of cells of the level that each value of `trace` was taken on.
+        Number of cells of the level that each value of `trace` was computed on.
     n_iter : int
         Iterations at all levels together.
     converged : bool
@@ -51,19 +51,18 @@ class Descent:
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
     """Return those of `levels`, the coarsest first, that a fit of `n_components` goes through.
 
-    The first has at least `MIN_CELLS_PER_COMPONENT` cells per component, or is the finest. If the work is `bounded`, a
-    sweep over the first stays within `MAX_STARTING_SWEEP_SCORES`, even if it has fewer cells for that, and two
-    iterations on any other level within `MAX_LEVEL_SCORES`.
+    The first has `MIN_CELLS_PER_COMPONENT` cells per component, or is the finest. If the work is `bounded`, a sweep
+    over the first stays within `MAX_STARTING_SWEEP_SCORES`, even if it has fewer cells for that, and two iterations on
+    any other within `MAX_LEVEL_SCORES`.
     """
     enough = [cells for cells in levels if cells.weights.size >= n_components] or [levels[-1]]
     if not bounded:
         return _from_the_first_with_room(enough, n_components)
-    affordable = [
-        cells for cells in enough if cells.weights.size * n_components <= budget.MAX_STARTING_SWEEP_SCORES
-    ] or enough[:1]
+    max_first = budget.MAX_STARTING_SWEEP_SCORES // n_components
+    affordable = [cells for cells in enough if cells.weights.size <= max_first] or enough[:1]
     first, *others = _from_the_first_with_room(affordable, n_components)
-    largest = min(budget.MAX_FINER_CELLS, budget.MAX_LEVEL_SCORES // (2 * n_components))
-    return [first, *(cells for cells in others if cells.weights.size <= largest)]
+    max_cells = min(budget.MAX_FINER_CELLS, budget.MAX_LEVEL_SCORES // (2 * n_components))
+    return [first, *(cells for cells in others if cells.weights.size <= max_cells)]
 
 
 def _from_the_first_with_room(levels: Sequence[Cells], n_components: int) -> list[Cells]:
@@ -95,12 +94,9 @@ def best_start(
         for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
     ]
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
+    max_iter = max_trial if max_iter is None else min(max_iter, max_trial)
     return best_trial(
-        cells,
-        starts,
-        variance=variance,
-        tol=_tol_at(cells, levels, tol, n_components),
-        max_iter=max_trial if max_iter is None else min(max_iter, max_trial),
+        cells, starts, variance=variance, tol=_tol_at(cells, levels, tol, n_components), max_iter=max_iter
     )
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,6 @@ from gmmquant.errors import SingularCovarianceError
 from gmmquant.models.array_validation import FloatArray, check_finite_objective
 from gmmquant.models.cells import Cells, upper_triangle
 from gmmquant.models.convergence import is_small_gain
-from gmmquant.models.covariance import CovarianceType
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.sweep import SOFTMAX, sweep
 
@@ -39,19 +39,11 @@ def watch_after(watch: Watcher, n_done: int, n_iter: int, objective: float) -> N
     watch(n_done + n_iter, objective)
 
 
-@dataclass(frozen=True)
-class Iterate:
-    """The state of EM after an iteration.
+class Iterate(NamedTuple):
+    """The state of EM after an iteration: the parameters, and J (`objective`) at them.
 
-    Attributes
-    ----------
-    gaussians : Gaussians
-    objective : float
-        J at these parameters.
-    kept : bool
-        Whether the iteration was kept; False if it would have lowered J and was taken back.
-    converged : bool
-        Whether it was an iteration without momentum and gained less than the tolerance.
+    `kept` is False if the iteration would have lowered J and was taken back; `converged` is True if it was an iteration
+    without momentum and gained less than the tolerance.
     """
 
     gaussians: Gaussians
@@ -62,16 +54,7 @@ class Iterate:
 
 @dataclass(frozen=True)
 class EMFit:
-    """The result of EM.
-
-    Attributes
-    ----------
-    gaussians : Gaussians
-        The parameters at which the last value of `trace` was computed.
-    trace : tuple of float
-        J at the start and after each iteration that was kept.
-    converged : bool
-    """
+    """The result of EM: the parameters, and J at the start and after each iteration that was kept (`trace`)."""
 
     gaussians: Gaussians
     trace: tuple[float, ...]
@@ -96,7 +79,7 @@ def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatAr
 def m_step(
     moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians, *, means_fixed: bool = False
 ) -> Gaussians:
-    """Return the weights, means and covariances that maximise J for given moments (K, F) of the responsibilities.
+    """Return the mixture that maximises J for given moments of the responsibilities.
 
     Parameters
     ----------
@@ -113,19 +96,23 @@ def m_step(
     """
     covariance_type, d = previous.covariance_type, len(origin)
     totals = divisors = moments[:, 0]
-    any_vanished = totals.min() <= _MAX_VANISHED_WEIGHT
+    any_vanished = np.minimum.reduce(totals) <= _MAX_VANISHED_WEIGHT
     if any_vanished:
         # Momentum may give a component a negative weight. If that were kept, the others would sum to more than 1.
         vanished = totals <= _MAX_VANISHED_WEIGHT
         totals, divisors = np.where(vanished, 0.0, totals), np.where(vanished, 1.0, totals)
     expected = moments[:, 1:] / divisors[:, np.newaxis]
-    offsets = expected[:, :d]
-    scatter = _scatter(expected[:, d:], offsets, variance, covariance_type)
+    offsets, second = expected[:, :d], expected[:, d:]
+    dense = covariance_type.dense
+    if dense:
+        scatter = second.take(_triangle_indices(d), axis=1) - _squares(offsets, dense=True) + _isotropic(variance, d)
+    else:
+        scatter = second - offsets**2 + variance
     if means_fixed:
-        scatter += _squares(offsets - (previous.means - origin), dense=covariance_type.dense)
+        scatter += _squares(offsets - (previous.means - origin), dense=dense)
     means = previous.means if means_fixed else offsets + origin
     covariances = covariance_type.pool(scatter, totals)
-    updated = Gaussians(totals / totals.sum(), means, covariances, covariance_type)
+    updated = Gaussians(totals / np.add.reduce(totals), means, covariances, covariance_type)
     return keep_vanished(updated, vanished, previous) if any_vanished else updated
 
 
@@ -148,9 +135,9 @@ def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussi
     return m_step(moments, cells.origin, variance, gaussians), objective
 
 
-def nesterov_coefficient(n: int) -> float:
-    """Return the coefficient of Nesterov's momentum after `n` iterations with gains: 0, 1/3, 1/2, 3/5, ..."""
-    return n / (n + 2)
+def nesterov_coefficient(n_gains: int) -> float:
+    """Return the coefficient of Nesterov's momentum after `n_gains` iterations with gains: 0, 1/3, 1/2, 3/5, ..."""
+    return n_gains / (n_gains + 2)
 
 
 def iterate(
@@ -162,7 +149,7 @@ def iterate(
     accelerated: bool = False,
     means_fixed: bool = False,
 ) -> Iterator[Iterate]:
-    """Yield the start and the state after each iteration, without end: an M-step, and an E-step at the candidate.
+    """Yield the start, then the state after each iteration, without end: an M-step, and an E-step at the candidate.
 
     With `accelerated`, the M-step reads moments extrapolated along their last change (Nesterov's momentum). If that
     lowers J, the candidate is discarded and the momentum reset (O'Donoghue and Candes, "Adaptive restart for
@@ -214,9 +201,8 @@ def em(
 
     `watch(n_iter, J)` is called at the start and after each iteration that was kept.
     """
-    options = {"accelerated": accelerated, "means_fixed": means_fixed}
     trace: list[float] = []
-    for state in iterate(cells, start, variance=variance, tol=tol, **options):
+    for state in iterate(cells, start, variance=variance, tol=tol, accelerated=accelerated, means_fixed=means_fixed):
         if state.kept:
             watch(len(trace), state.objective)
             trace.append(state.objective)
@@ -226,9 +212,9 @@ def em(
 
 
 def best_trial(cells: Cells, starts: Sequence[Gaussians], *, variance: float, tol: float, max_iter: int) -> EMFit:
-    """Run `max_iter` accelerated iterations from each of `starts`, kept or not, or until all have converged.
+    """Return the fit with the highest J after `max_iter` accelerated iterations, kept or not, from each of `starts`.
 
-    Return the fit with the highest J; the first of equal ones.
+    The trials end earlier if all of them have converged. The first of equal fits is returned.
     """
     trials = [iterate(cells, start, variance=variance, tol=tol, accelerated=True) for start in starts]
     traces: list[list[float]] = [[] for _ in starts]
@@ -254,14 +240,6 @@ def _extrapolate(moments: FloatArray, previous: FloatArray, n_gains: int, *, mea
     return np.where(extrapolated[:, :1] <= 0, moments, extrapolated) if means_fixed else extrapolated
 
 
-def _scatter(second: FloatArray, offsets: FloatArray, variance: float, covariance_type: CovarianceType) -> FloatArray:
-    """Return the scatter of each component about its mean, (K, d, d) if dense, else (K, d), from E[x x^T]."""
-    if not covariance_type.dense:
-        return second - offsets**2 + variance
-    d = offsets.shape[-1]
-    return np.asarray(second.take(_triangle_indices(d), axis=-1) - _squares(offsets, dense=True) + variance * _eye(d))
-
-
 def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:
     """Return v v^T of each row v of `shifts` (K, d), shape (K, d, d), or its diagonal, (K, d)."""
     return shifts[:, :, np.newaxis] * shifts[:, np.newaxis, :] if dense else shifts**2
@@ -276,6 +254,6 @@ def _triangle_indices(d: int) -> npt.NDArray[np.intp]:
     return indices
 
 
-@cache
-def _eye(d: int) -> FloatArray:
-    return np.eye(d)
+@lru_cache(maxsize=8)
+def _isotropic(variance: float, d: int) -> FloatArray:
+    return variance * np.eye(d)

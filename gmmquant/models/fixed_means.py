@@ -1,11 +1,7 @@
-"""A mixture about given means: the colours of a palette stay as they are, weights and covariances are fitted to them.
+"""A mixture with given means: the colours of a palette stay as they are, weights and covariances are fitted to them.
 
-With its means held, the M-step that maximises the objective takes each covariance about the mean that is given, not
-about that of the samples (`gaussian.gaussians_from_moments`). So the objective never falls here either, and a fit runs
-from coarse cells to fine ones as any other does.
-
-No weight starts at 0, since EM would never raise it again. A mean that no cell is nearest to starts with a small part
-of every cell, which makes it as wide as all of the data about it; the data then decide what becomes of it.
+The M-step takes each covariance about the given mean, which maximises the objective under that constraint
+(`em.m_step`). So the objective never falls here either, and a fit runs from coarse cells to fine ones as any other.
 """
 
 from __future__ import annotations
@@ -31,47 +27,32 @@ def fit_with_means(
     max_iter: int | None,
     watch: Watcher = watch_nothing,
 ) -> Descent:
-    """Fit weights and covariances of a mixture with the given means, at each of `levels` in turn.
+    """Fit weights and covariances of a mixture with given `means` (K, d), at each of `levels` in turn.
 
-    Parameters
-    ----------
-    levels : sequence of Cells
-        The coarsest first, such as `levels_for` chooses.
-    means : ndarray of shape (K, d)
-        In the samples' units. They may be repeated, and more than there are cells.
-    covariance_type : CovarianceType
-    variance : float
-        What each sample carries in each feature, as in `em`.
-    tol, max_iter, watch
-        As in `descend`.
-
-    Returns
-    -------
-    Descent
-        Its components stand in the order of `means` and have just these means, bit for bit. A component that nothing
-        is left to has weight 0.
+    Means may be repeated, and more than there are cells. The components of the result have the order of `means` and
+    exactly these means; one that stands for nothing has weight 0. The other parameters are those of `descend`.
 
     Raises
     ------
     ParameterError
-        If `means` is of another shape, not finite, or so large that its squares leave the range of float64.
+        If `means` has another shape, is not finite, or is so large that its squares leave the range of float64.
     SingularCovarianceError
-        If a component collapses, which takes a `variance` of 0.
+        If a component collapses, which needs a `variance` of 0.
     """
-    given = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
-    check_size("means", given)
-    start = em(
-        levels[0], start_with_means(levels[0], given, variance, covariance_type), variance=variance, tol=tol, max_iter=0
-    )
+    means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
+    check_size("means", means)
+    gaussians = start_with_means(levels[0], means, variance, covariance_type)
+    start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
     return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)
 
 
 def start_with_means(
     cells: Cells, means: FloatArray, variance: float, covariance_type: CovarianceType = FULL
 ) -> Gaussians:
-    """Make a Gaussian about each of `means` (K, d), with the weight and the scatter of the cells nearest to it.
+    """Return a Gaussian about each of `means` (K, d), with the weight and the scatter of the cells nearest to it.
 
-    One that no cell is nearest to takes a part of every cell: together the weight of an average cell.
+    A mean without nearest cells takes a part of every cell, together the weight of an average cell, and becomes as wide
+    as all of the data about it. Its weight must not start at 0, since EM would never raise it.
     """
     moments = cluster_moments(cells, means, covariance_type)
     empty = moments[:, 0] == 0

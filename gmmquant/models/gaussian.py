@@ -1,4 +1,4 @@
-"""The parameters of a Gaussian mixture: to scores (natural parameters) and back from moments."""
+"""The parameters of a Gaussian mixture, and the scores of samples by them: log weight plus log density."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells, second_moments, upper_triangle
 from gmmquant.models.covariance import FULL, CovarianceType, precisions_cholesky
 
-# Stands in for the logarithm of a vanished component's weight: far below that of any density, but finite, since
-# infinities in a matrix product raise floating-point warnings.
+# Replaces the logarithm of a vanished component's weight: far below that of any density, but finite, since infinities
+# in a matrix product raise floating-point warnings.
 LOG_OF_ZERO = -1e300
 
 _LOG_2_PI = math.log(2 * math.pi)
@@ -74,11 +74,10 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     SingularCovarianceError
         If a covariance has no inverse.
     """
-    covariance_type = gaussians.covariance_type
     K, d = gaussians.means.shape
-    factors = covariance_type.spread(gaussians.factors, K, d)
+    factors = gaussians.covariance_type.spread(gaussians.factors, K, d)
     to_origin = origin - gaussians.means
-    if covariance_type.dense:
+    if gaussians.covariance_type.dense:
         # Rows of W with W (1, x) = C^T (x - mean): the score is its peak less half of (1, x)^T (W^T W) (1, x).
         whitening = np.empty((K, d, 1 + d))
         linear = whitening[:, :, 1:]
@@ -100,19 +99,18 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
 def log_joint(
     gaussians: Gaussians, cells: Cells, margin: float = np.inf
 ) -> Iterator[tuple[slice, npt.NDArray[np.intp], FloatArray]]:
-    """Yield block by block: columns of `cells`, components, and log weights[k] + log N(x | ...), shape (K, block).
+    """Yield, block by block, columns of `cells`, components, and log weights[k] + log N(x | ...), shape (K, block).
 
-    Components whose score stays more than `margin` below the largest all over the block are left out. Of a cell with
-    scatter the score is the mean over the cell.
+    Components whose score stays more than `margin` below the largest all over the block are left out. The score of a
+    cell with scatter is the mean over the cell.
 
-    The same scores as by `natural_parameters`, but from whitened differences: where components are narrow (16-bit
-    colours), terms of 1e10 cancel in the other form, and 1e-6 of a nat is lost. For what is reported; a sweep needs the
-    linear form.
+    These are the scores of `natural_parameters`, but from whitened differences, for figures that are reported: where
+    components are narrow (16-bit colours), terms of 1e10 cancel in the linear form, and 1e-6 of a nat is lost.
     """
-    covariance_type = gaussians.covariance_type
     K, d = gaussians.means.shape
-    factors = covariance_type.spread(gaussians.factors, K, d)
-    half_squares = _half_squares_dense if covariance_type.dense else _half_squares_diagonal
+    dense = gaussians.covariance_type.dense
+    factors = gaussians.covariance_type.spread(gaussians.factors, K, d)
+    half_squares = _half_squares_dense if dense else _half_squares_diagonal
     offsets = gaussians.means - cells.origin
     peaks = _log_peaks(gaussians, factors)[:, np.newaxis]
     theta = natural_parameters(gaussians, cells.origin)
@@ -120,12 +118,12 @@ def log_joint(
     everyone = np.arange(K)
     nearby = blocks.near(theta, margin) if margin < np.inf else repeat(slice(None), len(blocks.columns))
     for columns, near in zip(blocks.columns, nearby, strict=True):
-        # About a point of the block, both sides of the difference are as small as it is.
+        # Relative to a point of the block, both sides of the difference are as small as the block.
         about = cells.offsets[:, columns.start]
         scores = half_squares(factors[near], offsets[near] - about, cells.offsets[:, columns] - about[:, np.newaxis])
         np.subtract(peaks[near], scores, out=scores)
         if cells.scatter is not None:
-            scores += theta[near, 1 + d :] @ second_moments(cells.scatter[:, columns], d, dense=covariance_type.dense)
+            scores += theta[near, 1 + d :] @ second_moments(cells.scatter[:, columns], d, dense=dense)
         yield columns, everyone[near], scores
 
 
@@ -158,17 +156,20 @@ def _half_squares_diagonal(factors: FloatArray, means: FloatArray, points: Float
 
 def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
     """Return log weights[k] + log N(means[k] | means[k], covariances[k]), shape (K,)."""
-    with np.errstate(divide="ignore"):
-        log_weights = np.maximum(np.log(gaussians.weights), LOG_OF_ZERO)
+    weights = gaussians.weights
+    if np.minimum.reduce(weights) > 0:
+        log_weights = np.log(weights)
+    else:
+        log_weights = np.log(weights, where=weights > 0, out=np.full(len(weights), LOG_OF_ZERO))
     roots = factors.diagonal(axis1=1, axis2=2) if gaussians.covariance_type.dense else factors
-    return np.asarray(log_weights + np.log(roots).sum(axis=1) - 0.5 * roots.shape[1] * _LOG_2_PI)
+    return np.asarray(log_weights + np.add.reduce(np.log(roots), axis=1) - 0.5 * roots.shape[1] * _LOG_2_PI)
 
 
 @cache
 def _upper_triangle_halves(d: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
-    """Return where the upper triangle of a d x d matrix A stands row by row, and what -x^T A x / 2 takes of each entry.
+    """Return the indices of the upper triangle of a flat d x d matrix A, and the coefficients of -x^T A x / 2 there.
 
-    It takes minus a half of one on the diagonal, and minus one beside it, for the one below.
+    They are minus a half on the diagonal, and minus one beside it, as each entry also counts for the one below.
     """
     rows, columns = upper_triangle(d)
     return rows * d + columns, np.where(rows == columns, -0.5, -1.0)

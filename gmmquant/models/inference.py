@@ -1,7 +1,7 @@
-"""What a fitted mixture says of the cells it is applied to: responsibilities, densities, and their sums.
+"""A fitted mixture applied to cells: responsibilities, densities, and their sums.
 
-From whitened differences (`log_joint`), at the mixture's own parameters and without any variance of samples. Components
-that are nowhere near in a block of cells are left out of it: together they would change no sum by a bit.
+Computed from whitened differences (`log_joint`), at the mixture's own parameters and without a variance of samples.
+Components that are far away in a block of cells are left out of it: together they would change no sum by a bit.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from gmmquant.models.sweep import LOWEST, SOFTMAX, exp
 
 @dataclass(frozen=True)
 class Posterior:
-    """What a mixture says of a block of cells.
+    """What follows from a mixture for a block of n cells.
 
     Attributes
     ----------
     columns : slice
-        Which cells.
+        The cells.
     components : ndarray of int, shape (K',), ascending
         Components that are near; the others have no responsibility here.
     responsibilities : ndarray of shape (K', n)
     log_densities : ndarray of shape (n,)
         log sum_k weights[k] N(x | means[k], covariances[k]).
     entropies : ndarray of shape (n,)
-        Of the responsibilities, in nats.
+        Entropies of the responsibilities, in nats.
     """
 
     columns: slice
@@ -42,28 +42,20 @@ class Posterior:
     entropies: FloatArray
 
     def mean(self, values: FloatArray) -> FloatArray:
-        """Return the mean of `values` (K, m), one a component, by the responsibilities: shape (n, m)."""
+        """Return the mean, by the responsibilities, of one row of `values` (K, m) per component: shape (n, m)."""
         return np.asarray(self.responsibilities.T @ values[self.components])
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Sums over all that cells stand for.
-
-    Attributes
-    ----------
-    log_likelihood : float
-        Sum over samples of log sum_k weights[k] N(x | ...), in nats.
-    entropy : float
-        Sum over samples of the entropy of the responsibilities, in nats.
-    """
+    """Sums, over the samples that cells stand for, of log density and of entropy of the responsibilities, in nats."""
 
     log_likelihood: float
     entropy: float
 
 
 def posteriors(cells: Cells, gaussians: Gaussians) -> Iterator[Posterior]:
-    """Yield what `gaussians` say of `cells`, block by block, in order."""
+    """Yield the posterior of each block of `cells`, in order."""
     for columns, components, scores in log_joint(gaussians, cells, SOFTMAX.margin):
         largest = scores.max(axis=0)
         scores -= largest
@@ -77,12 +69,10 @@ def posteriors(cells: Cells, gaussians: Gaussians) -> Iterator[Posterior]:
         yield Posterior(columns, components, responsibilities, log_normalizer + largest, entropies)
 
 
-def look_away(posterior: Posterior) -> None:
-    """Take note of a block of cells by doing nothing."""
-
-
-def evaluate(cells: Cells, gaussians: Gaussians, look: Callable[[Posterior], object] = look_away) -> Evaluation:
-    """Sum log-likelihood and entropy over what the cells stand for; `look` sees each block on the way."""
+def evaluate(
+    cells: Cells, gaussians: Gaussians, look: Callable[[Posterior], object] = lambda posterior: None
+) -> Evaluation:
+    """Sum log-likelihood and entropy over what the cells stand for; `look` sees each posterior."""
     log_likelihood = entropy = 0.0
     for posterior in posteriors(cells, gaussians):
         weights = cells.weights[posterior.columns]

@@ -1,7 +1,7 @@
-"""Information criteria of a mixture, and a choice of k by them: the smaller, the better.
+"""Information criteria of a mixture, and a choice of k by them. Smaller is better.
 
-Schwarz 1978 (BIC), Akaike 1974 (AIC), Biernacki, Celeux and Govaert 2000 (ICL). Pixels are many and not independent,
-so BIC nearly always prefers the largest mixture; ICL, which also charges for uncertain assignments, does not.
+Schwarz 1978 (BIC), Akaike 1974 (AIC), Biernacki, Celeux and Govaert 2000 (ICL). Pixels are many and not independent, so
+BIC nearly always prefers the largest mixture; ICL, which also charges for uncertain assignments, does not.
 """
 
 import math
@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmmquant.models.covariance import FULL, CovarianceType
+
+# The part of the ICL's whole gain over one component that the chosen k keeps. About its minimum the ICL is flat, and
+# uneven by the luck of the starts: for 5 of 13 images the minimum was at the end of the path, or moved by two steps or
+# more when the image was halved in size or saved as JPEG at quality 90. With 0.85 to 0.9, chosen on these images, none
+# did.
+KEPT_GAIN = 0.9
 
 
 def n_parameters(n_components: int, n_features: int, covariance_type: CovarianceType = FULL) -> int:
@@ -31,13 +37,6 @@ def icl(log_likelihood: float, n_parameters: int, n_samples: float, entropy: flo
     return bic(log_likelihood, n_parameters, n_samples) + 2 * entropy
 
 
-# The part of the ICL's whole gain over one component that the chosen k keeps. About its minimum the ICL is flat, and
-# rugged by the luck of the starts: of 13 images, 5 had it at the end of the path or moved it by two steps or more
-# when they were halved in size or saved as JPEG at quality 90. With 0.85 to 0.9, chosen on these images,
-# none did.
-KEPT_GAIN = 0.9
-
-
 @dataclass(frozen=True)
 class Criteria:
     """The information criteria of the fit with k components."""
@@ -50,15 +49,7 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Choice:
-    """A choice of k, with the path of fits that it was made from.
-
-    Attributes
-    ----------
-    k : int
-        The smallest on the path, but for the first, that keeps `KEPT_GAIN` of the ICL's gain over the first.
-    path : tuple of Criteria
-        In ascending order of k.
-    """
+    """A choice of k, and the path of fits, in ascending order of k, that it was made from."""
 
     k: int
     path: tuple[Criteria, ...]
@@ -81,10 +72,10 @@ class Choice:
 
 
 def choose(path: Sequence[Criteria]) -> Choice:
-    """Choose k by ICL from fits in ascending order of k, the first of them with one component.
+    """Choose the smallest k after the first that keeps `KEPT_GAIN` of the ICL's gain over the first.
 
-    One component is the measure of the others and is not chosen, unless there is nothing else: an image in one colour
-    shows nothing.
+    `path` is in ascending order of k. Its first entry, one component, is the measure of the others and is not chosen
+    unless there is no other: an image in one colour shows nothing.
     """
     first, *others = path
     if not others:
