@@ -1,4 +1,4 @@
-"""What arrays the estimators accept, checked once at the door: the value, the limit and the remedy in one line."""
+"""Checks of the arrays that estimators accept. A message gives the value, the limit and the remedy in one line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Floa
     array = _as_floats(name, value)
     if array.shape != shape:
         raise ParameterError(f"{name} has shape {array.shape}; it must be {shape}")
-    if not np.isfinite(array).all():
-        raise ParameterError(f"{name} holds NaN or infinite values; remove or replace them")
+    _check_finite(name, array)
     return array
 
 
@@ -33,12 +32,11 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray
             f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features): "
             "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
         )
-    if array.shape[0] == 0 or array.shape[1] == 0:
+    if array.size == 0:
         raise ParameterError(f"X has shape {array.shape}; give at least one sample and one feature")
     if n_features is not None and array.shape[1] != n_features:
         raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
-    if not np.isfinite(array).all():
-        raise ParameterError("X holds NaN or infinite values; remove or replace them")
+    _check_finite("X", array)
     check_size("X", array)
     return array
 
@@ -70,7 +68,7 @@ def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> 
 
 
 def weights_near_one(weight: FloatArray) -> FloatArray:
-    """Scale weights by a power of two to at most 1: no sum of them overflows or vanishes, and no digit changes.
+    """Return weights scaled by a power of two to at most 1: their sums stay in range, and no digit changes.
 
     Only their ratios matter to a fit.
     """
@@ -92,22 +90,21 @@ def check_sample_covariance(sample_covariance: npt.ArrayLike | None, n: int, d: 
 
 
 def check_finite_objective(name: str, value: float) -> None:
-    """Refuse to go on where squares of the data overflowed."""
+    """Refuse an objective that overflowed."""
     if not math.isfinite(value):
         raise ParameterError(f"the {name} is {value}: the data's squares leave the range of float64; rescale the data")
 
 
 def check_enough_samples(n_samples: int, name: str, n_groups: int) -> None:
-    """Refuse to divide fewer samples (of weight above 0) than there are groups to make."""
+    """Refuse to divide fewer samples (of weight above 0) than there are groups."""
     if n_samples < n_groups:
         raise ParameterError(f"X has {n_samples} sample(s) with weight; {name} = {n_groups} needs at least as many")
 
 
 def check_fitted(estimator: object, attribute: str) -> None:
-    """Refuse to use an estimator before `fit` has given it `attribute`."""
+    """Refuse to use an estimator before `fit` has set `attribute`."""
     if not hasattr(estimator, attribute):
-        name = type(estimator).__name__
-        raise NotFittedError(f"this {name} is not fitted yet; call fit first")
+        raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet; call fit first")
 
 
 def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
@@ -116,4 +113,9 @@ def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{name} cannot be made an array of numbers: {error}") from None
+        raise ParameterError(f"{name} cannot be converted to an array of numbers: {error}") from None
+
+
+def _check_finite(name: str, array: FloatArray) -> None:
+    if not np.isfinite(array).all():
+        raise ParameterError(f"{name} holds NaN or infinite values; remove or replace them")
