@@ -2,7 +2,7 @@
 
 A file is recognised by its content, not by its extension. Text formats are here, Adobe's binary ones in
 `gmmquant.colors.adobe_swatches`, images in `gmmquant.images.palette_image`. A new format is one entry of
-`PALETTE_FORMATS`, and its name in `settings.PALETTE_FORMATS` if it can be written.
+`_FORMATS`, and its name in `settings.PALETTE_FORMATS` if it can be written.
 
 Sources: GIMP's developer documentation ("GPL palette format") for GPL; W3C's "CSS Custom Properties for Cascading
 Variables", "CSS Syntax" and "CSS Color" for CSS; the documentation of paint.net ("Working with Palettes") for its
@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageColor
 
-from gmmquant import settings
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.palette import Color, Palette, check_palette, check_shares, collect_colors, hex_code
 from gmmquant.errors import PaletteFileError, ParameterError
@@ -73,6 +72,7 @@ class PaletteFormat:
 
     Attributes
     ----------
+    name : str
     recognizes : callable
         Whether the content of a file, without a byte order mark, is of this format; the formats are asked in turn.
     read : callable
@@ -81,6 +81,7 @@ class PaletteFormat:
         None if the format is only read.
     """
 
+    name: str
     recognizes: Callable[[bytes], bool]
     read: Callable[[bytes], Iterator[Color]]
     encode: Callable[[_Named], bytes] | None = None
@@ -112,9 +113,8 @@ def encode_palette(
     ParameterError
         If `format` is unknown or an array is not of this shape and type.
     """
-    encoders = {name: entry.encode for name, entry in PALETTE_FORMATS.items() if entry.encode}
-    written = [known for known in settings.PALETTE_FORMATS if known in encoders]
-    encode = encoders[check_choice("palette format", format, written)]
+    encoders = {each.name: each.encode for each in _FORMATS if each.encode is not None}
+    encode = encoders[check_choice("palette format", format, tuple(encoders))]
     palette = check_palette(palette)
     return encode(_Named(palette, _plain(name), check_shares(weights, len(palette))))
 
@@ -135,7 +135,7 @@ def read_palette(data: bytes) -> Palette:
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; give a palette, which is smaller")
     content = data.removeprefix(codecs.BOM_UTF8)
-    found = next((entry for entry in PALETTE_FORMATS.values() if entry.recognizes(content)), None)
+    found = next((entry for entry in _FORMATS if entry.recognizes(content)), None)
     if found is None:
         raise PaletteFileError(
             "unknown kind of palette; give hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
@@ -228,8 +228,9 @@ def _css_identifier(name: str) -> str:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _is_text(data: bytes) -> bool:
-    return b"\0" not in data and bool(data.strip())
+def _is_text(data: bytes, *beginnings: bytes) -> bool:
+    """Return whether content is text with one of `beginnings`, if there are any."""
+    return b"\0" not in data and bool(data.strip()) and data.startswith(beginnings or b"")
 
 
 def _text(data: bytes) -> str:
@@ -313,10 +314,6 @@ def _custom_properties(data: bytes) -> Iterator[tuple[str, str]]:
             yield name.strip(), value.strip()
 
 
-def _is_css(data: bytes) -> bool:
-    return _is_text(data) and b"--" in data and any(_custom_properties(data))
-
-
 def _read_css(data: bytes) -> Iterator[Color]:
     """Yield the custom properties that are colours; lengths and the like are skipped, inexact colours refused."""
     for name, value in _custom_properties(data):
@@ -354,22 +351,16 @@ def _shown(found: object) -> str:
 
 
 # In the order in which they are asked for a file.
-PALETTE_FORMATS = {
-    "ase": PaletteFormat(
-        lambda data: data.startswith(ASE_BEGINNING),
-        read_ase,
-        lambda palette: encode_ase(palette.colors, palette.captions, palette.name),
+_FORMATS = (
+    PaletteFormat(
+        "ase", lambda data: data.startswith(ASE_BEGINNING), read_ase, lambda p: encode_ase(p.colors, p.captions, p.name)
     ),
-    "aco": PaletteFormat(
-        lambda data: data.startswith(ACO_BEGINNINGS),
-        read_aco,
-        lambda palette: encode_aco(palette.colors, palette.captions),
+    PaletteFormat(
+        "aco", lambda data: data.startswith(ACO_BEGINNINGS), read_aco, lambda p: encode_aco(p.colors, p.captions)
     ),
-    "gpl": PaletteFormat(lambda data: _is_text(data) and data.startswith(b"GIMP Palette"), _read_gpl, _encode_gpl),
-    "jasc": PaletteFormat(lambda data: _is_text(data) and data.startswith(b"JASC-PAL"), _read_jasc),
-    "json": PaletteFormat(
-        lambda data: _is_text(data) and data.lstrip().startswith((b"{", b"[")), _read_json, _encode_json
-    ),
-    "css": PaletteFormat(_is_css, _read_css, _encode_css),
-    "hex": PaletteFormat(_is_text, _read_hex, _encode_hex),
-}
+    PaletteFormat("gpl", lambda data: _is_text(data, b"GIMP Palette"), _read_gpl, _encode_gpl),
+    PaletteFormat("jasc", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc),
+    PaletteFormat("json", lambda data: _is_text(data.lstrip(), b"{", b"["), _read_json, _encode_json),
+    PaletteFormat("css", lambda data: _is_text(data) and any(_custom_properties(data)), _read_css, _encode_css),
+    PaletteFormat("hex", _is_text, _read_hex, _encode_hex),
+)

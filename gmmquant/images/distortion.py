@@ -11,8 +11,8 @@ import numpy.typing as npt
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import MortonCodes, decode
 
-# Colours whose error is computed at a time, so that it stays in cache.
-_CHUNK = 1 << 15
+# Chunks of this size stay in cache.
+_CHUNK_COLORS = 1 << 15
 
 
 def error_of_labels(histogram: ColorHistogram, color_labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]) -> float:
@@ -40,7 +40,7 @@ def error_of_colors(histogram: ColorHistogram, colors: npt.NDArray[np.uint8]) ->
 def error_of_pixels(
     codes: MortonCodes, bit_depth: int, labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]
 ) -> float:
-    """Return the mean squared error over pixels where each gets an entry of `palette` (K, 3) of its own.
+    """Return the mean squared error over pixels where each pixel has its label into `palette` (K, 3).
 
     `codes` and `labels` have shape (n_pixels,).
     """
@@ -54,7 +54,7 @@ def error_of_pixels(
 
 def _total(errors: Callable[[slice], npt.NDArray[np.float64]], n: int) -> float:
     """Add up `errors` of `n` colours or pixels, chunk by chunk."""
-    return sum(float(errors(slice(start, start + _CHUNK)).sum()) for start in range(0, n, _CHUNK))
+    return sum(float(errors(slice(start, start + _CHUNK_COLORS)).sum()) for start in range(0, n, _CHUNK_COLORS))
 
 
 def _squared(channels: npt.NDArray[Any], largest: int, drawn: Any) -> npt.NDArray[np.float64]:

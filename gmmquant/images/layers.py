@@ -1,8 +1,8 @@
-"""Layers: each component as an image of its own, its mean colour with its responsibility as alpha.
+"""Layers: an image for each component, of its mean colour with its responsibility as alpha.
 
-Drawn one upon the other with their colours added, the layers of an image give its soft image. Alpha has 256 levels,
-so responsibilities are rounded, but together: the levels of a pixel sum to its own alpha, and the colour they add up to
-is as near to the soft one as exchanges of one level between two components bring it.
+The sum of all layers is the soft image. Alpha has 256 levels, so responsibilities are rounded together: the levels of
+a pixel sum to its alpha, and exchanges of one level between two components bring the sum of colours near to the soft
+one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.inference import posteriors
 
-# The error of a sum of layers, in 0..255 units, below which nothing is exchanged, and exchanges at most.
-_GOOD = 0.4
-_EXCHANGES = 20
+# Error of a sum of layers, in 0..255 units, below which nothing is exchanged.
+_TOLERANCE = 0.4
+_MAX_EXCHANGES = 20
 
-# Components of a pixel between which levels are exchanged first, those with the largest shares; and pairs of components
-# that are compared at a time, over all pixels.
-_FEW = 12
-_PAIRS = 1 << 16
+# Components of a pixel that are tried first, those with the largest shares; and pairs compared at a time.
+_FEW_COMPONENTS = 12
+_CHUNK_PAIRS = 1 << 16
 
 
 def layer_alphas(
@@ -44,9 +43,8 @@ def layer_alphas(
     mixture : Gaussians
     palette : ndarray of uint8, shape (K, 3)
     index : ndarray of uint32, shape (n_pixels,)
-        Which of the distinct colours each pixel has.
+        Distinct colour of each pixel.
     alpha : ndarray of uint8, shape (n_pixels,)
-        The image's own.
     """
     pairs, inverse = np.unique(index.astype(np.int64) << 8 | alpha, return_inverse=True)
     levels = np.zeros((len(palette), pairs.size), dtype=np.uint8)
@@ -65,7 +63,7 @@ def layer_alphas(
 def alpha_levels(
     responsibilities: FloatArray, alpha: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Share out the alpha of pixels among components by their responsibilities.
+    """Return the alpha of pixels divided among components by their responsibilities.
 
     Parameters
     ----------
@@ -82,15 +80,15 @@ def alpha_levels(
     exact = responsibilities * alpha
     levels = np.floor(exact)
     left = np.rint(alpha - levels.sum(axis=0))
-    # The largest remainders are rounded up (Hamilton's method), as many as it takes.
+    # As many of the largest remainders as needed are rounded up (Hamilton's method).
     ranks = np.argsort(np.argsort(levels - exact, axis=0, kind="stable"), axis=0)
     levels += ranks < left
     colors = palette.astype(np.float64)
     errors = (levels - exact).T @ colors / 255
-    # Between a few components this is quick, and is enough for nearly all pixels.
-    for most in (_FEW, 4 * _FEW, len(palette)):
-        bad = np.flatnonzero(np.abs(errors).max(axis=1) > _GOOD)
-        at_once = max(_PAIRS // most**2, 1)
+    # A few components are fast, and enough for nearly all pixels.
+    for most in (_FEW_COMPONENTS, 4 * _FEW_COMPONENTS, len(palette)):
+        bad = np.flatnonzero(np.abs(errors).max(axis=1) > _TOLERANCE)
+        at_once = max(_CHUNK_PAIRS // most**2, 1)
         for start in range(0, bad.size, at_once):
             columns = bad[start : start + at_once]
             part = np.argsort(-exact[:, columns], axis=0, kind="stable")[:most]
@@ -104,14 +102,14 @@ def alpha_levels(
 def _exchanged(
     levels: FloatArray, present: npt.NDArray[np.bool_], colors: FloatArray, errors: FloatArray
 ) -> FloatArray:
-    """Move single levels between components while that brings their sum nearer to the exact colour.
+    """Return levels with single ones moved between components while their sum gets nearer to the exact colour.
 
     Parameters
     ----------
     levels : ndarray of shape (m, n)
-        Of m components in each of n pixels.
+        Of m components in n pixels.
     present : ndarray of bool, shape (m, n)
-        Which of them may get levels.
+        Whether they may get levels.
     colors : ndarray of shape (m, n, 3)
         Of these components.
     errors : ndarray of shape (n, 3)
@@ -125,7 +123,7 @@ def _exchanged(
     levels, errors = levels.copy(), errors.copy()
     moves = (colors[np.newaxis, :] - colors[:, np.newaxis]) / 255  # from the first component to the second
     active = np.arange(n)
-    for _ in range(_EXCHANGES):
+    for _ in range(_MAX_EXCHANGES):
         after = np.abs(errors[active] + moves[:, :, active]).max(axis=3)
         after[(levels[:, np.newaxis, active] < 1) | ~present[:, active]] = np.inf
         best = after.reshape(m * m, -1).argmin(axis=0)

@@ -1,7 +1,7 @@
-"""Maps of an image: which component each pixel belongs to, how certain that is, and how well the pixel fits at all.
+"""Maps of an image in grey: how uncertain the component of each pixel is, and how well the mixture fits it.
 
-The entropy of a pixel's responsibilities is its uncertainty: 0 bits where one component has it all, 1 bit where two
-share it, log2 K at most. Its log-density is low where no component fits: rare colours, specks, edges.
+The entropy of a pixel's responsibilities is 0 bits for a single component, 1 bit for two of equal shares, and log2 K at
+most. Its log-density is low where no component fits: rare colours, specks, edges.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class GreyMap:
-    """A value for each pixel, and what black and white stand for where it is drawn in grey.
+    """A value for each pixel, and the values that are drawn black and white.
 
     Attributes
     ----------
     values : ndarray of float64, shape (height, width)
-        Where the image is fully transparent, `black`.
+        `black` for fully transparent pixels.
     unit : str
     black, white : float
         In `unit`; linear between them.
@@ -33,12 +33,12 @@ class GreyMap:
 
     @classmethod
     def of_entropy(cls, entropy: npt.NDArray[np.float64], n_components: int) -> GreyMap:
-        """Make a map of the entropy (height, width) of responsibilities, in bits; white is the most there can be."""
+        """Return a map of the entropy (height, width) of responsibilities, in bits; white is the maximum log2 K."""
         return cls(entropy, "bits", 0.0, max(math.log2(n_components), 1.0))
 
     @classmethod
     def of_log_density(cls, log_density: npt.NDArray[np.float64], visible: npt.NDArray[np.bool_] | None) -> GreyMap:
-        """Make a map of log-densities (height, width), in nats; black is the lowest there is, white the highest."""
+        """Return a map of log-densities (height, width), in nats, from the lowest, black, to the highest, white."""
         seen = log_density if visible is None else log_density[visible]
         low, high = float(seen.min()), float(seen.max())
         values = log_density if visible is None else np.where(visible, log_density, low)

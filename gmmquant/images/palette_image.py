@@ -1,7 +1,7 @@
 """Palettes as images: a chart of swatches, the palette of any image; and a palette from any file.
 
-The chart is covered by swatches without gap, background or text, so that it holds the palette's colours and no other:
-any program that collects the colours of an image reads it right. Its rows differ by one swatch at most.
+Swatches cover the chart without gaps, background or text, so that any program that collects the colours of an image
+finds exactly the palette. The rows differ by one swatch at most.
 """
 
 from __future__ import annotations
@@ -25,33 +25,32 @@ from gmmquant.images.recolor import IndexedImage
 from gmmquant.settings import MAX_K
 from gmmquant.system.filesystem import open_regular
 
-# Kinds of images that may have a palette of their own, by Pillow's names.
+# Formats with palettes, by Pillow's names.
 _INDEXED = ("PNG", "GIF", "BMP", "TIFF")
 
-# What is larger is not read as a palette: a chart of 4096 swatches has a million pixels and 20 kB.
+# Limits of palette files: a chart of 4096 swatches has a million pixels and 20 kB.
 MAX_BYTES = 16_000_000
 MAX_PIXELS = 1 << 24
 
-_WIDTH = 960
-_LARGEST_SIDE, _SMALLEST_SIDE = 240, 16
+_WIDTH_PIXELS = 960
+_MAX_SIDE_PIXELS, _MIN_SIDE_PIXELS = 240, 16
 
-# Up to so many swatches stand in one row. Beyond, a chart is 1 to 2 times as wide as high.
-_LONGEST_SINGLE_ROW = 8
-_WIDEST = 2.0
+# More swatches fill several rows; the chart is then 1 to 2 times as wide as high.
+_MAX_SINGLE_ROW = 8
+_MAX_ASPECT = 2.0
 
-# Pixels whose colours are collected at a time.
-_CHUNK = 1 << 16
+_CHUNK_PIXELS = 1 << 16
 
 
 def encode_swatches(palette: npt.NDArray[Any], weights: npt.ArrayLike | None = None) -> bytes:
-    """Draw a palette as a PNG of flat swatches, indexed where 256 entries suffice.
+    """Return a palette as a PNG of flat swatches, indexed where 256 entries suffice.
 
     Parameters
     ----------
     palette : ndarray of uint8, shape (K, 3)
         sRGB, 1 to 4096 colours.
     weights : array-like of shape (K,), optional
-        The heaviest colour is drawn first, in reading order; without weights, colours stand as they are given.
+        The heaviest colour is drawn first, in reading order; without weights, the order is kept.
 
     Raises
     ------
@@ -67,12 +66,11 @@ def encode_swatches(palette: npt.NDArray[Any], weights: npt.ArrayLike | None = N
 
 
 def read_palette_image(path: Path) -> Palette | None:
-    """Return the palette of an image, uint8 (K, 3), or None if the file is no image.
+    """Return the palette of an image, uint8 (K, 3), or None if the file is not an image.
 
-    An indexed PNG, GIF, BMP or TIFF has the palette that it says, without entries that do not occur; any other image
-    its distinct colours, in the order in which they are met from left to right and from top to bottom. Colours are
-    those that `read_image` gives: a colour profile is applied. What is fully transparent has no colour. Of an
-    animation the first frame is looked at.
+    The palette of an indexed PNG, GIF, BMP or TIFF is its entries that occur; that of any other image, its distinct
+    colours in reading order. Colours are those of `read_image`, with the colour profile applied. Fully transparent
+    pixels are ignored. Only the first frame of an animation is read.
 
     Raises
     ------
@@ -99,7 +97,7 @@ def read_palette_image(path: Path) -> Palette | None:
             f"{reason}; give an undamaged image of 8 bits a channel and at most {MAX_PIXELS} pixels"
         ) from None
     if image.pixels.dtype != np.uint8:
-        raise PaletteFileError("an image of more than 8 bits a channel is no palette; save it with 8")
+        raise PaletteFileError("an image of more than 8 bits a channel is not a palette; save it with 8")
     n_frames = 1 if image.animation is None else image.animation.n_frames
     first = image.pixels[: len(image.pixels) // n_frames]
     colors = _in_palette_order(first, _indices(path)) if header.format in _INDEXED else None
@@ -114,7 +112,7 @@ def load_palette(path: Path) -> Palette:
     Raises
     ------
     PaletteFileError
-        If there is no palette in it.
+        If it is not a palette.
     OSError
         If the system cannot read it.
     """
@@ -130,7 +128,7 @@ def load_palette(path: Path) -> Palette:
 
 
 def _indices(path: Path) -> npt.NDArray[np.uint8] | None:
-    """Return the entry (height, width) of each pixel of the first frame, as it is meant to be seen; None without."""
+    """Return the entry (height, width) of each pixel of the first frame, orientation applied; None if not indexed."""
     from PIL import ImageOps  # for this only
 
     try:
@@ -150,9 +148,9 @@ def _indices(path: Path) -> npt.NDArray[np.uint8] | None:
 def _in_palette_order(
     pixels: npt.NDArray[np.uint8], index: npt.NDArray[np.uint8] | None
 ) -> npt.NDArray[np.uint8] | None:
-    """Return the colours of the entries that `pixels` (height, width, 3 or 4) have by their `index`, in that order.
+    """Return the colours of the entries that occur in `pixels` (height, width, 3 or 4), in the order of the palette.
 
-    None if there is no such index: Pillow composes some frames in another way.
+    None if `index` is None or does not fit: Pillow composes some frames differently.
     """
     if index is None or index.shape != pixels.shape[:2]:
         return None
@@ -164,7 +162,7 @@ def _in_palette_order(
 
 
 def _visible(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Tell which of `pixels` (..., 3 or 4) are not fully transparent."""
+    """Return which of `pixels` (..., 3 or 4) are not fully transparent."""
     return pixels[..., 3] > 0 if pixels.shape[-1] == 4 else np.ones(pixels.shape[:-1], dtype=np.bool_)
 
 
@@ -172,8 +170,8 @@ def _in_reading_order(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return the distinct visible colours of `pixels` (n, 3 or 4) in the order of first occurrence."""
     seen = np.zeros(1 << 24, dtype=np.bool_)
     found: dict[int, None] = {}
-    for start in range(0, len(pixels), _CHUNK):
-        chunk = pixels[start : start + _CHUNK]
+    for start in range(0, len(pixels), _CHUNK_PIXELS):
+        chunk = pixels[start : start + _CHUNK_PIXELS]
         red, green, blue = chunk[_visible(chunk), :3].T.astype(np.uint32)
         codes = red << 16 | green << 8 | blue
         seen[codes] = True
@@ -190,22 +188,22 @@ def _in_reading_order(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _chart(n_colors: int) -> npt.NDArray[np.uint16]:
-    """Lay swatches 0 to n_colors - 1 out in rows that fill the chart; return the swatch of each pixel."""
+    """Return the swatch, 0 to n_colors - 1, of each pixel of a chart that rows of swatches fill."""
     n_columns = _columns_for(n_colors)
     n_rows = -(-n_colors // n_columns)
-    side = min(max(_WIDTH // n_columns, _SMALLEST_SIDE), _LARGEST_SIDE)
-    # The rows with one swatch less come first, so that the first colours, the heaviest, have the larger swatches.
+    side = min(max(_WIDTH_PIXELS // n_columns, _MIN_SIDE_PIXELS), _MAX_SIDE_PIXELS)
+    # Rows with one swatch less come first, so that the heaviest colours have the larger swatches.
     fewest, n_longer = divmod(n_colors, n_rows)
     lengths = np.repeat([fewest, fewest + 1], [n_rows - n_longer, n_longer])
     x = np.arange(side * n_columns)
     starts = np.cumsum(lengths) - lengths
     rows = starts[:, np.newaxis] + x * lengths[:, np.newaxis] // x.size
-    return np.repeat(rows.astype(np.uint16), side if n_rows > 1 else _LARGEST_SIDE, axis=0)
+    return np.repeat(rows.astype(np.uint16), side if n_rows > 1 else _MAX_SIDE_PIXELS, axis=0)
 
 
 def _columns_for(n_colors: int) -> int:
-    """Return how many swatches a row has at most: of the numbers that look well, the one that leaves the least gap."""
-    if n_colors <= _LONGEST_SINGLE_ROW:
+    """Return the length of the longest rows: of those within the aspect ratios, the one with the smallest remainder."""
+    if n_colors <= _MAX_SINGLE_ROW:
         return n_colors
-    narrowest, widest = math.isqrt(n_colors - 1) + 1, math.isqrt(int(_WIDEST * n_colors))
+    narrowest, widest = math.isqrt(n_colors - 1) + 1, math.isqrt(int(_MAX_ASPECT * n_colors))
     return min(range(narrowest, widest + 1), key=lambda n_columns: (-n_colors % n_columns, n_columns))

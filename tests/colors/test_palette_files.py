@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from PIL import GimpPaletteFile, Image, ImageCms, ImageColor
 
 import gmmquant.settings
-from gmmquant.colors.palette_files import MAX_BYTES, PALETTE_FORMATS, encode_palette, parse_colors, read_palette
+from gmmquant.colors import palette_files
+from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_colors, read_palette
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.palette_image import encode_swatches, load_palette, read_palette_image
 
-WRITTEN = [name for name, entry in PALETTE_FORMATS.items() if entry.encode]
+WRITTEN = [entry.name for entry in palette_files._FORMATS if entry.encode]
 
 law = settings(max_examples=40)
 
@@ -179,7 +180,7 @@ def test_what_is_no_palette_is_not_written(kind):
 
 
 def test_an_unknown_format_is_refused_with_those_there_are():
-    with pytest.raises(ParameterError, match="'act' is unknown; use one of hex, json, gpl, css, ase, aco"):
+    with pytest.raises(ParameterError, match="'act' is unknown; use one of ase, aco, gpl, json, css, hex"):
         encode_palette(ROW, "act")
 
 

@@ -11,7 +11,7 @@ from gmmquant.images.dithering import blue_noise as blue_noise_module
 from gmmquant.images.dithering import color_grid, error_diffusion
 from gmmquant.images.dithering.blue_noise import blue_noise, blue_noise_mask
 from gmmquant.images.dithering.color_grid import ColorGrid
-from gmmquant.images.dithering.error_diffusion import BAND, WARM_UP, floyd_steinberg
+from gmmquant.images.dithering.error_diffusion import BAND_LINES, WARM_UP_LINES, floyd_steinberg
 from gmmquant.images.dithering.pixels import Pixels, nearest_labels, order_of_colors, principal_axes
 from gmmquant.images.dithering.posterior import sample_labels
 from gmmquant.models.kmeans import KMeans
@@ -144,7 +144,7 @@ def plain_loop(grid, values, pixels, strength):
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("mirrored", [0, 8])
 def test_within_a_band_errors_are_diffused_as_by_a_plain_double_loop(monkeypatch, shape, strength, hidden, mirrored):
-    monkeypatch.setattr(error_diffusion, "WARM_UP", mirrored)
+    monkeypatch.setattr(error_diffusion, "WARM_UP_LINES", mirrored)
     monkeypatch.setattr(error_diffusion, "_typical_errors", lambda grid, colors, draws: np.zeros_like(colors))
     pixels, values, palette = random_image(1, *shape)
     if hidden:
@@ -161,24 +161,24 @@ def test_within_a_band_errors_are_diffused_as_by_a_plain_double_loop(monkeypatch
 
 @pytest.mark.parametrize("grey", [1, 3, 13, 40, 64, 90, 127, 200, 253])
 def test_flat_greys_have_their_dots_from_the_first_line_on_and_no_seams(grey):
-    pixels = Pixels(np.full((8 * BAND, 300), grey, np.uint32))
+    pixels = Pixels(np.full((8 * BAND_LINES, 300), grey, np.uint32))
     white = floyd_steinberg(pixels, GREYS, BLACK_AND_WHITE) == 1
     if white.shape[1] > white.shape[0]:
         white = white.T
     share = grey / 255
     assert white.mean() == pytest.approx(share, rel=0.1, abs=0.01 * min(share, 1 - share) + 3e-4)
-    bands = white[: len(white) // BAND * BAND].reshape(-1, BAND, white.shape[1])
+    bands = white[: len(white) // BAND_LINES * BAND_LINES].reshape(-1, BAND_LINES, white.shape[1])
     noise = 3 * np.sqrt(share * (1 - share) / bands[:, :4].size) + 0.1 * min(share, 1 - share)
     for lines in (bands[:, :4], bands[:, -4:], bands[:1, :12]):
         assert lines.mean() == pytest.approx(share, abs=2 * noise)
 
 
 def test_the_random_start_is_what_gives_faint_greys_their_dots(monkeypatch):
-    pixels = Pixels(np.full((BAND, BAND), 2, np.uint32))
+    pixels = Pixels(np.full((BAND_LINES, BAND_LINES), 2, np.uint32))
     assert floyd_steinberg(pixels, GREYS, BLACK_AND_WHITE).sum() >= 4
     monkeypatch.setattr(error_diffusion, "_typical_errors", lambda grid, colors, draws: np.zeros_like(colors))
     assert floyd_steinberg(pixels, GREYS, BLACK_AND_WHITE).sum() <= 1
-    assert WARM_UP % 2 == BAND % 2 == 0
+    assert WARM_UP_LINES % 2 == BAND_LINES % 2 == 0
 
 
 def test_errors_do_not_run_away_where_the_palette_cannot_follow():
@@ -244,7 +244,7 @@ def test_lists_get_shorter_where_there_are_very_many_colours(monkeypatch):
     index = np.arange(256, dtype=np.uint32).repeat(64)[np.newaxis].repeat(64, axis=0)
     shares = []
     for picks in (1 << 24, 256 * 32, 1):
-        monkeypatch.setattr(blue_noise_module, "_PICKS", picks)
+        monkeypatch.setattr(blue_noise_module, "_MAX_TOTAL_PICKS", picks)
         means = blue_noise(Pixels(index), GREYS, BLACK_AND_WHITE).reshape(64, 256, 64).mean(axis=(0, 2))
         shares.append(len(np.unique(means)))
         np.testing.assert_allclose(means, GREYS[:, 0], atol=1 / 16)

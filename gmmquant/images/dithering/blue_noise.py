@@ -1,14 +1,13 @@
-"""Dithering by a mask of blue noise: the colour and the place of a pixel alone decide.
+"""Dithering by a mask of blue noise: a label depends only on the colour and the position of its pixel.
 
-The mask is made by void-and-cluster (Ulichney, "The void-and-cluster method for dither array generation", 1993): ranks
-0, 1, 2, ... go to places as far as can be from those that have one, so that the places below any rank are spread evenly
-but without order, and no pattern is seen.
+The mask is made by void-and-cluster (Ulichney, "The void-and-cluster method for dither array generation", 1993): each
+rank goes to the position farthest from those with lower ranks, so that the positions below any rank are spread evenly
+but without a visible pattern.
 
-For any palette, the mask chooses from a short list that each distinct colour has: colours of the palette picked one by
-one, each the nearest to the colour and what the picks before it left over, so that the mean of the list comes to the
-colour. That is Knoll's pattern dithering (US patent 6,606,166, of 1999), with this mask in place of Bayer's. A list is
-sorted along the palette's first principal axis, mostly from dark to light, so that its dark picks have the low ranks,
-which are spread evenly, and its light ones the high.
+Each distinct colour has a list of picks from the palette, and the mask chooses from it. Each pick is the colour nearest
+to the colour plus the error of the picks before it, so that the mean of the list approaches the colour. That is Knoll's
+pattern dithering (US patent 6,606,166, of 1999), with this mask instead of Bayer's. A list is sorted along the first
+principal axis of the palette, mostly from dark to light, so that dark picks have the low ranks and light ones the high.
 """
 
 from __future__ import annotations
@@ -25,50 +24,48 @@ from gmmquant.models.array_validation import FloatArray
 # Edge of the mask, in pixels.
 MASK_SIZE = 64
 
-# Standard deviation, in pixels, of the Gaussian that says how crowded a place is: Ulichney's choice.
-_SIGMA = 1.5
+# Standard deviation of the Gaussian that measures how crowded a position is: Ulichney's choice.
+_SIGMA_PIXELS = 1.5
 
-# Length of a colour's list. With 64, black and white show greys from 1 % on, and slopes have no steps; beyond, picks
-# get far from the colour, and photographs noisier. Very many colours, more than smooth slopes have, get shorter lists:
-# so many picks for all of them together, or the fewest for each.
-_LENGTH, _FEWEST = 64, 16
-_PICKS = 1 << 24
+# Picks in a list. With 64, black and white show greys from 1 % on, and gradients have no steps; with more, picks are
+# far from the colour, and photographs noisier. Where the limit on all picks is exceeded, lists are shorter.
+_MAX_PICKS, _MIN_PICKS = 64, 16
+_MAX_TOTAL_PICKS = 1 << 24
 
-# Distinct colours whose lists are made at a time.
-_COLORS = 1 << 13
+_CHUNK_COLORS = 1 << 13
 
 
 @lru_cache(maxsize=8)
 def blue_noise_mask(size: int = MASK_SIZE, seed: int = 0) -> npt.NDArray[np.intp]:
-    """Return ranks 0 ... size^2 - 1, each once, shape (size, size), that tile the plane; not to be written to."""
+    """Return a read-only mask of ranks 0 ... size^2 - 1, each once, shape (size, size), that tiles the plane."""
     n = size * size
     away = np.minimum(np.arange(size), size - np.arange(size))
-    bell = np.exp(-(away**2) / (2 * _SIGMA**2))
-    # Twice in each direction, so that the bell about any place of the torus is a view of it.
+    bell = np.exp(-(away**2) / (2 * _SIGMA_PIXELS**2))
+    # Repeated in both directions, so that the bell around any position of the torus is a view.
     bells = np.tile(np.outer(bell, bell), (2, 2))
 
-    def about(place: int) -> FloatArray:
-        y, x = divmod(place, size)
+    def around(position: int) -> FloatArray:
+        y, x = divmod(position, size)
         return bells[size - y : 2 * size - y, size - x : 2 * size - x]
 
     dots = np.zeros((size, size), dtype=np.bool_)
     crowd = np.zeros((size, size))
-    for place in np.random.default_rng(seed).choice(n, -(-n // 10), replace=False):
-        dots.flat[place] = True
-        crowd += about(place)
+    for position in np.random.default_rng(seed).choice(n, -(-n // 10), replace=False):
+        dots.flat[position] = True
+        crowd += around(position)
 
     def remove_from_tightest_cluster() -> int:
-        place = int(np.where(dots, crowd, -np.inf).argmax())
-        dots.flat[place] = False
-        np.subtract(crowd, about(place), out=crowd)
-        return place
+        position = int(np.where(dots, crowd, -np.inf).argmax())
+        dots.flat[position] = False
+        np.subtract(crowd, around(position), out=crowd)
+        return position
 
-    # Dots move from clusters to voids until the largest void is where the last came from; ties may go on for ever.
+    # Dots move from clusters to voids until one moves to where it was; ties could go on for ever.
     for _ in range(n):
         moved = remove_from_tightest_cluster()
         void = int(np.where(dots, np.inf, crowd).argmin())
         dots.flat[void] = True
-        crowd += about(void)
+        crowd += around(void)
         if moved == void:
             break
 
@@ -76,9 +73,9 @@ def blue_noise_mask(size: int = MASK_SIZE, seed: int = 0) -> npt.NDArray[np.intp
     voids = np.where(dots, np.inf, crowd)
     n_dots = int(dots.sum())
     for rank in range(n_dots, n):
-        ranks[place := int(voids.argmin())] = rank
-        voids += about(place)
-        voids.flat[place] = np.inf
+        ranks[position := int(voids.argmin())] = rank
+        voids += around(position)
+        voids.flat[position] = np.inf
     for rank in range(n_dots - 1, -1, -1):
         ranks[remove_from_tightest_cluster()] = rank
     ranks.flags.writeable = False
@@ -86,7 +83,7 @@ def blue_noise_mask(size: int = MASK_SIZE, seed: int = 0) -> npt.NDArray[np.intp
 
 
 def mask_across(width: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return the mask side by side as often as an image is wide, shape (MASK_SIZE, width)."""
+    """Return the mask repeated to the width of an image, shape (MASK_SIZE, width)."""
     return blue_noise_mask(seed=seed)[:, np.arange(width) % MASK_SIZE]
 
 
@@ -103,10 +100,9 @@ def blue_noise(
     palette : ndarray of shape (K, 3)
         In the same space.
     strength : float
-        Part of the way from the nearest colour to its own that the mean of a colour's list goes. With 0, the labels are
-        those of the nearest colours.
+        Target of the mean of a list, from the nearest palette colour, 0, to the colour itself, 1.
     seed : int
-        Which mask.
+        Seed of the mask.
 
     Returns
     -------
@@ -122,9 +118,9 @@ def blue_noise(
         return pixels.shown(nearest[pixels.index])
     order = order_of_colors(palette)
     lists = order.astype(nearest.dtype).take(_lists(ColorGrid.of(palette[order]), values, strength))
-    # The grid may not tell a colour of the palette from one close by.
-    own = (palette[nearest] == values).all(axis=1)
-    lists[own] = nearest[own, np.newaxis]
+    # The grid may confuse colours of the palette that are close to each other.
+    exact = (palette[nearest] == values).all(axis=1)
+    lists[exact] = nearest[exact, np.newaxis]
     labels = np.empty(pixels.index.shape, dtype=nearest.dtype)
     length = lists.shape[1]
     picks = mask_across(pixels.index.shape[1], seed) * length // MASK_SIZE**2
@@ -136,11 +132,11 @@ def blue_noise(
 
 
 def _lists(grid: ColorGrid, values: FloatArray, strength: float) -> Labels:
-    """Return the list of each of `values` (n_colors, 3): sorted labels, shape (n_colors, length)."""
-    length = int(np.clip(_PICKS // len(values), _FEWEST, _LENGTH))
+    """Return the sorted list of labels of each of `values` (n_colors, 3), shape (n_colors, length)."""
+    length = int(np.clip(_MAX_TOTAL_PICKS // len(values), _MIN_PICKS, _MAX_PICKS))
     lists = np.empty((len(values), length), dtype=grid.labels.dtype)
-    for start in range(0, len(values), _COLORS):
-        some = slice(start, start + _COLORS)
+    for start in range(0, len(values), _CHUNK_COLORS):
+        some = slice(start, start + _CHUNK_COLORS)
         colors = grid.inside(grid.coordinates(values[some]))
         near = grid.palette.T[:, grid.label(colors)]
         colors = near + np.float32(strength) * (colors - near)

@@ -1,13 +1,13 @@
 """ColorGrid: the nearest colour of a palette, read off a table of small cubes.
 
-Dithering asks at every pixel for the colour nearest to a place where none was asked for before: one look at a table
-here. The cubes fill a box about the palette, along its principal axes: so turned, the palette of an image has a slim
-box, and a million cubes are 150 to 250 along the longest axis. What lies outside is moved to the surface, so that
-errors cannot grow without bound where no mixture of the palette reaches. A whole cube has the label of its centre:
-where that is not the nearest colour, what is amiss is an error like any other, and dithering makes up for it.
+Dithering needs the nearest colour to a new point at every pixel: here, one look-up. The cubes fill a box around the
+palette along its principal axes, where the palette of an image is slim: a million cubes are 150 to 250 along the
+longest axis. Points outside are moved to the surface, so that errors stay bounded where no mixture of the palette
+reaches. A cube has the label of its centre; where that is not the nearest colour, dithering corrects the error like any
+other.
 
-To fill the table, bricks of 8 x 8 x 8 cubes are compared only with those colours of the palette that can be the nearest
-somewhere in them: not further from the brick's centre than the nearest of all and the brick's diagonal together.
+To fill the table, bricks of 8 x 8 x 8 cubes are compared only with palette colours that can be the nearest somewhere
+in them: those within the distance of the nearest one plus the diagonal of the brick from its centre.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ from gmmquant.models.sweep import largest_scores
 
 Coordinates = npt.NDArray[np.float32]
 
-# Cubes of a grid, at most; along an axis there may be as many as a byte can count.
+# Limits on the cubes of a grid, and on those along an axis, whose numbers are bytes.
 _MAX_CUBES = 1 << 20
-_MAX_LEVELS = 256
+_MAX_CUBES_PER_AXIS = 256
 
-# Room about the palette on each side, in parts of its width. Where a colour of it stands in the midst of others, errors
-# must grow beyond the palette before another is the nearest: amid the corners of a cube, flat colours missed their mean
-# by up to a seventh of the edge without room. With as much as the palette is wide, errors gathered where no mixture
-# reaches and showed as coarse dots.
+# Margin around the palette on each side, as a share of its width. Around a colour amid others, errors must grow beyond
+# the palette before another is the nearest: amid the corners of a cube, flat colours missed their mean by up to a
+# seventh of the edge without margin. With a margin of 1, errors accumulated where no mixture reaches and showed as
+# coarse dots.
 _MARGIN = 0.3
 
-# Cubes along an edge of a brick, and bricks compared with the palette at a time.
-_BRICK = 8
-_BRICKS = 256
+_BRICK_EDGE_CUBES = 8
+_CHUNK_BRICKS = 256
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,13 @@ class ColorGrid:
     ----------
     axes : ndarray of shape (3, 3)
     origin : ndarray of shape (3,)
-        Coordinates are axes @ color - origin: a rotation, and the scale that makes the edge of a cube 1. The first axis
-        is the longest.
+        Coordinates are axes @ color - origin, rotated and scaled to cubes of edge 1. The first axis is the longest.
     box : ndarray of float32, shape (3, 1)
         The far corner of the box; the near one is 0.
     palette : ndarray of float32, shape (K, 3)
         The palette in coordinates.
     labels : ndarray of uint8 or uint16, shape (65536 * n,)
-        The label of cube (a, b, c) stands at a + 256 b + 65536 c: its number, if its coordinates are the bytes.
+        The label of cube (a, b, c) has the index a + 256 b + 65536 c.
     """
 
     axes: FloatArray
@@ -76,18 +74,18 @@ class ColorGrid:
         edge = _edge(extent[order])
         axes, origin = rotation[order] / edge, low[order] / edge
         box = (extent[order, np.newaxis] / edge).astype(np.float32)
-        own = _inside((_turned(axes, palette) - origin[:, np.newaxis]).astype(np.float32), box)
-        labels = _nearest_to_cubes(own.T.astype(np.float64), box[:, 0].astype(np.intp) + 1)
-        # A colour of the palette has its own label, whatever its cube's centre is nearest to; the first, of equals.
-        labels[_numbers(own)[::-1]] = np.arange(len(palette))[::-1]
-        return cls(axes, origin, box, np.ascontiguousarray(own.T), labels)
+        colors = _inside((_turned(axes, palette) - origin[:, np.newaxis]).astype(np.float32), box)
+        labels = _nearest_to_cubes(colors.T.astype(np.float64), box[:, 0].astype(np.intp) + 1)
+        # The cube of a palette colour has its label, whatever is nearest to the centre; of equal colours, the first.
+        labels[_numbers(colors)[::-1]] = np.arange(len(palette))[::-1]
+        return cls(axes, origin, box, np.ascontiguousarray(colors.T), labels)
 
     def coordinates(self, colors: FloatArray) -> Coordinates:
         """Return the coordinates of `colors` (n, 3), an axis a row, shape (3, n)."""
         return (_turned(self.axes, colors) - self.origin[:, np.newaxis]).astype(np.float32)
 
     def inside(self, coordinates: Coordinates) -> Coordinates:
-        """Move what is outside the box to its surface, in place."""
+        """Move points outside the box to its surface, and return the array, which is changed."""
         return _inside(coordinates, self.box)
 
     def label(self, coordinates: Coordinates) -> Labels:
@@ -96,7 +94,7 @@ class ColorGrid:
 
 
 def _turned(axes: FloatArray, colors: FloatArray) -> FloatArray:
-    """Return axes @ colors^T, shape (3, n); by BLAS, the last digit of a colour would depend on how many there are."""
+    """Return axes @ colors^T, shape (3, n); with BLAS, the last digits would depend on the number of colours."""
     return np.stack([colors[:, 0] * a + colors[:, 1] * b + colors[:, 2] * c for a, b, c in axes])
 
 
@@ -114,20 +112,20 @@ def _numbers(coordinates: Coordinates) -> npt.NDArray[np.intp]:
 def _edge(extent: FloatArray) -> float:
     """Return the edge of the cubes for a box of `extent` (3,), the longest first.
 
-    An axis shorter than the edge has one cube, so there are as many as the largest of three quotients: of the longest
-    extent, of the two longest and of all, each by as many edges.
+    An axis shorter than the edge has one cube, so the number of cubes is the largest of three quotients: of the
+    longest extent, of the two longest and of all three by the edge to this power.
     """
     if extent[0] == 0:
         return 1.0
     parts = np.cumprod(extent / extent[0]) / _MAX_CUBES
-    return float(extent[0] * max(1 / (_MAX_LEVELS - 1), *parts ** (1 / np.arange(1, 4))))
+    return float(extent[0] * max(1 / (_MAX_CUBES_PER_AXIS - 1), *parts ** (1 / np.arange(1, 4))))
 
 
 def _nearest_to_cubes(palette: FloatArray, levels: npt.NDArray[np.intp]) -> Labels:
     """Return the table of labels for a `palette` (K, 3) in coordinates, and `levels` (3,) cubes along the axes."""
-    brick = np.minimum(levels, _BRICK)
+    brick = np.minimum(levels, _BRICK_EDGE_CUBES)
     counts = -(-levels // brick)
-    table = np.zeros((counts[2] * brick[2], _MAX_LEVELS, _MAX_LEVELS), dtype=label_type(len(palette)))
+    table = np.zeros((counts[2] * brick[2], _MAX_CUBES_PER_AXIS, _MAX_CUBES_PER_AXIS), dtype=label_type(len(palette)))
     cubes = np.indices(tuple(brick)).reshape(3, -1)
     features = np.concatenate([np.ones((1, cubes.shape[1])), cubes - (brick[:, np.newaxis] - 1) / 2])
     corners = np.indices(tuple(counts)).reshape(3, -1).T * brick
@@ -144,8 +142,8 @@ def _near_bricks(
 ) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray, npt.NDArray[np.intp]]]:
     """Yield the corner and the centre of each brick, and the labels that can be nearest to a cube's centre in it."""
     reach = float(np.sqrt(((brick - 1) ** 2).sum())) + 1e-6
-    for start in range(0, len(corners), _BRICKS):
-        some = corners[start : start + _BRICKS]
+    for start in range(0, len(corners), _CHUNK_BRICKS):
+        some = corners[start : start + _CHUNK_BRICKS]
         centers = some + brick / 2
         squares = np.zeros((len(some), len(palette)))
         for axis in range(3):

@@ -1,9 +1,8 @@
-"""What the ways of dithering share: the pixels they take, the plain answer that they start from, an order of colours.
+"""What the dithering methods share: their pixels, the nearest labels that they start from, an order of colours.
 
-An image is dithered to a palette when its labels are not those of the nearest colours, but such that the colours of
-any small part have the mean that the part of the image had. Three ways, each in a module of its own:
-`error_diffusion` is the sharpest; `blue_noise` decides every pixel by its colour and place alone, so that what stands
-still in an animation does not flicker; `posterior` draws the component of a mixture that a pixel belongs to.
+The labels of a dithered image are chosen so that the mean colour of any small area is that of the original. There are
+three methods: `error_diffusion` is the sharpest; `blue_noise` depends only on the colour and position of a pixel, so
+that still areas of an animation do not flicker; `posterior` draws a component of the mixture for each pixel.
 """
 
 from __future__ import annotations
@@ -25,17 +24,16 @@ Labels = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels to be dithered, as numbers of distinct colours.
+    """The pixels to be dithered, as indices of distinct colours.
 
     Attributes
     ----------
     index : ndarray of uint32, shape (height, width)
-        Which of the distinct colours each pixel has.
+        Distinct colour of each pixel.
     visible : ndarray of bool, shape (height, width), or None
-        Where the image can be seen, None for everywhere. Other pixels take no part and get label 0.
+        None if all pixels are. Invisible pixels are ignored and get label 0.
     frame_height : int or None
-        Height of a frame, where the frames of an animation stand one below the other. Each is dithered as it would be
-        by itself.
+        Height of a frame if `index` holds the frames of an animation one below the other. Each is dithered separately.
     """
 
     index: npt.NDArray[np.uint32]
@@ -55,7 +53,7 @@ class Pixels:
         return array.reshape(-1, self.frame_height or height, width)
 
     def shown(self, labels: Labels) -> Labels:
-        """Return `labels` (height, width) with 0 where the image cannot be seen, in place."""
+        """Set `labels` (height, width) to 0 where pixels are invisible, and return them."""
         if self.visible is not None:
             labels[~self.visible] = 0
         return labels
@@ -64,7 +62,7 @@ class Pixels:
 def check_strength(strength: float) -> float:
     """Return `strength`, which must be a number from 0 to 1."""
     if not 0 <= strength <= 1:
-        raise ParameterError(f"strength = {strength} is outside 0 to 1; 0 does not dither, 1 does so in full")
+        raise ParameterError(f"strength = {strength} is outside 0 to 1; 0 does not dither, 1 dithers fully")
     return float(strength)
 
 
@@ -83,7 +81,7 @@ def nearest_labels(values: FloatArray, palette: FloatArray) -> Labels:
 def principal_axes(colors: FloatArray) -> FloatArray:
     """Return the principal axes (3, 3) of `colors` (n, 3), a row each, that of the largest variance first.
 
-    An axis points to where its largest component is positive, so that it does not depend on how it was computed.
+    The largest component of an axis is positive, so that the sign does not depend on the computation.
     """
     offsets = colors - colors.mean(axis=0)
     axes = np.linalg.eigh(np.einsum("ni,nj->ij", offsets, offsets))[1].T[::-1]

@@ -1,12 +1,11 @@
 """Posterior dithering: each pixel's component is drawn from its responsibilities.
 
-What a mixture says of a colour is not one component but a share of each, and this shows the shares: the mean of a
-small part of the image comes to its posterior mean. A draw is the number of cumulative shares that a uniform number
-reaches. The uniform numbers of an image are the ranks of a mask of blue noise, so that neighbours differ and the mean
-is right over a few pixels, with random digits below, so that a component has its share however rare it is. Components
-stand in the order of their colours, mostly from dark to light, so that like numbers draw like colours.
+The mean colour of a small area is its posterior mean. A draw is the number of cumulative responsibilities that a
+uniform number reaches. The uniform numbers are the ranks of a mask of blue noise, so that neighbours differ and the
+mean is right over a few pixels, with random lower digits, so that rare components have their share. Components are
+ordered by colour, mostly from dark to light, so that similar numbers draw similar colours.
 
-Pixels are taken in the order of their colours, some at a time: shares are never held for more than a block of colours.
+Pixels are processed in the order of their colours, so that responsibilities are held for a block of colours only.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, lab
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.system.threads import for_chunks, sort
 
-# Pixels whose labels are drawn at a time.
-_PIXELS = 1 << 16
+_CHUNK_PIXELS = 1 << 16
 
 # Bits of a uniform number, and of its random digits below a rank of the mask.
 _BITS = 32
@@ -43,14 +41,14 @@ def sample_labels(
     ----------
     pixels : Pixels
     blocks : iterable of (slice, ndarray of shape (K',), ndarray of shape (K', n))
-        For consecutive blocks of all distinct colours: which of them, the components that have a share in these, and
-        the responsibilities of those for each.
+        For consecutive blocks of all distinct colours: their slice, the components with a share in them, and the
+        responsibilities of these components.
     palette : ndarray of shape (K, 3)
         Colours of the components, in any colour space, to order them by.
     strength : float
-        Share of what is drawn; the rest goes to the most probable component. With 0, it has all.
+        Share that is drawn; the rest goes to the most probable component.
     seed : int
-        Which mask and which random digits.
+        Seed of the mask and of the random digits.
 
     Returns
     -------
@@ -73,11 +71,11 @@ def sample_labels(
         cumulative = _cumulative_shares(responsibilities, order, strength)
         names = components[order].astype(labels.dtype)
         stop = int(np.searchsorted(ordered, np.uint64(columns.stop << 32)))
-        for part in (ordered[first : min(first + _PIXELS, stop)] for first in range(start, stop, _PIXELS)):
-            colors, places = (part >> np.uint64(32)).astype(np.intp), (part & np.uint64(0xFFFFFFFF)).astype(np.intp)
-            numbers = uniforms.take(places % uniforms.size) * np.float64(2.0**-_BITS)
+        for part in (ordered[first : min(first + _CHUNK_PIXELS, stop)] for first in range(start, stop, _CHUNK_PIXELS)):
+            colors, positions = (part >> np.uint64(32)).astype(np.intp), (part & np.uint64(0xFFFFFFFF)).astype(np.intp)
+            numbers = uniforms.take(positions % uniforms.size) * np.float64(2.0**-_BITS)
             shares = cumulative[:, colors[0] - columns.start : colors[-1] - columns.start + 1]
-            labels[places] = names[_drawn(shares, colors - colors[0], numbers)]
+            labels[positions] = names[_drawn(shares, colors - colors[0], numbers)]
         start = stop
     return labels.reshape(pixels.index.shape)
 
@@ -93,14 +91,14 @@ def _uniforms(height: int, width: int, seed: int) -> npt.NDArray[np.uint32]:
 
 
 def _by_color(pixels: Pixels) -> npt.NDArray[np.uint64]:
-    """Return the pixels that can be seen in the order of their colours, each as colour << 32 | place."""
+    """Return the visible pixels in the order of their colours, each as colour << 32 | position."""
     ordered = pixels.index.astype(np.uint64).reshape(-1)
     ordered <<= np.uint64(32)
 
-    def add_places(chunk: slice) -> None:
+    def add_positions(chunk: slice) -> None:
         ordered[chunk] |= np.arange(chunk.start, chunk.stop, dtype=np.uint64)
 
-    for_chunks(add_places, ordered.size)
+    for_chunks(add_positions, ordered.size)
     if pixels.visible is not None:
         ordered = ordered[pixels.visible.reshape(-1)]
     sort(ordered)
@@ -119,8 +117,8 @@ def _cumulative_shares(responsibilities: FloatArray, order: npt.NDArray[np.intp]
 def _drawn(cumulative: FloatArray, colors: npt.NDArray[np.intp], numbers: FloatArray) -> npt.NDArray[np.intp]:
     """Return how many of the `cumulative` shares (K', n) of its colour each of `numbers` (n_pixels,) reaches.
 
-    With the number of its colour added, the shares of all colours are one ascending list. `numbers` have 32 bits behind
-    the point and there are at most 2^16 colours, so that no sum of the two rounds up to the next colour.
+    With the index of the colour added, the shares of all colours are one ascending list. `numbers` have 32 fractional
+    bits and there are at most 2^16 colours, so that no sum of the two rounds up to the next colour.
     """
     K, n = cumulative.shape
     ascending = (cumulative.T + np.arange(n)[:, np.newaxis]).reshape(-1)

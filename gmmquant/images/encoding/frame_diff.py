@@ -1,4 +1,4 @@
-"""The frames of an animation as files store them: the first whole, of each later one the box that changed."""
+"""The frames of an animation as files store them: the first in full, then the boxes that change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Box:
     height: int
 
     def of(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return this part of `frame` (height, width, ...)."""
+        """Return this box of `frame` (height, width, ...)."""
         return frame[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
@@ -43,10 +43,9 @@ def frames_of(stacked: npt.NDArray[Any], animation: Animation | None) -> npt.NDA
 
 
 def changed_boxes(frames: npt.NDArray[Any], *, multiple: int = 1) -> list[Box]:
-    """Return the box of each frame that differs from the one before, of one pixel if none does.
+    """Return the box of each frame that differs from the previous one, of one pixel if nothing changes.
 
-    Frames are not dropped where nothing changes: each has its own time. The first column and row of a box are
-    multiples of `multiple`.
+    The first column and row of a box are multiples of `multiple`.
     """
     height, width = frames.shape[1:3]
     boxes = [Box(0, 0, width, height)]
@@ -64,5 +63,5 @@ def changed_boxes(frames: npt.NDArray[Any], *, multiple: int = 1) -> list[Box]:
 
 
 def milliseconds(animation: Animation) -> list[float]:
-    """Return the durations; 0 where one is no number or negative."""
+    """Return the durations, with 0 for those that are negative or not finite."""
     return [duration if math.isfinite(duration) and duration > 0 else 0.0 for duration in animation.durations]

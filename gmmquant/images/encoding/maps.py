@@ -1,4 +1,4 @@
-"""Maps of an image as PNGs: grey of 16 bits, or labels whose values are what they are."""
+"""Maps of an image as PNGs: grey of 16 bits, or labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHITE = 65535
 
 
 def encode_grey_map(grey: GreyMap) -> bytes:
-    """Encode a map as a grey PNG of 16 bits."""
+    """Return a map as a grey PNG of 16 bits."""
     levels = np.rint((grey.values - grey.black) * (_WHITE / (grey.white - grey.black)))
     levels = np.clip(levels, 0, _WHITE).astype(np.uint16)
     said = f"{grey.unit}: 0 is {grey.black!r}, {_WHITE} is {grey.white!r}, linear between"
@@ -26,10 +26,10 @@ def encode_grey_map(grey: GreyMap) -> bytes:
 def encode_label_map(
     labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], visible: npt.NDArray[np.bool_] | None
 ) -> bytes:
-    """Encode the labels (height, width) of pixels as a PNG whose values are the labels, K where nothing is visible.
+    """Return the labels (height, width) of pixels as a PNG with the labels as values, K for invisible pixels.
 
-    It is indexed, with the colours of `palette` (K, 3) to look at and a transparent one for K; where 256 entries do not
-    suffice for these, it is grey of 16 bits.
+    It is indexed, with the colours of `palette` (K, 3) and a transparent entry for K; grey of 16 bits if these are more
+    than 256.
     """
     K = len(palette)
     values = labels.astype(np.uint16)

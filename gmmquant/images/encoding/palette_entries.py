@@ -1,4 +1,4 @@
-"""The entries of a palette as files store them: each a colour, with an alpha value where the image has alpha."""
+"""The entries of a palette as files store them: each a colour with an alpha value."""
 
 from __future__ import annotations
 
@@ -32,17 +32,11 @@ class Entries:
     def __len__(self) -> int:
         return len(self.colors)
 
-    def in_order(self, order: npt.NDArray[np.intp]) -> Entries:
-        """Return the same image with the entries `order` (m,), which must hold every entry that occurs."""
-        place = np.zeros(MAX_ENTRIES, dtype=np.uint8)
-        place[order] = np.arange(len(order))
-        return Entries(place[self.labels], self.colors[order], self.alphas[order])
-
 
 def entries_of(image: IndexedImage) -> Entries | None:
     """Return the entries of an image, in the order of its palette; None where 256 do not suffice.
 
-    A palette of at most 256 colours is taken as it is where there is no alpha; else what does not occur is left out.
+    Without alpha, a palette of at most 256 colours is kept; otherwise entries that do not occur are left out.
     """
     if image.alpha is None and len(image.palette) <= MAX_ENTRIES:
         opaque = np.full(len(image.palette), 255, dtype=np.uint8)
@@ -71,7 +65,7 @@ def packed(labels: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
 def pair_with_alpha(
     labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Make an entry of each pair of colour and alpha that occurs; return the labels, colours and alphas of entries."""
+    """Return labels, colours and alphas of entries, one for each pair of colour and alpha that occurs."""
     pairs = (labels.astype(np.uint32) << 8 | (255 if alpha is None else alpha)).ravel()
     occurs = np.zeros(len(palette) << 8, dtype=np.bool_)
 

@@ -50,7 +50,7 @@ _NO_FILTER, _PAETH = 0, 4
 # the palette that we tried ourselves, 8 % than plain files. 16 colours become 1 to 2 % smaller in 8 bits than in 4.
 _LEVEL = 4
 
-# Pixels from which on oxipng, which lets no signal in while it works, runs in a process of its own: 0.4 s of work.
+# Pixels above which oxipng, during which Python handles no signal, runs in a child process: 0.4 s of work.
 _LARGE_PIXELS = 1 << 18
 
 _OXIPNG = """
@@ -88,12 +88,12 @@ def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
 
 
 def bits_for(n_entries: int) -> int:
-    """Return the fewest bits, 1, 2, 4 or 8, that tell `n_entries` entries apart."""
+    """Return the fewest bits, 1, 2, 4 or 8, that number `n_entries` entries."""
     return next(bits for bits in (1, 2, 4, 8) if n_entries <= 1 << bits)
 
 
 def _encode(image: IndexedImage | ColorImage, entries: Entries | None, bits: int, options: EncodeOptions) -> bytes:
-    """Encode an image by its `entries` of so many bits, or in true colour."""
+    """Return an image as a PNG of its `entries` in `bits` bits, or in true colour."""
     pixels: npt.NDArray[np.uint8]
     if entries is not None:
         pixels, color_type, tables = entries.labels, _INDEXED, list(_tables(entries))
