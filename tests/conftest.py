@@ -126,7 +126,7 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(params=["memory", "sftp", "s3"])
-def elsewhere(request):
+def remote_folder(request):
     """An empty folder in each kind of storage, in turn."""
     name = f"folder{next(_numbers)}"
     if request.param == "memory":

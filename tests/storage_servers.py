@@ -1,4 +1,4 @@
-"""Servers of this machine that stand for storages elsewhere: SFTP over a folder by paramiko, S3 in memory by moto.
+"""Local servers for tests of remote storages: SFTP over a folder by paramiko, S3 in memory by moto.
 
 Only what the tests need of either protocol is there. Both listen on the loopback interface, on a port of the system's
 choice.
@@ -16,7 +16,7 @@ USER, PASSWORD = "someone", "geh-heim"
 
 @contextlib.contextmanager
 def sftp_server(folder):
-    """Serve `folder` as the root of a file system over SFTP; give its URL, with a password, and what cuts the lines."""
+    """Serve `folder` over SFTP; yield its URL, with a password, and a function that cuts the connections."""
     import paramiko
 
     key = paramiko.ECDSAKey.generate()
@@ -29,7 +29,7 @@ def sftp_server(folder):
             return paramiko.OPEN_SUCCEEDED
 
     class Folder(paramiko.SFTPServerInterface):
-        """Each method does what its name says; failures become numbers of the protocol."""
+        """A folder as a file system; OSErrors become status codes of the protocol."""
 
         def _there(self, path):
             return Path(folder) / self.canonicalize(path).lstrip("/")
@@ -105,7 +105,7 @@ def sftp_server(folder):
 
 @contextlib.contextmanager
 def s3_server():
-    """Serve S3 in memory, by the handlers of moto (its own server needs Flask); give the URL of the server."""
+    """Serve S3 in memory with the handlers of moto (its own server needs Flask); yield the URL."""
     from moto.core.request import Request
     from moto.moto_proxy.proxy3 import MotoRequestHandler
 

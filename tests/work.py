@@ -1,4 +1,4 @@
-"""Work for the processes of test_workers.py, which import it: a module that imports little."""
+"""Work for the processes of test_executors.py, which import this module; it imports little."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ def die(item, admit):
 
 
 class PickyError(Exception):
-    """An exception that pickle can write, but not read."""
+    """An exception that can be pickled but not unpickled."""
 
     def __init__(self, one, other):
         super().__init__(f"{one} and {other}")
@@ -90,18 +90,18 @@ def take_memory(sizes, admit, folder):
 
 
 def take_memory_in_turn(sizes, admit, folder):
-    """The second asks while the first has it, the others after that."""
+    """The second item asks while the first holds memory, the others after the second."""
     number, size = sizes
     (folder / f"begun {number}").touch()
     if number > 1:
         wait_for((folder / "begun 1").exists)
-        time.sleep(0.1)
+        time.sleep(0.5)
     admit(size)
     with open(folder / "log", "a") as log:
         log.write(f"{number}\n")
     if number == 0:
         wait_for(lambda: (folder / "begun 2").exists())
-        time.sleep(0.3)
+        time.sleep(1.5)
     return number
 
 

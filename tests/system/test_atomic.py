@@ -1,4 +1,4 @@
-"""Files appear under their names complete and together, or not at all."""
+"""Outputs appear complete and together, or not at all."""
 
 import errno
 import fcntl
@@ -18,7 +18,7 @@ def names(folder):
     return sorted(os.listdir(folder))
 
 
-def test_nothing_has_its_name_before_commit_and_everything_after(tmp_path):
+def test_no_final_name_exists_before_commit_and_all_do_after(tmp_path):
     with OutputSet(overwrite=False) as files:
         files.stage(tmp_path / "a", b"first")
         files.stage(tmp_path / "b", b"second")
@@ -36,7 +36,7 @@ def test_without_commit_nothing_is_left(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_file_that_appears_meanwhile_is_neither_replaced_nor_joined(tmp_path):
+def test_a_file_that_appears_before_commit_is_kept_and_nothing_is_written(tmp_path):
     with pytest.raises(OutputError, match="b exists"), OutputSet(overwrite=False) as files:
         files.stage(tmp_path / "a", b"mine")
         files.stage(tmp_path / "b", b"mine")
@@ -46,7 +46,7 @@ def test_a_file_that_appears_meanwhile_is_neither_replaced_nor_joined(tmp_path):
     assert (tmp_path / "b").read_bytes() == b"theirs"
 
 
-def test_a_folder_in_the_way_of_one_file_keeps_all_from_appearing(tmp_path):
+def test_a_folder_with_the_name_of_one_file_stops_all(tmp_path):
     (tmp_path / "b.json").mkdir()
     (tmp_path / "a.png").write_bytes(b"old")
     with pytest.raises(ParameterError, match=r"b\.json is a folder; move it"), OutputSet(overwrite=True) as files:
@@ -85,7 +85,7 @@ def test_a_dangling_link_counts_as_a_file_that_exists(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_file_system_without_hard_links_is_served_too(tmp_path, monkeypatch):
+def test_a_file_system_without_hard_links_works_too(tmp_path, monkeypatch):
     def no_links(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -102,7 +102,7 @@ def test_a_file_system_without_hard_links_is_served_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_what_exists_can_be_kept_while_the_rest_is_written(tmp_path, monkeypatch, links):
+def test_existing_files_can_be_kept_while_the_others_are_written(tmp_path, monkeypatch, links):
     def no_links(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -119,7 +119,7 @@ def test_what_exists_can_be_kept_while_the_rest_is_written(tmp_path, monkeypatch
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_failure_removes_what_was_written_and_nothing_that_was_kept(tmp_path):
+def test_a_failure_removes_written_files_but_not_kept_ones(tmp_path):
     (tmp_path / "a").write_bytes(b"theirs")
     with OutputSet(overwrite=False, keep=True) as files:
         for name in "abc":
@@ -131,13 +131,13 @@ def test_a_failure_removes_what_was_written_and_nothing_that_was_kept(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"theirs"
 
 
-def test_to_replace_and_to_keep_at_once_is_refused():
+def test_overwrite_and_keep_together_are_refused():
     with pytest.raises(ParameterError, match="not both"):
         OutputSet(overwrite=True, keep=True)
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_a_file_has_its_times_to_the_nanosecond_from_the_beginning(tmp_path, overwrite):
+def test_a_file_has_its_times_to_the_nanosecond_when_it_appears(tmp_path, overwrite):
     times = (1_234_567_890_123_456_789, 987_654_321_000_000_001)
     with OutputSet(overwrite=overwrite, times=times) as files:
         files.stage(tmp_path / "a", b"data")
@@ -162,7 +162,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, call):
     assert names(tmp_path) == []
 
 
-def test_writes_that_the_system_cuts_short_are_continued(tmp_path, monkeypatch):
+def test_partial_writes_are_continued(tmp_path, monkeypatch):
     write = os.write
     monkeypatch.setattr(atomic.os, "write", lambda descriptor, data: write(descriptor, data[:3]))
     with OutputSet(overwrite=False) as files:
@@ -199,7 +199,7 @@ def test_new_files_have_the_permissions_of_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
-def test_a_sweep_takes_what_dead_runs_left_and_nothing_else(tmp_path):
+def test_a_sweep_removes_temporaries_of_dead_runs_only(tmp_path):
     for name in (".gmmquant-dead.tmp", ".gmmquant-dead-0.tmp", ".gmmquant-dead-1.tmp", ".gmmquant-orphan-0.tmp"):
         (tmp_path / name).write_bytes(b"torn")
     others = [".gmmquant-notes", "image.tmp"]
@@ -218,7 +218,7 @@ def test_a_sweep_follows_no_link_and_waits_for_no_pipe(tmp_path):
     assert (tmp_path / "mine").read_bytes() == b"mine"
 
 
-def test_a_sweep_leaves_the_temporaries_of_a_living_run(tmp_path):
+def test_a_sweep_keeps_the_temporaries_of_a_live_run(tmp_path):
     with OutputSet(overwrite=False) as files:
         files.stage(tmp_path / "a", b"alive")
         sweep_temporaries(tmp_path)
@@ -227,7 +227,7 @@ def test_a_sweep_leaves_the_temporaries_of_a_living_run(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"alive"
 
 
-def test_a_temporary_that_a_sweep_catches_newborn_is_made_again(tmp_path, monkeypatch):
+def test_a_lock_that_a_sweep_removes_at_once_is_made_again(tmp_path, monkeypatch):
     flock, calls = fcntl.flock, []
 
     def swept_first(descriptor, operation):
@@ -245,7 +245,7 @@ def test_a_temporary_that_a_sweep_catches_newborn_is_made_again(tmp_path, monkey
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
-def test_a_signal_in_the_midst_of_commit_leaves_all_files_or_none(tmp_path, monkeypatch, at):
+def test_a_signal_during_commit_leaves_all_files_or_none(tmp_path, monkeypatch, at):
     links, link = [], os.link
 
     def linked_and_signalled(*names):

@@ -1,4 +1,4 @@
-"""What is in a storage: folders, files and their bytes, on this machine and on servers that stand for others."""
+"""Folders and files in storages: on this machine, in memory, and on local SFTP and S3 servers."""
 
 import io
 import itertools
@@ -33,35 +33,35 @@ def put(path, data):
 
 
 @pytest.fixture
-def tree(elsewhere):
-    """A folder with files and folders, hidden ones too."""
+def tree(remote_folder):
+    """A folder with files and folders, some of them hidden."""
     for name in ["b.png", "a.png", "sub/c.png", "sub/deep/d.png", "sub.png", ".hidden/e.png", ".f.png"]:
-        put(elsewhere / name, name.encode())
-    return elsewhere
+        put(remote_folder / name, name.encode())
+    return remote_folder
 
 
-def test_what_is_there_is_told_from_what_is_not(elsewhere):
-    put(elsewhere / "sub/a.png", b"data")
-    assert exists(elsewhere / "sub/a.png")
-    assert exists(elsewhere / "sub")
-    assert not exists(elsewhere / "sub/b.png")
-    assert is_folder(elsewhere / "sub")
-    assert not is_folder(elsewhere / "sub/a.png")
-    assert not is_folder(elsewhere / "nothing")
+def test_existing_and_missing_paths_are_told_apart(remote_folder):
+    put(remote_folder / "sub/a.png", b"data")
+    assert exists(remote_folder / "sub/a.png")
+    assert exists(remote_folder / "sub")
+    assert not exists(remote_folder / "sub/b.png")
+    assert is_folder(remote_folder / "sub")
+    assert not is_folder(remote_folder / "sub/a.png")
+    assert not is_folder(remote_folder / "nothing")
 
 
-def test_what_others_write_is_seen(elsewhere):
+def test_files_of_other_programs_are_seen(remote_folder):
     def write_as_another(system, name):
         other = type(system)(*system.storage_args, **system.storage_options, skip_instance_cache=True)
         other.pipe_file(name, b"")
 
     for names in (["a"], ["a", "b"], ["a", "b", "c"]):
-        ask(elsewhere / names[-1], write_as_another)
-        assert [entry.path.name for entry in entries(elsewhere)] == names
-        assert list(files_below(elsewhere)) == [elsewhere / name for name in names]
-        assert exists(elsewhere / names[-1])
-        assert not exists(elsewhere / "z")
-        assert len(entries(elsewhere)) == len(names)
+        ask(remote_folder / names[-1], write_as_another)
+        assert [entry.path.name for entry in entries(remote_folder)] == names
+        assert list(files_below(remote_folder)) == [remote_folder / name for name in names]
+        assert exists(remote_folder / names[-1])
+        assert not exists(remote_folder / "z")
+        assert len(entries(remote_folder)) == len(names)
 
 
 def test_a_folder_lists_its_files_and_folders_by_name(tree):
@@ -75,7 +75,7 @@ def test_a_folder_lists_its_files_and_folders_by_name(tree):
     ]
 
 
-def test_a_tree_is_walked_alike_here_and_elsewhere(tree, tmp_path):
+def test_local_and_remote_trees_are_walked_alike(tree, tmp_path):
     for name in ["b.png", "a.png", "sub/c.png", "sub/deep/d.png", "sub.png", ".hidden/e.png", ".f.png"]:
         put(tmp_path / name, name.encode())
     below = [str(found)[len(str(tree)) + 1 :] for found in files_below(tree)]
@@ -83,7 +83,7 @@ def test_a_tree_is_walked_alike_here_and_elsewhere(tree, tmp_path):
     assert below == ["a.png", "b.png", "sub.png", "sub/c.png", "sub/deep/d.png"]
 
 
-def test_links_are_told_and_those_to_folders_are_not_walked(tmp_path, sftp):
+def test_links_are_marked_and_links_to_folders_are_not_followed(tmp_path, sftp):
     served, url, _ = sftp
     for folder, named in [(tmp_path, tmp_path), (served / "links", parse_path(f"{url}/links"))]:
         put(folder / "real/a.png", b"")
@@ -100,16 +100,16 @@ def test_links_are_told_and_those_to_folders_are_not_walked(tmp_path, sftp):
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_awkward_names_are_taken_as_they_stand(elsewhere, name):
-    put(elsewhere / name, name.encode())
-    (entry,) = entries(elsewhere)
-    assert entry.path == elsewhere / name == next(iter(files_below(elsewhere)))
+def test_special_characters_in_names_are_taken_literally(remote_folder, name):
+    put(remote_folder / name, name.encode())
+    (entry,) = entries(remote_folder)
+    assert entry.path == remote_folder / name == next(iter(files_below(remote_folder)))
     assert exists(entry.path)
     assert open_path(entry.path).read() == name.encode()
 
 
-def test_what_is_not_there_cannot_be_listed_or_opened(elsewhere):
-    missing = elsewhere / "missing"
+def test_a_missing_path_cannot_be_listed_or_opened(remote_folder):
+    missing = remote_folder / "missing"
     for look in (entries, lambda folder: list(files_below(folder)), open_path):
         with pytest.raises(FileNotFoundError) as caught:
             look(missing)
@@ -118,10 +118,10 @@ def test_what_is_not_there_cannot_be_listed_or_opened(elsewhere):
 
 
 @pytest.mark.parametrize("lazily", [False, True])
-def test_a_file_elsewhere_is_read_from_any_position(elsewhere, lazily):
+def test_a_remote_file_is_read_from_any_position(remote_folder, lazily):
     data = np.random.default_rng(0).bytes(200_000)
-    put(elsewhere / "file", data)
-    with open_path(elsewhere / "file", lazily=lazily) as file:
+    put(remote_folder / "file", data)
+    with open_path(remote_folder / "file", lazily=lazily) as file:
         assert file.read(100) == data[:100]
         assert file.seek(-100, os.SEEK_END) == len(data) - 100
         assert file.read() == data[-100:]
@@ -133,14 +133,14 @@ def test_a_file_elsewhere_is_read_from_any_position(elsewhere, lazily):
 
 
 @pytest.mark.parametrize("lazily", [False, True])
-def test_a_file_of_more_bytes_than_the_limit_is_refused(elsewhere, lazily):
-    put(elsewhere / "file", b"12345")
-    assert open_path(elsewhere / "file", 5, lazily=lazily).read() == b"12345"
+def test_a_file_of_more_bytes_than_the_limit_is_refused(remote_folder, lazily):
+    put(remote_folder / "file", b"12345")
+    assert open_path(remote_folder / "file", 5, lazily=lazily).read() == b"12345"
     with pytest.raises(ImageError, match="a file of 5 bytes is above the limit 4"):
-        open_path(elsewhere / "file", 4, lazily=lazily)
+        open_path(remote_folder / "file", 4, lazily=lazily)
 
 
-def test_a_storage_that_lies_about_a_size_is_held_to_the_limit(monkeypatch):
+def test_the_limit_holds_if_a_storage_reports_a_wrong_size(monkeypatch):
     target = parse_path("memory://liar/file")
     put(target, b"x" * 1000)
     system = ask(target, lambda system, _: system)
@@ -149,25 +149,25 @@ def test_a_storage_that_lies_about_a_size_is_held_to_the_limit(monkeypatch):
         open_path(target, 10)
 
 
-def test_a_folder_is_no_file_to_read(elsewhere, tmp_path):
-    put(elsewhere / "sub/file", b"")
+def test_a_folder_cannot_be_read_as_a_file(remote_folder, tmp_path):
+    put(remote_folder / "sub/file", b"")
     os.mkfifo(tmp_path / "pipe")
-    for folder in (elsewhere / "sub", tmp_path, tmp_path / "pipe"):
+    for folder in (remote_folder / "sub", tmp_path, tmp_path / "pipe"):
         with pytest.raises(ImageError, match="not a regular file"):
             open_path(folder)
 
 
 @pytest.mark.parametrize("lazily", [False, True])
-def test_an_image_elsewhere_is_read_like_one_here(elsewhere, photo, lazily):
+def test_a_remote_image_is_read_like_a_local_one(remote_folder, photo, lazily):
     data = saved(photo, "TIFF")
-    put(elsewhere / "image.tif", data)
-    with open_path(elsewhere / "image.tif", lazily=lazily) as file:
+    put(remote_folder / "image.tif", data)
+    with open_path(remote_folder / "image.tif", lazily=lazily) as file:
         assert not is_gmmquant_output(file)
         assert np.array_equal(read_image(file).pixels, read_image(io.BytesIO(data)).pixels)
 
 
-def test_folders_are_made_where_there_are_any(elsewhere, tmp_path):
-    for folder in (elsewhere / "a" / "b", tmp_path / "a" / "b"):
+def test_folders_are_made_if_the_storage_has_folders(remote_folder, tmp_path):
+    for folder in (remote_folder / "a" / "b", tmp_path / "a" / "b"):
         make_folder(folder)
         make_folder(folder)
         assert filesystem.is_folder(folder) or filesystem.is_object_store(folder)
@@ -182,7 +182,7 @@ def test_no_bucket_is_made(s3):
 
 
 def failing(monkeypatch, errors):
-    """Let the file system in memory fail with each error in turn, then no more."""
+    """Make the file system in memory fail with each error in turn."""
     system = ask(parse_path("memory://"), lambda system, _: system)
     info, waiting = type(system).info, iter(errors)
 
@@ -195,7 +195,7 @@ def failing(monkeypatch, errors):
 
 
 class ForeignError(Exception):
-    """As the libraries of storages raise them."""
+    """An exception as libraries of storages raise it."""
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ class ForeignError(Exception):
         (KeyError("name"), OSError, "'name'"),
     ],
 )
-def test_every_failure_becomes_an_error_of_the_system_with_one_line(monkeypatch, error, kind, reason):
+def test_every_failure_becomes_an_oserror_of_one_line(monkeypatch, error, kind, reason):
     failing(monkeypatch, itertools.repeat(error))
     target = parse_path("memory://a")
     for look in (exists, is_folder, open_path):
@@ -225,18 +225,18 @@ def test_a_failure_shows_no_password_or_key(monkeypatch):
         exists(RemotePath("memory", "me:geheim@host", "/a"))
 
 
-def test_what_runs_out_of_memory_says_so(monkeypatch):
+def test_running_out_of_memory_stays_a_memory_error(monkeypatch):
     failing(monkeypatch, [MemoryError()])
     with pytest.raises(MemoryError):
         exists(parse_path("memory://a"))
 
 
-def test_a_failure_that_passes_is_not_noticed(monkeypatch):
+def test_a_failure_is_retried_once(monkeypatch):
     failing(monkeypatch, [ForeignError("the line is dead")])
     assert not exists(parse_path("memory://nothing"))
 
 
-def test_a_connection_that_was_cut_is_made_anew(sftp):
+def test_a_connection_that_was_cut_is_made_again(sftp):
     folder, url, disconnect = sftp
     (folder / "after").write_bytes(b"data")
     assert open_path(parse_path(f"{url}/after")).read() == b"data"
@@ -249,7 +249,7 @@ def test_a_connection_that_was_cut_is_made_anew(sftp):
     assert caught.value.filename == str(parse_path(f"{url}/after"))
 
 
-def test_a_wrong_password_is_one_line_that_does_not_show_it(sftp):
+def test_an_error_of_a_wrong_password_does_not_show_it(sftp):
     _, url, _ = sftp
     wrong = parse_path(url.replace("geh-heim", "verraten") + "/a")
     with pytest.raises(OSError, match=r"Authentication failed") as caught:

@@ -1,4 +1,4 @@
-"""Names of places: paths and URLs, their parts, and what tells two of them apart."""
+"""Paths and URLs: their parts, texts and identities."""
 
 import os
 import pickle
@@ -30,7 +30,7 @@ URLS = st.one_of(
 
 @pytest.fixture(autouse=True, scope="module")
 def _schemes():
-    """Let names be named whatever is installed: nothing goes there."""
+    """Accept all schemes, whichever packages are installed: nothing is read."""
     registry = pytest.importorskip("fsspec.registry")
     with pytest.MonkeyPatch.context() as patch:
         for scheme in ("s3", "s3a", "sftp", "ssh", "https"):
@@ -39,7 +39,7 @@ def _schemes():
 
 
 @given(URLS)
-def test_the_text_of_a_url_names_the_same_place(url):
+def test_the_text_of_a_url_is_a_url_of_the_same_path(url):
     typed = parse_path(url)
     assert str(typed) == url
     assert parse_path(str(typed)) == typed == parse_path(typed)
@@ -57,7 +57,7 @@ def test_the_parts_of_a_name_are_those_of_a_path(url, name):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: "://" not in text and "\0" not in text))
-def test_what_is_no_url_is_a_path(text):
+def test_text_without_a_scheme_is_a_local_path(text):
     assert parse_path(text) == Path(text) == parse_path(Path(text))
 
 
@@ -73,7 +73,7 @@ def test_a_folder_is_the_same_with_and_without_a_slash_at_its_end():
     assert parse_path("memory:///a") == parse_path("memory://a/") == parse_path("MEMORY://a")
 
 
-def test_a_url_of_this_machine_is_a_path():
+def test_a_file_url_is_a_local_path():
     assert parse_path("file:///tmp/a%20b") == parse_path("local:///tmp/a%20b") == Path("/tmp/a%20b")
 
 
@@ -90,7 +90,7 @@ def test_a_url_of_this_machine_is_a_path():
         ("sftp://host:99999/x", "cannot be told apart"),
     ],
 )
-def test_a_url_that_names_nothing_is_refused_in_one_line(text, told):
+def test_an_incomplete_url_is_refused_in_one_line(text, told):
     if told is None:
         assert parse_path(text).path == "/x"
         return
@@ -109,7 +109,7 @@ def test_a_scheme_whose_package_is_missing_names_the_package():
         parse_path("oci://bucket/x")
 
 
-def test_without_fsspec_a_url_names_the_extra_and_paths_work_as_ever():
+def test_without_fsspec_the_error_names_the_extra_and_local_paths_work():
     code = (
         "import sys; sys.modules['fsspec'] = None\n"
         "from gmmquant.system.paths import parse_path, ParameterError\n"
@@ -128,7 +128,7 @@ def test_importing_the_package_does_not_import_fsspec():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
-def test_a_password_is_never_shown_and_always_carried():
+def test_a_password_is_never_shown_but_kept():
     typed = parse_path("sftp://me:geheim@host:22/a/b.png")
     for text in (str(typed), repr(typed), f"{typed}", str([typed]), str(typed.parent), relative(typed, Path("/"))):
         assert "geheim" not in text
@@ -160,7 +160,7 @@ def test_urls_are_in_the_order_of_their_parts():
         ("memory://a", "memory:///a/"),
     ],
 )
-def test_two_names_of_one_place_have_one_identity(one, other):
+def test_two_names_of_one_path_have_the_same_identity(one, other):
     assert identity(parse_path(one)) == identity(parse_path(other))
 
 
@@ -176,7 +176,7 @@ def test_two_names_of_one_place_have_one_identity(one, other):
         ("s3://b/x", "memory://b/x"),
     ],
 )
-def test_two_places_have_two_identities(one, other):
+def test_different_paths_have_different_identities(one, other):
     assert identity(parse_path(one)) != identity(parse_path(other))
 
 
@@ -193,11 +193,11 @@ def test_two_places_have_two_identities(one, other):
         ("/tmp/cat.jpg", "s3://b", os.path.realpath("/tmp") + "/cat.jpg"),
     ],
 )
-def test_a_place_is_told_from_a_folder_or_whole(what, folder, seen):
+def test_a_path_is_relative_to_a_folder_or_in_full(what, folder, seen):
     assert relative(parse_path(what), parse_path(folder)) == seen
 
 
-def test_of_paths_links_are_resolved_and_bytes_that_are_no_text_escaped(tmp_path):
+def test_relative_resolves_links_and_escapes_bytes_that_are_not_utf8(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     assert relative(tmp_path / "link" / os.fsdecode(b"a\xff"), tmp_path / "real") == "a\\xff"

@@ -1,4 +1,4 @@
-"""Work in threads against the same work in one go."""
+"""Work in threads, compared with the same work in one call."""
 
 import os
 
@@ -15,7 +15,7 @@ law = settings(max_examples=60)
 
 @pytest.fixture(params=[1, 2, 3], autouse=True, scope="module")
 def small(request):
-    """Chunks so small that arrays of a few elements are long, and a machine of one processor or more."""
+    """Small chunks, so that short arrays count as long, and one processor or more."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_CHUNK_ELEMENTS", 4)
         patch.setattr(threads, "_MIN_ELEMENTS", 10)
@@ -39,7 +39,7 @@ def test_every_element_is_in_one_chunk(n):
 
 
 @pytest.mark.parametrize("n", [8, 40])
-def test_what_the_work_raises_is_raised(n):
+def test_exceptions_of_the_work_are_raised(n):
     def fail(chunk):
         if chunk.start == 4:
             raise MemoryError
@@ -64,7 +64,7 @@ def test_so_is_a_long_array(dtype):
     assert array.tolist() == expected
 
 
-def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch):
+def test_if_no_thread_can_be_started_the_caller_runs_all_tasks(monkeypatch):
     def refuse(_thread):
         raise RuntimeError("can't start new thread")
 
@@ -81,5 +81,5 @@ def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch):
     assert (visits == 1).all()
 
 
-def test_processors_are_those_that_the_process_may_use():
+def test_the_number_of_processors_is_that_of_the_process():
     assert 1 <= n_processors() <= (os.cpu_count() or 1)

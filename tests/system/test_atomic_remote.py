@@ -1,4 +1,4 @@
-"""Outputs in storages elsewhere: complete and together, or not at all, as far as each storage can keep that."""
+"""Outputs in remote storages: complete and together, or not at all, as far as each storage can guarantee that."""
 
 import os
 import time
@@ -15,7 +15,7 @@ fsspec = pytest.importorskip("fsspec")
 
 
 def content(folder):
-    """Return what is in a folder, by name; one that is not there is empty."""
+    """Return the contents of a folder by name; empty if the folder does not exist."""
     try:
         return {entry.path.name: open_path(entry.path).read() for entry in entries(folder) if entry.is_file}
     except FileNotFoundError:
@@ -28,7 +28,7 @@ def put(path, data):
 
 @pytest.fixture
 def fail(monkeypatch):
-    """Let what gives a file its final name fail for one name."""
+    """Make the step that gives a file its final name fail for one name."""
 
     def install(target, error):
         kind = ask(target, lambda system, _: type(system))
@@ -46,71 +46,71 @@ def fail(monkeypatch):
     return install
 
 
-def test_nothing_has_its_name_before_commit_and_everything_after(elsewhere):
+def test_no_final_name_exists_before_commit_and_all_do_after(remote_folder):
     with OutputSet(overwrite=False, times=(0, 0)) as files:
-        files.stage(elsewhere / "a", b"first")
-        files.stage(elsewhere / "b", b"second")
-        assert all(name.startswith(".gmmquant-") and name.endswith(".tmp") for name in content(elsewhere))
-        assert bool(content(elsewhere)) == (not is_object_store(elsewhere))
-        assert files.commit() == [elsewhere / "a", elsewhere / "b"]
-    assert content(elsewhere) == {"a": b"first", "b": b"second"}
+        files.stage(remote_folder / "a", b"first")
+        files.stage(remote_folder / "b", b"second")
+        assert all(name.startswith(".gmmquant-") and name.endswith(".tmp") for name in content(remote_folder))
+        assert bool(content(remote_folder)) == (not is_object_store(remote_folder))
+        assert files.commit() == [remote_folder / "a", remote_folder / "b"]
+    assert content(remote_folder) == {"a": b"first", "b": b"second"}
 
 
-def test_here_and_elsewhere_go_together(elsewhere, tmp_path):
+def test_local_and_remote_outputs_are_written_together(remote_folder, tmp_path):
     (tmp_path / "b").write_bytes(b"theirs")
     with pytest.raises(OutputError, match="b exists"), OutputSet(overwrite=False) as files:
-        files.stage(elsewhere / "a", b"mine")
+        files.stage(remote_folder / "a", b"mine")
         files.stage(tmp_path / "b", b"mine")
         files.commit()
-    assert content(elsewhere) == {}
+    assert content(remote_folder) == {}
     assert os.listdir(tmp_path) == ["b"]
 
 
-def test_without_commit_nothing_is_left(elsewhere):
+def test_without_commit_nothing_is_left(remote_folder):
     with pytest.raises(ZeroDivisionError), OutputSet(overwrite=False) as files:
-        files.stage(elsewhere / "a", b"first")
+        files.stage(remote_folder / "a", b"first")
         _ = 1 / 0
-    assert content(elsewhere) == {}
+    assert content(remote_folder) == {}
 
 
-def test_what_exists_is_neither_replaced_nor_joined(elsewhere):
+def test_an_existing_file_is_kept_and_nothing_is_written(remote_folder):
     with pytest.raises(OutputError, match="b exists"), OutputSet(overwrite=False) as files:
-        files.stage(elsewhere / "a", b"mine")
-        files.stage(elsewhere / "b", b"mine")
-        put(elsewhere / "b", b"theirs")
+        files.stage(remote_folder / "a", b"mine")
+        files.stage(remote_folder / "b", b"mine")
+        put(remote_folder / "b", b"theirs")
         files.commit()
-    assert content(elsewhere) == {"b": b"theirs"}
+    assert content(remote_folder) == {"b": b"theirs"}
 
 
-def test_what_exists_is_replaced_if_so_wanted(elsewhere):
-    put(elsewhere / "a", b"an old and longer one")
+def test_an_existing_file_is_replaced_on_request(remote_folder):
+    put(remote_folder / "a", b"an old and longer one")
     with OutputSet(overwrite=True) as files:
-        files.stage(elsewhere / "a", b"new")
-        assert files.commit() == [elsewhere / "a"]
-    assert content(elsewhere) == {"a": b"new"}
+        files.stage(remote_folder / "a", b"new")
+        assert files.commit() == [remote_folder / "a"]
+    assert content(remote_folder) == {"a": b"new"}
 
 
-def test_what_exists_can_be_kept_while_the_rest_is_written(elsewhere):
-    put(elsewhere / "a", b"theirs")
+def test_existing_files_can_be_kept_while_the_others_are_written(remote_folder):
+    put(remote_folder / "a", b"theirs")
     with OutputSet(overwrite=False, keep=True) as files:
-        files.stage(elsewhere / "a", b"mine")
-        files.stage(elsewhere / "b", b"mine")
-        assert files.commit() == [elsewhere / "b"]
-    assert content(elsewhere) == {"a": b"theirs", "b": b"mine"}
+        files.stage(remote_folder / "a", b"mine")
+        files.stage(remote_folder / "b", b"mine")
+        assert files.commit() == [remote_folder / "b"]
+    assert content(remote_folder) == {"a": b"theirs", "b": b"mine"}
 
 
-def test_an_object_that_appears_after_our_look_is_not_replaced(elsewhere, monkeypatch):
-    if not is_object_store(elsewhere):
+def test_an_object_that_appears_after_the_check_is_not_replaced(remote_folder, monkeypatch):
+    if not is_object_store(remote_folder):
         pytest.skip("a file system has no way to create a name only if it is free")
-    put(elsewhere / "a", b"theirs")
+    put(remote_folder / "a", b"theirs")
     monkeypatch.setattr(atomic, "exists", lambda _: False)
     with pytest.raises(OutputError, match="a exists"), OutputSet(overwrite=False) as files:
-        files.stage(elsewhere / "a", b"mine")
+        files.stage(remote_folder / "a", b"mine")
         files.commit()
-    assert content(elsewhere) == {"a": b"theirs"}
+    assert content(remote_folder) == {"a": b"theirs"}
 
 
-def test_a_store_that_cannot_create_only_is_written_to_all_the_same(monkeypatch):
+def test_a_store_without_exclusive_creation_works_too(monkeypatch):
     target = parse_path("memory://plain/a")
     kind = ask(target, lambda system, _: type(system))
     plain = kind.pipe_file
@@ -124,28 +124,28 @@ def test_a_store_that_cannot_create_only_is_written_to_all_the_same(monkeypatch)
     assert open_path(target).read() == b"data"
 
 
-def test_a_failure_in_commit_removes_what_was_put_before(elsewhere, fail):
-    fail(elsewhere / "b", RuntimeError("quota\nexceeded"))
+def test_a_failure_in_commit_removes_the_files_before_it(remote_folder, fail):
+    fail(remote_folder / "b", RuntimeError("quota\nexceeded"))
     with OutputSet(overwrite=False) as files:
         for name in "abc":
-            files.stage(elsewhere / name, b"mine")
+            files.stage(remote_folder / name, b"mine")
         with pytest.raises(OSError, match="quota exceeded") as caught:
             files.commit()
-    assert caught.value.filename == str(elsewhere / "b")
-    assert content(elsewhere) == {}
+    assert caught.value.filename == str(remote_folder / "b")
+    assert content(remote_folder) == {}
 
 
-def test_what_replaced_another_stays_when_a_later_one_fails(elsewhere, fail):
-    put(elsewhere / "a", b"theirs")
-    fail(elsewhere / "b", RuntimeError("quota exceeded"))
+def test_a_file_that_replaced_another_stays_if_a_later_one_fails(remote_folder, fail):
+    put(remote_folder / "a", b"theirs")
+    fail(remote_folder / "b", RuntimeError("quota exceeded"))
     with pytest.raises(OSError, match="quota exceeded"), OutputSet(overwrite=True) as files:
-        files.stage(elsewhere / "a", b"mine")
-        files.stage(elsewhere / "b", b"mine")
+        files.stage(remote_folder / "a", b"mine")
+        files.stage(remote_folder / "b", b"mine")
         files.commit()
-    assert content(elsewhere) == {"a": b"mine"}
+    assert content(remote_folder) == {"a": b"mine"}
 
 
-def test_a_bucket_that_is_not_there_is_an_error_of_the_system(s3):
+def test_a_missing_bucket_is_an_oserror(s3):
     target = parse_path("s3://another-bucket/a")
     with pytest.raises(OSError) as caught, OutputSet(overwrite=False) as files:
         files.stage(target, b"mine")
@@ -154,12 +154,12 @@ def test_a_bucket_that_is_not_there_is_an_error_of_the_system(s3):
     assert "\n" not in caught.value.strerror
 
 
-# --- file systems elsewhere -------------------------------------------------------------------------------------------
+# --- remote file systems ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def served(sftp, tmp_path):
-    """A folder that is served by SFTP: as it is here, and as it is called elsewhere."""
+    """A folder served by SFTP: its local path and its URL."""
     folder, url, _ = sftp
     (folder / tmp_path.name).mkdir()
     return folder / tmp_path.name, parse_path(f"{url}/{tmp_path.name}")
@@ -178,14 +178,14 @@ def test_a_file_is_never_seen_in_part(served, monkeypatch):
     assert os.listdir(here) == ["a"]
 
 
-def test_a_folder_that_is_missing_names_the_file_and_not_the_temporary(served):
+def test_an_error_of_a_missing_folder_names_the_file_and_not_the_temporary(served):
     _, there = served
     with pytest.raises(FileNotFoundError) as caught, OutputSet(overwrite=False) as files:
         files.stage(there / "missing" / "a", b"")
     assert caught.value.filename == str(there / "missing" / "a")
 
 
-def test_bytes_that_get_lost_are_noticed(served, monkeypatch):
+def test_missing_bytes_are_noticed(served, monkeypatch):
     here, there = served
     kind = ask(there, lambda system, _: type(system))
     whole = kind.pipe_file
@@ -195,7 +195,7 @@ def test_bytes_that_get_lost_are_noticed(served, monkeypatch):
     assert os.listdir(here) == []
 
 
-def test_a_system_that_moves_nothing_onto_a_file_is_served_too(served, monkeypatch):
+def test_a_system_that_cannot_move_onto_a_file_works_too(served, monkeypatch):
     here, there = served
     kind = ask(there, lambda system, _: type(system))
     move = kind.mv
@@ -218,7 +218,7 @@ def test_a_system_that_moves_nothing_onto_a_file_is_served_too(served, monkeypat
     assert sorted(os.listdir(here)) == ["a", "folder"]
 
 
-def test_a_line_that_was_cut_between_stage_and_commit_loses_nothing(served, sftp):
+def test_a_connection_that_is_cut_between_stage_and_commit_loses_nothing(served, sftp):
     here, there = served
     with OutputSet(overwrite=False) as files:
         files.stage(there / "a", b"data")
@@ -227,7 +227,7 @@ def test_a_line_that_was_cut_between_stage_and_commit_loses_nothing(served, sftp
     assert (here / "a").read_bytes() == b"data"
 
 
-def test_a_sweep_takes_old_temporaries_and_nothing_else(served):
+def test_a_sweep_removes_old_temporaries_only(served):
     here, there = served
     day = 86_400
     ages = {
@@ -255,7 +255,7 @@ def test_nothing_is_swept_from_an_object_store(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [FileExistsError("a"), OSError("Failure")])
-def test_two_that_make_one_folder_at_once_both_have_it(served, monkeypatch, error):
+def test_two_runs_can_make_the_same_folder_at_once(served, monkeypatch, error):
     here, there = served
     kind = ask(there, lambda system, _: type(system))
     make = kind.makedirs
