@@ -37,7 +37,7 @@ from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_m
 
 if TYPE_CHECKING:
     from gmmquant.pipeline.plan import Destination, Plan
-    from gmmquant.pipeline.strategy import FitEach
+    from gmmquant.pipeline.strategy import Strategy
     from gmmquant.system.paths import SourcePath
 
 
@@ -150,7 +150,7 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
 
 def _strategy(
     model: Path | None, palette: str | None, transfer_from: Path | None, settings: Settings, max_pixels: int
-) -> FitEach:
+) -> Strategy:
     """Return where the mixture of each image comes from."""
     from gmmquant.pipeline import strategy
 

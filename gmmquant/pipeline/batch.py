@@ -1,29 +1,21 @@
-"""The main job over many images: do what is planned, and tell what became of each, in the order planned."""
+"""The main job over many images: run the jobs of a plan, and yield their outcomes in the order of the plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import tee
 
-from gmmquant.pipeline.image_job import (
-    Watcher,
-    guarded,
-    read_json,
-    refuse_other_settings,
-    refused,
-    run,
-    settle,
-    watch_nothing,
-)
+from gmmquant.pipeline.earlier_run import EarlierRun, read_earlier_run, settings_of
+from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run, watch_nothing
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
 from gmmquant.system.executors.base import Executor, WorkerDied
 from gmmquant.system.executors.serial import SerialExecutor
-from gmmquant.system.filesystem import check_writable, exists, open_path
+from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, StandardInput, absolute, relative
 from gmmquant.system.process import available_memory, system_reason
 from gmmquant.system.threads import n_processors
@@ -38,27 +30,25 @@ def run_all(
     executor: Executor = _SERIAL,
     fail_fast: bool = False,
 ) -> Generator[Outcome, None, None]:
-    """Do what is planned; yield what became of each image, in that order.
+    """Run the jobs of a plan and yield the outcome of each image, in the order of the plan.
 
-    After a failure that the rest would share, or with `fail_fast` after any, no more images are begun. Temporaries
-    that killed runs left in an output folder are swept before the first image of that folder, and those of this run
-    when it is stopped or its workers could have died unseen. `watch` is called where the work is done in this process.
+    No more images are started after a failure that the others would share, or after any with `fail_fast`. Temporaries
+    left by killed runs are removed from an output folder before its first image, and those of this run if it is
+    stopped or a worker may have died. `watch` is called only if the work is done in this process.
     """
-    task, folders, ended, swept = planned.task, set[AnyPath](), False, executor.may_run_twice
-    # An item that is done again must not find what it wrote, so what exists is looked up here, as late as can be.
-    settled = (_settled(entry, task) if isinstance(entry, Job) else entry for entry in planned.entries)
-    told, taken = tee(settled if executor.may_run_twice else planned.entries)
+    task, folders, stopped, sweep_again = planned.task, set[AnyPath](), False, executor.may_run_twice
+    yielded, started = tee(_checked(planned, executor))
 
     def on_result(outcome: Outcome | WorkerDied) -> None:
-        nonlocal ended
+        nonlocal stopped
         hopeless = isinstance(outcome, Failure) and outcome.hopeless
-        ended = ended or hopeless or (fail_fast and isinstance(outcome, (Failure, WorkerDied)))
+        stopped = stopped or hopeless or (fail_fast and isinstance(outcome, (Failure, WorkerDied)))
 
     def jobs() -> Iterator[Job]:
-        for entry in taken:
+        for entry in started:
             if isinstance(entry, Failure):
                 on_result(entry)
-            if ended:
+            if stopped:
                 return
             if isinstance(entry, Job):
                 if task.to is Destination.FILES and entry.folder not in folders:
@@ -66,30 +56,39 @@ def run_all(
                     sweep_temporaries(entry.folder)
                 yield portable(entry, executor)
 
-    work = partial(run, task=task, watch=executor.worker_callback(watch))
-    outcomes = executor.map(work, jobs(), on_result)
+    outcomes = executor.map(partial(run, task=task, watch=executor.worker_callback(watch)), jobs(), on_result)
     try:
-        for entry in told:
+        for entry in yielded:
             if not isinstance(entry, Job):
-                outcome: Outcome = entry
+                yield entry
+                continue
+            result = next(outcomes, None)
+            if result is None:
+                return
+            if isinstance(result, WorkerDied):
+                sweep_again = True
+                yield Failure(entry.source, result.reason)
             else:
-                result = next(outcomes, None)
-                if result is None:
-                    return
-                swept = swept or isinstance(result, WorkerDied)
-                outcome = _died(entry, result) if isinstance(result, WorkerDied) else _as_asked(entry, result)
-            yield outcome
+                yield _with_planned_paths(entry, result)
     except BaseException:
-        swept = True
+        sweep_again = True
         raise
     finally:
-        outcomes.close()  # now, and not when garbage is collected: processes end before temporaries are swept
-        for folder in folders if swept else ():
+        outcomes.close()  # now, not when garbage is collected: processes end before temporaries are removed
+        for folder in folders if sweep_again else ():
             sweep_temporaries(folder)
 
 
-def _settled(job: Job, task: Task) -> Job | Skipped | Failure:
-    return guarded(job, lambda: settle(job, task))
+def _checked(planned: Plan, executor: Executor) -> Iterator[Job | Outcome]:
+    """Yield the entries of a plan, with their outputs looked up as late as possible if jobs may be run twice.
+
+    The second run of a job must not take the files of the first one for those of an earlier run.
+    """
+    for entry in planned.entries:
+        if isinstance(entry, Job) and executor.may_run_twice:
+            yield attempt(entry, partial(check_outputs, entry, planned.task))
+        else:
+            yield entry
 
 
 def portable(job: Job, executor: Executor) -> Job:
@@ -101,81 +100,71 @@ def portable(job: Job, executor: Executor) -> Job:
     return replace(job, source=source, folder=absolute(job.folder), report=absolute(job.report), kept=kept)
 
 
-def _as_asked(job: Job, outcome: Outcome) -> Outcome:
-    """Name the files of an outcome as they were given, wherever the job was done."""
+def _with_planned_paths(job: Job, outcome: Outcome) -> Outcome:
+    """Return the outcome with the paths of the planned job, which may be relative."""
     if isinstance(outcome, Done):
         outcome = replace(outcome, written=[job.folder / path.name for path in outcome.written])
     return replace(outcome, source=job.source)
 
 
-def _died(job: Job, died: WorkerDied) -> Failure:
-    """Tell of an image whose process died."""
-    return Failure(job.source, died.reason)
-
-
 def planned_outcomes(planned: Plan, sample_size: int | None = None) -> Iterator[PlannedOutcome | Failure]:
-    """Yield what would be read and written, without doing either; `sample_size` as in `collection.run_shared`."""
-    finished = is_finished(planned, sample_size)
-    jobs = planned.entries if planned.shared_job is None else [*planned.entries, planned.shared_job]
-    for entry in jobs:
-        yield entry if isinstance(entry, Failure) else guarded(entry, partial(_foreseen, entry, planned.task, finished))
+    """Yield what a run would read and write, without doing either; `sample_size` as in `shared_palette.run_shared`."""
+    shared, finished = planned.shared_job, False
+    if shared is not None:
+        found = attempt(shared, partial(find_earlier_shared_run, planned, sample_size))
+        if isinstance(found, Failure):
+            yield found
+            return
+        finished = found is not None and is_finished(planned)
+    for job in planned.entries if shared is None else [*planned.entries, shared]:
+        if isinstance(job, Failure):
+            yield job
+        elif finished:
+            yield PlannedOutcome(job.source, dict.fromkeys(job.outputs, "kept"), is_read=False)
+        else:
+            yield attempt(job, partial(_planned_outcome, job, planned.task))
 
 
-def is_finished(planned: Plan, sample_size: int | None) -> bool:
-    """Tell whether images that share a mixture are left as they are.
-
-    That is so where all that would be made exists and is kept, and the report tells of the same options and images.
-    """
-    task, whole = planned.task, planned.shared_job
-    keeps = task.to is Destination.FILES and task.existing is Existing.KEEP
-    if whole is None or not keeps or task.products.layers:
-        return False
-    return _tells_of(whole.report, planned, sample_size) and all(
-        exists(output) for job in (whole, *planned.jobs) for output in job.outputs
-    )
-
-
-def _tells_of(report: AnyPath, planned: Plan, sample_size: int | None) -> bool:
-    """Tell whether a report of images that share a mixture is of such options and images as are planned."""
-    asked = _asked(planned.task)
-    try:
-        record = read_json(report)
-        images = {image["path"] for image in [*record["images"], *record["failed"]]}
-        told = {name: record["settings"][name] for name in asked}
-        n_read, n_fitted = len(record["images"]), record["fitted"]["images"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return False
-    # Of those that failed, some may have been counted, and failed later.
-    fewest, most = (n if sample_size is None else min(n, sample_size) for n in (n_read, len(planned.entries)))
-    same = images == {relative(entry.source, report.parent) for entry in planned.entries}
-    return told == asked and same and n_fitted in range(fewest, most + 1)
-
-
-def _asked(task: Task) -> dict[str, object]:
-    """Return the settings of a shared report that are known before any image is read."""
-    return {**asdict(task.settings), "recolor": task.settings.recoloring, "k": list(task.ks)}
-
-
-def _foreseen(job: Job, task: Task, finished: bool) -> PlannedOutcome | Failure:
-    if not job.is_shared_report:
+def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
+    checked = check_outputs(job, task)
+    if isinstance(checked, Failure):
+        return checked
+    if isinstance(checked, Job) and not job.is_shared_report:
         try:
             open_path(job.source, lazily=True).close()
         except OSError as error:
             return Failure(job.source, system_reason(error))
     outputs = job.outputs if task.to is Destination.FILES else []
-    present = [path for path in outputs if exists(path)]
-    if present and task.existing is Existing.REFUSE:
-        return refused(job, f"{present[0].name} exists")
-    fate = "replaced" if task.existing is Existing.REPLACE else "kept"
-    fates = {path: fate if path in present else "new" for path in outputs}
-    if job.is_shared_report and job.report in present and not finished:
-        fates[job.report] = "replaced"  # it is made anew
-    if task.existing is Existing.KEEP and job.is_shared_report and not finished:
-        refuse_other_settings(job.report, _asked(task))
-    if {"new", "replaced"} & set(fates.values()):
-        check_writable(job.folder)
-    to_do = not finished if task.shared else set(fates.values()) != {"kept"}
-    return PlannedOutcome(job.source, fates, is_read=to_do and not job.is_shared_report)
+    kept = outputs if isinstance(checked, Skipped) else (checked.kept or frozenset())
+    actions = {path: "kept" if path in kept else "replaced" if exists(path) else "new" for path in outputs}
+    if job.is_shared_report and actions.get(job.report) == "kept":
+        actions[job.report] = "replaced"  # with the figures of all images
+    return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)
+
+
+def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRun | None:
+    """Return the earlier run that a shared run goes on with, None without any; refuse one of other options or images.
+
+    Images are compared by their paths, and by their content if they are newer than the report.
+    """
+    task, shared = planned.task, planned.shared_job
+    if shared is None or task.to is not Destination.FILES or task.existing is not Existing.KEEP:
+        return None
+    earlier = read_earlier_run(shared.report)
+    if earlier is not None:
+        settings, digest = settings_of(task, shared.report)
+        earlier.refuse_other_settings({"k": list(task.ks), "sample_size": sample_size, **settings}, digest)
+        earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
+        for job in planned.jobs:
+            if (recorded := earlier.digest_of_image(job.source)) is not None:
+                earlier.refuse_if_changed(job.source, recorded)
+    return earlier
+
+
+def is_finished(planned: Plan) -> bool:
+    """Return whether all files of a shared run exist; with layers, whose number is not known, the answer is no."""
+    jobs = planned.jobs if planned.shared_job is None else [*planned.jobs, planned.shared_job]
+    return not planned.task.products.layers and all(exists(output) for job in jobs for output in job.outputs)
 
 
 @contextmanager

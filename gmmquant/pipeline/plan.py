@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gmmquant.errors import OutputError
 from gmmquant.pipeline.sources import Source
-from gmmquant.pipeline.strategy import FitEach
+from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import AUTO, MAX_PIXELS, Settings
 from gmmquant.system.filesystem import exists, is_folder
@@ -115,7 +115,7 @@ class Task:
     existing : Existing
     max_pixels : int
     products : Products
-    strategy : FitEach
+    strategy : Strategy
         What becomes of an image at each k.
     keep_extension : bool
         Whether names keep the ending of the input: `cat.jpg_k7.png`.
@@ -131,7 +131,7 @@ class Task:
     existing: Existing = Existing.REFUSE
     max_pixels: int = MAX_PIXELS
     products: Products = field(default_factory=Products)
-    strategy: FitEach = field(default_factory=FitEach)
+    strategy: Strategy = field(default_factory=FitEach)
     keep_extension: bool = False
     preserve_times: bool = False
     shared: bool = False
@@ -156,8 +156,10 @@ class Job:
     in_shared_report : bool
         Whether the record is that of many images, which this job does not write.
     kept : frozenset of Path and RemotePath, or None
-        The outputs that exist and are kept, where that was found out before the job began; the others are then
-        replaced, so that it can be done again.
+        The outputs that exist and are kept, if they were looked up before the job is run. The others are then replaced,
+        so that the job can be run twice.
+    recorded : str or None
+        SHA-256 of the source in the report of an earlier run, whose files are kept as they are.
     """
 
     source: SourcePath
@@ -168,6 +170,7 @@ class Job:
     report: AnyPath
     in_shared_report: bool = False
     kept: frozenset[AnyPath] | None = None
+    recorded: str | None = None
 
     @property
     def is_shared_report(self) -> bool:

@@ -1,13 +1,13 @@
-"""Where the mixture that an image is recoloured by comes from.
+"""Strategies: where the mixture comes from by which an image is recoloured.
 
-It is fitted to each image (`FitEach`), read from a model file (`ApplyModel`), fitted about the colours of a palette
-(`FixedPalette`), mapped to the colours of another image (`TransferColors`), or fitted to many images together
-(`ApplyFits`). A sum of histograms is the histogram of all pixels, so a shared fit is the fit to all images side by
-side.
+`FitEach` fits one to each image, `ApplyModel` reads it from a file, `FixedPalette` fits it about given colours,
+`TransferColors` moves colours to those of another image, and `ApplyFits` uses fits to many images together.
 """
 
 from __future__ import annotations
 
+import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,44 +44,56 @@ from gmmquant.system.process import system_reason
 Watch = Callable[[int, float], None]
 
 
-class FitEach:
-    """A mixture is fitted to each image, and the image drawn by it."""
+class Strategy(ABC):
+    """Where the mixture comes from, and how an image is recoloured by it."""
 
     @property
     def ks(self) -> list[int | str] | None:
-        """The numbers of colours, where they are not for the user to say."""
+        """The numbers of colours, unless the user chooses them."""
         return None
 
     @property
     def keeps_order(self) -> bool:
-        """Whether the order of the palette is part of what was asked for."""
+        """Whether files must keep the order of the palette."""
         return False
 
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the content of `inputs`, None without any."""
+        return None
+
     def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return what was given beside the images, as the record tells it: files, or hex codes."""
+        """Return the inputs besides the image, by the names that they have in the record: files, or hex codes."""
         return {}
 
     def settings(self, asked: Settings) -> Settings:
-        """Return the settings for images, with what those that were asked for leave open."""
+        """Return the settings asked for, completed by those that the strategy brings."""
         return asked
 
     def choose_k(self, quantizer: Quantizer) -> Choice:
-        """Return how a number of colours is chosen where that was asked for."""
+        """Return the choice of k for "auto"."""
         return quantizer.choose_k()
 
-    def draw(
-        self, quantizer: Quantizer, k: int, watch: Callable[[int, float], None], receive: Receiver
-    ) -> QuantizedImage:
+    @abstractmethod
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
         """Recolour an image in `k` colours; `watch` and `receive` as for `Quantizer.fit`."""
+
+
+class FitEach(Strategy):
+    """Fit a mixture to each image."""
+
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+        """Fit and recolour."""
         return quantizer.fit(k, watch, receive)
 
 
 @dataclass(frozen=True)
-class ApplyModel(FitEach):
-    """A model that images are recoloured by, and the file it came from."""
+class ApplyModel(Strategy):
+    """Recolour by a saved model; `path` is its file, and `digest` that of the file."""
 
     path: Path
     model: Model
+    digest: str = ""
 
     @property
     def ks(self) -> list[int | str]:
@@ -93,20 +105,20 @@ class ApplyModel(FitEach):
         return {"model": self.path}
 
     def settings(self, asked: Settings) -> Settings:
-        """Take the model's colour space; unless it was asked otherwise, pixels get their colours as in its fit."""
+        """Take the colour space and the method of the model, and its recoloring unless the user gave one."""
         recolor = self.model.facts.get("recolor")
         method = self.model.facts["method"] if self.model.facts.get("method") in METHODS else asked.method
         settings = replace(asked, space=self.model.facts["color_space"], method=method)
-        return _unless_said(settings, recolor if recolor in RECOLORINGS else None)
+        return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
 
-    def draw(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
         """Apply the model; nothing is fitted."""
         return quantizer.apply(self.model.gaussians, exact=self.model.facts.get("exact") is True, receive=receive)
 
 
 @dataclass(frozen=True)
-class FixedPalette(FitEach):
-    """A palette that images keep to: colours (K, 3), uint8, and the file that they came from, if any."""
+class FixedPalette(Strategy):
+    """Fit weights and covariances about given colours (K, 3), uint8; `path` is their file, if any."""
 
     colors: npt.NDArray[np.uint8]
     path: Path | None = None
@@ -118,82 +130,76 @@ class FixedPalette(FitEach):
 
     @property
     def keeps_order(self) -> bool:
-        """Whether the order of the palette is part of what was asked for: it is."""
+        """Whether files must keep the order of the palette: they must."""
         return True
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the colours."""
+        return hashlib.sha256(self.colors.tobytes()).hexdigest()
 
     def inputs(self) -> dict[str, Path | Sequence[str]]:
         """Return the file, or the colours."""
         return {"palette": self.path or [hex_code(color) for color in self.colors]}
 
     def settings(self, asked: Settings) -> Settings:
-        """Unless it was asked otherwise, pixels get the nearest colour."""
-        return _unless_said(asked, "nearest")
+        """Give pixels the nearest colour, unless the user gave another recoloring."""
+        return _with_default_recolor(asked, "nearest")
 
-    def draw(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
         """Fit weights and covariances to the palette."""
         return quantizer.fit_palette(self.colors, watch, receive)
 
 
 @dataclass(frozen=True)
-class TransferColors(FitEach):
-    """An image whose colours other images take: those colours, and the mixtures fitted to them."""
+class TransferColors(Strategy):
+    """Fit each image, and move its colours to those of another image, whose mixtures are fitted once for each k."""
 
     path: Path
     fitter: Fitter
+    digest: str = ""
     _mixtures: dict[int, Gaussians] = field(default_factory=dict, repr=False, compare=False)
 
     def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return the file."""
+        """Return the file of the other image."""
         return {"transfer_from": self.path}
 
-    def draw(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
-        """Fit both images, this one once for all, and move the colours of the one to those of the other."""
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+        """Fit both images, and transport the mixture of one to that of the other."""
         if k not in self._mixtures:
             self._mixtures[k] = self.fitter.fit(k, watch).mixture
         return quantizer.transfer(quantizer.fit(k, watch), self._mixtures[k], receive)
 
 
 @dataclass(frozen=True)
-class ApplyFits(FitEach):
-    """Fits that all images are drawn by, and how k was chosen, if it was.
-
-    Attributes
-    ----------
-    fits : mapping of int to Fit
-        By their k.
-    choice : Choice or None
-    """
+class ApplyFits(Strategy):
+    """Recolour by fits to many images together: fits by k, and how k was chosen, if it was."""
 
     fits: Mapping[int, Fit]
     choice: Choice | None = None
 
     @property
     def keeps_order(self) -> bool:
-        """Whether the order of the palette is part of what was asked for: it is to be one in all files."""
+        """Whether files must keep the order of the palette: it is the same in all files."""
         return True
 
     def choose_k(self, quantizer: Quantizer) -> Choice:
-        """Return how k was chosen for all images together, not for this one."""
+        """Return the choice of k for all images together."""
         return self.choice if self.choice is not None else quantizer.choose_k()
 
-    def draw(
-        self, quantizer: Quantizer, k: int, watch: Callable[[int, float], None], receive: Receiver
-    ) -> QuantizedImage:
-        """Draw an image by the fit for `k`; the seconds that are told are those spent on this image."""
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+        """Recolour by the fit for `k`; the seconds of the result are those spent on this image."""
         return quantizer.recolor(replace(self.fits[k], seconds=dict.fromkeys(self.fits[k].seconds, 0.0)), receive)
 
 
 def watch_nothing(k: int | str, n_iter: int, objective: float) -> None:
-    """Take note of an iteration of the fit at `k` by doing nothing."""
+    """Do nothing."""
 
 
 def fit_shared(
     fitter: Fitter, ks: Sequence[int | str], watch: Callable[[int | str, int, float], None] = watch_nothing
 ) -> ApplyFits:
-    """Fit one mixture for each of `ks`, of which "auto" is chosen by ICL, to the colours of all images.
-
-    `watch(k, n_iter, objective)` is called as for `Fitter.fit`.
-    """
+    """Fit one mixture for each of `ks`, "auto" chosen by ICL; `watch(k, n_iter, objective)` as for `Fitter.fit`."""
     choice = fitter.choose_k() if AUTO in ks else None
     numbers = [choice.k if choice is not None and k == AUTO else int(k) for k in ks]
 
@@ -203,16 +209,17 @@ def fit_shared(
     return ApplyFits({k: fit(k) for k in dict.fromkeys(numbers)}, choice)
 
 
-def _unless_said(settings: Settings, recolor: Recoloring | None) -> Settings:
-    """Return `settings` with a way to recolour, if they say none, neither by itself nor by a dither."""
+def _with_default_recolor(settings: Settings, recolor: Recoloring | None) -> Settings:
+    """Return `settings` with a recoloring, unless they have one or a dither."""
     undecided = settings.recolor is None and settings.dither == "none"
     return replace(settings, recolor=recolor) if undecided else settings
 
 
 def load_model(path: Path) -> ApplyModel:
-    """Read a model of images; every fault is a `ModelFileError` that names the file."""
+    """Read a model file; every fault is a `ModelFileError` that names the file."""
     try:
         model = read_model(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         K, d = model.gaussians.means.shape
         name = model.facts.get("color_space")
         if d != 3 or name not in SPACES:
@@ -231,7 +238,7 @@ def load_model(path: Path) -> ApplyModel:
         raise ModelFileError(f"{path}: {system_reason(error)}") from None
     except (ModelFileError, ParameterError) as error:
         raise ModelFileError(f"{path}: {error}") from None
-    return ApplyModel(path.absolute(), model)
+    return ApplyModel(path.absolute(), model, digest)
 
 
 def load_fixed_palette(text: str) -> FixedPalette:
@@ -252,12 +259,13 @@ def load_fixed_palette(text: str) -> FixedPalette:
 
 
 def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:
-    """Read the image that others take their colours from; every fault is an ImageError` that names the file."""
+    """Read the image to take colours from; every fault is an `ImageError` that names the file."""
     try:
         if path.is_dir():
-            raise ImageError("a folder; give one image")
+            raise ImageError("is a folder; give one image")
         pixels = read_image(path, max_pixels=max_pixels).pixels
-        return TransferColors(path.absolute(), Fitter(FlatImage.from_array(pixels).histogram(), settings))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return TransferColors(path.absolute(), Fitter(FlatImage.from_array(pixels).histogram(), settings), digest)
     except OSError as error:
         raise ImageError(f"{path}: {system_reason(error)}") from None
     except GmmquantError as error:

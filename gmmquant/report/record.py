@@ -15,7 +15,7 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
-from gmmquant.settings import AUTO, OF_FITS
+from gmmquant.settings import AUTO, OF_FITS, Settings
 from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, as_text, relative
 from gmmquant.version import __version__
 
@@ -38,6 +38,7 @@ def build_record(
     notes: Sequence[str] = (),
     choice: Choice | None = None,
     extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> Record:
     """Return the record of one image.
 
@@ -55,12 +56,15 @@ def build_record(
         The choice of k, if k was chosen.
     extra_inputs : mapping or None
         The other inputs by name (`model`, `palette`, `transfer_from`): a file, or hex codes.
+    digests : mapping or None
+        SHA-256 of the bytes of the image (`source`), and of all that decides its outputs (`settings`).
     """
     return {
         "schema": SCHEMA,
         "version": __version__,
         "image": image_record(source, report, quantizer),
         **asked_record(report, quantizer.fitter, fits, choice, extra_inputs),
+        "digest": dict(digests or {}),
         "notes": list(notes),
         "fits": list(fits),
     }
@@ -92,26 +96,31 @@ def asked_record(
     """Return the settings of `fits` and the choice of k."""
     ks = [AUTO if fit["auto"] else fit["k"] for fit in fits]
     return {
-        "settings": {"k": ks, **settings_record(fitter, extra_inputs or {}, report)},
+        "settings": {"k": ks, **settings_record(fitter.settings, extra_inputs or {}, report, fitter.variance)},
         "choice": None if choice is None else _choice_record(choice),
     }
 
 
-def settings_record(fitter: Fitter, extra_inputs: Mapping[str, Path | Sequence[str]], report: AnyPath) -> Record:
-    """Return everything except k that influences the outputs of an image."""
-    settings = asdict(fitter.settings)
+def settings_record(
+    settings: Settings,
+    extra_inputs: Mapping[str, Path | Sequence[str]],
+    report: AnyPath,
+    variance: float | None = None,
+) -> Record:
+    """Return everything except k that influences the outputs of an image; `reg_covar` only if a `variance` is given."""
+    values = asdict(settings)
     if "model" in extra_inputs:  # nothing was fitted
-        settings |= dict.fromkeys(OF_FITS)
+        values |= dict.fromkeys(OF_FITS)
     if "palette" in extra_inputs:
-        settings |= dict.fromkeys(_OF_STARTS)
+        values |= dict.fromkeys(_OF_STARTS)
     inputs = {
         name: relative(value, report.parent) if isinstance(value, (Path, RemotePath)) else list(value)
         for name, value in extra_inputs.items()
     }
     return {
-        **settings,
-        "recolor": fitter.settings.recoloring,
-        "reg_covar": fitter.variance,
+        **values,
+        "recolor": settings.recoloring,
+        **({} if variance is None else {"reg_covar": variance}),
         **dict.fromkeys(_EXTRA_INPUTS),
         **inputs,
     }

@@ -43,13 +43,19 @@ def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: b
 
 
 def shared_image_record(
-    source: SourcePath, report: AnyPath, quantizer: Quantizer, fits: Sequence[Record], *, notes: Sequence[str] = ()
+    source: SourcePath,
+    report: AnyPath,
+    quantizer: Quantizer,
+    fits: Sequence[Record],
+    *,
+    notes: Sequence[str] = (),
+    digest: str | None = None,
 ) -> Record:
     """Return the record of one image: its size and colours, and a `shared_fit_record` for each k.
 
     `source`, `report` and `notes` as for `build_record`.
     """
-    return {**image_record(source, report, quantizer), "notes": list(notes), "fits": list(fits)}
+    return {**image_record(source, report, quantizer), "digest": digest, "notes": list(notes), "fits": list(fits)}
 
 
 def total_result(fit: Fit, settings: Settings, images: Sequence[ImageStatistics]) -> RecoloredFit:
@@ -69,6 +75,8 @@ def build_shared_record(
     n_fitted: int,
     failures: Sequence[Failure] = (),
     choice: Choice | None = None,
+    sample_size: int | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> Record:
     """Return the record of images that share one mixture, in the order of their paths.
 
@@ -88,6 +96,10 @@ def build_shared_record(
         The images that were not recoloured.
     choice : Choice or None
         The choice of k, if k was chosen.
+    sample_size : int or None
+        The number of images that the fit was limited to.
+    digests : mapping or None
+        SHA-256 of the digests of the images fitted (`sources`), and of all that decides the outputs (`settings`).
     """
     colors = fitter.colors
     return {
@@ -104,8 +116,10 @@ def build_shared_record(
             "distinct_colors": colors.n_colors,  # None beyond the limit of a sum, which then has cells
             "cells": colors.tree.n_colors if isinstance(colors, ColorCells) else None,
             "bit_depth": colors.bit_depth,
+            "sample_size": sample_size,
         },
         **asked_record(report, fitter, fits, choice, None),
+        "digest": dict(digests or {}),
         "fits": list(fits),
         "images": sorted(images, key=lambda image: str(image["path"])),
         "failed": [{"path": relative(f.source, report.parent), "reason": f.reason} for f in failures],

@@ -479,12 +479,25 @@ def test_a_run_with_other_options_does_not_go_on_with_images_of_an_earlier_one(c
     assert command(grey, "-k", "2", "-o", "out").returncode == 0
     other = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing", "--space", "lab")
     assert (other.returncode, other.stdout) == (1, "")
-    assert "grey_report.json is of a run with space = srgb, not lab; give the same options" in other.stderr
+    assert "grey_report.json is of a run with --space srgb, not lab; give the same options" in other.stderr
     assert len(list((tmp_path / "out").iterdir())) == 2
     same = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing")
     assert same.returncode == 0, same.stderr
-    (tmp_path / "out" / "grey_report.json").write_bytes(b"[]")
-    assert command(grey, "-k", "4", "-o", "out", "--skip-existing", "--space", "lab").returncode == 0
+    finished = command(grey, "-k", "2", "-o", "out", "--skip-existing", "--space", "lab")
+    assert (finished.returncode, "--space srgb, not lab" in finished.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b"not JSON", b"\xff", b'{"settings": 3, "digest": {}, "fits": []}'])
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_damaged_report_is_refused_and_stays(command, tmp_path, samples, content, options):
+    grey = samples / "grey.png"
+    assert command(grey, "-k", "2", "-o", "out").returncode == 0
+    (tmp_path / "out/grey_report.json").write_bytes(content)
+    result = command(grey, "-k", "2", "4", "-o", "out", "--skip-existing", *options)
+    assert result.returncode == 1
+    assert "grey_report.json is damaged, or not a report of this version of gmmquant; move it, give" in result.stderr
+    assert (tmp_path / "out/grey_report.json").read_bytes() == content
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_a_palette_with_a_color_twice_keeps_its_numbers(command, tmp_path, samples):

@@ -241,7 +241,7 @@ def test_an_output_folder_that_cannot_be_is_one_line(command, flat):
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, monkeypatch, number, hopeless, large):
     if large:
-        monkeypatch.setattr(image_job, "_LARGE", 0)
+        monkeypatch.setattr(image_job, "_LARGE_IMAGE_PIXELS", 0)
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     out = tmp_path / "out"
@@ -274,7 +274,7 @@ def test_a_large_image_written_in_a_thread_gives_the_bytes_it_gives_at_once(tmp_
     monkeypatch.setattr(image_job, "encode_image", noting)
     records = []
     for folder, limit in (("once", 1_000_000), ("thread", 0)):
-        monkeypatch.setattr(image_job, "_LARGE", limit)
+        monkeypatch.setattr(image_job, "_LARGE_IMAGE_PIXELS", limit)
         (done,) = run_all(plan([Source(tmp_path / "alpha.png")], task, tmp_path / folder))
         assert isinstance(done, Done)
         assert sorted(path.name for path in done.written) == sorted(os.listdir(tmp_path / folder))

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import resource
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -168,12 +170,15 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, al
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (["--method", "kmeans"], "shared_report.json is of a run with method = gmm, not kmeans; give the same options"),
-        (["-k", "5"], "shared_report.json is of a run with k = [3], not [3, 5]; give the same options"),
-        ("one more", "shared_report.json is of a run fitted to 10 images of "),
-        (["--tol", "0.01"], "shared_report.json is of a run with tol = the default, not 0.01; give the same options"),
-        ("one less", "shared_report.json is of a run fitted to 10 images of "),
-        ("sample", "shared_report.json is of a run fitted to 4 images of "),
+        (["--method", "kmeans"], "shared_report.json is of a run with --method gmm, not kmeans; give the same options"),
+        (["-k", "5"], "shared_report.json is of a run with -k 3, not 3 5; give the same options"),
+        (
+            "one more",
+            "shared_report.json is of a run without ../album/another.png, so its mixture is another; give the same",
+        ),
+        (["--tol", "0.01"], "shared_report.json is of a run with --tol default, not 0.01; give the same options"),
+        ("one less", "shared_report.json is of a run with ../album/p9.png, so its mixture is another; give the same"),
+        ("sample", "shared_report.json is of a run with --sample-size 4, not default; give the same options"),
         ("report", "p0_k3.png exists and is of a run of other images or options, or was changed; give another"),
     ],
 )
@@ -191,7 +196,7 @@ def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, chan
     before = contents(tmp_path / "out")
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
     arguments += change if isinstance(change, list) else []
-    if "same options" in told:  # the images need not be read for it
+    if "give the same" in told:  # the images need not be read for it
         foreseen = command(*arguments, "--dry-run")
         assert foreseen.returncode == 1
         assert told in foreseen.stderr
@@ -212,7 +217,7 @@ def test_a_shared_run_does_not_go_on_with_other_images_of_the_same_sizes(command
     before = contents(tmp_path / "out")
     result = command(*arguments)
     assert result.returncode == 1
-    assert re.search(r"of a run fitted to 10 images of \d+ pixels in \d+ colours, not 10 images of", result.stderr)
+    assert "p4.png changed after shared_report.json was written; give another --output" in result.stderr
     assert contents(tmp_path / "out") == before
 
 
@@ -228,7 +233,7 @@ def test_a_shared_run_does_not_go_on_with_others_of_as_many_pixels_and_colours(c
     before = contents(tmp_path / "out")
     result = command(*arguments)
     assert result.returncode == 1
-    assert "shared_report.json is of a run " in result.stderr
+    assert "p4.png changed after shared_report.json was written" in result.stderr
     assert contents(tmp_path / "out") == before
 
 
@@ -255,10 +260,11 @@ def test_a_run_of_the_same_sample_is_left_as_it_is(command, tmp_path, album):
 
 
 @pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
-def test_what_was_changed_is_not_taken_for_what_this_run_makes(command, tmp_path, album, name):
+def test_without_a_report_a_file_that_was_changed_is_refused(command, tmp_path, album, name):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
     command(*arguments)
-    (tmp_path / "out/p2_k3.png").unlink()
+    for missing in ("p2_k3.png", "shared_report.json"):
+        (tmp_path / "out" / missing).unlink()
     (tmp_path / "out" / name).write_text("mine")
     before = contents(tmp_path / "out")
     result = command(*arguments, "--skip-existing")
@@ -266,6 +272,56 @@ def test_what_was_changed_is_not_taken_for_what_this_run_makes(command, tmp_path
     assert "exists and is of a run of other images or options, or was changed; give another --output" in result.stderr
     after = contents(tmp_path / "out")
     assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
+def test_files_of_a_run_with_a_report_of_the_same_images_are_kept_as_they_are(command, tmp_path, album, name):
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
+    command(*arguments)
+    whole = contents(tmp_path / "out")
+    (tmp_path / "out/p2_k3.png").unlink()
+    (tmp_path / "out" / name).write_text("mine")
+    assert command(*arguments, "--skip-existing").returncode == 0
+    assert contents(tmp_path / "out") == {**whole, name: b"mine"}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_image_outside_the_sample_that_changed_is_refused(command, tmp_path, album, jobs):
+    """At once by its times, which are newer than the report's, or else when it is read."""
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--sample-size", "2", "--jobs", jobs, "--skip-existing"]
+    command(*arguments)
+    (tmp_path / "out/p3_k3.png").unlink()
+    Image.fromarray(255 - pixels_of(album / "p4.png")).save(album / "p4.png")
+    before = contents(tmp_path / "out")
+    for options in (["--dry-run"], []):
+        result = command(*arguments, *options)
+        assert result.returncode == 1
+        assert result.stderr.startswith("gmmquant: out: p4.png changed after shared_report.json was written")
+        assert contents(tmp_path / "out") == before
+    future = time.time_ns() + 10**12
+    for path in (tmp_path / "out").iterdir():
+        os.utime(path, ns=(future, future))
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert "gmmquant: album/p4.png: p4.png changed after shared_report.json was written" in result.stderr
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("missing", ["p2_k3.png", "shared_report.json"])
+def test_a_run_goes_on_with_a_mixture_that_another_processor_fitted(command, tmp_path, album, missing):
+    """As on another processor, all numbers differ in their last digits."""
+    arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
+    command(*arguments)
+    (tmp_path / "out" / missing).unlink()
+    for path in (tmp_path / "out").glob("*.json"):
+        digits = re.compile(r"(0\.\d{12})\d+")
+        path.write_text(digits.sub(lambda number: number[1] + "7", path.read_text()))
+    model = (tmp_path / "out/shared_k3.gmm.json").read_bytes()
+    result = command(*arguments, "--skip-existing")
+    assert (result.returncode, "refuse" in result.stderr) == (0, False), result.stderr
+    assert (tmp_path / "out/shared_k3.gmm.json").read_bytes() == model
+    assert (tmp_path / "out" / missing).exists()
 
 
 def test_layers_that_are_missing_are_made_again(command, tmp_path, album):
@@ -334,6 +390,7 @@ def test_what_is_shared_counts_as_no_image_where_it_fails(command, tmp_path, alb
     command(*arguments)
     (tmp_path / "out/shared_k3_palette.hex").write_text("mine")
     (tmp_path / "out/p4_k3.png").unlink()
+    (tmp_path / "out/shared_report.json").unlink()
     result = command(*arguments, "--skip-existing")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("gmmquant: 1 done, 9 skipped in ")
@@ -363,9 +420,10 @@ def test_where_images_fail_a_report_of_more_of_them_is_kept(command, tmp_path, a
     arguments = ["album", "-k", "3", "--shared", "-o", "out"]
     command(*arguments)
     before = contents(tmp_path / "out")
-    (tmp_path / "out/p4_k3.png").write_text("mine")
     (tmp_path / "out/p5_k3.png").unlink()
-    assert command(*arguments, "--skip-existing").returncode == 1
+    limit = os.path.getsize(tmp_path / "out/p0_k3.png") // 8
+    file_size = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
+    assert command(*arguments, "--skip-existing", preexec_fn=file_size).returncode == 1
     assert contents(tmp_path / "out")["shared_report.json"] == before["shared_report.json"]
 
 

@@ -177,9 +177,9 @@ def test_a_target_holds_the_colours_of_its_image_and_not_the_pixels(samples):
     target = load_transfer_image(samples / "cat.jpg", Settings())
     assert isinstance(target, TransferColors)
     quantizer = Quantizer(COFFEE)
-    drawn = target.draw(quantizer, 3, lambda *step: None, lambda image: None)
+    drawn = target.recolor(quantizer, 3, lambda *step: None, lambda image: None)
     sent = pickle.loads(pickle.dumps(target))
     assert sent.path == target.path
     assert len(pickle.dumps(target)) < 12 * target.fitter.colors.n_colors + 3000
-    again = sent.draw(quantizer, 3, lambda *step: None, lambda image: None)
+    again = sent.recolor(quantizer, 3, lambda *step: None, lambda image: None)
     np.testing.assert_array_equal(again.image, drawn.image)

@@ -50,7 +50,7 @@ def part_of(image, number, shared, ks, settings):
     for k in ks:
         n = shared.choice.k if k == "auto" else k
         seconds = 2.0 if k == "auto" else 10.0 ** (5 * number) + 0.1
-        result = shared.draw(quantizer, n, lambda *step: None, lambda image: None).with_seconds(write=seconds)
+        result = shared.recolor(quantizer, n, lambda *step: None, lambda image: None).with_seconds(write=seconds)
         fits.append(shared_fit_record(result, {"image": f"{number}_k{k}.png"}, auto=k == "auto"))
         statistics.append(result.statistics)
     record = shared_image_record(Path(f"in/{number}.png"), REPORT, quantizer, fits, notes=[f"note {number}"])
@@ -155,6 +155,7 @@ def test_the_total_counts_all_images():
         "distinct_colors": len(np.unique(pixels, axis=0)),
         "cells": None,
         "bit_depth": 16,
+        "sample_size": None,
     }
 
 
@@ -198,7 +199,7 @@ def test_all_images_have_one_palette_in_one_order_and_the_seconds_of_their_own()
     assert isinstance(shared, ApplyFits)
     assert shared.keeps_order
     for original in (TEN[0], TEN[9]):
-        drawn = shared.draw(Quantizer(original), 6, lambda *step: None, lambda image: None)
+        drawn = shared.recolor(Quantizer(original), 6, lambda *step: None, lambda image: None)
         np.testing.assert_array_equal(drawn.palette, shared.fits[6].palette)
         assert drawn.statistics.seconds["seed"] == 0
     assert shared.fits[6].seconds["seed"] > 0
