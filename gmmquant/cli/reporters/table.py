@@ -160,8 +160,9 @@ def fit_table(record: Record, *, colors: bool, width: int) -> Table:
         "seconds": [f"{sum(fit['seconds'].values()):.2f}" for fit in record["fits"]],
     }
     narrowest, widest = _SWATCH_COLUMNS
+    reserved = narrowest if colors else max(len(hex_codes(fit)) for fit in record["fits"])
     for name in _OPTIONAL:
-        if _width(columns) + narrowest > width:
+        if _width(columns) + reserved > width:
             del columns[name]
     per_line = min(max(width - _width(columns), narrowest), widest)
     table = _table()

@@ -1,0 +1,189 @@
+"""The console, in process: what goes to which stream, the summary, and the progress bars of terminals."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from cli_outcomes import PLANNED, SHARED, Screen, done, plain
+
+from gmmquant.cli import console as module
+from gmmquant.cli import progress
+from gmmquant.cli.console import Console, emit, say
+from gmmquant.cli.progress import Bar, BatchBar, FitBar, bar_for, duration
+from gmmquant.cli.reporters import reporter_class
+from gmmquant.report.outcome import Failure, Skipped
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of 100 columns."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return Screen()
+
+
+def run_console(outcomes, name="table", n_images=None, errors=None, **settings):
+    """Show outcomes; return the results, the messages, and whether all went well."""
+    outcomes = list(outcomes)
+    n_images = len(outcomes) if n_images is None else n_images
+    results, errors = io.StringIO(), errors or io.StringIO()
+    reporter = reporter_class(name)(results, n_images=n_images, shared=settings.pop("shared", False))
+    with Console(reporter, [2], n_images, stream=errors, **settings) as console:
+        for outcome in outcomes:
+            console.show(outcome)
+        well = console.finish()
+    return results.getvalue(), errors.getvalue(), well
+
+
+FAILED = Failure(Path("c.png"), "damaged PNG image; get an undamaged copy")
+
+
+def test_the_table_of_one_image_is_a_result_and_there_is_no_summary():
+    results, messages, well = run_console([done(notes=["k is lowered"])])
+    assert "150 distinct colours" in results
+    assert messages == "gmmquant: cat.jpg: k is lowered\n"
+    assert well
+
+
+def test_several_images_are_a_message_each_and_a_summary():
+    outcomes = [done(seconds=1.5), Skipped(Path("b.png")), FAILED, done(source="d.png", kept=True)]
+    results, messages, well = run_console(outcomes)
+    assert results == ""
+    *lines, summary = messages.splitlines()
+    assert lines == [
+        "gmmquant: cat.jpg: wrote cat_k2.png, cat_report.json in out, 1.50 s",
+        "gmmquant: b.png: skipped, its outputs exist",
+        "gmmquant: c.png: damaged PNG image; get an undamaged copy",
+        "gmmquant: d.png: kept, its outputs exist",
+    ]
+    assert summary.startswith("gmmquant: 1 done, 2 skipped, 1 failed in 0.0 s")
+    assert not well
+
+
+def test_images_that_were_not_tried_are_counted_and_are_a_failure():
+    _, messages, well = run_console([done()], n_images=3)
+    assert "1 done, 2 not tried" in messages
+    assert not well
+
+
+def test_a_shared_report_is_no_image_of_the_summary():
+    results, messages, well = run_console([done(), done(source="b.png"), SHARED], n_images=2, shared=True)
+    assert "2 done in" in messages
+    assert "wrote shared_report.json" in results
+    assert well
+    failed = Failure(Path("album"), "disk full", is_image=False)
+    _, messages, well = run_console([done(), failed], n_images=1, shared=True)
+    assert "gmmquant: album: disk full\n" in messages
+    assert not well
+
+
+@pytest.mark.parametrize("name", ["quiet", "as_json"])
+def test_quiet_prints_only_errors(name):
+    results, messages, _ = run_console([done(notes=["note"]), Skipped(Path("b.png")), FAILED], name, quiet=True)
+    assert messages == "gmmquant: c.png: damaged PNG image; get an undamaged copy\n"
+    assert bool(results) == (name == "as_json")
+
+
+def test_an_image_for_standard_output_is_its_bytes_alone():
+    stream = io.TextIOWrapper(io.BytesIO())
+    with Console(reporter_class("table")(stream), [2], stream=io.StringIO()) as console:
+        console.show(done(drawn=b"\x89PNG"))
+        assert console.finish()
+    assert stream.buffer.getvalue() == b"\x89PNG"
+
+
+def test_results_are_ended_once_even_if_the_run_is_not_finished():
+    results = io.StringIO()
+    with (
+        pytest.raises(RuntimeError),
+        Console(reporter_class("as_json")(results, n_images=2), [2], 2, stream=io.StringIO()) as console,
+    ):
+        console.show(done())
+        raise RuntimeError
+    assert results.getvalue().count("]\n") >= 1
+    assert results.getvalue().endswith("\n]\n")
+
+
+def test_failures_that_scrolled_away_are_listed_again():
+    n = module._SCREEN_LINES
+    few = [FAILED, *[done(source=f"{i}.png") for i in range(n - 1)]]  # and the summary
+    _, messages, _ = run_console(few)
+    assert messages.count("damaged") == 1
+    _, messages, _ = run_console([*few, done(source="last.png")])
+    assert messages.splitlines()[-1] == "gmmquant: failed: c.png: damaged PNG image; get an undamaged copy"
+    many = [FAILED] * (n + 5) + [done(source=f"{i}.png") for i in range(n + 1)]
+    _, messages, _ = run_console(many)
+    assert messages.splitlines()[-1] == "gmmquant: failed: 5 more, listed above"
+
+
+def test_a_dry_run_counts_what_it_would_do():
+    results, errors = io.StringIO(), io.StringIO()
+    console = Console(reporter_class("table")(results), stream=errors)
+    assert console.preview([PLANNED])
+    assert results.getvalue().startswith("cat.jpg\n")
+    assert errors.getvalue() == "gmmquant: dry run, nothing was done; would read 1 image; outputs: 1 new, 1 kept\n"
+    assert not Console(reporter_class("quiet")(results), stream=errors, quiet=True).preview([FAILED])
+    assert errors.getvalue().endswith("gmmquant: c.png: damaged PNG image; get an undamaged copy\n")
+
+
+def test_a_message_is_one_safe_line():
+    stream = io.StringIO()
+    say("a\nb\x1b[31m \udcff", stream=stream)
+    assert stream.getvalue() == "gmmquant: a\\x0ab\\x1b[31m \\xff\n"
+
+
+def test_results_that_cannot_be_written_are_an_error_and_a_closed_pipe_is_none(tmp_path, capsys):
+    with open("/dev/full", "w") as full:
+        assert not emit("results", stream=full)
+    assert "cannot write to standard output: no space left on device" in capsys.readouterr().err
+
+
+def test_a_bar_is_shown_only_on_an_interactive_terminal(terminal, monkeypatch):
+    assert isinstance(bar_for(1, [2], terminal), FitBar)
+    assert isinstance(bar_for(2, [2], terminal), BatchBar)
+    assert type(bar_for(1, [2], io.StringIO())) is Bar
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(bar_for(1, [2], terminal)) is Bar
+
+
+def test_the_bar_of_an_image_names_k_and_the_iteration_and_goes_away(terminal):
+    bar = bar_for(1, [2, 7, "auto"], terminal)
+    bar.show_fit("[red]a\x07.png", 7, 0)
+    bar.show_fit("[red]a\x07.png", 7, 12)
+    bar.hide()
+    assert "[red]a\\x07.png  k = 7  iteration" in plain(terminal.getvalue())
+    assert terminal.getvalue().endswith("\x1b[2K")  # the line of the bar is cleared
+
+
+def test_the_bar_of_a_batch_shows_the_pace_of_images_that_took_work(terminal, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    bar = bar_for(10, [2], terminal)
+    now[0] += 4
+    bar.show_image("b.png", 6, 2)
+    shown = plain(terminal.getvalue())
+    assert "6/10" in shown
+    assert "0.5/s  0:08 left b.png" in shown
+    before = len(terminal.getvalue())
+    bar.show_image("c.png", 7, 3)  # at the same moment: not drawn again
+    assert len(terminal.getvalue()) == before
+    now[0] += 1
+    bar.refresh()
+    assert "7/10" in plain(terminal.getvalue()[before:])
+
+
+def test_with_a_bar_there_is_no_message_for_each_image(terminal):
+    outcomes = [done(), Skipped(Path("b.png")), FAILED]
+    _, messages, _ = run_console(outcomes, errors=terminal)
+    lines = [line for line in re.split(r"[\r\n]+", plain(messages)) if line.startswith("gmmquant: ")]
+    assert lines[0] == "gmmquant: c.png: damaged PNG image; get an undamaged copy"
+    assert lines[1].startswith("gmmquant: 1 done, 1 skipped, 1 failed")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (725, "12:05"), (10_800, "3:00:00"), (0, "0:00")])
+def test_durations_are_minutes_or_hours(seconds, text):
+    assert duration(seconds) == text
