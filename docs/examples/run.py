@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
@@ -76,7 +77,7 @@ def run(page: Path, folder: Path = PROJECT) -> Result:
 
     names: dict[str, Any] = {"__name__": page.stem}
     printed = []
-    with chdir(folder), mpl.rc_context():
+    with chdir(folder), mpl.rc_context(), np.printoptions(legacy=False):
         try:
             for step in steps(page.read_text(encoding="utf-8")):
                 out = io.StringIO()

@@ -1,4 +1,4 @@
-"""What the estimators share with scikit-learn's: parameters by name, randomness, tags. scikit-learn is not needed."""
+"""The interface of scikit-learn's estimators: parameters by name, randomness, tags. scikit-learn is not needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Estimator:
         Raises
         ------
         ParameterError
-            If there is no such argument.
+            If it has no such argument.
         """
         names = self._parameter_names()
         for name, value in params.items():
@@ -63,14 +63,14 @@ def print_progress(message: str) -> None:
 
 
 def random_generator(random_state: RandomState) -> np.random.Generator:
-    """Return the generator that `random_state` stands for; a RandomState is asked for a seed, and so moves on."""
+    """Return the generator for `random_state`; a RandomState supplies a seed and is advanced."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
     try:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
         raise ParameterError(
-            f"random_state = {random_state!r} is no seed; give an integer of at least 0, a Generator or None"
+            f"random_state = {random_state!r} is not a seed; give an integer of at least 0, a Generator or None"
         ) from None
 
 

@@ -1,8 +1,7 @@
 """KMeans: greedy k-means++ seeding, then Lloyd's iterations, on weighted samples.
 
-Seeding follows Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding" (2007), in the greedy form
-that tries a few candidates a step and keeps the best. A Gaussian mixture is better where clusters differ in width or
-lean; KMeans is better where the squared error of the image is what counts.
+Seeding follows Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding" (2007), in the greedy form that
+tries a few candidates per step and keeps the best.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from gmmquant.models.sweep import HARDMAX, most_probable, sweep
 
 @dataclass(frozen=True)
 class Clusters:
-    """What Lloyd's iterations end with: centers (K, d), iterations run, and whether they met the tolerance."""
+    """The result of Lloyd's iterations: centers (K, d), number of iterations, and whether they met the tolerance."""
 
     centers: FloatArray
     n_iter: int
@@ -175,11 +174,10 @@ class KMeans(Estimator):
     ----------
     n_clusters : int, default 8
     init : "k-means++", "random" or array-like of shape (n_clusters, n_features), default "k-means++"
-        How the centers start: greedy k-means++, samples at random, or where you say.
+        The start: greedy k-means++, random samples, or given centers.
     n_init : int or "auto", default "auto"
-        Number of starts, of which the one with the smallest inertia is kept. "auto" is 10 for "random", else 1.
+        Number of starts; the fit with the smallest inertia is kept. "auto" is 10 for "random", else 1.
     max_iter : int, default 300
-        Most iterations of Lloyd.
     tol : float, default 1e-4
         Stop when the squared shift of all centers together is at most `tol` times the mean variance of the features.
     verbose : int, default 0
@@ -296,18 +294,14 @@ class KMeans(Estimator):
 
     def _lloyd(self, cells: Cells, start: FloatArray, shift: float, max_iter: int, scale: float) -> Clusters:
         """Run Lloyd's iterations from one start; with `verbose`, print them, with inertias multiplied by `scale`."""
+
+        def show(n_iter: int, centers: FloatArray) -> None:
+            print_progress(f"Iteration {n_iter}, inertia {scale * inertia(cells, centers):.6g}")
+
         if not self.verbose:
             return lloyd(cells, start, tol=shift, max_iter=max_iter)
         print_progress("Initialization complete")
-        fit = lloyd(
-            cells,
-            start,
-            tol=shift,
-            max_iter=max_iter,
-            watch=lambda n_iter, centers: print_progress(
-                f"Iteration {n_iter}, inertia {scale * inertia(cells, centers):.6g}"
-            ),
-        )
+        fit = lloyd(cells, start, tol=shift, max_iter=max_iter, watch=show)
         if fit.converged:
             print_progress(f"Converged after {fit.n_iter} iterations: the centers' squared shift is within {shift:.6g}")
         return fit

@@ -1,7 +1,4 @@
-"""GaussianMixture: a mixture of Gaussians for data of any dimension, in scikit-learn's manner, with sample weights.
-
-KMeans is better where only the squared error of an image counts.
-"""
+"""GaussianMixture: a mixture of Gaussians for data of any dimension, as scikit-learn's, with sample weights."""
 
 from __future__ import annotations
 
@@ -34,12 +31,12 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, best, em, watch_nothing
+from gmmquant.models.em import EMFit, best, em
 from gmmquant.models.estimator import Estimator, RandomState, print_progress, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
 from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
-from gmmquant.models.selection import aic, bic, icl, n_parameters
+from gmmquant.models.selection import Criteria, aic, bic, icl, n_parameters
 from gmmquant.models.serialization import Model, model_to_json, read_model
 from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
@@ -62,19 +59,18 @@ class GaussianMixture(Estimator):
         covariance, and counted in the E-step too, so that the objective never falls. 0 is the textbook algorithm.
     max_iter : int, default 100
     n_init : int, default 1
-        Number of starts, of which the one that ends with the highest `lower_bound_` is kept.
+        Number of starts. The fit with the highest final `lower_bound_` is kept.
     init_params : "kmeans", "k-means++", "random_from_data" or "random", default "kmeans"
-        How a start is made: the clusters of KMeans; those around greedy k-means++ centers, or around random samples; or
+        Start from the clusters of KMeans, from those around greedy k-means++ centers or around random samples, or from
         random responsibilities.
     weights_init : array-like of shape (n_components,), optional
     means_init : array-like of shape (n_components, n_features), optional
     precisions_init : array-like, optional
-        Where to start, inverse covariances in the last, in the shape of the type; what is not given comes from
-        `init_params`.
+        The start; the last are inverse covariances in the shape of the type. `init_params` supplies what is missing.
     random_state : int, numpy Generator, RandomState or None, default None
         Source of the starts' randomness; an int makes the fit repeatable.
     warm_start : bool, default False
-        Start from where the last fit ended.
+        Start from the result of the last fit.
     verbose : int, default 0
         1 prints the start and the end of each initialization and every `verbose_interval`-th iteration to standard
         output; 2 adds the gain of `lower_bound_`, its value and the time.
@@ -97,8 +93,8 @@ class GaussianMixture(Estimator):
 
     Notes
     -----
-    Covariances are E[x x^T] - m m^T about the center of the data, in float64: a cluster narrower than some 1e-7 of its
-    distance from that center has a covariance of rounding errors. Scale such features, or fit their parts.
+    Covariances are E[x x^T] - m m^T about the center of the data, in float64: for a cluster narrower than about 1e-7 of
+    its distance from that center they are rounding errors. Scale such features, or fit their parts.
     """
 
     _estimator_type = "density_estimator"
@@ -150,7 +146,7 @@ class GaussianMixture(Estimator):
         X : array-like of shape (n_samples, n_features)
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
-            How many times each sample counts; the fit is that of the samples repeated so often.
+            How many times each sample counts.
         sample_covariance : array-like of shape (n_samples, n_features, n_features), optional
             Covariance inside each sample, where a sample is the mean of a group (a cell).
 
@@ -177,7 +173,7 @@ class GaussianMixture(Estimator):
         tol = check_non_negative("tol", self.tol)
         variance = check_non_negative("reg_covar", self.reg_covar)
         n_init = check_integer("n_init", self.n_init, 1)
-        verbose = check_integer("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
+        check_integer("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
         interval = check_integer("verbose_interval", self.verbose_interval, 1)
         check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
         cells = Cells.from_samples(samples, weight, scatter)
@@ -186,15 +182,7 @@ class GaussianMixture(Estimator):
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
-        progress = _Progress(verbose, interval) if verbose else None
-        fits = []
-        for each in starts:
-            if progress is not None:
-                progress.begin()
-            watch = watch_nothing if progress is None else progress.iteration
-            fits.append(em(cells, each, variance=variance, tol=tol, max_iter=max_iter, watch=watch))
-            if progress is not None:
-                progress.end(fits[-1])
+        fits = (self._em(n, interval, cells, each, variance, tol, max_iter) for n, each in enumerate(starts, 1))
         fit = best(fits)
         if not fit.converged and max_iter > 0:
             warnings.warn(
@@ -203,7 +191,10 @@ class GaussianMixture(Estimator):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return self._keep(fit)
+        self._adopt(fit.gaussians)
+        self.converged_, self.n_iter_ = fit.converged, fit.n_iter
+        self.lower_bounds_, self.lower_bound_ = list(fit.trace), fit.trace[-1]
+        return self
 
     def fit_predict(
         self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
@@ -247,19 +238,16 @@ class GaussianMixture(Estimator):
         return samples, np.repeat(np.arange(counts.size), counts)
 
     def aic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return Akaike's criterion of the mixture for `X`; the smaller, the better."""
-        log_likelihood, _, _ = self._totals(X, sample_weight)
-        return aic(log_likelihood, self._n_parameters())
+        """Return Akaike's criterion of the mixture for `X`; smaller is better."""
+        return self._criteria(X, sample_weight).aic
 
     def bic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return the Bayesian information criterion of the mixture for `X`; the smaller, the better."""
-        log_likelihood, n_samples, _ = self._totals(X, sample_weight)
-        return bic(log_likelihood, self._n_parameters(), n_samples)
+        """Return the Bayesian information criterion of the mixture for `X`; smaller is better."""
+        return self._criteria(X, sample_weight).bic
 
     def icl(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return BIC plus twice the entropy of the responsibilities for `X`; the smaller, the better."""
-        log_likelihood, n_samples, entropy = self._totals(X, sample_weight)
-        return icl(log_likelihood, self._n_parameters(), n_samples, entropy)
+        """Return BIC plus twice the entropy of the responsibilities for `X`; smaller is better."""
+        return self._criteria(X, sample_weight).icl
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted mixture to a file, JSON with full precision; a file of that name is replaced in one step."""
@@ -270,12 +258,12 @@ class GaussianMixture(Estimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a mixture that `save`, or the command's --save-model, wrote; of its fit nothing else is kept.
+        """Read a mixture written by `save` or by the command's --save-model, which hold nothing else of the fit.
 
         Raises
         ------
         ModelFileError
-            If the file is no model.
+            If the file is not a model.
         OSError
             If the system cannot read it.
         """
@@ -284,12 +272,14 @@ class GaussianMixture(Estimator):
         mixture._adopt(gaussians)
         return mixture
 
-    def _totals(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> tuple[float, float, float]:
+    def _criteria(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Criteria:
         check_fitted(self, "means_")
-        samples = check_samples(X, self.n_features_in_)
+        samples, gaussians = check_samples(X, self.n_features_in_), self._gaussians()
         cells = Cells.from_samples(samples, check_sample_weight(sample_weight, len(samples)))
-        evaluation = evaluate(cells, self._gaussians())
-        return evaluation.log_likelihood, cells.total_weight, evaluation.entropy
+        sums, n, K = evaluate(cells, gaussians), cells.total_weight, len(self.means_)
+        p = self._n_parameters()
+        total, entropy = sums.log_likelihood, sums.entropy
+        return Criteria(K, aic(total, p), bic(total, p, n), icl(total, p, n, entropy))
 
     def _n_parameters(self) -> int:
         return n_parameters(len(self.means_), self.n_features_in_, self._gaussians().covariance_type)
@@ -306,7 +296,7 @@ class GaussianMixture(Estimator):
         return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[fitted_type])
 
     def _continued(self, n_components: int, d: int) -> Gaussians:
-        """Return what the last fit ended with, if it can be gone on with."""
+        """Return the mixture of the last fit, if it has the shape and type that this fit needs."""
         last = self._gaussians()
         if (*last.means.shape, last.covariance_type.name) != (n_components, d, self.covariance_type):
             raise ParameterError(
@@ -316,13 +306,28 @@ class GaussianMixture(Estimator):
             )
         return last
 
-    def _keep(self, fit: EMFit) -> Self:
-        self._adopt(fit.gaussians)
-        self.converged_ = fit.converged
-        self.n_iter_ = fit.n_iter
-        self.lower_bounds_ = list(fit.trace)
-        self.lower_bound_ = fit.trace[-1]
-        return self
+    def _em(
+        self, n: int, interval: int, cells: Cells, start: Gaussians, variance: float, tol: float, max_iter: int
+    ) -> EMFit:
+        """Run EM from the `n`-th start and print what `verbose` asks for."""
+        seconds, bounds = [perf_counter()], []
+
+        def show(n_iter: int, objective: float) -> None:
+            bounds.append(objective)
+            if n_iter > 0 and n_iter % interval == 0:
+                seconds.append(perf_counter())
+                details = f": gain {objective - bounds[-2]:.5f}, {seconds[-1] - seconds[-2]:.5f} s"
+                print_progress(f"  Iteration {n_iter}{details if self.verbose > 1 else ''}")
+
+        if not self.verbose:
+            return em(cells, start, variance=variance, tol=tol, max_iter=max_iter)
+        print_progress(f"Initialization {n}")
+        fit = em(cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=show)
+        outcome = "converged" if fit.converged else "did not converge"
+        time = f"{perf_counter() - seconds[0]:.5f} s"
+        details = f": {fit.n_iter} iterations, lower bound {fit.trace[-1]:.5f}, {time}" if self.verbose > 1 else ""
+        print_progress(f"Initialization {n} {outcome}{details}")
+        return fit
 
     def _adopt(self, gaussians: Gaussians) -> None:
         self._fitted_type = gaussians.covariance_type.name
@@ -349,33 +354,6 @@ class GaussianMixture(Estimator):
             means = made.means if means is None else means
             covariances = made.covariances if covariances is None else covariances
         return Gaussians(weights, means, covariances, covariance_type)
-
-
-class _Progress:
-    """What `verbose` prints of the initializations of a fit."""
-
-    def __init__(self, verbose: int, interval: int) -> None:
-        self.detailed, self.interval, self.n_begun = verbose > 1, interval, 0
-        self.started = self.last_time = self.last_objective = 0.0
-
-    def begin(self) -> None:
-        self.n_begun += 1
-        self.started = self.last_time = perf_counter()
-        print_progress(f"Initialization {self.n_begun}")
-
-    def iteration(self, n_iter: int, objective: float) -> None:
-        if n_iter > 0 and n_iter % self.interval == 0:
-            now = perf_counter()
-            details = f": gain {objective - self.last_objective:.5f}, {now - self.last_time:.5f} s"
-            print_progress(f"  Iteration {n_iter}{details if self.detailed else ''}")
-            self.last_time = now
-        self.last_objective = objective
-
-    def end(self, fit: EMFit) -> None:
-        outcome = "converged" if fit.converged else "did not converge"
-        seconds = perf_counter() - self.started
-        details = f": {fit.n_iter} iterations, lower bound {fit.trace[-1]:.5f}, {seconds:.5f} s"
-        print_progress(f"Initialization {self.n_begun} {outcome}{details if self.detailed else ''}")
 
 
 def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:

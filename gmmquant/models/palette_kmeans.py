@@ -1,12 +1,12 @@
-"""The centers of least squared error: KMeans from coarse to fine, with centers moved to where they do the most.
+"""Centers of low squared error: KMeans from coarse to fine, with centers moved to where they gain the most.
 
 Lloyd's iterations (Linde, Buzo and Gray, "An algorithm for vector quantizer design", 1980) end in a local optimum near
-their start. Here one start is made by splits, each of the cluster that gains the most by it, at the best place along
-its first principal axis (Wu, "Efficient statistical computations for optimal color quantization", 1991), others by
-greedy k-means++. From each, centers that would hardly be missed are moved into clusters that gain more by being split
-(Patane and Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error; the best start goes on.
+their start. One start is made by splits, each of the cluster that gains the most by it, at the best point along its
+first principal axis (Wu, "Efficient statistical computations for optimal color quantization", 1991), others by greedy
+k-means++. From each, centers that are hardly needed are moved into clusters that gain more by a split (Patane and
+Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error; the best start is refined.
 
-A cell's scatter counts in the error, which so falls from level to level as it falls within one.
+A cell's scatter counts in the error, so the error falls from level to level as it falls within one.
 """
 
 from __future__ import annotations
@@ -30,20 +30,18 @@ from gmmquant.models.sweep import HARDMAX, largest_scores, sweep
 
 @dataclass(frozen=True)
 class Codebook:
-    """What a fit ends with.
+    """The result of a fit.
 
     Attributes
     ----------
     centers : ndarray of shape (K, d)
-        The means of what was nearest to the centers before.
     trace : tuple of float
         Mean squared distance to the nearest center, at the start of each level and after each iteration; never rises.
     n_cells : tuple of int
-        Number of cells of the level that each value of `trace` was taken on.
+        Number of cells of the level that each value of `trace` was computed on.
     n_iter : int
         Iterations at all levels together.
     converged : bool
-        Whether the last iteration took off less than the tolerance.
     """
 
     centers: FloatArray
@@ -54,9 +52,9 @@ class Codebook:
 
 
 def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
-    """Return `n_clusters` centers from splitting, each time, the cluster whose best split lowers the error the most.
+    """Return centers from splitting, each time, the cluster whose best split lowers the error the most.
 
-    Fewer where there are fewer cells.
+    There are `n_clusters` of them, or as many as cells if these are fewer.
     """
     tree = [_Leaf.of(cells, np.arange(cells.weights.size))]
     while len(tree) < n_clusters and tree[0].parts:
@@ -68,7 +66,7 @@ def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Leaf:
-    """Cells that are one cluster so far, the two parts of its best split, if there is one, and what that gains."""
+    """A cluster of cells, the two parts of its best split, if there is one, and the gain of that split."""
 
     gain: float
     members: npt.NDArray[np.intp]
@@ -79,7 +77,7 @@ class _Leaf:
 
     @classmethod
     def of(cls, cells: Cells, members: npt.NDArray[np.intp]) -> _Leaf:
-        """Find the best split of `members` along their first principal axis."""
+        """Return the leaf of `members` with their best split along their first principal axis."""
         if members.size == 1:
             return cls(0.0, members, ())
         weights, offsets = cells.weights[members], cells.offsets[:, members]
@@ -96,10 +94,10 @@ class _Leaf:
 
 
 def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Watcher = watch_nothing) -> Codebook:
-    """Alternate assignment and means until an iteration takes less than the part `tol` off the error.
+    """Alternate assignment and means until an iteration lowers the error by less than the fraction `tol`.
 
-    As in `em`, the last move is carried on (Nesterov's momentum), and an iteration that would raise the error is taken
-    back. `watch(n_iter, error)` is called at the start and after each iteration.
+    As in `em`, means are extrapolated (Nesterov's momentum), and an iteration that would raise the error is taken back.
+    `watch(n_iter, error)` is called at the start and after each iteration.
     """
     spread = float(np.trace(cells.covariance))
     moments, error = _assign(cells, centers, spread)
@@ -130,18 +128,12 @@ def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArra
 
 
 def shift_centers(cells: Cells, centers: FloatArray, part: float = 1.0) -> tuple[FloatArray, int]:
-    """Move centers that would hardly be missed into clusters that gain more by being split.
+    """Move centers that are hardly needed into clusters that gain more by a split; return centers and number moved.
 
-    To take a center away costs what its cells are farther from their second nearest. A split at the mean along the
-    first axis of a Gaussian cluster takes 2 / pi of the variance along it away. The cheapest center goes to the cluster
-    that gains the most, and so on while the gain exceeds the cost, for the given `part` of the pairs (one at least).
-
-    Returns
-    -------
-    shifted : ndarray of shape (K, d)
-        The means of the clusters, but for the pairs that were moved.
-    n_shifted : int
-        The number of centers that were moved.
+    Removing a center costs the distance of its cells to their second nearest less that to their nearest. A split at the
+    mean along the first axis of a Gaussian cluster removes 2 / pi of the variance along it. The cheapest center goes to
+    the cluster that gains the most, and so on while the gain exceeds the cost, for a `part` of the pairs (one at
+    least).
     """
     clusters = start_from_centers(cells, centers, variance=0.0)
     variances, axes = np.linalg.eigh(clusters.covariances)
@@ -156,7 +148,7 @@ def shift_centers(cells: Cells, centers: FloatArray, part: float = 1.0) -> tuple
 
 
 def _pairs(costs: FloatArray, gains: FloatArray) -> Iterator[tuple[int, int]]:
-    """Pair the cheapest centers with the clusters that gain the most, each in one pair, while that pays."""
+    """Pair the cheapest centers with the clusters that gain the most, each in one pair, while the gain is higher."""
     takers = np.argsort(-gains, kind="stable").tolist()
     taken: set[int] = set()
     for giver in np.argsort(costs, kind="stable").tolist():
@@ -170,7 +162,7 @@ def _pairs(costs: FloatArray, gains: FloatArray) -> Iterator[tuple[int, int]]:
 
 
 def _costs_of_removal(cells: Cells, centers: FloatArray) -> FloatArray:
-    """Return by how much the mean squared distance would rise without each center, shape (K,)."""
+    """Return the increase of the mean squared distance without each center, shape (K,)."""
     theta = center_scores(centers, cells.origin)
     costs = np.zeros(len(centers))
     for columns in cells.blocks(*theta.shape).columns:
@@ -192,7 +184,7 @@ def fit_codebook(
     max_iter: int | None,
     watch: Watcher = watch_nothing,
 ) -> Codebook:
-    """Find centers of low error, at the first of `levels` first and at the finest last.
+    """Return centers of low error, fitted at the first of `levels` first and at the finest last.
 
     Parameters
     ----------
@@ -200,21 +192,20 @@ def fit_codebook(
         The coarsest first.
     n_clusters : int
     restarts : int
-        Starts that are tried at the coarsest level: one by splits, the others, as far as seeding them is little work,
-        by k-means++.
+        Starts at the coarsest level: one by splits, the others, within `MAX_PALETTE_SEEDING_SCORES`, by k-means++.
     rng : Generator
     tol : float
-        An iteration that takes less than this part off the error is the last of its level.
+        An iteration that lowers the error by less than this fraction is the last of its level.
     max_iter : int or None
-        Most iterations at all levels together, after those that find a start. None: 200 at a level, and fewer where
-        each is much work.
+        Maximal number of iterations at all levels together, after those that find a start. None: the limits of
+        `budget` at each level.
     """
     coarsest = levels[0]
     starts = [principal_splits(coarsest, n_clusters)]
     n_random = min(restarts - 1, budget.MAX_PALETTE_SEEDING_SCORES // (coarsest.weights.size * n_clusters))
     starts += [kmeans_plus_plus(coarsest, n_clusters, rng) for _ in range(n_random)]
     through = partial(_refine_through, tol=tol, max_iter=max_iter)
-    # Which start is best is seen at the second level; the first is too coarse to tell.
+    # The starts are compared at the second level; the first is too coarse.
     tried = (through(levels[:2], Codebook(improve(coarsest, start), (), (), 0, converged=False)) for start in starts)
     best = min(tried, key=lambda fit: fit.trace[-1])
     watch(best.n_iter, best.trace[-1])
@@ -222,7 +213,7 @@ def fit_codebook(
 
 
 def improve(cells: Cells, centers: FloatArray) -> FloatArray:
-    """Return centers of lower error from trials of a few iterations, between which some of them are moved."""
+    """Return centers of lower error: some of them are moved between trials of a few iterations."""
     trial = partial(refine, cells, tol=budget.PALETTE_TRIAL_TOL, max_iter=budget.MAX_PALETTE_TRIAL_ITERATIONS)
     best = trial(centers)
     part = 1.0
@@ -243,7 +234,7 @@ def improve(cells: Cells, centers: FloatArray) -> FloatArray:
 def _refine_through(
     levels: Sequence[Cells], fit: Codebook, *, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
 ) -> Codebook:
-    """Refine the centers of `fit` at each of `levels`, and go on with its trace."""
+    """Refine the centers of `fit` at each of `levels`, and continue its trace."""
     K = len(fit.centers)
     for cells in levels:
         affordable = max(budget.MAX_PALETTE_LEVEL_SCORES // (cells.weights.size * K), 1)

@@ -19,27 +19,20 @@ from gmmquant.models.gaussian import Gaussians, natural_parameters
 
 SCHEMA = "gmmquant-model/1"
 
-# A mixture of 4096 full covariances of colours takes 1.5 MB; what is much larger is no model.
-MAX_BYTES = 64_000_000
+# A mixture of 4096 full covariances of colours takes 1.5 MB.
+MAX_MODEL_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
 class Model:
-    """A mixture and what is known of it.
-
-    Attributes
-    ----------
-    gaussians : Gaussians
-    facts : dict
-        Other entries of the file, such as `color_space` and `exact` for models of images.
-    """
+    """A mixture, and other entries of its file (`facts`), such as `color_space` and `exact` for models of images."""
 
     gaussians: Gaussians
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 def model_to_json(model: Model, version: str) -> str:
-    """Write a model as JSON; `version` is that of the program."""
+    """Return a model as JSON; `version` is that of the program."""
     gaussians = model.gaussians
     record = {
         "schema": SCHEMA,
@@ -59,20 +52,20 @@ def read_model(path: Path) -> Model:
     Raises
     ------
     ModelFileError
-        If it is no model of this schema, or its parameters are no mixture; the message names the place.
+        If it is not a model of this schema, or its parameters are not a mixture; the message names the entry.
     OSError
         If the system cannot read it.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ModelFileError("not a regular file; give a model that gmmquant saved")
     with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ModelFileError(f"more than {MAX_BYTES} bytes; a model is smaller, give one that gmmquant saved")
+        data = file.read(MAX_MODEL_BYTES + 1)
+    if len(data) > MAX_MODEL_BYTES:
+        raise ModelFileError(f"more than {MAX_MODEL_BYTES} bytes, the limit; give a model that gmmquant saved")
     try:
         record = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise ModelFileError("no JSON; give a model that gmmquant saved") from None
+        raise ModelFileError("not JSON; give a model that gmmquant saved") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else None
         raise ModelFileError(f"schema is {str(found)[:40]!r}, not {SCHEMA!r}; give a model that gmmquant saved")
@@ -83,7 +76,7 @@ def read_model(path: Path) -> Model:
 def _read_gaussians(record: dict[str, Any]) -> Gaussians:
     covariance_type = COVARIANCE_TYPES.get(str(record.get("covariance_type")))
     if covariance_type is None:
-        raise ModelFileError(f"covariance_type is none of {', '.join(COVARIANCE_TYPES)}")
+        raise ModelFileError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}")
     means = _numbers(record, "means", None)
     if means.ndim != 2 or means.size == 0:
         raise ModelFileError(f"means has shape {means.shape}; it must be (components, features)")
@@ -109,7 +102,7 @@ def _check_covariances(gaussians: Gaussians, covariance_type: CovarianceType) ->
 
 
 def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...] | None) -> FloatArray:
-    """Return an entry as a finite array of the shape that is wanted, any by default."""
+    """Return an entry as a finite array of the given shape, or of any if that is None."""
     try:
         value = np.asarray(record.get(name))
         if value.dtype.kind not in "iuf":
@@ -118,7 +111,7 @@ def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...] | None) -
     except ParameterError as error:
         raise ModelFileError(str(error)) from None
     except (TypeError, ValueError, OverflowError):
-        raise ModelFileError(f"{name} is no array of numbers") from None
+        raise ModelFileError(f"{name} is not an array of numbers") from None
 
 
 def _refuse_constant(name: str) -> float:

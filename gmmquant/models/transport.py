@@ -1,16 +1,16 @@
-"""Optimal transport between two Gaussian mixtures: how far apart they are, and a map that takes one to the other.
+"""Optimal transport between two Gaussian mixtures: their distance, and a map that takes one to the other.
 
 Delon and Desolneux, "A Wasserstein-type distance in the space of Gaussian mixture models", SIAM Journal on Imaging
-Sciences 13 (2020), allow only plans that are mixtures of Gaussians themselves. Then it is enough to carry weight from
-component to component, where each pair costs the squared Wasserstein distance of two Gaussians, which has a closed
-form, as has the map between them. What is left is a linear program of the size of K0 x K1, whatever the number of
-samples. The map takes a sample by the mean over what it may belong to and where that goes; as the mean of affine maps
-is affine, this is one affine map for each component.
+Sciences 13 (2020), admit only plans that are mixtures of Gaussians themselves. Then weight is carried from component to
+component. Each pair costs the squared Wasserstein distance of two Gaussians, which has a closed form, as has the map
+between them. What remains is a linear program of size K0 x K1, whatever the number of samples. A sample is mapped by
+the mean over the components it may belong to and their targets; as the mean of affine maps is affine, this is one
+affine map for each component.
 
 The distance of two Gaussians is usually written with a root of S0^{1/2} S1 S0^{1/2}, which loses half the digits where
-they are alike. Here it is the distance of the roots of the covariances, one of them turned to be nearest to the other
-(Bhatia, Jain and Lim, "On the Bures-Wasserstein distance between positive definite matrices", 2019): no difference of
-large numbers is taken, and equal Gaussians are 0 apart up to rounding. The same rotation gives the map.
+they are alike. Here it is the distance of the roots of the covariances, one of them rotated to be nearest to the other
+(Bhatia, Jain and Lim, "On the Bures-Wasserstein distance between positive definite matrices", 2019): no large numbers
+are subtracted, and equal Gaussians have distance 0 up to rounding. The same rotation gives the map.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.sweep import SOFTMAX, exponentials
 
-# Pairs of components that a plan is made for: at 256 x 256 it took 0.6 to 1.4 s, in which no signal is heard; at
-# 512 x 512 it took 5 to 14 s.
-MOST_PAIRS = 256 * 256
+# At 256 x 256 components the plan took 0.6 to 1.4 s, in which signals wait; at 512 x 512 it took 5 to 14 s.
+MAX_PAIRS = 256 * 256
 
-# Numbers that the matrices of pairs may hold at a time: 8 MB.
-_HELD = 1 << 20
+# Numbers in the matrices of the pairs that are computed at a time: 8 MB.
+_MAX_PAIR_NUMBERS = 1 << 20
 
-# The solver takes errors of 1e-10 for none, at the least. Weights are scaled by this, so that those of 1e-14 count.
+# The solver's smallest tolerance is 1e-10. Weights are scaled, so that those of 1e-14 count.
 _SCALE = 1e4
 _SOLVER = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
-# How far from 1 the weights may sum to.
-_ROUNDING = 1e-6
+# The largest deviation of a sum of weights from 1.
+_MAX_WEIGHT_ERROR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,13 @@ class Transport:
     ----------
     source, target : Gaussians
     plan : ndarray of shape (K0, K1)
-        Weight that goes from each component of `source` to each of `target`; sums to the weights of either.
+        Weight carried from each component of `source` to each of `target`; sums to the weights of either.
     distance : float
         The root of the mean squared distance that weight travels (MW2), in the samples' units.
     centers : ndarray of shape (K0, d)
-        Where the mean of each component of `source` goes.
+        The images of the means of `source`.
     matrices : ndarray of shape (K0, d, d)
-        Component k goes by x -> centers[k] + matrices[k] (x - source.means[k]).
+        The map of component k is x -> centers[k] + matrices[k] (x - source.means[k]).
     """
 
     source: Gaussians
@@ -66,10 +65,10 @@ class Transport:
     matrices: FloatArray
 
     def map(self, cells: Cells) -> FloatArray:
-        """Return where the mean of each cell goes, shape (n_cells, d).
+        """Return the images of the means of the cells, shape (n_cells, d).
 
-        That is the mean over the components of `source`, weighted by how probably the cell belongs to them, of where
-        each of them goes: T_mean of the paper.
+        Each is the mean of its images under the maps of the components, weighted by the responsibilities: T_mean of the
+        paper.
 
         Raises
         ------
@@ -80,12 +79,14 @@ class Transport:
         """
         d = self.centers.shape[1]
         if len(cells.origin) != d:
-            raise ParameterError(f"the cells have {len(cells.origin)} features, the mixtures {d}; give as many")
+            raise ParameterError(
+                f"the cells have {len(cells.origin)} features, the mixtures {d}; give cells with {d} features"
+            )
         means = self.source.means - cells.origin
         moved = np.empty((cells.weights.size, d))
         for columns, near, scores in log_joint(self.source, cells, SOFTMAX.margin):
             _, normalizer = exponentials(scores)
-            # About a point of the block, the numbers are as small as it is.
+            # Relative to a point of the block, the numbers are as small as the block.
             about, matrices = cells.offsets[:, columns.start], self.matrices[near]
             constants = self.centers[near] + (matrices @ (about - means[near])[:, :, np.newaxis])[:, :, 0]
             points = np.concatenate([np.ones((1, normalizer.size)), cells.offsets[:, columns] - about[:, np.newaxis]])
@@ -97,14 +98,14 @@ class Transport:
 
 
 def transport_between(mixture0: Gaussians, mixture1: Gaussians) -> Transport:
-    """Find the optimal transport from one mixture to another; they may differ in size and in type of covariance.
+    """Return the optimal transport from one mixture to another; they may differ in size and in covariance type.
 
-    A component that has no weight to send is mapped to the nearest Gaussian that has any.
+    A component without weight is mapped to the nearest Gaussian that has any.
 
     Raises
     ------
     ParameterError
-        If the mixtures differ in dimension, or there are more than `MOST_PAIRS` pairs of components.
+        If the mixtures differ in dimension, or there are more than `MAX_PAIRS` pairs of components.
     SingularCovarianceError
         If a covariance of `mixture0` has no inverse.
     """
@@ -119,7 +120,7 @@ def transport_between(mixture0: Gaussians, mixture1: Gaussians) -> Transport:
     idle = np.flatnonzero(~sent.any(axis=1))
     sent[idle, np.where(mixture1.weights > 0, costs[idle], np.inf).argmin(axis=1)] = 1.0
     sent /= sent.sum(axis=1, keepdims=True)
-    # Of the pairs, hardly more than K0 + K1 carry anything.
+    # At most about K0 + K1 of the pairs carry weight.
     start, end = np.nonzero(sent)
     maps = gaussian_maps(covariances0[start], covariances1[end])
     matrices = np.zeros((K0, d, d))
@@ -133,15 +134,11 @@ def squared_wasserstein(
 ) -> FloatArray:
     """Return the squared 2-Wasserstein distance of each of K0 Gaussians to each of K1, shape (K0, K1).
 
-    Parameters
-    ----------
-    means0, covariances0 : ndarrays of shape (K0, d) and (K0, d, d)
-    means1, covariances1 : ndarrays of shape (K1, d) and (K1, d, d)
-        Covariances may be singular.
+    Means have shapes (K0, d) and (K1, d), covariances (K0, d, d) and (K1, d, d); these may be singular.
     """
     roots0, roots1 = _roots(covariances0), _roots(covariances1)
     distances = np.empty((len(means0), len(means1)))
-    n_rows = max(1, _HELD // roots1.size)
+    n_rows = max(1, _MAX_PAIR_NUMBERS // roots1.size)
     for rows in (slice(first, first + n_rows) for first in range(0, len(means0), n_rows)):
         apart = means0[rows, np.newaxis] - means1
         turned = roots1 @ _rotations(roots0[rows, np.newaxis], roots1)
@@ -151,14 +148,10 @@ def squared_wasserstein(
 
 
 def gaussian_maps(covariances0: FloatArray, covariances1: FloatArray) -> FloatArray:
-    """Return A of the optimal map x -> mean1 + A (x - mean0) between Gaussians, pair by pair, shape (..., d, d).
+    """Return A of the optimal map x -> mean1 + A (x - mean0) between Gaussians, pair by pair, all of shape (..., d, d).
 
     A = S0^{-1/2} (S0^{1/2} S1 S0^{1/2})^{1/2} S0^{-1/2}, here as S1^{1/2} U S0^{-1/2} with U orthogonal, so that S0
     becomes S1 up to rounding even where a covariance is narrow.
-
-    Parameters
-    ----------
-    covariances0, covariances1 : ndarrays of shape (..., d, d)
 
     Raises
     ------
@@ -190,28 +183,21 @@ def _rotations(roots0: FloatArray, roots1: FloatArray) -> FloatArray:
 
 
 def optimal_plan(weights0: FloatArray, weights1: FloatArray, costs: FloatArray) -> FloatArray:
-    """Return the cheapest way to turn weights (K0,) into weights (K1,): the amount from each to each, (K0, K1).
+    """Return the cheapest plan that turns weights (K0,) into weights (K1,): the amount from each to each, (K0, K1).
 
-    Rows sum to `weights0` and columns to `weights1`, each scaled to sum to 1. No more than K0 + K1 - 1 amounts are
-    above 0.
-
-    Parameters
-    ----------
-    weights0, weights1 : ndarrays of shape (K0,) and (K1,)
-        Of at least 0, summing to 1 but for rounding.
-    costs : ndarray of shape (K0, K1)
-        What it costs to carry one unit of weight from each to each.
+    Rows sum to `weights0` and columns to `weights1`, which are scaled to sum to 1. At most K0 + K1 - 1 amounts are
+    above 0. `costs` (K0, K1) are those of one unit of weight from each to each.
 
     Raises
     ------
     ParameterError
-        If an array has another shape or weights, or there are more than `MOST_PAIRS` pairs.
+        If an array has another shape or weights, or there are more than `MAX_PAIRS` pairs.
     """
     K0, K1 = len(weights0), len(weights1)
     _check_pairs(K0, K1)
     costs = check_array("costs", costs, (K0, K1))
     supply, demand = _check_weights("weights0", weights0), _check_weights("weights1", weights1)
-    # What has weight 0 sends and gets exactly nothing.
+    # Components of weight 0 send and receive exactly nothing.
     present = np.ix_(np.flatnonzero(supply), np.flatnonzero(demand))
     plan = np.zeros((K0, K1))
     plan[present] = _solve(supply[supply > 0], demand[demand > 0], costs[present])
@@ -219,13 +205,13 @@ def optimal_plan(weights0: FloatArray, weights1: FloatArray, costs: FloatArray) 
 
 
 def _solve(supply: FloatArray, demand: FloatArray, costs: FloatArray) -> FloatArray:
-    """Solve the linear program: least sum of amounts times costs whose rows and columns sum to what is given."""
+    """Solve the linear program: amounts with the least sum of amount times cost, and with given row and column sums."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
     K0, K1 = costs.shape
     rows, columns = np.indices(costs.shape).reshape(2, -1)
-    # One sum follows from all others. That of the largest demand, put last, is left out and takes up their rounding.
+    # One sum follows from all others. That of the largest demand, put last, is omitted and absorbs their rounding.
     order = np.argsort(demand, kind="stable")
     kept = columns < K1 - 1
     entries = np.concatenate([rows, K0 + columns[kept]]), np.concatenate([np.arange(rows.size), np.flatnonzero(kept)])
@@ -248,9 +234,9 @@ def _solve(supply: FloatArray, demand: FloatArray, costs: FloatArray) -> FloatAr
 
 
 def _check_pairs(K0: int, K1: int) -> None:
-    if K0 * K1 > MOST_PAIRS:
+    if K0 * K1 > MAX_PAIRS:
         raise ParameterError(
-            f"{K0} x {K1} components are {K0 * K1} pairs, above the limit of {MOST_PAIRS} for a transport; "
+            f"{K0} x {K1} components are {K0 * K1} pairs, above the limit of {MAX_PAIRS} for a transport; "
             "give mixtures of fewer components"
         )
 
@@ -259,6 +245,6 @@ def _check_weights(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return weights of at least 0, scaled to sum to 1."""
     weights = check_array(name, value, (max(np.size(value), 1),))
     total = float(weights.sum())
-    if (weights < 0).any() or abs(total - 1) > _ROUNDING:
+    if (weights < 0).any() or abs(total - 1) > _MAX_WEIGHT_ERROR:
         raise ParameterError(f"{name} sums to {total:g}; give weights of at least 0 that sum to 1")
     return weights / total

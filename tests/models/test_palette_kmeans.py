@@ -139,7 +139,7 @@ def test_pixels_get_the_nearest_colour_of_the_palette(k, dtype):
     chosen = np.take_along_axis(distances, result.labels[:, :, None].astype(int), axis=2)[:, :, 0]
     np.testing.assert_allclose(chosen, distances.min(axis=2), atol=1e-9)
     assert result.mse == pytest.approx(chosen.mean(), rel=1e-12)
-    assert (result.method, result.recoloring) == ("kmeans", "nearest")
+    assert (result.fit.method, result.recoloring) == ("kmeans", "nearest")
     mixtures = [quantize(image, k, recolor=recolor) for recolor in (None, "nearest")]
     assert [mixture.recoloring for mixture in mixtures] == ["posterior", "nearest"]
     assert result.mse < mixtures[1].mse < mixtures[0].mse

@@ -90,7 +90,7 @@ def test_many_pairs_are_computed_by_blocks(monkeypatch):
     rng = np.random.default_rng(1)
     (_, means0, covariances0), (_, means1, covariances1) = random_mixture(rng, 11, 3), random_mixture(rng, 7, 3)
     at_once = squared_wasserstein(means0, covariances0, means1, covariances1)
-    monkeypatch.setattr(transport, "_HELD", 3 * covariances1.size)
+    monkeypatch.setattr(transport, "_MAX_PAIR_NUMBERS", 3 * covariances1.size)
     np.testing.assert_array_equal(squared_wasserstein(means0, covariances0, means1, covariances1), at_once)
 
 
@@ -368,7 +368,7 @@ def test_mixtures_of_other_dimensions_and_too_many_components_are_refused(monkey
         transport_between(one, other)
     with pytest.raises(ParameterError, match="2 features, the mixtures 3"):
         transport_between(one, one).map(points(rng.normal(size=(5, 2))))
-    monkeypatch.setattr(transport, "MOST_PAIRS", 3)
+    monkeypatch.setattr(transport, "MAX_PAIRS", 3)
     monkeypatch.setattr(transport, "squared_wasserstein", None)  # refused before any work
     with pytest.raises(ParameterError, match="2 x 2 components are 4 pairs, above the limit of 3"):
         transport_between(one, one)

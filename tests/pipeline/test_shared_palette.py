@@ -76,7 +76,7 @@ def test_the_shared_fit_is_that_of_one_image_of_all_the_pixels(command, tmp_path
     for fit, expected in zip(report(tmp_path / "out")["fits"], quantize(together, [3, 12]), strict=True):
         assert fit["log_likelihood"] == pytest.approx(expected.log_likelihood, rel=1e-9)
         assert fit["mse"] == pytest.approx(expected.mse, rel=1e-9)
-        assert [component["pixels"] for component in fit["components"]] == expected.counts.tolist()
+        assert [component["pixels"] for component in fit["components"]] == expected.statistics.counts.tolist()
         drawn = np.concatenate([pixels_of(tmp_path / "out" / f"p{i}_k{expected.k}.png") for i in range(10)])
         np.testing.assert_array_equal(drawn, expected.image)
         for number in range(10):
