@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageColor
 
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.palette import Color, Palette, check_palette, check_shares, collect_colors, hex_code
@@ -331,6 +330,8 @@ def _parse_css(value: str) -> Color | None:
     """
     if value.startswith("#"):
         return _parse_hex(value)
+    from PIL import ImageColor  # for CSS files only
+
     if value.lower() not in ImageColor.colormap and not _CSS_RGB.fullmatch(value):
         return None
     red, green, blue, *_ = ImageColor.getrgb(value)
