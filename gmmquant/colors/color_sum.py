@@ -2,10 +2,10 @@
 
 Histograms are added up by colour, and the sum is exactly the histogram of all the pixels, as long as that has no more
 distinct colours than a limit. 8-bit colours never have, there being 2^24 of them. 16-bit ones beyond it are gathered in
-cells: cubes of so many bits a channel that few enough are occupied, each with the number, the sums and the products of
-its pixels' values, as integers. No rounding takes place, and neither the number of colours nor that of occupied cubes
-ever falls by an addition. So what the sum of all is does not depend on what was summed first: any tree of partial sums
-ends with the same bytes.
+cells: cubes with as many bits per channel as keep their number bounded, each with the number, the sums and the products
+of its pixels' values, as integers. No rounding takes place, and neither the number of colours nor that of occupied
+cubes ever falls by an addition. So what the sum of all is does not depend on what was summed first: any tree of partial
+sums ends with the same bytes.
 
 Cells carry their scatter (see `gmmquant.models.cells`), and a fit to them is one to a level that is not the finest. The
 bits adapt since 16-bit images of low contrast have many colours in few cubes of 8 bits.
@@ -140,7 +140,7 @@ def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
     bits = min(_finest(part.tree, most) for part in cells)
     merged = _merged([_coarser(part, bits) for part in cells])
     bits = _finest(merged.tree, most)
-    _check_range(n_pixels, bits)  # of so many bits, and so of any that came before
+    _check_range(n_pixels, bits)  # the limit is higher for more bits
     return _coarser(merged, bits)
 
 
@@ -159,7 +159,7 @@ def _finest(tree: ColorHistogram, most: int) -> int:
 
 
 def _check_range(n_pixels: int, bits: int) -> None:
-    """Refuse so many pixels that a sum of products of values in cubes of `bits` might leave the 64-bit integers."""
+    """Refuse more pixels than a sum of products of values in cubes of `bits` can hold in 64-bit integers."""
     most = np.iinfo(np.int64).max >> 2 * (_DEPTH - bits)
     if n_pixels > most:
         raise ParameterError(f"{n_pixels} pixels are too many to be added up; give at most {most}")

@@ -26,11 +26,12 @@ from gmmquant.models.array_validation import FloatArray
 # With 256 KiB sweeps over 600 to 260,000 colours took up to 12 % longer, with 512 up to 14.
 _BLOCK_SCORES = 49_152
 
-# No block is narrower than this, nor are there more of them, since each costs some 40 microseconds besides its scores.
+# No block is narrower than this, nor are there more of them, since each costs some 40 microseconds in addition to its
+# scores.
 _MIN_WIDTH = 256
 _MAX_BLOCKS = 3000
 
-# A feature map of up to so many numbers (5 MB) is made once and kept; a larger one is made anew in every sweep.
+# A feature map of at most this many numbers (5 MB) is made once and kept; a larger one is made in every sweep.
 _KEPT_FEATURES = 655_360
 
 # Merged cells made at a time.
@@ -184,7 +185,8 @@ class Blocks:
     def cut(cls, cells: Cells, width: int, n_rows: int) -> Blocks:
         """Cut `cells` into blocks of `width` columns.
 
-        A few blocks have no boxes, as it would not pay, nor have those of so many features that they outgrew the cells.
+        A few blocks have no boxes, as it would not pay, nor have those whose number of features makes them larger than
+        the cells.
         """
         n, d = cells.weights.size, len(cells.origin)
         starts = np.arange(0, n, width)

@@ -1,4 +1,4 @@
-"""What is written of a fit besides the image: the model, palettes, maps and layers."""
+"""The files of a fit other than the image: the model, palettes, maps and layers."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Products:
     optimize : bool
         Whether its file is made as small as can be, in more time.
     keep_metadata : bool
-        Whether what the input says besides its pixels is carried over.
+        Whether EXIF, XMP and comments of the input are kept.
     models : bool
     palettes : tuple of str
         Formats of palette files, see `settings.PALETTE_FORMATS`.

@@ -63,7 +63,7 @@ class Strategy(ABC):
         return None
 
     def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return the inputs besides the image, by the names that they have in the record: files, or hex codes."""
+        """Return the inputs other than the image, by their names in the record: files, or hex codes."""
         return {}
 
     def settings(self, asked: Settings) -> Settings:

@@ -24,7 +24,7 @@ OUTCOME_SCHEMA = "gmmquant-outcome/1"
 
 Record = dict[str, Any]
 
-# Settings that do not matter for a fixed palette, and the inputs that a run may have besides its images.
+# Settings that do not matter for a fixed palette, and the inputs that a run may have in addition to its images.
 _OF_STARTS = ("init", "restarts", "method")
 _EXTRA_INPUTS = ("model", "palette", "transfer_from")
 

@@ -1,4 +1,4 @@
-"""The chunks of a PNG besides its pixels: texts, resolution, colour space, transparency, anywhere in the file.
+"""The ancillary chunks of a PNG: texts, resolution, colour space, transparency, anywhere in the file.
 
 Pillow reads only those before the pixels, and mixes texts with other entries of the same name. Compressed chunks are
 decompressed up to a limit, since a few bytes may expand to terabytes. Layout: PNG, third edition (W3C, 2025).

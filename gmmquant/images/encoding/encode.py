@@ -66,7 +66,7 @@ def encode_image(
     Raises
     ------
     ImageError
-        If the format cannot store so many colours or so large an image.
+        If the format cannot store the number of colours or the size.
     ParameterError
         If there is no such format, or the image cannot be cut into the frames of `animation`.
     """

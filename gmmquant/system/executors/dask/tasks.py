@@ -22,7 +22,7 @@ from gmmquant.system.executors.base import Work
 from gmmquant.system.process import Stopped
 from gmmquant.version import __version__
 
-# What the bytes of an image depend on besides gmmquant.
+# The packages that the bytes of an image depend on, apart from gmmquant.
 _PACKAGES = {"numpy": "numpy", "scipy": "scipy", "OpenCV": "cv2", "Pillow": "PIL"}
 
 
