@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -14,25 +15,38 @@ from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.models.array_validation import FloatArray, check_array
 from gmmquant.settings import MAX_K
 
-# By how much a sum of floats that is 1 may be above it.
+# Weights may exceed 1 by the rounding of floating-point sums.
 _ROUNDING = 1e-9
 
-Palette = npt.NDArray[np.uint8]
-Color = tuple[int, int, int]
+Palette = npt.NDArray[np.uint8]  # (K, 3)
+Color = tuple[int, ...]  # red, green and blue, 0 to 255
+
+
+@dataclass(frozen=True)
+class NamedPalette:
+    """A palette (K, 3), its name, and the shares of the image (K,) that have its colours, if they are known."""
+
+    colors: Palette
+    name: str
+    weights: FloatArray | None
+
+    @property
+    def captions(self) -> list[str]:
+        """The hex code of each colour, with its weight in percent."""
+        codes = [hex_code(color) for color in self.colors]
+        if self.weights is None:
+            return codes
+        return [f"{code} {weight:.2%}" for code, weight in zip(codes, self.weights, strict=True)]
 
 
 def to_8_bits(values: FloatArray, space: ColorSpace = SRGB) -> Palette:
-    """Round `values` (n, 3), colours of `space`, to the 8-bit sRGB colours (n, 3) that an image can hold.
-
-    What lies outside the gamut, as the mean of colours in a curved space may, is clipped to it.
-    """
+    """Round colours (n, 3) of `space` to 8-bit sRGB, clipped to the gamut, which a mean in a curved space may leave."""
     return np.rint(np.clip(space.to_srgb(values), 0.0, 1.0) * 255).astype(np.uint8)
 
 
 def hex_code(color: npt.NDArray[Any]) -> str:
-    """Write an 8-bit colour (3,) as `#rrggbb`."""
-    red, green, blue = (int(channel) for channel in color)
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    """Return an 8-bit colour (3,) as `#rrggbb`."""
+    return "#" + bytes(color.tolist()).hex()
 
 
 def check_palette(palette: npt.NDArray[Any]) -> Palette:
@@ -46,7 +60,7 @@ def check_palette(palette: npt.NDArray[Any]) -> Palette:
 
 
 def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | None:
-    """Return the weights of colours, shape (n_colors,), each a part from 0 to 1; None stays None."""
+    """Return the weights of colours, shape (n_colors,), each from 0 to 1; None stays None."""
     if weights is None:
         return None
     shares = check_array("weights", weights, (n_colors,))
@@ -58,14 +72,9 @@ def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | N
 
 
 def collect_colors(colors: Iterable[Color], failure: type[GmmquantError]) -> Palette:
-    """Return `colors` as they come, repeated ones too, uint8 (K, 3).
+    """Return `colors` in their order, with repetitions; raise `failure` if there are none or more than 4096.
 
-    No more of them are taken than it needs to tell that there are too many.
-
-    Raises
-    ------
-    failure
-        If there are none, or more than 4096.
+    At most 4097 are taken from the iterable.
     """
     found = list(islice(colors, MAX_K + 1))
     if len(found) > MAX_K:

@@ -1,18 +1,16 @@
-"""Palette files of other programs, encoded and read, exact to 8 bits.
+"""Palette files of other programs, written and read, exact to 8 bits.
 
 A file is recognised by its content, not by its extension. Text formats are here, Adobe's binary ones in
 `gmmquant.colors.adobe_swatches`, images in `gmmquant.images.palette_image`. A new format is one entry of
 `_FORMATS`, and its name in `settings.PALETTE_FORMATS` if it can be written.
 
-Sources: GIMP's developer documentation ("GPL palette format") for GPL; W3C's "CSS Custom Properties for Cascading
-Variables", "CSS Syntax" and "CSS Color" for CSS; the documentation of paint.net ("Working with Palettes") for its
-eight digits.
+Sources: GIMP's developer documentation ("GPL palette format"); W3C's "CSS Custom Properties for Cascading Variables",
+"CSS Syntax" and "CSS Color"; paint.net's documentation ("Working with Palettes") for hex codes of eight digits.
 """
 
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import re
 import unicodedata
@@ -20,11 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
-from gmmquant.colors.palette import Color, Palette, check_palette, check_shares, collect_colors, hex_code
+from gmmquant.colors.palette import Color, NamedPalette, Palette, check_palette, check_shares, collect_colors, hex_code
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_choice
 
@@ -49,82 +46,40 @@ _CSS_RGB = re.compile(r"rgb\(\s*[0-9]{1,3}(?:\s*,\s*[0-9]{1,3}){2}\s*\)", re.IGN
 
 
 @dataclass(frozen=True)
-class _Named:
-    """A palette, its name and the weights of its colours."""
+class _Format:
+    """A format of palette files; `encode` is None if it is only read.
 
-    colors: Palette
-    name: str
-    weights: npt.NDArray[np.float64] | None
-
-    @property
-    def captions(self) -> list[str]:
-        """The hex code of each colour, with its weight in percent."""
-        codes = [hex_code(color) for color in self.colors]
-        if self.weights is None:
-            return codes
-        return [f"{code} {weight:.2%}" for code, weight in zip(codes, self.weights, strict=True)]
-
-
-@dataclass(frozen=True)
-class PaletteFormat:
-    """A format of palette files.
-
-    Attributes
-    ----------
-    name : str
-    recognizes : callable
-        Whether the content of a file, without a byte order mark, is of this format; the formats are asked in turn.
-    read : callable
-        Yields the colours of the content.
-    encode : callable or None
-        None if the format is only read.
+    `recognizes` tells whether a file, without its byte order mark, is of the format.
     """
 
     name: str
     recognizes: Callable[[bytes], bool]
     read: Callable[[bytes], Iterator[Color]]
-    encode: Callable[[_Named], bytes] | None = None
+    encode: Callable[[NamedPalette], bytes] | None = None
 
 
 def encode_palette(
-    palette: npt.NDArray[Any],
-    format: str,  # noqa: A002
-    *,
-    name: str = "",
-    weights: npt.ArrayLike | None = None,
+    palette: npt.NDArray[Any], format_name: str, *, name: str = "", weights: npt.ArrayLike | None = None
 ) -> bytes:
-    """Encode a palette as a file.
+    """Return a palette, sRGB, uint8 (K, 3), as a file in the format "hex", "json", "gpl", "css", "ase" or "aco".
 
-    Parameters
-    ----------
-    palette : ndarray of uint8, shape (K, 3)
-        sRGB, 1 to 4096 colours; their order is kept.
-    format : "hex", "json", "gpl", "css", "ase" or "aco"
-        Also the usual extension of such a file.
-    name : str
-        Any text. Characters that a palette's name cannot hold are replaced; hex lists and ACO files store no name.
-    weights : array-like of shape (K,), optional
-        The share of the image, 0 to 1, that has each colour; stored in full in JSON, and in percent in the names or
-        comments of all other formats but hex lists.
+    Characters of `name` that a format cannot hold are replaced; hex lists and ACO files store no name. `weights` (K,),
+    the shares of the image from 0 to 1, are stored in full in JSON, and in percent in the names or comments of all
+    other formats but hex lists.
 
     Raises
     ------
     ParameterError
-        If `format` is unknown or an array is not of this shape and type.
+        If the format is unknown or an array is not of this shape and type.
     """
-    encoders = {each.name: each.encode for each in _FORMATS if each.encode is not None}
-    encode = encoders[check_choice("palette format", format, tuple(encoders))]
+    encoders = {entry.name: entry.encode for entry in _FORMATS if entry.encode is not None}
+    encode = encoders[check_choice("palette format", format_name, tuple(encoders))]
     palette = check_palette(palette)
-    return encode(_Named(palette, _plain(name), check_shares(weights, len(palette))))
+    return encode(NamedPalette(palette, _plain(name), check_shares(weights, len(palette))))
 
 
 def read_palette(data: bytes) -> Palette:
-    """Read a palette file that is not an image: any that `encode_palette` writes, paint.net's, or JASC-PAL.
-
-    Returns
-    -------
-    ndarray of uint8, shape (K, 3)
-        sRGB, 1 to 4096 colours in the order of the file.
+    """Return the colours, sRGB, of a palette file that is not an image: any format of `encode_palette`, or JASC-PAL.
 
     Raises
     ------
@@ -134,22 +89,16 @@ def read_palette(data: bytes) -> Palette:
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; give a palette, which is smaller")
     content = data.removeprefix(codecs.BOM_UTF8)
-    found = next((entry for entry in _FORMATS if entry.recognizes(content)), None)
-    if found is None:
-        raise PaletteFileError(
-            "unknown kind of palette; give hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
-        )
-    return collect_colors(found.read(content), PaletteFileError)
+    for entry in _FORMATS:
+        if entry.recognizes(content):
+            return collect_colors(entry.read(content), PaletteFileError)
+    raise PaletteFileError(
+        "unknown kind of palette; give hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
+    )
 
 
 def parse_colors(text: str) -> Palette:
-    """Read colours such as "#1a2b3c,#fff,000": hex codes between commas, uint8 (K, 3).
-
-    Raises
-    ------
-    ParameterError
-        If a part is not a hex code, or there are more than 4096 colours.
-    """
+    """Return the colours of hex codes between commas, as in "#1a2b3c,#fff,000"; others raise a `ParameterError`."""
 
     def colors() -> Iterator[Color]:
         for part in text.split(","):
@@ -162,15 +111,12 @@ def parse_colors(text: str) -> Palette:
 
 
 def _parse_hex(text: str) -> Color | None:
-    """Read `#rrggbb` or `#rgb`, with or without the sign; None if it is neither."""
+    """Return the colour of `#rrggbb` or `#rgb`, with or without the sign; None if it is neither."""
     match = _HEX_DIGITS.fullmatch(text)
     if match is None:
         return None
-    digits = match[1]
-    if len(digits) == 3:
-        digits = "".join(digit * 2 for digit in digits)
-    red, green, blue = bytes.fromhex(digits)
-    return red, green, blue
+    digits = match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
+    return tuple(bytes.fromhex(digits))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -182,21 +128,20 @@ def _plain(name: str) -> str:
     return " ".join(words)[:_MAX_NAME_CHARACTERS].rstrip() or "palette"
 
 
-def _encode_hex(palette: _Named) -> bytes:
+def _encode_hex(palette: NamedPalette) -> bytes:
     return "".join(hex_code(color) + "\n" for color in palette.colors).encode()
 
 
-def _encode_json(palette: _Named) -> bytes:
+def _encode_json(palette: NamedPalette) -> bytes:
     entries: list[dict[str, Any]] = [{"hex": hex_code(color), "rgb": color.tolist()} for color in palette.colors]
     if palette.weights is not None:
-        for entry, weight in zip(entries, palette.weights.tolist(), strict=True):
-            entry["weight"] = weight
-    lines = ",\n  ".join(json.dumps(entry, allow_nan=False) for entry in entries)
+        entries = [entry | {"weight": weight} for entry, weight in zip(entries, palette.weights.tolist(), strict=True)]
+    lines = ",\n  ".join(json.dumps(entry) for entry in entries)
     head = f' "schema": {json.dumps(SCHEMA)},\n "name": {json.dumps(palette.name)},\n'
     return f'{{\n{head} "colors": [\n  {lines}\n ]\n}}\n'.encode()
 
 
-def _encode_gpl(palette: _Named) -> bytes:
+def _encode_gpl(palette: NamedPalette) -> bytes:
     head = f"GIMP Palette\nName: {palette.name}\nColumns: {min(len(palette.colors), _GPL_COLUMNS)}\n#\n"
     lines = (
         f"{red:3} {green:3} {blue:3}\t{caption}\n"
@@ -205,7 +150,7 @@ def _encode_gpl(palette: _Named) -> bytes:
     return (head + "".join(lines)).encode()
 
 
-def _encode_css(palette: _Named) -> bytes:
+def _encode_css(palette: NamedPalette) -> bytes:
     identifier = _css_identifier(palette.name)
     lines = [
         f"  --{identifier}-{i}: {caption[:7]};" + (f" /* {caption[8:]} */" if caption[8:] else "")
@@ -215,10 +160,9 @@ def _encode_css(palette: _Named) -> bytes:
 
 
 def _css_identifier(name: str) -> str:
-    """Return what a name has of letters without accents, digits, `-` and `_`, with `-` for the rest.
+    """Return a name with `-` for all characters but ASCII letters, digits and `_`; accents are dropped.
 
-    CSS allows more, and escapes for all else, but this is what people type. After the `--` of a custom property an
-    identifier may begin with a digit.
+    CSS allows more, but this is what people type. After the `--` of a custom property it may begin with a digit.
     """
     letters = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-") or "palette"
@@ -228,7 +172,7 @@ def _css_identifier(name: str) -> str:
 
 
 def _is_text(data: bytes, *beginnings: bytes) -> bool:
-    """Return whether content is text with one of `beginnings`, if there are any."""
+    """Tell whether data are text with one of `beginnings`, if there are any."""
     return b"\0" not in data and bool(data.strip()) and data.startswith(beginnings or b"")
 
 
@@ -240,12 +184,12 @@ def _text(data: bytes) -> str:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, str]]:
-    """Yield each line of a text with its number, whatever its line ends are."""
-    return enumerate((line.rstrip("\n") for line in io.StringIO(_text(data), newline=None)), 1)
+    """Return the lines of a text with their numbers; they may end as on any system."""
+    return enumerate(re.split(r"\r\n?|\n", _text(data)), 1)
 
 
 def _read_hex(data: bytes) -> Iterator[Color]:
-    """Read hex codes; in a file whose comments name paint.net, eight digits too, whose first two are alpha."""
+    """Yield the colours of hex codes; after a comment that names paint.net, those of eight digits begin with alpha."""
     is_paint_net = False
     for number, line in _lines(data):
         is_paint_net = is_paint_net or "paint.net" in line.lower()
@@ -265,7 +209,7 @@ def _read_gpl(data: bytes) -> Iterator[Color]:
 
 
 def _read_jasc(data: bytes) -> Iterator[Color]:
-    """Read a palette of Paint Shop Pro: its name, a version, how many colours there are, and the colours."""
+    """Yield the colours of a palette of Paint Shop Pro, after the lines of its name, version and number of colours."""
     count, n_colors = "", 0
     for number, line in _lines(data):
         if number == 3:
@@ -281,10 +225,10 @@ def _read_jasc(data: bytes) -> Iterator[Color]:
 
 def _rgb_of_line(number: int, line: str) -> Color:
     match = _RGB_LINE.match(line)
-    red, green, blue = (int(channel) for channel in match.groups()) if match else (256, 256, 256)
-    if max(red, green, blue) > 255:
+    color = tuple(map(int, match.groups())) if match else ()
+    if max(color, default=256) > 255:
         raise PaletteFileError(f"line {number}: {_shown(line)} is not a colour; write three numbers from 0 to 255")
-    return red, green, blue
+    return color
 
 
 def _read_json(data: bytes) -> Iterator[Color]:
@@ -306,7 +250,7 @@ def _read_json(data: bytes) -> Iterator[Color]:
 
 
 def _custom_properties(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the custom properties of a style sheet, `--name: value`, in their order."""
+    """Yield name and value of the custom properties of a style sheet, `--name: value`, in their order."""
     for piece in re.split("[;{}]", _CSS_COMMENT.sub(" ", _text(data))):
         name, colon, value = piece.partition(":")
         if colon and re.fullmatch(r"--\S+", name.strip()):
@@ -314,7 +258,7 @@ def _custom_properties(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _read_css(data: bytes) -> Iterator[Color]:
-    """Yield the custom properties that are colours; lengths and the like are skipped, inexact colours refused."""
+    """Yield the colours of custom properties; other values, such as lengths, are skipped, inexact colours refused."""
     for name, value in _custom_properties(data):
         color = _parse_css(value)
         if color is not None:
@@ -324,18 +268,15 @@ def _read_css(data: bytes) -> Iterator[Color]:
 
 
 def _parse_css(value: str) -> Color | None:
-    """Return a hex code, a named colour or rgb() of three integers as a colour; None if it is none of them.
-
-    Percentages and other functions have no exact 8-bit RGB value.
-    """
+    """Return the colour of a hex code, a name or rgb() of three integers; None for others, which may be inexact."""
     if value.startswith("#"):
         return _parse_hex(value)
     from PIL import ImageColor  # for CSS files only
 
     if value.lower() not in ImageColor.colormap and not _CSS_RGB.fullmatch(value):
         return None
-    red, green, blue, *_ = ImageColor.getrgb(value)
-    return (red, green, blue) if max(red, green, blue) <= 255 else None
+    color = ImageColor.getrgb(value)[:3]
+    return color if max(color) <= 255 else None
 
 
 def _no_color(where: str, found: object) -> PaletteFileError:
@@ -343,7 +284,7 @@ def _no_color(where: str, found: object) -> PaletteFileError:
 
 
 def _shown(found: object) -> str:
-    """Return a value as one short line without control characters."""
+    """Return a value of a file as one short line without control characters."""
     if isinstance(found, list | dict):
         return f"a {type(found).__name__}"
     text = found if isinstance(found, str) else json.dumps(found)
@@ -351,17 +292,13 @@ def _shown(found: object) -> str:
     return repr(text) if isinstance(found, str) else text
 
 
-# In the order in which they are asked for a file.
+# In the order in which a file is tested.
 _FORMATS = (
-    PaletteFormat(
-        "ase", lambda data: data.startswith(ASE_BEGINNING), read_ase, lambda p: encode_ase(p.colors, p.captions, p.name)
-    ),
-    PaletteFormat(
-        "aco", lambda data: data.startswith(ACO_BEGINNINGS), read_aco, lambda p: encode_aco(p.colors, p.captions)
-    ),
-    PaletteFormat("gpl", lambda data: _is_text(data, b"GIMP Palette"), _read_gpl, _encode_gpl),
-    PaletteFormat("jasc", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc),
-    PaletteFormat("json", lambda data: _is_text(data.lstrip(), b"{", b"["), _read_json, _encode_json),
-    PaletteFormat("css", lambda data: _is_text(data) and any(_custom_properties(data)), _read_css, _encode_css),
-    PaletteFormat("hex", _is_text, _read_hex, _encode_hex),
+    _Format("ase", lambda data: data.startswith(ASE_BEGINNING), read_ase, encode_ase),
+    _Format("aco", lambda data: data.startswith(ACO_BEGINNINGS), read_aco, encode_aco),
+    _Format("gpl", lambda data: _is_text(data, b"GIMP Palette"), _read_gpl, _encode_gpl),
+    _Format("jasc", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc),
+    _Format("json", lambda data: _is_text(data.lstrip(), b"{", b"["), _read_json, _encode_json),
+    _Format("css", lambda data: _is_text(data) and any(_custom_properties(data)), _read_css, _encode_css),
+    _Format("hex", _is_text, _read_hex, _encode_hex),
 )
