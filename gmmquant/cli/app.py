@@ -15,7 +15,7 @@ import typer
 
 from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
-from gmmquant.cli.parser import gather_k
+from gmmquant.cli.parser import Command
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_integer
 from gmmquant.settings import (
@@ -163,7 +163,7 @@ def _strategy(
     return strategy.FitEach()
 
 
-@app.command(help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@app.command(cls=Command, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def quantize(
     ctx: typer.Context,
     image: options.run.Images,
@@ -332,7 +332,7 @@ def run(arguments: Sequence[str]) -> int:
         if "" in arguments:
             raise ParameterError("an argument is empty; give a file, a folder or a value, or set its shell variable")
         command = typer.main.get_command(app)
-        result = command.main(gather_k(arguments), prog_name="gmmquant", standalone_mode=False)
+        result = command.main(arguments, prog_name="gmmquant", standalone_mode=False)
         return int(result or ExitCode.DONE)
     except SystemExit as end:  # of shell completion, or of rich when the reader of the help closed the pipe
         return ExitCode.DONE if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)

@@ -25,14 +25,13 @@ def option(
     default: str | bool = True,
     choices: Sequence[str] = (),
     several: bool = False,
-    parser: Callable[[str], Any] = str,
-    callback: Callable[[Any], Any] | None = None,
+    convert: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Declare an option with a value; `names`, `text` and `panel` as for `flag`.
 
     `default` describes a default that is not a value. A shell completes the value by `choices`, which also end a help
-    with a colon; `several` of them may be joined by commas. Each value goes through `parser`: typer's conversion to str
-    refuses file names that are not valid UTF-8.
+    with a colon; `several` of them may be joined by commas. `convert` is called with the text of the value, or with the
+    default if that is not None; it may raise a ValueError.
     """
     if text.endswith(":"):
         text = f"{text} {', '.join(choices)}{' or all' if several else ''}."
@@ -44,8 +43,7 @@ def option(
         rich_help_panel=panel,
         show_default=default,
         autocompletion=complete,
-        parser=parser,
-        callback=callback,
+        callback=None if convert is None else _callback(convert),
     )
 
 
@@ -54,7 +52,7 @@ def integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not an integer") from None
+        raise ValueError(f"{text!r} is not an integer") from None
 
 
 def number(text: str) -> float:
@@ -62,7 +60,17 @@ def number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _callback(convert: Callable[[Any], Any]) -> Callable[..., Any]:
+    def callback(ctx: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+        try:
+            return None if value is None else convert(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from None  # type: ignore[arg-type]
+
+    return callback
 
 
 def _complete_one(choices: Sequence[str]) -> Callable[[str], list[str]]:

@@ -22,5 +22,5 @@ Recolor = Annotated[
 ]
 Dither = Annotated[str, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS)]
 Strength = Annotated[
-    float, option("--strength", "FLOAT", "Strength of the dithering, from 0 to 1.", _PANEL, parser=number)
+    float, option("--strength", "FLOAT", "Strength of the dithering, from 0 to 1.", _PANEL, convert=number)
 ]

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from gmmquant.cli.options.declaration import integer, number, option
-from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
 from gmmquant.settings import METHODS, SPACES, parse_k
 
@@ -16,14 +13,11 @@ _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
 
 def _read_k(texts: list[str]) -> list[str]:
-    try:
-        return [str(k) for k in parse_k(texts)]
-    except ParameterError as error:
-        raise typer.BadParameter(str(error)) from None
+    return [str(k) for k in parse_k(texts)]
 
 
 Colors = Annotated[
-    list[str], option("-k, --colors", "INT...", "Numbers of colours: 2 3 7, 2,3,7, 2-8 or auto.", callback=_read_k)
+    list[str], option("-k, --colors", "INT...", "Numbers of colours: 2 3 7, 2,3,7, 2-8 or auto.", convert=_read_k)
 ]
 Method = Annotated[
     str,
@@ -35,7 +29,7 @@ Palette = Annotated[
     option("--palette", "FILE|#HEX,...", "Use the colours of a palette file, an image or '#1d3557,#e63946'.", _COLORS),
 ]
 ModelFile = Annotated[
-    Path | None, option("--model", "FILE", "Recolour by a mixture that --save-model wrote.", _COLORS, parser=Path)
+    Path | None, option("--model", "FILE", "Recolour by a mixture that --save-model wrote.", _COLORS, convert=Path)
 ]
 TransferFrom = Annotated[
     Path | None,
@@ -44,14 +38,16 @@ TransferFrom = Annotated[
         "IMAGE",
         "Draw the images in the colours of this one, by optimal transport.",
         _COLORS,
-        parser=Path,
+        convert=Path,
     ),
 ]
 Init = Annotated[str, option("--init", "METHOD", "How a fit starts:", _ADVANCED, choices=INIT_NAMES)]
 Covariance = Annotated[
     str, option("--covariance", "TYPE", "Shape of the components:", _ADVANCED, choices=COVARIANCE_NAMES)
 ]
-Restarts = Annotated[int, option("--restarts", "INT", "Number of starts, the best is kept.", _ADVANCED, parser=integer)]
+Restarts = Annotated[
+    int, option("--restarts", "INT", "Number of starts, the best is kept.", _ADVANCED, convert=integer)
+]
 Tol = Annotated[
     float | None,
     option(
@@ -59,7 +55,7 @@ Tol = Annotated[
         "FLOAT",
         "Stop when an iteration gains less, in nats per pixel.",
         _ADVANCED,
-        parser=number,
+        convert=number,
         default="1e-4, more for few pixels",
     ),
 ]
@@ -70,8 +66,8 @@ MaxIter = Annotated[
         "INT",
         "Maximum number of iterations for each k.",
         _ADVANCED,
-        parser=integer,
+        convert=integer,
         default="500, or some seconds' work",
     ),
 ]
-Seed = Annotated[int, option("--seed", "INT", "Seed of the random numbers.", _ADVANCED, parser=integer)]
+Seed = Annotated[int, option("--seed", "INT", "Seed of the random numbers.", _ADVANCED, convert=integer)]

@@ -21,7 +21,7 @@ KeepMetadata = Annotated[bool, flag("--keep-metadata", "Copy EXIF, XMP and comme
 KeepExtension = Annotated[bool, flag("--keep-extension", "Name outputs cat.jpg_k7.png instead of cat_k7.png.", _FILES)]
 PreserveTimes = Annotated[bool, flag("--preserve-times", "Give outputs the times of their inputs.", _FILES)]
 MaxPixels = Annotated[
-    int, option("--max-pixels", "INT", "Refuse images of more pixels, all frames counted.", _FILES, parser=integer)
+    int, option("--max-pixels", "INT", "Refuse images of more pixels, all frames counted.", _FILES, convert=integer)
 ]
 PaletteOut = Annotated[
     str | None,

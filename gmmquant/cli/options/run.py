@@ -22,7 +22,6 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE",
-        parser=str,
         show_default=False,
         help="Images, folders, quoted patterns ('*.jpg'), @FILE lists or -.",
     ),
@@ -39,7 +38,7 @@ Jobs = Annotated[
         "INT",
         "Number of images to work on at a time.",
         _MANY,
-        parser=integer,
+        convert=integer,
         default="one for each processor",
     ),
 ]
@@ -52,7 +51,7 @@ SampleSize = Annotated[
         "INT",
         "Number of images that the shared mixture is fitted to.",
         _MANY,
-        parser=integer,
+        convert=integer,
         default="all images",
     ),
 ]
