@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from gmmquant.cli.reporters.base import Reporter
     from gmmquant.system.paths import SourcePath
 
-# After this many lines, earlier lines are taken to have scrolled out of sight.
+# Failures that are more than this many lines back are listed again in the summary.
 _SCREEN_LINES = 20
 
-# Runs shorter than this many seconds do not report their speed.
+# Shorter runs do not report their speed.
 _MIN_TIMED_SECONDS = 0.05
 
-# Once the run is to end, a reader has this many seconds to take something.
+# A run that must end waits this long for a reader that does not read.
 _READER_SECONDS = 0.3
 
 
 def say(text: str, *, stream: TextIO | None = None, wait: bool = True) -> None:
-    """Write one line to standard error, made safe to show. Failures are ignored: there is nowhere to report them."""
+    """Write one line to standard error. Failures are ignored, as there is nowhere to report them."""
     _write(stream or sys.stderr, f"gmmquant: {printable(text)}\n", wait=wait)
 
 
 def emit(results: str | bytes, *, stream: TextIO | None = None, wait: bool = True) -> bool:
-    """Write results to standard output; return False if they were lost, unless the reader closed the pipe.
+    """Write results to standard output; return False if that failed for another reason than a closed pipe.
 
-    A slow reader is waited for, unless `wait` is false or a signal asks for an end.
+    `wait` is whether to wait for a slow reader, until a signal ends the run.
     """
     reason = _write(stream or sys.stdout, results, wait=wait)
     if reason is not None:
@@ -50,7 +50,7 @@ def _write(stream: TextIO, content: str | bytes, *, wait: bool) -> str | None:
     """Write and flush; return the system's reason for a failure other than a closed pipe."""
     try:
         descriptor = stream.fileno()
-    except OSError:  # a stream in memory, by which a Python program replaced the system's
+    except OSError:  # a Python program has replaced the stream by one in memory
         _ = stream.write(content) if isinstance(content, str) else stream.buffer.write(content)
         return None
     data = content if isinstance(content, bytes) else content.encode(stream.encoding, stream.errors or "strict")
@@ -58,14 +58,14 @@ def _write(stream: TextIO, content: str | bytes, *, wait: bool) -> str | None:
         stream.flush()
         _send(descriptor, memoryview(data), wait=wait)
     except OSError as error:
-        # Python flushes the stream again when it exits, and must not fail then.
+        # Python flushes the stream again when it exits, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         return None if isinstance(error, BrokenPipeError) else system_reason(error)
     return None
 
 
 def _send(descriptor: int, data: memoryview, *, wait: bool) -> None:
-    """Write all of `data` even if a signal asks for an end meanwhile, unless the reader is slow then."""
+    """Write all of `data`. A signal that arrives meanwhile cuts it off only if the reader does not read."""
     with signals_held():
         while data:
             if select.select([], [descriptor], [], _READER_SECONDS)[1]:
@@ -75,20 +75,10 @@ def _send(descriptor: int, data: memoryview, *, wait: bool) -> None:
 
 
 class Console:
-    """Shows the outcomes of a run: results by a reporter, and messages, progress and a summary on standard error.
+    """Shows the outcomes of a run: results by a reporter; messages, progress and a summary on standard error.
 
-    Parameters
-    ----------
-    reporter : Reporter
-        Its stream is where results go.
-    ks : sequence of int and "auto"
-    n_images : int
-    n_to_count : int
-        Number of images whose colours are counted before any is drawn.
-    quiet : bool
-        Whether only errors are printed.
-    stream : text stream or None
-        Where messages and progress go; None: standard error.
+    Results go to the reporter's stream, messages and progress to `stream` (None: standard error). `n_to_count` is the
+    number of images whose colours are counted before the first is recoloured. If `quiet`, only errors are printed.
     """
 
     def __init__(
@@ -104,7 +94,7 @@ class Console:
         self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
         self._stream = stream or sys.stderr
         self._n_counted = 0
-        self._tally = {"done": 0, "skipped": 0, "failed": 0}
+        self._tally = Counter[str]()
         self._failures: list[str] = []
         self._n_lines = 0  # since the first failure
         self._started = monotonic()
@@ -113,7 +103,7 @@ class Console:
         self._bar = Bar() if quiet else bar_for(n_images + n_to_count, ks, self._stream)
 
     def show_iteration(self, source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
-        """Move the progress bar to an iteration of a fit."""
+        """Show an iteration of a fit in the progress bar."""
         self._bar.show_fit(source.name, k, n_iter)
 
     def refresh(self) -> None:
@@ -121,34 +111,33 @@ class Console:
         self._bar.refresh()
 
     def count(self) -> None:
-        """Show that the colours of one more image are counted."""
+        """Show in the progress bar that the colours of one more image are counted."""
         self._n_counted += 1
         self._bar.show_image("counting colours", self._n_counted, self._n_counted)
 
     def show(self, outcome: Outcome) -> None:
-        """Show the outcome of an image, or of all together."""
+        """Show the outcome of an image, or of a shared mixture."""
+        if isinstance(outcome, Failure):
+            self._show_failure(outcome)
         if isinstance(outcome, Done):
             for note in outcome.notes:
                 self.note(f"{outcome.source}: {note}")
-        elif isinstance(outcome, Failure):
-            self._show_failure(outcome)
         if isinstance(outcome, Done) and outcome.drawn is not None:
             self._emit(outcome.drawn)
         else:
-            is_shown = self._report(outcome)
-            is_silent = isinstance(outcome, Done) and not is_shown
-            if (isinstance(outcome, Skipped) or is_silent) and not self._bar.is_visible:
-                self.note(f"{outcome.source}: {_message(outcome)}")
+            message = _message(outcome, is_reported=self._report(outcome))
+            if message and not self._bar.is_visible:
+                self.note(f"{outcome.source}: {message}")
         if isinstance(outcome, SharedReport) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
         self._tally["failed" if isinstance(outcome, Failure) else "skipped" if skipped else "done"] += 1
         if self._n_images > 1:
-            n_shown = self._n_counted + sum(self._tally.values())
+            n_shown = self._n_counted + self._tally.total()
             self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"])
 
     def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
-        """Show what would be read and written; return whether all of it can be."""
+        """Show what would be read and written; return whether everything can be read and written."""
         n_images, effects = 0, Counter[str]()
         for entry in planned:
             self._report(entry)
@@ -157,9 +146,9 @@ class Console:
             else:
                 n_images += entry.is_read
                 effects.update(entry.outputs.values())
-        outputs = ", ".join(f"{effects[name]:,} {name}" for name in ("new", "replaced", "kept") if effects[name])
         images = "1 image" if n_images == 1 else f"{n_images:,} images"
-        self.note(f"dry run, nothing was done; would read {images}; outputs: {outputs or 'none'}")
+        outputs = _counts(effects, "new", "replaced", "kept") or "none"
+        self.note(f"dry run, nothing was done; would read {images}; outputs: {outputs}")
         self._end_report()
         return self._succeeded
 
@@ -167,22 +156,20 @@ class Console:
         """Show a summary of a run over several images; return whether all of them succeeded."""
         self._bar.hide()
         self._end_report()
-        n_not_tried = self._n_images - sum(self._tally.values())
+        n_worked = self._tally["done"] + self._tally["failed"]
+        self._tally["not tried"] = self._n_images - self._tally.total()
         if self._n_images > 1:
-            counts = {**self._tally, "not tried": n_not_tried}
             seconds = monotonic() - self._started
-            worked = self._tally["done"] + self._tally["failed"]
             timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
-            self.note(
-                f"{', '.join(f'{count:,} {name}' for name, count in counts.items() if count)} in {seconds:.1f} s"
-                + (f", {worked / seconds:.1f} images a second" if timed else "")
-            )
+            counts = _counts(self._tally, "done", "skipped", "failed", "not tried")
+            speed = f", {n_worked / seconds:.1f} images a second" if timed else ""
+            self.note(f"{counts} in {seconds:.1f} s{speed}")
             if self._n_lines > _SCREEN_LINES:
                 for failure in self._failures[:_SCREEN_LINES]:
                     self.note(f"failed: {failure}")
                 if len(self._failures) > _SCREEN_LINES:
                     self.note(f"failed: {len(self._failures) - _SCREEN_LINES} more, listed above")
-        return self._succeeded and not n_not_tried
+        return self._succeeded and not self._tally["not tried"]
 
     def note(self, text: str) -> None:
         """Print a message, unless the run is quiet."""
@@ -207,8 +194,8 @@ class Console:
         say(self._failures[-1], stream=self._stream)
 
     def _report(self, outcome: Outcome | PlannedOutcome) -> bool:
-        """Write what the reporter makes of an outcome; return whether it shows the outcome."""
-        with signals_held():  # what the reporter counts as shown is written
+        """Write the reporter's text for an outcome; return whether it has one."""
+        with signals_held():  # what the reporter has returned must be written
             text = self._reporter.add(outcome)
             if text:
                 self._emit(text)
@@ -226,10 +213,17 @@ class Console:
         self._succeeded &= emit(results, stream=self._reporter.stream, wait=wait)
 
 
-def _message(outcome: Outcome) -> str:
-    """Return the message of an image that the results do not show."""
-    if not isinstance(outcome, Done):
+def _counts(counter: Counter[str], *names: str) -> str:
+    """Return a text such as "3 done, 1 failed", without the counts that are zero."""
+    return ", ".join(f"{counter[name]:,} {name}" for name in names if counter[name])
+
+
+def _message(outcome: Outcome, *, is_reported: bool) -> str | None:
+    """Return the message for an image that is skipped, or that is done and not in the results."""
+    if isinstance(outcome, Skipped):
         return "skipped, its outputs exist"
+    if is_reported or not isinstance(outcome, Done):
+        return None
     if outcome.kept:
         return "kept, its outputs exist"
     return f"wrote {file_names(outcome.written)}, {outcome.seconds:.2f} s"

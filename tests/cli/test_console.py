@@ -10,7 +10,7 @@ from cli_outcomes import PLANNED, SHARED, Screen, done, plain
 from gmmquant.cli import console as module
 from gmmquant.cli import progress
 from gmmquant.cli.console import Console, emit, say
-from gmmquant.cli.progress import Bar, BatchBar, FitBar, bar_for, duration
+from gmmquant.cli.progress import Bar, BatchBar, FitBar, bar_for
 from gmmquant.cli.reporters import reporter_class
 from gmmquant.report.outcome import Failure, Skipped
 
@@ -166,7 +166,7 @@ def test_the_bar_of_a_batch_shows_the_pace_of_images_that_took_work(terminal, mo
     bar.show_image("b.png", 6, 2)
     shown = plain(terminal.getvalue())
     assert "6/10" in shown
-    assert "0.5/s  0:08 left b.png" in shown
+    assert "0.5/s  0:00:08 left b.png" in shown
     before = len(terminal.getvalue())
     bar.show_image("c.png", 7, 3)  # at the same moment: not drawn again
     assert len(terminal.getvalue()) == before
@@ -182,8 +182,3 @@ def test_with_a_bar_there_is_no_message_for_each_image(terminal):
     assert lines[0] == "gmmquant: c.png: damaged PNG image; get an undamaged copy"
     assert lines[1].startswith("gmmquant: 1 done, 1 skipped, 1 failed")
     assert len(lines) == 2
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (725, "12:05"), (10_800, "3:00:00"), (0, "0:00")])
-def test_durations_are_minutes_or_hours(seconds, text):
-    assert duration(seconds) == text

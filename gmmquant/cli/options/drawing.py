@@ -1,4 +1,4 @@
-"""Options of drawing: which colour each pixel gets."""
+"""Options of recolouring and dithering."""
 
 from __future__ import annotations
 
@@ -12,15 +12,8 @@ _PANEL = "Drawing"
 Recolor = Annotated[
     str | None,
     option(
-        "--recolor",
-        "METHOD",
-        "Colour of a pixel:",
-        _PANEL,
-        choices=RECOLORINGS,
-        default="posterior for gmm, nearest for kmeans",
+        "--recolor", "METHOD", "Recolouring:", _PANEL, choices=RECOLORINGS, default="posterior (gmm), nearest (kmeans)"
     ),
 ]
 Dither = Annotated[str, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS)]
-Strength = Annotated[
-    float, option("--strength", "FLOAT", "Strength of the dithering, from 0 to 1.", _PANEL, convert=number)
-]
+Strength = Annotated[float, option("--strength", "FLOAT", "Amount of dithering, from 0 to 1.", _PANEL, convert=number)]

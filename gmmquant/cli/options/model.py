@@ -1,4 +1,4 @@
-"""Options of the mixture: how many colours there are, and how they are found."""
+"""Options of the fit: the numbers of colours, the colour space, the palette, and how EM and KMeans run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _read_k(texts: list[str]) -> list[str]:
 
 
 Colors = Annotated[
-    list[str], option("-k, --colors", "INT...", "Numbers of colours: 2 3 7, 2,3,7, 2-8 or auto.", convert=_read_k)
+    list[str], option("-k, --colors", "INT...", "Numbers of colours, such as 2 3 7 or 2-8, or auto.", convert=_read_k)
 ]
 Method = Annotated[
     str,
@@ -26,27 +26,21 @@ Method = Annotated[
 Space = Annotated[str, option("--space", "SPACE", "Colour space of the fit:", _COLORS, choices=SPACES)]
 Palette = Annotated[
     str | None,
-    option("--palette", "FILE|#HEX,...", "Use the colours of a palette file, an image or '#1d3557,#e63946'.", _COLORS),
+    option("--palette", "FILE|#HEX,...", "Colours from a palette file, from an image, or '#1d3557,#e63946'.", _COLORS),
 ]
 ModelFile = Annotated[
-    Path | None, option("--model", "FILE", "Recolour by a mixture that --save-model wrote.", _COLORS, convert=Path)
+    Path | None, option("--model", "FILE", "Use a mixture written by --save-model.", _COLORS, convert=Path)
 ]
 TransferFrom = Annotated[
     Path | None,
-    option(
-        "--transfer-from",
-        "IMAGE",
-        "Draw the images in the colours of this one, by optimal transport.",
-        _COLORS,
-        convert=Path,
-    ),
+    option("--transfer-from", "IMAGE", "Recolour the images with the colours of this one.", _COLORS, convert=Path),
 ]
-Init = Annotated[str, option("--init", "METHOD", "How a fit starts:", _ADVANCED, choices=INIT_NAMES)]
+Init = Annotated[str, option("--init", "METHOD", "Initialisation:", _ADVANCED, choices=INIT_NAMES)]
 Covariance = Annotated[
     str, option("--covariance", "TYPE", "Shape of the components:", _ADVANCED, choices=COVARIANCE_NAMES)
 ]
 Restarts = Annotated[
-    int, option("--restarts", "INT", "Number of starts, the best is kept.", _ADVANCED, convert=integer)
+    int, option("--restarts", "INT", "Number of starts; the best is kept.", _ADVANCED, convert=integer)
 ]
 Tol = Annotated[
     float | None,
@@ -64,7 +58,7 @@ MaxIter = Annotated[
     option(
         "--max-iter",
         "INT",
-        "Maximum number of iterations for each k.",
+        "Maximum number of iterations per k.",
         _ADVANCED,
         convert=integer,
         default="500, or some seconds' work",

@@ -1,4 +1,4 @@
-"""Options of the files that are written."""
+"""Options of the output files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
 Output = Annotated[
     str | None,
-    option("-o, --output", "DIR", "Folder of the outputs; - is standard output.", default="beside each image"),
+    option("-o, --output", "DIR", "Folder for the outputs, or - for standard output.", default="beside each image"),
 ]
 Force = Annotated[bool, flag("-f, --force", "Replace existing outputs.")]
-SkipExisting = Annotated[bool, flag("--skip-existing", "Keep existing outputs and make only what is missing.")]
+SkipExisting = Annotated[bool, flag("--skip-existing", "Keep existing outputs and write only missing ones.")]
 Format = Annotated[str, option("--format", "FORMAT", "Image format:", _FILES, choices=tuple(OUTPUT_FORMATS))]
-Optimize = Annotated[bool, flag("--optimize", "Take more time to make smaller files.", _FILES)]
+Optimize = Annotated[bool, flag("--optimize", "Compress files more, which takes longer.", _FILES)]
 KeepMetadata = Annotated[bool, flag("--keep-metadata", "Copy EXIF, XMP and comments to the outputs.", _FILES)]
 KeepExtension = Annotated[bool, flag("--keep-extension", "Name outputs cat.jpg_k7.png instead of cat_k7.png.", _FILES)]
-PreserveTimes = Annotated[bool, flag("--preserve-times", "Give outputs the times of their inputs.", _FILES)]
+PreserveTimes = Annotated[bool, flag("--preserve-times", "Copy the file times of each input to its outputs.", _FILES)]
 MaxPixels = Annotated[
-    int, option("--max-pixels", "INT", "Refuse images of more pixels, all frames counted.", _FILES, convert=integer)
+    int, option("--max-pixels", "INT", "Refuse images with more pixels, summed over frames.", _FILES, convert=integer)
 ]
 PaletteOut = Annotated[
     str | None,
     option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True),
 ]
 Maps = Annotated[str | None, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
-Layers = Annotated[bool, flag("--layers", "Write each component as a layer with alpha.", _ADDITIONAL)]
-SaveModel = Annotated[bool, flag("--save-model", "Write each fitted mixture, for --model.", _ADDITIONAL)]
+Layers = Annotated[bool, flag("--layers", "Write each component as an image with alpha.", _ADDITIONAL)]
+SaveModel = Annotated[bool, flag("--save-model", "Write each fitted mixture as a file for --model.", _ADDITIONAL)]

@@ -1,4 +1,4 @@
-"""The images of a run, options of how it goes through them, and options of what it prints."""
+"""The input images, options for many images, and options of what is printed."""
 
 from __future__ import annotations
 
@@ -20,45 +20,29 @@ def _show_version(value: bool) -> None:
 
 Images = Annotated[
     list[str],
-    typer.Argument(
-        metavar="IMAGE",
-        show_default=False,
-        help="Images, folders, quoted patterns ('*.jpg'), @FILE lists or -.",
-    ),
+    typer.Argument(metavar="IMAGE", show_default=False, help="Images, folders, quoted patterns, @FILE lists or -."),
 ]
-Recursive = Annotated[bool, flag("-r, --recursive", "Search folders with their subfolders.")]
-DryRun = Annotated[bool, flag("-n, --dry-run", "Show what would be read and written, and stop.")]
+Recursive = Annotated[bool, flag("-r, --recursive", "Include images in subfolders.")]
+DryRun = Annotated[bool, flag("-n, --dry-run", "Show what would be read and written, and do nothing.")]
 Quiet = Annotated[bool, flag("-q, --quiet", "Print only errors.")]
-Verbose = Annotated[bool, flag("-v, --verbose", "Print a table for each image, and every component.")]
+Verbose = Annotated[bool, flag("-v, --verbose", "Print a table for each image, with all components.")]
 Version = Annotated[bool, flag("--version", "Show the version and exit.", callback=_show_version, is_eager=True)]
 Jobs = Annotated[
     int | None,
-    option(
-        "-j, --jobs",
-        "INT",
-        "Number of images to work on at a time.",
-        _MANY,
-        convert=integer,
-        default="one for each processor",
-    ),
+    option("-j, --jobs", "INT", "Number of parallel processes.", _MANY, convert=integer, default="one per processor"),
 ]
-Null = Annotated[bool, flag("-0, --null", "Names in lists end in a zero byte (find -print0).", _MANY)]
-Shared = Annotated[bool, flag("--shared", "Fit one mixture to all images: one palette for all.", _MANY)]
+Null = Annotated[bool, flag("-0, --null", "Names in lists end with a zero byte, as from find -print0.", _MANY)]
+Shared = Annotated[bool, flag("--shared", "Fit one mixture, and so one palette, to all images.", _MANY)]
 SampleSize = Annotated[
     int | None,
     option(
-        "--sample-size",
-        "INT",
-        "Number of images that the shared mixture is fitted to.",
-        _MANY,
-        convert=integer,
-        default="all images",
+        "--sample-size", "INT", "Fit the shared mixture to this many images.", _MANY, convert=integer, default="all"
     ),
 ]
-FailFast = Annotated[bool, flag("--fail-fast", "Start no more images after one has failed.", _MANY)]
+FailFast = Annotated[bool, flag("--fail-fast", "Start no further images after a failure.", _MANY)]
 Scheduler = Annotated[
     str | None,
     option(
-        "--scheduler", "ADDRESS", "Dask scheduler to work with: tcp://host:8786, or local.", _MANY, choices=["local"]
+        "--scheduler", "ADDRESS", "Address of a Dask scheduler (tcp://host:8786), or local.", _MANY, choices=["local"]
     ),
 ]

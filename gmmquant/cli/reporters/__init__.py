@@ -1,6 +1,6 @@
-"""Ways to show results on standard output: each is a class like `base.Reporter`, and a flag of the command.
+"""Styles of the results on standard output: each is a subclass of `base.Reporter` and a flag of the command.
 
-A new one is a module here, its flag and its entry below, and a parameter of the command in `app`.
+A new style is a module in this folder, its flag and its entry below, and a parameter of the command in `app`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from gmmquant.cli.reporters.base import Reporter
 
 Json = Annotated[bool, flag("--json", "Print the reports as one JSON array instead of tables.")]
-JsonLines = Annotated[bool, flag("--json-lines", "Print a line of JSON for each image as it is finished.")]
+JsonLines = Annotated[bool, flag("--json-lines", "Print one line of JSON per image, as soon as it is finished.")]
 
-# Module and class by the parameter of the command that asks for it. They are imported when they are used.
+# Parameter of the command: module and class, which are imported on use.
 REPORTERS = {
-    "as_json": ("json_array", "JsonArrayReporter"),
-    "json_lines": ("json_lines", "JsonLinesReporter"),
+    "as_json": ("json_records", "JsonArrayReporter"),
+    "json_lines": ("json_records", "JsonLinesReporter"),
     "quiet": ("base", "Reporter"),
     "table": ("table", "TableReporter"),
 }

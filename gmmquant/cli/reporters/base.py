@@ -1,4 +1,4 @@
-"""What a way to show results has to offer."""
+"""The interface of reporters, which show the results of a run."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ from gmmquant.report.outcome import Outcome, PlannedOutcome
 class Reporter:
     """Turns outcomes into the text of standard output. This one shows nothing.
 
-    Parameters
-    ----------
-    stream : text stream
-        Where the text will go. A reporter looks at its encoding, width and colours, and writes nothing.
-    n_images : int
-        Number of images of the run.
-    shared : bool
-        Whether the images share one mixture.
-    verbose : bool
+    A reporter writes nothing to `stream`, where the text will go, but may look at its encoding, width and colours.
     """
 
     def __init__(self, stream: TextIO, *, n_images: int = 1, shared: bool = False, verbose: bool = False) -> None:
         self.stream, self.n_images, self.shared, self.verbose = stream, n_images, shared, verbose
 
     def add(self, outcome: Outcome | PlannedOutcome) -> str | None:
-        """Return the text of one outcome. None leaves it to a message on standard error."""
+        """Return the text of an outcome; None if a message on standard error shall show it."""
         return ""
 
     def end(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from rich import box
@@ -17,10 +15,10 @@ from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
 from gmmquant.report.record import Record
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 
-# Width of the page where the output is not a terminal: the whole table fits.
+# Width of the output where it is not a terminal: the whole table fits.
 _FILE_COLUMNS = 140
 
-# Most lines of swatches, and the room on the last of them for the number of further colours.
+# The most lines of swatches, and the columns kept free on the last line for the number of further colours.
 _MAX_SWATCH_LINES, _MORE_COLUMNS = 6, 6
 
 # Columns of the narrowest and of the widest line of swatches.
@@ -31,7 +29,7 @@ _OPTIONAL = ("AIC", "log-lik.", "seconds", "ICL", "BIC", "converged")
 
 
 class TableReporter(Reporter):
-    """Shows the table of a single image, of images that share a mixture, or of each image if the run is verbose."""
+    """Shows the table of a single image, of a shared mixture, or of each image if the run is verbose."""
 
     def add(self, outcome: Outcome | PlannedOutcome) -> str | None:
         """Return the table of an outcome and the names of its files, or the files that would be written."""
@@ -46,156 +44,128 @@ class TableReporter(Reporter):
 
 
 def render(record: Record, name: str, stream: TextIO, *, details: bool = False) -> str:
-    """Return the text that shows a record, with colours where `stream` can show them.
+    """Return the text that shows a record, for the encoding, width and colours of `stream`; write nothing.
 
-    Nothing is written to `stream`. Its encoding, width and colours decide how the text looks.
-
-    Parameters
-    ----------
-    record : dict
-    name : str
-        Name of the image, or of the folder of images that share a mixture.
-    stream : text stream
-    details : bool
-        Whether every component is listed too.
+    `name` is that of the image, or of the folder of images that share a mixture. `details` adds a table of components.
     """
-    target = Console(file=stream)
-    width = target.width if target.is_terminal else _FILE_COLUMNS
-    page = io.TextIOWrapper(io.BytesIO(), encoding=target.encoding, errors="backslashreplace")
-    console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False, emoji=False)
+    console = Console(file=stream, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _FILE_COLUMNS
     colors = console.color_system is not None and not console.no_color
-    console.print(heading(record, name))
-    if summary := settings_line(record):
-        console.print(Text(summary))
-    console.print(fit_table(record, colors=colors, width=width))
-    if record["choice"] is not None:
-        console.print(Text(choice_line(record["choice"])))
-    if details:
-        for fit in record["fits"]:
+    with console.capture() as capture:
+        console.print(heading(record, name))
+        if summary := settings_line(record):
+            console.print(Text(summary))
+        console.print(fit_table(record, colors=colors, width=console.width))
+        if record["choice"] is not None:
+            console.print(Text(choice_line(record["choice"])))
+        for fit in record["fits"] if details else ():
             console.print(component_table(fit, colors=colors))
-            console.print(Text(errors_line(fit)))
-    page.seek(0)
-    text = page.read()
-    return text if target.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+            errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
+            console.print(Text(f"squared error, k = {fit['k']}: {errors}"))
+    text = capture.get().encode(console.encoding, "backslashreplace").decode(console.encoding)
+    return text if console.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def heading(record: Record, name: str) -> Text:
-    """Return the line that names the image, or the folder of many."""
-    text = Text(printable(name), style="bold")
+    """Return the line with the name and size of an image, or of the folder of images that share a mixture."""
     if "total" in record:
         total, fitted = record["total"], record["fitted"]
-        images = "1 image" if total["images"] == 1 else f"{total['images']:,} images"
-        text.append(f"  {images}, {total['visible_pixels']:,} pixels", style="not bold")
+        facts = ["1 image" if total["images"] == 1 else f"{total['images']:,} images"]
+        facts.append(f"{total['visible_pixels']:,} pixels")
         if fitted["images"] < total["images"]:
-            text.append(f", fitted to {fitted['images']:,} of them", style="not bold")
-        colors = f"{fitted['distinct_colors'] or fitted['cells']:,}"
-        text.append(
-            f", {colors} {'distinct colours' if fitted['distinct_colors'] else 'cells of colours'}", style="not bold"
-        )
-        return text
-    image = record["image"]
-    text.append(f"  {image['width']} x {image['height']}", style="not bold")
-    colors = "colour" if image["distinct_colors"] == 1 else "colours"
-    text.append(f", {image['distinct_colors']:,} distinct {colors}", style="not bold")
-    if image["visible_pixels"] < image["pixels"]:
-        text.append(f", {image['visible_pixels']:,} of {image['pixels']:,} pixels visible", style="not bold")
-    if image["frames"] > 1:
-        text.append(f", {image['frames']:,} frames", style="not bold")
-    return text
+            facts.append(f"fitted to {fitted['images']:,} of them")
+        n_colors = fitted["distinct_colors"]
+        facts.append(f"{n_colors:,} distinct colours" if n_colors else f"{fitted['cells']:,} cells of colours")
+    else:
+        image = record["image"]
+        facts = [f"{image['width']} x {image['height']}"]
+        facts.append(f"{image['distinct_colors']:,} distinct colour{'s' * (image['distinct_colors'] != 1)}")
+        if image["visible_pixels"] < image["pixels"]:
+            facts.append(f"{image['visible_pixels']:,} of {image['pixels']:,} pixels visible")
+        if image["frames"] > 1:
+            facts.append(f"{image['frames']:,} frames")
+    return Text(printable(name), style="bold").append(f"  {', '.join(facts)}", style="not bold")
 
 
 def settings_line(record: Record) -> str:
     """Return the settings that are not the defaults: method, space, recolouring; empty if all are."""
-    settings, parts = record["settings"], []
+    settings = record["settings"]
+    model, source, space = settings["model"], settings["transfer_from"], settings["space"]
+    parts = {
+        f"model {_file_name(model)}": model,
+        "fixed palette, weights and covariances fitted to it": settings["palette"],
+        "KMeans": settings["method"] == "kmeans",
+        f"fitted in {SPACE_TITLES[space]}, log-likelihoods of densities there": space != "srgb",
+        f"drawn in the colours of {_file_name(source)}; figures and palette belong to the mixture of the image, "
+        "the squared error tells how far colours were moved": source,
+    }
+    strength = "" if settings["strength"] == 1 else f" at {settings['strength']:g}"
+    names = {} if settings["dither"] != "none" else {"nearest": "nearest colours", "soft": "posterior mean colours"}
     fitted = [fit for fit in record["fits"] if not fit["exact"]]
-    if settings["model"] is not None:
-        parts.append(f"model {_name(settings['model'])}")
-    if settings["palette"] is not None:
-        parts.append("fixed palette, weights and covariances fitted to it")
-    if settings["method"] == "kmeans":
-        parts.append("KMeans")
-    if settings["space"] != "srgb":
-        parts.append(f"fitted in {SPACE_TITLES[settings['space']]}, log-likelihoods of densities there")
-    if settings["transfer_from"] is not None:
-        parts.append(
-            f"drawn in the colours of {_name(settings['transfer_from'])}; figures and palette belong to the mixture of "
-            "the image, the squared error tells how far colours were moved"
-        )
-    for dither in dict.fromkeys(fit["dither"] for fit in fitted if fit["dither"] != "none"):
-        part = "" if settings["strength"] == 1 else f" at {settings['strength']:g}"
-        parts.append(f"dithered by {dither}{part}")
-    if settings["dither"] == "none":
-        names = {"nearest": "nearest colours", "soft": "posterior mean colours"}
-        parts += [names[name] for name in dict.fromkeys(fit["recolor"] for fit in fitted) if name in names]
-    return "; ".join(parts)
+    parts |= {f"dithered by {fit['dither']}{strength}": True for fit in fitted if fit["dither"] != "none"}
+    parts |= {names[fit["recolor"]]: True for fit in fitted if fit["recolor"] in names}
+    return "; ".join(part for part, is_shown in parts.items() if is_shown)
 
 
-def _name(path: str) -> str:
-    """Return the name of a file without its folders."""
-    return printable(path.rsplit("/", 1)[-1])
-
-
-def errors_line(fit: Record) -> str:
-    """Return the squared error of each recolouring by a fit, without dithering."""
-    errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
-    return f"squared error, k = {fit['k']}: {errors}"
+def _file_name(path: str | None) -> str:
+    return printable((path or "").rsplit("/", 1)[-1])
 
 
 def fit_table(record: Record, *, colors: bool, width: int) -> Table:
     """Return the table of the fits, one row for each k, without the optional columns that do not fit `width`."""
-    columns = {
-        "k": [
-            ("auto " if fit["auto"] else "")
-            + (f"{fit['k']}" if fit["k_fitted"] == fit["k"] else f"{fit['k']} ({fit['k_fitted']})")
-            for fit in record["fits"]
-        ],
-        "log-lik./px": [f"{fit['mean_log_likelihood']:.4f}" for fit in record["fits"]],
-        "log-lik.": [f"{fit['log_likelihood']:,.0f}" for fit in record["fits"]],
-        "AIC": [f"{fit['aic']:,.0f}" for fit in record["fits"]],
-        "BIC": [f"{fit['bic']:,.0f}" for fit in record["fits"]],
-        "ICL": [f"{fit['icl']:,.0f}" for fit in record["fits"]],
-        "iterations": [str(fit["n_iter"]) for fit in record["fits"]],
-        "converged": [{True: "yes", False: "no", None: "-"}[fit["converged"]] for fit in record["fits"]],
-        "sq. error": [f"{fit['mse']:.1f}" for fit in record["fits"]],
-        "seconds": [f"{sum(fit['seconds'].values()):.2f}" for fit in record["fits"]],
-    }
+    fits = record["fits"]
+    rows = [_cells(fit) for fit in fits]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) + 2 for name in rows[0]}
     narrowest, widest = _SWATCH_COLUMNS
-    reserved = narrowest if colors else max(len(hex_codes(fit)) for fit in record["fits"])
+    reserved = narrowest if colors else max(len(hex_codes(fit)) for fit in fits)
     for name in _OPTIONAL:
-        if _width(columns) + reserved > width:
-            del columns[name]
-    per_line = min(max(width - _width(columns), narrowest), widest)
+        if sum(widths.values()) + reserved > width:
+            del widths[name]
+    per_line = min(max(width - sum(widths.values()), narrowest), widest)
     table = _table()
-    for name in columns:
+    for name in widths:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("palette", no_wrap=colors, overflow="fold")
-    for row, fit in zip(zip(*columns.values(), strict=True), record["fits"], strict=True):
-        table.add_row(*row, swatches(fit, per_line) if colors else hex_codes(fit))
+    for row, fit in zip(rows, fits, strict=True):
+        table.add_row(*map(row.get, widths), swatches(fit, per_line) if colors else hex_codes(fit))
     return table
 
 
-def _width(columns: Mapping[str, Sequence[str]]) -> int:
-    """Return the width of columns of text with a space on either side of each."""
-    return sum(max(map(len, [name, *cells])) + 2 for name, cells in columns.items())
+def _cells(fit: Record) -> dict[str, str]:
+    """Return the cells of a fit's row by the names of their columns, without the palette."""
+    fitted = "" if fit["k_fitted"] == fit["k"] else f" ({fit['k_fitted']})"
+    return {
+        "k": f"{'auto ' * fit['auto']}{fit['k']}{fitted}",
+        "log-lik./px": f"{fit['mean_log_likelihood']:.4f}",
+        "log-lik.": f"{fit['log_likelihood']:,.0f}",
+        "AIC": f"{fit['aic']:,.0f}",
+        "BIC": f"{fit['bic']:,.0f}",
+        "ICL": f"{fit['icl']:,.0f}",
+        "iterations": str(fit["n_iter"]),
+        "converged": {True: "yes", False: "no", None: "-"}[fit["converged"]],
+        "sq. error": f"{fit['mse']:.1f}",
+        "seconds": f"{sum(fit['seconds'].values()):.2f}",
+    }
 
 
 def choice_line(choice: Record) -> str:
-    """Return the line that explains a choice of k, with the runner-up and the k of the lowest BIC."""
+    """Return the line that explains the choice of k, with the runner-up and the k of the lowest BIC."""
     k, bic = choice["k"], choice["lowest_bic"]
     if choice["lowest_icl"] == 1 != k:
-        gain = "though ICL is lowest at one colour: two are the fewest that are chosen"
+        reason = "though ICL is lowest at one colour: two are the fewest that are chosen"
     else:
-        gain = f"the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one colour"
+        reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one colour"
     aside = " (the most that were tried, as nearly always)" if bic == choice["path"][-1]["k"] != k else ""
-    return f"auto: k = {k}, {gain}; runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
+    return f"auto: k = {k}, {reason}; runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
 
 
 def component_table(fit: Record, *, colors: bool) -> Table:
-    """Return the table of a fit's components."""
+    """Return the table of a fit's components, in the 0..255 units of sRGB or the units of the space."""
     table = _table()
     table.add_column(f"k = {fit['k']}")
-    channels, scale = CHANNELS[fit["space"]], 255 if fit["space"] == "srgb" else 1
-    for name in ("weight", "pixels", f"std. dev. of {channels}"):
+    scale, digits = (255, "5.1f") if fit["space"] == "srgb" else (1, "7.4f")
+    for name in ("weight", "pixels", f"std. dev. of {CHANNELS[fit['space']]}"):
         table.add_column(name, justify="right", overflow="fold")
     for component in fit["components"]:
         deviations = (scale * component["covariance"][i][i] ** 0.5 for i in range(3))
@@ -204,32 +174,23 @@ def component_table(fit: Record, *, colors: bool) -> Table:
             swatch + Text(" " * colors + component["hex"]),
             f"{100 * component['weight']:.2f} %",
             f"{component['pixels']:,}",
-            " ".join(f"{deviation:5.1f}" if scale > 1 else f"{deviation:7.4f}" for deviation in deviations),
+            " ".join(f"{deviation:{digits}}" for deviation in deviations),
         )
     return table
 
 
 def swatches(fit: Record, per_line: int) -> Text:
-    """Return the palette as colour blocks, heaviest component first, two columns wide where that fits a line."""
+    """Return the palette as colour blocks, heaviest component first, each two columns wide if they fit in one line."""
     colors = [component["hex"] for component in fit["components"]]
     width = 2 if 2 * len(colors) <= per_line else 1
+    most = _MAX_SWATCH_LINES * per_line
+    shown = colors if len(colors) <= most else colors[: most - _MORE_COLUMNS]
     text = Text()
-    shown = (
-        colors
-        if len(colors) <= _MAX_SWATCH_LINES * per_line
-        else colors[: _MAX_SWATCH_LINES * per_line - _MORE_COLUMNS]
-    )
     for i, color in enumerate(shown):
         if i and i % per_line == 0:
             text.append("\n")
         text.append(" " * width, style=f"on {color}")
-    if len(shown) < len(colors):
-        text.append(f" +{len(colors) - len(shown)}")
-    return text
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, 1))
+    return text.append(f" +{len(colors) - len(shown)}" if len(shown) < len(colors) else "")
 
 
 def hex_codes(fit: Record, most: int = 3) -> Text:
@@ -237,3 +198,7 @@ def hex_codes(fit: Record, most: int = 3) -> Text:
     colors = [component["hex"] for component in fit["components"]]
     more = f" +{len(colors) - most}" if len(colors) > most else ""
     return Text(" ".join(colors[:most]) + more)
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, 1))

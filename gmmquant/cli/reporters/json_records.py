@@ -1,4 +1,4 @@
-"""One JSON array of all records."""
+"""Records as JSON: one array, or JSON Lines."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import textwrap
 
 from gmmquant.cli.reporters.base import Reporter
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
-from gmmquant.report.record import to_json
+from gmmquant.report.record import outcome_line, to_json
 
 
 class JsonArrayReporter(Reporter):
-    """Shows the records, or the one record of images that share a mixture, as the elements of a JSON array."""
+    """Shows the record of each image, or of the shared mixture, as an element of a JSON array."""
 
     _n_records = 0
 
     def add(self, outcome: Outcome | PlannedOutcome) -> str:
-        """Return the record of an outcome as the next element; nothing for outcomes without a record."""
+        """Return the record of an outcome as the next element of the array, if it has one."""
         if not isinstance(outcome, SharedReport if self.shared else Done):
             return ""
         self._n_records += 1
@@ -24,3 +24,11 @@ class JsonArrayReporter(Reporter):
     def end(self) -> str:
         """Return the end of the array, which is valid JSON even if it is empty."""
         return "\n]\n" if self._n_records else "[]\n"
+
+
+class JsonLinesReporter(Reporter):
+    """Shows every outcome as one line of JSON, schema `gmmquant-outcome/1`."""
+
+    def add(self, outcome: Outcome | PlannedOutcome) -> str:
+        """Return the line of an outcome."""
+        return outcome_line(outcome)
