@@ -67,7 +67,7 @@ def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | N
     if (shares < 0).any():
         raise ParameterError(f"weights holds {shares.min():g}; weights must be at least 0")
     if (shares > 1 + _ROUNDING).any():
-        raise ParameterError(f"weights holds {shares.max():g}; give parts of the image, which are at most 1")
+        raise ParameterError(f"weights holds {shares.max():g}; give shares of the image, which are at most 1")
     return shares
 
 

@@ -1,12 +1,12 @@
 """Colour spaces that a fit can run in: sRGB as it is recorded, linear light, CIELAB and OKLab.
 
-    sRGB <-> linear     IEC 61966-2-1: the transfer function, odd about 0 for what lies outside the gamut
+    sRGB <-> linear     IEC 61966-2-1: the transfer function, odd about 0 for values outside the gamut
     linear <-> XYZ      the matrix that follows from the primaries and the white D65 of ITU-R BT.709
     XYZ <-> CIELAB      CIE 15: L* from 0 to 100, relative to D65, so that greys have a* = b* = 0
     XYZ <-> OKLab       Ottosson, "A perceptual color space for image processing" (2020): L from 0 to 1
 
-A colour that was recorded with 8 bits stands for an interval in each channel of sRGB. In another space that is a small
-box which leans with the colour: `rounding_scatter` gives its covariance.
+A colour recorded with 8 bits is an interval in each channel of sRGB, and a small oblique box in another space, whose
+shape depends on the colour: `rounding_scatter` returns its covariance.
 """
 
 from __future__ import annotations
@@ -15,28 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import upper_triangle
 
-FloatArray = npt.NDArray[np.float64]
-
-# Covariances that are carried from space to space at a time, so that they stay in cache.
-_CARRIED = 1 << 14
+# Covariances that are transformed at a time, so that they stay in cache.
+_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
 class ColorSpace:
-    """A colour space, by the ways to it and from it.
+    """A colour space, defined by functions of arrays (..., 3) that convert from sRGB in [0, 1] and back.
 
-    Attributes
-    ----------
-    name : str
-        What options and records call it.
-    from_srgb, to_srgb : functions of arrays (..., 3)
-        From sRGB in [0, 1] and back. What lies outside the gamut comes back below 0 or above 1: it is not clipped.
-    low, high : tuple of three floats
-        Bounds of what sRGB in [0, 1] becomes, in each channel.
+    Colours outside the gamut become sRGB below 0 or above 1; they are not clipped. `low` and `high` are bounds of the
+    gamut in each channel.
     """
 
     name: str
@@ -46,67 +38,43 @@ class ColorSpace:
     high: tuple[float, float, float]
 
     def rounding_scatter(self, srgb: FloatArray, variance: float) -> FloatArray:
-        """Return the covariance of colours, each spread by `variance` in every channel of sRGB, in this space.
+        """Return the covariances, upper triangles (6, n), of colours (n, 3) that have `variance` in each sRGB channel.
 
-        From differences one standard deviation to either side, which are finite even where a derivative is not (the
-        cube root of OKLab at black).
-
-        Parameters
-        ----------
-        srgb : ndarray of shape (n, 3)
-            In [0, 1].
-        variance : float
-            In sRGB units.
-
-        Returns
-        -------
-        ndarray of shape (6, n)
-            Upper triangles, row by row.
+        They are made of differences one standard deviation to either side, which are finite even where a derivative is
+        not (the cube root of OKLab at black).
         """
-        deviation = np.sqrt(variance)
         scatter = np.zeros((6, len(srgb)))
-        for step in deviation * np.eye(3):
-            first, second, third = ((self.from_srgb(srgb + step) - self.from_srgb(srgb - step)) / 2).T
-            pairs = (first, first), (first, second), (first, third), (second, second), (second, third), (third, third)
-            for row, (one, other) in zip(scatter, pairs, strict=True):
-                row += one * other
+        for step in np.sqrt(variance) * np.eye(3):
+            change = ((self.from_srgb(srgb + step) - self.from_srgb(srgb - step)) / 2).T
+            for upper, row, column in zip(scatter, *upper_triangle(3), strict=True):
+                upper += change[row] * change[column]
         return scatter
 
-    def carried(self, means: FloatArray, scatter: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean and covariance, in this space, of what has these in sRGB.
+    def transform_moments(self, means: FloatArray, scatter: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return means (3, n) and covariances, upper triangles (6, n), in this space of those in sRGB.
 
-        As if it were spread alike to either side along three directions, by a cubature of third degree: exact to
-        second order (Arasaratnam and Haykin, "Cubature Kalman filters", 2009).
-
-        Parameters
-        ----------
-        means : ndarray of shape (3, n)
-            In [0, 1].
-        scatter : ndarray of shape (6, n)
-            Upper triangles of covariances, row by row, all of them positive definite.
-
-        Returns
-        -------
-        means, scatter : ndarrays of shape (3, n) and (6, n)
+        By a cubature of third degree, two points along each of three directions, which is exact to second order
+        (Arasaratnam and Haykin, "Cubature Kalman filters", 2009). The covariances must be positive definite.
         """
         rows, columns = upper_triangle(3)
-        carried_means, carried_scatter = np.empty_like(means), np.empty_like(scatter)
-        for some in (slice(start, start + _CARRIED) for start in range(0, means.shape[1], _CARRIED)):
-            matrices = np.empty((scatter[0, some].size, 3, 3))
-            matrices[:, rows, columns] = matrices[:, columns, rows] = scatter[:, some].T
+        new_means, new_scatter = np.empty_like(means), np.empty_like(scatter)
+        for chunk in (slice(start, start + _CHUNK) for start in range(0, means.shape[1], _CHUNK)):
+            matrices = np.empty((scatter[0, chunk].size, 3, 3))
+            matrices[:, rows, columns] = matrices[:, columns, rows] = scatter[:, chunk].T
             steps = np.sqrt(3) * np.linalg.cholesky(matrices).transpose(2, 0, 1)
-            values = self.from_srgb(means[:, some].T + np.concatenate([steps, -steps]))
+            values = self.from_srgb(means[:, chunk].T + np.concatenate([steps, -steps]))
             mean = values.mean(axis=0)
             within = values - mean
-            carried_means[:, some] = mean.T
-            carried_scatter[:, some] = (within[..., rows] * within[..., columns]).mean(axis=0).T
-        return carried_means, carried_scatter
+            new_means[:, chunk] = mean.T
+            new_scatter[:, chunk] = (within[..., rows] * within[..., columns]).mean(axis=0).T
+        return new_means, new_scatter
 
 
 def srgb_to_linear(srgb: FloatArray) -> FloatArray:
     """Return linear light of sRGB values, both in [0, 1]."""
     magnitude = np.abs(srgb)
-    return np.asarray(np.sign(srgb) * np.where(magnitude <= 0.04045, magnitude / 12.92, _power(magnitude)))
+    curve = ((magnitude + 0.055) / 1.055) ** 2.4
+    return np.asarray(np.sign(srgb) * np.where(magnitude <= 0.04045, magnitude / 12.92, curve))
 
 
 def linear_to_srgb(linear: FloatArray) -> FloatArray:
@@ -141,11 +109,7 @@ def oklab_to_srgb(oklab: FloatArray) -> FloatArray:
     return linear_to_srgb(lms @ np.linalg.inv(_XYZ_TO_LMS @ _LINEAR_TO_XYZ).T)
 
 
-def _power(magnitude: FloatArray) -> FloatArray:
-    return np.asarray(((magnitude + 0.055) / 1.055) ** 2.4)
-
-
-def _as_it_is(values: FloatArray) -> FloatArray:
+def _identity(values: FloatArray) -> FloatArray:
     return values
 
 
@@ -154,13 +118,9 @@ def _xyz(x: float, y: float) -> FloatArray:
     return np.array([x / y, 1.0, (1 - x - y) / y])
 
 
-def _matrix_of_primaries(primaries: FloatArray, white: FloatArray) -> FloatArray:
-    """Return the matrix from linear light to XYZ: primaries (3, 3) in columns, so scaled that their sum is white."""
-    return np.asarray(primaries * np.linalg.solve(primaries, white))
-
-
 _WHITE = _xyz(0.3127, 0.3290)
-_LINEAR_TO_XYZ = _matrix_of_primaries(np.stack([_xyz(0.64, 0.33), _xyz(0.30, 0.60), _xyz(0.15, 0.06)], axis=1), _WHITE)
+_PRIMARIES = np.stack([_xyz(0.64, 0.33), _xyz(0.30, 0.60), _xyz(0.15, 0.06)], axis=1)
+_LINEAR_TO_XYZ = _PRIMARIES * np.linalg.solve(_PRIMARIES, _WHITE)  # so scaled that the primaries add up to white
 
 # CIE 15:2004, with the exact fractions.
 _EPSILON, _KAPPA = (6 / 29) ** 3, (29 / 3) ** 3
@@ -183,7 +143,7 @@ _OKLAB = np.array(
     ]
 )
 
-SRGB = ColorSpace("srgb", _as_it_is, _as_it_is, (0, 0, 0), (1, 1, 1))
+SRGB = ColorSpace("srgb", _identity, _identity, (0, 0, 0), (1, 1, 1))
 LINEAR = ColorSpace("linear", srgb_to_linear, linear_to_srgb, (0, 0, 0), (1, 1, 1))
 LAB = ColorSpace("lab", srgb_to_lab, lab_to_srgb, (0, -87, -108), (100, 99, 95))
 OKLAB = ColorSpace("oklab", srgb_to_oklab, oklab_to_srgb, (0, -0.235, -0.312), (1.001, 0.277, 0.199))

@@ -88,7 +88,7 @@ def test_histogram_of_the_distinct_colours_repeated_by_their_counts_is_the_histo
 
 @law
 @given(pixel_arrays())
-def test_index_of_each_colour_brought_to_the_pixels_gives_the_pixels_back(pixels):
+def test_mapping_the_index_of_each_colour_to_the_pixels_restores_the_pixels(pixels):
     histogram = ColorHistogram.from_pixels(pixels)
     index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint16), encode(pixels))
     assert index.dtype == np.uint16
@@ -99,7 +99,7 @@ def test_index_of_each_colour_brought_to_the_pixels_gives_the_pixels_back(pixels
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("label_dtype", [np.uint8, np.int64, np.float32])
-def test_labels_keep_their_type_on_the_way_to_pixels(dtype, label_dtype):
+def test_labels_keep_their_type_when_they_are_mapped_to_pixels(dtype, label_dtype):
     pixels = random_pixels(1, dtype, 50, 2)
     histogram = ColorHistogram.from_pixels(pixels)
     labels = np.arange(histogram.n_colors).astype(label_dtype)
@@ -107,7 +107,7 @@ def test_labels_keep_their_type_on_the_way_to_pixels(dtype, label_dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_some_of_the_pixels_can_be_labelled_alone(dtype):
+def test_a_subset_of_the_pixels_can_be_labelled(dtype):
     pixels = random_pixels(2, dtype)
     histogram = ColorHistogram.from_pixels(pixels)
     labels, codes = np.arange(histogram.n_colors), encode(pixels)
@@ -199,7 +199,7 @@ def clustered_histograms(draw):
 
 @law
 @given(clustered_histograms(), st.lists(st.integers(0, 400), min_size=1, max_size=4).map(sorted))
-def test_leaves_of_an_octree_are_those_of_dividing_cubes_one_by_one(histogram, limits):
+def test_leaves_of_an_octree_are_those_of_recursive_division(histogram, limits):
     trees = leaves_of(histogram, limits)
     assert len(trees) == len(limits)
     members = list(range(histogram.n_colors))

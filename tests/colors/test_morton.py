@@ -34,7 +34,7 @@ def test_a_code_is_the_bits_of_red_green_and_blue_interleaved(pixels):
 
 @law
 @given(pixel_arrays())
-def test_decoding_gives_the_channels_back(pixels):
+def test_decoding_restores_the_channels(pixels):
     channels = decode(encode(pixels), 8 * pixels.itemsize)
     assert channels.dtype == pixels.dtype
     np.testing.assert_array_equal(channels, pixels.T)
@@ -71,7 +71,7 @@ def test_in_ascending_order_the_colours_of_each_cube_of_an_octree_stand_together
         cubes = [tuple(cube) for cube in (colors >> (depth - bits)).tolist()]
         runs = [cube for i, cube in enumerate(cubes) if i == 0 or cube != cubes[i - 1]]
         assert len(runs) == len(set(cubes))
-        # Inside its parent a cube has its place by red, then green, then blue.
+        # Within their parent, cubes are sorted by red, then green, then blue.
         for one, next_one in pairwise(runs):
             if [c >> 1 for c in one] == [c >> 1 for c in next_one]:
                 assert [c & 1 for c in one] < [c & 1 for c in next_one]

@@ -141,7 +141,7 @@ def image_of(array, kind="PNG", **options):
 
 @law
 @given(palettes, names, st.booleans(), st.sampled_from(WRITTEN))
-def test_every_format_brings_every_palette_back_in_its_order(palette, name, weighted, kind):
+def test_every_format_restores_every_palette_in_order(palette, name, weighted, kind):
     data = encode_palette(palette, kind, name=name, weights=shares(palette) if weighted else None)
     found = read_palette(data)
     assert found.dtype == np.uint8
@@ -149,7 +149,7 @@ def test_every_format_brings_every_palette_back_in_its_order(palette, name, weig
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_every_level_of_8_bits_and_4096_colors_come_back(kind):
+def test_every_level_of_8_bits_and_4096_colors_are_restored(kind):
     rng = np.random.default_rng(0)
     codes = rng.choice(1 << 24, 4096, replace=False)
     palette = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
@@ -170,7 +170,7 @@ def test_no_name_changes_what_is_read_or_adds_a_line(kind, name):
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_what_is_no_palette_is_not_written(kind):
+def test_an_invalid_palette_is_not_written(kind):
     for palette in (ROW.astype(float), ROW[0], ROW[:0], np.zeros((3, 4), np.uint8), np.zeros((4097, 3), np.uint8)):
         with pytest.raises(ParameterError, match="palette has"):
             encode_palette(palette, kind)
@@ -179,7 +179,7 @@ def test_what_is_no_palette_is_not_written(kind):
             encode_palette(ROW, kind, weights=weights)
 
 
-def test_an_unknown_format_is_refused_with_those_there_are():
+def test_an_unknown_format_is_refused_with_the_known_ones():
     with pytest.raises(ParameterError, match="'act' is unknown; use one of ase, aco, gpl, json, css, hex"):
         encode_palette(ROW, "act")
 
@@ -187,13 +187,13 @@ def test_an_unknown_format_is_refused_with_those_there_are():
 # --- as others read them ----------------------------------------------------------------------------------------------
 
 
-def test_hex_is_a_code_a_line():
+def test_a_hex_list_has_one_code_per_line():
     assert encode_palette(ROW, "hex", name="x", weights=shares(ROW)) == b"#1a2b3c\n#ffffff\n#000000\n"
 
 
 @law
 @given(palettes, names)
-def test_json_readers_find_schema_name_colors_and_the_very_weights(palette, name):
+def test_json_readers_find_schema_name_colors_and_exact_weights(palette, name):
     weights = shares(palette)
     record = json.loads(encode_palette(palette, "json", name=name, weights=weights))
     assert list(record) == ["schema", "name", "colors"]
@@ -234,7 +234,7 @@ def test_css_is_one_rule_of_custom_properties_with_identifiers_that_need_no_esca
     ("name", "expected"),
     [("Café du Midi!", "Cafe-du-Midi"), ("123", "123"), ("猫", "palette"), ("--", "palette"), ("", "palette")],
 )
-def test_css_keeps_what_a_name_has_of_plain_letters_and_digits(name, expected):
+def test_css_identifiers_keep_the_plain_letters_and_digits_of_a_name(name, expected):
     assert f"  --{expected}-1: #1a2b3c;\n".encode() in encode_palette(ROW, "css", name=name)
 
 
@@ -295,7 +295,7 @@ def test_an_ase_file_with_groups_grey_and_blocks_of_other_kinds_is_read():
         ase_color(b"RGB ", 26 / 255, 43 / 255, 60 / 255, name="outside \U0001f43b"),
         (0xC001, title),
         ase_color(b"Gray", 1.0),
-        (0x7777, b"what a later version adds"),
+        (0x7777, b"a block of a later version"),
         (0xC002, b""),
         (0xC001, title),
         ase_color(b"GRAY", 0.0),
@@ -305,7 +305,7 @@ def test_an_ase_file_with_groups_grey_and_blocks_of_other_kinds_is_read():
 
 
 @pytest.mark.parametrize("factor", [256, 257])
-def test_an_aco_file_of_version_1_alone_is_read_whichever_way_8_bits_were_widened(factor):
+def test_an_aco_file_of_version_1_alone_is_read_however_8_bits_were_widened(factor):
     levels = np.arange(256)
     entries = [(0, factor * level, factor * (255 - level), 0, 9) for level in levels.tolist()]
     found = read_palette(aco_of(*entries))
@@ -335,7 +335,7 @@ def test_an_aco_file_of_version_2_alone_with_hsb_is_read():
     ]
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- files that are refused -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -401,14 +401,14 @@ def test_an_aco_file_of_version_2_alone_with_hsb_is_read():
         ("".join(f"{i:06x}\n" for i in range(4097)).encode(), "more than 4096 colours, the limit"),
     ],
 )
-def test_what_is_no_palette_is_refused_in_one_line_with_place_and_remedy(data, message):
+def test_a_file_that_is_not_a_palette_is_refused_in_one_line_with_position_and_remedy(data, message):
     with pytest.raises(PaletteFileError, match=message) as caught:
         read_palette(data)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
 
 
-def test_a_color_may_stand_in_a_palette_more_than_once():
+def test_a_palette_may_repeat_a_color():
     assert read_palette(b"#ff0000\n#00ff00\n#ff0000\n").tolist() == [[255, 0, 0], [0, 255, 0], [255, 0, 0]]
 
 
@@ -437,7 +437,7 @@ def test_named_colors_and_rgb_of_css_are_read():
 
 
 @pytest.mark.parametrize("value", ["4px", "var(--a)", "redder", "calc(1px + 2px)", "linear-gradient(red, blue)"])
-def test_what_is_no_color_of_css_is_passed_over(value):
+def test_css_values_that_are_not_colors_are_skipped(value):
     assert read_palette(f":root{{--a: #fff; --b: {value}; --c: #000}}".encode()).tolist() == [[255] * 3, [0] * 3]
 
 
@@ -453,7 +453,7 @@ def test_json_of_other_programs_is_read_too():
 # --- typed ------------------------------------------------------------------------------------------------------------
 
 
-def test_typed_colors_are_codes_between_commas():
+def test_typed_colors_are_codes_separated_by_commas():
     assert parse_colors("#1a2b3c,#fff,#000").tolist() == ROW.tolist()
     assert parse_colors(" 1A2B3C , FFF,000").tolist() == ROW.tolist()
     assert parse_colors("#fff,#fff").tolist() == [[255] * 3] * 2
@@ -471,7 +471,7 @@ def test_typed_colors_are_codes_between_commas():
         ("x" * 10**6, "'" + "x" * 37 + "...'"),
     ],
 )
-def test_what_is_no_typed_color_is_named(text, bad):
+def test_an_invalid_typed_color_is_shown(text, bad):
     with pytest.raises(ParameterError) as caught:
         parse_colors(text)
     assert str(caught.value) == f"{bad} is not a colour; give hex codes as in #1a2b3c,#fff,#000"
@@ -482,7 +482,7 @@ def test_what_is_no_typed_color_is_named(text, bad):
 
 @law
 @given(palettes, st.booleans())
-def test_a_chart_of_swatches_brings_the_palette_back_heaviest_first(palette, weighted):
+def test_a_chart_of_swatches_restores_the_palette_heaviest_first(palette, weighted):
     weights = shares(palette) if weighted else None
     found = palette_in(encode_swatches(palette, weights))
     meant = palette[::-1] if weighted else palette
@@ -541,7 +541,7 @@ def test_the_heaviest_swatch_is_first_and_none_is_larger(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
-def test_an_indexed_image_has_the_palette_it_says_without_what_does_not_occur(kind):
+def test_the_palette_of_an_indexed_image_is_its_entries_that_occur(kind):
     image = Image.fromarray(np.array([[9, 3, 3], [5, 9, 0]], dtype=np.uint8))
     image.putpalette(np.arange(48, dtype=np.uint8).tobytes())
     buffer = io.BytesIO()
@@ -550,7 +550,7 @@ def test_an_indexed_image_has_the_palette_it_says_without_what_does_not_occur(ki
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_transparent_entry_is_no_color(kind):
+def test_a_transparent_entry_is_not_a_color(kind):
     image = Image.fromarray(np.array([[0, 1, 2]], dtype=np.uint8))
     image.putpalette(np.arange(9, dtype=np.uint8).tobytes())
     buffer = io.BytesIO()
@@ -566,7 +566,7 @@ def test_other_images_have_their_distinct_colors_in_reading_order(kind, options)
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PPM"])
-def test_images_of_every_kind_that_is_read_have_a_palette(kind):
+def test_images_of_every_input_format_have_a_palette(kind):
     options = {"AVIF": {"quality": 100, "subsampling": "4:4:4"}}.get(kind, {})
     pixels = np.repeat(np.repeat(np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8), 32, axis=0), 32, axis=1)
     data = image_of(pixels, kind, **options)
@@ -594,7 +594,7 @@ def test_a_palette_is_in_srgb_whatever_the_profile_of_its_image(kind, indexed):
     assert np.abs(palette_in(buffer.getvalue()).astype(int) - expected).max() <= 1
 
 
-def test_of_an_animation_the_first_frame_has_the_palette():
+def test_the_palette_of_an_animation_is_that_of_the_first_frame():
     frames = [Image.fromarray(np.full((4, 4, 3), level, dtype=np.uint8)) for level in (10, 200)]
     for kind in ("PNG", "GIF", "WEBP"):
         buffer = io.BytesIO()
@@ -602,7 +602,7 @@ def test_of_an_animation_the_first_frame_has_the_palette():
         assert palette_in(buffer.getvalue()).tolist() == [[10] * 3]
 
 
-def test_an_indexed_image_that_is_turned_has_the_palette_it_says():
+def test_a_rotated_indexed_image_has_the_palette_of_its_entries():
     image = Image.fromarray(np.array([[2, 0, 1]], dtype=np.uint8))
     image.putpalette(np.arange(9, dtype=np.uint8).tobytes())
     exif, buffer = Image.Exif(), io.BytesIO()
@@ -618,7 +618,7 @@ def test_invisible_pixels_have_no_color_and_others_count_whatever_their_alpha():
         palette_in(image_of(pixels[:, :1]))
 
 
-def test_an_image_of_too_many_colors_pixels_or_bits_is_no_palette():
+def test_an_image_of_too_many_colors_pixels_or_bits_is_refused_as_a_palette():
     codes = np.arange(4097)
     pixels = np.stack([codes >> 8, codes & 255, codes & 1], axis=1).astype(np.uint8)[np.newaxis]
     assert len(palette_in(image_of(pixels[:, :-1]))) == 4096
@@ -636,7 +636,7 @@ def test_an_image_of_too_many_colors_pixels_or_bits_is_no_palette():
         palette_in(huge)
 
 
-def test_what_is_no_image_is_none_and_a_damaged_one_is_an_error():
+def test_a_file_that_is_not_an_image_gives_none_and_a_damaged_image_an_error():
     assert palette_in(b"#fff\n") is None
     assert palette_in(b"") is None
     data = encode_swatches(ROW)
@@ -671,13 +671,13 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):
         load_palette(tmp_path / "large")
 
 
-def test_the_error_is_one_of_the_family_and_public():
+def test_the_error_is_public_and_a_gmmquant_error():
     assert gmmquant.PaletteFileError is PaletteFileError
     assert issubclass(PaletteFileError, gmmquant.GmmquantError)
 
 
 def mutants(data, rng, n):
-    """Give damaged copies of a file: bytes changed, removed, doubled, the end cut off or torn out of another place."""
+    """Give damaged copies of a file: bytes changed, removed, doubled or overwritten, or the end cut off."""
     for _ in range(n):
         mutant = bytearray(data)
         for _ in range(rng.integers(1, 4)):
@@ -699,7 +699,7 @@ def mutants(data, rng, n):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", [*WRITTEN, "jasc", "png", "gif", "tiff"])
-def test_a_damaged_file_is_refused_or_is_a_palette_and_nothing_else_happens(tmp_path, kind, capfd):
+def test_a_damaged_file_is_read_or_refused_and_nothing_is_printed(tmp_path, kind, capfd):
     rng = np.random.default_rng(zlib.crc32(kind.encode()))
     palette = rng.integers(0, 256, size=(12, 3), dtype=np.uint8)
     if kind == "jasc":

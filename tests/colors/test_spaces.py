@@ -39,18 +39,18 @@ def test_a_space_agrees_with_an_independent_library(space, oracle):
 
 @pytest.mark.parametrize("space", COLOR_SPACES.values(), ids=COLOR_SPACES)
 @given(srgb=colors)
-def test_there_and_back_is_where_it_began(space, srgb):
+def test_conversion_there_and_back_gives_the_same_color(space, srgb):
     np.testing.assert_allclose(space.to_srgb(space.from_srgb(srgb)), srgb, atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize("space", COLOR_SPACES.values(), ids=COLOR_SPACES)
-def test_every_eight_bit_color_comes_back_as_it_was(space):
+def test_every_eight_bit_color_survives_the_conversion_there_and_back(space):
     srgb = np.random.default_rng(0).integers(0, 256, (20_000, 3))
     assert np.array_equal(np.rint(255 * space.to_srgb(space.from_srgb(srgb / 255))), srgb)
 
 
 @pytest.mark.parametrize("space", COLOR_SPACES.values(), ids=COLOR_SPACES)
-def test_what_is_outside_the_gamut_comes_back_outside_it(space):
+def test_colors_outside_the_gamut_are_not_clipped(space):
     outside = np.array([[1.2, -0.1, 0.5], [-0.2, 1.1, 1.3]])
     np.testing.assert_allclose(space.to_srgb(space.from_srgb(outside)), outside, atol=1e-6)
 
@@ -71,7 +71,7 @@ def test_greys_are_neutral_in_lab():
 
 
 @pytest.mark.parametrize("space", COLOR_SPACES.values(), ids=COLOR_SPACES)
-def test_the_scatter_of_rounding_is_that_of_many_rounded_colors(space):
+def test_rounding_scatter_is_the_covariance_of_many_rounded_colors(space):
     rng, variance = np.random.default_rng(0), (2 / 255) ** 2
     srgb = np.array([[0.5, 0.4, 0.3], [0.9, 0.2, 0.6]])
     for color, upper in zip(srgb, space.rounding_scatter(srgb, variance).T, strict=True):
@@ -80,14 +80,14 @@ def test_the_scatter_of_rounding_is_that_of_many_rounded_colors(space):
         np.testing.assert_allclose(upper, expected, atol=0.02 * np.abs(expected).max())
 
 
-def test_in_srgb_the_scatter_of_rounding_is_the_variance_itself():
+def test_in_srgb_rounding_scatter_is_the_variance_itself():
     np.testing.assert_allclose(
         SRGB.rounding_scatter(GRID, 1e-6), 1e-6 * np.tile([[1], [0], [0], [1], [0], [1]], len(GRID))
     )
 
 
 @pytest.mark.parametrize("space", COLOR_SPACES.values(), ids=COLOR_SPACES)
-def test_the_scatter_of_rounding_has_an_inverse_everywhere(space):
+def test_rounding_scatter_has_an_inverse_everywhere(space):
     upper = space.rounding_scatter(GRID, (1 / 65535) ** 2)
     matrices = np.empty((len(GRID), 3, 3))
     rows, columns = np.triu_indices(3)
