@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: the sample images, and the command in a process of its own."""
+"""Fixtures shared by the tests: sample images, the command in a process, remote storages."""
 
 import itertools
 import os
@@ -18,10 +18,10 @@ from storage_servers import s3_server, sftp_server
 from gmmquant import ColorHistogram
 from gmmquant.system.paths import parse_path
 
-# A shell lets what it begins in the background ignore Ctrl-C, and so would the programs that the tests begin and stop.
+# Background jobs of a shell ignore SIGINT, and the programs that the tests start and stop would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in every run, however long a busy machine takes for one.
+# The same examples in every run, and no deadline, because machines may be busy.
 settings.register_profile("gmmquant", deadline=None, derandomize=True)
 settings.load_profile("gmmquant")
 
@@ -44,9 +44,9 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
-    """An environment with a path and a locale, and without anything that changes how Python or a terminal behaves.
+    """An environment with a path and a locale, without variables that configure Python or a terminal.
 
-    The variables of BLAS stay: the last digits of a fit depend on its kernel, and tests compare processes.
+    The variables of BLAS are kept: the last digits of a fit depend on its kernel, and tests compare processes.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     blas = {name: value for name, value in os.environ.items() if "BLAS" in name}
@@ -55,7 +55,7 @@ def clean_environment() -> dict[str, str]:
 
 @pytest.fixture
 def command(tmp_path: Path, clean_environment: dict[str, str]) -> Callable[..., Result]:
-    """Run `gmmquant` with the given arguments in `tmp_path` and return what it printed and its exit code."""
+    """Return a function that runs `gmmquant` in `tmp_path` and returns the completed process."""
 
     def run(*arguments: str | Path | bytes, **options: object) -> Result:
         settings: dict[str, object] = {
@@ -74,13 +74,13 @@ def command(tmp_path: Path, clean_environment: dict[str, str]) -> Callable[..., 
 
 @pytest.fixture(scope="session")
 def photograph():
-    """The cat at half its size, as a histogram."""
+    """The histogram of the cat at half its size."""
     return ColorHistogram.from_pixels(read_sample("cat.jpg")[::2, ::2].reshape(-1, 3))
 
 
 @pytest.fixture(scope="session")
 def levels(photograph):
-    """Cells of the photograph, the coarsest first, its colours last."""
+    """Cells of the photograph, from the coarsest to its distinct colours."""
     cells = [photograph.cells()]
     for starts in photograph.octrees([photograph.n_pixels / share for share in (4000, 800, 150)]):
         cells.append(cells[-1].merged(starts))
@@ -101,7 +101,7 @@ def veil():
 
 @pytest.fixture(scope="session")
 def sftp(tmp_path_factory):
-    """A server of SFTP: the folder that it serves, the URL of that, and what cuts all connections."""
+    """An SFTP server: its folder, the URL of the folder, and a function that cuts all connections."""
     pytest.importorskip("paramiko")
     folder = tmp_path_factory.mktemp("sftp")
     with sftp_server(folder) as (url, disconnect):
@@ -110,7 +110,7 @@ def sftp(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def s3():
-    """A server of S3 with a bucket: the URL of that."""
+    """The URL of a bucket on an S3 server."""
     pytest.importorskip("moto")
     s3fs = pytest.importorskip("s3fs")
     with s3_server() as url, pytest.MonkeyPatch.context() as environment:

@@ -1,4 +1,4 @@
-"""What several test files share: data of known shape, and mixtures computed by another route."""
+"""Helpers for several test files: random data, and mixtures computed by scipy."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def blocks(text, language):
 
 
 def interleaved(color, bits):
-    """Return the Morton code of a colour, its bits taken one by one: red, green and blue, the highest first."""
+    """Return the Morton code of a colour, interleaved bit by bit: red, green, blue, from the highest bit."""
     code = 0
     for bit in reversed(range(bits)):
         for channel in color:
@@ -32,12 +32,12 @@ def interleaved(color, bits):
 
 
 def in_morton_order(colors, bits):
-    """Return the order of `colors` (n, 3) that their Morton codes have."""
+    """Return the indices that sort `colors` (n, 3) by their Morton codes."""
     return sorted(range(len(colors)), key=lambda index: interleaved(colors[index], bits))
 
 
 def random_covariances(rng, n_components, d, scale=1.0):
-    """Draw well-conditioned covariances (K, d, d) that lean every way."""
+    """Draw well-conditioned covariances (K, d, d) with random orientations."""
     factors = rng.normal(size=(n_components, d, d))
     return scale * (factors @ factors.transpose(0, 2, 1) / d + 0.3 * np.eye(d))
 
@@ -77,7 +77,7 @@ def log_density_by_scipy(X, weights, means, covariances):
 
 
 def read_only(array):
-    """Return a copy that refuses to be written to."""
+    """Return a read-only copy."""
     copy = np.array(array)
     copy.flags.writeable = False
     return copy

@@ -1,4 +1,4 @@
-"""Image files written by hand, with features that Pillow and OpenCV do not write, and plain compositing of frames."""
+"""Image files with features that Pillow and OpenCV cannot write, and plain compositing of frames."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ from gmmquant.images.files import read_image
 
 
 def saved(image, file_format, **options):
-    """Return the file that Pillow makes of an image."""
+    """Return the bytes of the file that Pillow writes for an image."""
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
@@ -43,7 +43,7 @@ def png_chunk(chunk_type, body):
 
 
 def png(pixels, *, bits=8, color_type=2, chunks=b"", late=b""):
-    """Write a PNG of rows of bytes (h, w, channels) or 16-bit values, with chunks before and after its pixels."""
+    """Return a PNG of 8-bit or 16-bit pixels (h, w, channels), with chunks before and after them."""
     height, width = pixels.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     body = png_chunk(b"IHDR", header) + chunks + png_chunk(b"IDAT", _packed(pixels)) + late
@@ -51,7 +51,7 @@ def png(pixels, *, bits=8, color_type=2, chunks=b"", late=b""):
 
 
 def apng(size, frames, *, loop=0, default=None, color_type=6, bits=8, chunks=b""):
-    """Write an animated PNG.
+    """Return an animated PNG.
 
     A frame is a dict of pixels (h, w, channels), at (x, y), delay (numerator, denominator), dispose and blend as in
     fcTL. A `default` image is shown by programs without animation; it is not a frame.
@@ -102,7 +102,7 @@ def composed_apng(size, frames):
 
 
 def gif(size, palette, frames, *, loop=None, comment=b"", interlaced=False):
-    """Write a GIF.
+    """Return a GIF.
 
     A frame is a dict of indices (h, w), at (x, y), duration in hundredths of a second, disposal as in the file,
     transparent (an index) and a local palette.
@@ -147,7 +147,7 @@ def composed_gif(size, palette, frames):
 
 
 def opaque(pixels):
-    """Return RGBA of RGB or RGBA."""
+    """Return RGB or RGBA pixels as RGBA."""
     if pixels.shape[-1] == 4:
         return pixels
     return np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), np.iinfo(pixels.dtype).max, pixels.dtype)], axis=-1)
@@ -163,7 +163,7 @@ def _bits(palette):
 
 
 def _codes(indices, bits):
-    """Write LZW codes that never refer to the table: it is cleared before codes would need another bit."""
+    """Return LZW codes of single pixels: the table is cleared before codes would need another bit."""
     bits = max(bits, 2)
     clear = 1 << bits
     codes = []

@@ -1,4 +1,4 @@
-"""Running the command as a process of its own, in a terminal if need be, and watching what it does."""
+"""Running the command as a process, also on a terminal, and observing it."""
 
 import contextlib
 import ctypes
@@ -26,7 +26,7 @@ def in_a_terminal(arguments, cwd, environment, columns=100):
     process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=side, stdout=side, stderr=side)
     os.close(side)
     shown = b""
-    with contextlib.suppress(OSError):  # the terminal is gone when the last program that uses it ends
+    with contextlib.suppress(OSError):  # reading fails once the last program on the terminal has ended
         while part := os.read(main, 65536):
             shown += part
     os.close(main)
@@ -36,18 +36,18 @@ def in_a_terminal(arguments, cwd, environment, columns=100):
 def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"not true within {seconds} s"
         time.sleep(0.005)
 
 
 def pids_of_workers(parent):
-    """Return the ids of the processes that another one has begun, oldest first."""
+    """Return the ids of the child processes of `parent`, oldest first."""
     path = Path(f"/proc/{parent}/task/{parent}/children")
     return [int(pid) for pid in path.read_text().split()]
 
 
 def obey_permissions():
-    """Give up root's right to pass over permissions, from the next program on (Linux, capabilities 1 and 2)."""
+    """Drop root's capabilities 1 and 2, so that the next program obeys permissions (Linux)."""
     if os.geteuid() == 0:
         for capability in (1, 2):
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)

@@ -1,7 +1,6 @@
 """Local servers for tests of remote storages: SFTP over a folder by paramiko, S3 in memory by moto.
 
-Only what the tests need of either protocol is there. Both listen on the loopback interface, on a port of the system's
-choice.
+Both implement only what the tests need, and listen on a free port of the loopback interface.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ def sftp_server(folder):
     class Folder(paramiko.SFTPServerInterface):
         """A folder as a file system; OSErrors become status codes of the protocol."""
 
-        def _there(self, path):
+        def _local(self, path):
             return Path(folder) / self.canonicalize(path).lstrip("/")
 
         def _try(self, call, *arguments):
@@ -49,19 +48,19 @@ def sftp_server(folder):
 
         def list_folder(self, path):
             try:
-                return [self._attributes(os.lstat, entry) for entry in self._there(path).iterdir()]
+                return [self._attributes(os.lstat, entry) for entry in self._local(path).iterdir()]
             except OSError as error:
                 return paramiko.SFTPServer.convert_errno(error.errno)
 
         def stat(self, path):
-            return self._attributes(os.stat, self._there(path))
+            return self._attributes(os.stat, self._local(path))
 
         def lstat(self, path):
-            return self._attributes(os.lstat, self._there(path))
+            return self._attributes(os.lstat, self._local(path))
 
         def open(self, path, flags, attr):
             try:
-                descriptor = os.open(self._there(path), flags, 0o666)
+                descriptor = os.open(self._local(path), flags, 0o666)
             except OSError as error:
                 return paramiko.SFTPServer.convert_errno(error.errno)
             handle = paramiko.SFTPHandle(flags)
@@ -69,16 +68,16 @@ def sftp_server(folder):
             return handle
 
         def remove(self, path):
-            return self._try(os.remove, self._there(path))
+            return self._try(os.remove, self._local(path))
 
         def posix_rename(self, oldpath, newpath):
-            return self._try(os.replace, self._there(oldpath), self._there(newpath))
+            return self._try(os.replace, self._local(oldpath), self._local(newpath))
 
         def mkdir(self, path, attr):
-            return self._try(os.mkdir, self._there(path))
+            return self._try(os.mkdir, self._local(path))
 
         def rmdir(self, path):
-            return self._try(os.rmdir, self._there(path))
+            return self._try(os.rmdir, self._local(path))
 
     transports = []
 
@@ -105,7 +104,7 @@ def sftp_server(folder):
 
 @contextlib.contextmanager
 def s3_server():
-    """Serve S3 in memory with the handlers of moto (its own server needs Flask); yield the URL."""
+    """Serve S3 in memory with the handlers of moto, whose server would need Flask; yield the URL."""
     from moto.core.request import Request
     from moto.moto_proxy.proxy3 import MotoRequestHandler
 

@@ -1,4 +1,4 @@
-"""Work for the processes of test_executors.py, which import this module; it imports little."""
+"""Work for the processes of test_executors.py. They import this module, so it imports little."""
 
 import os
 import signal
@@ -48,23 +48,23 @@ def die(item, admit):
         os.kill(os.getpid(), signal.SIGKILL)
     if item == "by a signal without a name":
         os.kill(os.getpid(), signal.SIGRTMIN + 3)
-    if item == "by its own will":
+    if item == "by os._exit":
         os._exit(7)
     return item
 
 
 class PickyError(Exception):
-    """An exception that can be pickled but not unpickled."""
+    """An exception that can be pickled and not unpickled."""
 
     def __init__(self, one, other):
         super().__init__(f"{one} and {other}")
 
-    def __reduce__(self):  # whatever other libraries teach pickle of exceptions
-        return refuse_to_be_read, ()
+    def __reduce__(self):  # other libraries may register reducers for exceptions
+        return refuse_to_unpickle, ()
 
 
-def refuse_to_be_read():
-    raise TypeError("it cannot be made anew")
+def refuse_to_unpickle():
+    raise TypeError("cannot be unpickled")
 
 
 def fail(item, admit):
@@ -90,27 +90,27 @@ def take_memory(sizes, admit, folder):
 
 
 def take_memory_in_turn(sizes, admit, folder):
-    """The second item asks while the first holds memory, the others after the second."""
+    """Request memory for the second item while the first holds some, and for the others after the second."""
     number, size = sizes
-    (folder / f"begun {number}").touch()
+    (folder / f"started {number}").touch()
     if number > 1:
-        wait_for((folder / "begun 1").exists)
+        wait_for((folder / "started 1").exists)
         time.sleep(0.5)
     admit(size)
     with open(folder / "log", "a") as log:
         log.write(f"{number}\n")
     if number == 0:
-        wait_for(lambda: (folder / "begun 2").exists())
+        wait_for(lambda: (folder / "started 2").exists())
         time.sleep(1.5)
     return number
 
 
 def wait_long(item, admit, folder):
-    (folder / f"begun {item} {os.getpid()}").touch()
+    (folder / f"started {item} {os.getpid()}").touch()
     time.sleep(3600)
 
 
-def work_deafly(item, admit, folder):
+def ignore_sigterm(item, admit, folder):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wait_long(item, admit, folder)
 

@@ -1,4 +1,4 @@
-"""The command in real processes: what it writes, prints and returns."""
+"""The command in a process: its outputs, messages and exit codes."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from gmmquant.settings import parse_k
 
 
 def digests(folder):
-    """Name and digest of each file of a folder, the report's times left out."""
+    """Return the digest of each file in a folder by name, without the times of reports."""
     result = {}
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()
@@ -42,7 +42,7 @@ def grey(tmp_path, samples):
     return shutil.copy(samples / "grey.png", tmp_path / "grey.png")
 
 
-# --- how -k is read ---------------------------------------------------------------------------------------------------
+# --- parsing of -k ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_k_takes_every_integer_that_follows(arguments, gathered):
         (["2-3,auto", "auto", "2"], [2, 3, "auto"]),
     ],
 )
-def test_each_k_is_meant_once_in_the_order_given(texts, ks):
+def test_repeated_ks_are_dropped_and_the_order_is_kept(texts, ks):
     assert parse_k(texts) == ks
 
 
@@ -113,7 +113,7 @@ def test_each_k_is_meant_once_in_the_order_given(texts, ks):
         ("٣", "'٣'"),
     ],
 )
-def test_what_is_no_number_of_colors_is_refused_with_its_value(text, shown):
+def test_an_invalid_number_of_colors_is_refused_with_its_value(text, shown):
     with pytest.raises(ParameterError, match=rf"k = {shown} .*give"):
         parse_k([text])
 
@@ -129,7 +129,7 @@ def test_what_is_no_number_of_colors_is_refused_with_its_value(text, shown):
         (["flat.png"], [2, 3, 7, 20]),
     ],
 )
-def test_every_way_to_write_k_gives_those_images(command, tmp_path, flat, arguments, ks):
+def test_every_syntax_of_k_writes_an_image_for_each_k(command, tmp_path, flat, arguments, ks):
     result = command(*arguments, "-o", "out")
     assert result.returncode == 0, result.stderr
     expected = {f"flat_k{k}.png" for k in ks} | {"flat_report.json"}
@@ -148,16 +148,16 @@ def test_two_dashes_end_the_list_of_k(command, tmp_path, samples):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"),
+    ("arguments", "reason"),
     [
         (["--seed", "x"], "'--seed': 'x' is not an integer"),
         (["--max-iter", "1.5"], "'--max-iter': '1.5' is not an integer"),
         (["--tol", "small"], "'--tol': 'small' is not a number"),
     ],
 )
-def test_a_value_that_is_no_number_is_named_with_its_option(command, flat, arguments, what):
+def test_a_value_that_is_not_a_number_is_named_with_its_option(command, flat, arguments, reason):
     result = command("flat.png", *arguments)
-    assert (result.returncode, result.stderr) == (2, f"gmmquant: invalid value for {what}; see gmmquant --help\n")
+    assert (result.returncode, result.stderr) == (2, f"gmmquant: invalid value for {reason}; see gmmquant --help\n")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_value_that_is_no_number_is_named_with_its_option(command, flat, argum
         ["flat.png", "-o", ""],
     ],
 )
-def test_a_usage_error_is_one_line_with_exit_2_and_nothing_written(command, tmp_path, flat, arguments):
+def test_a_usage_error_prints_one_line_exits_with_2_and_writes_nothing(command, tmp_path, flat, arguments):
     result = command(*arguments)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -194,10 +194,10 @@ def test_a_usage_error_is_one_line_with_exit_2_and_nothing_written(command, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["flat.png"]
 
 
-# --- what is written --------------------------------------------------------------------------------------------------
+# --- outputs ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_cat_comes_out_in_2_3_7_and_20_colors(command, tmp_path, samples):
+def test_the_cat_is_written_in_2_3_7_and_20_colors_with_exact_figures(command, tmp_path, samples):
     from scipy.special import logsumexp
     from scipy.stats import multivariate_normal
 
@@ -238,14 +238,14 @@ def test_the_cat_comes_out_in_2_3_7_and_20_colors(command, tmp_path, samples):
         assert min(np.diff(objectives)) > -1e-9
 
 
-def test_outputs_stand_beside_the_image_by_default(command, tmp_path, flat):
+def test_outputs_are_written_beside_the_image_by_default(command, tmp_path, flat):
     (tmp_path / "sub").mkdir()
     shutil.move(flat, tmp_path / "sub/flat.png")
     assert command("sub/flat.png", "-k", "2").returncode == 0
     assert {path.name for path in (tmp_path / "sub").iterdir()} == {"flat.png", "flat_k2.png", "flat_report.json"}
 
 
-def test_the_report_names_the_image_from_its_own_folder(command, tmp_path, flat):
+def test_the_report_names_the_image_relative_to_its_folder(command, tmp_path, flat):
     assert command("flat.png", "-k", "2", "-o", "a/b").returncode == 0
     record = json.loads((tmp_path / "a/b/flat_report.json").read_text())
     assert record["image"]["path"] == "../../flat.png"
@@ -260,7 +260,7 @@ def test_the_same_command_gives_the_same_bytes_for_any_number_of_threads(command
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
 
 
-def test_another_seed_starts_from_another_place(command, tmp_path, grey):
+def test_another_seed_starts_from_other_components(command, tmp_path, grey):
     for seed in ("0", "1"):
         assert command("grey.png", "-k", "7", "-o", seed, "--seed", seed).returncode == 0
     first, second = (json.loads((tmp_path / s / "grey_report.json").read_text()) for s in "01")
@@ -277,7 +277,7 @@ def test_max_iter_and_tol_end_the_fit(command, tmp_path, grey):
     assert loose["n_iter"] < 10
 
 
-# --- what exists already ----------------------------------------------------------------------------------------------
+# --- existing outputs -------------------------------------------------------------------------------------------------
 
 
 def test_a_second_run_refuses_to_overwrite_and_changes_nothing(command, tmp_path, flat):
@@ -291,7 +291,7 @@ def test_a_second_run_refuses_to_overwrite_and_changes_nothing(command, tmp_path
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()} == before
 
 
-def test_skip_existing_does_nothing_where_all_is_done(command, tmp_path, flat):
+def test_skip_existing_does_nothing_if_all_outputs_exist(command, tmp_path, flat):
     assert command("flat.png", "-k", "2", "-o", "out").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     again = command("flat.png", "-k", "2", "-o", "out", "--skip-existing")
@@ -300,32 +300,32 @@ def test_skip_existing_does_nothing_where_all_is_done(command, tmp_path, flat):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
 
 
-def test_skip_existing_makes_what_is_missing_and_leaves_the_rest(command, tmp_path, flat):
+def test_skip_existing_writes_missing_outputs_and_keeps_the_others(command, tmp_path, flat):
     assert command("flat.png", "-k", "2", "3", "-o", "out").returncode == 0
-    whole = digests(tmp_path / "out")
+    complete = digests(tmp_path / "out")
     (tmp_path / "out/flat_k3.png").unlink()
     (tmp_path / "out/flat_report.json").unlink()
     assert command("flat.png", "-k", "2", "3", "-o", "out", "--skip-existing").returncode == 0
-    assert digests(tmp_path / "out") == whole
+    assert digests(tmp_path / "out") == complete
     (tmp_path / "out/flat_k3.png").unlink()
     (tmp_path / "out/flat_k2.png").write_bytes(b"mine")
     assert command("flat.png", "-k", "2", "3", "-o", "out", "--skip-existing").returncode == 0
     assert (tmp_path / "out/flat_k2.png").read_bytes() == b"mine"
     after = digests(tmp_path / "out")
     assert {name: after[name] for name in after if name != "flat_k2.png"} == {
-        name: whole[name] for name in whole if name != "flat_k2.png"
+        name: complete[name] for name in complete if name != "flat_k2.png"
     }
 
 
-def test_force_gives_the_same_bytes_again(command, tmp_path, grey):
+def test_force_writes_the_same_bytes_again(command, tmp_path, grey):
     assert command("grey.png", "-k", "2", "7", "-o", "out").returncode == 0
     before = digests(tmp_path / "out")
-    (tmp_path / "out/grey_k2.png").write_bytes(b"spoilt")
+    (tmp_path / "out/grey_k2.png").write_bytes(b"damaged")
     assert command("grey.png", "-k", "2", "7", "-o", "out", "--force").returncode == 0
     assert digests(tmp_path / "out") == before
 
 
-def test_force_replaces_a_link_and_not_what_it_points_to(command, tmp_path, flat):
+def test_force_replaces_a_link_and_not_its_target(command, tmp_path, flat):
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/flat_k2.png").symlink_to(tmp_path / "precious")
@@ -335,10 +335,10 @@ def test_force_replaces_a_link_and_not_what_it_points_to(command, tmp_path, flat
     assert not (tmp_path / "out/flat_k2.png").is_symlink()
 
 
-# --- several images -------------------------------------------------------------------------------------------------
+# --- several images ---------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_stands_for_its_images_but_not_for_what_gmmquant_made(command, tmp_path, samples):
+def test_a_folder_means_its_images_without_outputs_of_gmmquant(command, tmp_path, samples):
     photos = tmp_path / "photos"
     photos.mkdir()
     shutil.copy(samples / "flat.png", photos / "a10.png")
@@ -347,8 +347,8 @@ def test_a_folder_stands_for_its_images_but_not_for_what_gmmquant_made(command, 
     (photos / "notes.txt").write_text("no image")
     first = command("photos", "-k", "2")
     assert first.returncode == 0, first.stderr
-    told = [line.split()[1] for line in first.stderr.splitlines()]
-    assert told[:2] == ["photos/a2.PNG:", "photos/a10.png:"]
+    named = [line.split()[1] for line in first.stderr.splitlines()]
+    assert named[:2] == ["photos/a2.PNG:", "photos/a10.png:"]
     written = {path.name for path in photos.iterdir()} - {"a10.png", "a2.PNG", ".hidden.png", "notes.txt"}
     assert written == {"a2_k2.png", "a2_report.json", "a10_k2.png", "a10_report.json"}
     second = command("photos", "-k", "2", "--skip-existing")
@@ -356,7 +356,7 @@ def test_a_folder_stands_for_its_images_but_not_for_what_gmmquant_made(command, 
     assert {path.name for path in photos.iterdir()} - written == {"a10.png", "a2.PNG", ".hidden.png", "notes.txt"}
 
 
-def test_the_good_images_of_a_list_are_done_whatever_the_others_are(command, tmp_path, samples, flat, grey):
+def test_bad_images_of_a_list_do_not_stop_the_others(command, tmp_path, samples, flat, grey):
     (tmp_path / "cut.jpg").write_bytes((samples / "cat.jpg").read_bytes()[:20_000])
     result = command("flat.png", "cut.jpg", "missing.png", "grey.png", "-k", "2", "-o", "out")
     assert result.returncode == 1
@@ -371,7 +371,7 @@ def test_the_good_images_of_a_list_are_done_whatever_the_others_are(command, tmp
 
 
 @pytest.mark.parametrize("other", ["A.PNG", "a.gif", "sub/a.png"])
-def test_images_that_would_write_the_same_name_are_found_before_any_work(command, tmp_path, samples, other):
+def test_images_with_the_same_output_name_are_refused_before_any_work(command, tmp_path, samples, other):
     (tmp_path / "sub").mkdir()
     for name in ("a.png", other):
         shutil.copy(samples / "flat.png", tmp_path / name)
@@ -384,7 +384,7 @@ def test_images_that_would_write_the_same_name_are_found_before_any_work(command
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_never_takes_the_place_of_what_an_input_links_to(command, tmp_path, samples, flat):
+def test_an_output_never_replaces_the_target_of_a_linked_input(command, tmp_path, samples, flat):
     shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
     (tmp_path / "link.png").symlink_to("flat_k2.png")
     result = command("flat.png", "link.png", "-k", "2", "--force")
@@ -392,7 +392,7 @@ def test_an_output_never_takes_the_place_of_what_an_input_links_to(command, tmp_
     assert (tmp_path / "flat_k2.png").read_bytes() == (samples / "grey.png").read_bytes()
 
 
-def test_an_output_never_takes_the_place_of_an_input(command, tmp_path, samples, flat):
+def test_an_output_never_replaces_an_input(command, tmp_path, samples, flat):
     shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
     result = command("flat.png", "flat_k2.png", "-k", "2", "--force")
     assert result.returncode == 2
@@ -400,13 +400,13 @@ def test_an_output_never_takes_the_place_of_an_input(command, tmp_path, samples,
     assert (tmp_path / "flat_k2.png").read_bytes() == (samples / "grey.png").read_bytes()
 
 
-def test_the_same_image_named_twice_is_done_once(command, tmp_path, flat):
+def test_an_image_named_twice_is_processed_once(command, tmp_path, flat):
     result = command("flat.png", "./flat.png", "-k", "2")
     assert result.returncode == 0
     assert result.stdout.count("distinct colours") == 1
 
 
-# --- what is printed --------------------------------------------------------------------------------------------------
+# --- results and messages ---------------------------------------------------------------------------------------------
 
 
 def test_the_table_has_a_row_for_each_k_and_goes_to_standard_output(command, tmp_path, grey):
@@ -426,7 +426,7 @@ def test_the_table_has_a_row_for_each_k_and_goes_to_standard_output(command, tmp
     assert "wrote grey_k2.png, grey_k7.png, grey_report.json in ." in lines
 
 
-def test_quiet_is_silent_but_for_errors(command, flat):
+def test_quiet_prints_only_errors(command, flat):
     result = command("flat.png", "missing.png", "-k", "7", "-q")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "gmmquant: missing.png: no such file or directory\n"
@@ -439,14 +439,14 @@ def test_verbose_lists_every_component(command, tmp_path, flat):
         assert row in result.stdout
 
 
-def test_json_is_the_reports_in_one_array_and_nothing_else(command, tmp_path, flat, grey):
+def test_json_prints_one_array_of_reports_and_nothing_else(command, tmp_path, flat, grey):
     result = command("flat.png", "grey.png", "missing.png", "-k", "2", "7", "--json")
     reports = [json.loads((tmp_path / f"{stem}_report.json").read_text()) for stem in ("flat", "grey")]
     assert json.loads(result.stdout) == reports
     assert result.returncode == 1
 
 
-def test_version_is_the_packages_version(command):
+def test_version_prints_the_version_of_the_package(command):
     result = command("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"gmmquant {gmmquant.__version__}\n", "")
 
@@ -486,13 +486,13 @@ def test_the_cat_needs_less_than_200_megabytes(tmp_path, samples, clean_environm
     assert 20_000 < int(result.stdout) < 200_000
 
 
-def test_a_terminal_shows_a_progress_bar_while_it_works_and_swatches_in_the_end(tmp_path, grey, clean_environment):
+def test_a_terminal_shows_a_progress_bar_and_then_swatches(tmp_path, grey, clean_environment):
     environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     shown, code = in_a_terminal(["grey.png", "-k", "7", "60"], tmp_path, environment)
     assert code == 0
     assert re.search(r"grey\.png  k = 60  iteration \d+", shown)
     *_, last = re.finditer(r"iteration \d+", shown)
-    assert shown.rindex("\x1b[?25h") > last.start()  # the cursor is shown again
+    assert shown.rindex("\x1b[?25h") > last.start()  # the cursor is visible again
     *_, table = shown.partition("\x1b[1mgrey.png")
     assert last[0] not in table
     record = json.loads((tmp_path / "grey_report.json").read_text())
@@ -503,7 +503,7 @@ def test_a_terminal_shows_a_progress_bar_while_it_works_and_swatches_in_the_end(
 
 
 @pytest.mark.parametrize("columns", [60, 80, 90, 100, 120, 200])
-def test_every_colour_of_the_palette_is_seen_at_any_width(tmp_path, samples, clean_environment, columns):
+def test_every_color_of_the_palette_is_shown_at_any_width(tmp_path, samples, clean_environment, columns):
     environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     arguments = [samples / "cat.jpg", "-k", "2", "7", "20", "40", "--max-iter", "3", "-o", "out", "--force"]
     shown, code = in_a_terminal(arguments, tmp_path, environment, columns)
@@ -527,13 +527,13 @@ def test_no_color_and_dumb_terminals_are_respected(tmp_path, flat, grey, clean_e
     assert "\x1b" not in shown
 
 
-def test_no_progress_bar_appears_where_standard_error_is_no_terminal(command, grey):
+def test_there_is_no_progress_bar_if_standard_error_is_not_a_terminal(command, grey):
     result = command("grey.png", "-k", "7")
     assert result.stderr == ""
     assert "\x1b" not in result.stdout
 
 
-def test_three_flat_colors_are_kept_exactly_whatever_k_is(command, tmp_path, flat, samples):
+def test_an_image_with_fewer_colors_than_k_keeps_them_exactly(command, tmp_path, flat, samples):
     result = command("flat.png", "-k", "7")
     assert result.returncode == 0
     assert result.stderr == "gmmquant: flat.png: 3 distinct colours, fewer than k = 7: the exact colours are kept\n"

@@ -1,6 +1,7 @@
-"""The console, in process: what goes to which stream, the summary, and the progress bars of terminals."""
+"""The console, in process: results, messages, the summary, and progress bars."""
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def terminal(monkeypatch):
 
 
 def run_console(outcomes, name="table", n_images=None, errors=None, **settings):
-    """Show outcomes; return the results, the messages, and whether all went well."""
+    """Show outcomes; return the results, the messages, and whether all images succeeded."""
     outcomes = list(outcomes)
     n_images = len(outcomes) if n_images is None else n_images
     results, errors = io.StringIO(), errors or io.StringIO()
@@ -34,23 +35,23 @@ def run_console(outcomes, name="table", n_images=None, errors=None, **settings):
     with Console(reporter, [2], n_images, stream=errors, **settings) as console:
         for outcome in outcomes:
             console.show(outcome)
-        well = console.finish()
-    return results.getvalue(), errors.getvalue(), well
+        succeeded = console.finish()
+    return results.getvalue(), errors.getvalue(), succeeded
 
 
 FAILED = Failure(Path("c.png"), "damaged PNG image; get an undamaged copy")
 
 
-def test_the_table_of_one_image_is_a_result_and_there_is_no_summary():
-    results, messages, well = run_console([done(notes=["k is lowered"])])
+def test_one_image_prints_a_table_and_no_summary():
+    results, messages, succeeded = run_console([done(notes=["k is lowered"])])
     assert "150 distinct colours" in results
     assert messages == "gmmquant: cat.jpg: k is lowered\n"
-    assert well
+    assert succeeded
 
 
-def test_several_images_are_a_message_each_and_a_summary():
+def test_several_images_print_a_message_each_and_a_summary():
     outcomes = [done(seconds=1.5), Skipped(Path("b.png")), FAILED, done(source="d.png", kept=True)]
-    results, messages, well = run_console(outcomes)
+    results, messages, succeeded = run_console(outcomes)
     assert results == ""
     *lines, summary = messages.splitlines()
     assert lines == [
@@ -60,24 +61,24 @@ def test_several_images_are_a_message_each_and_a_summary():
         "gmmquant: d.png: kept, its outputs exist",
     ]
     assert summary.startswith("gmmquant: 1 done, 2 skipped, 1 failed in 0.0 s")
-    assert not well
+    assert not succeeded
 
 
-def test_images_that_were_not_tried_are_counted_and_are_a_failure():
-    _, messages, well = run_console([done()], n_images=3)
+def test_images_not_tried_are_counted_and_fail_the_run():
+    _, messages, succeeded = run_console([done()], n_images=3)
     assert "1 done, 2 not tried" in messages
-    assert not well
+    assert not succeeded
 
 
-def test_a_shared_report_is_no_image_of_the_summary():
-    results, messages, well = run_console([done(), done(source="b.png"), SHARED], n_images=2, shared=True)
+def test_a_shared_report_is_not_counted_as_an_image():
+    results, messages, succeeded = run_console([done(), done(source="b.png"), SHARED], n_images=2, shared=True)
     assert "2 done in" in messages
     assert "wrote shared_report.json" in results
-    assert well
+    assert succeeded
     failed = Failure(Path("album"), "disk full", is_image=False)
-    _, messages, well = run_console([done(), failed], n_images=1, shared=True)
+    _, messages, succeeded = run_console([done(), failed], n_images=1, shared=True)
     assert "gmmquant: album: disk full\n" in messages
-    assert not well
+    assert not succeeded
 
 
 @pytest.mark.parametrize("name", ["quiet", "as_json"])
@@ -87,7 +88,7 @@ def test_quiet_prints_only_errors(name):
     assert bool(results) == (name == "as_json")
 
 
-def test_an_image_for_standard_output_is_its_bytes_alone():
+def test_an_image_on_standard_output_is_written_without_other_text():
     stream = io.TextIOWrapper(io.BytesIO())
     with Console(reporter_class("table")(stream), [2], stream=io.StringIO()) as console:
         console.show(done(drawn=b"\x89PNG"))
@@ -95,7 +96,7 @@ def test_an_image_for_standard_output_is_its_bytes_alone():
     assert stream.buffer.getvalue() == b"\x89PNG"
 
 
-def test_results_are_ended_once_even_if_the_run_is_not_finished():
+def test_the_array_is_closed_even_if_the_run_is_not_finished():
     results = io.StringIO()
     with (
         pytest.raises(RuntimeError),
@@ -109,7 +110,7 @@ def test_results_are_ended_once_even_if_the_run_is_not_finished():
 
 def test_failures_that_scrolled_away_are_listed_again():
     n = module._SCREEN_LINES
-    few = [FAILED, *[done(source=f"{i}.png") for i in range(n - 1)]]  # and the summary
+    few = [FAILED, *[done(source=f"{i}.png") for i in range(n - 1)]]  # the summary is one more line
     _, messages, _ = run_console(few)
     assert messages.count("c.png") == 1
     _, messages, _ = run_console([*few, done(source="last.png")])
@@ -119,7 +120,7 @@ def test_failures_that_scrolled_away_are_listed_again():
     assert messages.splitlines()[-1] == "gmmquant: failed: 5 more, listed above"
 
 
-def test_a_dry_run_counts_what_it_would_do():
+def test_a_dry_run_counts_images_to_read_and_outputs():
     results, errors = io.StringIO(), io.StringIO()
     console = Console(reporter_class("table")(results), stream=errors)
     assert console.preview([PLANNED])
@@ -129,16 +130,21 @@ def test_a_dry_run_counts_what_it_would_do():
     assert errors.getvalue().endswith("gmmquant: c.png: damaged PNG image; get an undamaged copy\n")
 
 
-def test_a_message_is_one_safe_line():
+def test_a_message_is_one_line_without_control_characters():
     stream = io.StringIO()
     say("a\nb\x1b[31m \udcff", stream=stream)
     assert stream.getvalue() == "gmmquant: a\\x0ab\\x1b[31m \\xff\n"
 
 
-def test_results_that_cannot_be_written_are_an_error_and_a_closed_pipe_is_none(tmp_path, capsys):
+def test_a_full_disk_is_an_error_and_a_closed_pipe_is_not(capsys):
     with open("/dev/full", "w") as full:
         assert not emit("results", stream=full)
     assert "cannot write to standard output: no space left on device" in capsys.readouterr().err
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        assert emit("results", stream=closed)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_bar_is_shown_only_on_an_interactive_terminal(terminal, monkeypatch):
@@ -149,7 +155,7 @@ def test_a_bar_is_shown_only_on_an_interactive_terminal(terminal, monkeypatch):
     assert type(bar_for(1, [2], terminal)) is Bar
 
 
-def test_the_bar_of_an_image_names_k_and_the_iteration_and_goes_away(terminal):
+def test_the_bar_of_an_image_shows_k_and_the_iteration_and_is_removed(terminal):
     bar = bar_for(1, [2, 7, "auto"], terminal)
     bar.show_fit("[red]a\x07.png", 7, 0)
     bar.show_fit("[red]a\x07.png", 7, 12)
@@ -158,7 +164,7 @@ def test_the_bar_of_an_image_names_k_and_the_iteration_and_goes_away(terminal):
     assert terminal.getvalue().endswith("\x1b[2K")  # the line of the bar is cleared
 
 
-def test_the_bar_of_a_batch_shows_the_pace_of_images_that_took_work(terminal, monkeypatch):
+def test_the_bar_of_a_batch_shows_the_rate_without_skipped_images(terminal, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     bar = bar_for(10, [2], terminal)
@@ -168,14 +174,14 @@ def test_the_bar_of_a_batch_shows_the_pace_of_images_that_took_work(terminal, mo
     assert "6/10" in shown
     assert "0.5/s  0:00:08 left b.png" in shown
     before = len(terminal.getvalue())
-    bar.show_image("c.png", 7, 3)  # at the same moment: not drawn again
+    bar.show_image("c.png", 7, 3)  # at the same moment, so not redrawn
     assert len(terminal.getvalue()) == before
     now[0] += 1
     bar.refresh()
     assert "7/10" in plain(terminal.getvalue()[before:])
 
 
-def test_with_a_bar_there_is_no_message_for_each_image(terminal):
+def test_a_bar_replaces_the_message_for_each_image(terminal):
     outcomes = [done(), Skipped(Path("b.png")), FAILED]
     _, messages, _ = run_console(outcomes, errors=terminal)
     lines = [line for line in re.split(r"[\r\n]+", plain(messages)) if line.startswith("gmmquant: ")]

@@ -1,4 +1,4 @@
-"""Reporters, in process: what each shows of each outcome, on streams in memory and on terminals of any width."""
+"""Reporters, in process: the text of each outcome, for streams in memory and terminals of any width."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from gmmquant.report.outcome import Failure, Skipped
 
 @dataclass
 class Look:
-    """A terminal that rich finds in the environment."""
+    """A terminal, as environment variables that rich reads."""
 
     columns: int
     variables: tuple[tuple[str, str], ...] = ()
@@ -34,7 +34,7 @@ OUTCOMES = [done(), Skipped(Path("b.png")), Failure(Path("c.png"), "damaged"), S
 
 
 def shown(name, outcomes, stream=None, **settings):
-    """Return what a reporter writes of outcomes, and of which it leaves a message to others."""
+    """Return the text of a reporter for outcomes, and which outcomes need a message."""
     reporter = reporter_class(name)(stream or io.StringIO(), **settings)
     texts = [reporter.add(outcome) for outcome in outcomes]
     return "".join(text or "" for text in texts) + reporter.end(), [text is None for text in texts]
@@ -48,7 +48,7 @@ def table_at(look, monkeypatch, *fits, **settings):
 
 @pytest.mark.parametrize("name", REPORTERS)
 @pytest.mark.parametrize("shared", [False, True])
-def test_every_reporter_takes_every_outcome_and_leaves_its_stream_alone(name, shared):
+def test_every_reporter_accepts_every_outcome_and_writes_nothing(name, shared):
     stream = io.StringIO()
     text, _ = shown(name, OUTCOMES, stream, n_images=3, shared=shared)
     assert isinstance(text, str)
@@ -60,14 +60,14 @@ def test_quiet_shows_nothing():
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_the_array_is_json_of_the_records_at_any_number_of_them(n):
+def test_the_array_is_valid_json_for_any_number_of_records(n):
     images = [done(record_of(fit_of(2 + i)), f"{i}.png") for i in range(n)]
     text, messages = shown("as_json", [*images, Skipped(Path("b.png")), Failure(Path("c.png"), "damaged")])
     assert json.loads(text) == [image.record for image in images]
     assert not any(messages)
 
 
-def test_the_array_of_a_shared_run_is_its_one_report():
+def test_the_array_of_a_shared_run_holds_only_the_shared_report():
     text, _ = shown("as_json", [done(), SHARED], shared=True)
     assert json.loads(text) == [SHARED.record]
 
@@ -108,7 +108,7 @@ def test_a_dry_run_lists_each_output_with_its_effect():
     assert shown("table", [PLANNED]) == ("cat.jpg\n  out/a.png (new)\n  out/b.png (kept)\n", [False])
 
 
-def test_the_headings_are_one_line_above_a_line_for_each_k(monkeypatch):
+def test_the_headings_fit_in_one_line_at_any_width(monkeypatch):
     for columns in range(50, 181, 10):
         lines = plain(table_at(Look(columns), monkeypatch, fit_of(2), fit_of(7), fit_of(20))).splitlines()
         assert lines[1].split()[0] == "k"
@@ -160,13 +160,13 @@ def test_a_file_shows_three_codes_and_the_number_of_the_others(n):
         ({}, {"model": "../a/cat.gmm.json"}, "model cat.gmm.json"),
     ],
 )
-def test_the_line_below_the_heading_names_the_settings_that_are_not_the_defaults(changes, settings, line):
+def test_the_second_line_names_the_settings_that_are_not_the_defaults(changes, settings, line):
     text, _ = shown("table", [done(record_of(fit_of(2, **changes), **settings))])
     second = text.splitlines()[1]
     assert second == line if line is not None else second.split()[0] == "k"
 
 
-def test_a_number_of_colors_that_was_chosen_or_not_reached_is_marked():
+def test_a_chosen_k_and_a_lowered_k_are_marked():
     text, _ = shown("table", [done(record_of(fit_of(5, auto=True), fit_of(7, k_fitted=3), fit_of(2, converged=None)))])
     rows = [line.split() for line in text.splitlines()]
     assert ["auto", "5"] in [row[:2] for row in rows]
@@ -183,6 +183,6 @@ def test_verbose_lists_each_component_and_the_error_of_each_recoloring():
     assert "squared error, k = 3: posterior 1234.6, nearest 999.9\n" in text
 
 
-def test_names_are_made_safe_to_show():
+def test_control_characters_in_names_are_escaped():
     text, _ = shown("table", [done(source="a\x1b[31m\nb.png")])
     assert text.startswith("a\\x1b[31m\\x0ab.png  20 x 10")

@@ -1,4 +1,4 @@
-"""What people paste into a shell works there: the scripts of docs/batches.md, and completion."""
+"""The scripts of docs/batches.md and completion, in real shells."""
 
 import json
 import os
@@ -22,19 +22,19 @@ def needs(*programs):
 
 @pytest.fixture(scope="module")
 def section(project):
-    """The page's part on scripts and completion."""
+    """The sections of the page on scripts and completion."""
     return (project / "docs/batches.md").read_text(encoding="utf-8").partition("## In scripts\n")[2]
 
 
 @pytest.fixture
 def user(tmp_path, samples):
-    """A folder with the sample images, as a user has them."""
+    """A folder with the sample images."""
     shutil.copytree(samples, tmp_path / "sample_images")
     return tmp_path
 
 
 def snippets(section):
-    """Return the scripts of the section, which have empty lines between them, but for those that set up completion."""
+    """Return the scripts of the section, separated by empty lines, without those that set up completion."""
     return [part.strip() for block in blocks(section, "bash") for part in block.split("\n\n") if "eval" not in part]
 
 
@@ -50,7 +50,7 @@ def run_in(shell, script, folder, environment, **options):
 
 
 @pytest.mark.parametrize("word", ["--null", "@list", "**", "for image", "xargs", "parallel", "--json-lines"])
-def test_each_script_of_the_page_does_what_it_says(section, user, clean_environment, word):
+def test_each_script_of_the_page_processes_its_images(section, user, clean_environment, word):
     (script,) = (script for script in snippets(section) if word in script)
     if word == "parallel" and not shutil.which("parallel"):
         pytest.skip("parallel not installed")
@@ -64,11 +64,11 @@ def test_each_script_of_the_page_does_what_it_says(section, user, clean_environm
     }
     if word == "--json-lines":
         rows = [line.split() for line in result.stdout.splitlines()]
-        told = {source: float(error) for error, source in rows}
-        assert len(told) == len(stems) == 8
+        errors = {source: float(error) for error, source in rows}
+        assert len(errors) == len(stems) == 8
         report = json.loads((output / "cat_report.json").read_text())
-        assert told["sample_images/cat.jpg"] == report["fits"][0]["mse"]
-        assert list(told.values()) == sorted(told.values())
+        assert errors["sample_images/cat.jpg"] == report["fits"][0]["mse"]
+        assert list(errors.values()) == sorted(errors.values())
 
 
 def test_every_script_of_the_page_is_run_by_a_test(section):
@@ -77,17 +77,17 @@ def test_every_script_of_the_page_is_run_by_a_test(section):
 
 
 @pytest.mark.parametrize("shell", ["sh", *SHELLS])
-def test_a_script_goes_on_by_the_exit_code(user, clean_environment, shell):
+def test_a_script_can_branch_on_the_exit_code(user, clean_environment, shell):
     if not shutil.which(shell):
         pytest.skip(f"{shell} not installed")
     (user / "broken.jpg").touch()
-    for name, said in (("sample_images/flat.png", "done"), ("broken.jpg", "not done")):
+    for name, expected in (("sample_images/flat.png", "done"), ("broken.jpg", "not done")):
         script = f"gmmquant {name} -k 2 -q -o out && echo done || echo not done"
-        assert run_in(shell, script, user, clean_environment).stdout == f"{said}\n"
+        assert run_in(shell, script, user, clean_environment).stdout == f"{expected}\n"
 
 
 @needs("make")
-def test_the_rule_of_the_page_makes_an_image_when_it_is_wanted(section, user, clean_environment):
+def test_the_make_rule_of_the_page_runs_only_for_a_changed_image(section, user, clean_environment):
     (rule,) = blocks(section, "make")
     (user / "Makefile").write_text(rule)
     (target,) = re.findall(r"`make (\S+)`", section)
@@ -127,7 +127,7 @@ COMPLETIONS = [
 
 
 def completed(shell, words, folder, environment):
-    """Return what a shell offers after `gmmquant` and these words."""
+    """Return the completions that a shell offers after `gmmquant` and these words."""
     if shell == "fish":
         script = f'_GMMQUANT_COMPLETE=source_fish gmmquant | source; complete -C "gmmquant {words}"'
     else:
@@ -160,7 +160,7 @@ def test_fish_completes_the_names_of_files(user, clean_environment):
 
 
 class Terminal:
-    """A shell on a terminal, to type to."""
+    """A shell on a terminal."""
 
     def __init__(self, arguments, folder, environment):
         self._main, side = pty.openpty()
@@ -171,17 +171,17 @@ class Terminal:
         os.close(side)
 
     def type(self, text, until):
-        """Type, and wait until the terminal shows what is expected."""
+        """Type `text`, and wait until the terminal shows `until`."""
         os.write(self._main, text.encode())
         shown = ""
 
-        def is_there():
+        def is_shown():
             nonlocal shown
             if select.select([self._main], [], [], 0)[0]:
                 shown += os.read(self._main, 65536).decode()
             return until in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
 
-        wait_for(is_there, 20)
+        wait_for(is_shown, 20)
 
     def close(self):
         self._shell.kill()
@@ -190,7 +190,7 @@ class Terminal:
 
 
 @pytest.mark.parametrize("shell", [pytest.param("bash", marks=needs("bash")), pytest.param("zsh", marks=needs("zsh"))])
-def test_the_tabulator_completes_what_is_typed(section, user, clean_environment, shell):
+def test_the_tab_key_completes_options_values_and_files(section, user, clean_environment, shell):
     (line,) = (block.strip() for block in blocks(section, shell) if "eval" in block)
     line = line.partition("   #")[0]
     arguments = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
@@ -207,13 +207,13 @@ def test_the_tabulator_completes_what_is_typed(section, user, clean_environment,
 
 
 @needs("fish")
-def test_the_line_of_the_page_for_fish_is_the_one_that_is_tested(section):
+def test_the_fish_line_of_the_page_is_the_tested_one(section):
     (line,) = blocks(section, "fish")
     assert line.startswith("_GMMQUANT_COMPLETE=source_fish gmmquant | source ")
 
 
 @pytest.mark.parametrize("shell", [pytest.param(shell, marks=needs(shell)) for shell in SHELLS])
-def test_completion_is_shown_and_installed_for_the_shell_that_asks(tmp_path, clean_environment, shell):
+def test_completion_is_shown_and_installed_for_the_current_shell(tmp_path, clean_environment, shell):
     shown = run_in(shell, "gmmquant --show-completion; true", tmp_path, clean_environment)
     assert f"_GMMQUANT_COMPLETE=complete_{shell}" in shown.stdout
     assert shown.stderr == ""

@@ -1,4 +1,4 @@
-"""The README says what the program does, and its commands work."""
+"""The pages match the program: their commands run, and their figures, lists and links are right."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ def readme(project):
 
 @pytest.fixture(scope="module")
 def drawing(project, tmp_path_factory):
-    """The page of ways to draw, and a folder in which all of its commands were run."""
+    """The page on drawing, and a folder in which all of its commands were run."""
     script = runpy.run_path(str(project / "docs" / "draw.py"))
     folder = tmp_path_factory.mktemp("drawing")
     script["run_commands"](folder)
@@ -31,7 +31,7 @@ def drawing(project, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workplace(project, tmp_path_factory):
-    """A folder with the sample images, as a user has them."""
+    """A folder with the sample images."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(project / "sample_images", folder / "sample_images")
     return folder
@@ -52,7 +52,7 @@ def test_every_command_of_a_page_works(project, page, workplace, clean_environme
         assert result.stdout or result.stderr or "> " in line
 
 
-def test_every_image_of_ways_to_draw_is_what_its_command_draws(drawing):
+def test_every_image_of_the_drawing_page_is_the_output_of_its_command(drawing):
     names = drawing.images()
     assert len(names) > 25
     assert {str(path.relative_to(drawing.IMAGES)) for path in drawing.IMAGES.rglob("*.*")} == set(names)
@@ -60,7 +60,7 @@ def test_every_image_of_ways_to_draw_is_what_its_command_draws(drawing):
         with Image.open(drawing.folder / name) as made, Image.open(drawing.IMAGES / name) as shown:
             assert made.size == shown.size
             assert (made.mode, getattr(made, "n_frames", 1)) == (shown.mode, getattr(shown, "n_frames", 1))
-            # Another machine may end in another of the optima that lie close together, and dither from there.
+            # Another processor may find another optimum close by, and so another dithering.
             made_small, shown_small = (
                 np.asarray(image.convert("I" if image.mode.startswith("I") else "RGBA").resize((20, 20)), float)
                 for image in (made, shown)
@@ -68,15 +68,15 @@ def test_every_image_of_ways_to_draw_is_what_its_command_draws(drawing):
             assert np.abs(made_small - shown_small).mean() < 0.06 * max(shown_small.max(), 1)
 
 
-def test_the_figures_of_ways_to_draw_are_those_of_the_reports(drawing):
+def test_the_errors_on_the_drawing_page_match_the_reports(drawing):
     rows = drawing.PAGE.read_text(encoding="utf-8").splitlines()
     checked = 0
     for above, row in pairwise(rows):
         if not row.startswith("| squared error"):
             continue
         names = re.findall(r"images/drawing/([^)]+)", above)
-        told = [float(number) for number in re.findall(r"squared error ([\d.]+)", row)]
-        for name, error in zip(names, told, strict=True):
+        stated = [float(number) for number in re.findall(r"squared error ([\d.]+)", row)]
+        for name, error in zip(names, stated, strict=True):
             folder, file = name.split("/")
             report = json.loads((drawing.folder / folder / f"{file.split('_')[0]}_report.json").read_text())
             assert error == pytest.approx(report["fits"][0]["mse"], rel=0.15)
@@ -84,15 +84,15 @@ def test_the_figures_of_ways_to_draw_are_those_of_the_reports(drawing):
     assert checked == 8
 
 
-def test_the_sizes_of_files_of_ways_to_draw_are_those_of_the_files(drawing):
+def test_the_file_sizes_on_the_drawing_page_match_the_files(drawing):
     rows = re.findall(r"^\| `(\w+)( --optimize)?` \| (\d+) \|", drawing.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(rows) == 7
-    for form, optimized, told in rows:
-        path = drawing.folder / "files" / ("optimized" if optimized else "") / f"cat_k16.{form}"
-        assert path.stat().st_size == pytest.approx(int(told), rel=0.03)
+    for extension, optimized, stated in rows:
+        path = drawing.folder / "files" / ("optimized" if optimized else "") / f"cat_k16.{extension}"
+        assert path.stat().st_size == pytest.approx(int(stated), rel=0.03)
 
 
-def test_every_make_target_of_the_readme_exists(readme, project):
+def test_every_make_target_on_the_pages_exists(readme, project):
     pages = readme + (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^|`)make ([\w-]+)(?![\w/-])", pages, flags=re.MULTILINE))
     targets = set(re.findall(r"^([\w-]+):", (project / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
@@ -110,7 +110,7 @@ def test_the_python_of_the_readme_runs(readme, workplace, monkeypatch):
     assert names["mixture"].weights_.shape == (7,)
 
 
-def test_the_table_of_the_readme_is_what_the_program_prints(readme, workplace, clean_environment):
+def test_the_table_of_the_readme_matches_the_output_of_the_command(readme, workplace, clean_environment):
     table = next(block for block in blocks(readme, "text") if "log-lik." in block)
     result = subprocess.run(
         ["gmmquant", "cat.jpg", "-o", "table"],
@@ -126,15 +126,15 @@ def test_the_table_of_the_readme_is_what_the_program_prints(readme, workplace, c
 
     printed = figures(result.stdout)
     assert len(printed) == len(figures(table)) == 4
-    for told, shown in zip(figures(table), printed, strict=True):
-        # Sums rounded otherwise by another machine may lead to another of the optima that lie close together.
-        assert (told[0], told[3]) == (shown[0], shown[3])
-        assert told[1] == pytest.approx(shown[1], abs=0.02)
-        assert told[2] == pytest.approx(shown[2], rel=0.005)
-        assert told[4] == pytest.approx(shown[4], rel=0.15)
+    for stated, shown in zip(figures(table), printed, strict=True):
+        # Another processor rounds sums otherwise, and may find another optimum close by.
+        assert (stated[0], stated[3]) == (shown[0], shown[3])
+        assert stated[1] == pytest.approx(shown[1], abs=0.02)
+        assert stated[2] == pytest.approx(shown[2], rel=0.005)
+        assert stated[4] == pytest.approx(shown[4], rel=0.15)
 
 
-def test_the_reference_of_the_options_is_what_the_command_says(project):
+def test_the_option_reference_is_generated_and_each_help_is_short(project):
     reference = runpy.run_path(str(project / "docs/reference.py"))
     page = reference["PAGE"].read_text(encoding="utf-8")
     assert reference["regenerated"](page) == page
@@ -147,9 +147,9 @@ def test_the_reference_of_the_options_is_what_the_command_says(project):
             assert f"`{name}`" in page, name
 
 
-def test_no_page_is_longer_than_its_readers_patience(project):
+def test_readme_and_contributing_stay_short(project):
     lines = {name: len((project / name).read_text().splitlines()) for name in ("README.md", "CONTRIBUTING.md")}
-    assert lines["README.md"] <= 130
+    assert lines["README.md"] <= 110
     assert lines["CONTRIBUTING.md"] <= 80
 
 

@@ -1,4 +1,4 @@
-"""The example pages run, print what they show, draw the images they end in, and claim nothing that is not so."""
+"""The example pages run, print the text they show, draw their images, and state facts that hold."""
 
 import re
 import runpy
@@ -26,7 +26,7 @@ def read(name):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder like the project's, without any image drawn."""
+    """A folder with the example pages and sample images, without the drawn images."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(EXAMPLES, folder / "docs" / "examples")
     shutil.copytree(SAMPLE_IMAGES, folder / "sample_images")
@@ -53,7 +53,7 @@ def names(run):
     return lambda name: SimpleNamespace(**run(name).names)
 
 
-def test_the_pages_are_those_that_are_tested():
+def test_every_example_page_is_tested():
     assert [page.stem for page in runner.pages()] == PAGES
 
 
@@ -61,11 +61,11 @@ def test_the_pages_are_those_that_are_tested():
 def test_a_page_shows_what_its_code_prints(run, name):
     result = run(name)
     assert result.differences() == []
-    assert sum(bool(step.told) for step, _ in result.printed) >= 2
+    assert sum(bool(step.expected) for step, _ in result.printed) >= 2
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_draws_the_images_it_shows_and_ends_in_one(run, workplace, name):
+def test_a_page_draws_the_images_it_shows_and_ends_with_one(run, workplace, name):
     run(name)
     shown = re.findall(r"^!\[.+\]\(\.\./images/examples/(.+\.png)\)$", read(name), flags=re.MULTILINE)
     assert read(name).rstrip().endswith(f"/{name}.png)")
@@ -77,7 +77,7 @@ def test_a_page_draws_the_images_it_shows_and_ends_in_one(run, workplace, name):
             assert len(new.convert("RGB").getcolors(maxcolors=2**24)) > 50
 
 
-def test_the_index_has_each_page_with_its_image():
+def test_the_index_links_every_page_with_its_image():
     index = read("README")
     for name in PAGES:
         title = read(name).splitlines()[0].removeprefix("# ")
@@ -87,7 +87,7 @@ def test_the_index_has_each_page_with_its_image():
 
 
 @pytest.mark.parametrize(
-    ("told", "printed", "within"),
+    ("expected", "printed", "within"),
     [
         ("mean 1.25", "mean 1.27", None),
         ("mean -1.25", "mean 1.25", None),
@@ -102,12 +102,12 @@ def test_the_index_has_each_page_with_its_image():
         ("4.62", "4.65", 0.005),
     ],
 )
-def test_a_wrong_figure_is_noticed(told, printed, within):
-    assert runner.difference(told, printed, within)
+def test_a_wrong_figure_is_detected(expected, printed, within):
+    assert runner.difference(expected, printed, within)
 
 
 @pytest.mark.parametrize(
-    ("told", "printed", "within"),
+    ("expected", "printed", "within"),
     [
         ("mean 1.25\n", "mean 1.26\n", None),
         ("mean  0.00", "mean -0.00", None),
@@ -116,18 +116,18 @@ def test_a_wrong_figure_is_noticed(told, printed, within):
         ("error 1633", "error 1660", 0.02),
     ],
 )
-def test_a_figure_may_differ_as_far_as_the_page_says(told, printed, within):
-    assert runner.difference(told, printed, within) is None
+def test_a_figure_may_differ_within_the_tolerance_of_the_page(expected, printed, within):
+    assert runner.difference(expected, printed, within) is None
 
 
-def test_a_page_is_read_block_by_block():
+def test_a_page_is_split_into_steps_of_code_and_output():
     page = "# T\n\n```python\na = 1\n```\n\n```python\nprint(a)\n```\n\n```text within 2%\n1\n```\n\n```sh\nls\n```\n"
     assert list(runner.steps(page)) == [("a = 1\n", 4, "", None), ("print(a)\n", 8, "1\n", 0.02)]
     with pytest.raises(ValueError, match="without a Python block"):
         list(runner.steps("```text\n1\n```\n"))
 
 
-def test_two_normals_are_recovered_to_sampling_error(names):
+def test_two_normals_are_recovered_within_sampling_error(names):
     page = names("two-normals")
     assert page.X.shape == (2000, 1)
     np.testing.assert_allclose(page.means, [0, 5], atol=2 * 0.032)
@@ -137,12 +137,12 @@ def test_two_normals_are_recovered_to_sampling_error(names):
     assert (round(1000**-0.5, 3), round(2000**-0.5, 3)) == (0.032, 0.022)
 
 
-def test_the_parts_drawn_of_two_normals_are_weighted_bell_curves(names):
+def test_the_curves_drawn_for_two_normals_are_weighted_normal_densities(names):
     page = names("two-normals")
     np.testing.assert_allclose(page.parts, page.weights * norm.pdf(page.x, page.means, page.deviations), atol=1e-12)
 
 
-def test_two_gaussians_are_recovered_to_sampling_error(names):
+def test_two_gaussians_are_recovered_within_sampling_error(names):
     page = names("two-gaussians-in-the-plane")
     assert [len(draw) for draw in page.draws] == [1000, 1000]
     np.testing.assert_allclose(page.sampling_errors, [[0.032] * 2, [0.022] * 2], atol=0.0005)
@@ -161,10 +161,10 @@ def test_five_iterations_have_the_known_log_likelihoods(names):
     np.testing.assert_allclose(page.log_likelihoods, [-8.05, -4.73, -4.73, -4.73, -4.73], atol=0.02)
     gains = np.diff(page.log_likelihoods)
     assert np.all(gains > 0)
-    assert gains[0] > 0.99 * gains.sum()  # nearly all is won at once
+    assert gains[0] > 0.99 * gains.sum()  # the first iteration gains nearly everything
 
 
-def test_five_iterations_equal_the_plain_loop_and_one_fit(names):
+def test_five_single_iterations_equal_a_plain_loop_and_one_fit(names):
     page = names("five-iterations")
     np.testing.assert_allclose(page.log_likelihoods, page.by_hand, rtol=0, atol=1e-9)
     start = {"weights_init": [1 / 3] * 3, "means_init": page.start, "precisions_init": np.ones((3, 2))}
@@ -178,7 +178,7 @@ def test_five_iterations_equal_the_plain_loop_and_one_fit(names):
     np.testing.assert_allclose([once.means_, once.covariances_], [page.means, page.variances], rtol=0, atol=1e-9)
 
 
-def test_two_starts_reach_the_same_top(names):
+def test_two_starts_converge_to_the_same_maximum(names):
     page = names("two-starts")
     ends = [path[-1][np.argsort(path[-1][:, 0])] for path in page.paths.values()]
     np.testing.assert_allclose(*ends, atol=1e-3)
@@ -186,13 +186,13 @@ def test_two_starts_reach_the_same_top(names):
     np.testing.assert_array_equal(page.paths["poor"][0], [[10, 20], [0, 20]])
     assert page.curves["poor"][0] < -100 < page.curves["clever"][0]
     assert all(np.all(np.diff(curve) > -1e-9) for curve in page.curves.values())
-    assert 0 < len(page.curves["poor"]) - len(page.curves["clever"]) < 10  # a few iterations more
+    assert 0 < len(page.curves["poor"]) - len(page.curves["clever"]) < 10  # the poor start needs a few iterations more
     for name, fit in {"clever": page.clever, "poor": page.poor}.items():
         density = log_density_by_scipy(page.X, fit.weights_, fit.means_, fit.covariances_)
         assert page.curves[name][-1] == pytest.approx(density.mean(), abs=1e-9)
 
 
-def test_two_starts_reach_the_truth_to_sampling_error(names):
+def test_two_starts_recover_the_truth_within_sampling_error(names):
     page = names("two-starts")
     assert len(page.X) == 1000
     for fit in (page.clever, page.poor):
@@ -206,7 +206,7 @@ def test_two_starts_reach_the_truth_to_sampling_error(names):
             assert abs(covariance[0, 1]) < 2 * np.sqrt(10 / n)
 
 
-def test_the_cat_gets_better_at_every_stage(names):
+def test_every_stage_of_the_cat_page_improves_the_fit(names):
     page = names("the-cat")
     stages = [page.inertia(page.cells, centers) for centers in [*page.centers, page.clusters]]
     assert np.all(np.diff(stages) < 0)
@@ -214,11 +214,11 @@ def test_the_cat_gets_better_at_every_stage(names):
     assert [small.k for small in page.images] == [2, 3, 7, 20]
     assert np.all(np.diff([small.mean_log_likelihood for small in page.images]) > 0)
     assert np.all(np.diff([small.mse for small in page.images]) < 0)
-    assert 0 < page.images[2].mean_log_likelihood - page.fit.trace[-1] < 0.1  # a little higher
+    assert 0 < page.images[2].mean_log_likelihood - page.fit.trace[-1] < 0.1  # quantize ends a little higher
     assert len(page.some) == page.counts.sum() / 60
 
 
-def test_quantize_comes_as_near_as_makes_no_difference_to_the_steps_of_the_page(names):
+def test_quantize_fits_as_well_as_the_steps_of_the_cat_page(names):
     page = names("the-cat")
     assert page.images[2].fit.trace[-1] > page.fit.trace[-1] - 0.01
     assert page.images[2].fit.n_cells[-1] == len(page.colors)

@@ -21,6 +21,7 @@ from work import (
     count_processors,
     die,
     fail,
+    ignore_sigterm,
     large,
     leave_a_mark,
     longer_for_earlier,
@@ -30,7 +31,6 @@ from work import (
     take_memory_in_turn,
     wait_for,
     wait_long,
-    work_deafly,
 )
 
 from gmmquant.errors import ImageError
@@ -175,7 +175,7 @@ def died(how):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_process_that_dies_fails_its_item_only_and_the_reason_says_how(method, nothing_left):
-    items = ["a", "by SIGKILL", "b", "by its own will", "by a signal without a name", "c", "by SIGKILL"]
+    items = ["a", "by SIGKILL", "b", "by os._exit", "by a signal without a name", "c", "by SIGKILL"]
     results = list(ProcessExecutor(2, start_method=method).map(die, items))
     assert results == [
         "a",
@@ -261,21 +261,21 @@ def test_the_memory_of_a_process_that_died_is_free_again(tmp_path, nothing_left)
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("work", [wait_long, work_deafly, clean_up])
+@pytest.mark.parametrize("work", [wait_long, ignore_sigterm, clean_up])
 def test_work_that_is_stopped_ends_at_once(method, work, tmp_path, monkeypatch, nothing_left):
-    if work is not work_deafly:  # only deaf work is to be killed, however busy the machine is
+    if work is not ignore_sigterm:  # all other work must end by itself, however busy the machine is
         monkeypatch.setattr(processes, "_GRACE_SECONDS", 60)
 
     class EnoughError(Exception):
         pass
 
     def idle():
-        if len(list(tmp_path.glob("begun *"))) == 2:
+        if len(list(tmp_path.glob("started *"))) == 2:
             raise EnoughError
 
     with pytest.raises(EnoughError):
         list(ProcessExecutor(2, idle=idle, start_method=method).map(partial(work, folder=tmp_path), range(10)))
-    begun = [path.name.split() for path in tmp_path.glob("begun *")]
+    begun = [path.name.split() for path in tmp_path.glob("started *")]
     assert not any(is_alive(pid) for _, _, pid in begun)
     assert sorted(path.name for path in tmp_path.glob("cleaned *")) == (
         ["cleaned 0", "cleaned 1"] if work is clean_up else []
@@ -372,11 +372,11 @@ def test_a_total_is_the_same_with_every_executor(executor, n, nothing_left):
 
 
 def test_a_total_has_a_substitute_for_items_whose_process_died(nothing_left):
-    items = ["a", "by SIGKILL", "b", "by its own will"]
+    items = ["a", "by SIGKILL", "b", "by os._exit"]
     total = ProcessExecutor(2).total(
         lambda item, admit: {die(item, admit)}, items, set.union, on_death=lambda item, died: {f"({item})"}
     )
-    assert total == {"a", "(by SIGKILL)", "b", "(by its own will)"}
+    assert total == {"a", "(by SIGKILL)", "b", "(by os._exit)"}
 
 
 def test_if_the_system_refuses_more_processes_the_others_do_the_work(monkeypatch, nothing_left):
