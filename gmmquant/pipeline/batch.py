@@ -33,11 +33,11 @@ def run_all(
     """Run the jobs of a plan and yield the outcome of each image, in the order of the plan.
 
     No more images are started after a failure that the others would share, or after any with `fail_fast`. Temporaries
-    left by killed runs are removed from an output folder before its first image, and those of this run if it is
-    stopped or a worker may have died. `watch` is called only if the work is done in this process.
+    of killed runs are removed from an output folder before its first image, and those of killed processes of this run
+    at the end. `watch` is called only if the work is done in this process.
     """
-    task, folders, stopped, sweep_again = planned.task, set[AnyPath](), False, executor.may_run_twice
-    yielded, started = tee(_checked(planned, executor))
+    task, folders, stopped = planned.task, set[AnyPath](), False
+    yielded, started = tee(executor.repeatable(planned.entries, partial(_repeatable, task)))
 
     def on_result(outcome: Outcome | WorkerDied) -> None:
         nonlocal stopped
@@ -54,11 +54,11 @@ def run_all(
                 if task.to is Destination.FILES and entry.folder not in folders:
                     folders.add(entry.folder)
                     sweep_temporaries(entry.folder)
-                yield portable(entry, executor)
+                yield entry
 
     outcomes = executor.map(partial(run, task=task, watch=executor.worker_callback(watch)), jobs(), on_result)
     try:
-        for entry in yielded:
+        for planned_entry, entry in zip(planned.entries, yielded, strict=True):
             if not isinstance(entry, Job):
                 yield entry
                 continue
@@ -66,43 +66,34 @@ def run_all(
             if result is None:
                 return
             if isinstance(result, WorkerDied):
-                sweep_again = True
-                yield Failure(entry.source, result.reason)
-            else:
-                yield _with_planned_paths(entry, result)
-    except BaseException:
-        sweep_again = True
-        raise
+                result = Failure(entry.source, result.reason)
+            yield _with_planned_paths(planned_entry, result)
     finally:
         outcomes.close()  # now, not when garbage is collected: processes end before temporaries are removed
-        for folder in folders if sweep_again else ():
+        for folder in folders:
             sweep_temporaries(folder)
 
 
-def _checked(planned: Plan, executor: Executor) -> Iterator[Job | Outcome]:
-    """Yield the entries of a plan, with their outputs looked up as late as possible if jobs may be run twice.
+def _repeatable(task: Task, entry: Job | Failure) -> Job | Outcome:
+    """Return a job that may be repeated anywhere, or its outcome if there is nothing to do.
 
-    The second run of a job must not take the files of the first one for those of an earlier run.
+    Its outputs are looked up: the second run of a job must not take the files of the first one for those of an earlier
+    run.
     """
-    for entry in planned.entries:
-        if isinstance(entry, Job) and executor.may_run_twice:
-            yield attempt(entry, partial(check_outputs, entry, planned.task))
-        else:
-            yield entry
+    checked = attempt(entry, partial(check_outputs, entry, task)) if isinstance(entry, Job) else entry
+    return with_absolute_paths(checked) if isinstance(checked, Job) else checked
 
 
-def portable(job: Job, executor: Executor) -> Job:
-    """Return the job, with absolute paths if the executor may run it in processes with other working folders."""
-    if not executor.may_run_twice:
-        return job
+def with_absolute_paths(job: Job) -> Job:
+    """Return the job for a process with another working folder."""
     kept = None if job.kept is None else frozenset(map(absolute, job.kept))
     source = job.source if isinstance(job.source, StandardInput) else absolute(job.source)
     return replace(job, source=source, folder=absolute(job.folder), report=absolute(job.report), kept=kept)
 
 
-def _with_planned_paths(job: Job, outcome: Outcome) -> Outcome:
+def _with_planned_paths(job: Job | Failure, outcome: Outcome) -> Outcome:
     """Return the outcome with the paths of the planned job, which may be relative."""
-    if isinstance(outcome, Done):
+    if isinstance(outcome, Done) and isinstance(job, Job):
         outcome = replace(outcome, written=[job.folder / path.name for path in outcome.written])
     return replace(outcome, source=job.source)
 

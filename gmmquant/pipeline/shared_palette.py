@@ -14,7 +14,7 @@ from typing import Any
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.errors import ParameterError
-from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, portable, run_all
+from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
 from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, refuse_other_content, settings_of
 from gmmquant.pipeline.exports import write_mixture
 from gmmquant.pipeline.image_job import attempt, flattened, read, refuse_existing
@@ -153,8 +153,8 @@ def _count_all(
     while left and (sample_size is None or len(counted.digests) < sample_size) and not (fail_fast and counted.failures):
         # Other images replace those of a sample that cannot be read.
         jobs, left = _spread(left, len(left) if sample_size is None else sample_size - len(counted.digests))
-        portables = (portable(job, executor) for job in jobs)
-        counted = add(counted, _counted(executor, planned.task, portables, counted_one, fail_fast=fail_fast))
+        repeatable = executor.repeatable(jobs, with_absolute_paths)
+        counted = add(counted, _counted(executor, planned.task, repeatable, counted_one, fail_fast=fail_fast))
     return counted
 
 

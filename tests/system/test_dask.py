@@ -257,11 +257,12 @@ def test_a_total_is_right_although_a_worker_with_parts_of_it_is_killed(dask):
 
 
 def test_a_total_has_each_part_once_for_any_number_of_parts(dask, monkeypatch):
-    monkeypatch.setattr("gmmquant.system.executors.dask.executor._WINDOW", 40)
     with dask_executor(dask.address) as cluster:
-        for n in (0, 1, 8, 40, 100):
-            total = cluster.total(square, range(n), operator.add, on_death=None)
-            assert total == (sum(x * x for x in range(n)) if n else None)
+        for level in (5, 2, 1):
+            monkeypatch.setattr("gmmquant.system.executors.dask.executor._FETCHED_LEVEL", level)
+            for n in (0, 1, 8, 9, 40, 100):
+                total = cluster.total(square, range(n), operator.add, on_death=None)
+                assert total == (sum(x * x for x in range(n)) if n else None)
 
 
 def test_workers_compute_in_one_thread_and_so_does_their_numpy(dask):
@@ -368,14 +369,15 @@ def test_existing_outputs_are_refused_or_kept_as_without_dask(dask, images, tmp_
 class Twice(SerialExecutor):
     """Runs every item twice, as if the first worker had died before its result arrived."""
 
-    may_run_twice = True
+    def repeatable(self, items, prepare):
+        return map(prepare, items)
 
-    def results(self, work, items, on_result, may_start):
+    def _pool(self, work, add):
         def twice(item, admit):
             work(item, admit)
             return work(item, admit)
 
-        yield from super().results(twice, items, on_result, may_start)
+        return super()._pool(twice, add)
 
 
 def test_a_job_that_runs_twice_and_keeps_outputs_has_the_same_outcome(images, tmp_path):

@@ -1,4 +1,4 @@
-"""Work on many items: the interface of all executors.
+"""Work on many items: the interface of all executors, and the loop that they share.
 
 Results are in the order of the items, whichever is finished first. An item is taken from its iterator only when it can
 be started, so ending the iterator lets the started items finish and starts no others.
@@ -7,20 +7,22 @@ be started, so ending the iterator lets the started items finish and starts no o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain
-from typing import Any, Generic, TypeVar
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
+Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
 Callback = TypeVar("Callback", bound=Callable[..., None])
 
 # Work calls it before it allocates much memory, with the number of bytes; it returns when they may be allocated.
 Admit = Callable[[int], None]
 Work = Callable[[Item, Admit], Result]
+Add = Callable[[Result, Result], Result]
 
 
 @dataclass(frozen=True)
@@ -37,42 +39,68 @@ class Raised:
     error: Exception
 
 
-# The results of some items, by the numbers of the items.
-Results = dict[int, Result | WorkerDied | Raised]
+# Results with the numbers of their items. If results are added up elsewhere, None is the result of an item, and a sum
+# of several results has the number None.
+Results = Sequence[tuple[Any, Any]]
 
 
 def ignore(*_: object) -> None:
     """Do nothing."""
 
 
-class Executor(ABC):
-    """Works on many items.
+class Pool(Protocol):
+    """Works on the items of one `map` or `total`."""
 
-    Attributes
+    @property
+    def max_waiting(self) -> int:
+        """Number of results that may wait for an earlier one."""
+
+    @property
+    def room(self) -> int:
+        """Number of items that can be started now."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether results are still to arrive."""
+
+    def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
+        """Start items; nothing arrives if all items have been started and finished."""
+
+    def collect(self, seconds: float) -> Results:
+        """Return the results that arrive within some seconds, as soon as there is one."""
+
+    def close(self) -> None:
+        """End the work on all items that are left."""
+
+
+class Executor(ABC):
+    """Works on many items. A subclass supplies a pool; this class keeps the order and adds up.
+
+    Parameters
     ----------
-    may_run_twice : bool
-        Whether an item may be run again, in another process with another working folder. Then paths must be absolute,
-        and what the first run changes, such as which outputs exist, must be looked up before.
-    max_waiting : int
-        Number of results that may wait for an earlier one.
+    idle : callable
+        Called several times a second while results are awaited.
     """
 
-    may_run_twice = False
-    max_waiting = 1
+    _IDLE_SECONDS = 0.1  # between two calls of `idle`
+
+    def __init__(self, idle: Callable[[], None] = ignore) -> None:
+        self._idle = idle
+
+    @abstractmethod
+    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> Pool:
+        """Return a pool for `work`; with `add`, it may return sums of results instead of the results."""
 
     def worker_callback(self, call: Callback) -> Callback:
         """Return what work is to call instead of `call`, which another process cannot reach."""
         return call
 
-    @abstractmethod
-    def results(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        on_result: Callable[[Result | WorkerDied], None],
-        may_start: Callable[[int], bool],
-    ) -> Generator[Results[Result], None, None]:
-        """Yield results as they arrive; `may_start(n)` tells whether another item may be started after the first n."""
+    def repeatable(self, items: Iterable[Item], prepare: Callable[[Item], Prepared]) -> Iterator[Item | Prepared]:
+        """Yield the items; `prepare(item)` instead if work may be repeated, in a process with another working folder.
+
+        `prepare` is called as late as possible, before the work changes anything.
+        """
+        return iter(items)
 
     def map(
         self, work: Work[Item, Result], items: Iterable[Item], on_result: Callable[[Result | WorkerDied], None] = ignore
@@ -81,11 +109,15 @@ class Executor(ABC):
 
         `on_result` is called with each result as it arrives, in any order, before another item is taken.
         """
-        waiting: Results[Result] = {}
+        waiting: dict[int, Any] = {}
         n_yielded = 0
-        with closing(self.results(work, items, on_result, lambda n: n - n_yielded < self.max_waiting)) as results:
-            for arrived in results:
-                waiting |= arrived
+
+        def may_start(n_started: int) -> bool:
+            return n_started - n_yielded < pool.max_waiting
+
+        with closing(self._pool(work, None)) as pool:
+            for arrived in self._run(pool, items, on_result, may_start):
+                waiting.update(arrived)
                 while n_yielded in waiting:
                     yield _unless_raised(waiting.pop(n_yielded))
                     n_yielded += 1
@@ -94,7 +126,7 @@ class Executor(ABC):
         self,
         work: Work[Item, Result],
         items: Iterable[Item],
-        add: Callable[[Result, Result], Result],
+        add: Add[Result],
         *,
         on_death: Callable[[Item, WorkerDied], Result],
         on_result: Callable[[Result | WorkerDied | None], None] = ignore,
@@ -113,17 +145,51 @@ class Executor(ABC):
                 started[number] = item
                 yield item
 
-        with closing(self.results(work, starting(), on_result, lambda _: True)) as results:
-            for number, outcome in chain.from_iterable(arrived.items() for arrived in results):
-                item, result = started.pop(number), _unless_raised(outcome)
-                total.add(on_death(item, result) if isinstance(result, WorkerDied) else result)
+        with closing(self._pool(work, add)) as pool:
+            for arrived in self._run(pool, starting(), on_result, lambda _: True):
+                for number, outcome in arrived:
+                    result = _unless_raised(outcome)
+                    if number is not None:
+                        item = started.pop(number)
+                        result = on_death(item, result) if isinstance(result, WorkerDied) else result
+                    if result is not None:
+                        total.add(result)
         return total.value()
+
+    def _run(
+        self,
+        pool: Pool,
+        items: Iterable[Item],
+        on_result: Callable[[Any], None],
+        may_start: Callable[[int], bool],
+    ) -> Iterator[Results]:
+        """Yield results as they arrive; `may_start(n)` returns whether one more item may be started after n."""
+        numbered, n_started = enumerate(items), 0
+
+        def startable() -> Iterator[tuple[int, Item]]:
+            nonlocal n_started
+            while may_start(n_started) and (following := next(numbered, None)) is not None:
+                n_started += 1
+                yield following
+
+        arrived: Results = ()
+        while True:
+            pool.submit(islice(startable(), pool.room))
+            if arrived:  # not before more items are started: the consumer may take long
+                yield arrived
+            elif not pool.is_busy:
+                return
+            arrived = pool.collect(self._IDLE_SECONDS) if pool.is_busy else ()
+            for number, result in arrived:
+                if number is not None and not isinstance(result, Raised):
+                    on_result(result)
+            self._idle()
 
 
 class RunningTotal(Generic[Result]):
     """A sum of parts, kept as sums of 1, 2, 4, 8 ... parts: adding up n growing parts takes n log n of work."""
 
-    def __init__(self, add: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, add: Add[Any]) -> None:
         self._add, self._sums, self._n = add, list[Result](), 0
 
     def add(self, part: Result) -> None:
@@ -139,7 +205,7 @@ class RunningTotal(Generic[Result]):
         return reduce(lambda later, earlier: self._add(earlier, later), reversed(self._sums)) if self._sums else None
 
 
-def _unless_raised(result: Result | WorkerDied | Raised) -> Result | WorkerDied:
+def _unless_raised(result: Any) -> Any:
     if isinstance(result, Raised):
         raise result.error
     return result

@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -16,10 +17,9 @@ from time import monotonic
 from typing import Any
 
 from gmmquant.system import threads
-from gmmquant.system.executors.base import Callback, Executor, Item, Raised, Result, Results, Work, WorkerDied, ignore
+from gmmquant.system.executors.base import Add, Callback, Executor, Raised, Results, Work, WorkerDied, ignore
 from gmmquant.system.process import Stopped, die_with_parent, release_signals, signals_held, stopped_by_signals
 
-_IDLE_SECONDS = 0.1  # between two calls of `idle`
 _GRACE_SECONDS = 0.6  # for processes to end by themselves
 
 # Results of each process that may wait for an earlier one.
@@ -29,8 +29,9 @@ _MAX_WAITING = 32
 class ProcessExecutor(Executor):
     """Works in up to `n` processes of one computing thread each, which live as long as there is work.
 
-    If a process dies (killed, or out of memory), the result of its item is `WorkerDied`. If the work is stopped, by an
-    exception or by closing the iterator of `map`, the processes end within a second.
+    Items and results must be picklable. If a process dies (killed, or out of memory), the result of its item is
+    `WorkerDied`. If the work is stopped, by an exception or by closing the iterator of `map`, the processes end within
+    a second.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class ProcessExecutor(Executor):
     memory : int or None
         Bytes that all running items together may allocate, as announced by `admit`. An item that needs more runs alone.
     idle : callable
-        Called several times a second while nothing arrives.
+        See `Executor`.
     start_method : "fork" or "spawn"
         "fork" starts faster; "spawn" is for systems whose libraries cannot be forked (macOS).
     """
@@ -51,44 +52,16 @@ class ProcessExecutor(Executor):
         idle: Callable[[], None] = ignore,
         start_method: str = "fork" if sys.platform == "linux" else "spawn",
     ) -> None:
-        self._n, self._memory, self._idle = n, memory, idle
-        self.max_waiting = _MAX_WAITING * n
+        super().__init__(idle)
+        self._n, self._memory = n, memory
         self._context: BaseContext = multiprocessing.get_context(start_method)
 
     def worker_callback(self, call: Callback) -> Callback:
         """Return a function that does nothing: `call` stays in this process."""
         return ignore  # type: ignore[return-value]  # it takes any arguments
 
-    def results(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        on_result: Callable[[Result | WorkerDied], None],
-        may_start: Callable[[int], bool],
-    ) -> Generator[Results[Result], None, None]:
-        """Yield results as they arrive; `work`, items and results must be picklable."""
-        numbered, n_started = enumerate(items), 0
-        pool = _ProcessPool(self._context, self._n, work, self._memory)
-        try:
-            arrived: Results[Any] = {}
-            while True:
-                while may_start(n_started) and pool.has_room:
-                    following = next(numbered, None)
-                    if following is None:
-                        break
-                    pool.submit(*following)
-                    n_started += 1
-                if arrived:
-                    yield arrived
-                elif not pool.is_busy:
-                    return
-                arrived = pool.collect(_IDLE_SECONDS) if pool.is_busy else {}
-                for result in arrived.values():
-                    if not isinstance(result, Raised):
-                        on_result(result)
-                self._idle()
-        finally:
-            pool.close()
+    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> _ProcessPool:
+        return _ProcessPool(self._context, self._n, work, self._memory)
 
 
 class _Worker:
@@ -101,45 +74,44 @@ class _Worker:
 
 
 class _ProcessPool:
-    """Processes that each work on one item at a time."""
+    """Processes that each work on one item at a time: see `Pool`."""
 
     def __init__(self, context: BaseContext, n: int, work: Work[Any, Any], memory: int | None) -> None:
         self._context, self._n, self._work, self._memory = context, n, work, memory
         self._workers: list[_Worker] = []
-        self._unstarted: tuple[int, object] | None = None  # an item for which no process could be started
+        self._unstarted: list[tuple[int, Any]] = []  # items for which no process could be started
+        self.max_waiting = _MAX_WAITING * n
 
     @property
-    def has_room(self) -> bool:
-        """Whether another item can be submitted."""
-        return self._unstarted is None and (self._idle_worker() is not None or len(self._workers) < self._n)
+    def room(self) -> int:
+        """Number of idle processes, and of those that can still be started."""
+        n_busy = sum(worker.number is not None for worker in self._workers)
+        return max(0, self._n - n_busy - len(self._unstarted))
 
     @property
     def is_busy(self) -> bool:
         """Whether an item is running."""
         return any(worker.number is not None for worker in self._workers)
 
-    def submit(self, number: int, item: object) -> None:
-        """Start an item, or keep it until a process is idle if the system refuses another process."""
-        worker = self._idle_worker()
-        if worker is None:
+    def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
+        """Start items; keep them until a process is idle if the system refuses another process."""
+        unstarted, self._unstarted = self._unstarted, []
+        for number, item in chain(unstarted, numbered):
             try:
-                worker = self._start()
+                worker = next((worker for worker in self._workers if worker.number is None), None) or self._start()
             except OSError:
                 if not self._workers:
                     raise
                 self._n = len(self._workers)
-                self._unstarted = number, item
-                return
-        worker.number = number
-        with contextlib.suppress(OSError):  # it has died, which `collect` will find
-            worker.connection.send(item)
+                self._unstarted.append((number, item))
+                continue
+            worker.number = number
+            with contextlib.suppress(OSError):  # it has died, which `collect` will find
+                worker.connection.send(item)
 
-    def _idle_worker(self) -> _Worker | None:
-        return next((worker for worker in self._workers if worker.number is None), None)
-
-    def collect(self, seconds: float) -> Results[Any]:
+    def collect(self, seconds: float) -> Results:
         """Return the results that arrive within some seconds, as soon as there is one."""
-        results: Results[Any] = {}
+        results: list[tuple[int, Any]] = []
         busy = {worker.connection: worker for worker in self._workers if worker.number is not None}
         for connection in wait(list(busy), seconds):
             worker = busy[connection]  # type: ignore[index]  # `wait` returns some of its arguments
@@ -149,16 +121,13 @@ class _ProcessPool:
                 requested, result = worker.connection.recv()
             except (EOFError, OSError):
                 reason = f"its process {self._remove_dead(worker)}, perhaps for want of memory"
-                results[number] = WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")
+                results.append((number, WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")))
                 continue
             if requested is None:
                 worker.number, worker.admitted = None, 0
-                results[number] = result
+                results.append((number, result))
             else:
                 worker.requested = requested
-        if self._unstarted is not None and (self._idle_worker() is not None or not self._workers):
-            unstarted, self._unstarted = self._unstarted, None
-            self.submit(*unstarted)
         self._admit()
         return results
 

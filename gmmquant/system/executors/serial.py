@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable
+from typing import Any
 
-from gmmquant.system.executors.base import Executor, Item, Result, Results, Work, WorkerDied, ignore
+from gmmquant.system.executors.base import Add, Executor, Results, Work, ignore
 
 
 class SerialExecutor(Executor):
     """Works on one item after the other, in this process; an exception is raised at once."""
 
-    def results(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        on_result: Callable[[Result | WorkerDied], None],
-        may_start: Callable[[int], bool],
-    ) -> Generator[Results[Result], None, None]:
-        """Yield each result; as none waits, another item may always be started."""
-        for number, item in enumerate(items):
-            result = work(item, ignore)
-            on_result(result)
-            yield {number: result}
+    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> SerialPool:
+        return SerialPool(work)
+
+
+class SerialPool:
+    """Takes an item, and works on it when its result is collected."""
+
+    max_waiting = room = 1
+
+    def __init__(self, work: Work[Any, Any]) -> None:
+        self._work = work
+        self._started: list[tuple[int, Any]] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an item was taken."""
+        return bool(self._started)
+
+    def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
+        """Take an item."""
+        self._started.extend(numbered)
+
+    def collect(self, seconds: float) -> Results:
+        """Work on the item."""
+        number, item = self._started.pop()
+        return [(number, self._work(item, ignore))]
+
+    def close(self) -> None:
+        """Do nothing: no work is left."""

@@ -5,8 +5,8 @@ computed again if all workers that hold it are lost, unlike data that is scatter
 scheduler, so its memory does not grow with their number. If a worker dies, its items run again on another worker; the
 result of an item that kills more workers than the scheduler allows is `WorkerDied`.
 
-Sums are computed where the parts are, eight at a time, as parts arrive. Dask keeps how each part is computed until the
-total is there; therefore the total is fetched after a number of items, and a new one started.
+Sums are computed where the parts are, eight at a time, as parts arrive. Dask keeps how each part is computed until it
+is not needed; therefore sums of many results are fetched.
 
 If no worker is connected, items wait: Slurm and Kubernetes start workers when there is room, and replace those that
 reach a time limit. The user is notified once each time.
@@ -16,20 +16,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future as Promise
-from itertools import chain, islice
 from time import monotonic
 from typing import Any
 
 import distributed
 
 from gmmquant.errors import ClusterError
-from gmmquant.system.executors.base import Callback, Executor, Item, Result, Results, Work, WorkerDied, ignore
+from gmmquant.system.executors.base import Add, Callback, Executor, Item, Prepared, Results, Work, WorkerDied, ignore
 from gmmquant.system.executors.dask.task_group import TaskGroup, in_loop
 from gmmquant.system.executors.dask.tasks import leave_if_cancelled
 
-_IDLE_SECONDS = 0.1  # between two calls of `idle`
 _COUNT_SECONDS = 1.0  # between two counts of the workers
 _PATIENCE_SECONDS = 10.0  # without a worker until the user is notified
 
@@ -37,8 +35,8 @@ _PATIENCE_SECONDS = 10.0  # without a worker until the user is notified
 # number then; and the number of results that may wait for an earlier one.
 _MIN_SCHEDULED, _MAX_SCHEDULED, _MAX_WAITING = 2, 4, 32
 
-# Parts that are added in one task, and items until a sum is fetched.
-_ARITY, _WINDOW = 8, 1 << 16
+# Parts that are added in one task, and the number of additions after which a sum, then of 8^5 results, is fetched.
+_ARITY, _FETCHED_LEVEL = 8, 5
 
 
 class DaskExecutor(Executor):
@@ -55,8 +53,6 @@ class DaskExecutor(Executor):
         Ends all workers at once, if they belong to this executor.
     """
 
-    may_run_twice = True
-
     def __init__(
         self,
         client: distributed.Client,
@@ -65,115 +61,79 @@ class DaskExecutor(Executor):
         note: Callable[[str], None] = ignore,
         kill: Callable[[], None] = ignore,
     ) -> None:
-        self._client, self._idle, self._kill = client, idle, kill
+        super().__init__(idle)
+        self._client, self._kill = client, kill
         self._workers = WorkerCount(client, note)
 
     def worker_callback(self, call: Callback) -> Callback:
         """Return a function that ends cancelled items: `call` stays in this process."""
         return leave_if_cancelled  # type: ignore[return-value]  # it takes any arguments
 
-    def results(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        on_result: Callable[[Result | WorkerDied], None],
-        may_start: Callable[[int], bool],
-    ) -> Generator[Results[Result], None, None]:
-        """Yield results as they arrive; `work`, items and results must be picklable."""
-        numbered, n_started = enumerate(items), 0
-        with self._task_group(work) as tasks:
-            while True:
-                self.max_waiting = _MAX_WAITING * self._workers.n_threads
-                new: list[tuple[int, Item]] = []
-                for _ in range(self._workers.room(tasks.n_busy)):
-                    following = next(numbered, None) if may_start(n_started) else None
-                    if following is None:
-                        break
-                    new.append(following)
-                    n_started += 1
-                tasks.submit(new)
-                if not tasks.n_busy:
-                    return
-                arrived = self._collect(tasks)
-                for result in arrived.values():
-                    on_result(result)
-                if arrived:
-                    yield arrived
+    def repeatable(self, items: Iterable[Item], prepare: Callable[[Item], Prepared]) -> Iterator[Prepared]:
+        """Yield `prepare(item)` for each item: if a worker dies, another one repeats its work."""
+        return map(prepare, items)
 
-    def total(
-        self,
-        work: Work[Item, Result],
-        items: Iterable[Item],
-        add: Callable[[Result, Result], Result],
-        *,
-        on_death: Callable[[Item, WorkerDied], Result],
-        on_result: Callable[[Result | WorkerDied | None], None] = ignore,
-    ) -> Result | None:
-        """Return the sum of `work(item, admit)` over all items, computed in the cluster; None if there are none."""
-        numbered = enumerate(items)
-        total: Result | None = None
-        while (first := next(numbered, None)) is not None:
-            window = chain([first], islice(numbered, _WINDOW - 1))
-            with self._task_group(work, add) as tasks:
-                part: Result = self._window_total(tasks, window, on_death, on_result)
-            total = part if total is None else add(total, part)
-        return total
+    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> _DaskPool:
+        return _DaskPool(TaskGroup(self._client, work, add), self._workers, self._kill, adds=add is not None)
 
-    def _window_total(
-        self,
-        tasks: TaskGroup,
-        numbered: Iterator[tuple[int, Item]],
-        on_death: Callable[[Item, WorkerDied], Any],
-        on_result: Callable[[Any], None],
-    ) -> Any:
-        started: dict[Hashable, Item] = {}
-        parts: dict[int, list[distributed.Future]] = defaultdict(list)  # by the number of additions below them
-        levels: dict[Hashable, int] = {}  # of the sums that are being computed
-        while True:
-            new = list(islice(numbered, self._workers.room(len(started))))
-            tasks.submit(new, fetch=False)
-            started |= new
-            for level in sorted(parts):
-                while len(parts[level]) >= _ARITY:
-                    some, parts[level] = parts[level][:_ARITY], parts[level][_ARITY:]
-                    levels[tasks.add(some)] = level + 1
-            if not (started or levels):
-                rest = [(level, part) for level in sorted(parts) for part in parts[level]]
-                if len(rest) == 1:
-                    return self._fetched(tasks, rest[0][1])
-                for level, part in rest[:_ARITY]:
-                    parts[level].remove(part)
-                levels[tasks.add([part for _, part in rest[:_ARITY]])] = rest[:_ARITY][-1][0]
-            for name, part in self._collect(tasks).items():
-                if name in started:
-                    item = started.pop(name)
-                    parts[0].append(tasks.put(on_death(item, part)) if isinstance(part, WorkerDied) else part)
-                    on_result(part if isinstance(part, WorkerDied) else None)
-                else:
-                    parts[levels.pop(name)].append(_unless_dead(part))
 
-    def _fetched(self, tasks: TaskGroup, part: distributed.Future) -> Any:
-        tasks.fetch("total", part)
-        results: dict[Any, Any] = {}
-        while not results:
-            results = self._collect(tasks)
-        return _unless_dead(results["total"])
+class _DaskPool:
+    """Tasks in the cluster for the items of one `map` or `total`: see `Pool`."""
 
-    def _collect(self, tasks: TaskGroup) -> dict[Any, Any]:
-        results = tasks.collect(_IDLE_SECONDS)
+    def __init__(self, tasks: TaskGroup, workers: WorkerCount, kill: Callable[[], None], *, adds: bool) -> None:
+        self._tasks, self._workers, self._kill, self._adds = tasks, workers, kill, adds
+        self._parts: dict[int, list[distributed.Future]] = defaultdict(list)  # by the number of additions below them
+        self._levels: dict[Hashable, int] = {}  # of the sums that are being computed
+
+    @property
+    def max_waiting(self) -> int:
+        """Number of results that may wait for an earlier one."""
+        return _MAX_WAITING * self._workers.n_threads
+
+    @property
+    def room(self) -> int:
+        """Number of items that the scheduler is to be given: several at once, when it has few."""
+        return self._workers.room(self._tasks.n_busy - len(self._levels))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is in the scheduler."""
+        return self._tasks.n_busy > 0
+
+    def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
+        """Submit items and sums."""
+        self._tasks.submit(list(numbered), fetch=not self._adds)
+        for level, parts in sorted(self._parts.items()):
+            while len(parts) >= _ARITY:
+                self._add(level + 1, [parts.pop() for _ in range(_ARITY)])
+        if not self.is_busy:  # all items are finished: add up what is left
+            levels = [level for level, parts in sorted(self._parts.items()) for _ in parts][:_ARITY]
+            rest = [self._parts[level].pop() for level in levels]
+            if rest:
+                self._add(levels[-1] if any(self._parts.values()) else _FETCHED_LEVEL, rest)
+
+    def _add(self, level: int, parts: Sequence[distributed.Future]) -> None:
+        self._levels[self._tasks.add(parts, fetch=level == _FETCHED_LEVEL)] = level
+
+    def collect(self, seconds: float) -> Results:
+        """Return the results that arrive; with sums, None for an item whose result becomes a part of one."""
+        results: list[tuple[Any, Any]] = []
+        for name, result in self._tasks.collect(seconds).items():
+            level = self._levels.pop(name, 0)
+            if level and isinstance(result, WorkerDied):
+                raise ClusterError(f"colours cannot be added up: {result.reason}")
+            if not self._adds or level == _FETCHED_LEVEL or isinstance(result, WorkerDied):
+                results.append((None if level else name, result))
+            else:
+                self._parts[level].append(result)
+                results += [] if level else [(name, None)]
         self._workers.update()
-        self._idle()
         return results
 
-    @contextlib.contextmanager
-    def _task_group(self, work: Work[Any, Any], add: Callable[[Any, Any], Any] | None = None) -> Iterator[TaskGroup]:
-        """Provide tasks that share `work` and `add`; cancel those that are left."""
-        tasks = TaskGroup(self._client, work, add)
-        try:
-            yield tasks
-        finally:
-            if tasks.n_busy and not tasks.cancel():
-                self._kill()
+    def close(self) -> None:
+        """Cancel the tasks that are left; end the workers if that takes too long."""
+        if self._tasks.n_busy and not self._tasks.cancel():
+            self._kill()
 
 
 class WorkerCount:
@@ -211,10 +171,3 @@ class WorkerCount:
         if self._none_since is not None and now - self._none_since > _PATIENCE_SECONDS and not self._notified:
             self._notified = True
             self._note("no worker is connected to the scheduler; waiting for one")
-
-
-def _unless_dead(part: Result | WorkerDied) -> Result:
-    """Return a sum, which the run cannot do without."""
-    if isinstance(part, WorkerDied):
-        raise ClusterError(f"colours cannot be added up: {part.reason}")
-    return part

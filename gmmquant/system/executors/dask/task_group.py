@@ -52,22 +52,19 @@ class TaskGroup:
         self._busy: dict[Hashable, _Task] = {}
         self._suspects: deque[Hashable] = deque()
         self._retried: Hashable = None
-        self._context = self.put(TaskContext(work, add, versions()))
+        context = pickle.dumps(TaskContext(work, add, versions()))  # bytes, which Dask does not inspect
+        self._context = client.submit(pickle.loads, context, key=self._key("put"), pure=False)
 
     @property
     def n_busy(self) -> int:
         """Number of tasks whose results are not known."""
         return len(self._busy)
 
-    def put(self, value: Any) -> distributed.Future:
-        """Put a value into the cluster as a task, which can be computed again."""
-        return self._client.submit(pickle.loads, _packed(value), key=self._key("put"), pure=False)
-
     def submit(self, numbered: Sequence[tuple[int, Any]], *, fetch: bool = True) -> None:
         """Submit items; without `fetch`, `collect` returns futures for their results."""
         if not numbered:
             return
-        packed = [_packed(item) for _, item in numbered]
+        packed = [pickle.dumps(item) for _, item in numbered]
         submit = partial(self._client.map, run_item, retries=_RETRIES, pure=False)
         futures = submit([self._context] * len(packed), packed, key=[self._key("do") for _ in packed])
         for (number, _), item, future in zip(numbered, packed, futures, strict=True):
@@ -77,8 +74,8 @@ class TaskGroup:
 
             self._follow(number, _Task(future, fetch, resubmit))
 
-    def add(self, parts: Sequence[distributed.Future]) -> Hashable:
-        """Submit the sum of some parts; return its name in what `collect` returns, with a future for it."""
+    def add(self, parts: Sequence[distributed.Future], *, fetch: bool) -> Hashable:
+        """Submit the sum of some parts; return its name in what `collect` returns."""
 
         def submit() -> distributed.Future:
             return self._client.submit(
@@ -86,12 +83,8 @@ class TaskGroup:
             )
 
         future = submit()
-        self._follow(future.key, _Task(future, False, submit))
+        self._follow(future.key, _Task(future, fetch, submit))
         return future.key  # type: ignore[no-any-return]
-
-    def fetch(self, name: Hashable, future: distributed.Future) -> None:
-        """Fetch the result of a future: `collect` will return it by this name."""
-        self._follow(name, _Task(future, True, None))
 
     def collect(self, seconds: float) -> dict[Hashable, Any]:
         """Return the results that arrive within some seconds, as soon as there is one; raise what a task raised."""
@@ -157,11 +150,6 @@ def _explained(error: BaseException) -> Any:
     if isinstance(error, ImportError):
         return ClusterError(f"a worker cannot do the work ({error}); install there what is installed here")
     return error
-
-
-def _packed(value: Any) -> bytes:
-    """Return a value as bytes, which Dask does not inspect."""
-    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
 def in_loop(client: distributed.Client, call: Callable[[], Awaitable[Result]]) -> Promise[Result]:
