@@ -204,7 +204,7 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
     yield from range(low, high + 1)
 
 
-def parse_choices(name: str, text: str | None, choices: Sequence[str]) -> tuple[str, ...]:
+def parse_choices(name: str, text: str | Sequence[str], choices: Sequence[str]) -> tuple[str, ...]:
     """Parse a text such as "gpl,ase" into choices, without repetitions, in their order; "all" means all of them.
 
     Raises
@@ -212,5 +212,5 @@ def parse_choices(name: str, text: str | None, choices: Sequence[str]) -> tuple[
     ParameterError
         If a part is not one of `choices`.
     """
-    parts = [] if text is None else list(choices) if text.strip() == "all" else text.split(",")
+    parts = text if not isinstance(text, str) else choices if text.strip() == "all" else text.split(",")
     return tuple(dict.fromkeys(check_choice(name, part.strip(), choices) for part in parts))

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import fields
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +18,15 @@ from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.parser import Command
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
-from gmmquant.models.scalar_validation import check_integer
 from gmmquant.settings import (
     DEFAULT_K,
     DEFAULT_OUTPUT_FORMAT,
-    MAPS,
     MAX_PIXELS,
     MAX_TRANSFER_K,
     OF_FITS,
-    PALETTE_FORMATS,
     STANDARD_OUTPUT,
     Settings,
     largest_of,
-    parse_choices,
-    parse_k,
-    parse_output_format,
 )
 from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
 
@@ -177,7 +172,7 @@ def quantize(
     verbose: options.run.Verbose = False,
     as_json: reporters.Json = False,
     json_lines: reporters.JsonLines = False,
-    version: options.run.Version = False,  # noqa: ARG001  its callback does the work
+    version: options.run.Version = False,
     method: options.model.Method = Settings.method,
     space: options.model.Space = Settings.space,
     palette: options.model.Palette = None,
@@ -210,25 +205,8 @@ def quantize(
     seed: options.model.Seed = Settings.seed,
 ) -> int:
     """Plan the run, process the images and show their outcomes."""
-    check_integer("max-pixels", max_pixels, 1)
-    for name, number in (("jobs", jobs), ("sample-size", sample_size)):
-        if number is not None:
-            check_integer(name, number, 1)
-    format = parse_output_format(format)  # noqa: A001
-    settings = Settings(
-        seed=seed,
-        max_iter=max_iter,
-        tol=tol,
-        covariance=covariance,  # type: ignore[arg-type]  # Settings checks it
-        init=init,  # type: ignore[arg-type]  # Settings checks it
-        restarts=restarts,
-        method=method,  # type: ignore[arg-type]  # Settings checks it
-        recolor=recolor,  # type: ignore[arg-type]  # Settings checks it
-        space=space,  # type: ignore[arg-type]  # Settings checks it
-        dither=dither,  # type: ignore[arg-type]  # Settings checks it
-        strength=strength,
-    )
-    _refuse_contradictions(ctx, settings, parse_k(k))
+    settings = Settings(**{option.name: ctx.params[option.name] for option in fields(Settings)})
+    _refuse_contradictions(ctx, settings, k)
 
     # The program's own blocks are too small for BLAS to gain by threads, whose number would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -240,7 +218,7 @@ def quantize(
     from gmmquant.system.paths import parse_path
 
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
-    ks = strategy.ks or parse_k(k)
+    ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)
     smooth = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
     most = None if smooth else largest_of(ks)
@@ -251,8 +229,8 @@ def quantize(
         optimize=optimize,
         keep_metadata=keep_metadata,
         models=save_model,
-        palettes=parse_choices("palette-out", palette_out, PALETTE_FORMATS),
-        maps=parse_choices("maps", maps, MAPS),
+        palettes=palette_out or (),
+        maps=maps or (),
         layers=layers,
     )
     task = Task(

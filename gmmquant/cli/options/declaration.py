@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import typer
+
+from gmmquant.errors import ParameterError
+from gmmquant.settings import parse_choices
 
 
 def flag(names: str, text: str, panel: str | None = None, **settings: Any) -> Any:
@@ -35,6 +39,8 @@ def option(
     """
     if text.endswith(":"):
         text = f"{text} {', '.join(choices)}{' or all' if several else ''}."
+    if several:
+        convert = partial(parse_choices, names.lstrip("-"), choices=choices)
     complete = None if not choices else _complete_several(choices) if several else _complete_one(choices)
     return typer.Option(
         *names.split(", "),
@@ -48,7 +54,7 @@ def option(
 
 
 def integer(text: str) -> int:
-    """Return `text` as an integer."""
+    """Return `text`, or a default, as an integer."""
     try:
         return int(text)
     except ValueError:
@@ -56,17 +62,26 @@ def integer(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Return `text` as a number."""
+    """Return `text`, or a default, as a number."""
     try:
         return float(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a number") from None
 
 
+def positive(text: str) -> int:
+    """Return `text`, or a default, as an integer of at least 1."""
+    if integer(text) < 1:
+        raise ValueError(f"{text} is below the limit; give at least 1")
+    return int(text)
+
+
 def _callback(convert: Callable[[Any], Any]) -> Callable[..., Any]:
     def callback(ctx: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
         try:
             return None if value is None else convert(value)
+        except ParameterError:
+            raise
         except ValueError as error:
             raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from None  # type: ignore[arg-type]
 

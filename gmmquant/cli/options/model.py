@@ -12,12 +12,8 @@ from gmmquant.settings import METHODS, SPACES, parse_k
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
 
-def _read_k(texts: list[str]) -> list[str]:
-    return [str(k) for k in parse_k(texts)]
-
-
 Colors = Annotated[
-    list[str], option("-k, --colors", "INT...", "Numbers of colours, such as 2 3 7 or 2-8, or auto.", convert=_read_k)
+    list[str], option("-k, --colors", "INT...", "Numbers of colours, such as 2 3 7 or 2-8, or auto.", convert=parse_k)
 ]
 Method = Annotated[
     str,

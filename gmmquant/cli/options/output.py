@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from gmmquant.cli.options.declaration import flag, integer, option
-from gmmquant.settings import MAPS, OUTPUT_FORMATS, PALETTE_FORMATS
+from gmmquant.cli.options.declaration import flag, option, positive
+from gmmquant.settings import MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, parse_output_format
 
 _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
@@ -15,18 +15,21 @@ Output = Annotated[
 ]
 Force = Annotated[bool, flag("-f, --force", "Replace existing outputs.")]
 SkipExisting = Annotated[bool, flag("--skip-existing", "Keep existing outputs and write only missing ones.")]
-Format = Annotated[str, option("--format", "FORMAT", "Image format:", _FILES, choices=tuple(OUTPUT_FORMATS))]
+Format = Annotated[
+    str,
+    option("--format", "FORMAT", "Image format:", _FILES, choices=tuple(OUTPUT_FORMATS), convert=parse_output_format),
+]
 Optimize = Annotated[bool, flag("--optimize", "Compress files more, which takes longer.", _FILES)]
 KeepMetadata = Annotated[bool, flag("--keep-metadata", "Copy EXIF, XMP and comments to the outputs.", _FILES)]
 KeepExtension = Annotated[bool, flag("--keep-extension", "Name outputs cat.jpg_k7.png instead of cat_k7.png.", _FILES)]
 PreserveTimes = Annotated[bool, flag("--preserve-times", "Copy the file times of each input to its outputs.", _FILES)]
 MaxPixels = Annotated[
-    int, option("--max-pixels", "INT", "Refuse images with more pixels, summed over frames.", _FILES, convert=integer)
+    int, option("--max-pixels", "INT", "Refuse images with more pixels, summed over frames.", _FILES, convert=positive)
 ]
 PaletteOut = Annotated[
-    str | None,
+    Any,
     option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True),
 ]
-Maps = Annotated[str | None, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
+Maps = Annotated[Any, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
 Layers = Annotated[bool, flag("--layers", "Write each component as an image with alpha.", _ADDITIONAL)]
 SaveModel = Annotated[bool, flag("--save-model", "Write each fitted mixture as a file for --model.", _ADDITIONAL)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gmmquant.cli.console import emit
-from gmmquant.cli.options.declaration import flag, integer, option
+from gmmquant.cli.options.declaration import flag, option, positive
 from gmmquant.version import __version__
 
 _MANY = "Many images"
@@ -29,14 +29,14 @@ Verbose = Annotated[bool, flag("-v, --verbose", "Print a table for each image, w
 Version = Annotated[bool, flag("--version", "Show the version and exit.", callback=_show_version, is_eager=True)]
 Jobs = Annotated[
     int | None,
-    option("-j, --jobs", "INT", "Number of parallel processes.", _MANY, convert=integer, default="one per processor"),
+    option("-j, --jobs", "INT", "Number of parallel processes.", _MANY, convert=positive, default="one per processor"),
 ]
 Null = Annotated[bool, flag("-0, --null", "Names in lists end with a zero byte, as from find -print0.", _MANY)]
 Shared = Annotated[bool, flag("--shared", "Fit one mixture, and so one palette, to all images.", _MANY)]
 SampleSize = Annotated[
     int | None,
     option(
-        "--sample-size", "INT", "Fit the shared mixture to this many images.", _MANY, convert=integer, default="all"
+        "--sample-size", "INT", "Fit the shared mixture to this many images.", _MANY, convert=positive, default="all"
     ),
 ]
 FailFast = Annotated[bool, flag("--fail-fast", "Start no further images after a failure.", _MANY)]
