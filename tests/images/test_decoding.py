@@ -822,7 +822,7 @@ def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_it_is_decoded(tmp_
     data = bytearray(saved(photo, "PNG"))
     start = data.index(b"IDAT") - 4
     data[start : start + 4] = b"\x7f\xff\xff\xff"
-    monkeypatch.setattr(png_format, "decode_with_opencv", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr(png_format, "decode_with_opencv", lambda data, name: pytest.fail("decoded"))
     with pytest.raises(ImageError, match="damaged or incomplete PNG image"):
         read(tmp_path, bytes(data))
 

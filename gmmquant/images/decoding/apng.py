@@ -15,69 +15,63 @@ from gmmquant.images.decoding.compositing import Disposal, FrameControl
 
 # Chunks that every frame needs to be decoded, and the bytes that each may have.
 _SHARED_CHUNKS = {b"PLTE": 768, b"tRNS": 256}
-_DISPOSALS = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
+_DISPOSALS: dict[int, Disposal] = {1: "clear", 2: "restore"}
 
 
-@dataclass(frozen=True)
-class _Frame:
-    control: FrameControl
-    compressed: list[memoryview] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
+@dataclass
 class Apng:
-    """The canvas size of an animated PNG, its frames, and how often they are played (0: forever)."""
+    """An animated PNG: its header and shared chunks, the number of plays (0: forever), and its frames."""
 
-    size: tuple[int, int]
-    frames: tuple[_Frame, ...]
-    loop: int
-    header: bytes
-    shared: bytes
+    header: bytes = b""
+    shared: dict[bytes, bytes] = field(default_factory=dict)
+    loop: int = 0
+    controls: list[FrameControl] = field(default_factory=list)
+    compressed: list[list[memoryview]] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the canvas."""
+        width, height = struct.unpack_from(">II", self.header.ljust(8, b"\0"))
+        return width, height
 
     def files(self) -> Iterator[bytes]:
         """Yield each frame as a PNG."""
-        for frame in self.frames:
-            header = struct.pack(">II", frame.control.width, frame.control.height) + self.header[8:]
-            pixels = b"".join(png_chunk(b"IDAT", part) for part in frame.compressed)
-            yield PNG_SIGNATURE + png_chunk(b"IHDR", header) + self.shared + pixels + png_chunk(b"IEND", b"")
+        for control, parts in zip(self.controls, self.compressed, strict=True):
+            header = png_chunk(b"IHDR", struct.pack(">II", control.width, control.height) + self.header[8:])
+            pixels = b"".join(png_chunk(b"IDAT", part) for part in parts)
+            yield PNG_SIGNATURE + header + b"".join(self.shared.values()) + pixels + png_chunk(b"IEND", b"")
 
 
 def parse_apng(data: bytes) -> Apng | None:
     """Parse an animated PNG; None if it is damaged. A default image before the first frame is left out."""
-    frames: list[_Frame] = []
-    shared: dict[bytes, bytes] = {}
-    header, loop, sequence_number, chunk_type = b"", 0, 0, b""
+    apng, sequence_number, chunk_type = Apng(), 0, b""
     for chunk_type, body in iterate_chunks(data, verified=True):
         if chunk_type == b"IHDR" and len(body) == 13:
-            header = bytes(body)
+            apng.header = bytes(body)
         elif chunk_type in _SHARED_CHUNKS:
-            if chunk_type in shared or len(body) > _SHARED_CHUNKS[chunk_type]:
+            if chunk_type in apng.shared or len(body) > _SHARED_CHUNKS[chunk_type]:
                 return None
-            shared[chunk_type] = png_chunk(chunk_type, body)
+            apng.shared[chunk_type] = png_chunk(chunk_type, body)
         elif chunk_type == b"acTL" and len(body) == 8:
-            (loop,) = struct.unpack_from(">I", body, 4)
+            (apng.loop,) = struct.unpack_from(">I", body, 4)
         elif chunk_type in (b"fcTL", b"fdAT"):
-            if len(body) < 4 or struct.unpack_from(">I", body)[0] != sequence_number:
+            if body[:4] != struct.pack(">I", sequence_number):
                 return None
             sequence_number += 1
-            if chunk_type == b"fdAT":
-                if not frames:
-                    return None
-                frames[-1].compressed.append(body[4:])
-            elif len(body) != 26:
-                return None
+            if chunk_type == b"fcTL" and len(body) == 26:
+                apng.controls.append(_parse_control(body))
+                apng.compressed.append([])
+            elif chunk_type == b"fdAT" and apng.controls:
+                apng.compressed[-1].append(body[4:])
             else:
-                frames.append(_Frame(_parse_control(bytes(body))))
-        elif chunk_type == b"IDAT" and frames:
-            frames[-1].compressed.append(body)
-    width, height = struct.unpack_from(">II", header) if header else (0, 0)
-    complete = all(frame.compressed and frame.control.fits(width, height) for frame in frames)
-    if chunk_type != b"IEND" or not frames or not complete:
-        return None
-    return Apng((width, height), tuple(frames), loop, header, b"".join(shared.values()))
+                return None
+        elif chunk_type == b"IDAT" and apng.controls:
+            apng.compressed[-1].append(body)
+    fitting = all(control.fits(*apng.size) for control in apng.controls)
+    return apng if chunk_type == b"IEND" and apng.controls and fitting and all(apng.compressed) else None
 
 
-def _parse_control(body: bytes) -> FrameControl:
+def _parse_control(body: memoryview) -> FrameControl:
     _, width, height, x, y, numerator, denominator, disposal, blend = struct.unpack(">IIIIIHHBB", body)
     duration = 1000.0 * numerator / (denominator or 100)
-    return FrameControl(x, y, width, height, duration, _DISPOSALS.get(disposal, Disposal.KEEP), blend == 1)
+    return FrameControl(x, y, width, height, duration, _DISPOSALS.get(disposal, "keep"), blend == 1)

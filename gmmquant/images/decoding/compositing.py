@@ -1,4 +1,4 @@
-"""Frames of a GIF or APNG composed into full images: each is drawn on a rectangle of what the previous frames left.
+"""Frames of a GIF or APNG composed into full images: each is drawn over a rectangle of the previous image.
 
 Both formats have the same three disposal methods (GIF89a, CompuServe, 1990; PNG, third edition, W3C, 2025). An APNG may
 also blend by alpha. The canvas starts fully transparent, as in browsers, whatever background colour a GIF states.
@@ -6,23 +6,17 @@ also blend by alpha. The canvas starts fully transparent, as in browsers, whatev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.decoded import Animation
 
-
-class Disposal(Enum):
-    """What happens to a frame's rectangle before the next frame is drawn."""
-
-    KEEP = 0
-    CLEAR = 1
-    RESTORE = 2
+# The treatment of a frame's rectangle before the next frame is drawn.
+Disposal = Literal["keep", "clear", "restore"]
 
 
 @dataclass(frozen=True)
@@ -50,27 +44,15 @@ def animation_of(controls: Sequence[FrameControl], loop: int) -> Animation | Non
 def composite(
     size: tuple[int, int], n_frames: int, frames: Iterable[tuple[FrameControl, npt.NDArray[Any]]]
 ) -> npt.NDArray[Any]:
-    """Compose frames (h, w, 3 or 4) on a canvas of `size`; return all canvases, (n_frames, height, width, 3 or 4).
+    """Draw `n_frames` frames (h, w, 3 or 4) on a canvas of `size`; return the canvas after each frame.
 
-    The result is RGB if no pixel of any canvas is transparent.
+    The result has shape (n_frames, height, width, 3 or 4); it is RGB if no pixel of any canvas is transparent.
     """
     width, height = size
-    canvases = np.empty((0, height, width, 4), np.uint8)
-    for n, canvas in enumerate(_iterate_canvases(width, height, frames)):
+    for n, (control, pixels) in enumerate(frames):
         if n == 0:
-            canvases = np.empty((n_frames, height, width, 4), canvas.dtype)
-        canvases[n] = canvas
-    return canvases if (canvases[..., 3] < np.iinfo(canvases.dtype).max).any() else canvases[..., :3]
-
-
-def _iterate_canvases(
-    width: int, height: int, frames: Iterable[tuple[FrameControl, npt.NDArray[Any]]]
-) -> Iterator[npt.NDArray[Any]]:
-    """Yield the canvas after each frame; it is one array, changed in place."""
-    canvas: npt.NDArray[Any] | None = None
-    for control, pixels in frames:
-        if canvas is None:
             canvas = np.zeros((height, width, 4), pixels.dtype)
+            canvases = np.empty((n_frames, height, width, 4), pixels.dtype)
         region = canvas[control.y : control.y + control.height, control.x : control.x + control.width]
         previous = region.copy()
         if pixels.shape[2] == 3:
@@ -78,11 +60,12 @@ def _iterate_canvases(
             region[..., 3] = np.iinfo(pixels.dtype).max
         else:
             region[...] = _blend(region, pixels) if control.blend else pixels
-        yield canvas
-        if control.disposal is Disposal.CLEAR:
+        canvases[n] = canvas
+        if control.disposal == "clear":
             region[...] = 0
-        elif control.disposal is Disposal.RESTORE:
+        elif control.disposal == "restore":
             region[...] = previous
+    return canvases if (canvases[..., 3] < np.iinfo(canvases.dtype).max).any() else canvases[..., :3]
 
 
 def _blend(below: npt.NDArray[Any], above: npt.NDArray[Any]) -> npt.NDArray[Any]:

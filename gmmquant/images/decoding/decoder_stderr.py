@@ -75,17 +75,16 @@ def captured_stderr() -> Iterator[list[bytes]]:
     """Collect the lines that decoders write to standard error, even if it is closed, in a list filled after the block.
 
     Lines that other threads of the process write are passed on after the block.
-
-    Raises
-    ------
-    OSError
-        If the process has too many open files.
     """
     lines: list[bytes] = []
     with _process_state, ExitStack() as descriptors:
-        saved = _duplicate_stderr()
-        if saved is not None:
+        saved = None
+        try:
+            saved = os.dup(2)
             descriptors.callback(os.close, saved)
+        except OSError as error:
+            if error.errno != errno.EBADF:  # standard error is not merely closed
+                raise
         reader, writer = _open_pipe()
         descriptors.callback(os.close, reader)
         os.dup2(writer, 2)
@@ -105,16 +104,6 @@ def captured_stderr() -> Iterator[list[bytes]]:
                         os.write(saved, others)
 
 
-def _duplicate_stderr() -> int | None:
-    """Return a copy of standard error; None if it is closed."""
-    try:
-        return os.dup(2)
-    except OSError as error:
-        if error.errno != errno.EBADF:
-            raise
-        return None
-
-
 def _open_pipe() -> tuple[int, int]:
     """Open a non-blocking pipe whose ends are not standard streams, even if those are closed."""
     ends = os.pipe()
@@ -131,9 +120,11 @@ def _open_pipe() -> tuple[int, int]:
 def _split_lines(text: bytes) -> tuple[list[bytes], bytes]:
     """Return the lines of decoders, and all other lines as one text."""
     decoders: list[bytes] = []
-    others: list[bytes] = []
-    is_decoder = False
+    others, is_decoder = b"", False
     for line in text.splitlines(keepends=True):
-        is_decoder = _DECODERS.match(line) is not None or (is_decoder and _CONTINUATION.match(line) is not None)
-        (decoders if is_decoder else others).append(line)
-    return decoders, b"".join(others)
+        is_decoder = bool(_DECODERS.match(line) or (is_decoder and _CONTINUATION.match(line)))
+        if is_decoder:
+            decoders.append(line)
+        else:
+            others += line
+    return decoders, others

@@ -60,23 +60,21 @@ def _decode_text(text: object) -> str:
         return text.decode("latin-1")
 
 
-def _load_exif(block: object) -> Image.Exif | None:
+def _load_exif(block: object) -> Image.Exif:
+    """Return EXIF data; empty if there are none, or if they are damaged or too long."""
     if isinstance(block, Image.Exif):
         return block
-    if not isinstance(block, bytes) or not block or len(block) > MAX_METADATA_BYTES:
-        return None
-    exif = Image.Exif()
     with damage_ignored():
-        exif.load(block.removeprefix(b"Exif\0\0"))
-        return exif
-    return None
+        if isinstance(block, bytes) and len(block) <= MAX_METADATA_BYTES:
+            exif = Image.Exif()
+            exif.load(block.removeprefix(b"Exif\0\0"))
+            return exif
+    return Image.Exif()
 
 
-def _clean_exif(exif: Image.Exif | None, *, turned: bool) -> bytes:
+def _clean_exif(exif: Image.Exif, *, turned: bool) -> bytes:
     """Return EXIF data without the tags that no longer apply; empty if nothing is left."""
     block = b""
-    if exif is None:
-        return block
     with damage_ignored():
         for tag in [tag for tag in exif if tag not in _KEPT_TAGS]:
             del exif[tag]
@@ -90,9 +88,7 @@ def _clean_exif(exif: Image.Exif | None, *, turned: bool) -> bytes:
     return block if len(block) <= MAX_METADATA_BYTES else b""
 
 
-def _exif_dpi(exif: Image.Exif | None) -> tuple[float, float] | None:
-    if exif is None:
-        return None
+def _exif_dpi(exif: Image.Exif) -> tuple[float, float] | None:
     with damage_ignored():
         scale = 2.54 if exif.get(_RESOLUTION_UNIT, 2) == _CENTIMETRES else 1.0
         return float(exif[_X_RESOLUTION]) * scale, float(exif[_Y_RESOLUTION]) * scale

@@ -1,4 +1,4 @@
-"""Decoding with OpenCV, which is fast and keeps 16 bits.
+"""Decoding with OpenCV, which is fast and keeps 16 bits, and the scaling of values to 8 or 16 bits.
 
 OpenCV returns 10 and 12 bits unscaled, ignores profiles, and reports damage on standard error only.
 """
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.decoder_stderr import captured_stderr
 from gmmquant.images.decoding.pillow import orientation_of
+from gmmquant.images.decoding.reader import damaged
 
 # Text in the messages of OpenCV (also for libtiff), libpng and libjpeg about images that are unusable, and about those
 # that may have wrong pixels. Their other warnings, such as odd profiles and unknown tags, are dropped.
@@ -34,8 +35,8 @@ class Decoded:
     doubtful: bool
 
 
-def decode_with_opencv(data: bytes) -> Decoded | None:
-    """Decode a file that stores one image; None if it is damaged."""
+def decode_with_opencv(data: bytes, name: str) -> Decoded:
+    """Decode a file of the format `name` that stores one image."""
     pixels: Any  # None if OpenCV fails, against its type hints
     with captured_stderr() as captured:
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # the user may have set it to silent
@@ -44,14 +45,12 @@ def decode_with_opencv(data: bytes) -> Decoded | None:
                 np.frombuffer(data, dtype=np.uint8), flags=cv2.IMREAD_UNCHANGED
             )
         except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem:
-                raise MemoryError from None
-            return None
+            raise (MemoryError if error.code == cv2.Error.StsNoMem else damaged(name)) from None
         finally:
             cv2.utils.logging.setLogLevel(level)
     lines = [line for line in captured if b"Orientation" not in line]
     if pixels is None or any(text in line for line in lines for text in _FATAL):
-        return None
+        raise damaged(name)
     exif = next(
         (block.tobytes() for type_, block in zip(types, blocks, strict=True) if type_ == cv2.IMAGE_METADATA_EXIF), b""
     )
@@ -72,3 +71,13 @@ def to_rgb(decoded: npt.NDArray[Any]) -> npt.NDArray[Any]:
     for rows in (slice(start, start + step) for start in range(0, height, step)):
         decoded[rows] = cv2.cvtColor(decoded[rows], swap)
     return decoded
+
+
+def stretched(values: npt.NDArray[Any], maximum: int) -> npt.NDArray[Any]:
+    """Scale integers from 0..`maximum` to the range of uint8, or of uint16 if `maximum` > 255; clip larger ones."""
+    dtype = np.uint8 if maximum <= 255 else np.uint16
+    top = int(np.iinfo(dtype).max)
+    if maximum == top:
+        return values.astype(dtype)
+    table = ((np.arange(maximum + 1, dtype=np.uint64) * top + maximum // 2) // maximum).astype(dtype)
+    return np.asarray(table[np.minimum(values, maximum)])

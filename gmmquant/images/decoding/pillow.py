@@ -17,19 +17,17 @@ from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_igno
 from gmmquant.images.decoding.reader import Admit, Header, damaged
 from gmmquant.images.exif import ORIENTATION
 
+# Formats whose animations Pillow decodes.
+_ANIMATED = ("WebP", "AVIF")
+
 
 def read_pillow_header(
-    file: BinaryIO,
-    name: str,
-    plugin: str,
-    *,
-    animated: bool = False,
-    details: Callable[[Image.Image], Any] = lambda image: None,
+    file: BinaryIO, name: str, plugin: str, details: Callable[[Image.Image], Any] = lambda image: None
 ) -> Header:
-    """Read the header of a file of the format `name` with Pillow's `plugin`; its exceptions pass through."""
+    """Return the header of a file of the format `name` by Pillow's `plugin`; its exceptions pass through."""
     importlib.import_module(f"PIL.{plugin}ImagePlugin")  # otherwise Pillow would load all of its plugins
     with lenient_pillow(), Image.open(file, formats=(_pillow_name(name),)) as image:
-        n_frames = int(getattr(image, "n_frames", 1)) if animated else 1
+        n_frames = int(getattr(image, "n_frames", 1)) if name in _ANIMATED else 1
         info = {str(key): value for key, value in image.info.items()}
         return Header(name, image.size, image.mode, n_frames, info, details(image))
 

@@ -15,6 +15,7 @@ import numpy as np
 from gmmquant.images.containers import METERS_PER_INCH, iterate_chunks
 from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
 from gmmquant.images.decoding.profiles import MAX_PROFILE_BYTES
+from gmmquant.images.decoding.reader import damaged
 
 # Longer chunks are left out.
 _MAX_ALL_TEXTS_BYTES = 4 * MAX_METADATA_BYTES
@@ -30,17 +31,19 @@ _SRGB = bytes((1, 13, 0, 1))  # cICP: BT.709 primaries, the transfer function of
 Chunks = Mapping[bytes, list[bytes]]
 
 
-def read_chunks(data: bytes) -> dict[bytes, list[bytes]] | None:
-    """Return the bodies of a PNG's chunks by type, without those of pixels and those above the limit.
+def read_chunks(data: bytes) -> Chunks:
+    """Return the chunks of a PNG without those of pixels and those above the limit.
 
-    None if a chunk is cut short or the last is missing: OpenCV would allocate all bytes that a chunk claims to have.
+    A file is damaged if a chunk is cut short or the last is missing: OpenCV would allocate the stated size of a chunk.
     """
     chunks: dict[bytes, list[bytes]] = {}
     for chunk_type, body in iterate_chunks(data):
         limit = MAX_PROFILE_BYTES if chunk_type == b"iCCP" else MAX_METADATA_BYTES
         if chunk_type not in (b"IDAT", b"fdAT", b"fcTL") and len(body) <= limit:
             chunks.setdefault(chunk_type, []).append(bytes(body))
-    return chunks if b"IEND" in chunks else None
+    if b"IEND" not in chunks:
+        raise damaged("PNG")
+    return chunks
 
 
 def first(chunks: Chunks, chunk_type: bytes) -> bytes:
@@ -89,8 +92,8 @@ def profile(chunks: Chunks) -> bytes | None:
     """Return the ICC profile; None if there is none, empty if it cannot be decompressed."""
     if b"iCCP" not in chunks:
         return None
-    _, _, compressed = first(chunks, b"iCCP").partition(b"\0")
-    return _decompress(compressed[1:], MAX_PROFILE_BYTES) or b""
+    compressed = first(chunks, b"iCCP").partition(b"\0")[2][1:]
+    return _decompress(compressed, MAX_PROFILE_BYTES) or b""
 
 
 def transparent_grey(chunks: Chunks) -> int | None:
@@ -109,19 +112,15 @@ def texts(chunks: Chunks) -> list[tuple[str, str]]:
     A text that cannot be decompressed uses up as much of the limit for all texts as it was allowed.
     """
     entries, room = [], _MAX_ALL_TEXTS_BYTES
-    for chunk_type, body in ((name, body) for name in (b"tEXt", b"zTXt", b"iTXt") for body in chunks.get(name, [])):
-        keyword, stored, compressed = _parse_text(chunk_type, body)
-        if keyword in (b"", b"Software", _XMP) or keyword.startswith(b"Raw profile type"):
-            continue
-        limit = min(MAX_METADATA_BYTES, room)
-        content = _content(stored, compressed, limit)
-        if content is not None:
-            room -= len(content)
-        elif compressed:
-            room -= limit
-        if content:
-            encoding = "utf-8" if chunk_type == b"iTXt" else "latin-1"
-            entries.append((keyword.decode("latin-1"), content.decode(encoding, "replace")))
+    for chunk_type, encoding in ((b"tEXt", "latin-1"), (b"zTXt", "latin-1"), (b"iTXt", "utf-8")):
+        for keyword, stored, compressed in (_parse_text(chunk_type, body) for body in chunks.get(chunk_type, [])):
+            if keyword in (b"", b"Software", _XMP) or keyword.startswith(b"Raw profile type"):
+                continue
+            limit = min(MAX_METADATA_BYTES, room)
+            content = _content(stored, compressed, limit)
+            room -= limit if content is None and compressed else len(content or b"")
+            if content:
+                entries.append((keyword.decode("latin-1"), content.decode(encoding, "replace")))
     return entries
 
 

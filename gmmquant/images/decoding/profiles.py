@@ -3,9 +3,7 @@
 The intent is relative colorimetric with black-point compensation: colours that sRGB can show keep their appearance,
 white and black stay, and the result does not depend on choices of the profile's maker, as the perceptual intent does.
 Colours outside sRGB are clipped. Pillow passes 8 bits per value to littlecms, not more. Whether a profile is sRGB is
-found by converting a grid of colours, since names cannot be trusted; its pixels stay unchanged. Format: ICC.1:2022.
-
-`PIL.ImageCms` is imported for images with a profile only.
+found by converting a grid of colours, since names cannot be trusted. Format: ICC.1:2022.
 """
 
 from __future__ import annotations
@@ -56,11 +54,10 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
 
     RGB and grey are converted in place, CMYK is decoded again from `data`.
     """
-    frames = stored.frames
+    frames, other = stored.frames, stored.other_color_space
     if stored.is_srgb:
         return frames, None, True
     if stored.profile is None:
-        other = stored.other_color_space
         return frames, None if other is None else f"{other} is not applied; values are taken as sRGB", False
     profile = read_profile(stored.profile)
     if profile is None:
@@ -72,7 +69,13 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
         return frames, note, False
     if profile.mode == "CMYK" and header.mode == "CMYK":
         frames = profile.convert(decode_cmyk(data, header.format))[np.newaxis]
-    elif not _convert_in_place(frames.reshape(-1, *frames.shape[2:]), profile, is_grey=header.is_grey):
+    elif profile.mode == "L" and header.is_grey:
+        table = profile.convert(np.arange(256, dtype=np.uint8)[np.newaxis])[0]
+        frames[..., :3] = table[frames[..., 0]]
+    elif profile.mode == "RGB":
+        rows = frames.reshape(-1, *frames.shape[2:])
+        rows[..., :3] = profile.convert(rows[..., :3])
+    else:
         return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
     return frames, f"converted from {profile.name} to sRGB", True
 
@@ -82,7 +85,7 @@ def read_profile(data: bytes) -> Profile | None:
     """Read a profile; None if it is broken, too long, or not for RGB, grey or CMYK."""
     if len(data) > MAX_PROFILE_BYTES:
         return None
-    from PIL import ImageCms
+    from PIL import ImageCms  # for images with a profile only
 
     with damage_ignored():
         source = ImageCms.ImageCmsProfile(io.BytesIO(data))
@@ -95,26 +98,12 @@ def read_profile(data: bytes) -> Profile | None:
         )
         name = " ".join((source.profile.profile_description or "").split()) or "an unnamed profile"
         profile = Profile(name[:_MAX_NAME_LENGTH], mode, False, transform)
-        return replace(profile, is_srgb=_changes_nothing(profile))
+        return replace(profile, is_srgb=mode != "CMYK" and _changes_nothing(profile))
     return None
 
 
-def _convert_in_place(pixels: npt.NDArray[np.uint8], profile: Profile, *, is_grey: bool) -> bool:
-    """Convert RGB or RGBA (h, w, 3 or 4) in place, except alpha; tell whether the profile fits the image."""
-    if profile.mode == "L" and is_grey:
-        table = profile.convert(np.arange(256, dtype=np.uint8)[np.newaxis])[0]
-        pixels[..., :3] = table[pixels[..., 0]]
-    elif profile.mode == "RGB":
-        pixels[..., :3] = profile.convert(pixels[..., :3])
-    else:
-        return False
-    return True
-
-
 def _changes_nothing(profile: Profile) -> bool:
-    """Tell whether a profile changes no channel of a grid of colours by more than one level of 255."""
-    if profile.mode == "CMYK":
-        return False
+    """Tell whether a profile changes no channel of a grid of colours or of all greys by more than one level of 255."""
     if profile.mode == "RGB":
         values = expected = 15 * np.indices((18, 18, 18), dtype=np.uint8).reshape(1, 3, -1).swapaxes(1, 2)
     else:

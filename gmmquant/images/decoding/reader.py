@@ -1,4 +1,4 @@
-"""What readers of input formats share: the header and stored image that they return, limits and errors."""
+"""The results of the readers of input formats, a header and a stored image; their limits and errors."""
 
 from __future__ import annotations
 
@@ -33,22 +33,11 @@ Admit = Callable[[int, int, int], None]
 
 @dataclass(frozen=True)
 class Header:
-    """The header of an image file.
+    """The header of an image file of a `format`, the name of an entry of `INPUT_FORMATS`.
 
-    Attributes
-    ----------
-    format : str
-        Name of an entry of `INPUT_FORMATS`.
-    size : (width, height)
-        As stored; for a TIFF, after its orientation is applied.
-    mode : str
-        Pillow's name for the channels.
-    n_frames : int
-        1 if it is only known after decoding.
-    info : mapping
-        What Pillow found in the file: "dpi", "exif", "icc_profile" and others.
-    details : object
-        For the reader that made the header.
+    `size` is (width, height) as stored, for a TIFF after its orientation is applied. `mode` is Pillow's name for the
+    channels, `info` has its entries "dpi", "exif", "icc_profile" and others. `n_frames` is 1 if it is only known after
+    decoding. `details` are for the reader of the format.
     """
 
     format: str
@@ -68,26 +57,10 @@ class Header:
 class StoredImage:
     """A decoded file before its colour profile and orientation are applied. Metadata are unchecked.
 
-    Attributes
-    ----------
-    frames : ndarray of uint8 or uint16, shape (n_frames, height, width, 3 or 4)
-        RGB or RGBA.
-    orientation : int
-        EXIF orientation to apply, 1 to 8.
-    animation : Animation or None
-    notes : tuple of str
-        What the user should know.
-    profile : bytes or None
-        ICC profile; empty if it cannot be read, None if there is none.
-    is_srgb : bool
-        Whether the file states that it is sRGB.
-    other_color_space : str or None
-        Description of a colour space that the file states without a profile and that is not sRGB.
-    dpi : (float, float) or None
-    exif : bytes, `PIL.Image.Exif` or None
-    xmp : bytes
-    comments : sequence of (keyword, text)
-        Bytes are UTF-8 or Latin-1.
+    `frames` (n_frames, height, width, 3 or 4) are RGB or RGBA of uint8 or uint16, `orientation` is that of EXIF, 1 to
+    8, and `notes` are messages for the user. The ICC `profile` is empty if it cannot be read and None if there is none;
+    `is_srgb` is whether the file states sRGB, `other_color_space` describes another one that it states without a
+    profile. `exif` is bytes or a `PIL.Image.Exif`; `comments` are pairs of keyword and text, bytes in UTF-8 or Latin-1.
     """
 
     frames: npt.NDArray[Any]
@@ -104,17 +77,17 @@ class StoredImage:
 
     @classmethod
     def with_info(cls, frames: npt.NDArray[Any], header: Header, **others: Any) -> StoredImage:
-        """Make a stored image with the profile and metadata that Pillow found, unless `others` replace them."""
+        """Return a stored image with the profile and metadata that Pillow found, unless `others` replace them."""
         profile = header.info.get("icc_profile")
         found = {key: header.info[key] for key in ("dpi", "exif", "xmp") if key in header.info}
         return cls(frames, **{"profile": profile if isinstance(profile, bytes) else None, **found, **others})
 
 
 class Reader(Protocol):
-    """A module of `formats`."""
+    """A module of `formats`; it needs no `read_header` if Pillow reads the headers of the format."""
 
     def read_header(self, file: BinaryIO) -> Header | None:
-        """Read the header from the beginning of a file; None if it is broken. Any exception means the same."""
+        """Return the header at the beginning of a file; None if it is broken. Any exception means the same."""
 
     def decode(self, data: bytes, header: Header, admit: Admit) -> StoredImage:
         """Decode all frames of a file; call `admit` once before the first. Raise an `ImageError` if it is damaged."""

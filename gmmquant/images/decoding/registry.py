@@ -17,21 +17,16 @@ from gmmquant.images.decoding.reader import Header, Reader
 
 @dataclass(frozen=True)
 class InputFormat:
-    """An input format.
+    """An input format; its name, in lower case and without spaces, is that of the reader's module.
 
-    Attributes
-    ----------
-    name : str
-        In lower case and without spaces, the name of the reader's module.
-    extensions : tuple of str
-        In lower case; the images of a folder are found by them.
-    signature : bytes
-        Regular expression that the first bytes of a file match.
+    The images of a folder are found by the extensions, in lower case. The first bytes of a file match the regular
+    expression `signature`. `plugin` is Pillow's plugin for the header; without one, the reader's `read_header` is used.
     """
 
     name: str
     extensions: tuple[str, ...]
     signature: bytes
+    plugin: str = ""
 
     @property
     def reader(self) -> Reader:
@@ -39,17 +34,25 @@ class InputFormat:
         module = self.name.lower().replace(" ", "")
         return cast(Reader, importlib.import_module(f"gmmquant.images.decoding.formats.{module}"))
 
+    def read_header(self, file: BinaryIO) -> Header | None:
+        """Return the header at the beginning of a file; None if it is broken. Any exception means the same."""
+        if not self.plugin:
+            return self.reader.read_header(file)
+        from gmmquant.images.decoding.pillow import read_pillow_header
+
+        return read_pillow_header(file, self.name, self.plugin)
+
 
 INPUT_FORMATS = {
     entry.name: entry
     for entry in (
         InputFormat("PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n"),
-        InputFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff"),
-        InputFormat("WebP", (".webp",), rb"RIFF"),
-        InputFormat("AVIF", (".avif", ".avifs"), rb"(?s:....)ftyp"),
+        InputFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff", "Jpeg"),
+        InputFormat("WebP", (".webp",), rb"RIFF", "WebP"),
+        InputFormat("AVIF", (".avif", ".avifs"), rb"(?s:....)ftyp", "Avif"),
         InputFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]"),
-        InputFormat("BMP", (".bmp", ".dib"), rb"BM"),
-        InputFormat("GIF", (".gif",), rb"GIF8"),
+        InputFormat("BMP", (".bmp", ".dib"), rb"BM", "Bmp"),
+        InputFormat("GIF", (".gif",), rb"GIF8", "Gif"),
         InputFormat("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
         InputFormat("PNM", (".pnm", ".pbm", ".pgm", ".ppm", ".pam"), rb"P[1-7][\s#]"),
     )
@@ -60,23 +63,15 @@ _SIGNATURE_BYTES = 16
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Read the header of a file from its beginning.
-
-    Raises
-    ------
-    ImageError
-        If it is not a supported image.
-    OSError
-        If the system cannot read it.
-    """
+    """Return the header at the beginning of a file; raise an `ImageError` if it is not a supported image."""
     beginning = file.read(_SIGNATURE_BYTES)
     file.seek(0)
     header = None
     entry = next((entry for entry in INPUT_FORMATS.values() if re.match(entry.signature, beginning)), None)
     if entry is not None:
-        reader, watched = entry.reader, _WatchedFile(file)
+        watched = _WatchedFile(file)
         try:
-            header = reader.read_header(cast(BinaryIO, watched))
+            header = entry.read_header(cast(BinaryIO, watched))
         except (ImageError, MemoryError):
             raise
         except Exception:  # Pillow raises many types of exceptions for broken headers
@@ -89,7 +84,7 @@ def read_header(file: BinaryIO) -> Header:
 
 
 class _WatchedFile:
-    """A file that keeps the error of a failed read, since some readers of Pillow take it for damage."""
+    """A file that keeps the error of a failed read, which some readers of Pillow take for damage."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read

@@ -5,19 +5,12 @@ The bit depth stands in the decoder's configuration (av1C; AV1 Codec ISO Media F
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 import numpy as np
 
 from gmmquant.images.containers import iterate_boxes
-from gmmquant.images.decoding.bit_depth import stretched
-from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
-from gmmquant.images.decoding.pillow import decode_animation, orientation_of, read_pillow_header
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
-
-
-def read_header(file: BinaryIO) -> Header:
-    return read_pillow_header(file, "AVIF", "Avif", animated=True)
+from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
+from gmmquant.images.decoding.pillow import decode_animation, orientation_of
+from gmmquant.images.decoding.reader import Admit, Header, StoredImage
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
@@ -28,9 +21,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         notes = ("the animation has more than 8 bits per channel; only 8 are used",) if _bits(data) > 8 else ()
         return StoredImage.with_info(frames, header, orientation=orientation, animation=animation, notes=notes)
     admit(*header.size, 1)
-    decoded = decode_with_opencv(data)
-    if decoded is None:
-        raise damaged("AVIF")
+    decoded = decode_with_opencv(data, "AVIF")
     pixels = decoded.pixels
     if pixels.dtype == np.uint16:
         pixels = stretched(pixels, (1 << _bits(data)) - 1)

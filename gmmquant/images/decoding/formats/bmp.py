@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
+from gmmquant.images.decoding.pillow import decode_with_pillow
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage
-
-
-def read_header(file: BinaryIO) -> Header:
-    return read_pillow_header(file, "BMP", "Bmp")
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:

@@ -10,7 +10,6 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,28 +17,24 @@ from PIL import Image
 
 from gmmquant.images.containers import end_of_blocks
 from gmmquant.images.decoding.compositing import Disposal, FrameControl, animation_of, composite
-from gmmquant.images.decoding.pillow import errors_as_damage, read_pillow_header
+from gmmquant.images.decoding.pillow import errors_as_damage
 from gmmquant.images.decoding.reader import MAX_FRAMES, Admit, Header, StoredImage, damaged
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _GRAPHIC_CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
-_DISPOSALS = {2: Disposal.CLEAR, 3: Disposal.RESTORE}
+_DISPOSALS: dict[int, Disposal] = {2: "clear", 3: "restore"}
 _GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame: its palette (n, 3), its transparent index if any, and where its compressed pixels are in the file."""
+    """A frame: its palette (n, 3), its transparent index if any, and the positions of its compressed pixels."""
 
     control: FrameControl
     palette: npt.NDArray[np.uint8]
     transparent: int | None
     interlaced: bool
     compressed: slice
-
-
-def read_header(file: BinaryIO) -> Header:
-    return read_pillow_header(file, "GIF", "Gif")
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
@@ -76,13 +71,10 @@ def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameContro
 def _parse(data: bytes) -> tuple[tuple[int, int], list[_Frame], int, bytes]:
     """Return the canvas size, the frames up to one above the limit, the number of plays (0: forever), and a comment.
 
-    Raises
-    ------
-    struct.error, IndexError
-        If the file is damaged or incomplete.
+    A damaged or incomplete file raises a `struct.error` or an `IndexError`.
     """
     width, height, flags = struct.unpack_from("<HHB", data, 6)
-    global_palette, position = _read_palette(data, 13, flags)
+    global_palette, position = _read_palette(data, 13, flags, _GREYS)
     frames: list[_Frame] = []
     graphic_control, loop, comment = b"", 1, b""
     while data[position] != _TRAILER:
@@ -98,22 +90,15 @@ def _parse(data: bytes) -> tuple[tuple[int, int], list[_Frame], int, bytes]:
                 loop = _read_loop(data[start + 12 : position])
         elif data[position] == _IMAGE:
             x, y, w, h, flags = struct.unpack_from("<HHHHB", data, position + 1)
-            local_palette, start = _read_palette(data, position + 10, flags)
+            palette, start = _read_palette(data, position + 10, flags, global_palette)
             position = end_of_blocks(data, start + 1)
             if w == 0 or h == 0:
                 raise IndexError
-            fields, hundredths, transparent = struct.unpack("<BHB", graphic_control[:4] or bytes(4))
+            fields, hundredths, index = struct.unpack("<BHB", graphic_control[:4] or bytes(4))
             graphic_control = b""
-            palette = next((one for one in (local_palette, global_palette) if one is not None), _GREYS)
-            frames.append(
-                _Frame(
-                    FrameControl(x, y, w, h, 10.0 * hundredths, _DISPOSALS.get(fields >> 2 & 7, Disposal.KEEP)),
-                    palette,
-                    transparent if fields & 1 else None,
-                    bool(flags & 0x40),
-                    slice(start, position),
-                )
-            )
+            control = FrameControl(x, y, w, h, 10.0 * hundredths, _DISPOSALS.get(fields >> 2 & 7, "keep"))
+            transparent, interlaced = index if fields & 1 else None, bool(flags & 0x40)
+            frames.append(_Frame(control, palette, transparent, interlaced, slice(start, position)))
             width, height = max(width, x + w), max(height, y + h)  # a canvas too small grows, as in browsers
             if len(frames) > MAX_FRAMES:
                 break
@@ -124,10 +109,12 @@ def _parse(data: bytes) -> tuple[tuple[int, int], list[_Frame], int, bytes]:
     return (width, height), frames, loop, comment
 
 
-def _read_palette(data: bytes, start: int, flags: int) -> tuple[npt.NDArray[np.uint8] | None, int]:
-    """Return the palette at `start`, or None if the flags state none, and where it ends."""
+def _read_palette(
+    data: bytes, start: int, flags: int, default: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], int]:
+    """Return the palette at `start`, or `default` if the flags state none, and the position after it."""
     if not flags & 0x80:
-        return None, start
+        return default, start
     n = 2 << (flags & 7)
     if start + 3 * n > len(data):
         raise IndexError
@@ -144,7 +131,7 @@ def _join_blocks(data: bytes, position: int) -> bytes:
 
 
 def _read_loop(blocks: bytes) -> int:
-    """Return how often the frames are played, 0 for ever; the file states the repetitions after the first time."""
+    """Return the number of plays, 0 for ever; the file states the repetitions after the first play."""
     if len(blocks) < 4 or blocks[0] != 3 or blocks[1] & 7 != 1:
         return 1
     repetitions = int.from_bytes(blocks[2:4], "little")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
-from gmmquant.images.decoding.pillow import read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
 
 # A marker, except those that occur within compressed pixels; the marker without a length; the end marker.
@@ -22,14 +21,10 @@ _SURPLUS = bytes(range(254, 0, -7))
 _JFIF_INCH, _JFIF_CENTIMETRE = 1, 2
 
 
-def read_header(file: BinaryIO) -> Header:
-    return read_pillow_header(file, "JPEG", "Jpeg")  # also of an MPO, whose other images are previews and maps
-
-
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
-    admit(*header.size, 1)
-    decoded = decode_with_opencv(data)
-    if decoded is None or (decoded.doubtful and _is_cut_short(data, decoded.pixels)):
+    admit(*header.size, 1)  # of an MPO, whose other images are previews and maps, the first is decoded
+    decoded = decode_with_opencv(data, "JPEG")
+    if decoded.doubtful and _is_cut_short(data, decoded.pixels):
         raise damaged("JPEG")
     notes = ("the decoder found errors in the file; parts of the image may be wrong",) if decoded.doubtful else ()
     # Without a unit, Pillow may have made the resolution up.
@@ -47,14 +42,14 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 def _is_cut_short(data: bytes, decoded: npt.NDArray[Any]) -> bool:
     """Tell whether pixels are missing from a file that the decoder found faulty.
 
-    libjpeg reports only the first fault of a file, so its messages do not tell. If surplus data before the end marker
+    libjpeg reports only the first fault of a file, which need not be this one. If surplus data before the end marker
     change the image, the decoder still needed data there. Only faulty files are decoded twice.
     """
     end = _find_end_marker(data)
     if end is None:
         return True
-    again = decode_with_opencv(data[:end] + _SURPLUS + data[end:])
-    return again is None or not np.array_equal(again.pixels, decoded)
+    again = decode_with_opencv(data[:end] + _SURPLUS + data[end:], "JPEG")
+    return not np.array_equal(again.pixels, decoded)
 
 
 def _find_end_marker(data: bytes) -> int | None:

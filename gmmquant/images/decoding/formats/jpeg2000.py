@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
-from gmmquant.images.decoding.bit_depth import stretched
-from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
+from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
 
@@ -30,7 +29,7 @@ _SRGB, _GREY = 16, 17  # enumerated colour spaces
 class _Codestream:
     """Sizes, the largest number of bits per channel, and the ICC profile of the file around the codestream, if any.
 
-    `plain` is whether channels are unsigned, alike and not subsampled, without palette, in sRGB or grey.
+    Channels are `plain` if they are unsigned, alike and not subsampled, without palette, in sRGB or grey.
     """
 
     size: tuple[int, int]
@@ -65,8 +64,8 @@ def _decode_pixels(data: bytes, stream: _Codestream) -> npt.NDArray[Any]:
             f"JPEG 2000 with {bits} bits per channel is supported only as grey, RGB or RGBA of up to 16 bits; "
             "convert it to 8 bits"
         )
-    decoded = decode_with_opencv(data)
-    if decoded is None or decoded.pixels.dtype != np.uint16:
+    decoded = decode_with_opencv(data, "JPEG 2000")
+    if decoded.pixels.dtype != np.uint16:
         raise damaged("JPEG 2000")
     return to_rgb(stretched(decoded.pixels, (1 << bits) - 1))
 

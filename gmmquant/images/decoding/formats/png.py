@@ -36,19 +36,15 @@ def read_header(file: BinaryIO) -> Header | None:  # Pillow refuses files with l
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     chunks = png_chunks.read_chunks(data)
-    if chunks is None:
-        raise damaged("PNG")
-    exif = png_chunks.first(chunks, b"eXIf")
-    animation = None
+    exif, transparent_grey = png_chunks.first(chunks, b"eXIf"), png_chunks.transparent_grey(chunks)
     n_frames = png_chunks.announced_frames(chunks)
+    admit(*header.size, n_frames or 1)
     if n_frames:
-        admit(*header.size, n_frames)
-        frames, animation = _decode_frames(data, header, n_frames, png_chunks.transparent_grey(chunks))
+        frames, animation = _decode_frames(data, header, n_frames, transparent_grey)
         orientation = orientation_of(exif)
     else:
-        admit(*header.size, 1)
-        frame, orientation = _decode_frame(data, png_chunks.transparent_grey(chunks))
-        frames = frame[np.newaxis]
+        frame, orientation = _decode_frame(data, transparent_grey)
+        frames, animation = frame[np.newaxis], None
     return StoredImage(
         frames,
         orientation,
@@ -70,18 +66,16 @@ def _decode_frames(
     from gmmquant.images.decoding.compositing import animation_of, composite
 
     apng = parse_apng(data)
-    if apng is None or apng.size != header.size or len(apng.frames) != n_frames:
+    if apng is None or apng.size != header.size or len(apng.controls) != n_frames:
         raise damaged("PNG")
-    controls = [frame.control for frame in apng.frames]
     pixels = (_decode_frame(file, transparent_grey)[0] for file in apng.files())
-    return composite(apng.size, n_frames, zip(controls, pixels, strict=True)), animation_of(controls, apng.loop)
+    frames = zip(apng.controls, pixels, strict=True)
+    return composite(apng.size, n_frames, frames), animation_of(apng.controls, apng.loop)
 
 
 def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int]:
     """Decode a PNG to RGB or RGBA; return it with its orientation."""
-    decoded = decode_with_opencv(data)
-    if decoded is None:
-        raise damaged("PNG")
+    decoded = decode_with_opencv(data, "PNG")
     pixels = to_rgb(decoded.pixels)
     if transparent_grey is not None:  # which OpenCV ignores
         alpha = np.where(pixels[:, :, 0] == transparent_grey, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ImageError
-from gmmquant.images.decoding.bit_depth import stretched
+from gmmquant.images.decoding.opencv import stretched
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, damaged
 
 # Room for a header's few words and some comments.
@@ -29,7 +29,7 @@ _BITMAP, _PAM = b"4", b"7"  # values are bits; the header has names
 
 @dataclass(frozen=True)
 class _Layout:
-    """The digit after the P, sizes, the maximum of a value, and the position of the first value."""
+    """The header of a file: the digit after the P, sizes, the maximum of a value, and the position of the first."""
 
     digit: bytes
     width: int
@@ -54,9 +54,7 @@ class _Layout:
 def read_header(file: BinaryIO) -> Header:
     beginning = file.read(_HEADER_BYTES)
     layout = _parse_pam_header(beginning) if beginning[1:2] == _PAM else _parse_header(beginning)
-    if layout is None or not (
-        layout.width > 0 and layout.height > 0 and 1 <= layout.channels <= 4 and 0 < layout.maximum < 65536
-    ):
+    if not (layout.width > 0 and layout.height > 0 and 1 <= layout.channels <= 4 and 0 < layout.maximum < 65536):
         raise damaged("PNM")
     return Header("PNM", (layout.width, layout.height), "L" if layout.channels < 3 else "RGB", details=layout)
 
@@ -74,37 +72,38 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     return StoredImage(values[np.newaxis], notes=(SEVERAL_IMAGES,) if is_followed else ())
 
 
-def _parse_header(beginning: bytes) -> _Layout | None:
+def _parse_header(beginning: bytes) -> _Layout:
     digit = beginning[1:2]
     values, position = [], 2
     for _ in range(2 if digit in (b"1", _BITMAP) else 3):
         found = _WORD.match(beginning, position)
-        if found is None or not found[1].isdigit() or len(found[1]) > 9:
-            return None
-        values.append(int(found[1]))
+        if found is None:
+            raise damaged("PNM")
+        values.append(_to_integer(found[1]))
         position = found.end()
     width, height, maximum = (*values, 1)[:3]
     return _Layout(digit, width, height, _CHANNELS[digit], maximum, position + 1)
 
 
-def _parse_pam_header(beginning: bytes) -> _Layout | None:
-    end = beginning.find(b"ENDHDR\n")
-    if end < 0:
-        return None
-    words: dict[bytes, bytes] = {}
-    for line in beginning[3:end].split(b"\n"):
-        name, _, value = line.strip().partition(b" ")
-        if not name.startswith(b"#"):
-            words[name] = value.strip()
-    numbers = [words.get(name, b"") for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")]
-    if any(not number.isdigit() or len(number) > 9 for number in numbers):
-        return None
-    width, height, channels, maximum = map(int, numbers)
+def _parse_pam_header(beginning: bytes) -> _Layout:
+    head, end, _ = beginning.partition(b"ENDHDR\n")
+    if not end:
+        raise damaged("PNM")
+    lines = (line.strip().partition(b" ") for line in head[3:].split(b"\n"))
+    words = {name: value.strip() for name, _, value in lines if not name.startswith(b"#")}
+    names = (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")
+    width, height, channels, maximum = (_to_integer(words.get(name, b"")) for name in names)
     tuple_type = words.get(b"TUPLTYPE", b"")
     if channels == 4 and tuple_type not in (b"", b"RGB_ALPHA"):
         shown = re.sub(r"[^A-Z_]", "?", tuple_type[:20].decode("latin-1"))
         raise ImageError(f"PAM with 4 channels and tuple type {shown} is not supported; convert it to RGB_ALPHA or RGB")
-    return _Layout(_PAM, width, height, channels, maximum, end + 7)
+    return _Layout(_PAM, width, height, channels, maximum, len(head + end))
+
+
+def _to_integer(word: bytes) -> int:
+    if not word.isdigit() or len(word) > 9:
+        raise damaged("PNM")
+    return int(word)
 
 
 def _read_values(data: bytes, layout: _Layout) -> npt.NDArray[Any] | None:

@@ -14,11 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.errors import ImageError
-from gmmquant.images.decoding.bit_depth import stretched
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
-from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
+from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
-from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
 
 _BITS, _PHOTOMETRIC, _CHANNELS, _X_RESOLUTION = 258, 262, 277, 282
@@ -29,7 +28,7 @@ _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 
 def read_header(file: BinaryIO) -> Header:
     try:
-        return read_pillow_header(file, "TIFF", "Tiff", details=_details)
+        return read_pillow_header(file, "TIFF", "Tiff", _details)
     except MemoryError:
         raise
     except Exception:
@@ -61,9 +60,12 @@ def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
         return decode_with_pillow(data, "TIFF")
     if tags.get(_PLANAR) == 2:
         raise ImageError("16-bit TIFF with separate planes is not supported; save it with interleaved channels")
-    decoded = decode_with_opencv(data)
-    if decoded is None:
-        raise damaged("TIFF") if _is_supported(tags, bits) else _unsupported(bits)
+    try:
+        decoded = decode_with_opencv(data, "TIFF")
+    except ImageError:
+        if _is_supported(tags, bits):
+            raise
+        raise _unsupported(bits) from None
     pixels = to_rgb(decoded.pixels)
     extra_samples = np.atleast_1d(tags.get(_EXTRA_SAMPLES, ()))
     if (extra_samples[:1] == _UNSPECIFIED).any():
@@ -84,10 +86,8 @@ def _is_supported(tags: Mapping[int, Any], bits: int) -> bool:
 
 
 def _unsupported(bits: int) -> ImageError:
-    return ImageError(
-        f"this type of TIFF with {bits} bits per channel is not supported; "
-        "convert it to grey or RGB with 8 or 16 bits per channel"
-    )
+    remedy = "convert it to grey or RGB with 8 or 16 bits per channel"
+    return ImageError(f"this type of TIFF with {bits} bits per channel is not supported; {remedy}")
 
 
 def _bits_of_unknown(file: BinaryIO) -> int:

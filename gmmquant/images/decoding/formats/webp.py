@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
-from gmmquant.images.decoding.pillow import decode_animation, orientation_of, read_pillow_header
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
-
-
-def read_header(file: BinaryIO) -> Header:
-    return read_pillow_header(file, "WebP", "WebP", animated=True)
+from gmmquant.images.decoding.pillow import decode_animation, orientation_of
+from gmmquant.images.decoding.reader import Admit, Header, StoredImage
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
@@ -19,7 +13,5 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         orientation = orientation_of(header.info.get("exif", b""))
         return StoredImage.with_info(frames, header, orientation=orientation, animation=animation)
     admit(*header.size, 1)
-    decoded = decode_with_opencv(data)
-    if decoded is None:
-        raise damaged("WebP")
+    decoded = decode_with_opencv(data, "WebP")
     return StoredImage.with_info(to_rgb(decoded.pixels)[None], header, orientation=decoded.orientation)
