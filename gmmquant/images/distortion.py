@@ -20,19 +20,17 @@ def error_of_labels(histogram: ColorHistogram, color_labels: npt.NDArray[Any], p
 
     `color_labels` has shape (n_colors,).
     """
-
-    def errors(part: slice) -> npt.NDArray[np.float64]:
-        drawn = (entries[color_labels[part]] for entries in palette.T)
-        return histogram.counts[part] * _squared(histogram.channels[:, part], histogram.largest, drawn)
-
-    return _total(errors, histogram.n_colors) / histogram.n_pixels
+    return _error_of_histogram(histogram, lambda part: (entries[color_labels[part]] for entries in palette.T))
 
 
 def error_of_colors(histogram: ColorHistogram, colors: npt.NDArray[np.uint8]) -> float:
     """Return the mean squared error over pixels where each distinct colour gets one of `colors` (n_colors, 3)."""
+    return _error_of_histogram(histogram, lambda part: colors[part].T)
 
+
+def _error_of_histogram(histogram: ColorHistogram, drawn: Callable[[slice], Any]) -> float:
     def errors(part: slice) -> npt.NDArray[np.float64]:
-        return histogram.counts[part] * _squared(histogram.channels[:, part], histogram.largest, colors[part].T)
+        return histogram.counts[part] * _squared(histogram.channels[:, part], histogram.largest, drawn(part))
 
     return _total(errors, histogram.n_colors) / histogram.n_pixels
 
@@ -40,10 +38,7 @@ def error_of_colors(histogram: ColorHistogram, colors: npt.NDArray[np.uint8]) ->
 def error_of_pixels(
     codes: MortonCodes, bit_depth: int, labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]
 ) -> float:
-    """Return the mean squared error over pixels where each pixel has its label into `palette` (K, 3).
-
-    `codes` and `labels` have shape (n_pixels,).
-    """
+    """Return the mean squared error over pixels of `codes` (n_pixels,), each with its entry of `palette` (K, 3)."""
 
     def errors(part: slice) -> npt.NDArray[np.float64]:
         drawn = (entries[labels[part]] for entries in palette.T)

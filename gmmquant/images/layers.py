@@ -36,15 +36,8 @@ def layer_alphas(
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the alpha of each component's layer, shape (n_pixels,), in the order of the components.
 
-    Parameters
-    ----------
-    points : Cells
-        The distinct colours, in the space of the mixture.
-    mixture : Gaussians
-    palette : ndarray of uint8, shape (K, 3)
-    index : ndarray of uint32, shape (n_pixels,)
-        Distinct colour of each pixel.
-    alpha : ndarray of uint8, shape (n_pixels,)
+    `points` are the distinct colours in the space of the mixture, and `index` (n_pixels,) is that of each pixel.
+    `palette` has shape (K, 3), `alpha` shape (n_pixels,).
     """
     pairs, inverse = np.unique(index.astype(np.int64) << 8 | alpha, return_inverse=True)
     levels = np.zeros((len(palette), pairs.size), dtype=np.uint8)
@@ -63,19 +56,9 @@ def layer_alphas(
 def alpha_levels(
     responsibilities: FloatArray, alpha: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Return the alpha of pixels divided among components by their responsibilities.
+    """Return the `alpha` (n,) of pixels divided among components of `palette` (K, 3) by `responsibilities` (K, n).
 
-    Parameters
-    ----------
-    responsibilities : ndarray of shape (K, n)
-        Of n pixels; they sum to 1.
-    alpha : ndarray of uint8, shape (n,)
-    palette : ndarray of uint8, shape (K, 3)
-
-    Returns
-    -------
-    ndarray of uint8, shape (K, n)
-        Levels whose sums are `alpha`.
+    The levels, of shape (K, n), sum to `alpha`.
     """
     exact = responsibilities * alpha
     levels = np.floor(exact)
@@ -102,22 +85,10 @@ def alpha_levels(
 def _exchanged(
     levels: FloatArray, present: npt.NDArray[np.bool_], colors: FloatArray, errors: FloatArray
 ) -> FloatArray:
-    """Return levels with single ones moved between components while their sum gets nearer to the exact colour.
+    """Return `levels` (m, n) with single ones moved between m components while their sum gets nearer to the colour.
 
-    Parameters
-    ----------
-    levels : ndarray of shape (m, n)
-        Of m components in n pixels.
-    present : ndarray of bool, shape (m, n)
-        Whether they may get levels.
-    colors : ndarray of shape (m, n, 3)
-        Of these components.
-    errors : ndarray of shape (n, 3)
-        Of the sums over all components.
-
-    Returns
-    -------
-    ndarray of shape (m, n)
+    Components may get levels where they are `present` (m, n). They have `colors` (m, n, 3); `errors` (n, 3) are those
+    of the sums over all components, in 0..255 units.
     """
     m, n = levels.shape
     levels, errors = levels.copy(), errors.copy()

@@ -1,4 +1,4 @@
-"""Maps of an image in grey: how uncertain the component of each pixel is, and how well the mixture fits it.
+"""Maps of an image as PNGs: of each pixel, how uncertain its component is, how well the mixture fits it, its label.
 
 The entropy of a pixel's responsibilities is 0 bits for a single component, 1 bit for two of equal shares, and log2 K at
 most. Its log-density is low where no component fits: rare colours, specks, edges.
@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, PngImagePlugin
+
+from gmmquant.images.encoding.output_metadata import save_by_pillow
+from gmmquant.images.encoding.signature import MARK
+
+_WHITE = 65535
 
 
 @dataclass(frozen=True)
 class GreyMap:
-    """A value for each pixel, and the values that are drawn black and white.
-
-    Attributes
-    ----------
-    values : ndarray of float64, shape (height, width)
-        `black` for fully transparent pixels.
-    unit : str
-    black, white : float
-        In `unit`; linear between them.
-    """
+    """Values (height, width) in a `unit`, drawn linearly from the value `black` to the value `white`."""
 
     values: npt.NDArray[np.float64]
     unit: str
@@ -43,3 +41,39 @@ class GreyMap:
         low, high = float(seen.min()), float(seen.max())
         values = log_density if visible is None else np.where(visible, log_density, low)
         return cls(values, "nats", low, high if high > low else low + 1.0)
+
+
+def encode_grey_map(grey: GreyMap) -> bytes:
+    """Return a map as a grey PNG of 16 bits."""
+    levels = np.rint((grey.values - grey.black) * (_WHITE / (grey.white - grey.black)))
+    levels = np.clip(levels, 0, _WHITE).astype(np.uint16)
+    scale = f"{grey.unit}: 0 is {grey.black!r}, {_WHITE} is {grey.white!r}, linear between"
+    return _encode(Image.fromarray(levels), scale)
+
+
+def encode_label_map(
+    labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], visible: npt.NDArray[np.bool_] | None
+) -> bytes:
+    """Return the labels (height, width) of pixels as a PNG with the labels as values, K for invisible pixels.
+
+    It is indexed, with the colours of `palette` (K, 3) and a transparent entry for K; grey of 16 bits if these are more
+    than 256.
+    """
+    K = len(palette)
+    values = labels.astype(np.uint16)
+    hides = visible is not None and not visible.all()
+    if visible is not None:
+        values[~visible] = K
+    meaning = f"labels from 0 to {K - 1}; {K} where nothing is visible"
+    if K + hides > 256:
+        return _encode(Image.fromarray(values), meaning)
+    image = Image.fromarray(values.astype(np.uint8))
+    image.putpalette((palette.tobytes() + bytes(3))[: 3 * 256])
+    return _encode(image, meaning, **({"transparency": K} if K < 256 else {}))
+
+
+def _encode(image: Image.Image, description: str, **options: int) -> bytes:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", MARK)
+    text.add_text("Description", description)
+    return save_by_pillow(image, "PNG", pnginfo=text, **options)

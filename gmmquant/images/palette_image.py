@@ -43,26 +43,16 @@ _CHUNK_PIXELS = 1 << 16
 
 
 def encode_swatches(palette: npt.NDArray[Any], weights: npt.ArrayLike | None = None) -> bytes:
-    """Return a palette as a PNG of flat swatches, indexed where 256 entries suffice.
+    """Return `palette` (K, 3), 1 to 4096 colours, as a PNG of flat swatches, indexed where 256 entries suffice.
 
-    Parameters
-    ----------
-    palette : ndarray of uint8, shape (K, 3)
-        sRGB, 1 to 4096 colours.
-    weights : array-like of shape (K,), optional
-        The heaviest colour is drawn first, in reading order; without weights, the order is kept.
-
-    Raises
-    ------
-    ParameterError
-        If an array is not of this shape and type.
+    Colours are drawn in reading order, by `weights` (K,) the heaviest first. An array of another shape or type raises
+    a ParameterError.
     """
     palette = check_palette(palette)
     shares = check_shares(weights, len(palette))
     if shares is not None:
         palette = palette[np.argsort(-shares, kind="stable")]
-    labels = _chart(len(palette))
-    return encode_image(IndexedImage(labels, palette), "png")
+    return encode_image(IndexedImage(_chart(len(palette)), palette), "png")
 
 
 def read_palette_image(path: Path) -> Palette | None:
@@ -70,25 +60,14 @@ def read_palette_image(path: Path) -> Palette | None:
 
     The palette of an indexed PNG, GIF, BMP or TIFF is its entries that occur; that of any other image, its distinct
     colours in reading order. Colours are those of `read_image`, with the colour profile applied. Fully transparent
-    pixels are ignored. Only the first frame of an animation is read.
-
-    Raises
-    ------
-    PaletteFileError
-        If the image is damaged or too large, or has more than 4096 colours or more than 8 bits a channel.
-    OSError
-        If the system cannot read it.
+    pixels are ignored. Only the first frame of an animation is read. A PaletteFileError is raised if the image is
+    damaged or too large, or has more than 4096 colours or more than 8 bits a channel.
     """
     try:
         with open_regular(path) as file:
             header = read_header(file)
     except ImageError:
         return None
-    width, height = header.size
-    if width * height > MAX_PIXELS:
-        raise PaletteFileError(
-            f"an image of {width} x {height} pixels is above the limit {MAX_PIXELS} for a palette; cut a part out"
-        )
     try:
         image = read_image(path, max_pixels=MAX_PIXELS)
     except ImageError as error:
@@ -100,22 +79,14 @@ def read_palette_image(path: Path) -> Palette | None:
         raise PaletteFileError("an image of more than 8 bits a channel is not a palette; save it with 8")
     n_frames = 1 if image.animation is None else image.animation.n_frames
     first = image.pixels[: len(image.pixels) // n_frames]
-    colors = _in_palette_order(first, _indices(path)) if header.format in _INDEXED else None
+    colors = _in_palette_order(first, path) if header.format in _INDEXED else None
     if colors is None:
         colors = _in_reading_order(first.reshape(-1, first.shape[2]))
     return collect_colors(map(tuple, colors.tolist()), PaletteFileError)
 
 
 def load_palette(path: Path) -> Palette:
-    """Read a palette from a file of any kind: see `read_palette` and `read_palette_image`.
-
-    Raises
-    ------
-    PaletteFileError
-        If it is not a palette.
-    OSError
-        If the system cannot read it.
-    """
+    """Read a palette from a file of any kind: see `read_palette` and `read_palette_image`."""
     try:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
@@ -127,8 +98,11 @@ def load_palette(path: Path) -> Palette:
     return read_palette(data) if palette is None else palette
 
 
-def _indices(path: Path) -> npt.NDArray[np.uint8] | None:
-    """Return the entry (height, width) of each pixel of the first frame, orientation applied; None if not indexed."""
+def _in_palette_order(pixels: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.uint8] | None:
+    """Return the colours of the entries that occur in `pixels` (height, width, 3 or 4), in the order of the palette.
+
+    None if the file at `path` is not indexed, or its indices do not fit: Pillow composes some frames differently.
+    """
     from PIL import ImageOps  # for this only
 
     try:
@@ -138,20 +112,11 @@ def _indices(path: Path) -> npt.NDArray[np.uint8] | None:
             lenient_pillow(),
             Image.open(file, formats=_INDEXED) as image,
         ):
-            return np.asarray(ImageOps.exif_transpose(image)) if image.mode == "P" else None
+            index = np.asarray(ImageOps.exif_transpose(image)) if image.mode == "P" else None
     except MemoryError:
         raise
     except Exception:  # Pillow refuses some images that are read otherwise; their colours come in reading order
         return None
-
-
-def _in_palette_order(
-    pixels: npt.NDArray[np.uint8], index: npt.NDArray[np.uint8] | None
-) -> npt.NDArray[np.uint8] | None:
-    """Return the colours of the entries that occur in `pixels` (height, width, 3 or 4), in the order of the palette.
-
-    None if `index` is None or does not fit: Pillow composes some frames differently.
-    """
     if index is None or index.shape != pixels.shape[:2]:
         return None
     visible = _visible(pixels)
@@ -189,7 +154,10 @@ def _in_reading_order(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _chart(n_colors: int) -> npt.NDArray[np.uint16]:
     """Return the swatch, 0 to n_colors - 1, of each pixel of a chart that rows of swatches fill."""
-    n_columns = _columns_for(n_colors)
+    n_columns = n_colors
+    if n_colors > _MAX_SINGLE_ROW:  # of the lengths of rows within the aspect ratios, that with the smallest remainder
+        narrowest, widest = math.isqrt(n_colors - 1) + 1, math.isqrt(int(_MAX_ASPECT * n_colors))
+        n_columns = min(range(narrowest, widest + 1), key=lambda length: (-n_colors % length, length))
     n_rows = -(-n_colors // n_columns)
     side = min(max(_WIDTH_PIXELS // n_columns, _MIN_SIDE_PIXELS), _MAX_SIDE_PIXELS)
     # Rows with one swatch less come first, so that the heaviest colours have the larger swatches.
@@ -199,11 +167,3 @@ def _chart(n_colors: int) -> npt.NDArray[np.uint16]:
     starts = np.cumsum(lengths) - lengths
     rows = starts[:, np.newaxis] + x * lengths[:, np.newaxis] // x.size
     return np.repeat(rows.astype(np.uint16), side if n_rows > 1 else _MAX_SIDE_PIXELS, axis=0)
-
-
-def _columns_for(n_colors: int) -> int:
-    """Return the length of the longest rows: of those within the aspect ratios, the one with the smallest remainder."""
-    if n_colors <= _MAX_SINGLE_ROW:
-        return n_colors
-    narrowest, widest = math.isqrt(n_colors - 1) + 1, math.isqrt(int(_MAX_ASPECT * n_colors))
-    return min(range(narrowest, widest + 1), key=lambda n_columns: (-n_colors % n_columns, n_columns))

@@ -1,4 +1,4 @@
-"""The visible pixels of an image as a list of colour codes, and anything that is an image as an array."""
+"""Anything that is an image as an array, and the visible pixels of an image as a list of colour codes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ if TYPE_CHECKING:
 
     ImageLike = npt.NDArray[Any] | Image.Image | str | os.PathLike[str]
 
+# Modes of PIL images whose values have a known range.
+_GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+
 
 def to_array(image: ImageLike) -> npt.NDArray[Any]:
     """Return the pixels of an array, a PIL image of any mode, or the file at a path.
 
-    Raises
-    ------
-    ParameterError
-        If `image` is something else, an animation, or a PIL image without a known range of values.
-    ImageError
-        If the file is not a supported image.
-    OSError
-        If the file cannot be read.
+    Anything else, an animation, or a PIL image without a known range of values raises a ParameterError.
     """
     if isinstance(image, (str, os.PathLike)):
         from gmmquant.images.files import read_image
@@ -48,14 +45,33 @@ def to_array(image: ImageLike) -> npt.NDArray[Any]:
     # A PIL image exists only after its module was imported.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
-        from gmmquant.images.pil import from_pil
-
-        return from_pil(image)
+        return _from_pil(image)
     if not hasattr(image, "__array__"):
         raise ParameterError(
             f"image is a {type(image).__name__}; give an array of pixels, a PIL image or the path of a file"
         )
     return np.asarray(image)
+
+
+def _from_pil(image: Image.Image) -> npt.NDArray[Any]:
+    """Return the pixels of a PIL image as Pillow converts them: grey, RGB or RGBA, uint8 or (mode I;16) uint16.
+
+    An entry or colour that `info["transparency"]` marks becomes alpha. Colour profiles and EXIF orientation are not
+    applied; `read_image` does that.
+    """
+    mode = image.mode
+    if mode.startswith("I;16"):
+        pixels = np.asarray(image)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if mode not in _GREY | _COLOR | _WITH_ALPHA:
+        raise ParameterError(
+            f"a PIL image of mode {mode} has no known range; use image.convert('I;16') for grey values up to 65535 or "
+            "image.convert('RGB') for values up to 255"
+        )
+    if mode == "La":  # Pillow converts it to LA only
+        image = image.convert("LA")
+    target = "RGBA" if image.has_transparency_data else "L" if mode in _GREY else "RGB"
+    return np.asarray(image.convert(target))
 
 
 @dataclass(frozen=True)
@@ -122,12 +138,9 @@ class FlatImage:
 
 
 def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Split a grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4) array into RGB (h, w, 3) and alpha (h, w) or None.
+    """Split grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16, into RGB (h, w, 3) and alpha (h, w) or None.
 
-    Raises
-    ------
-    ParameterError
-        If `image` has another shape, no pixel, or another type than uint8 or uint16.
+    An array of another shape or type, or without a pixel, raises a ParameterError.
     """
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):

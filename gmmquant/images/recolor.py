@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    PILImage = Image.Image
+
+
+@dataclass(frozen=True)
+class ColorImage:
+    """An image of `colors` (height, width, 3), uint8, with `alpha` (height, width), uint8, or None."""
+
+    colors: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The colours, RGB (height, width, 3), or RGBA with alpha."""
+        return self.colors if self.alpha is None else np.dstack([self.colors, self.alpha])
+
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """An image of indices into a palette.
-
-    Attributes
-    ----------
-    labels : ndarray of uint8 or uint16, shape (height, width)
-    palette : ndarray of uint8, shape (K, 3)
-    alpha : ndarray of uint8, shape (height, width), or None
-    """
+    """An image of `labels` (height, width), uint8 or uint16, into a `palette` (K, 3), uint8; with `alpha` as above."""
 
     labels: npt.NDArray[Any]
     palette: npt.NDArray[np.uint8]
@@ -27,27 +38,15 @@ class IndexedImage:
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The colours, RGB (height, width, 3), or RGBA with alpha."""
-        return _with_alpha(self.palette[self.labels], self.alpha)
+        return ColorImage(self.palette[self.labels], self.alpha).pixels
 
 
-@dataclass(frozen=True)
-class ColorImage:
-    """An image with a colour for each pixel.
+def to_pil(image: IndexedImage | ColorImage) -> PILImage:
+    """Return a PIL image: mode P where there are at most 256 colours and no alpha, else RGB or RGBA."""
+    from PIL import Image
 
-    Attributes
-    ----------
-    colors : ndarray of uint8, shape (height, width, 3)
-    alpha : ndarray of uint8, shape (height, width), or None
-    """
-
-    colors: npt.NDArray[np.uint8]
-    alpha: npt.NDArray[np.uint8] | None = None
-
-    @property
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """The colours, RGB (height, width, 3), or RGBA with alpha."""
-        return _with_alpha(self.colors, self.alpha)
-
-
-def _with_alpha(colors: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
-    return colors if alpha is None else np.dstack([colors, alpha])
+    if isinstance(image, IndexedImage) and image.alpha is None and len(image.palette) <= 256:
+        indexed = Image.fromarray(image.labels.astype(np.uint8, copy=False))
+        indexed.putpalette(image.palette.tobytes())
+        return indexed
+    return Image.fromarray(np.ascontiguousarray(image.pixels))

@@ -48,7 +48,7 @@ def write_mixture(fit: RecoloredFit, job: Job, k: int | str, write: Write) -> di
 
 def _write_maps(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | str, write: Write) -> dict[str, Any]:
     """Write the maps that are wanted; return for each its file, and what its values mean."""
-    from gmmquant.images.encoding.maps import encode_grey_map, encode_label_map
+    from gmmquant.images.maps import encode_grey_map, encode_label_map
 
     paths, maps = job.files[k], job.products.maps
     told: dict[str, Any] = {what: {"file": job.path_in_report(paths[f"map {what}"])} for what in maps}

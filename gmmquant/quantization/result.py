@@ -22,7 +22,7 @@ from gmmquant.system.paths import parse_path
 from gmmquant.system.process import system_reason
 
 if TYPE_CHECKING:
-    from gmmquant.images.pil import PILImage
+    from gmmquant.images.recolor import PILImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +234,7 @@ class QuantizedImage(RecoloredFit):
 
     def to_pil(self) -> PILImage:
         """Return the recoloured image for Pillow: mode P with the palette, or RGB; RGBA with alpha."""
-        from gmmquant.images.pil import to_pil
+        from gmmquant.images.recolor import to_pil
 
         return to_pil(self.recolored)
 

@@ -239,7 +239,7 @@ def test_a_jpeg_stands_on_white_in_full_resolution_of_color():
 
 def test_what_is_put_on_white_is_rounded_to_the_nearest():
     color, alpha = (grid.astype(np.uint8) for grid in np.mgrid[:256, :256])
-    shown = jpg._on_white(np.stack([color, color, color, alpha], axis=2))
+    shown = np.asarray(jpg._on_white(np.stack([color, color, color, alpha], axis=2)))
     exact = (color.astype(int) * alpha + 255 * (255 - alpha.astype(int))) / 255
     assert np.array_equal(shown, np.rint(exact)[..., None].repeat(3, axis=2))  # 255 is odd: no halves
 

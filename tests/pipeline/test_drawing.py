@@ -13,9 +13,8 @@ from scipy.special import softmax
 
 from gmmquant import GaussianMixture, ParameterError, Quantizer, Settings, quantize, transfer_colors
 from gmmquant.colors.spaces import COLOR_SPACES
-from gmmquant.images.encoding.maps import encode_grey_map, encode_label_map
 from gmmquant.images.layers import alpha_levels
-from gmmquant.images.maps import GreyMap
+from gmmquant.images.maps import GreyMap, encode_grey_map, encode_label_map
 from gmmquant.pipeline.image_job import _FileWriter
 from gmmquant.settings import DITHERS, RECOLORINGS, SPACES
 from gmmquant.system.atomic import OutputSet

@@ -90,28 +90,9 @@ def mask_across(width: int, seed: int) -> npt.NDArray[np.intp]:
 def blue_noise(
     pixels: Pixels, values: FloatArray, palette: FloatArray, *, strength: float = 1.0, seed: int = 0
 ) -> Labels:
-    """Dither by a mask of blue noise.
+    """Dither by the mask of a `seed`.
 
-    Parameters
-    ----------
-    pixels : Pixels
-    values : ndarray of shape (n_colors, 3)
-        The distinct colours, in any colour space.
-    palette : ndarray of shape (K, 3)
-        In the same space.
-    strength : float
-        Target of the mean of a list, from the nearest palette colour, 0, to the colour itself, 1.
-    seed : int
-        Seed of the mask.
-
-    Returns
-    -------
-    labels : ndarray of uint8, or uint16 if K > 256, shape (height, width)
-
-    Raises
-    ------
-    ParameterError
-        If `strength` is outside 0 to 1.
+    `strength` is the target of the mean of a list, from the nearest palette colour, 0, to the colour itself, 1.
     """
     nearest = nearest_labels(values, palette)
     if check_strength(strength) == 0 or len(palette) == 1:

@@ -12,7 +12,6 @@ in them: those within the distance of the nearest one plus the diagonal of the b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,24 +42,14 @@ _CHUNK_BRICKS = 256
 class ColorGrid:
     """A grid of cubes over a box about a palette, with the colour nearest to the centre of each.
 
-    Attributes
-    ----------
-    axes : ndarray of shape (3, 3)
-    origin : ndarray of shape (3,)
-        Coordinates are axes @ color - origin, rotated and scaled to cubes of edge 1. The first axis is the longest.
-    box : ndarray of float32, shape (3, 1)
-        The far corner of the box; the near one is 0.
-    palette : ndarray of float32, shape (K, 3)
-        The palette in coordinates.
-    labels : ndarray of uint8 or uint16, shape (65536 * n,)
-        The label of cube (a, b, c) has the index a + 256 b + 65536 c.
+    Coordinates are axes @ color - origin, rotated and scaled to cubes of edge 1. The first axis is the longest.
     """
 
-    axes: FloatArray
-    origin: FloatArray
-    box: Coordinates
-    palette: Coordinates
-    labels: Labels
+    axes: FloatArray  # (3, 3)
+    origin: FloatArray  # (3,)
+    box: Coordinates  # (3, 1), the far corner of the box; the near one is 0
+    palette: Coordinates  # (K, 3), in coordinates
+    labels: Labels  # (65536 * n,), that of cube (a, b, c) at index a + 256 b + 65536 c
 
     @classmethod
     def of(cls, palette: FloatArray) -> ColorGrid:
@@ -129,19 +118,7 @@ def _nearest_to_cubes(palette: FloatArray, levels: npt.NDArray[np.intp]) -> Labe
     cubes = np.indices(tuple(brick)).reshape(3, -1)
     features = np.concatenate([np.ones((1, cubes.shape[1])), cubes - (brick[:, np.newaxis] - 1) / 2])
     corners = np.indices(tuple(counts)).reshape(3, -1).T * brick
-    for (a, b, c), center, near in _near_bricks(palette, corners, brick):
-        _, first = largest_scores(center_scores(palette[near], center) @ features)
-        # The last brick along an axis may reach beyond the table.
-        part = table[c : c + brick[2], b : b + brick[1], a : a + brick[0]].T
-        part[:] = near[first].reshape(brick)[: part.shape[0], : part.shape[1], : part.shape[2]]
-    return table.reshape(-1)
-
-
-def _near_bricks(
-    palette: FloatArray, corners: npt.NDArray[np.intp], brick: npt.NDArray[np.intp]
-) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray, npt.NDArray[np.intp]]]:
-    """Yield the corner and the centre of each brick, and the labels that can be nearest to a cube's centre in it."""
-    reach = float(np.sqrt(((brick - 1) ** 2).sum())) + 1e-6
+    diagonal = float(np.sqrt(((brick - 1) ** 2).sum())) + 1e-6
     for start in range(0, len(corners), _CHUNK_BRICKS):
         some = corners[start : start + _CHUNK_BRICKS]
         centers = some + brick / 2
@@ -149,6 +126,11 @@ def _near_bricks(
         for axis in range(3):
             squares += (centers[:, axis, np.newaxis] - palette[:, axis]) ** 2
         distances = np.sqrt(squares, out=squares)
-        near = distances <= distances.min(axis=1, keepdims=True) + reach
-        for corner, center, candidates in zip(some, centers, near, strict=True):
-            yield corner, center, np.flatnonzero(candidates)
+        can_be_nearest = distances <= distances.min(axis=1, keepdims=True) + diagonal
+        for (a, b, c), center, candidates in zip(some, centers, can_be_nearest, strict=True):
+            near = np.flatnonzero(candidates)
+            _, first = largest_scores(center_scores(palette[near], center) @ features)
+            # The last brick along an axis may reach beyond the table.
+            part = table[c : c + brick[2], b : b + brick[1], a : a + brick[0]].T
+            part[:] = near[first].reshape(brick)[: part.shape[0], : part.shape[1], : part.shape[2]]
+    return table.reshape(-1)

@@ -35,37 +35,15 @@ _DOUBLINGS = 8
 def floyd_steinberg(
     pixels: Pixels, values: FloatArray, palette: FloatArray, *, strength: float = 1.0, seed: int = 0
 ) -> Labels:
-    """Dither by error diffusion.
+    """Dither by error diffusion, passing on the share `strength` of the error; with 0, labels are the nearest.
 
-    Parameters
-    ----------
-    pixels : Pixels
-        Errors passed to an invisible pixel are dropped.
-    values : ndarray of shape (n_colors, 3)
-        The distinct colours, in any colour space.
-    palette : ndarray of shape (K, 3)
-        In the same space.
-    strength : float
-        Share of the error that is passed on. With 0, the labels are those of the nearest colours.
-    seed : int
-        Seed of the errors that bands start with.
-
-    Returns
-    -------
-    labels : ndarray of uint8, or uint16 if K > 256, shape (height, width)
-
-    Raises
-    ------
-    ParameterError
-        If `strength` is outside 0 to 1.
+    Errors passed to an invisible pixel are dropped. `seed` is that of the errors that bands start with.
     """
     nearest = nearest_labels(values, palette)
     if check_strength(strength) == 0 or len(palette) == 1 or np.array_equal(palette[nearest], values):
         return pixels.shown(nearest[pixels.index])
     labels = np.empty(pixels.index.shape, dtype=nearest.dtype)
-    visible = None if pixels.visible is None else _lines(pixels, pixels.visible)
-    index, out = _lines(pixels, pixels.index), _lines(pixels, labels)
-    _diffuse(ColorGrid.of(palette), values, index, visible, out, strength, seed)
+    _diffuse(ColorGrid.of(palette), values, pixels, labels, strength, seed)
     return pixels.shown(labels)
 
 
@@ -75,16 +53,10 @@ def _lines(pixels: Pixels, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return frames.swapaxes(1, 2) if frames.shape[2] > frames.shape[1] else frames
 
 
-def _diffuse(
-    grid: ColorGrid,
-    values: FloatArray,
-    index: npt.NDArray[np.uint32],
-    visible: npt.NDArray[np.bool_] | None,
-    out: Labels,
-    strength: float,
-    seed: int,
-) -> None:
-    """Write the labels of all lines of `index` (n_frames, n_lines, length) to `out`, line by line of all bands."""
+def _diffuse(grid: ColorGrid, values: FloatArray, pixels: Pixels, image: Labels, strength: float, seed: int) -> None:
+    """Write the labels of all `pixels` to `image` (height, width), line by line of all bands."""
+    index, out = _lines(pixels, pixels.index), _lines(pixels, image)
+    visible = None if pixels.visible is None else _lines(pixels, pixels.visible)
     n_frames, n_lines, length = index.shape
     first = np.arange(0, n_lines, BAND_LINES)
     n_bands = n_frames * first.size
@@ -109,22 +81,13 @@ def _diffuse(
         errors *= of_bands(visible, -WARM_UP_LINES - 1)[:, np.newaxis]
     for step in range(-WARM_UP_LINES, min(BAND_LINES, n_lines)):
         read_colors(step)
-        seen = None if visible is None else of_bands(visible, step)
         direction = slice(None, None, 1 if step % 2 == 0 else -1)
-        shown = None if seen is None else seen[direction]
-        _receive(colors[direction], errors[direction], np.float32(strength / 16))
-        _scan(grid, colors[direction], errors[direction], labels[direction], shown, strength)
+        seen = None if visible is None else of_bands(visible, step)[direction]
+        _scan(grid, colors[direction], errors[direction], labels[direction], seen, strength)
         lines = first + step
         inside = lines < n_lines
         if step >= 0:
             out[:, lines[inside]] = labels.T.reshape(n_frames, first.size, length)[:, inside]
-
-
-def _receive(colors: Coordinates, errors: Coordinates, sixteenth: np.float32) -> None:
-    """Add their shares of the `errors` of the previous line to `colors` (length, 3, n_bands), in scan order."""
-    colors += errors * (5 * sixteenth)
-    colors[1:] += errors[:-1] * (3 * sixteenth)
-    colors[:-1] += errors[1:] * sixteenth
 
 
 def _scan(
@@ -135,7 +98,14 @@ def _scan(
     visible: npt.NDArray[np.bool_] | None,
     strength: float,
 ) -> None:
-    """Scan a line of all bands, `colors` (length, 3, n_bands), and write its errors and labels (length, n_bands)."""
+    """Scan a line of all bands, `colors` (length, 3, n_bands), and write its `labels` (length, n_bands).
+
+    `errors`, of the shape of `colors`, are those of the previous line before and those of this line afterwards.
+    """
+    sixteenth = np.float32(strength / 16)
+    colors += errors * (5 * sixteenth)
+    colors[1:] += errors[:-1] * (3 * sixteenth)
+    colors[:-1] += errors[1:] * sixteenth
     n_bands = colors.shape[2]
     # The number of a cube is a word whose bytes are the truncated coordinates.
     numbers = np.zeros(n_bands, dtype="<i8")

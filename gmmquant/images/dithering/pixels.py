@@ -3,6 +3,9 @@
 The labels of a dithered image are chosen so that the mean colour of any small area is that of the original. There are
 three methods: `error_diffusion` is the sharpest; `blue_noise` depends only on the colour and position of a pixel, so
 that still areas of an animation do not flicker; `posterior` draws a component of the mixture for each pixel.
+
+All return labels of shape (height, width) into a palette (K, 3), uint8, or uint16 if K > 256. `values` (n_colors, 3)
+are the distinct colours, in the colour space of the palette. A `strength` outside 0 to 1 raises a ParameterError.
 """
 
 from __future__ import annotations
@@ -24,16 +27,10 @@ Labels = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels to be dithered, as indices of distinct colours.
+    """The pixels to be dithered: the `index` (height, width) of the distinct colour of each.
 
-    Attributes
-    ----------
-    index : ndarray of uint32, shape (height, width)
-        Distinct colour of each pixel.
-    visible : ndarray of bool, shape (height, width), or None
-        None if all pixels are. Invisible pixels are ignored and get label 0.
-    frame_height : int or None
-        Height of a frame if `index` holds the frames of an animation one below the other. Each is dithered separately.
+    Where they are not `visible` (height, width), they are ignored and get label 0. Frames of `frame_height` pixels, one
+    below the other, are dithered separately.
     """
 
     index: npt.NDArray[np.uint32]

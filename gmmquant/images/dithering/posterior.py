@@ -37,27 +37,9 @@ def sample_labels(
 ) -> Labels:
     """Draw the component of each pixel from its responsibilities.
 
-    Parameters
-    ----------
-    pixels : Pixels
-    blocks : iterable of (slice, ndarray of shape (K',), ndarray of shape (K', n))
-        For consecutive blocks of all distinct colours: their slice, the components with a share in them, and the
-        responsibilities of these components.
-    palette : ndarray of shape (K, 3)
-        Colours of the components, in any colour space, to order them by.
-    strength : float
-        Share that is drawn; the rest goes to the most probable component.
-    seed : int
-        Seed of the mask and of the random digits.
-
-    Returns
-    -------
-    labels : ndarray of uint8, or uint16 if K > 256, shape (height, width)
-
-    Raises
-    ------
-    ParameterError
-        If `strength` is outside 0 to 1.
+    `blocks` are consecutive blocks of all distinct colours: their slice, the components (K',) with a share in them, and
+    the responsibilities (K', n) of these components. Components are ordered by their colours in `palette`. The share
+    `strength` is drawn; the rest goes to the most probable component. `seed` is that of the mask and of the digits.
     """
     check_strength(strength)
     ranks = np.argsort(order_of_colors(palette))

@@ -23,18 +23,18 @@ def encode_bmp(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     entries = opaque_entries(image)
     if image.alpha is not None:
         _, encoded = cv2.imencode(".bmp", cv2.cvtColor(image.pixels, cv2.COLOR_RGBA2BGRA))
-        bmp = bytearray(encoded.tobytes())
+        bmp = bytearray(encoded)
     elif entries is not None:
-        bmp = _indexed(entries)
+        bmp = bytearray(_indexed(entries))
     else:
-        bmp = save_by_pillow(Image.fromarray(image.pixels), "BMP")
+        bmp = bytearray(save_by_pillow(Image.fromarray(image.pixels), "BMP"))
     bmp[6:10] = _MARK
     per_meter = [round(dpi / METERS_PER_INCH) for dpi in dpi_of(options.metadata) or (0, 0)]
     struct.pack_into("<ii", bmp, 38, *per_meter)
     return bytes(bmp)
 
 
-def _indexed(entries: Entries) -> bytearray:
+def _indexed(entries: Entries) -> bytes:
     """Return a BMP of 1, 4 or 8 bits (Pillow writes 8 only): a BITMAPINFOHEADER, the rows from bottom to top."""
     height, width = entries.labels.shape
     bits = next(bits for bits in (1, 4, 8) if len(entries) <= 1 << bits)
@@ -44,7 +44,7 @@ def _indexed(entries: Entries) -> bytearray:
     start = 54 + len(colors)
     file = struct.pack("<2sIII", b"BM", start + rows.size, 0, start)
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, rows.size, 0, 0, len(entries), 0)
-    return bytearray(file + info + colors + rows.tobytes())
+    return file + info + colors + rows.tobytes()
 
 
 FORMAT = OutputFormat(

@@ -22,15 +22,8 @@ _BEGINNING_BYTES = 4096
 
 
 def output_format(name: str) -> OutputFormat:
-    """Return the entry of an output format, by one of its names; its module is loaded on first use.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such format.
-    """
-    module = import_module(f"gmmquant.images.encoding.{parse_output_format(name)}")
-    found: OutputFormat = module.FORMAT
+    """Return the entry of an output format, by one of its names; its module is loaded on first use."""
+    found: OutputFormat = import_module(f"gmmquant.images.encoding.{parse_output_format(name)}").FORMAT
     return found
 
 
@@ -44,24 +37,12 @@ def encode_image(
     optimize: bool = False,
     keep_order: bool = False,
 ) -> bytes:
-    """Encode an image as a file.
+    """Return an sRGB image as a file of a format of `settings.OUTPUT_FORMATS`, indexed where that can hold its colours.
 
-    Parameters
-    ----------
-    image : IndexedImage or ColorImage
-        sRGB. It is written indexed where the format has that and its entries suffice.
-    format : str
-        One of `settings.OUTPUT_FORMATS`.
-    metadata : Metadata, optional
-        Its resolution is always written where the format has one, and that the colours are sRGB if `has_profile`.
-    keep_metadata : bool
-        Whether EXIF, XMP and comments are written too, as far as the format can store them.
-    animation : Animation or None
-        How the frames that stand one below the other in `image` are shown.
-    optimize : bool
-        Whether to take time for a smaller file, of the same pixels.
-    keep_order : bool
-        Whether the palette is written as it is, with all its entries, also where `optimize` would change it.
+    The resolution of `metadata` is always written where the format has one, and that the colours are sRGB if
+    `has_profile`; `keep_metadata` adds EXIF, XMP and comments, as far as the format can store them. The frames of an
+    `animation` stand one below the other in `image`. `optimize` takes time for a smaller file of the same pixels;
+    `keep_order` keeps the palette as it is, with all its entries, where `optimize` would change it.
 
     Raises
     ------
@@ -92,21 +73,17 @@ def is_gmmquant_output(source: Path | BinaryIO) -> bool:
     A file that is open must be seekable and stays open. Little of it is read.
     """
     try:
-        if not isinstance(source, Path):
-            source.seek(0)
-            return _is_marked(source)
-        if not source.is_file():
-            return False
-        with source.open("rb") as file:
-            return _is_marked(file)
+        if isinstance(source, Path):
+            if not source.is_file():
+                return False
+            with source.open("rb") as file:
+                return is_gmmquant_output(file)
+        source.seek(0)
+        beginning = source.read(_BEGINNING_BYTES)
+        formats = map(output_format, OUTPUT_FORMATS)
+        return any(found.is_marked(source, beginning) for found in formats if beginning.startswith(found.signatures))
     except (OSError, ValueError):  # ValueError: a name with a zero in it
         return False
-
-
-def _is_marked(file: BinaryIO) -> bool:
-    beginning = file.read(_BEGINNING_BYTES)
-    formats = (output_format(name) for name in OUTPUT_FORMATS)
-    return any(found.is_marked(file, beginning) for found in formats if beginning.startswith(found.signatures))
 
 
 def _first_frame(image: IndexedImage | ColorImage, height: int) -> IndexedImage | ColorImage:

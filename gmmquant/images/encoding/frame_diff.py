@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,7 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.decoded import Animation
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A part of a frame: its first column and row, its width and height."""
 
     x: int
@@ -29,13 +27,7 @@ class Box:
 
 
 def frames_of(stacked: npt.NDArray[Any], animation: Animation | None) -> npt.NDArray[Any]:
-    """Return the frames (n, height, width, ...) of an array in which they stand one below the other.
-
-    Raises
-    ------
-    ParameterError
-        If the array cannot be cut into that many frames.
-    """
+    """Return the frames (n, height, width, ...) of an array in which they stand one below the other."""
     n = 1 if animation is None else animation.n_frames
     if n < 1 or len(stacked) % n:
         raise ParameterError(f"{len(stacked)} rows are not {n} frames of one height; give `durations` of each frame")

@@ -34,10 +34,11 @@ def encode_gif(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     clear = np.flatnonzero(entries.alphas == 0)
     transparent = int(clear[0]) if clear.size else None
     frames = frames_of(entries.labels, animation)
+    uncovers = transparent is not None and _uncovers(frames, transparent)
     # The entry for pixels that do not change: the transparent one, or one added for it.
-    unchanged = transparent
-    if options.optimize and animation is not None and transparent is None and len(entries) < MAX_ENTRIES:
-        unchanged = len(entries)
+    unchanged = None
+    if options.optimize and animation is not None and not uncovers:
+        unchanged = len(entries) if transparent is None and len(entries) < MAX_ENTRIES else transparent
     bits = max((max(len(entries) - 1, unchanged or 0)).bit_length(), 1)
     height, width = frames.shape[1:]
     blocks = [
@@ -50,27 +51,23 @@ def encode_gif(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
         blocks.append(b"!\xff\x0bNETSCAPE2.0" + struct.pack("<BBHB", 3, 1, repeats, 0))
     blocks += [_comment(comment) for comment in comments_of(options.metadata) if comment]
     delays = [0] if animation is None else FORMAT.times(animation)
-    if transparent is not None and _uncovers(frames, transparent):
-        whole = Box(0, 0, width, height)
-        for frame, delay in zip(frames, delays, strict=True):
-            blocks.append(_frame(frame, whole, delay, transparent, _CLEAR))
-    else:
-        for number, (frame, box, delay) in enumerate(zip(frames, changed_boxes(frames), delays, strict=True)):
-            part = box.of(frame)
-            block = _frame(part, box, delay, transparent, _KEEP)
-            if options.optimize and number and unchanged is not None:
-                part = np.where(part == box.of(frames[number - 1]), np.uint8(unchanged), part)
-                block = min(block, _frame(part, box, delay, unchanged, _KEEP), key=len)
-            blocks.append(block)
+    boxes = [Box(0, 0, width, height)] * len(frames) if uncovers else changed_boxes(frames)
+    for number, (frame, box, delay) in enumerate(zip(frames, boxes, delays, strict=True)):
+        part = box.of(frame)
+        block = _frame(part, box, delay, transparent, _CLEAR if uncovers else _KEEP)
+        if unchanged is not None and number:
+            part = np.where(part == box.of(frames[number - 1]), np.uint8(unchanged), part)
+            block = min(block, _frame(part, box, delay, unchanged, _KEEP), key=len)
+        blocks.append(block)
     return b"".join([*blocks, b";"])
 
 
 def _with_binary_alpha(image: IndexedImage) -> Entries:
     """Return entries of which one is fully transparent, if anything is, and the others opaque."""
-    if image.alpha is None or (image.alpha >= OPAQUE).all():
+    opaque = None if image.alpha is None else image.alpha >= OPAQUE
+    if opaque is None or opaque.all():
         entries = entries_of(IndexedImage(image.labels, image.palette))
     else:
-        opaque = image.alpha >= OPAQUE
         labels, alpha = np.where(opaque, image.labels, 0), np.where(opaque, 255, 0).astype(np.uint8)
         entries = entries_of(IndexedImage(labels, image.palette, alpha))
     if entries is None:
@@ -94,7 +91,7 @@ def _frame(labels: npt.NDArray[np.uint8], box: Box, delay: int, transparent: int
 def _image_data(labels: npt.NDArray[np.uint8]) -> bytes:
     """Return labels compressed, as Pillow writes them."""
     image = Image.fromarray(np.ascontiguousarray(labels))
-    gif = bytes(save_by_pillow(image, "GIF", optimize=False, interlace=False))
+    gif = save_by_pillow(image, "GIF", optimize=False, interlace=False)
     position = 13 + (3 << (gif[10] & 7) + 1)
     while gif[position] == 0x21:  # an extension
         position = end_of_blocks(gif, position + 2)

@@ -16,7 +16,6 @@ from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 _QUALITY = 95
-_WHITE = 255
 _MAX_SEGMENT_BYTES = 65533
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -27,13 +26,11 @@ def encode_jpg(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     settings: dict[str, Any] = {"quality": _QUALITY, "subsampling": 0, **pillow_options(metadata)}
     if options.optimize:
         settings |= {"optimize": True, "progressive": True}
-    for what, data, limit in _single_segments(metadata):
-        if 0 < len(data) <= limit:
-            settings[what.lower()] = data
-    jpeg = save_by_pillow(Image.fromarray(_on_white(image.pixels)), "JPEG", **settings)
+    segments = {what.lower(): data for what, data, limit in _single_segments(metadata) if 0 < len(data) <= limit}
+    jpeg = save_by_pillow(_on_white(image.pixels), "JPEG", **settings, **segments)
     comments = b"".join(map(_comment, (MARK.encode(), *comments_of(metadata))))
     after_jfif = 4 + struct.unpack_from(">H", jpeg, 4)[0]
-    return bytes(jpeg[:after_jfif]) + comments + bytes(jpeg[after_jfif:])
+    return jpeg[:after_jfif] + comments + jpeg[after_jfif:]
 
 
 def _comment(text: bytes) -> bytes:
@@ -59,15 +56,14 @@ def _cut_metadata(metadata: Metadata) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _on_white(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Compose pixels (height, width, 3 or 4) onto white, row by row to spare memory."""
-    if pixels.shape[2] == 3:
-        return pixels
-    colors = np.empty((*pixels.shape[:2], 3), dtype=np.uint8)
-    for row, composed in zip(pixels, colors, strict=True):
-        alpha = row[:, 3:].astype(np.uint32)
-        composed[:] = (row[:, :3] * alpha + _WHITE * (255 - alpha) + 127) // 255
-    return colors
+def _on_white(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    """Return pixels (height, width, 3 or 4) composed onto white."""
+    image = Image.fromarray(pixels)
+    if image.mode == "RGB":
+        return image
+    composed = Image.new("RGB", image.size, "white")
+    composed.paste(image, mask=image)
+    return composed
 
 
 FORMAT = OutputFormat(

@@ -20,10 +20,7 @@ OPAQUE = 128
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How an image is encoded; for the attributes see `encode.encode_image`.
-
-    What is not to be kept of the metadata has been removed from it.
-    """
+    """How an image is encoded: see `encode.encode_image`. `metadata` are those to be written."""
 
     metadata: Metadata
     animation: Animation | None = None
@@ -33,49 +30,22 @@ class EncodeOptions:
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """An image format that can be written. Its module in `gmmquant.images.encoding` has it as `FORMAT`.
+    """An image format that can be written. Its module in `gmmquant.images.encoding` has it as `FORMAT`."""
 
-    Attributes
-    ----------
-    name : str
-        Also the file extension.
-    encode : callable
-        Returns the bytes of an image; one without frames if `frames` is "first".
-    signatures : tuple of bytes
-        First bytes of the files of the format.
-    is_marked : callable
-        Whether an open file of the format, whose first bytes are the second argument, has gmmquant's mark.
-    exact : bool
-        Whether pixels are stored as they are.
-    alpha : "full", "binary" or "none"
-    frames : "animation", "pages" or "first"
-        Whether frames are stored with their times, without, or only the first.
-    time_unit_ms, max_time : int
-        Unit of the times of frames and their limit in this unit; 0: any time can be stored.
-    max_colors : int or None
-        Entries of the palette; None if true colour can be stored too.
-    max_side_pixels, max_bytes : int or None
-        Limits of width and height, and of the uncompressed pixels at 4 bytes each.
-    missing_metadata : tuple of "EXIF", "XMP" and "comments"
-        What the format cannot store.
-    cut_metadata : callable
-        Warns of metadata that are too long to be stored.
-    """
-
-    name: str
+    name: str  # also the file extension
     encode: Callable[[IndexedImage | ColorImage, EncodeOptions], bytes]
-    signatures: tuple[bytes, ...]
-    is_marked: Callable[[BinaryIO, bytes], bool]
-    exact: bool = True
+    signatures: tuple[bytes, ...]  # the first bytes of files of the format
+    is_marked: Callable[[BinaryIO, bytes], bool]  # whether a file, with its first bytes, has gmmquant's mark
+    exact: bool = True  # whether pixels are stored as they are
     alpha: Literal["full", "binary", "none"] = "full"
-    frames: Literal["animation", "pages", "first"] = "first"
-    time_unit_ms: int = 0
-    max_time: int = 0
-    max_colors: int | None = None
+    frames: Literal["animation", "pages", "first"] = "first"  # with times, without, or only the first is encoded
+    time_unit_ms: int = 0  # of the times of frames; 0: any time can be stored
+    max_time: int = 0  # in this unit
+    max_colors: int | None = None  # entries of the palette; None if true colour can be stored too
     max_side_pixels: int | None = None
-    max_bytes: int | None = None
-    missing_metadata: tuple[str, ...] = ()
-    cut_metadata: Callable[[Metadata], tuple[str, ...]] = lambda metadata: ()
+    max_bytes: int | None = None  # of the uncompressed pixels, at 4 bytes each
+    missing_metadata: tuple[str, ...] = ()  # of "EXIF", "XMP" and "comments", those that cannot be stored
+    cut_metadata: Callable[[Metadata], tuple[str, ...]] = lambda metadata: ()  # warns of metadata that are too long
 
     def times(self, animation: Animation) -> list[int]:
         """Return the durations of the frames, rounded to `time_unit_ms`, in this unit."""
@@ -112,27 +82,23 @@ class OutputFormat:
         metadata: Metadata | None = None,
     ) -> tuple[str, ...]:
         """Return a warning for each thing that the format cannot store of an image and of `metadata` to be kept."""
-        name, notes = self.name, []
-        if not self.exact:
-            notes.append(f"{name} holds colours approximately: png and webp hold them exactly")
-        if alpha is not None and self.alpha == "none" and (alpha < 255).any():
-            notes.append(f"{name} holds no transparency: the image is put on white")
-        if alpha is not None and self.alpha == "binary" and ((alpha > 0) & (alpha < 255)).any():
-            notes.append(
-                f"{name} holds no partial transparency: alpha from {OPAQUE} on becomes opaque, the rest transparent"
-            )
-        if animation is not None and animation.n_frames > 1:
-            unit = self.time_unit_ms
-            if self.frames == "first":
-                notes.append(f"{name} holds one frame: only the first is written")
-            elif self.frames == "pages":
-                notes.append(f"{name} holds no times: the frames are written as pages")
-            elif unit and self.times(animation) != [duration / unit for duration in milliseconds(animation)]:
-                notes.append(f"{name} holds times in units of {unit} ms: the times of frames are rounded")
-        if metadata is not None:
-            found = {"EXIF": metadata.exif, "XMP": metadata.xmp, "comments": metadata.comments}
-            missing = [what for what in self.missing_metadata if found[what]]
-            if missing:
-                notes.append(f"{name} holds no {' and no '.join(missing)}: png holds all")
-            notes += self.cut_metadata(metadata)
-        return tuple(notes)
+        name, unit = self.name, self.time_unit_ms
+        alpha = np.empty(0, dtype=np.uint8) if alpha is None else alpha
+        animation, metadata = animation or Animation(()), metadata or Metadata()
+        is_animated = animation.n_frames > 1
+        exact_times = [duration / (unit or 1) for duration in milliseconds(animation)]
+        rounded = is_animated and unit and self.times(animation) != exact_times
+        present = {"EXIF": metadata.exif, "XMP": metadata.xmp, "comments": metadata.comments}
+        missing = [what for what in self.missing_metadata if present[what]]
+        binary = f"alpha from {OPAQUE} on becomes opaque, the rest transparent"
+        losses = {
+            "colours approximately: png and webp hold them exactly": not self.exact,
+            "no transparency: the image is put on white": self.alpha == "none" and (alpha < 255).any(),
+            f"no partial transparency: {binary}": self.alpha == "binary" and ((alpha > 0) & (alpha < 255)).any(),
+            "one frame: only the first is written": is_animated and self.frames == "first",
+            "no times: the frames are written as pages": is_animated and self.frames == "pages",
+            f"times in units of {unit} ms: the times of frames are rounded": rounded,
+            f"no {' and no '.join(missing)}: png holds all": missing,
+        }
+        warnings = (f"{name} holds {loss}" for loss, occurs in losses.items() if occurs)
+        return (*warnings, *self.cut_metadata(metadata))

@@ -79,8 +79,8 @@ def pillow_options(metadata: Metadata) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value}
 
 
-def save_by_pillow(image: Image.Image, format: str, **options: Any) -> bytearray:  # noqa: A002  Pillow's name
+def save_by_pillow(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: A002  Pillow's name
     """Return the file that Pillow makes of an image."""
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
-    return bytearray(buffer.getbuffer())
+    return buffer.getvalue()

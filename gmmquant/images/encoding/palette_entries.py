@@ -16,14 +16,7 @@ MAX_ENTRIES = 256
 
 @dataclass(frozen=True)
 class Entries:
-    """An image of at most 256 pairs of colour and alpha.
-
-    Attributes
-    ----------
-    labels : ndarray of uint8, shape (height, width)
-    colors : ndarray of uint8, shape (n, 3)
-    alphas : ndarray of uint8, shape (n,)
-    """
+    """An image of at most 256 pairs of colour and alpha: `labels` (height, width) of `colors` (n, 3), `alphas` (n,)."""
 
     labels: npt.NDArray[np.uint8]
     colors: npt.NDArray[np.uint8]

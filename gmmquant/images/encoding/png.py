@@ -26,7 +26,7 @@ from PIL import Image
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_chunks, png_chunk
 from gmmquant.images.decoded import Animation, Metadata
-from gmmquant.images.encoding.frame_diff import Box, changed_boxes, frames_of, milliseconds
+from gmmquant.images.encoding.frame_diff import changed_boxes, frames_of, milliseconds
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
 from gmmquant.images.encoding.output_metadata import dpi_of, save_by_pillow
 from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
@@ -64,6 +64,7 @@ sys.stdout.buffer.write(data)
 
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
+_KEEP_AND_REPLACE = b"\0\0"  # disposal and blending of a frame
 
 # The mark: a text; where each byte counts, an ancillary private chunk, which other programs drop with a change.
 _MARK, _SHORT_MARK = (b"tEXt", b"Software\0" + MARK.encode()), (b"gmQT", b"")
@@ -76,14 +77,13 @@ def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     """
     entries = entries_of(image) if isinstance(image, IndexedImage) else None
     if entries is None:
-        files = [_encode(image, None, 8, options)]
-    else:
-        depths = {bits_for(len(entries))}
-        if options.optimize and options.animation is None:
-            depths.add(8)
-        files = [_encode(image, entries, bits, options) for bits in sorted(depths)]
-        if entries.labels.size <= _TINY_PIXELS and len(entries) > _MANY_ENTRIES and not options.keep_order:
-            files.append(_encode(image, None, 8, options))
+        return _encode(image, None, 8, options)
+    depths = {bits_for(len(entries))}
+    if options.optimize and options.animation is None:
+        depths.add(8)
+    files = [_encode(image, entries, bits, options) for bits in sorted(depths)]
+    if entries.labels.size <= _TINY_PIXELS and len(entries) > _MANY_ENTRIES and not options.keep_order:
+        files.append(_encode(image, None, 8, options))
     return min(files, key=len)
 
 
@@ -96,7 +96,9 @@ def _encode(image: IndexedImage | ColorImage, entries: Entries | None, bits: int
     """Return an image as a PNG of its `entries` in `bits` bits, or in true colour."""
     pixels: npt.NDArray[np.uint8]
     if entries is not None:
-        pixels, color_type, tables = entries.labels, _INDEXED, list(_tables(entries))
+        pixels, color_type, tables = entries.labels, _INDEXED, [(b"PLTE", entries.colors.tobytes())]
+        if (entries.alphas < 255).any():  # up to the last that is not opaque
+            tables.append((b"tRNS", entries.alphas[: np.flatnonzero(entries.alphas < 255)[-1] + 1].tobytes()))
     else:
         pixels, tables = image.pixels, []
         color_type = _TRUECOLOR if pixels.shape[2] == 3 else _TRUECOLOR_WITH_ALPHA
@@ -108,10 +110,8 @@ def _encode(image: IndexedImage | ColorImage, entries: Entries | None, bits: int
     height, width = frames.shape[1:3]
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     chunks = [(b"IHDR", header), *_metadata_chunks(options.metadata, short=options.optimize), *tables]
-    if options.animation is None:
-        chunks.append((b"IDAT", compress(frames[0])))
-    else:
-        chunks += _animated(frames, options.animation, compress)
+    animation = options.animation
+    chunks += [(b"IDAT", compress(frames[0]))] if animation is None else _animated(frames, animation, compress)
     chunks.append((b"IEND", b""))
     png = PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
     if not options.optimize:
@@ -124,15 +124,14 @@ def _optimized(png: bytes, n_pixels: int, *, keep_depth: bool, keep_order: bool)
     """Return a PNG of the same pixels and metadata, made smaller by oxipng; it stays indexed or in true colour."""
     refused = ["grayscale_reduction"] + ["bit_depth_reduction"] * keep_depth
     in_order = [*refused, "palette_reduction", "color_type_reduction"]
+    attempts = [in_order] if keep_order else [in_order, refused]
     if n_pixels <= _LARGE_PIXELS:  # here both are tried: some images are smaller in their order
         import oxipng  # takes a few milliseconds, and few files are optimized
 
+        options: list[dict[str, Any]] = [dict.fromkeys(attempt, False) for attempt in attempts]
         none = oxipng.StripChunks.none()
-        attempts: list[dict[str, Any]] = [dict.fromkeys(in_order, False)]
-        if not keep_order:
-            attempts.append(dict.fromkeys(refused, False))
-        return min((oxipng.optimize_from_memory(png, level=_LEVEL, strip=none, **each) for each in attempts), key=len)
-    command = [sys.executable, "-P", "-c", _OXIPNG, str(_LEVEL), *(in_order if keep_order else refused)]
+        return min((oxipng.optimize_from_memory(png, level=_LEVEL, strip=none, **each) for each in options), key=len)
+    command = [sys.executable, "-P", "-c", _OXIPNG, str(_LEVEL), *attempts[-1]]
     result = subprocess.run(command, input=png, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
     if result.returncode:
         raise ImageError(f"oxipng ended with exit code {result.returncode}; leave out --optimize")
@@ -148,10 +147,7 @@ def _compressed(rows: npt.NDArray[np.uint8]) -> bytes:
 
 def _filtered(rows: npt.NDArray[np.uint8], number: int) -> npt.NDArray[np.uint8]:
     """Return rows, each after the number of its filter, less what this filter predicts of each byte."""
-    filtered = np.empty((len(rows), rows.shape[1] + 1), dtype=np.uint8)
-    filtered[:, 0] = number
-    filtered[:, 1:] = rows if number == _NO_FILTER else rows - _paeth(rows)
-    return filtered
+    return np.insert(rows if number == _NO_FILTER else rows - _paeth(rows), 0, number, axis=1)
 
 
 def _paeth(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -167,15 +163,8 @@ def _paeth(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _compressed_colors(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Return pixels (height, width, 3 or 4) as the data of a PNG, filtered and compressed by Pillow."""
-    png = memoryview(save_by_pillow(Image.fromarray(np.ascontiguousarray(pixels)), "PNG"))
+    png = save_by_pillow(Image.fromarray(np.ascontiguousarray(pixels)), "PNG")
     return b"".join(data for kind, data in iterate_chunks(png) if kind == b"IDAT")
-
-
-def _tables(entries: Entries) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the colours, and the alphas up to the last that is not opaque."""
-    yield b"PLTE", entries.colors.tobytes()
-    if (entries.alphas < 255).any():
-        yield b"tRNS", entries.alphas[: np.flatnonzero(entries.alphas < 255)[-1] + 1].tobytes()
 
 
 def _animated(
@@ -186,19 +175,12 @@ def _animated(
     yield b"acTL", struct.pack(">II", len(frames), min(max(animation.loop, 0), _MAX_LOOP))
     for frame, box, duration in zip(frames, changed_boxes(frames), milliseconds(animation), strict=True):
         number = next(numbers)
-        yield b"fcTL", _frame_control(number, box, duration)
+        seconds = min(duration / 1000, _MAX_DELAY)
+        delay = Fraction(seconds).limit_denominator(int(_MAX_DELAY / max(seconds, 1))).as_integer_ratio()
+        layout = struct.pack(">IIIIIHH", number, box.width, box.height, box.x, box.y, *delay)
+        yield b"fcTL", layout + _KEEP_AND_REPLACE
         data = compress(box.of(frame))
         yield (b"fdAT", struct.pack(">I", next(numbers)) + data) if number else (b"IDAT", data)
-
-
-def _frame_control(number: int, box: Box, duration: float) -> bytes:
-    seconds = min(duration / 1000, _MAX_DELAY)
-    delay = Fraction(seconds).limit_denominator(int(_MAX_DELAY / max(seconds, 1)))
-    keep, replace = 0, 0  # dispose and blend
-    return struct.pack(
-        ">IIIIIHHBB",
-        *(number, box.width, box.height, box.x, box.y, delay.numerator, delay.denominator, keep, replace),
-    )
 
 
 def _metadata_chunks(metadata: Metadata, *, short: bool) -> Iterator[tuple[bytes, bytes]]:
@@ -229,15 +211,10 @@ def _text(keyword: bytes, text: str) -> tuple[bytes, bytes]:
         return b"iTXt", keyword + b"\0\0\0\0\0" + text.encode("utf-8", "replace")
 
 
-def _is_marked(beginning: bytes) -> bool:
-    """Return whether the mark is among the first bytes; its length tells it from a longer text that begins alike."""
-    return any(struct.pack(">I", len(body)) + name + body in beginning for name, body in (_MARK, _SHORT_MARK))
-
-
 FORMAT = OutputFormat(
     "png",
     encode_png,
     signatures=(PNG_SIGNATURE,),
-    is_marked=lambda file, beginning: _is_marked(beginning),
+    is_marked=lambda file, beginning: any(png_chunk(*mark) in beginning for mark in (_MARK, _SHORT_MARK)),
     frames="animation",
 )

@@ -37,8 +37,7 @@ def encode_tiff(image: IndexedImage | ColorImage, options: EncodeOptions) -> byt
     if options.optimize:
         settings["strip_size"] = _LARGE_STRIP_BYTES
     settings |= {"save_all": True, "append_images": pages[1:], "compression": _COMPRESSION}
-    tiff = save_by_pillow(pages[0], "TIFF", **settings)
-    return bytes(_with_full_color_maps(tiff))
+    return _with_full_color_maps(save_by_pillow(pages[0], "TIFF", **settings))
 
 
 def _tags(metadata: Metadata) -> Any:
@@ -57,11 +56,12 @@ def _tags(metadata: Metadata) -> Any:
     return tags
 
 
-def _with_full_color_maps(tiff: bytearray) -> bytearray:
+def _with_full_color_maps(file: bytes) -> bytes:
     """Raise the 16-bit colours of each page from 256 times the 8-bit ones, as Pillow writes them, to 257 times.
 
     White would be 65280 of 65535 otherwise, which ImageMagick reads as 254.
     """
+    tiff = bytearray(file)
     (offset,) = struct.unpack_from("<I", tiff, 4)
     while offset:
         (n_tags,) = struct.unpack_from("<H", tiff, offset)
@@ -71,7 +71,7 @@ def _with_full_color_maps(tiff: bytearray) -> bytearray:
                 colors = np.frombuffer(tiff, dtype="<u2", count=n, offset=value)
                 colors |= colors >> 8
         (offset,) = struct.unpack_from("<I", tiff, offset + 2 + 12 * n_tags)
-    return tiff
+    return bytes(tiff)
 
 
 FORMAT = OutputFormat(

@@ -45,10 +45,7 @@ def encode_webp(image: IndexedImage | ColorImage, options: EncodeOptions) -> byt
     chunks = [_chunk(b"VP8X", struct.pack("<I", flags) + _three_bytes(width - 1, height - 1))]
     if profile:
         chunks.append(_chunk(b"ICCP", profile))
-    if animation is not None:
-        chunks += _animated(frames, animation, effort)
-    else:
-        chunks.append(_bitstream(frames[0], effort))
+    chunks += [_bitstream(frames[0], effort)] if animation is None else _animated(frames, animation, effort)
     chunks.append(_chunk(b"EXIF", signed_exif(options.metadata)))
     if xmp:
         chunks.append(_chunk(b"XMP ", xmp))
@@ -61,7 +58,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _three_bytes(*numbers: int) -> bytes:
-    return b"".join(struct.pack("<I", number)[:3] for number in numbers)
+    return b"".join(number.to_bytes(3, "little") for number in numbers)
 
 
 def _bitstream(pixels: npt.NDArray[np.uint8], effort: dict[str, int]) -> bytes:
