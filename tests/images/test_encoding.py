@@ -14,7 +14,7 @@ import pytest
 from helpers import read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, Metadata
@@ -237,7 +237,16 @@ def test_a_jpeg_stands_on_white_in_full_resolution_of_color():
     assert len(encode_image(image, "jpg", optimize=True)) < len(data)
 
 
-def test_what_is_put_on_white_is_rounded_to_the_nearest():
+def test_noise_is_encoded_as_an_optimized_jpeg_and_the_buffer_of_pillow_is_left_as_it_was():
+    usual = ImageFile.MAXBLOCK
+    noise = ColorImage(255 * np.random.default_rng(0).integers(0, 2, (200, 200, 3), dtype=np.uint8))
+    optimized = encode_image(noise, "jpg", optimize=True)
+    assert len(optimized) > 2 * 200 * 200
+    assert np.array_equal(by_pillow(optimized)[0], by_pillow(encode_image(noise, "jpg"))[0])
+    assert usual == ImageFile.MAXBLOCK
+
+
+def test_transparent_colors_on_white_are_rounded_to_the_nearest():
     color, alpha = (grid.astype(np.uint8) for grid in np.mgrid[:256, :256])
     shown = np.asarray(jpg._on_white(np.stack([color, color, color, alpha], axis=2)))
     exact = (color.astype(int) * alpha + 255 * (255 - alpha.astype(int))) / 255

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from gmmquant.images.decoded import Metadata
-from gmmquant.images.decoding.decoder_stderr import lenient_pillow
+from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.exif import keep_bytes_of_texts
 
@@ -45,16 +45,14 @@ def _srgb_profile() -> bytes:
 
 def exif_of(metadata: Metadata) -> Image.Exif:
     """Return the EXIF, an empty one if there is none or it cannot be read."""
-    exif = Image.Exif()
-    if metadata.exif:
-        try:
-            with lenient_pillow():
-                exif.load(metadata.exif)
-                keep_bytes_of_texts(exif)
-                exif.tobytes()
-        except Exception:  # cameras and editors often write it broken, which must not cost the image
-            return Image.Exif()
-    return exif
+    with damage_ignored():
+        exif = Image.Exif()
+        if metadata.exif:
+            exif.load(metadata.exif)
+            keep_bytes_of_texts(exif)
+            exif.tobytes()
+        return exif
+    return Image.Exif()
 
 
 def signed_exif(metadata: Metadata) -> bytes:
