@@ -1,4 +1,4 @@
-# Every target does its own set-up, in .venv. PYTHON chooses the interpreter (3.11 or newer).
+# Every target sets up .venv first. PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,22 +6,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test kill-test lint format docs examples bench samples clean
 
-demo: $(VENV)/.installed ## Remake the cat in 2, 3, 7 and 20 colours
+demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
 
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
-kill-test: $(VENV)/.installed-dev ## Stop, kill and double batches at 50 random moments of each kind, some minutes' work
+kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random moments each (some minutes)
 	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py
 
-lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
+lint: $(VENV)/.installed-dev ## Check style, types and the order of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.installed-dev ## Put the code into the one format
+format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -32,13 +32,13 @@ examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py
 	$(BIN)/python docs/draw.py
 
-bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md; PHOTOGRAPHS names images of your own
+bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md (PHOTOGRAPHS: other images)
 	$(BIN)/python benchmarks/page.py $(PHOTOGRAPHS)
 
 samples: $(VENV)/.installed ## Draw the small sample images again
 	$(BIN)/python sample_images/draw.py
 
-clean: ## Remove all that the other targets made
+clean: ## Remove the files of all other targets
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:

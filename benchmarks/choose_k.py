@@ -1,8 +1,8 @@
-"""How steady is `-k auto`? Print the choice for images as they are, at half their size, and as JPEG at quality 90.
+"""The stability of `-k auto`: print the choice for images, for their halves in size, and for JPEGs at quality 90.
 
     python benchmarks/choose_k.py IMAGE_OR_FOLDER...
 
-The table of docs/choosing-k.md was made by it.
+It prints the table of docs/choosing-k.md.
 """
 
 import sys
@@ -18,7 +18,7 @@ from gmmquant.quantization.choose_k import AUTO_PATH
 
 
 def variants(path: Path) -> list[npt.NDArray[Any]]:
-    """Return an image as it is, at half its size, and as JPEG at quality 90 (8 bits, without alpha)."""
+    """Return an image unchanged, at half its size, and as JPEG at quality 90 (8 bits, without alpha)."""
     pixels = read_image(path).pixels
     halved = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     in_8_bits = pixels[..., :3] if pixels.dtype == np.uint8 else (pixels[..., :3] >> 8).astype(np.uint8)
@@ -37,10 +37,10 @@ def main() -> None:
             choices = [Quantizer(image).choose_k() for image in variants(path)]
             interior = choices[0].path[0].k < choices[0].k < choices[0].path[-1].k
             steps = [sum(k < choice.k for k in AUTO_PATH) for choice in choices]
-            steady = max(abs(step - steps[0]) for step in steps) <= 1
+            stable = max(abs(step - steps[0]) for step in steps) <= 1
             ks = " | ".join(str(choice.k) for choice in choices)
             first = choices[0]
-            marks = " | ".join("yes" if mark else "no" for mark in (interior, steady))
+            marks = " | ".join("yes" if mark else "no" for mark in (interior, stable))
             print(f"| {path.stem} | {ks} | {first.lowest_icl} | {first.lowest_bic} | {marks} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Whole commands against their peers, run in turn."""
+"""gmmquant and comparable programs as whole commands, run in turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ours(image: Path, ks: Sequence[int], folder: Path, *options: str) -> list[st
 
 
 def script(name: str, image: Path, ks: Sequence[int], folder: Path) -> list[str]:
-    """Return the command of a peer that is a script of ours."""
+    """Return the command of a script in `peers`."""
     return [sys.executable, str(PEERS / f"{name}.py"), str(image), str(folder), *map(str, ks)]
 
 
@@ -41,7 +41,7 @@ def imagemagick(image: Path, ks: Sequence[int], folder: Path) -> list[str]:
 
 
 def race(image: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequence[str] = ()) -> dict[str, Runs]:
-    """Run gmmquant and the peers that are installed in turn; those in `slow` (scripts) too."""
+    """Run gmmquant, the installed peers and the scripts `slow` in turn."""
     commands = {"gmmquant": ours(image, ks, folder), "floor": script("floor", image, ks, folder)}
     if program("pngquant") and image.suffix == ".png":
         commands["pngquant"] = pngquant(image, ks, folder)
@@ -55,18 +55,18 @@ def race(image: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequen
 
 
 def table(runs: dict[str, Runs], errors: dict[str, str] | None = None) -> list[str]:
-    """Return a Markdown table: seconds, ratio to gmmquant's, peak memory, and squared errors if given."""
-    lines = ["| command | seconds | gmmquant's time is | peak MB |" + (" squared error |" if errors else "")]
+    """Return a Markdown table: seconds, ratio of gmmquant's time to it, peak memory, squared errors if there are any."""
+    lines = ["| command | seconds | gmmquant / this | peak MB |" + (" squared error |" if errors else "")]
     lines.append("|---|---|---|---|" + ("---|" if errors else ""))
     for name, each in runs.items():
-        ratio = f"{runs['gmmquant'].median / each.median:.2f} of it"
+        ratio = f"{runs['gmmquant'].median / each.median:.2f}"
         error = f" {errors.get(name, '')} |" if errors else ""
         lines.append(f"| {name} | {each} | {ratio} | {max(each.peaks):.0f} |{error}")
     return lines
 
 
 def squared_errors(image: Path, k: int, folder: Path) -> dict[str, str]:
-    """Return the mean squared RGB error, summed over channels, of what each command wrote for `k`."""
+    """Return the mean squared RGB error, summed over channels, of the image that each command wrote for `k`."""
     original = cv2.imread(str(image))[:, :, ::-1].astype(np.float64)
     names = {"gmmquant": f"{image.stem}_k{k}", "opencv_kmeans": f"opencv_k{k}", "scikit_learn": f"sklearn_k{k}"}
     names |= {name: f"{name.lower()}_k{k}" for name in ("pngquant", "ImageMagick", "Pillow", "libimagequant")}

@@ -1,4 +1,4 @@
-"""Squared errors of `--method kmeans` against libimagequant's, sizes of files against Pillow's, times of dithering.
+"""Squared errors of `--method kmeans` and libimagequant, sizes of files of gmmquant and Pillow, times of dithering.
 
 python benchmarks/faithful.py IMAGE_OR_FOLDER... prints the tables.
 """
@@ -27,12 +27,14 @@ KS = (4, 16, 64, 256)
 
 
 def errors(paths: Sequence[Path]) -> list[str]:
-    """Compare squared errors and times with libimagequant without dithering, on 8-bit RGB images."""
+    """Compare squared errors and times with libimagequant on 8-bit RGB images, without dithering."""
     try:
         import imagequant
     except ImportError:
         return ["imagequant is not installed."]
-    rows = ["| k | squared error / libimagequant's: mean | most | not above it on | time / its time: mean | most |"]
+    rows = [
+        "| k | squared error / libimagequant's: mean | maximum | not above it on | time / its time: mean | maximum |"
+    ]
     rows.append("|---|---|---|---|---|---|")
     for k in KS:
         ratios, times = [], []
@@ -54,7 +56,7 @@ def errors(paths: Sequence[Path]) -> list[str]:
 
 
 def sizes(paths: Sequence[Path]) -> list[str]:
-    """Compare sizes of indexed PNGs with Pillow's optimized one of the same indices, and with truecolour ones."""
+    """Compare sizes of indexed PNGs with Pillow's optimized PNG of the same indices, and with truecolour PNGs."""
     rows = ["| k | plain / Pillow's optimized | `--optimize` | `--optimize`, order kept | plain / truecolour |"]
     rows.append("|---|---|---|---|---|")
     for k in (16, 256):
@@ -95,7 +97,7 @@ def _size(image: Image.Image, **options: Any) -> int:
 
 
 def _timed(work: Callable[[], Any], rounds: int = 3) -> tuple[Any, float]:
-    """Return what `work` gives, and the median of its times."""
+    """Return the result of `work` and the median of its times."""
     times = []
     for _ in range(rounds):
         started = perf_counter()
@@ -105,7 +107,7 @@ def _timed(work: Callable[[], Any], rounds: int = 3) -> tuple[Any, float]:
 
 
 def rgb(paths: Sequence[Path]) -> list[Path]:
-    """Return those of `paths` that are images of three channels of 8 bits."""
+    """Return the paths of images with three channels of 8 bits."""
 
     def fits(pixels: npt.NDArray[Any]) -> bool:
         return pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3

@@ -1,4 +1,4 @@
-"""Folders of images: images a second against shell loops over pngquant, and memory over a long run."""
+"""Folders of images: images per second, compared with shell loops over pngquant, and memory of a long run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ K = 16
 
 
 def crops(photographs: Sequence[Path], n: int, width: int, height: int, folder: Path) -> Path:
-    """Write `n` parts of photographs, at random positions and scales, as PNGs of one size; return their folder."""
+    """Write `n` random crops of photographs, at random scales, as PNGs of one size; return their folder."""
     folder.mkdir()
     sources = [cv2.imread(str(path)) for path in photographs]
     rng = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def crops(photographs: Sequence[Path], n: int, width: int, height: int, folder: 
 
 
 def commands(folder: Path, out: Path) -> dict[str, list[str]]:
-    """Return the commands that remake a folder."""
+    """Return the commands that process a folder."""
     out.mkdir()
     ours = [*GMMQUANT, str(folder), "-k", str(K), "-o", str(out), "--force", "--quiet"]
     both = {
@@ -49,14 +49,14 @@ def commands(folder: Path, out: Path) -> dict[str, list[str]]:
 
 
 def table(runs: dict[str, Runs], n: int) -> list[str]:
-    """Return a Markdown table of images a second."""
-    lines = ["| command | seconds | images a second | peak MB of the largest process |", "|---|---|---|---|"]
+    """Return a Markdown table of images per second."""
+    lines = ["| command | seconds | images per second | peak MB of the largest process |", "|---|---|---|---|"]
     lines += [f"| {name} | {each} | {n / each.median:.1f} | {max(each.peaks):.0f} |" for name, each in runs.items()]
     return lines
 
 
 def races(photographs: Sequence[Path], folder: Path) -> list[str]:
-    """Race on 1,000 small images and on 100 of them (is memory the same?), on smaller and on larger ones."""
+    """Compare on 1,000 small images, on 100 of them (memory must be the same), on smaller and on larger images."""
     lines: list[str] = []
     for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (1000, 128, 96, 1), (24, 768, 512, 3)):
         cut = folder / f"{n}_{width}"

@@ -1,4 +1,4 @@
-"""Large images for measuring, made of small photographs: enlarged, given noise like a sensor's, and saved as JPEG."""
+"""Large images for benchmarks: small photographs enlarged, with noise like a sensor's, saved as JPEG."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 
 def enlarge(photographs: Sequence[Path], megapixels: float, out: Path, noise: float = 1.0) -> Path:
-    """Lay photographs side by side in a square of tiles, 4 : 3 in all, and write them as PNG and, beside it, JPEG.
+    """Arrange photographs as tiles of a 4 : 3 image, and write it as PNG and JPEG; return the path of the PNG.
 
-    Noise of one level and JPEG at quality 90 give about as many distinct colours as a camera does.
+    Noise of one level and JPEG at quality 90 give about as many distinct colours as a camera.
     """
     side = math.isqrt(len(photographs))
     width, height = (round(math.sqrt(megapixels * 1e6 * ratio) / side) for ratio in (4 / 3, 3 / 4))

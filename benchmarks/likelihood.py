@@ -1,7 +1,7 @@
-"""Final log-likelihoods against scikit-learn's GaussianMixture, and the fit alone against it.
+"""Log-likelihoods and times of fits, compared with scikit-learn's GaussianMixture.
 
-python benchmarks/likelihood.py IMAGE_OR_FOLDER... prints the table. scikit-learn's fits take half an hour on thirteen
-small photographs; they are kept in a file (--kept FILE, JSON) and not made again.
+python benchmarks/likelihood.py IMAGE_OR_FOLDER... prints the table. scikit-learn's fits take half an hour for thirteen
+small photographs; --kept FILE stores their likelihoods as JSON and reads them back.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ SEEDS = range(5)
 
 
 def as_stored(path: Path) -> npt.NDArray[Any]:
-    """Read an image without applying its colour profile: rivals do not, and all are to fit the same pixels."""
+    """Read an image without applying its colour profile, as other programs do, so that all fit the same pixels."""
     decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if decoded.ndim == 3 and decoded.shape[2] == 3 else decoded
 
 
 def photographs(arguments: Sequence[Path]) -> Iterator[Path]:
-    """Yield the images that the arguments name, of folders the PNGs and JPEGs with more than 1000 colours."""
+    """Yield the images among the arguments, and from folders the PNGs and JPEGs with more than 1000 colours."""
     for argument in arguments:
         for path in sorted(argument.iterdir()) if argument.is_dir() else [argument]:
             if path.suffix in (".png", ".jpg") and (argument == path or _is_photograph(path)):
@@ -67,8 +67,8 @@ def theirs(path: Path, k: int, kept: dict[str, Any]) -> list[float]:
     return values
 
 
-def gain_of_going_on(quantizer: Quantizer, fit: Any) -> float:
-    """Return what the mean log-likelihood gains by going on with the fit to a tolerance of 1e-7."""
+def gain_of_continuing(quantizer: Quantizer, fit: Any) -> float:
+    """Return the gain in mean log-likelihood from continuing the fit to a tolerance of 1e-7."""
     cells, variance = quantizer.histogram.cells(), quantizer.histogram.rounding_variance
     assert fit.mixture.covariance_type is FULL
     continued = em(cells, fit.mixture, variance=variance, tol=1e-7, max_iter=1000, accelerated=True)
@@ -76,9 +76,9 @@ def gain_of_going_on(quantizer: Quantizer, fit: Any) -> float:
 
 
 def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:
-    """Return a Markdown table, a row for each image and k, and a line that sums it up."""
+    """Return a Markdown table with a row for each image and k, and a summary."""
     lines = [
-        "| image | k | gmmquant | scikit-learn | best of its 5 | gain of continuing |",
+        "| image | k | gmmquant | scikit-learn | best of 5 seeds | gain of continuing |",
         "|---|---|---|---|---|---|",
     ]
     below = above = pairs = 0
@@ -87,21 +87,21 @@ def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:
         quantizer = Quantizer(as_stored(path))
         for k in KS:
             fit, values = quantizer.fit(k), theirs(path, k, kept)
-            gain = gain_of_going_on(quantizer, fit)
+            gain = gain_of_continuing(quantizer, fit)
             ours = fit.mean_log_likelihood
             below, above, pairs = below + (ours < values[0]), above + (ours > max(values)), pairs + 1
             most = max(most, gain)
             lines.append(f"| {path.stem} | {k} | {ours:.4f} | {values[0]:.4f} | {max(values):.4f} | {gain:.4f} |")
     lines.append("")
     lines.append(
-        f"Below scikit-learn's default fit on {below} of {pairs} pairs, above the best of its five on {above}; "
-        f"continuing to a tolerance of 1e-7 would gain {most:.4f} at most."
+        f"Below scikit-learn's default fit on {below} of {pairs} pairs, above its best of five on {above}; "
+        f"continuing to a tolerance of 1e-7 would gain at most {most:.4f}."
     )
     return lines
 
 
 def fit_alone(path: Path, k: int, rounds: int = 5, every: int = 10) -> list[str]:
-    """Return lines on the time from decoded pixels to the fitted mixture; scikit-learn's from every tenth pixel."""
+    """Compare the times from decoded pixels to the mixture; scikit-learn's is extrapolated from every tenth pixel."""
     pixels = as_stored(path)
     seconds = []
     for _ in range(rounds):
@@ -118,7 +118,7 @@ def fit_alone(path: Path, k: int, rounds: int = 5, every: int = 10) -> list[str]
         f"From decoded pixels to the fitted mixture, likelihood included, k = {k}, {len(X) * every / 1e6:.0f} megapixels: "
         f"{ours:.2f} s ({min(seconds):.2f} to {max(seconds):.2f}). scikit-learn's default fit to every {every}th pixel: "
         f"{sample:.0f} s, {mixture.n_iter_} iterations; on all pixels this would be {estimate:.0f} s, "
-        f"{estimate / ours:.0f} times as long. (It was not run on all of them: its time is in proportion to the pixels.) "
+        f"{estimate / ours:.0f} times as long. (It was not run on all of them: its time is proportional to the pixels.) "
         f"Mean log-likelihood {fit.mean_log_likelihood:.4f}, scikit-learn's {score:.4f}.",
     ]
 

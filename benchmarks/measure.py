@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: wall-clock seconds and peak memory, several commands in turn."""
+"""Wall-clock seconds and peak memory of whole processes, several commands in turn."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Runs:
 
     @property
     def median(self) -> float:
-        """Median of the seconds."""
+        """The median of the seconds."""
         return statistics.median(self.seconds)
 
     def __str__(self) -> str:
-        """Write median, least and most."""
+        """Return the median, the minimum and the maximum of the seconds."""
         return f"{self.median:.2f} ({min(self.seconds):.2f} to {max(self.seconds):.2f})"
 
 
@@ -39,7 +39,7 @@ def in_turn(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, Run
     return {name: Runs(*map(tuple, zip(*figures, strict=True))) for name, figures in taken.items()}
 
 
-# A process starts as a copy of the one that starts it, whose memory would count as its own: so a small one does it.
+# The peak of a process includes that of the process it was forked from, so a small process starts the command.
 _LAUNCHER = """
 import os, subprocess, sys, time
 started = time.perf_counter()
@@ -50,7 +50,7 @@ print(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e6, os.waitstatus
 
 
 def run(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command to its end, its output thrown away; return seconds and peak megabytes."""
+    """Run a command without its output; return seconds and peak megabytes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     launcher = [sys.executable, "-S", "-c", _LAUNCHER, *command]
     done = subprocess.run(launcher, capture_output=True, text=True, env=environment, check=True)
@@ -61,5 +61,5 @@ def run(command: Sequence[str]) -> tuple[float, float]:
 
 
 def program(*names: str) -> str | None:
-    """Return the path of the first program that is installed."""
+    """Return the path of the first installed program."""
     return next((path for path in map(shutil.which, names) if path), None)

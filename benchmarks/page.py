@@ -2,8 +2,8 @@
 
 python benchmarks/page.py [PHOTOGRAPH_OR_FOLDER...] [--kept FILE]
 
-The large images are made of the first four photographs that are named (default: those of sample_images); the
-likelihoods are compared on all of them. pngquant, ImageMagick and imagequant are compared with where they are installed.
+The large images consist of the first four photographs (default: those of sample_images), and the likelihoods are compared
+on all photographs. pngquant, ImageMagick and imagequant are included if they are installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PACKAGES = ("gmmquant", "numpy", "opencv-python-headless", "pillow", "typer", "s
 
 
 def machine() -> list[str]:
-    """Say what was measured on, and with which versions."""
+    """Return the lines that describe the machine, the versions and the method."""
     model = "unknown processor"
     if Path("/proc/cpuinfo").exists():
         names = [
@@ -51,8 +51,8 @@ def machine() -> list[str]:
             versions.append(f"{package} not installed")
     for name, arguments in (("pngquant", "--version"), ("magick", "-version"), ("convert-im6", "-version")):
         if program(name):
-            said = subprocess.run([name, arguments], capture_output=True, text=True, check=False).stdout.split("\n")[0]
-            versions.append(said if "ImageMagick" in said else f"{name} {said}")
+            line = subprocess.run([name, arguments], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+            versions.append(line if "ImageMagick" in line else f"{name} {line}")
     return [
         f"{dt.date.today():%d %B %Y}; {model}, {scaling.cores()} cores, a shared virtual machine; {', '.join(versions)}.",
         "",
@@ -62,7 +62,7 @@ def machine() -> list[str]:
 
 
 def small(folder: Path) -> list[str]:
-    """Race on the cat."""
+    """Return the section on the cat."""
     runs = race(CAT, FOUR, folder, rounds=9, slow=("opencv_kmeans",))
     slow = in_turn({"gmmquant": ours(CAT, FOUR, folder), "scikit-learn": script("scikit_learn", CAT, FOUR, folder)}, 2)
     ratio = slow["scikit-learn"].median / slow["gmmquant"].median
@@ -83,7 +83,7 @@ def small(folder: Path) -> list[str]:
 
 
 def large(image: Path, folder: Path) -> list[str]:
-    """Race on a large image."""
+    """Return the section on a large image."""
     lines = [
         "## Large photographs",
         "",
@@ -99,7 +99,7 @@ def large(image: Path, folder: Path) -> list[str]:
 
 
 def stages(folder: Path) -> list[str]:
-    """Run the stages one by one on pytest-benchmark."""
+    """Return the table of the stages, measured by pytest-benchmark."""
     out = folder / "stages.json"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", str(ROOT / "benchmarks"), "--benchmark-only"]
     subprocess.run([*command, f"--benchmark-json={out}"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -119,7 +119,7 @@ def _made(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Measure, and write the page."""
+    """Measure everything and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", nargs="*", type=Path, default=[ROOT / "sample_images"])
     parser.add_argument("--kept", type=Path, help="file that keeps scikit-learn's likelihoods")
@@ -133,7 +133,7 @@ def main() -> None:
         text = [
             "# Benchmarks",
             "",
-            "`make bench` writes this page. Remarks follow the tables, with where others are ahead.",
+            "`make bench` writes this page. Remarks after the tables say where other programs are better.",
             "",
             *machine(),
             "",
@@ -150,7 +150,7 @@ def main() -> None:
             "",
             *likelihood.table(photographs, kept),
             "",
-            "## Faithful colours",
+            "## Squared errors, file sizes, dithering",
             "",
             f"`--method kmeans` against libimagequant without dithering, on {len(photographs)} photographs:",
             "",
@@ -160,13 +160,13 @@ def main() -> None:
             "",
             *faithful.sizes(faithful.rgb(photographs)),
             "",
-            "Seconds that dithering the 12 megapixels takes, one run each:",
+            "Seconds for dithering the 12 megapixels, one run each:",
             "",
             *faithful.dithering(image),
             "",
             "## Folders",
             "",
-            f"PNGs cut out of the photographs, at k = {folders.K}, as pngquant does them without dithering:",
+            f"PNGs cut out of the photographs, at k = {folders.K}, compared with pngquant without dithering:",
             "",
             *folders.races(photographs, _made(folder / "folders")),
             "## Scaling",
@@ -175,11 +175,11 @@ def main() -> None:
             "",
             *scaling.by_pixels(tiles, (0.1, 0.5, 2, 12, 50), folder, rounds=3),
             "",
-            "Number of colours asked for (the 12 megapixels above, PNG):",
+            "Number of colours (the 12 megapixels above, PNG):",
             "",
             *scaling.by_k(image, (2, 4, 8, 16, 32, 64, 128, 256), folder, rounds=3),
             "",
-            "Distinct colours (random clouds of colours, the fit alone, k = 20):",
+            "Distinct colours (random colours around k centres, only the fit, k = 20):",
             "",
             *scaling.by_colors((1_000, 10_000, 100_000, 1_000_000)),
             "",

@@ -1,4 +1,4 @@
-"""How time and memory of the whole command grow with pixels, k and threads; how those of a fit grow with colours."""
+"""Time and memory of the command by pixels, k and threads, and the time of a fit by distinct colours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def by_pixels(photographs: Sequence[Path], sizes: Sequence[float], folder: Path,
     """Return a table over sizes in megapixels, k = 20, from JPEG."""
     images = {size: enlarge(photographs, size, folder / f"size_{size:g}.png") for size in sizes}
     commands = {str(size): ours(path.with_suffix(".jpg"), [20], folder) for size, path in images.items()}
-    lines = ["| megapixels | distinct colours | seconds | nanoseconds a pixel | peak MB | 150 MB + 16 bytes a pixel |"]
+    lines = [
+        "| megapixels | distinct colours | seconds | nanoseconds per pixel | peak MB | 150 MB + 16 bytes per pixel |"
+    ]
     lines.append("|---|---|---|---|---|---|")
     for (size, path), runs in zip(images.items(), in_turn(commands, rounds).values(), strict=True):
         a_pixel = runs.median / size * 1000
@@ -39,7 +41,7 @@ def by_k(image: Path, ks: Sequence[int], folder: Path, rounds: int) -> list[str]
 
 
 def by_threads(image: Path, folder: Path, rounds: int) -> list[str]:
-    """Return a table over the threads that BLAS is given, and whether the bytes are the same."""
+    """Return a table over the number of threads of BLAS, and whether the bytes are the same."""
     commands = {
         str(threads): ["env", f"OPENBLAS_NUM_THREADS={threads}", *ours(image, [20], folder / str(threads))]
         for threads in (1, 2)
@@ -51,7 +53,7 @@ def by_threads(image: Path, folder: Path, rounds: int) -> list[str]:
 
 
 def by_colors(counts: Sequence[int], k: int = 20) -> list[str]:
-    """Return a table over distinct colours of the time of a fit (k = 20) to random clouds of colours."""
+    """Return a table over distinct colours of the time of a fit to random colours around k centres."""
     lines = ["| distinct colours | fit, seconds |", "|---|---|"]
     rng = np.random.default_rng(0)
     for count in counts:

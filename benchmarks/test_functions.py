@@ -1,4 +1,4 @@
-"""The stages of a fit one by one, on pytest-benchmark: python -m pytest benchmarks --benchmark-only."""
+"""Benchmarks of each stage of a fit: python -m pytest benchmarks --benchmark-only."""
 
 from pathlib import Path
 

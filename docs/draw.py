@@ -1,8 +1,8 @@
-"""Draw the images of docs/drawing.md: its commands are run, and what the page shows of their outputs is kept.
+"""Draw the images of docs/drawing.md: run its commands, and keep the outputs that the page shows.
 
     python docs/draw.py
 
-An image `images/drawing/FOLDER/NAME` of the page is the file `FOLDER/NAME` that the commands leave.
+The image `images/drawing/FOLDER/NAME` of the page is the output `FOLDER/NAME` of the commands.
 """
 
 import re
@@ -25,19 +25,19 @@ def commands() -> list[str]:
 
 
 def images() -> list[str]:
-    """Return the images of the page that the commands make, as `folder/name`."""
+    """Return the images of the page that the commands write, as `folder/name`."""
     return re.findall(r"\]\(images/drawing/([^)]+)\)", PAGE.read_text(encoding="utf-8"))
 
 
 def run_commands(folder: Path, program: str = f"{sys.executable} -m gmmquant") -> None:
-    """Run the commands of the page in `folder`, which gets the sample images."""
+    """Copy the sample images to `folder`, and run the commands of the page there."""
     shutil.copytree(PROJECT / "sample_images", folder / "sample_images")
     for command in commands():
         subprocess.run(["sh", "-c", re.sub("^gmmquant", program, command)], cwd=folder, check=True)  # noqa: S603, S607
 
 
 def main() -> None:
-    """Run the commands in a folder of their own, and take the images from there."""
+    """Run the commands in a temporary folder, and copy the images from there."""
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run_commands(folder)

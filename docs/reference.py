@@ -1,6 +1,6 @@
-"""Regenerates what `docs/cli.md` takes from the command: names, values, helps and defaults of the options, in panels.
+"""Updates the options in `docs/cli.md` from the command: their names, values, help texts and defaults, in panels.
 
-The details below the help of an option are written by hand and kept.
+The paragraphs below the help text of an option are written by hand and kept.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def summary(option: Any) -> str:
 
 
 def regenerated(page: str) -> str:
-    """Return the page with what comes from the command made again; details of options that are gone are dropped."""
+    """Return the page with updated options, without the paragraphs of options that no longer exist."""
     before, _, rest = page.partition(_START)
     written, _, after = rest.partition(_END)
     details = {}

@@ -1,4 +1,4 @@
-"""Draw the small sample images: alpha, 16 bits, grey, three flat colours, and an animation."""
+"""Draw the small sample images: alpha, 16 bits, grey, three flat colours, an animation."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def leaf_with_alpha() -> Image.Image:
-    """Draw a green disc with a soft edge on full transparency, 96 x 96, RGBA."""
+    """Return a green disc with a soft edge on a transparent ground, 96 x 96, RGBA."""
     y, x = np.mgrid[:96, :96]
     radius = np.hypot(x - 47.5, y - 47.5)
     alpha = np.clip((44 - radius) / 8, 0, 1)
@@ -21,7 +21,7 @@ def leaf_with_alpha() -> Image.Image:
 
 
 def dusk_16_bits() -> np.ndarray:
-    """Draw a dusk sky in 16 bits, 64 x 96, RGB: a gradient too fine for 8 bits."""
+    """Return a gradient too fine for 8 bits, like a sky at dusk, 96 x 64, RGB, 16 bits."""
     y = np.linspace(0, 1, 64)[:, np.newaxis]
     x = np.linspace(0, 1, 96)[np.newaxis, :]
     red = 20000 + 24000 * y + 600 * x
@@ -31,13 +31,13 @@ def dusk_16_bits() -> np.ndarray:
 
 
 def grey_ramp() -> Image.Image:
-    """Draw rings of grey, 96 x 64, one channel."""
+    """Return grey rings, 96 x 64, one channel."""
     y, x = np.mgrid[:64, :96]
     return Image.fromarray((127.5 + 127.5 * np.cos(np.hypot(x - 47.5, y - 31.5) / 6)).round().astype(np.uint8))
 
 
 def flag_of_three_colors() -> Image.Image:
-    """Draw a disc and a bar on a ground: three flat colours, 96 x 64, RGB."""
+    """Return a disc and a bar in three flat colours, 96 x 64, RGB."""
     image = Image.new("RGB", (96, 64), "#f4f1de")
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 44, 95, 63), fill="#3d405b")
@@ -46,7 +46,7 @@ def flag_of_three_colors() -> Image.Image:
 
 
 def bouncing_ball(n_frames: int = 12) -> list[Image.Image]:
-    """Draw a ball that bounces before a dusk sky, 96 x 64, RGB: one period, frame by frame."""
+    """Return the frames of one period of a bouncing ball, 96 x 64, RGB."""
     y, x = np.mgrid[:64, :96].astype(float)
     sky = np.dstack([60 + 2.2 * y, 50 + 0.9 * y, 110 - 0.4 * y])
     ground = y > 55
@@ -66,7 +66,7 @@ def bouncing_ball(n_frames: int = 12) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Write all of them beside this script."""
+    """Write all sample images beside this script."""
     leaf_with_alpha().save(HERE / "alpha.png")
     cv2.imwrite(str(HERE / "sixteen.png"), dusk_16_bits()[:, :, ::-1])
     grey_ramp().save(HERE / "grey.png")

@@ -1,4 +1,4 @@
-"""The least that any such command in Python does: start, import, decode, write an indexed PNG for each k."""
+"""The minimum for any such command in Python: start, import, decode, and write an indexed PNG for each k."""
 
 import sys
 from pathlib import Path

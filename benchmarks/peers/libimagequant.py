@@ -1,4 +1,4 @@
-"""libimagequant by its Python binding, without dithering."""
+"""libimagequant through its Python binding, without dithering."""
 
 import sys
 

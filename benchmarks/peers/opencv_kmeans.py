@@ -1,4 +1,4 @@
-"""OpenCV's kmeans on all pixels: k-means++ centers, one attempt, ten iterations."""
+"""OpenCV's kmeans on all pixels: k-means++ centres, one attempt, ten iterations."""
 
 import sys
 

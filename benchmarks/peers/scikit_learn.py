@@ -1,4 +1,4 @@
-"""The same job with scikit-learn: fit a GaussianMixture to all pixels for each k, write the images of the means."""
+"""The same task with scikit-learn: fit a GaussianMixture to all pixels for each k, and write the images."""
 
 import sys
 from pathlib import Path
