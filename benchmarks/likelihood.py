@@ -127,8 +127,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--kept", type=Path)
-    asked = parser.parse_args()
-    fits = json.loads(asked.kept.read_text()) if asked.kept and asked.kept.exists() else {}
-    print("\n".join(table(list(photographs(asked.images)), fits)))
-    if asked.kept:
-        asked.kept.write_text(json.dumps(fits, indent=1))
+    arguments = parser.parse_args()
+    fits = json.loads(arguments.kept.read_text()) if arguments.kept and arguments.kept.exists() else {}
+    print("\n".join(table(list(photographs(arguments.images)), fits)))
+    if arguments.kept:
+        arguments.kept.write_text(json.dumps(fits, indent=1))

@@ -123,9 +123,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", nargs="*", type=Path, default=[ROOT / "sample_images"])
     parser.add_argument("--kept", type=Path, help="file that keeps scikit-learn's likelihoods")
-    asked = parser.parse_args()
-    photographs = list(likelihood.photographs(asked.photographs))
-    kept = json.loads(asked.kept.read_text()) if asked.kept and asked.kept.exists() else {}
+    arguments = parser.parse_args()
+    photographs = list(likelihood.photographs(arguments.photographs))
+    kept = json.loads(arguments.kept.read_text()) if arguments.kept and arguments.kept.exists() else {}
     folder = Path(tempfile.mkdtemp())
     try:
         tiles = (photographs * 4)[:4]
@@ -196,8 +196,8 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(text) + "\n")
-    if asked.kept:
-        asked.kept.write_text(json.dumps(kept, indent=1) + "\n")
+    if arguments.kept:
+        arguments.kept.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

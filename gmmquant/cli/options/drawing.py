@@ -12,7 +12,7 @@ _PANEL = "Drawing"
 Recolor = Annotated[
     str | None,
     option(
-        "--recolor", "METHOD", "Recolouring:", _PANEL, choices=RECOLORINGS, default="posterior (gmm), nearest (kmeans)"
+        "--recolor", "METHOD", "Recolouring:", _PANEL, choices=RECOLORINGS, default="posterior, or nearest for kmeans"
     ),
 ]
 Dither = Annotated[str, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS)]
