@@ -1,6 +1,6 @@
-"""See an image, and remake it, in a few colours with a Gaussian mixture.
+"""Recolour images in a few colours by Gaussian mixtures.
 
-Public names are imported on first use, so that `import gmmquant` loads nothing heavy.
+Public names are imported on first use, so that `import gmmquant` loads no large module.
 """
 
 from importlib import import_module
@@ -34,32 +34,23 @@ if TYPE_CHECKING:
     from gmmquant.quantization.result import QuantizedImage as QuantizedImage
     from gmmquant.settings import Settings as Settings
 
-_MODULES = {
-    "Animation": "images.decoded",
-    "ColorHistogram": "colors.histogram",
-    "ConvergenceWarning": "errors",
-    "DecodedImage": "images.decoded",
-    "Fit": "quantization.fitter",
-    "FlatImage": "images.pixels",
-    "GaussianMixture": "models.mixture",
-    "GmmquantError": "errors",
-    "ImageError": "errors",
-    "ImageStatistics": "quantization.result",
-    "KMeans": "models.kmeans",
-    "Metadata": "images.decoded",
-    "ModelFileError": "errors",
-    "NotFittedError": "errors",
-    "OutputError": "errors",
-    "PaletteFileError": "errors",
-    "ParameterError": "errors",
-    "QuantizedImage": "quantization.result",
-    "Quantizer": "quantization.quantizer",
-    "Settings": "settings",
-    "SingularCovarianceError": "errors",
-    "quantize": "api",
-    "read_image": "images.files",
-    "transfer_colors": "api",
+# The public names of each module.
+_NAMES = {
+    "api": "quantize transfer_colors",
+    "colors.histogram": "ColorHistogram",
+    "errors": "ConvergenceWarning GmmquantError ImageError ModelFileError NotFittedError OutputError "
+    "PaletteFileError ParameterError SingularCovarianceError",
+    "images.decoded": "Animation DecodedImage Metadata",
+    "images.files": "read_image",
+    "images.pixels": "FlatImage",
+    "models.kmeans": "KMeans",
+    "models.mixture": "GaussianMixture",
+    "quantization.fitter": "Fit",
+    "quantization.quantizer": "Quantizer",
+    "quantization.result": "ImageStatistics QuantizedImage",
+    "settings": "Settings",
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_MODULES]
 

@@ -1,4 +1,4 @@
-"""What can be asked for: numbers of colours, and the settings of a fit and of recolouring. Imports no numpy."""
+"""The settings of a fit and of recolouring, numbers of colours, and names of formats. Imports no numpy."""
 
 from __future__ import annotations
 
@@ -32,31 +32,24 @@ Dither = Literal["none", "floyd-steinberg", "blue-noise", "posterior"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
 
-# Settings of a fit that do not matter for recolouring.
+# Settings that have no effect on recolouring.
 OF_FITS = ("max_iter", "tol", "covariance", "init", "restarts", "method")
 
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
-# Output formats with their other names, which are extensions too. The module of the name in `images.encoding` has the
-# entry of the format.
-OUTPUT_FORMATS: dict[str, tuple[str, ...]] = {
-    "png": (),
-    "webp": (),
-    "tiff": ("tif",),
-    "gif": (),
-    "bmp": (),
-    "jpg": ("jpeg",),
-}
+# Output formats with their other names, which are extensions too; see the module of the name in `images.encoding`.
+OUTPUT_FORMATS = {"png": (), "webp": (), "tiff": ("tif",), "gif": (), "bmp": (), "jpg": ("jpeg",)}
 DEFAULT_OUTPUT_FORMAT = "png"
 PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
 MAPS = ("labels", "entropy", "loglik")
 
+_CHOICES = {"covariance": COVARIANCE_NAMES, "init": INIT_NAMES, "method": METHODS, "space": SPACES, "dither": DITHERS}
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
 
 
 class SettingsOptions(TypedDict, total=False):
-    """The attributes of `Settings` by name, for functions that pass them on."""
+    """The attributes of `Settings` by name, for functions that take settings as keyword arguments."""
 
     seed: int
     max_iter: int | None
@@ -130,18 +123,15 @@ class Settings:
             check_integer("max_iter", self.max_iter, 1)
         if self.tol is not None:
             check_non_negative("tol", self.tol)
-        check_choice("covariance", self.covariance, COVARIANCE_NAMES)
-        check_choice("init", self.init, INIT_NAMES)
         check_integer("restarts", self.restarts, 1)
-        check_choice("method", self.method, METHODS)
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
         if self.recolor is not None:
             check_choice("recolor", self.recolor, RECOLORINGS)
-        check_choice("space", self.space, SPACES)
-        check_choice("dither", self.dither, DITHERS)
         if check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is above the limit; give a number from 0 to 1")
         required = _RECOLORING_OF_DITHER.get(self.dither)
-        if required is not None and self.recolor not in (None, required):
+        if required and self.recolor not in (None, required):
             raise ParameterError(
                 f"recolor = {self.recolor!r} contradicts dither = {self.dither!r}, which needs {required!r}; omit one"
             )
@@ -153,13 +143,7 @@ class Settings:
 
 
 def parse_output_format(text: str) -> str:
-    """Return the output format that a name or extension means, in any case.
-
-    Raises
-    ------
-    ParameterError
-        If it is none.
-    """
+    """Return the output format of a name or extension, in upper or lower case."""
     name = text.lower()
     name = next((format for format, others in OUTPUT_FORMATS.items() if name in others), name)  # noqa: A001
     return check_choice("format", name, tuple(OUTPUT_FORMATS))
@@ -179,13 +163,7 @@ def largest_of(ks: Iterable[int | str]) -> int:
 
 
 def parse_k(texts: Iterable[str]) -> list[int | str]:
-    """Parse texts such as "2,3", "5-8" and "auto" into numbers of colours, without repetitions, in their order.
-
-    Raises
-    ------
-    ParameterError
-        If a part is neither an integer nor a range, or a number is outside 1 to 4096.
-    """
+    """Parse texts such as "2,3", "5-8" and "auto" into numbers of colours, without repetitions, in their order."""
     return list(dict.fromkeys(k for text in texts for part in text.split(",") for k in _parse_k_part(part)))
 
 
@@ -205,12 +183,6 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
 
 
 def parse_choices(name: str, text: str | Sequence[str], choices: Sequence[str]) -> tuple[str, ...]:
-    """Parse a text such as "gpl,ase" into choices, without repetitions, in their order; "all" means all of them.
-
-    Raises
-    ------
-    ParameterError
-        If a part is not one of `choices`.
-    """
+    """Parse a text such as "gpl,ase" into choices, without repetitions, in their order; "all" means all of them."""
     parts = text if not isinstance(text, str) else choices if text.strip() == "all" else text.split(",")
     return tuple(dict.fromkeys(check_choice(name, part.strip(), choices) for part in parts))

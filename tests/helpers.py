@@ -8,6 +8,8 @@ from PIL import Image
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from gmmquant.models.em import e_step, m_step
+
 SAMPLE_IMAGES = Path(__file__).parents[1] / "sample_images"
 
 
@@ -74,6 +76,12 @@ def log_joint_by_scipy(X, weights, means, covariances):
 def log_density_by_scipy(X, weights, means, covariances):
     """Return the log density of a mixture, shape (n,)."""
     return logsumexp(log_joint_by_scipy(X, weights, means, covariances), axis=1)
+
+
+def em_step(cells, gaussians, variance):
+    """Run one E-step and one M-step; return the new parameters, and J at the old ones."""
+    moments, objective = e_step(cells, gaussians, variance)
+    return m_step(moments, cells.origin, variance, gaussians), objective
 
 
 def read_only(array):

@@ -11,7 +11,7 @@ from gmmquant.errors import NotFittedError, ParameterError
 
 FloatArray = npt.NDArray[np.float64]
 
-# The largest size of a value in X: with it, sums of squares over any number of samples stay in the range of float64.
+# The largest absolute value in X: with it, sums of squares over any number of samples stay in the range of float64.
 LARGEST = 1e145
 
 
@@ -51,6 +51,14 @@ def check_size(name: str, array: FloatArray) -> None:
         )
 
 
+def check_weights(name: str, value: npt.ArrayLike, n: int, max_error: float) -> FloatArray:
+    """Return `n` weights of at least 0 whose sum differs from 1 by at most `max_error`."""
+    weights = check_array(name, value, (n,))
+    if (weights < 0).any() or abs(weights.sum() - 1) > max_error:
+        raise ParameterError(f"{name} sums to {weights.sum():g}; give weights of at least 0 that sum to 1")
+    return weights
+
+
 def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> FloatArray:
     """Return finite weights of at least 0, shape (n_samples,), not all of them 0; ones by default."""
     if sample_weight is None:
@@ -68,10 +76,7 @@ def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> 
 
 
 def weights_near_one(weight: FloatArray) -> FloatArray:
-    """Return weights scaled by a power of two to at most 1: their sums stay in range, and no digit changes.
-
-    Only their ratios matter to a fit.
-    """
+    """Return weights scaled by a power of two to at most 1, which changes no digit; sums of them stay in range."""
     return np.asarray(np.ldexp(weight, -np.frexp(weight.max())[1]))
 
 
@@ -84,7 +89,7 @@ def check_sample_covariance(sample_covariance: npt.ArrayLike | None, n: int, d: 
     if smallest < 0 or not np.allclose(matrices, matrices.transpose(0, 2, 1)):
         raise ParameterError(
             "sample_covariance must hold symmetric matrices with variances of at least 0; "
-            f"the smallest variance in it is {smallest:g}"
+            f"its smallest variance is {smallest:g}"
         )
     return matrices
 
@@ -95,14 +100,15 @@ def check_finite_objective(name: str, value: float) -> None:
         raise ParameterError(f"the {name} is {value}: the data's squares leave the range of float64; rescale the data")
 
 
-def check_enough_samples(n_samples: int, name: str, n_groups: int) -> None:
-    """Refuse to divide fewer samples (of weight above 0) than there are groups."""
+def check_enough_samples(weight: FloatArray, name: str, n_groups: int) -> None:
+    """Refuse fewer samples of `weight` above 0 than groups."""
+    n_samples = np.count_nonzero(weight)
     if n_samples < n_groups:
         raise ParameterError(f"X has {n_samples} sample(s) with weight; {name} = {n_groups} needs at least as many")
 
 
 def check_fitted(estimator: object, attribute: str) -> None:
-    """Refuse to use an estimator before `fit` has set `attribute`."""
+    """Refuse an estimator whose `fit` has not set `attribute` yet."""
     if not hasattr(estimator, attribute):
         raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet; call fit first")
 

@@ -1,12 +1,12 @@
-"""Cells: what is fitted, weighted samples or groups of samples, and the blocks that a sweep takes them in.
+"""Cells, the weighted samples or groups of samples that mixtures are fitted to, and the blocks that sweeps read.
 
-A cell has a weight n_c, a mean m_c = E[x] and a second moment Q_c = E[x x^T], which stands in for x x^T. A point is a
-cell without scatter. EM on cells still never decreases its objective (Verbeek, Nunnink and Vlassis, "Accelerated
-EM-based clustering of large data sets", 2006).
+A cell has a weight n_c, a mean m_c = E[x] and a second moment Q_c = E[x x^T], which replaces x x^T. A point is a cell
+without scatter. EM on cells never lowers its objective either (Verbeek, Nunnink and Vlassis, "Accelerated EM-based
+clustering of large data sets", 2006).
 
-Where neighbours stand together, as the colours of a `ColorHistogram` do, a block of cells fills a small box, and most
-components are far below the best one everywhere in it. `Blocks.near` proves so from bounds of the scores over the box,
-and a sweep leaves those components out.
+Where neighbouring cells are close together, as the colours of a `ColorHistogram` are, a block of cells fills a small
+box, and most components are far below the best one everywhere in it. `Blocks.near` proves so from bounds of the scores
+over the box, and a sweep leaves those components out.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ import numpy.typing as npt
 
 from gmmquant.models.array_validation import FloatArray
 
-# Scores held at a time: 384 KiB of them stay in the second-level cache (of 2 MB) with the features of their columns.
+# Scores per block: 384 KiB of them stay in the second-level cache (of 2 MB) with the features of their columns.
 # With 256 KiB sweeps over 600 to 260,000 colours took up to 12 % longer, with 512 up to 14.
 _BLOCK_SCORES = 49_152
 
-# No block is narrower than this, nor are there more of them, since each costs some 40 microseconds in addition to its
-# scores.
+# The smallest number of columns of a block, and the largest number of blocks: a block costs some 40 microseconds in
+# addition to its scores.
 _MIN_WIDTH = 256
 _MAX_BLOCKS = 3000
 
-# A feature map of at most this many numbers (5 MB) is made once and kept; a larger one is made in every sweep.
-_KEPT_FEATURES = 655_360
-
-# Merged cells made at a time.
-_MERGED = 2048
+# The smallest number of blocks for which boxes pay. If there would be fewer, half as many blocks are made, since their
+# calls cost time: 10,000 cells at K = 16 take 4.6 ns a score in two blocks, 5.3 in four.
+_MIN_BOXED_BLOCKS = 6
 
 # Blocks whose scores are bounded at a time: with thousands of components, those of all would take 0.1 GB.
-_BOUNDED = 256
+_BLOCKS_AT_A_TIME = 256
 
-# Fewer blocks than these have no boxes: there is nothing to gain. So they are made half as many, since each costs its
-# calls: 10,000 cells at K = 16 take 4.6 ns a score in two blocks, 5.3 in four.
-_MIN_BLOCKS = 6
+# The largest number of entries in a feature map (5 MB) that is kept; a larger one is computed in every sweep.
+_MAX_KEPT_FEATURES = 655_360
+
+# Runs of cells that are merged at a time, so that they stay in cache.
+_RUNS_AT_A_TIME = 2048
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Weighted samples, or groups of samples, in the form that the sweep reads.
+    """Weighted samples, or groups of samples, of d features, in the form that the sweep reads.
 
     Attributes
     ----------
     weights : ndarray of shape (n_cells,)
-        Weight of each cell: how many samples it stands for. All above 0.
-    offsets : ndarray of shape (n_features, n_cells)
+        Number of samples in each cell; above 0.
+    offsets : ndarray of shape (d, n_cells)
         Mean of each cell less `origin`, one feature a row, so that a block is contiguous.
-    scatter : ndarray of shape (n_features * (n_features + 1) / 2, n_cells) or None
-        Upper triangle of the covariance inside each cell, row by row; None where every cell is a point.
-    origin : ndarray of shape (n_features,)
-        What was subtracted. A covariance is E[x x^T] - m m^T, which cancels when the data lie far from 0.
+    scatter : ndarray of shape (d * (d + 1) / 2, n_cells) or None
+        Upper triangle of the covariance inside each cell, row by row; None if every cell is a point.
+    origin : ndarray of shape (d,)
+        What was subtracted. A covariance is E[x x^T] - m m^T, which cancels when the data are far from 0.
     """
 
     weights: FloatArray
@@ -70,15 +70,9 @@ class Cells:
 
     @classmethod
     def from_samples(
-        cls,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        sample_covariance: FloatArray | None = None,
+        cls, X: FloatArray, sample_weight: FloatArray, sample_covariance: FloatArray | None = None
     ) -> Cells:
-        """Make cells of samples (n, d), weights (n,) and covariances inside the samples (n, d, d), if any.
-
-        Samples of weight 0 are left out; the origin is the weighted mean.
-        """
+        """Return the samples `X` (n, d) of weight above 0 as cells about their mean, with scatter (n, d, d) or none."""
         kept = sample_weight > 0
         if not kept.all():
             X, sample_weight = X[kept], sample_weight[kept]
@@ -90,9 +84,9 @@ class Cells:
 
     @classmethod
     def points(cls, X: FloatArray, origin: FloatArray) -> Cells:
-        """Make a cell of weight 1 of each row of `X` (n, d), about a given origin.
+        """Return a point of weight 1 for each row of `X` (n, d).
 
-        For what is asked of single samples: about a fixed origin, the answer does not depend on the other rows.
+        With a fixed `origin`, what is computed for one row does not depend on the others.
         """
         return cls(np.ones(len(X)), np.ascontiguousarray((X - origin).T), None, origin)
 
@@ -102,8 +96,7 @@ class Cells:
         weights = np.empty(starts.size)
         means, scatter = np.empty((d, starts.size)), np.empty((n_rows - 1 - d, starts.size))
         ends = np.append(starts[1:], self.weights.size)
-        # Some thousand runs at a time, so that what is summed stays in cache.
-        for runs in (slice(first, first + _MERGED) for first in range(0, starts.size, _MERGED)):
+        for runs in (slice(first, first + _RUNS_AT_A_TIME) for first in range(0, starts.size, _RUNS_AT_A_TIME)):
             members = slice(int(starts[runs][0]), int(ends[runs][-1]))
             first, sizes, weight = starts[runs] - members.start, ends[runs] - starts[runs], self.weights[members]
             weights[runs] = np.add.reduceat(weight, first)
@@ -116,16 +109,16 @@ class Cells:
 
     @cached_property
     def total_weight(self) -> float:
-        """Sum of the weights: the number of samples that the cells stand for."""
+        """The number of samples in all cells."""
         return float(self.weights.sum())
 
     def positions(self) -> FloatArray:
-        """Return the means of the cells in the samples' own coordinates, shape (n_cells, n_features)."""
+        """Return the means of the cells in the samples' coordinates, shape (n_cells, n_features)."""
         return (self.offsets + self.origin[:, np.newaxis]).T
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """The covariance (d, d) of all that the cells stand for; it is not to be written to."""
+        """The covariance (d, d) of all samples; it must not be written to."""
         total: FloatArray = np.einsum("in,jn,n->ij", self.offsets, self.offsets, self.weights) / self.total_weight
         if self.scatter is not None:
             rows, columns = upper_triangle(len(self.origin))
@@ -135,8 +128,8 @@ class Cells:
         return total
 
     def features(self, columns: slice, n_rows: int) -> FloatArray:
-        """Return phi with `n_rows` rows (see `phi_rows`) of the cells in `columns`; it is not to be written to."""
-        if self.weights.size * n_rows > _KEPT_FEATURES:
+        """Return phi with `n_rows` rows (see `phi_rows`) of the cells in `columns`; it must not be written to."""
+        if self.weights.size * n_rows > _MAX_KEPT_FEATURES:
             scatter = None if self.scatter is None else self.scatter[:, columns]
             return feature_map(self.offsets[:, columns], n_rows, scatter)
         if n_rows not in self._features:
@@ -144,11 +137,11 @@ class Cells:
         return self._features[n_rows][:, columns]
 
     def blocks(self, n_components: int, n_rows: int) -> Blocks:
-        """Return the blocks that a sweep with theta of shape (n_components, n_rows) takes the cells in."""
+        """Return the blocks in which a sweep with theta of shape (n_components, n_rows) reads the cells."""
         n = self.weights.size
         width = max(_MIN_WIDTH, _BLOCK_SCORES // n_components, -(-n // _MAX_BLOCKS))
         n_blocks = -(-n // width)
-        if n_blocks < _MIN_BLOCKS:
+        if n_blocks < _MIN_BOXED_BLOCKS:
             width = max(_MIN_WIDTH, -(-n // max((n_blocks + 1) // 2, 1)))
         if (width, n_rows) not in self._blocks:
             self._blocks[width, n_rows] = Blocks.cut(self, width, n_rows)
@@ -159,21 +152,15 @@ class Cells:
 class Blocks:
     """Cells cut into blocks of consecutive columns, with the box that each block fills.
 
-    A score theta . phi(x) is, about the centre c of a box with half-widths h,
+    A score theta . phi(x) is, about the centre c of a box,
 
         score(c) + sum_i slope_i (x - c)_i + terms of second order,
 
     and the second order is never positive, since a Gaussian's logarithm is concave (for KMeans it is absent). So over
-    the box a score lies between score(c) - reach - bend and score(c) + reach. All three are products of theta with
-    features of the box, which are made once.
-
-    Attributes
-    ----------
-    columns : tuple of slice
-    center, bend : ndarray of shape (n_rows, n_blocks)
-        phi(c), and the largest |phi| of second order that a deviation from c and the scatter of a cell can have.
-    reach : ndarray of shape (n_features, n_rows, n_blocks)
-        For each feature, half the difference of phi between the two ends of the box.
+    the box a score is between score(c) - reach - bend and score(c) + reach, which are products of theta with features
+    of the box: `center` (F, n_blocks) is phi(c), `bend` (F, n_blocks) the largest |phi| of second order that a
+    deviation from c and the scatter of a cell can have, and `reach` (d, F, n_blocks) half the difference of phi between
+    the two ends of the box, for each feature.
     """
 
     columns: tuple[slice, ...]
@@ -183,15 +170,11 @@ class Blocks:
 
     @classmethod
     def cut(cls, cells: Cells, width: int, n_rows: int) -> Blocks:
-        """Cut `cells` into blocks of `width` columns.
-
-        A few blocks have no boxes, as it would not pay, nor have those whose number of features makes them larger than
-        the cells.
-        """
+        """Cut `cells` into blocks of `width` columns; few blocks, or very many features, have no boxes."""
         n, d = cells.weights.size, len(cells.origin)
         starts = np.arange(0, n, width)
         columns = tuple(slice(int(start), int(stop)) for start, stop in pairwise([*starts, n]))
-        if len(columns) < _MIN_BLOCKS or d * n_rows * len(columns) > cells.offsets.size:
+        if len(columns) < _MIN_BOXED_BLOCKS or d * n_rows * len(columns) > cells.offsets.size:
             return cls(columns, *np.empty((3, 0, 0, 0)))
         lowest = np.minimum.reduceat(cells.offsets, starts, axis=1)
         highest = np.maximum.reduceat(cells.offsets, starts, axis=1)
@@ -208,7 +191,8 @@ class Blocks:
         if self.center.size == 0:
             yield from [slice(None)] * len(self.columns)
             return
-        for some in (slice(start, start + _BOUNDED) for start in range(0, len(self.columns), _BOUNDED)):
+        for start in range(0, len(self.columns), _BLOCKS_AT_A_TIME):
+            some = slice(start, start + _BLOCKS_AT_A_TIME)
             score = theta @ self.center[:, some]
             reach = np.zeros_like(score)
             for ends in self.reach:

@@ -9,43 +9,18 @@ photograph. (Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from gmmquant.models import budget
+from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import tol_at_level
-from gmmquant.models.covariance import CovarianceType
+from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
-from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.starts import make_start
-
-
-@dataclass(frozen=True)
-class Descent:
-    """The result of a fit from coarse to fine.
-
-    Attributes
-    ----------
-    gaussians : Gaussians
-        The mixture at the finest level.
-    trace : tuple of float
-        J at the start of each level and after each iteration.
-    n_cells : tuple of int
-        Number of cells of the level that each value of `trace` was computed on.
-    n_iter : int
-        Iterations at all levels together.
-    converged : bool
-        Whether the finest level that was iterated on converged.
-    """
-
-    gaussians: Gaussians
-    trace: tuple[float, ...]
-    n_cells: tuple[int, ...]
-    n_iter: int
-    converged: bool
+from gmmquant.models.starts import make_start, start_with_means
 
 
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
@@ -95,9 +70,8 @@ def best_start(
     ]
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
     max_iter = max_trial if max_iter is None else min(max_iter, max_trial)
-    return best_trial(
-        cells, starts, variance=variance, tol=_tol_at(cells, levels, tol, n_components), max_iter=max_iter
-    )
+    trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
+    return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter)
 
 
 def descend(
@@ -109,7 +83,7 @@ def descend(
     max_iter: int | None,
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
-) -> Descent:
+) -> EMFit:
     """Refine `start`, which was fitted at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until it has converged (see `tol_at_level`). It runs `max_iter` iterations in all, and at any
@@ -118,27 +92,44 @@ def descend(
     """
     K = len(start.gaussians.weights)
     limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
-    fit, trace, n_cells, n_iter = start, [*start.trace[:-1]], [levels[0].weights.size] * start.n_iter, start.n_iter
+    # The first level computes the last objective of the start again.
+    fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
     for cells in levels:
-        size, remaining = cells.weights.size, limit - n_iter
+        size, remaining = cells.weights.size, limit - fit.n_iter
         level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
         if max_iter is None:
             level_max_iter = min(level_max_iter, budget.MAX_LEVEL_SCORES // (size * K))
-        fit = em(
+        level = em(
             cells,
             fit.gaussians,
             variance=variance,
-            tol=_tol_at(cells, levels, tol, K),
+            tol=tol_at_level(tol, size, levels[-1].weights.size, K),
             max_iter=level_max_iter,
             accelerated=True,
             means_fixed=means_fixed,
-            watch=partial(watch_after, watch, n_iter),
+            watch=partial(watch_after, watch, fit.n_iter),
         )
-        trace += fit.trace
-        n_cells += [size] * len(fit.trace)
-        n_iter += fit.n_iter
-    return Descent(fit.gaussians, tuple(trace), tuple(n_cells), n_iter, fit.converged)
+        fit = fit.followed_by(level)
+    return fit
 
 
-def _tol_at(cells: Cells, levels: Sequence[Cells], tol: float, n_components: int) -> float:
-    return tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
+def fit_with_means(
+    levels: Sequence[Cells],
+    means: FloatArray,
+    *,
+    covariance_type: CovarianceType = FULL,
+    variance: float,
+    tol: float,
+    max_iter: int | None,
+    watch: Watcher = watch_nothing,
+) -> EMFit:
+    """Fit weights and covariances about fixed `means` (K, d), as `descend` does; the objective never falls either.
+
+    Means may be repeated, and there may be more than cells. The components of the result have exactly these means, in
+    their order. A mean that no cells belong to ends with weight 0.
+    """
+    means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
+    check_size("means", means)
+    gaussians = start_with_means(levels[0], means, variance, covariance_type)
+    start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
+    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)

@@ -1,24 +1,20 @@
-"""When EM has converged: the rule, and the tolerance it is applied with.
-
-A tolerance is a gain of the objective J by one iteration, in nats per sample. Other rules for the end of EM need
-changes in this file only.
-"""
+"""When EM has converged: the rule and its tolerance, a gain of J by one iteration, in nats per sample."""
 
 from __future__ import annotations
 
-# The tolerance of a fit to many pixels. On thirteen photographs no fit gained 0.01 nats by going on to 1e-7.
+# The tolerance of a fit to many pixels. On thirteen photographs no fit gained 0.01 nats by a tolerance of 1e-7.
 DEFAULT_TOL_NATS = 1e-4
 
-# The tolerance of a fit to few pixels: half a nat per component, at most eight, divided by the number of pixels. By
-# chance alone their total log-likelihood varies by half a nat for each parameter (Akaike 1974), and a component has up
-# to ten. Without the limits, one of two components ended 0.2 nats per pixel lower, and fits to 32 x 32 pixels 0.08.
+# The tolerance of a fit to few pixels: half a nat per component, at most eight, divided by the number of pixels. Their
+# total log-likelihood varies by half a nat for each parameter by chance (Akaike 1974), and a component has up to ten.
+# Without the limits, a fit of two components ended 0.2 nats per pixel lower, and fits to 32 x 32 pixels 0.08.
 _TOTAL_NATS_PER_COMPONENT, _MAX_TOTAL_NATS, _MAX_TOL_NATS = 0.5, 8.0, 5e-4
 
 # The smallest tolerance at a coarse level. Below it, all iterations could be spent there.
 _MIN_COARSE_TOL_NATS = 1e-6
 
-# The cost of an iteration in scores: a fixed part (100 to 150 microseconds of calls, which dominates with few cells),
-# and the cost from which on a finer level does not make the coarser ones stop later.
+# The fixed cost of an iteration, in scores: 100 to 150 microseconds of calls, which dominate with few cells. Coarser
+# levels stop no later for a finest level on which an iteration costs more than the second number.
 _ITERATION_OVERHEAD_SCORES, _COSTLY_ITERATION_SCORES = 30_000, 1_200_000
 
 

@@ -5,9 +5,9 @@
     diag        each component has a variance for each feature (K, d)
     spherical   each component has one variance                (K,)
 
-Types differ in two things. Their scatter is dense (full, tied) or diagonal (diag, spherical), which decides how many
-features a sweep needs; and the M-step pools that scatter: not at all, over the components, or over the features. Each
-pooled value maximises the objective under the type's constraint. A new type is one entry here, and its name in
+The scatter of a type is dense (full, tied) or diagonal (diag, spherical), which determines the features that a sweep
+needs. The M-step pools the scatter: not at all, over the components, or over the features. Each pooled value maximises
+the objective under the type's constraint. A new type is one entry here, and its name in
 `scalar_validation.CovarianceName`.
 """
 
@@ -26,19 +26,12 @@ from gmmquant.models.scalar_validation import check_choice
 
 @dataclass(frozen=True)
 class CovarianceType:
-    """What distinguishes a type of covariance, for K components and d features.
+    """A type of covariance, for K components and d features.
 
-    Attributes
-    ----------
-    name : str
-    dense : bool
-        Whether features may correlate: scatter is (K, d, d), otherwise (K, d).
-    shared : bool
-        Whether all components have the same covariance.
-    shape : function of (K, d) that returns the shape of the covariances
-    pool : function of the scatter of each component and the weights (K,) that returns the covariances
-    spread : function of covariances, K and d that returns them in the shape of scatter
-    n_parameters : function of (K, d) that returns the number of free parameters
+    Features may correlate if `dense`: scatter is then (K, d, d), otherwise (K, d). All components have the same
+    covariance if `shared`. `shape(K, d)` is the shape of the covariances, `pool(scatter, weights)` computes them from
+    the scatter and the weights (K,) of the components, `spread(covariances, K, d)` returns them in the shape of
+    scatter, and `n_parameters(K, d)` is their number of free parameters.
     """
 
     name: str
@@ -101,13 +94,8 @@ def check_covariance_type(name: object) -> CovarianceType:
 def precisions_cholesky(covariances: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return C with C C^T = inverse covariance, in the shape of `covariances`: upper triangles or roots of variances.
 
-    LAPACK takes 16 microseconds for sixteen 3 x 3 matrices. Written out entry by entry in numpy, without checks, it
-    took 14.
-
-    Raises
-    ------
-    SingularCovarianceError
-        If a covariance has no inverse.
+    A covariance without inverse raises SingularCovarianceError. LAPACK takes 16 microseconds for sixteen 3 x 3
+    matrices; the same entry by entry in numpy, without checks, took 14.
     """
     if not covariance_type.dense:
         if (covariances <= 0).any():

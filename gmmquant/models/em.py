@@ -9,10 +9,10 @@ is the mean log-likelihood itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ def watch_nothing(n_iter: int, objective: float) -> None:
 
 
 def watch_after(watch: Watcher, n_done: int, n_iter: int, objective: float) -> None:
-    """Report an iteration to `watch`, counted from the start of a fit that has run `n_done` iterations before."""
+    """Call `watch` with the number of the iteration in a fit that ran `n_done` iterations before."""
     watch(n_done + n_iter, objective)
 
 
@@ -53,17 +53,32 @@ class Iterate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EMFit:
-    """The result of EM: the parameters, and J at the start and after each iteration that was kept (`trace`)."""
+class Course:
+    """The course of a fit at one level of cells, or at several, the coarsest first.
 
-    gaussians: Gaussians
+    `trace` is the objective at the start of each level and after each of the `n_iter` iterations that were kept,
+    `n_cells` the number of cells that each of these values was computed on. `converged` is that of the finest level.
+    """
+
     trace: tuple[float, ...]
+    n_cells: tuple[int, ...]
+    n_iter: int
     converged: bool
 
-    @property
-    def n_iter(self) -> int:
-        """Number of iterations that were kept."""
-        return len(self.trace) - 1
+    def followed_by(self, fit: AnyFit) -> AnyFit:
+        """Return the fit at the next level, with this course before its own."""
+        trace, n_cells = self.trace + fit.trace, self.n_cells + fit.n_cells
+        return replace(fit, trace=trace, n_cells=n_cells, n_iter=self.n_iter + fit.n_iter)
+
+
+AnyFit = TypeVar("AnyFit", bound=Course)
+
+
+@dataclass(frozen=True)
+class EMFit(Course):
+    """The result of EM: the course of J, and the final parameters."""
+
+    gaussians: Gaussians
 
 
 def best(fits: Iterable[EMFit]) -> EMFit:
@@ -79,20 +94,12 @@ def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatAr
 def m_step(
     moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians, *, means_fixed: bool = False
 ) -> Gaussians:
-    """Return the mixture that maximises J for given moments of the responsibilities.
+    """Return the mixture that maximises J for these moments (K, F) of the responsibilities about `origin`.
 
-    Parameters
-    ----------
-    moments : ndarray of shape (K, F)
-    origin : ndarray of shape (d,)
-        The origin of the cells that the moments were taken of.
-    variance : float
-        Variance that each sample carries. It is added to every covariance after the subtraction that cancels.
-    previous : Gaussians
-        Supplies the covariance type, and the parameters of components that vanish (see `keep_vanished`).
-    means_fixed : bool
-        Keep the means of `previous` and take covariances about them. E[(x - mu)(x - mu)^T] is the scatter about the
-        mean m of the samples plus (m - mu)(m - mu)^T.
+    The `variance` of each sample is added to every covariance, after the subtraction that cancels. `previous` supplies
+    the covariance type, and the parameters of components that vanish. With `means_fixed` its means are kept and
+    covariances are taken about them: E[(x - mu)(x - mu)^T] is the scatter about the samples' mean m, plus
+    (m - mu)(m - mu)^T.
     """
     covariance_type, d = previous.covariance_type, len(origin)
     totals = divisors = moments[:, 0]
@@ -117,22 +124,16 @@ def m_step(
 
 
 def keep_vanished(updated: Gaussians, vanished: npt.NDArray[np.bool_], previous: Gaussians) -> Gaussians:
-    """Return `updated` with weight 0 for vanished components, and with their means and covariances from `previous`.
+    """Return `updated`, but with weight 0 and the means and covariances of `previous` for vanished components.
 
-    Their moments are 0 / 0. With weight 0 they add nothing to any density: the objective is that of the mixture without
-    them and still does not fall, and the arrays keep their shapes.
+    Their moments are 0 / 0. With weight 0 they add nothing to any density, so the objective still does not fall, and
+    the arrays keep their shapes.
     """
     covariances = updated.covariances.copy()
     if not updated.covariance_type.shared:
         covariances[vanished] = previous.covariances[vanished]
     means = np.where(vanished[:, np.newaxis], previous.means, updated.means)
     return Gaussians(np.where(vanished, 0.0, updated.weights), means, covariances, updated.covariance_type)
-
-
-def em_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[Gaussians, float]:
-    """Run one E-step and one M-step; return the new parameters, and J at the old ones."""
-    moments, objective = e_step(cells, gaussians, variance)
-    return m_step(moments, cells.origin, variance, gaussians), objective
 
 
 def nesterov_coefficient(n_gains: int) -> float:
@@ -208,7 +209,7 @@ def em(
             trace.append(state.objective)
         if state.converged or len(trace) > max_iter:
             break
-    return EMFit(state.gaussians, tuple(trace), state.converged)
+    return EMFit(tuple(trace), (cells.weights.size,) * len(trace), len(trace) - 1, state.converged, state.gaussians)
 
 
 def best_trial(cells: Cells, starts: Sequence[Gaussians], *, variance: float, tol: float, max_iter: int) -> EMFit:
@@ -224,15 +225,18 @@ def best_trial(cells: Cells, starts: Sequence[Gaussians], *, variance: float, to
         converged = all(state.converged for state in states)
         if converged:
             break
-    return best(EMFit(state.gaussians, tuple(trace), converged) for state, trace in zip(states, traces, strict=True))
+    return best(
+        EMFit(tuple(trace), (cells.weights.size,) * len(trace), len(trace) - 1, converged, state.gaussians)
+        for state, trace in zip(states, traces, strict=True)
+    )
 
 
 def _extrapolate(moments: FloatArray, previous: FloatArray, n_gains: int, *, means_fixed: bool) -> FloatArray:
     """Return `moments` moved on along their last change by Nesterov's coefficient.
 
-    With fixed means, components whose extrapolated weight is not above 0 keep their moments. Many given means stand for
-    few samples and lose most of their weight in one iteration; with weight 0 they could never come back, and fits ended
-    up to 0.04 nats lower.
+    With fixed means, components whose extrapolated weight is not above 0 keep their moments. Means that few samples are
+    near to lose most of their weight in one iteration. At weight 0 they would stay there, and fits ended up to 0.04
+    nats lower.
     """
     if not n_gains:
         return moments

@@ -16,18 +16,19 @@ class Estimator:
     """An estimator whose constructor stores its arguments under their names and does nothing else."""
 
     _estimator_type: ClassVar[str]
+    verbose: int
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments by name; `deep` changes nothing, as none of them is an estimator."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Set constructor's arguments by name and return the estimator.
+        """Set arguments of the constructor by name and return the estimator.
 
         Raises
         ------
         ParameterError
-            If it has no such argument.
+            If the constructor has no such argument.
         """
         names = self._parameter_names()
         for name, value in params.items():
@@ -37,13 +38,13 @@ class Estimator:
         return self
 
     def __repr__(self) -> str:
-        """Show the arguments that differ from their defaults."""
+        """Return the constructor's call with the arguments that differ from their defaults."""
         defaults = inspect.signature(type(self)).parameters
         changed = {n: v for n, v in self.get_params().items() if not _same(v, defaults[n].default)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def __sklearn_tags__(self) -> Any:
-        """Describe the estimator to scikit-learn, which alone calls this, so that it works in its pipelines."""
+        """Describe the estimator to scikit-learn, the only caller, so that it works in pipelines."""
         from sklearn.utils import Tags, TargetTags, TransformerTags
 
         return Tags(
@@ -52,14 +53,14 @@ class Estimator:
             transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
         )
 
+    def _print(self, message: str, details: str = "") -> None:
+        """Print a line to standard output if `verbose` is at least 1, with details if it is at least 2."""
+        if self.verbose:
+            print(message + details * (self.verbose > 1))  # noqa: T201 - only here, and only if asked to
+
     @classmethod
     def _parameter_names(cls) -> list[str]:
         return [name for name in inspect.signature(cls).parameters if name != "self"]
-
-
-def print_progress(message: str) -> None:
-    """Print a line for `verbose`, to standard output, as scikit-learn's estimators do."""
-    print(message)  # noqa: T201 - the only line of the numerical core that prints, and only if asked to
 
 
 def random_generator(random_state: RandomState) -> np.random.Generator:

@@ -26,12 +26,8 @@ _LOG_2_PI = math.log(2 * math.pi)
 class Gaussians:
     """A mixture of K Gaussians in d dimensions: sum over k of weights[k] N(x | means[k], covariances[k]).
 
-    Attributes
-    ----------
-    weights : ndarray of shape (K,), summing to 1; a component that vanished has weight 0
-    means : ndarray of shape (K, d)
-    covariances : ndarray whose shape depends on `covariance_type`, (K, d, d) for full covariances
-    covariance_type : CovarianceType
+    The weights (K,) sum to 1; a component that vanished has weight 0. Means are (K, d), covariances (K, d, d) if full;
+    for the other types see `CovarianceType.shape`.
     """
 
     weights: FloatArray
@@ -58,21 +54,11 @@ class Gaussians:
 
 
 def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
-    r"""Return theta (K, F) with theta_k . phi(x - origin) = log weights[k] + log N(x | means[k], covariances[k]).
+    """Return theta (K, F) with theta_k . phi(x - origin) = log weights[k] + log N(x | means[k], covariances[k]).
 
-    Parameters
-    ----------
-    gaussians : Gaussians
-    origin : ndarray of shape (d,)
-        What was subtracted from the samples before phi was taken.
-    variance : float
-        Variance that each sample carries in each feature. With it the score is the expectation of the line above
-        over N(x, variance I), that is, less variance / 2 * trace of the inverse covariance.
-
-    Raises
-    ------
-    SingularCovarianceError
-        If a covariance has no inverse.
+    If each sample has a `variance` in each feature, the score is the expectation of this over N(x, variance I), that
+    is, less variance / 2 * trace of the inverse covariance. A covariance without inverse raises
+    SingularCovarianceError.
     """
     K, d = gaussians.means.shape
     factors = gaussians.covariance_type.spread(gaussians.factors, K, d)
@@ -101,11 +87,11 @@ def log_joint(
 ) -> Iterator[tuple[slice, npt.NDArray[np.intp], FloatArray]]:
     """Yield, block by block, columns of `cells`, components, and log weights[k] + log N(x | ...), shape (K, block).
 
-    Components whose score stays more than `margin` below the largest all over the block are left out. The score of a
-    cell with scatter is the mean over the cell.
+    Components that are more than `margin` below the largest everywhere in the block are left out. The score of a cell
+    with scatter is the mean over the cell.
 
     These are the scores of `natural_parameters`, but from whitened differences, for figures that are reported: where
-    components are narrow (16-bit colours), terms of 1e10 cancel in the linear form, and 1e-6 of a nat is lost.
+    components are narrow (16-bit colours), terms of 1e10 cancel in the linear form, and 1e-6 nats are lost.
     """
     K, d = gaussians.means.shape
     dense = gaussians.covariance_type.dense
@@ -115,7 +101,7 @@ def log_joint(
     peaks = _log_peaks(gaussians, factors)[:, np.newaxis]
     theta = natural_parameters(gaussians, cells.origin)
     blocks = cells.blocks(*theta.shape)
-    everyone = np.arange(K)
+    components = np.arange(K)
     nearby = blocks.near(theta, margin) if margin < np.inf else repeat(slice(None), len(blocks.columns))
     for columns, near in zip(blocks.columns, nearby, strict=True):
         # Relative to a point of the block, both sides of the difference are as small as the block.
@@ -124,7 +110,7 @@ def log_joint(
         np.subtract(peaks[near], scores, out=scores)
         if cells.scatter is not None:
             scores += theta[near, 1 + d :] @ second_moments(cells.scatter[:, columns], d, dense=dense)
-        yield columns, everyone[near], scores
+        yield columns, components[near], scores
 
 
 def _half_squares_dense(factors: FloatArray, means: FloatArray, points: FloatArray) -> FloatArray:
@@ -169,7 +155,7 @@ def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
 def _upper_triangle_halves(d: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Return the indices of the upper triangle of a flat d x d matrix A, and the coefficients of -x^T A x / 2 there.
 
-    They are minus a half on the diagonal, and minus one beside it, as each entry also counts for the one below.
+    They are -1/2 on the diagonal, and -1 elsewhere, since each entry also counts for that below the diagonal.
     """
     rows, columns = upper_triangle(d)
     return rows * d + columns, np.where(rows == columns, -0.5, -1.0)

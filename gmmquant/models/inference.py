@@ -1,7 +1,7 @@
 """A fitted mixture applied to cells: responsibilities, densities, and their sums.
 
-Computed from whitened differences (`log_joint`), at the mixture's own parameters and without a variance of samples.
-Components that are far away in a block of cells are left out of it: together they would change no sum by a bit.
+They are computed from whitened differences (`log_joint`), without a variance of samples. Components that are far from
+a block of cells are left out of it: together they would not change a bit of a sum.
 """
 
 from __future__ import annotations
@@ -20,19 +20,9 @@ from gmmquant.models.sweep import LOWEST, SOFTMAX, exp
 
 @dataclass(frozen=True)
 class Posterior:
-    """What follows from a mixture for a block of n cells.
+    """Responsibilities (K', n), log densities (n,) and entropies of the responsibilities (n,), in nats, of n cells.
 
-    Attributes
-    ----------
-    columns : slice
-        The cells.
-    components : ndarray of int, shape (K',), ascending
-        Components that are near; the others have no responsibility here.
-    responsibilities : ndarray of shape (K', n)
-    log_densities : ndarray of shape (n,)
-        log sum_k weights[k] N(x | means[k], covariances[k]).
-    entropies : ndarray of shape (n,)
-        Entropies of the responsibilities, in nats.
+    `columns` are the cells, `components` (K',), ascending, those that are near; the others have no responsibility here.
     """
 
     columns: slice
@@ -42,13 +32,13 @@ class Posterior:
     entropies: FloatArray
 
     def mean(self, values: FloatArray) -> FloatArray:
-        """Return the mean, by the responsibilities, of one row of `values` (K, m) per component: shape (n, m)."""
+        """Return the mean of `values` (K, m), a row per component, by the responsibilities of each cell: (n, m)."""
         return np.asarray(self.responsibilities.T @ values[self.components])
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Sums, over the samples that cells stand for, of log density and of entropy of the responsibilities, in nats."""
+    """Sums over all samples of log density and of entropy of the responsibilities, in nats."""
 
     log_likelihood: float
     entropy: float
@@ -72,7 +62,7 @@ def posteriors(cells: Cells, gaussians: Gaussians) -> Iterator[Posterior]:
 def evaluate(
     cells: Cells, gaussians: Gaussians, look: Callable[[Posterior], object] = lambda posterior: None
 ) -> Evaluation:
-    """Sum log-likelihood and entropy over what the cells stand for; `look` sees each posterior."""
+    """Return the sums over all samples in `cells`; `look` is called with the posterior of each block."""
     log_likelihood = entropy = 0.0
     for posterior in posteriors(cells, gaussians):
         weights = cells.weights[posterior.columns]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 import numpy as np
@@ -26,7 +26,7 @@ from gmmquant.models.array_validation import (
     weights_near_one,
 )
 from gmmquant.models.cells import Cells
-from gmmquant.models.estimator import Estimator, RandomState, print_progress, random_generator
+from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.scalar_validation import check_integer, check_non_negative
 from gmmquant.models.sweep import HARDMAX, most_probable, sweep
 
@@ -51,7 +51,7 @@ def center_scores(centers: FloatArray, origin: FloatArray) -> FloatArray:
 
 
 def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
-    """Return the squared distance of each of `points` (n_points, d) to every cell's mean, shape (n_points, n_cells)."""
+    """Return the squared distance of each of `points` (n_points, d) to the mean of each cell, (n_points, n_cells)."""
     distances = np.zeros((len(points), cells.weights.size))
     for offset, coordinates in zip(cells.offsets, (points - cells.origin).T, strict=True):
         difference = offset - coordinates[:, np.newaxis]
@@ -61,7 +61,7 @@ def squared_distances(cells: Cells, points: FloatArray) -> FloatArray:
 
 
 def nearest_squared_distances(cells: Cells, centers: FloatArray) -> FloatArray:
-    """Return the squared distance of every cell's mean to its nearest center, shape (n_cells,)."""
+    """Return the squared distance of the mean of each cell to the nearest center, shape (n_cells,)."""
     labels = most_probable(center_scores(centers, cells.origin), cells)
     difference = cells.offsets - (centers - cells.origin)[labels].T
     return np.asarray((difference**2).sum(axis=0))
@@ -86,7 +86,7 @@ def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) ->
     for step in range(1, chances.size, n_candidates):
         mass = cells.weights * closest
         if not mass.any():
-            # Every sample lies on a center already: any further center is a repetition.
+            # Every sample equals a center already: any further center is a repetition.
             mass = cells.weights
         candidates = _draw(mass, chances[step : step + n_candidates])
         closer = np.minimum(squared_distances(cells, positions[candidates]), closest)
@@ -142,11 +142,10 @@ def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray) -> Flo
 
 
 def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return `moved` with the center of each empty cluster on one of the cells that cost the most.
+    """Return `moved` with the centers of empty clusters on the cells with the largest weighted squared distances.
 
-    The cost of a cell is weight times squared distance to its nearest center. Every other cell can stay where it was,
-    so the inertia never rises by it. Where no cell costs anything (fewer distinct samples than clusters), the center
-    stays: a repetition without effect.
+    Every other cell can keep its center, so the inertia never rises. If all distances are 0 (fewer distinct samples
+    than clusters), the center stays, a repetition without effect.
     """
     cost = cells.weights * nearest_squared_distances(cells, centers)
     costliest = np.argsort(-cost, kind="stable")[: int(empty.sum())]
@@ -158,15 +157,16 @@ def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: 
 
 
 def _draw(mass: FloatArray, chances: FloatArray) -> npt.NDArray[np.intp]:
-    """Draw indices into `mass` (n,) with probability proportional to it, one for each of `chances` in [0, 1).
+    """Draw an index into `mass` (n,), with probability proportional to it, for each of `chances` in [0, 1).
 
     An index of mass 0 is never drawn.
     """
     cumulative = mass.cumsum()
-    # Times the total, a chance just below 1 might be rounded to the total, which lies behind the last index with mass.
+    # A chance just below 1, times the total, could round to the total, which is past the last index with mass.
     return np.asarray(cumulative.searchsorted(chances * np.nextafter(cumulative[-1], 0.0), side="right"))
 
 
+@dataclass(eq=False, repr=False)
 class KMeans(Estimator):
     """KMeans clustering of weighted samples, with scikit-learn's names and meanings.
 
@@ -174,7 +174,7 @@ class KMeans(Estimator):
     ----------
     n_clusters : int, default 8
     init : "k-means++", "random" or array-like of shape (n_clusters, n_features), default "k-means++"
-        The start: greedy k-means++, random samples, or given centers.
+        The start: greedy k-means++, random samples, or these centers.
     n_init : int or "auto", default "auto"
         Number of starts; the fit with the smallest inertia is kept. "auto" is 10 for "random", else 1.
     max_iter : int, default 300
@@ -198,27 +198,17 @@ class KMeans(Estimator):
 
     _estimator_type = "clusterer"
 
-    def __init__(
-        self,
-        n_clusters: int = 8,
-        *,
-        init: str | npt.ArrayLike = "k-means++",
-        n_init: int | str = "auto",
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        verbose: int = 0,
-        random_state: RandomState = None,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.init = init
-        self.n_init = n_init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
-        self.random_state = random_state
+    n_clusters: int = 8
+    _: KW_ONLY
+    init: str | npt.ArrayLike = "k-means++"
+    n_init: int | str = "auto"
+    max_iter: int = 300
+    tol: float = 1e-4
+    verbose: int = 0
+    random_state: RandomState = None
 
     def fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Find the centers of `X` (n_samples, n_features), each sample counted `sample_weight` times.
+        """Find the centers of `X` (n_samples, n_features), in which sample i counts `sample_weight[i]` times.
 
         Raises
         ------
@@ -236,7 +226,7 @@ class KMeans(Estimator):
         max_iter = check_integer("max_iter", self.max_iter, 1)
         tol = check_non_negative("tol", self.tol)
         near_one = weights_near_one(weight)
-        check_enough_samples(int(np.count_nonzero(near_one)), "n_clusters", n_clusters)
+        check_enough_samples(near_one, "n_clusters", n_clusters)
         cells = Cells.from_samples(samples, near_one)
         shift = tol * float(np.diagonal(cells.covariance).mean())
         rng = random_generator(self.random_state)
@@ -287,7 +277,7 @@ class KMeans(Estimator):
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     def score(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return minus the inertia of `X`: the larger, the better."""
+        """Return minus the inertia of `X`; larger is better."""
         cells = self._cells(X)
         weight = check_sample_weight(sample_weight, cells.weights.size)
         return -float((weight * nearest_squared_distances(cells, self.cluster_centers_)).sum())
@@ -296,14 +286,12 @@ class KMeans(Estimator):
         """Run Lloyd's iterations from one start; with `verbose`, print them, with inertias multiplied by `scale`."""
 
         def show(n_iter: int, centers: FloatArray) -> None:
-            print_progress(f"Iteration {n_iter}, inertia {scale * inertia(cells, centers):.6g}")
+            self._print(f"Iteration {n_iter}, inertia {scale * inertia(cells, centers):.6g}")
 
-        if not self.verbose:
-            return lloyd(cells, start, tol=shift, max_iter=max_iter)
-        print_progress("Initialization complete")
-        fit = lloyd(cells, start, tol=shift, max_iter=max_iter, watch=show)
+        self._print("Initialization complete")
+        fit = lloyd(cells, start, tol=shift, max_iter=max_iter, watch=show if self.verbose else None)
         if fit.converged:
-            print_progress(f"Converged after {fit.n_iter} iterations: the centers' squared shift is within {shift:.6g}")
+            self._print(f"Converged after {fit.n_iter} iterations: the centers' squared shift is within {shift:.6g}")
         return fit
 
     def _cells(self, X: npt.ArrayLike) -> Cells:

@@ -1,9 +1,10 @@
-"""GaussianMixture: a mixture of Gaussians for data of any dimension, as scikit-learn's, with sample weights."""
+"""GaussianMixture: a mixture of Gaussians for weighted samples of any dimension, with scikit-learn's interface."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Self
@@ -20,6 +21,7 @@ from gmmquant.models.array_validation import (
     check_sample_covariance,
     check_sample_weight,
     check_samples,
+    check_weights,
     weights_near_one,
 )
 from gmmquant.models.cells import Cells
@@ -31,12 +33,12 @@ from gmmquant.models.covariance import (
     precisions,
     precisions_cholesky,
 )
-from gmmquant.models.em import EMFit, best, em
-from gmmquant.models.estimator import Estimator, RandomState, print_progress, random_generator
+from gmmquant.models.em import EMFit, best, em, watch_nothing
+from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
 from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
-from gmmquant.models.selection import Criteria, aic, bic, icl, n_parameters
+from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.models.serialization import Model, model_to_json, read_model
 from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
@@ -44,6 +46,7 @@ from gmmquant.system.atomic import OutputSet
 from gmmquant.version import __version__
 
 
+@dataclass(eq=False, repr=False)
 class GaussianMixture(Estimator):
     """A mixture of Gaussians, with scikit-learn's names and meanings, and sample weights.
 
@@ -66,11 +69,11 @@ class GaussianMixture(Estimator):
     weights_init : array-like of shape (n_components,), optional
     means_init : array-like of shape (n_components, n_features), optional
     precisions_init : array-like, optional
-        The start; the last are inverse covariances in the shape of the type. `init_params` supplies what is missing.
+        The start. Precisions are inverse covariances in the shape of the type. `init_params` supplies what is missing.
     random_state : int, numpy Generator, RandomState or None, default None
         Source of the starts' randomness; an int makes the fit repeatable.
     warm_start : bool, default False
-        Start from the result of the last fit.
+        Start from the result of the previous fit.
     verbose : int, default 0
         1 prints the start and the end of each initialization and every `verbose_interval`-th iteration to standard
         output; 2 adds the gain of `lower_bound_`, its value and the time.
@@ -99,38 +102,21 @@ class GaussianMixture(Estimator):
 
     _estimator_type = "density_estimator"
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        covariance_type: str = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params: str = "kmeans",
-        weights_init: npt.ArrayLike | None = None,
-        means_init: npt.ArrayLike | None = None,
-        precisions_init: npt.ArrayLike | None = None,
-        random_state: RandomState = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-    ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.tol = tol
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
+    n_components: int = 1
+    _: KW_ONLY
+    covariance_type: str = "full"
+    tol: float = 1e-3
+    reg_covar: float = 1e-6
+    max_iter: int = 100
+    n_init: int = 1
+    init_params: str = "kmeans"
+    weights_init: npt.ArrayLike | None = None
+    means_init: npt.ArrayLike | None = None
+    precisions_init: npt.ArrayLike | None = None
+    random_state: RandomState = None
+    warm_start: bool = False
+    verbose: int = 0
+    verbose_interval: int = 10
 
     def fit(
         self,
@@ -175,19 +161,18 @@ class GaussianMixture(Estimator):
         n_init = check_integer("n_init", self.n_init, 1)
         check_integer("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
         interval = check_integer("verbose_interval", self.verbose_interval, 1)
-        check_enough_samples(int(np.count_nonzero(weight)), "n_components", n_components)
+        check_enough_samples(weight, "n_components", n_components)
         cells = Cells.from_samples(samples, weight, scatter)
         if self.warm_start and hasattr(self, "means_"):
             starts = [self._continued(n_components, d)]
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
-        fits = (self._em(n, interval, cells, each, variance, tol, max_iter) for n, each in enumerate(starts, 1))
-        fit = best(fits)
+        fit = best(self._em(n, interval, cells, each, variance, tol, max_iter) for n, each in enumerate(starts, 1))
         if not fit.converged and max_iter > 0:
             warnings.warn(
                 f"the mixture did not converge: it stopped after max_iter = {max_iter} iterations before meeting "
-                f"tol = {tol:g}; raise either, start elsewhere (n_init, init_params), or look for degenerate data",
+                f"tol = {tol:g}; raise either, try other starts (n_init, init_params), or look for degenerate data",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -224,11 +209,10 @@ class GaussianMixture(Estimator):
         return float(np.average(log_density, weights=weight))
 
     def sample(self, n_samples: int = 1) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-        """Draw from the mixture: samples (n_samples, n_features), component by component, and their components."""
-        check_fitted(self, "means_")
+        """Return samples (n_samples, n_features) drawn component by component, and their components (n_samples,)."""
+        gaussians = self.gaussians()
         n_samples = check_integer("n_samples", n_samples, 1)
         rng = random_generator(self.random_state)
-        gaussians = self._gaussians()
         counts = rng.multinomial(n_samples, gaussians.weights / gaussians.weights.sum())
         samples = rng.standard_normal((n_samples, self.n_features_in_))
         stops = np.cumsum(counts)
@@ -250,15 +234,15 @@ class GaussianMixture(Estimator):
         return self._criteria(X, sample_weight).icl
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted mixture to a file, JSON with full precision; a file of that name is replaced in one step."""
-        check_fitted(self, "means_")
+        """Write the fitted mixture to a JSON file in full precision; an existing file is replaced in one step."""
+        data = model_to_json(Model(self.gaussians()), __version__).encode("ascii")
         with OutputSet(overwrite=True) as files:
-            files.stage(Path(path), model_to_json(Model(self._gaussians()), __version__).encode("ascii"))
+            files.stage(Path(path), data)
             files.commit()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a mixture written by `save` or by the command's --save-model, which hold nothing else of the fit.
+        """Read a mixture written by `save` or by the command's --save-model; nothing else of the fit is in the file.
 
         Raises
         ------
@@ -272,61 +256,57 @@ class GaussianMixture(Estimator):
         mixture._adopt(gaussians)
         return mixture
 
-    def _criteria(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Criteria:
+    def gaussians(self) -> Gaussians:
+        """Return the parameters of the fitted mixture, for functions of gmmquant."""
         check_fitted(self, "means_")
-        samples, gaussians = check_samples(X, self.n_features_in_), self._gaussians()
-        cells = Cells.from_samples(samples, check_sample_weight(sample_weight, len(samples)))
-        sums, n, K = evaluate(cells, gaussians), cells.total_weight, len(self.means_)
-        p = self._n_parameters()
-        total, entropy = sums.log_likelihood, sums.entropy
-        return Criteria(K, aic(total, p), bic(total, p, n), icl(total, p, n, entropy))
-
-    def _n_parameters(self) -> int:
-        return n_parameters(len(self.means_), self.n_features_in_, self._gaussians().covariance_type)
-
-    def _log_joint(self, X: npt.ArrayLike) -> list[FloatArray]:
-        """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
-        check_fitted(self, "means_")
-        gaussians = self._gaussians()
-        cells = Cells.points(check_samples(X, self.n_features_in_), origin=gaussians.weights @ gaussians.means)
-        return [scores for _, _, scores in log_joint(gaussians, cells)]
-
-    def _gaussians(self) -> Gaussians:
         fitted_type = getattr(self, "_fitted_type", self.covariance_type)
         return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[fitted_type])
 
+    def _criteria(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Criteria:
+        gaussians, samples = self.gaussians(), check_samples(X, self.n_features_in_)
+        cells = Cells.from_samples(samples, check_sample_weight(sample_weight, len(samples)))
+        sums, K = evaluate(cells, gaussians), len(gaussians.weights)
+        return Criteria.of(K, sums.log_likelihood, sums.entropy, self._n_parameters(), cells.total_weight)
+
+    def _n_parameters(self) -> int:
+        return n_parameters(len(self.means_), self.n_features_in_, self.gaussians().covariance_type)
+
+    def _log_joint(self, X: npt.ArrayLike) -> list[FloatArray]:
+        """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
+        gaussians = self.gaussians()
+        cells = Cells.points(check_samples(X, self.n_features_in_), origin=gaussians.weights @ gaussians.means)
+        return [scores for _, _, scores in log_joint(gaussians, cells)]
+
     def _continued(self, n_components: int, d: int) -> Gaussians:
-        """Return the mixture of the last fit, if it has the shape and type that this fit needs."""
-        last = self._gaussians()
-        if (*last.means.shape, last.covariance_type.name) != (n_components, d, self.covariance_type):
+        """Return the mixture of the previous fit, if it has the shape and type that this fit needs."""
+        previous = self.gaussians()
+        (K, previous_d), name = previous.means.shape, previous.covariance_type.name
+        if (K, previous_d, name) != (n_components, d, self.covariance_type):
             raise ParameterError(
-                f"warm_start continues {last.means.shape[0]} components of {last.means.shape[1]} features, "
-                f"{last.covariance_type.name}, not {n_components} of {d}, {self.covariance_type}; "
-                "set warm_start=False"
+                f"warm_start continues {K} components of {previous_d} features, {name}, "
+                f"not {n_components} of {d}, {self.covariance_type}; set warm_start=False"
             )
-        return last
+        return previous
 
     def _em(
         self, n: int, interval: int, cells: Cells, start: Gaussians, variance: float, tol: float, max_iter: int
     ) -> EMFit:
-        """Run EM from the `n`-th start and print what `verbose` asks for."""
-        seconds, bounds = [perf_counter()], []
+        """Run EM from the `n`-th start; with `verbose`, print every `interval`-th iteration and the end."""
+        times, bounds = [perf_counter()], []
 
         def show(n_iter: int, objective: float) -> None:
             bounds.append(objective)
             if n_iter > 0 and n_iter % interval == 0:
-                seconds.append(perf_counter())
-                details = f": gain {objective - bounds[-2]:.5f}, {seconds[-1] - seconds[-2]:.5f} s"
-                print_progress(f"  Iteration {n_iter}{details if self.verbose > 1 else ''}")
+                times.append(perf_counter())
+                details = f": gain {objective - bounds[-2]:.5f}, {times[-1] - times[-2]:.5f} s"
+                self._print(f"  Iteration {n_iter}", details)
 
-        if not self.verbose:
-            return em(cells, start, variance=variance, tol=tol, max_iter=max_iter)
-        print_progress(f"Initialization {n}")
-        fit = em(cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=show)
-        outcome = "converged" if fit.converged else "did not converge"
-        time = f"{perf_counter() - seconds[0]:.5f} s"
-        details = f": {fit.n_iter} iterations, lower bound {fit.trace[-1]:.5f}, {time}" if self.verbose > 1 else ""
-        print_progress(f"Initialization {n} {outcome}{details}")
+        self._print(f"Initialization {n}")
+        watch = show if self.verbose else watch_nothing
+        fit = em(cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+        seconds = perf_counter() - times[0]
+        details = f": {fit.n_iter} iterations, lower bound {fit.trace[-1]:.5f}, {seconds:.5f} s"
+        self._print(f"Initialization {n} {'converged' if fit.converged else 'did not converge'}", details)
         return fit
 
     def _adopt(self, gaussians: Gaussians) -> None:
@@ -342,12 +322,11 @@ class GaussianMixture(Estimator):
         covariance_type, d = check_covariance_type(self.covariance_type), len(cells.origin)
         weights, means, covariances = None, None, None
         if self.weights_init is not None:
-            weights = _check_weights_init(self.weights_init, n_components)
+            weights = check_weights("weights_init", self.weights_init, n_components, max_error=1e-8)
         if self.means_init is not None:
             means = check_array("means_init", self.means_init, (n_components, d))
         if self.precisions_init is not None:
-            inverse = check_array("precisions_init", self.precisions_init, covariance_type.shape(n_components, d))
-            covariances = _check_precisions_init(inverse, covariance_type)
+            covariances = _inverses(self.precisions_init, n_components, d, covariance_type)
         if weights is None or means is None or covariances is None:
             made = make_start(cells, n_components, self.init_params, rng, variance, covariance_type)
             weights = made.weights if weights is None else weights
@@ -356,14 +335,9 @@ class GaussianMixture(Estimator):
         return Gaussians(weights, means, covariances, covariance_type)
 
 
-def _check_weights_init(value: npt.ArrayLike, n_components: int) -> FloatArray:
-    weights = check_array("weights_init", value, (n_components,))
-    if (weights < 0).any() or abs(weights.sum() - 1) > 1e-8:
-        raise ParameterError(f"weights_init sums to {weights.sum():g}; give weights of at least 0 that sum to 1")
-    return weights
-
-
-def _check_precisions_init(inverse: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+def _inverses(precisions_init: npt.ArrayLike, K: int, d: int, covariance_type: CovarianceType) -> FloatArray:
+    """Return the covariances of the start."""
+    inverse = check_array("precisions_init", precisions_init, covariance_type.shape(K, d))
     smallest = float(np.linalg.eigvalsh(inverse).min() if covariance_type.dense else inverse.min())
     if smallest <= 0 or (covariance_type.dense and not np.allclose(inverse, np.swapaxes(inverse, -1, -2))):
         wanted = "symmetric positive-definite matrices" if covariance_type.dense else "values above 0"

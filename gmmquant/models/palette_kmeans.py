@@ -1,4 +1,4 @@
-"""Centers of low squared error: KMeans from coarse to fine, with centers moved to where they gain the most.
+"""KMeans for palettes: centers of low squared error, from coarse to fine, some of them moved to where they gain more.
 
 Lloyd's iterations (Linde, Buzo and Gray, "An algorithm for vector quantizer design", 1980) end in a local optimum near
 their start. One start is made by splits, each of the cluster that gains the most by it, at the best point along its
@@ -22,40 +22,93 @@ import numpy.typing as npt
 from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
-from gmmquant.models.em import Watcher, nesterov_coefficient, watch_after, watch_nothing
+from gmmquant.models.em import Course, Watcher, nesterov_coefficient, watch_after, watch_nothing
 from gmmquant.models.kmeans import center_scores, cluster_means, kmeans_plus_plus
 from gmmquant.models.starts import start_from_centers
 from gmmquant.models.sweep import HARDMAX, largest_scores, sweep
 
 
 @dataclass(frozen=True)
-class Codebook:
-    """The result of a fit.
-
-    Attributes
-    ----------
-    centers : ndarray of shape (K, d)
-    trace : tuple of float
-        Mean squared distance to the nearest center, at the start of each level and after each iteration; never rises.
-    n_cells : tuple of int
-        Number of cells of the level that each value of `trace` was computed on.
-    n_iter : int
-        Iterations at all levels together.
-    converged : bool
-    """
+class Codebook(Course):
+    """The result of a fit: the centers (K, d), and the course of the mean squared distance to the nearest of them."""
 
     centers: FloatArray
-    trace: tuple[float, ...]
-    n_cells: tuple[int, ...]
-    n_iter: int
-    converged: bool
+
+
+def fit_codebook(
+    levels: Sequence[Cells],
+    n_clusters: int,
+    *,
+    restarts: int,
+    rng: np.random.Generator,
+    tol: float,
+    max_iter: int | None,
+    watch: Watcher = watch_nothing,
+) -> Codebook:
+    """Return centers of low error, fitted at each of `levels` in turn, the finest last.
+
+    One of the `restarts` starts at the coarsest level is made by splits, the others by k-means++, within
+    `MAX_PALETTE_SEEDING_SCORES`. A level ends with an iteration that lowers the error by less than the fraction `tol`.
+    After those that find a start, there are at most `max_iter` iterations; if that is None, the limits of `budget`
+    apply to each level.
+    """
+    coarsest = levels[0]
+    starts = [principal_splits(coarsest, n_clusters)]
+    n_random = min(restarts - 1, budget.MAX_PALETTE_SEEDING_SCORES // (coarsest.weights.size * n_clusters))
+    starts += [kmeans_plus_plus(coarsest, n_clusters, rng) for _ in range(n_random)]
+    through = partial(_refine_through, tol=tol, max_iter=max_iter)
+    # The starts are compared at the second level; the first is too coarse.
+    trials = (through(levels[:2], Codebook((), (), 0, False, improve(coarsest, start))) for start in starts)
+    best = min(trials, key=lambda fit: fit.trace[-1])
+    watch(best.n_iter, best.trace[-1])
+    return through(levels[2:], best, watch=watch)
+
+
+def _refine_through(
+    levels: Sequence[Cells], fit: Codebook, *, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
+) -> Codebook:
+    """Refine the centers of `fit` at each of `levels`."""
+    for cells in levels:
+        affordable = max(budget.MAX_PALETTE_LEVEL_SCORES // (cells.weights.size * len(fit.centers)), 1)
+        most = min(budget.MAX_PALETTE_LEVEL_ITERATIONS, affordable) if max_iter is None else max_iter - fit.n_iter
+        level = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_after, watch, fit.n_iter))
+        fit = fit.followed_by(level)
+    return fit
+
+
+def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Watcher = watch_nothing) -> Codebook:
+    """Alternate assignment and means until an iteration lowers the error by less than the fraction `tol`.
+
+    As in `em`, means are extrapolated (Nesterov's momentum), and an iteration that would raise the error is discarded.
+    `watch(n_iter, error)` is called at the start and after each iteration.
+    """
+    spread = float(np.trace(cells.covariance))
+    moments, error = _assign(cells, centers, spread)
+    means = previous_means = cluster_means(cells, moments, centers)
+    trace, n_gains, converged = [error], 0, False
+    watch(0, error)
+    while len(trace) <= max_iter and not converged:
+        extrapolated = means + nesterov_coefficient(n_gains) * (means - previous_means) if n_gains else means
+        moments, error = _assign(cells, extrapolated, spread)
+        if n_gains and error > trace[-1]:
+            n_gains = 0
+            continue
+        converged = trace[-1] - error <= tol * error
+        previous_means, means = means, cluster_means(cells, moments, extrapolated)
+        trace.append(error)
+        watch(len(trace) - 1, error)
+        n_gains += 1
+    return Codebook(tuple(trace), (cells.weights.size,) * len(trace), len(trace) - 1, converged, means)
+
+
+def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArray, float]:
+    """Return the moments (K, 1 + d) of the cells nearest to each center, and the mean squared distance to them."""
+    moments, score = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
+    return moments, max(spread - 2 * float(score), 0.0)
 
 
 def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
-    """Return centers from splitting, each time, the cluster whose best split lowers the error the most.
-
-    There are `n_clusters` of them, or as many as cells if these are fewer.
-    """
+    """Return centers (`n_clusters`, or as many as cells if these are fewer) by splits that lower the error the most."""
     tree = [_Leaf.of(cells, np.arange(cells.weights.size))]
     while len(tree) < n_clusters and tree[0].parts:
         for members in heapq.heappop(tree).parts:
@@ -66,7 +119,7 @@ def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Leaf:
-    """A cluster of cells, the two parts of its best split, if there is one, and the gain of that split."""
+    """A cluster of cells, the two parts of its best split (none for a single cell), and the gain of that split."""
 
     gain: float
     members: npt.NDArray[np.intp]
@@ -89,76 +142,60 @@ class _Leaf:
         below = np.cumsum(weights[order])[:-1]
         moment = np.cumsum((weights * along)[order])[:-1]
         gains = moment**2 * (1 / below + 1 / (total - below))
-        place = int(gains.argmax())
-        return cls(float(gains[place]), members, (members[order[: place + 1]], members[order[place + 1 :]]))
+        last = int(gains.argmax())
+        return cls(float(gains[last]), members, (members[order[: last + 1]], members[order[last + 1 :]]))
 
 
-def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Watcher = watch_nothing) -> Codebook:
-    """Alternate assignment and means until an iteration lowers the error by less than the fraction `tol`.
-
-    As in `em`, means are extrapolated (Nesterov's momentum), and an iteration that would raise the error is taken back.
-    `watch(n_iter, error)` is called at the start and after each iteration.
-    """
-    spread = float(np.trace(cells.covariance))
-    moments, error = _assign(cells, centers, spread)
-    means = previous_means = cluster_means(cells, moments, centers)
-    trace, n_gains = [error], 0
-    watch(0, error)
-    while len(trace) <= max_iter:
-        extrapolated = means + nesterov_coefficient(n_gains) * (means - previous_means) if n_gains else means
-        moments, error = _assign(cells, extrapolated, spread)
-        if n_gains and error > trace[-1]:
-            n_gains = 0
-            continue
-        gain = trace[-1] - error
-        previous_means, means = means, cluster_means(cells, moments, extrapolated)
-        trace.append(error)
-        watch(len(trace) - 1, error)
-        if gain <= tol * error:
+def improve(cells: Cells, centers: FloatArray) -> FloatArray:
+    """Return centers of lower error: some of them are moved between trials of a few iterations."""
+    trial = partial(refine, cells, tol=budget.PALETTE_TRIAL_TOL, max_iter=budget.MAX_PALETTE_TRIAL_ITERATIONS)
+    best = trial(centers)
+    fraction = 1.0
+    for _ in range(budget.MAX_PALETTE_SHIFTS if len(centers) > 1 else 0):
+        shifted, n_shifted = shift_centers(cells, best.centers, fraction)
+        if n_shifted == 0:
             break
-        n_gains += 1
-    n_cells = (cells.weights.size,) * len(trace)
-    return Codebook(means, tuple(trace), n_cells, len(trace) - 1, converged=len(trace) > 1 and gain <= tol * error)
+        other = trial(shifted)
+        if other.trace[-1] < best.trace[-1]:
+            best = other
+        elif n_shifted == 1:
+            break
+        else:
+            fraction /= 2
+    return best.centers
 
 
-def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArray, float]:
-    """Return the moments (K, 1 + d) of the cells nearest to each center, and the mean squared distance to them."""
-    moments, score = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
-    return moments, max(spread - 2 * float(score), 0.0)
-
-
-def shift_centers(cells: Cells, centers: FloatArray, part: float = 1.0) -> tuple[FloatArray, int]:
+def shift_centers(cells: Cells, centers: FloatArray, fraction: float = 1.0) -> tuple[FloatArray, int]:
     """Move centers that are hardly needed into clusters that gain more by a split; return centers and number moved.
 
     Removing a center costs the distance of its cells to their second nearest less that to their nearest. A split at the
-    mean along the first axis of a Gaussian cluster removes 2 / pi of the variance along it. The cheapest center goes to
-    the cluster that gains the most, and so on while the gain exceeds the cost, for a `part` of the pairs (one at
-    least).
+    mean along the first axis of a Gaussian cluster removes 2 / pi of the variance along it. Of the pairs of a center
+    and a cluster that gain more than they cost (see `_pairs`), a `fraction` is used, but at least one.
     """
     clusters = start_from_centers(cells, centers, variance=0.0)
     variances, axes = np.linalg.eigh(clusters.covariances)
     gains = clusters.weights * variances[:, -1] * (2 / np.pi)
     pairs = list(_pairs(_costs_of_removal(cells, clusters.means), gains))
-    pairs = pairs[: max(1, int(part * len(pairs)))]
+    pairs = pairs[: max(1, int(fraction * len(pairs)))]
     shifted = clusters.means.copy()
-    for giver, taker in pairs:
-        half = axes[taker, :, -1] * np.sqrt(variances[taker, -1] * 2 / np.pi)
-        shifted[giver], shifted[taker] = clusters.means[taker] + half, clusters.means[taker] - half
+    for moved, split in pairs:
+        half = axes[split, :, -1] * np.sqrt(variances[split, -1] * 2 / np.pi)
+        shifted[moved], shifted[split] = clusters.means[split] + half, clusters.means[split] - half
     return shifted, len(pairs)
 
 
 def _pairs(costs: FloatArray, gains: FloatArray) -> Iterator[tuple[int, int]]:
     """Pair the cheapest centers with the clusters that gain the most, each in one pair, while the gain is higher."""
-    takers = np.argsort(-gains, kind="stable").tolist()
-    taken: set[int] = set()
-    for giver in np.argsort(costs, kind="stable").tolist():
-        if giver in taken:
+    by_gain = np.argsort(-gains, kind="stable").tolist()
+    paired: set[int] = set()
+    for moved in np.argsort(costs, kind="stable").tolist():
+        if moved in paired:
             continue
-        taker = next((cluster for cluster in takers if cluster not in taken and cluster != giver), None)
-        if taker is None or gains[taker] <= costs[giver]:
+        split = next((cluster for cluster in by_gain if cluster not in paired and cluster != moved), None)
+        if split is None or gains[split] <= costs[moved]:
             return
-        taken |= {giver, taker}
-        yield giver, taker
+        paired |= {moved, split}
+        yield moved, split
 
 
 def _costs_of_removal(cells: Cells, centers: FloatArray) -> FloatArray:
@@ -172,74 +209,3 @@ def _costs_of_removal(cells: Cells, centers: FloatArray) -> FloatArray:
         farther = 2 * (nearest - scores.max(axis=0))
         costs += np.bincount(labels, cells.weights[columns] * farther, minlength=len(centers))
     return costs / cells.total_weight
-
-
-def fit_codebook(
-    levels: Sequence[Cells],
-    n_clusters: int,
-    *,
-    restarts: int,
-    rng: np.random.Generator,
-    tol: float,
-    max_iter: int | None,
-    watch: Watcher = watch_nothing,
-) -> Codebook:
-    """Return centers of low error, fitted at the first of `levels` first and at the finest last.
-
-    Parameters
-    ----------
-    levels : sequence of Cells
-        The coarsest first.
-    n_clusters : int
-    restarts : int
-        Starts at the coarsest level: one by splits, the others, within `MAX_PALETTE_SEEDING_SCORES`, by k-means++.
-    rng : Generator
-    tol : float
-        An iteration that lowers the error by less than this fraction is the last of its level.
-    max_iter : int or None
-        Maximal number of iterations at all levels together, after those that find a start. None: the limits of
-        `budget` at each level.
-    """
-    coarsest = levels[0]
-    starts = [principal_splits(coarsest, n_clusters)]
-    n_random = min(restarts - 1, budget.MAX_PALETTE_SEEDING_SCORES // (coarsest.weights.size * n_clusters))
-    starts += [kmeans_plus_plus(coarsest, n_clusters, rng) for _ in range(n_random)]
-    through = partial(_refine_through, tol=tol, max_iter=max_iter)
-    # The starts are compared at the second level; the first is too coarse.
-    tried = (through(levels[:2], Codebook(improve(coarsest, start), (), (), 0, converged=False)) for start in starts)
-    best = min(tried, key=lambda fit: fit.trace[-1])
-    watch(best.n_iter, best.trace[-1])
-    return through(levels[2:], best, watch=watch)
-
-
-def improve(cells: Cells, centers: FloatArray) -> FloatArray:
-    """Return centers of lower error: some of them are moved between trials of a few iterations."""
-    trial = partial(refine, cells, tol=budget.PALETTE_TRIAL_TOL, max_iter=budget.MAX_PALETTE_TRIAL_ITERATIONS)
-    best = trial(centers)
-    part = 1.0
-    for _ in range(budget.MAX_PALETTE_SHIFTS if len(centers) > 1 else 0):
-        shifted, n_shifted = shift_centers(cells, best.centers, part)
-        if n_shifted == 0:
-            break
-        other = trial(shifted)
-        if other.trace[-1] < best.trace[-1]:
-            best = other
-        elif n_shifted == 1:
-            break
-        else:
-            part /= 2
-    return best.centers
-
-
-def _refine_through(
-    levels: Sequence[Cells], fit: Codebook, *, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
-) -> Codebook:
-    """Refine the centers of `fit` at each of `levels`, and continue its trace."""
-    K = len(fit.centers)
-    for cells in levels:
-        affordable = max(budget.MAX_PALETTE_LEVEL_SCORES // (cells.weights.size * K), 1)
-        most = min(budget.MAX_PALETTE_LEVEL_ITERATIONS, affordable) if max_iter is None else max_iter - fit.n_iter
-        level = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_after, watch, fit.n_iter))
-        trace, n_cells = fit.trace + level.trace, fit.n_cells + level.n_cells
-        fit = Codebook(level.centers, trace, n_cells, fit.n_iter + level.n_iter, level.converged)
-    return fit

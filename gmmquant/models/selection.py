@@ -1,8 +1,10 @@
 """Information criteria of a mixture, and a choice of k by them. Smaller is better.
 
 Schwarz 1978 (BIC), Akaike 1974 (AIC), Biernacki, Celeux and Govaert 2000 (ICL). Pixels are many and not independent, so
-BIC nearly always prefers the largest mixture; ICL, which also charges for uncertain assignments, does not.
+BIC nearly always prefers the largest mixture; ICL, which also penalises uncertain assignments, does not.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -10,10 +12,10 @@ from dataclasses import dataclass
 
 from gmmquant.models.covariance import FULL, CovarianceType
 
-# The part of the ICL's whole gain over one component that the chosen k keeps. About its minimum the ICL is flat, and
-# uneven by the luck of the starts: for 5 of 13 images the minimum was at the end of the path, or moved by two steps or
-# more when the image was halved in size or saved as JPEG at quality 90. With 0.85 to 0.9, chosen on these images, none
-# did.
+# The fraction of the largest gain in ICL over one component that the chosen k keeps. Around its minimum the ICL is
+# flat, and uneven by the luck of the starts: for 5 of 13 images the minimum was at the end of the path, or moved by two
+# steps or more when the image was halved in size or saved as JPEG at quality 90. With 0.85 to 0.9, chosen on these
+# images, none did.
 KEPT_GAIN = 0.9
 
 
@@ -22,29 +24,20 @@ def n_parameters(n_components: int, n_features: int, covariance_type: Covariance
     return n_components - 1 + n_components * n_features + covariance_type.n_parameters(n_components, n_features)
 
 
-def aic(log_likelihood: float, n_parameters: int) -> float:
-    """Return Akaike's criterion of a total `log_likelihood` in nats."""
-    return 2 * n_parameters - 2 * log_likelihood
-
-
-def bic(log_likelihood: float, n_parameters: int, n_samples: float) -> float:
-    """Return the Bayesian information criterion of a total `log_likelihood` in nats over `n_samples`."""
-    return n_parameters * math.log(n_samples) - 2 * log_likelihood
-
-
-def icl(log_likelihood: float, n_parameters: int, n_samples: float, entropy: float) -> float:
-    """Return BIC plus twice the total `entropy` of the responsibilities, in nats."""
-    return bic(log_likelihood, n_parameters, n_samples) + 2 * entropy
-
-
 @dataclass(frozen=True)
 class Criteria:
-    """The information criteria of the fit with k components."""
+    """The information criteria of a mixture with k components."""
 
     k: int
     aic: float
     bic: float
     icl: float
+
+    @classmethod
+    def of(cls, k: int, log_likelihood: float, entropy: float, n_parameters: int, n_samples: float) -> Criteria:
+        """Return the criteria; log-likelihood and entropy of the responsibilities are sums over samples, in nats."""
+        bic = n_parameters * math.log(n_samples) - 2 * log_likelihood
+        return cls(k, 2 * n_parameters - 2 * log_likelihood, bic, bic + 2 * entropy)
 
 
 @dataclass(frozen=True)
@@ -74,8 +67,8 @@ class Choice:
 def choose(path: Sequence[Criteria]) -> Choice:
     """Choose the smallest k after the first that keeps `KEPT_GAIN` of the ICL's gain over the first.
 
-    `path` is in ascending order of k. Its first entry, one component, is the measure of the others and is not chosen
-    unless there is no other: an image in one colour shows nothing.
+    `path` is in ascending order of k. Its first entry, one component, is the reference of the gain. It is chosen only
+    if there is no other: an image in one colour shows nothing.
     """
     first, *others = path
     if not others:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gmmquant.errors import ModelFileError, ParameterError, SingularCovarianceError
-from gmmquant.models.array_validation import FloatArray, check_array
-from gmmquant.models.covariance import COVARIANCE_TYPES, CovarianceType
+from gmmquant.models.array_validation import check_array, check_weights
+from gmmquant.models.covariance import check_covariance_type
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 
 SCHEMA = "gmmquant-model/1"
@@ -49,12 +49,8 @@ def model_to_json(model: Model, version: str) -> str:
 def read_model(path: Path) -> Model:
     """Read a model file.
 
-    Raises
-    ------
-    ModelFileError
-        If it is not a model of this schema, or its parameters are not a mixture; the message names the entry.
-    OSError
-        If the system cannot read it.
+    ModelFileError is raised if it is not a model of this schema, or its parameters are not a mixture (the message names
+    the entry), OSError if the system cannot read it.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ModelFileError("not a regular file; give a model that gmmquant saved")
@@ -70,48 +66,46 @@ def read_model(path: Path) -> Model:
         found = record.get("schema") if isinstance(record, dict) else None
         raise ModelFileError(f"schema is {str(found)[:40]!r}, not {SCHEMA!r}; give a model that gmmquant saved")
     known = {"schema", "version", "covariance_type", "weights", "means", "covariances"}
-    return Model(_read_gaussians(record), {name: value for name, value in record.items() if name not in known})
+    try:
+        gaussians = _read_gaussians(record)
+    except ParameterError as error:
+        raise ModelFileError(str(error)) from None
+    return Model(gaussians, {name: value for name, value in record.items() if name not in known})
 
 
 def _read_gaussians(record: dict[str, Any]) -> Gaussians:
-    covariance_type = COVARIANCE_TYPES.get(str(record.get("covariance_type")))
-    if covariance_type is None:
-        raise ModelFileError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}")
-    means = _numbers(record, "means", None)
+    covariance_type = check_covariance_type(str(record.get("covariance_type"))[:40])
+    means = _numbers(record, "means")
     if means.ndim != 2 or means.size == 0:
         raise ModelFileError(f"means has shape {means.shape}; it must be (components, features)")
     K, d = means.shape
-    weights = _numbers(record, "weights", (K,))
-    if (weights < 0).any() or not math.isclose(weights.sum(), 1, rel_tol=1e-9):
-        raise ModelFileError(f"weights sum to {weights.sum():g}; they must be at least 0 and sum to 1")
-    gaussians = Gaussians(weights, means, _numbers(record, "covariances", covariance_type.shape(K, d)), covariance_type)
-    _check_covariances(gaussians, covariance_type)
-    return gaussians
-
-
-def _check_covariances(gaussians: Gaussians, covariance_type: CovarianceType) -> None:
+    gaussians = Gaussians(
+        check_weights("weights", _numbers(record, "weights"), K, max_error=1e-9),
+        check_array("means", means, (K, d)),
+        check_array("covariances", _numbers(record, "covariances"), covariance_type.shape(K, d)),
+        covariance_type,
+    )
     if covariance_type.dense and not np.allclose(gaussians.covariances, np.swapaxes(gaussians.covariances, -1, -2)):
         raise ModelFileError("covariances must be symmetric")
     try:
         with np.errstate(all="ignore"):
-            finite = bool(np.isfinite(natural_parameters(gaussians, gaussians.means[0])).all())
+            usable = bool(np.isfinite(natural_parameters(gaussians, gaussians.means[0])).all())
     except SingularCovarianceError:
-        finite = False
-    if not finite:
+        usable = False
+    if not usable:
         raise ModelFileError("means and covariances must be of ordinary size, and covariances must have inverses")
+    return gaussians
 
 
-def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...] | None) -> FloatArray:
-    """Return an entry as a finite array of the given shape, or of any if that is None."""
+def _numbers(record: dict[str, Any], name: str) -> npt.NDArray[Any]:
+    """Return an entry as an array of integers or floats."""
     try:
         value = np.asarray(record.get(name))
-        if value.dtype.kind not in "iuf":
-            raise TypeError
-        return check_array(name, value, value.shape if shape is None else shape)
-    except ParameterError as error:
-        raise ModelFileError(str(error)) from None
-    except (TypeError, ValueError, OverflowError):
-        raise ModelFileError(f"{name} is not an array of numbers") from None
+    except (ValueError, OverflowError):
+        value = np.empty(0, dtype=object)
+    if value.dtype.kind not in "iuf":
+        raise ModelFileError(f"{name} is not an array of numbers")
+    return value
 
 
 def _refuse_constant(name: str) -> float:

@@ -1,4 +1,4 @@
-"""Where EM starts: the clusters of KMeans, clusters around random centers, or random responsibilities."""
+"""Where EM starts: the clusters of KMeans, clusters around random or fixed centers, or random responsibilities."""
 
 from __future__ import annotations
 
@@ -42,8 +42,22 @@ def start_from_centers(
     cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType = FULL
 ) -> Gaussians:
     """Return a Gaussian for each cluster, the cells nearest to one of `centers` (K, d)."""
-    moments = cluster_moments(cells, centers, covariance_type)
-    return start_from_moments(cells, moments, centers, variance, covariance_type)
+    moments = _cluster_moments(cells, centers, covariance_type)
+    return _start_from_moments(cells, moments, centers, variance, covariance_type)
+
+
+def start_with_means(
+    cells: Cells, means: FloatArray, variance: float, covariance_type: CovarianceType = FULL
+) -> Gaussians:
+    """Return a Gaussian about each of `means` (K, d), with the weight and the scatter of the cells nearest to it.
+
+    A mean without nearest cells gets a part of every cell, together the weight of an average cell, and becomes as wide
+    as all of the data about it. Its weight must not start at 0, since EM would never raise it.
+    """
+    moments = _cluster_moments(cells, means, covariance_type)
+    empty = moments[:, 0] == 0
+    moments[empty] = moments.sum(axis=0) / cells.weights.size
+    return _start_from_moments(cells, moments, means, variance, covariance_type, means_fixed=True)
 
 
 def start_at_random(
@@ -53,7 +67,7 @@ def start_at_random(
     variance: float,
     covariance_type: CovarianceType = FULL,
 ) -> Gaussians:
-    """Return Gaussians of random responsibilities: K components that differ from the whole only by noise."""
+    """Return Gaussians of random responsibilities: K components that differ from all of the data by noise only."""
     n_rows = _n_rows(cells, covariance_type)
     moments = np.zeros((n_components, n_rows))
     for columns in cells.blocks(n_components, n_rows).columns:
@@ -61,10 +75,10 @@ def start_at_random(
         weights *= cells.weights[columns] / weights.sum(axis=0)
         moments += weights @ cells.features(columns, n_rows).T
     centers = np.broadcast_to(cells.origin, (n_components, len(cells.origin)))
-    return start_from_moments(cells, moments, centers, variance, covariance_type)
+    return _start_from_moments(cells, moments, centers, variance, covariance_type)
 
 
-def cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+def _cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the moments (K, F) of the cells nearest to each of `centers` (K, d), as the M-step reads them."""
     first_order = center_scores(centers, cells.origin)
     theta = np.zeros((len(centers), _n_rows(cells, covariance_type)))
@@ -72,7 +86,7 @@ def cluster_moments(cells: Cells, centers: FloatArray, covariance_type: Covarian
     return sweep(theta, cells, HARDMAX)[0]
 
 
-def start_from_moments(
+def _start_from_moments(
     cells: Cells,
     moments: FloatArray,
     centers: FloatArray,

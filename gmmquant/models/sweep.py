@@ -7,18 +7,20 @@ A score is linear in the features phi(x) = (1, x, x x^T) of a sample, for KMeans
     moments = (responsibilities * weights) @ phi^T
 
 is the E-step and the sufficient statistics of the M-step at once. It runs over blocks of columns that stay in cache;
-the n x K matrix is never stored. A score costs about 4 ns, so it matters most how many are computed: components that
-are far away in a block are left out (`Blocks.near`). Each adds less than float64's last bit of the sum, and a sweep
-over 1.6 million colours became 1.4 times faster at K = 20 and 3.5 times at K = 256.
+the n x K matrix is never stored. A score costs about 4 ns, so the number of scores matters most: components that are
+far from a block are left out (`Blocks.near`). Each adds less than float64's last bit of the sum. This made a sweep over
+1.6 million colours 1.4 times faster at K = 20 and 3.5 times at K = 256.
 
-Tried and rejected: threads over blocks (0.6 to 1.2 times the speed, as operations of 10 microseconds pass the
-interpreter's lock to and fro); dividing the scores by their sum and multiplying them with the weights, two passes over
-K rows, instead of one over the F rows of phi; single precision (docs/benchmarks.md); and exponentials of scores as they
-are where none is large, which saves a tenth of the time, but a sample that belongs to one component alone then gives it
-1 - 1e-16 of itself, and the objective of components far from the origin falls by 1e-7 where it should not change.
+Tried and rejected:
 
-Long sums are left to numpy's own loops: BLAS cuts those over 10,000 numbers into as many parts as it has threads, and
-the result would depend on their number.
+- threads over blocks: 0.6 to 1.2 times the speed, as operations of 10 microseconds contend for the interpreter's lock;
+- dividing scores by their sum and multiplying them by weights: two passes over K rows instead of one over F rows;
+- single precision (docs/benchmarks.md);
+- exponentials without subtracting the largest score, where none is large. It saves a tenth of the time, but a sample of
+  one component then counts 1 - 1e-16, and J of components far from the origin falls by 1e-7 where it should not change.
+
+Long sums use numpy's loops, not BLAS, which cuts those over 10,000 numbers into one part per thread: the result would
+depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -32,21 +34,17 @@ import numpy.typing as npt
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
 
-# exp(-700) = 1e-304 is next to the smallest number of full precision. Processors are slow with smaller ones: where
+# exp(-700) = 1e-304 is close to the smallest number of full precision. Processors are slow with smaller ones: where
 # components are narrow, a sweep at K = 20 took 1.2 (the cat) to 3 times (paper clips) as long with them.
 LOWEST = -700.0
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """How the scores of a sample become responsibilities, and the responsibilities moments.
+    """How scores become responsibilities, and these moments.
 
-    Attributes
-    ----------
-    gather : function of scores (K, n), which it may overwrite, phi (F, n), weights (n,) and a buffer (F, n)
-        Returns the moments (K, F), and the value of each column, shape (n,).
-    margin : float
-        How far below the largest a score may lie and still count.
+    `gather` takes scores (K, n), which it may overwrite, phi (F, n), weights (n,) and a buffer (F, n). It returns the
+    moments (K, F) and the value of each column, (n,). Scores more than `margin` below the largest do not count.
     """
 
     gather: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
@@ -56,9 +54,9 @@ class Assignment:
 def exp(x: FloatArray, out: FloatArray) -> FloatArray:
     """Write exp(x) to `out`, which may be `x`, both contiguous and of at most two dimensions, and return it.
 
-    OpenCV takes 19 microseconds for 49,152 numbers, numpy 38, or 170 on a processor without AVX-512. OpenCV errs by the
-    last bit where it has Intel's routines, elsewhere by a relative 3e-13 at most, and not at 0, the exponent of a cell
-    that belongs to one component alone. The import is local because loading a model does not need it.
+    OpenCV takes 19 microseconds for 49,152 numbers, numpy 38, or 170 on a processor without AVX-512. OpenCV is exact to
+    the last bit where it has Intel's routines, elsewhere to a relative 3e-13, and always exact at 0, the exponent of a
+    cell that belongs to one component only. The import is local because loading a model does not need it.
     """
     import cv2
 
@@ -89,8 +87,8 @@ def softmax(scores: FloatArray) -> FloatArray:
 def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """Return the largest score of each column of `scores` (K, n) and its row, the first of equal ones, both (n,).
 
-    numpy's argmax goes down the columns, against the memory: 1.8 ns per score at K = 20. Two passes along the memory,
-    one for the largest and one for the highest rank among those that equal it, take 0.7.
+    numpy's argmax strides down the columns: 1.8 ns per score at K = 20. Two passes along the rows, one for the largest
+    score and one for the highest rank among those that equal it, take 0.7.
     """
     K = len(scores)
     largest = scores.max(axis=0)
@@ -126,21 +124,10 @@ HARDMAX = Assignment(hard_moments, margin=0.0)
 
 
 def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArray, float]:
-    """Run one blocked sweep.
+    """Return the moments (K, F), sums over cells of weight * responsibility * phi, and the mean value of `assign`.
 
-    Parameters
-    ----------
-    theta : ndarray of shape (K, F)
-        Coefficients of each component's score in features of `cells` less their origin; F says which (`phi_rows`).
-    cells : Cells
-    assign : SOFTMAX or HARDMAX
-
-    Returns
-    -------
-    moments : ndarray of shape (K, F)
-        Sum over cells of weight * responsibility * phi, for each component.
-    objective : float
-        Weighted mean over cells of the value that `assign` gives them: J with `SOFTMAX`.
+    `theta` (K, F) are the coefficients of each component's score in the features of the cells; F determines which (see
+    `phi_rows`). With `SOFTMAX`, the mean value is J.
     """
     K, F = theta.shape
     blocks = cells.blocks(K, F)
@@ -163,7 +150,7 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
 
 
 def most_probable(theta: FloatArray, cells: Cells) -> npt.NDArray[np.intp]:
-    """Return the index of the largest score of each cell, shape (n_cells,); the first, in ties."""
+    """Return the index of the largest score of each cell, the first of equal ones, shape (n_cells,)."""
     labels = np.empty(cells.weights.size, dtype=np.intp)
     blocks = cells.blocks(*theta.shape)
     for columns, near in zip(blocks.columns, blocks.near(theta, margin=0.0), strict=True):

@@ -1,16 +1,16 @@
 """Optimal transport between two Gaussian mixtures: their distance, and a map that takes one to the other.
 
 Delon and Desolneux, "A Wasserstein-type distance in the space of Gaussian mixture models", SIAM Journal on Imaging
-Sciences 13 (2020), admit only plans that are mixtures of Gaussians themselves. Then weight is carried from component to
+Sciences 13 (2020), admit only plans that are mixtures of Gaussians themselves, which carry weight from component to
 component. Each pair costs the squared Wasserstein distance of two Gaussians, which has a closed form, as has the map
-between them. What remains is a linear program of size K0 x K1, whatever the number of samples. A sample is mapped by
-the mean over the components it may belong to and their targets; as the mean of affine maps is affine, this is one
-affine map for each component.
+between them. What remains is a linear program of size K0 x K1, whatever the number of samples. A sample is mapped to
+the mean over the components it may belong to and their targets. As a mean of affine maps is affine, there is one affine
+map for each component.
 
 The distance of two Gaussians is usually written with a root of S0^{1/2} S1 S0^{1/2}, which loses half the digits where
-they are alike. Here it is the distance of the roots of the covariances, one of them rotated to be nearest to the other
-(Bhatia, Jain and Lim, "On the Bures-Wasserstein distance between positive definite matrices", 2019): no large numbers
-are subtracted, and equal Gaussians have distance 0 up to rounding. The same rotation gives the map.
+they are similar. Here it is the distance of the roots of the covariances, one of them rotated to be nearest to the
+other (Bhatia, Jain and Lim, "On the Bures-Wasserstein distance between positive definite matrices", 2019): no large
+numbers are subtracted, and equal Gaussians have distance 0 up to rounding. The same rotation gives the map.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gmmquant.errors import ParameterError, SingularCovarianceError
-from gmmquant.models.array_validation import FloatArray, check_array
+from gmmquant.models.array_validation import FloatArray, check_array, check_weights
 from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.sweep import SOFTMAX, exponentials
 
-# At 256 x 256 components the plan took 0.6 to 1.4 s, in which signals wait; at 512 x 512 it took 5 to 14 s.
+# At 256 x 256 components the plan took 0.6 to 1.4 s, at 512 x 512 5 to 14 s; the program cannot be interrupted then.
 MAX_PAIRS = 256 * 256
 
-# Numbers in the matrices of the pairs that are computed at a time: 8 MB.
+# Entries in the matrices of the pairs that are computed at a time: 8 MB.
 _MAX_PAIR_NUMBERS = 1 << 20
 
-# The solver's smallest tolerance is 1e-10. Weights are scaled, so that those of 1e-14 count.
+# The solver's smallest tolerance is 1e-10. Weights are scaled so that those of 1e-14 count.
 _SCALE = 1e4
 _SOLVER = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
@@ -44,17 +43,9 @@ _MAX_WEIGHT_ERROR = 1e-6
 class Transport:
     """The optimal transport from one mixture of K0 Gaussians to another of K1, in d dimensions.
 
-    Attributes
-    ----------
-    source, target : Gaussians
-    plan : ndarray of shape (K0, K1)
-        Weight carried from each component of `source` to each of `target`; sums to the weights of either.
-    distance : float
-        The root of the mean squared distance that weight travels (MW2), in the samples' units.
-    centers : ndarray of shape (K0, d)
-        The images of the means of `source`.
-    matrices : ndarray of shape (K0, d, d)
-        The map of component k is x -> centers[k] + matrices[k] (x - source.means[k]).
+    `plan` (K0, K1) is the weight carried from each component of `source` to each of `target`, `distance` the root of
+    the mean squared distance that it is moved by (MW2), in the samples' unit. The map of component k is
+    x -> centers[k] + matrices[k] (x - source.means[k]), with `centers` (K0, d) and `matrices` (K0, d, d).
     """
 
     source: Gaussians
@@ -65,17 +56,10 @@ class Transport:
     matrices: FloatArray
 
     def map(self, cells: Cells) -> FloatArray:
-        """Return the images of the means of the cells, shape (n_cells, d).
+        """Return where the means of the cells are mapped to, shape (n_cells, d).
 
-        Each is the mean of its images under the maps of the components, weighted by the responsibilities: T_mean of the
+        Each is the mean of its targets by the maps of the components, weighted by the responsibilities: T_mean of the
         paper.
-
-        Raises
-        ------
-        ParameterError
-            If the cells are of another dimension.
-        SingularCovarianceError
-            If a covariance of `source` has no inverse.
         """
         d = self.centers.shape[1]
         if len(cells.origin) != d:
@@ -100,14 +84,9 @@ class Transport:
 def transport_between(mixture0: Gaussians, mixture1: Gaussians) -> Transport:
     """Return the optimal transport from one mixture to another; they may differ in size and in covariance type.
 
-    A component without weight is mapped to the nearest Gaussian that has any.
-
-    Raises
-    ------
-    ParameterError
-        If the mixtures differ in dimension, or there are more than `MAX_PAIRS` pairs of components.
-    SingularCovarianceError
-        If a covariance of `mixture0` has no inverse.
+    A component without weight is mapped to the nearest Gaussian that has any. ParameterError is raised if the mixtures
+    differ in dimension or have more than `MAX_PAIRS` pairs of components, SingularCovarianceError if a covariance of
+    `mixture0` has no inverse.
     """
     (K0, d), (K1, other) = mixture0.means.shape, mixture1.means.shape
     if d != other:
@@ -134,7 +113,7 @@ def squared_wasserstein(
 ) -> FloatArray:
     """Return the squared 2-Wasserstein distance of each of K0 Gaussians to each of K1, shape (K0, K1).
 
-    Means have shapes (K0, d) and (K1, d), covariances (K0, d, d) and (K1, d, d); these may be singular.
+    Means have shapes (K0, d) and (K1, d), covariances, which may be singular, (K0, d, d) and (K1, d, d).
     """
     roots0, roots1 = _roots(covariances0), _roots(covariances1)
     distances = np.empty((len(means0), len(means1)))
@@ -151,12 +130,8 @@ def gaussian_maps(covariances0: FloatArray, covariances1: FloatArray) -> FloatAr
     """Return A of the optimal map x -> mean1 + A (x - mean0) between Gaussians, pair by pair, all of shape (..., d, d).
 
     A = S0^{-1/2} (S0^{1/2} S1 S0^{1/2})^{1/2} S0^{-1/2}, here as S1^{1/2} U S0^{-1/2} with U orthogonal, so that S0
-    becomes S1 up to rounding even where a covariance is narrow.
-
-    Raises
-    ------
-    SingularCovarianceError
-        If one of `covariances0` has no inverse.
+    becomes S1 up to rounding even where a covariance is narrow. One of `covariances0` without inverse raises
+    SingularCovarianceError.
     """
     values, axes = np.linalg.eigh(covariances0)
     if values.size and values.min() <= 0:
@@ -187,16 +162,13 @@ def optimal_plan(weights0: FloatArray, weights1: FloatArray, costs: FloatArray) 
 
     Rows sum to `weights0` and columns to `weights1`, which are scaled to sum to 1. At most K0 + K1 - 1 amounts are
     above 0. `costs` (K0, K1) are those of one unit of weight from each to each.
-
-    Raises
-    ------
-    ParameterError
-        If an array has another shape or weights, or there are more than `MAX_PAIRS` pairs.
     """
     K0, K1 = len(weights0), len(weights1)
     _check_pairs(K0, K1)
     costs = check_array("costs", costs, (K0, K1))
-    supply, demand = _check_weights("weights0", weights0), _check_weights("weights1", weights1)
+    supply = check_weights("weights0", weights0, K0, _MAX_WEIGHT_ERROR)
+    demand = check_weights("weights1", weights1, K1, _MAX_WEIGHT_ERROR)
+    supply, demand = supply / supply.sum(), demand / demand.sum()
     # Components of weight 0 send and receive exactly nothing.
     present = np.ix_(np.flatnonzero(supply), np.flatnonzero(demand))
     plan = np.zeros((K0, K1))
@@ -239,12 +211,3 @@ def _check_pairs(K0: int, K1: int) -> None:
             f"{K0} x {K1} components are {K0 * K1} pairs, above the limit of {MAX_PAIRS} for a transport; "
             "give mixtures of fewer components"
         )
-
-
-def _check_weights(name: str, value: npt.ArrayLike) -> FloatArray:
-    """Return weights of at least 0, scaled to sum to 1."""
-    weights = check_array(name, value, (max(np.size(value), 1),))
-    total = float(weights.sum())
-    if (weights < 0).any() or abs(total - 1) > _MAX_WEIGHT_ERROR:
-        raise ParameterError(f"{name} sums to {total:g}; give weights of at least 0 that sum to 1")
-    return weights / total

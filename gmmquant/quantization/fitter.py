@@ -1,11 +1,12 @@
 """From a histogram to a mixture, coarse to fine: cells -> KMeans -> EM -> finer cells -> EM -> ... -> `Fit`.
 
-A fit needs no pixels. The colours of many images are fitted like those of one, and `Fitter` and `Fit` are small enough
-to be sent between processes.
+A fit needs no pixels. The colours of many images are fitted as those of one, and `Fitter` and `Fit` are small enough to
+be sent between processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -18,17 +19,16 @@ from gmmquant.colors.exact import exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.levels import levels_of
 from gmmquant.colors.palette import check_palette, to_8_bits
-from gmmquant.colors.spaces import COLOR_SPACES, ColorSpace
+from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.models.array_validation import check_finite_objective
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import Descent, best_start, descend, levels_for
+from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
 from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import Watcher, e_step, watch_nothing
+from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Choice
 from gmmquant.models.starts import start_from_centers
-from gmmquant.quantization.choose_k import choose_k
 from gmmquant.settings import Settings, check_k
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _KMEANS_TOL_FACTOR = 6
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A fitted mixture, with everything that recolouring an image and its record need.
+    """A fitted mixture, and what recolouring an image and its record need.
 
     Attributes
     ----------
@@ -48,16 +48,16 @@ class Fit:
         Number of components asked for.
     method : "gmm" or "kmeans"
     space : str
-        Colour space of the fit: the likelihood is that of densities in it.
+        Colour space of the fit; densities are densities in it.
     mixture : Gaussians
         The mixture, or the clusters of KMeans as one, for colours of `space`: the heaviest component first, or the
         order of a fixed palette. It has fewer than `k` components if the image has fewer colours.
     trace : tuple of float
         Objective at the start of each level and after each iteration: J in nats per pixel; for KMeans the mean squared
-        distance to the nearest centre (outside sRGB it includes the distance of colours that round to the same 8 bits).
+        distance to the nearest center (outside sRGB it includes the distance of colours that round to the same 8 bits).
     n_cells : tuple of int
-        Number of cells of the level at which each value of `trace` was taken. The finest level consists of the distinct
-        colours, unless those exceed the work that a fit is allowed.
+        Number of cells of the level that each value of `trace` was computed on. The cells of the finest level are the
+        distinct colours, unless these exceed the limits of `budget`.
     n_iter : int
         Number of iterations at all levels together.
     tol : float or None
@@ -108,31 +108,21 @@ class Fit:
 class Fitter:
     """Fits mixtures to the colours of one image or many, at any k; what the fits share is computed once.
 
-    A pickled Fitter holds its two arguments only.
-
-    Parameters
-    ----------
-    colors : ColorHistogram, or ColorCells of more colours than a histogram is made of
-    settings : Settings, optional
+    `colors` is a ColorHistogram, or ColorCells if there are too many colours for one. A pickled Fitter holds its two
+    arguments only.
     """
 
     def __init__(self, colors: Colors, settings: Settings | None = None) -> None:
         self.colors = colors
         self.settings = settings or Settings()
+        self.space = COLOR_SPACES[self.settings.space]
+        self.covariance_type = COVARIANCE_TYPES[self.settings.covariance]
+        # The variance of each colour in each channel, in addition to the scatter of its cell.
+        self.variance = colors.variance_in(self.space)
 
     def __reduce__(self) -> tuple[type[Fitter], tuple[Colors, Settings]]:
         """Pickle the two arguments only."""
         return Fitter, (self.colors, self.settings)
-
-    @property
-    def space(self) -> ColorSpace:
-        """The colour space of the fit."""
-        return COLOR_SPACES[self.settings.space]
-
-    @property
-    def variance(self) -> float:
-        """The variance of each colour in each channel, in addition to the scatter of its cell."""
-        return self.colors.variance_in(self.space)
 
     @cached_property
     def cells(self) -> Cells:
@@ -146,7 +136,9 @@ class Fitter:
 
     def choose_k(self) -> Choice:
         """Choose a number of colours by ICL."""
-        return choose_k(self.colors, self.settings)
+        from gmmquant.quantization.choose_k import choose_k
+
+        return choose_k(self)
 
     def fit(self, k: int, watch: Watcher = watch_nothing) -> Fit:
         """Fit a mixture of `k` components; at most `k` distinct colours are kept exactly.
@@ -161,63 +153,62 @@ class Fitter:
         return replace(fit, mixture=fit.mixture.sorted())
 
     def fit_palette(self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing) -> Fit:
-        """Fit weights and covariances about a fixed palette (K, 3), whose colours are the means.
+        """Fit weights and covariances about a fixed palette, uint8 (K, 3), whose colours are the means.
 
         Each pixel gets the nearest colour unless the settings choose a recoloring or a dither.
-
-        Raises
-        ------
-        ParameterError
-            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
         """
-        from gmmquant.models.fixed_means import fit_with_means
-
         started = perf_counter()
         settings, palette = self.settings, check_palette(palette)
-        tol = self._tol_for(len(palette))
-        descent = fit_with_means(
-            self._levels_for(len(palette)),
+        K = len(palette)
+        tol = self._tol_for(K)
+        fit = fit_with_means(
+            self._levels_for(K),
             self.space.from_srgb(palette / 255),
-            covariance_type=COVARIANCE_TYPES[settings.covariance],
+            covariance_type=self.covariance_type,
             variance=self.variance,
             tol=tol,
             max_iter=settings.max_iter,
             watch=watch,
         )
         undecided = settings.recolor is None and settings.dither == "none"
-        fit = self._ended(len(palette), descent, tol, fit=perf_counter() - started)
-        return replace(fit, fixed_palette=palette, recoloring="nearest" if undecided else None)
+        recoloring = "nearest" if undecided else None
+        return replace(
+            self._result(K, fit, tol, perf_counter() - started), fixed_palette=palette, recoloring=recoloring
+        )
 
     def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False) -> Fit:
         """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective."""
         started = perf_counter()
         objective = self._objective(mixture)
         check_finite_objective("objective", objective)
-        fit = self._ended(len(mixture.weights), self._unfitted(mixture, objective), fit=perf_counter() - started)
+        fit = self._result(len(mixture.weights), self._unfitted(mixture, objective), None, perf_counter() - started)
         return replace(fit, converged=None, nearest_by_mean=nearest_by_mean)
+
+    def best_start(self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None) -> EMFit:
+        """Return the best of the starts that the settings ask for, at the coarsest of `levels`."""
+        return best_start(
+            levels,
+            k,
+            init=self.settings.init,
+            restarts=self.settings.restarts,
+            rng=np.random.default_rng(self.settings.seed),
+            covariance_type=self.covariance_type,
+            variance=self.variance,
+            tol=tol,
+            max_iter=max_iter,
+        )
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
         """Fit a mixture by EM."""
         started = perf_counter()
-        settings, variance = self.settings, self.variance
-        levels, tol = self._levels_for(k), self._tol_for(k)
-        start = best_start(
-            levels,
-            k,
-            init=settings.init,
-            restarts=settings.restarts,
-            rng=np.random.default_rng(settings.seed),
-            covariance_type=COVARIANCE_TYPES[settings.covariance],
-            variance=variance,
-            tol=tol,
-            max_iter=settings.max_iter,
-        )
+        levels, tol, max_iter = self._levels_for(k), self._tol_for(k), self.settings.max_iter
+        start = self.best_start(levels, k, tol, max_iter)
         seeded = perf_counter()
-        descent = descend(levels, start, variance=variance, tol=tol, max_iter=settings.max_iter, watch=watch)
-        return self._ended(k, descent, tol, seed=seeded - started, fit=perf_counter() - seeded)
+        fit = descend(levels, start, variance=self.variance, tol=tol, max_iter=max_iter, watch=watch)
+        return self._result(k, fit, tol, perf_counter() - seeded, seed=seeded - started)
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
-        """Fit centres by KMeans; the mixture consists of their clusters as Gaussians."""
+        """Fit centers by KMeans; the mixture consists of their clusters as Gaussians."""
         from gmmquant.models.palette_kmeans import fit_codebook
 
         started = perf_counter()
@@ -232,39 +223,43 @@ class Fitter:
             max_iter=settings.max_iter,
             watch=watch,
         )
-        covariance_type = COVARIANCE_TYPES[settings.covariance]
-        clusters = start_from_centers(self.cells, codebook.centers, self.variance, covariance_type)
-        descent = Descent(clusters, codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged)
-        return self._ended(k, descent, tol, fit=perf_counter() - started)
+        clusters = start_from_centers(self.cells, codebook.centers, self.variance, self.covariance_type)
+        fit = EMFit(codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged, clusters)
+        return self._result(k, fit, tol, perf_counter() - started)
+
+    def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
+        """Return the exact fit: one component per distinct colour."""
+        mixture = exact_mixture(histogram, self.covariance_type, self.space)
+        objective = 0.0 if self.settings.method == "kmeans" else self._objective(mixture)
+        fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
+        return replace(fit, exact=True, nearest_by_mean=True, recoloring="nearest")
 
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
 
     def _tol_for(self, k: int) -> float:
-        """Return the gain in J below which an iteration of EM with `k` components is the last one."""
-        if self.settings.tol is not None:
-            return self.settings.tol
-        return default_tol(k, self.colors.n_pixels)
-
-    def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
-        """Return the exact fit: one component per distinct colour."""
-        mixture = exact_mixture(histogram, COVARIANCE_TYPES[self.settings.covariance], self.space)
-        objective = 0.0 if self.settings.method == "kmeans" else self._objective(mixture)
-        fit = self._ended(k, self._unfitted(mixture, objective), fit=0.0)
-        return replace(fit, exact=True, nearest_by_mean=True, recoloring="nearest")
+        """Return the gain in J below which EM with `k` components ends."""
+        return default_tol(k, self.colors.n_pixels) if self.settings.tol is None else self.settings.tol
 
     def _objective(self, mixture: Gaussians) -> float:
-        """Return the objective of a mixture on these colours."""
+        """Return J of a mixture on these colours."""
         return float(e_step(self.cells, mixture, self.variance)[1])
 
-    def _unfitted(self, mixture: Gaussians, objective: float) -> Descent:
+    def _unfitted(self, mixture: Gaussians, objective: float) -> EMFit:
         """Return the result of a fit without iterations."""
-        return Descent(mixture, (objective,), (self.cells.weights.size,), n_iter=0, converged=True)
+        return EMFit((objective,), (self.cells.weights.size,), n_iter=0, converged=True, gaussians=mixture)
 
-    def _ended(self, k: int, end: Descent, tol: float | None = None, *, seed: float = 0.0, fit: float) -> Fit:
-        """Return the `Fit` that a descent to `tol` ended with; `seed` and `fit` are seconds."""
-        asked = self.settings
-        seconds = {"seed": seed, "fit": fit}
+    def _result(self, k: int, fit: EMFit, tol: float | None, seconds: float, *, seed: float = 0.0) -> Fit:
+        """Return `fit` as a `Fit` that took `seconds`, after `seed` seconds for the starts."""
         return Fit(
-            k, asked.method, asked.space, end.gaussians, end.trace, end.n_cells, end.n_iter, tol, end.converged, seconds
+            k=k,
+            method=self.settings.method,
+            space=self.settings.space,
+            mixture=fit.gaussians,
+            trace=fit.trace,
+            n_cells=fit.n_cells,
+            n_iter=fit.n_iter,
+            tol=tol,
+            converged=fit.converged,
+            seconds={"seed": seed, "fit": seconds},
         )

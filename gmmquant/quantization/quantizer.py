@@ -3,14 +3,14 @@
 image -> visible pixels -> ColorHistogram -> Fitter -> Fit
       -> label of each distinct colour -> label of each pixel -> recoloured image
 
-Modules that only some runs need are imported where they are used.
+Modules that few runs need are imported where they are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -23,9 +23,7 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
 from gmmquant.images.pixels import FlatImage, to_array
 from gmmquant.images.recolor import ColorImage, IndexedImage
-from gmmquant.models.array_validation import FloatArray, check_fitted
 from gmmquant.models.cells import Cells
-from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
@@ -48,30 +46,23 @@ def receive_nothing(image: IndexedImage | ColorImage) -> None:
     """Ignore a recoloured image."""
 
 
-def gaussians_of(mixture: GaussianMixture) -> Gaussians:
-    """Return the parameters of a fitted estimator."""
-    check_fitted(mixture, "means_")
-    covariance_type = COVARIANCE_TYPES[mixture.covariance_type]
-    return Gaussians(mixture.weights_, mixture.means_, mixture.covariances_, covariance_type)
-
-
 class Quantizer:
     """One image, prepared once for fits at any number of k.
 
     Parameters
     ----------
     image : array, PIL image, path or FlatImage
-        See `quantize`. A caller that flattens an array before and drops it saves its memory.
+        See `quantize`. To save memory, pass a FlatImage and drop the array that it was made from.
     settings : Settings, optional
     **options
-        Settings by name, as for `quantize`; either these or `settings`.
+        Settings by name, as for `quantize`, instead of `settings`.
 
     Attributes
     ----------
     histogram : ColorHistogram
         Distinct colours of the visible pixels, shared by all fits.
     fitter : Fitter
-        Fits these colours; it has no pixels.
+        Fits mixtures to these colours.
     shape : (height, width)
 
     Raises
@@ -140,13 +131,13 @@ class Quantizer:
         NotFittedError
             If the GaussianMixture is not fitted.
         """
-        gaussians = mixture if isinstance(mixture, Gaussians) else gaussians_of(mixture)
+        gaussians = mixture if isinstance(mixture, Gaussians) else mixture.gaussians()
         if gaussians.means.shape[1] != 3:
             raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
         return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
-        """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log-density in nats."""
+        """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
         from gmmquant.images.maps import GreyMap
 
         entropy, log_density = np.empty((2, self.histogram.n_colors))
@@ -154,15 +145,15 @@ class Quantizer:
             entropy[posterior.columns] = posterior.entropies / np.log(2)
             log_density[posterior.columns] = posterior.log_densities
         return (
-            GreyMap.of_entropy(self._flat.laid_out(self._spread(entropy)), len(fit.weights)),
-            GreyMap.of_log_density(self._flat.laid_out(self._spread(log_density)), self._flat.visible),
+            GreyMap.of_entropy(self._to_pixels(entropy), len(fit.weights)),
+            GreyMap.of_log_density(self._to_pixels(log_density), self._flat.visible),
         )
 
     def layers(self, fit: QuantizedImage) -> Iterator[ColorImage]:
         """Yield a layer for each component of a fit to this image: its colour, with its responsibility as alpha."""
         from gmmquant.images.layers import layer_alphas
 
-        index = self._spread(np.arange(self.histogram.n_colors, dtype=np.uint32))
+        index = self.histogram.to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32), self._flat.codes)
         alpha = np.full(self.shape, 255, dtype=np.uint8) if self._flat.alpha is None else self._flat.alpha
         visible = alpha.ravel() if self._flat.visible is None else alpha[self._flat.visible]
         layers = layer_alphas(self._points, fit.mixture, fit.palette, index, visible)
@@ -170,33 +161,28 @@ class Quantizer:
             yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
 
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
-        """Recolour the image by optimal transport from its mixture to `target`, the mixture of another image.
+        """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
 
-        `fit` is a fit to this image, `target` a mixture in the same space. Labels are those of the most probable
-        components; the error is the distance by which colours move.
+        Labels are those of the most probable components; the error is the distance by which colours move.
         """
         from gmmquant.models.transport import transport_between
 
         started = perf_counter()
         moved = transport_between(fit.mixture, target).map(self._points)
         colors = to_8_bits(moved, self.fitter.space)
-        recolored = self._flat.laid_out(self._spread(colors))
-        color_labels = self._most_probable(natural_parameters(fit.mixture, self._points.origin))
+        recolored = self._to_pixels(colors)
+        color_labels = most_probable(natural_parameters(fit.mixture, self._points.origin), self._points)
         seconds = fit.statistics.seconds
         seconds = {**seconds, "recolor": seconds["recolor"] + perf_counter() - started}
         receive(ColorImage(recolored, self._flat.alpha))
         K = len(fit.weights)
+        counts, mse = self.histogram.count(color_labels, K), error_of_colors(self.histogram, colors)
         return replace(
             fit,
             fit=replace(fit.fit, exact=False),
             recoloring="transfer",
             dither="none",
-            statistics=replace(
-                fit.statistics,
-                counts=self.histogram.count(color_labels, K),
-                mse=error_of_colors(self.histogram, colors),
-                seconds=seconds,
-            ),
+            statistics=replace(fit.statistics, counts=counts, mse=mse, seconds=seconds),
             colors=recolored,
             labels=self._label_pixels(color_labels, K),
         )
@@ -216,7 +202,7 @@ class Quantizer:
         return self.fitter.choose_k()
 
     def recolor(self, fit: Fit, receive: Receiver = receive_nothing) -> QuantizedImage:
-        """Recolour the image by a fit, which may be one to other images; `receive(image)` as for `fit`.
+        """Recolour the image by a fit, also one to other images; `receive(image)` as for `fit`.
 
         Raises
         ------
@@ -228,26 +214,26 @@ class Quantizer:
                 f"the fit is in {fit.space}, the settings in {self.settings.space}; give both the same space"
             )
         started = perf_counter()
-        mixture, palette, alpha = fit.mixture, fit.palette, self._flat.alpha
+        mixture, palette, alpha, points = fit.mixture, fit.palette, self._flat.alpha, self._points
         recoloring, dither = fit.drawing(self.settings)
         centers = mixture.means if fit.nearest_by_mean else self.fitter.space.from_srgb(palette / 255)
-        labellers = {
-            "posterior": partial(self._most_probable, natural_parameters(mixture, self._points.origin)),
-            "nearest": partial(self._most_probable, center_scores(centers, self._points.origin)),
+        scores = {
+            "posterior": natural_parameters(mixture, points.origin),
+            "nearest": center_scores(centers, points.origin),
         }
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
-        color_labels = labellers[used]()
+        color_labels = most_probable(scores[used], points)
         labels = self._label_pixels(color_labels, len(palette)) if dither == "none" else self._dither(mixture, palette)
-        colors = None if evaluated is None else self._flat.laid_out(self._spread(evaluated[1]))
+        colors = None if evaluated is None else self._to_pixels(evaluated[1])
         recolored = perf_counter()
         receive(IndexedImage(labels, palette, alpha) if colors is None else ColorImage(colors, alpha))
         received = perf_counter()
         evaluation, mean_colors = evaluated or self._evaluate(mixture, palette)
-        errors = {
-            name: error_of_labels(self.histogram, color_labels if name == used else label(), palette)
-            for name, label in labellers.items()
-        }
+        errors = {}
+        for name, theta in scores.items():
+            by_score = color_labels if name == used else most_probable(theta, points)
+            errors[name] = error_of_labels(self.histogram, by_score, palette)
         errors["soft"] = error_of_colors(self.histogram, mean_colors)
         if dither == "none":
             mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
@@ -255,24 +241,17 @@ class Quantizer:
             visible = self._flat.visible_values(labels)
             mse = error_of_pixels(self._flat.codes, self._flat.bit_depth, visible, palette)
             counts = np.bincount(visible, minlength=len(palette))
-        seconds = {
-            "seed": fit.seconds["seed"],
-            "fit": fit.seconds["fit"] + perf_counter() - received,
-            "recolor": recolored - started,
-        }
+        fit_seconds = fit.seconds["fit"] + perf_counter() - received
+        seconds = {"seed": fit.seconds["seed"], "fit": fit_seconds, "recolor": recolored - started}
         statistics = ImageStatistics(counts, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds)
         return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, alpha)
 
     @cached_property
     def _points(self) -> Cells:
         """The distinct colours without scatter, weighted by their counts, for evaluating a mixture."""
-        # Cells outside sRGB have a scatter, which takes eight times as long to compute, and only a fit needs it.
+        # Cells outside sRGB have scatter, which takes eight times as long to compute, and only a fit needs it.
         space = self.fitter.space
         return self.fitter.cells if space is SRGB else self.histogram.points(space)
-
-    def _most_probable(self, theta: FloatArray) -> npt.NDArray[np.intp]:
-        """Return the label of the largest score of each distinct colour, by coefficients `theta` (K, F)."""
-        return most_probable(theta, self._points)
 
     def _dither(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Return labels (height, width) dithered in the space of the fit."""
@@ -282,14 +261,11 @@ class Quantizer:
         from gmmquant.images.dithering.posterior import sample_labels
 
         settings, histogram = self.settings, self.histogram
-        index = self._flat.laid_out(self._spread(np.arange(histogram.n_colors, dtype=np.uint32)))
+        index = self._to_pixels(np.arange(histogram.n_colors, dtype=np.uint32))
         pixels = Pixels(index, self._flat.visible, self.shape[0] // self.n_frames)
         colors = self.fitter.space.from_srgb(palette / 255)
         if settings.dither == "posterior":
-            blocks = (
-                (posterior.columns, posterior.components, posterior.responsibilities)
-                for posterior in posteriors(self._points, mixture)
-            )
+            blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, mixture))
             return sample_labels(pixels, blocks, colors, strength=settings.strength, seed=settings.seed)
         dither = {"floyd-steinberg": floyd_steinberg, "blue-noise": blue_noise}[settings.dither]
         values = self.fitter.space.from_srgb(histogram.values)
@@ -309,10 +285,9 @@ class Quantizer:
         return evaluate(self._points, mixture, note), mean_colors
 
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
-        """Spread the labels of the distinct colours over the pixels, shape (height, width)."""
-        compact = color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16)
-        return self._flat.laid_out(self._spread(compact))
+        """Return the label of each pixel, shape (height, width), from those of the distinct colours."""
+        return self._to_pixels(color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16))
 
-    def _spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Give each visible pixel the value of its colour: from (n_colors, ...) to (n_visible, ...)."""
-        return self.histogram.to_pixels(values, self._flat.codes)
+    def _to_pixels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...)."""
+        return self._flat.laid_out(self.histogram.to_pixels(values, self._flat.codes))

@@ -15,7 +15,7 @@ from gmmquant.errors import OutputError
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.selection import aic, bic, icl, n_parameters
+from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.quantization.fitter import Fit
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.paths import parse_path
@@ -142,23 +142,25 @@ class RecoloredFit:
     @property
     def aic(self) -> float:
         """Akaike information criterion; smaller is better."""
-        return aic(self.log_likelihood, self._n_parameters)
+        return self._criteria.aic
 
     @property
     def bic(self) -> float:
         """Bayesian information criterion with the visible pixels as samples; smaller is better."""
-        return bic(self.log_likelihood, self._n_parameters, self.statistics.n_pixels)
+        return self._criteria.bic
 
     @property
     def icl(self) -> float:
-        """Integrated completed likelihood as a criterion; smaller is better."""
-        return icl(self.log_likelihood, self._n_parameters, self.statistics.n_pixels, self.statistics.entropy)
+        """BIC plus twice the entropy of the responsibilities; smaller is better."""
+        return self._criteria.icl
 
     @property
-    def _n_parameters(self) -> int:
-        mixture = self.fit.mixture
-        fitted = n_parameters(len(mixture.weights), 3, mixture.covariance_type)
-        return fitted if self.fit.fixed_palette is None else fitted - mixture.means.size
+    def _criteria(self) -> Criteria:
+        mixture, sums = self.mixture, self.statistics
+        free = n_parameters(len(mixture.weights), 3, mixture.covariance_type)
+        if self.fit.fixed_palette is not None:
+            free -= mixture.means.size
+        return Criteria.of(self.k, sums.log_likelihood, sums.entropy, free, sums.n_pixels)
 
     @property
     def mse(self) -> float:

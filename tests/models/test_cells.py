@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import log_joint_by_scipy, random_covariances, read_sample
+from helpers import em_step, log_joint_by_scipy, random_covariances, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
@@ -14,7 +14,6 @@ from gmmquant.colors.morton import encode
 from gmmquant.models import cells as cells_module
 from gmmquant.models.cells import Blocks, Cells, phi_rows
 from gmmquant.models.covariance import COVARIANCE_TYPES, DIAG, FULL
-from gmmquant.models.em import em_step
 from gmmquant.models.gaussian import Gaussians, log_joint, natural_parameters
 from gmmquant.models.inference import evaluate
 from gmmquant.models.kmeans import center_scores
@@ -103,7 +102,7 @@ def test_merged_cells_are_those_of_plain_loops(n_runs, d, scattered):
 @with_or_without_scatter
 def test_more_merged_cells_than_are_made_at_a_time_are_those_of_plain_loops(scattered):
     rng = np.random.default_rng(1)
-    n_runs = 2 * cells_module._MERGED + 3
+    n_runs = 2 * cells_module._RUNS_AT_A_TIME + 3
     cells = random_cells(rng, 6000, scattered=scattered)
     starts = np.array([0, *sorted(rng.choice(np.arange(1, 6000), n_runs - 1, replace=False))])
     merged = cells.merged(starts)
@@ -174,7 +173,7 @@ def test_what_is_near_does_not_depend_on_how_many_blocks_are_bounded_at_a_time(o
     at_once = list(blocks.near(theta, 5.0))
     assert len(at_once) == len(blocks.columns)
     assert any(near.size < 30 for near in at_once)
-    monkeypatch.setattr(cells_module, "_BOUNDED", 7)
+    monkeypatch.setattr(cells_module, "_BLOCKS_AT_A_TIME", 7)
     for one, other in zip(at_once, blocks.near(theta, 5.0), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -263,7 +262,7 @@ def test_features_that_are_kept_are_those_that_are_made_anew(monkeypatch, scatte
         for order in ("none", "diagonal", "dense")
         for s in (0, 100)
     }
-    monkeypatch.setattr(cells_module, "_KEPT_FEATURES", 10)
+    monkeypatch.setattr(cells_module, "_MAX_KEPT_FEATURES", 10)
     for (order, start), features in kept.items():
         np.testing.assert_array_equal(cells.features(slice(start, start + 90), phi_rows(3, order)), features)
 

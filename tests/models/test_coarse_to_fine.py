@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import draw_from, random_mixture, read_sample
+from helpers import draw_from, em_step, random_mixture, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend, levels_for
 from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
-from gmmquant.models.em import em, em_step
+from gmmquant.models.em import em
 from gmmquant.models.starts import make_start
 from gmmquant.quantization.fitter import Fitter
 

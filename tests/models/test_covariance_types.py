@@ -7,14 +7,13 @@ import math
 import numpy as np
 import pytest
 import sklearn.mixture
-from helpers import draw_from, random_covariances, random_mixture, read_only
+from helpers import draw_from, em_step, random_covariances, random_mixture, read_only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import GaussianMixture, SingularCovarianceError
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import em_step
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import evaluate
 from gmmquant.models.starts import start_from_centers

@@ -4,14 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import draw_from, random_mixture
+from helpers import draw_from, em_step, random_mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant.errors import GmmquantError, SingularCovarianceError
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES
-from gmmquant.models.em import best_trial, e_step, em, em_step, iterate, m_step, nesterov_coefficient
+from gmmquant.models.em import best_trial, e_step, em, iterate, m_step, nesterov_coefficient
 from gmmquant.models.scalar_validation import INIT_NAMES
 from gmmquant.models.starts import make_start, start_from_centers
 

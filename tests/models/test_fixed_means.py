@@ -9,11 +9,11 @@ from scipy.special import logsumexp
 
 from gmmquant import ParameterError
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import best_start, descend
+from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import e_step, em, m_step
-from gmmquant.models.fixed_means import fit_with_means, start_with_means
 from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.starts import start_with_means
 
 KINDS = ["full", "tied", "diag", "spherical"]
 

@@ -9,6 +9,7 @@ import sklearn.exceptions
 import sklearn.mixture
 from helpers import (
     draw_from,
+    em_step,
     log_density_by_scipy,
     log_joint_by_scipy,
     random_covariances,
@@ -29,7 +30,7 @@ from gmmquant import (
     SingularCovarianceError,
 )
 from gmmquant.models.cells import Cells
-from gmmquant.models.em import em, em_step
+from gmmquant.models.em import em
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import evaluate
 from gmmquant.models.starts import start_from_centers

@@ -12,7 +12,7 @@ from gmmquant import GaussianMixture
 from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.inference import evaluate
-from gmmquant.models.selection import aic, bic, icl, n_parameters
+from gmmquant.models.selection import Criteria, n_parameters
 
 
 def fit_of_scikit_learn(d, n_components):
@@ -25,9 +25,10 @@ def fit_of_scikit_learn(d, n_components):
 @pytest.mark.parametrize("n_components", [1, 2, 4])
 def test_aic_and_bic_equal_those_of_scikit_learn(d, n_components):
     X, theirs = fit_of_scikit_learn(d, n_components)
-    log_likelihood, free = theirs.score(X) * len(X), n_parameters(n_components, d)
-    assert aic(log_likelihood, free) == pytest.approx(theirs.aic(X), rel=1e-12)
-    assert bic(log_likelihood, free, len(X)) == pytest.approx(theirs.bic(X), rel=1e-12)
+    free = n_parameters(n_components, d)
+    criteria = Criteria.of(n_components, theirs.score(X) * len(X), 0.0, free, len(X))
+    assert criteria.aic == pytest.approx(theirs.aic(X), rel=1e-12)
+    assert criteria.bic == pytest.approx(theirs.bic(X), rel=1e-12)
 
 
 @pytest.mark.parametrize("n_components", range(1, 6))
@@ -52,27 +53,23 @@ def test_icl_equals_the_plain_formula():
     # 4 components in 2 dimensions: 3 weights, 8 coordinates, 12 entries of covariances.
     expected = 23 * math.log(300) - 2 * log_density.sum() + 2 * entropy
     evaluation = evaluate(Cells.from_samples(X, np.ones(len(X))), Gaussians(*mixture))
-    value = icl(evaluation.log_likelihood, n_parameters(4, 2), len(X), evaluation.entropy)
-    assert value == pytest.approx(expected, rel=1e-10)
+    criteria = Criteria.of(4, evaluation.log_likelihood, evaluation.entropy, n_parameters(4, 2), len(X))
+    assert criteria.icl == pytest.approx(expected, rel=1e-10)
 
 
 def test_icl_is_bic_where_every_assignment_is_certain_and_above_it_elsewhere():
-    assert icl(-50.0, 5, 100, 0.0) == bic(-50.0, 5, 100)
-    assert icl(-50.0, 5, 100, 2.5) == bic(-50.0, 5, 100) + 5.0
+    for entropy in (0.0, 2.5):
+        criteria = Criteria.of(1, -50.0, entropy, 5, 100)
+        assert criteria.icl == criteria.bic + 2 * entropy
 
 
 def test_bic_and_icl_find_the_number_of_well_separated_clusters():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(loc, 0.5, (150, 2)) for loc in ([0, 0], [6, 0], [0, 6])])
     cells = Cells.from_samples(X, np.ones(len(X)))
-    scores = {}
+    criteria = []
     for k in range(1, 6):
-        fit = GaussianMixture(k, random_state=0, max_iter=500).fit(X)
-        evaluation = evaluate(cells, Gaussians(fit.weights_, fit.means_, fit.covariances_))
-        free = n_parameters(k, 2)
-        scores[k] = (
-            bic(evaluation.log_likelihood, free, len(X)),
-            icl(evaluation.log_likelihood, free, len(X), evaluation.entropy),
-        )
-    assert min(scores, key=lambda k: scores[k][0]) == 3
-    assert min(scores, key=lambda k: scores[k][1]) == 3
+        evaluation = evaluate(cells, GaussianMixture(k, random_state=0, max_iter=500).fit(X).gaussians())
+        criteria.append(Criteria.of(k, evaluation.log_likelihood, evaluation.entropy, n_parameters(k, 2), len(X)))
+    assert min(criteria, key=lambda each: each.bic).k == 3
+    assert min(criteria, key=lambda each: each.icl).k == 3
