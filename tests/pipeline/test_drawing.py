@@ -469,7 +469,7 @@ def test_the_table_says_how_an_image_was_drawn(command, samples):
     other = command(
         samples / "grey.png", "-k", "2", "-o", "b", "--space", "lab", "--dither", "posterior", "--strength", "0.5", "-v"
     ).stdout.splitlines()
-    assert other[1] == "fitted in CIELAB, log-likelihoods of densities there; dithered by posterior at 0.5"
+    assert other[1] == "fitted in CIELAB, log-likelihoods of densities in that space; dithered by posterior at 0.5"
     assert any(line.startswith("squared error, k = 2: posterior ") for line in other)
 
 

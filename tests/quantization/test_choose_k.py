@@ -162,7 +162,7 @@ def test_the_line_on_a_choice_says_so_where_one_colour_has_the_lowest_icl(comman
     result = command("alpha.png", "-k", "auto", "-o", "out")
     path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
     assert min(path, key=lambda criteria: criteria["icl"])["k"] == 1
-    assert "auto: k = 2, though ICL is lowest at one colour" in result.stdout
+    assert "auto: k = 2, the minimum, as ICL is lowest at one colour" in result.stdout
     result = command("grey.png", "-k", "auto", "-o", "out")
     assert "the fewest colours that keep 90%" in result.stdout
 

@@ -94,11 +94,11 @@ def settings_line(record: Record) -> str:
     model, source, space = settings["model"], settings["transfer_from"], settings["space"]
     parts = {
         f"model {_file_name(model)}": model,
-        "fixed palette, weights and covariances fitted to it": settings["palette"],
+        "fixed palette with fitted weights and covariances": settings["palette"],
         "KMeans": settings["method"] == "kmeans",
-        f"fitted in {SPACE_TITLES[space]}, log-likelihoods of densities there": space != "srgb",
-        f"drawn in the colours of {_file_name(source)}; figures and palette belong to the mixture of the image, "
-        "the squared error tells how far colours were moved": source,
+        f"fitted in {SPACE_TITLES[space]}, log-likelihoods of densities in that space": space != "srgb",
+        f"colours transferred from {_file_name(source)}; figures and palette are those of the image's mixture, "
+        "the squared error is the change of colours": source,
     }
     strength = "" if settings["strength"] == 1 else f" at {settings['strength']:g}"
     names = {} if settings["dither"] != "none" else {"nearest": "nearest colours", "soft": "posterior mean colours"}
@@ -153,10 +153,10 @@ def choice_line(choice: Record) -> str:
     """Return the line that explains the choice of k, with the runner-up and the k of the lowest BIC."""
     k, bic = choice["k"], choice["lowest_bic"]
     if choice["lowest_icl"] == 1 != k:
-        reason = "though ICL is lowest at one colour: two are the fewest that are chosen"
+        reason = "the minimum, as ICL is lowest at one colour"
     else:
-        reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of what ICL gains over one colour"
-    aside = " (the most that were tried, as nearly always)" if bic == choice["path"][-1]["k"] != k else ""
+        reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of the gain in ICL over one colour"
+    aside = " (the largest k tried, as usual)" if bic == choice["path"][-1]["k"] != k else ""
     return f"auto: k = {k}, {reason}; runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
 
 
