@@ -49,7 +49,6 @@ class ColorCells:
 
     n_colors: ClassVar[None] = None  # it is not known
     bit_depth: ClassVar[int] = _DEPTH  # of the colours
-
     tree: ColorHistogram
     sums: IntArray
     products: IntArray

@@ -99,15 +99,13 @@ def read_palette(data: bytes) -> Palette:
 
 def parse_colors(text: str) -> Palette:
     """Return the colours of hex codes between commas, as in "#1a2b3c,#fff,000"; others raise a `ParameterError`."""
-
-    def colors() -> Iterator[Color]:
-        for part in text.split(","):
-            color = _parse_hex(part.strip())
-            if color is None:
-                raise ParameterError(f"{_shown(part)} is not a colour; give hex codes as in #1a2b3c,#fff,#000")
-            yield color
-
-    return collect_colors(colors(), ParameterError)
+    colors = []
+    for code in text.split(","):
+        color = _parse_hex(code.strip())
+        if color is None:
+            raise ParameterError(f"{_shown(code)} is not a colour; give hex codes as in #1a2b3c,#fff,#000")
+        colors.append(color)
+    return collect_colors(colors, ParameterError)
 
 
 def _parse_hex(text: str) -> Color | None:

@@ -67,7 +67,8 @@ def parse_apng(data: bytes) -> Apng | None:
                 return None
         elif chunk_type == b"IDAT" and apng.controls:
             apng.compressed[-1].append(body)
-    fitting = all(control.fits(*apng.size) for control in apng.controls)
+    width, height = apng.size
+    fitting = all(0 < one.width <= width - one.x and 0 < one.height <= height - one.y for one in apng.controls)
     return apng if chunk_type == b"IEND" and apng.controls and fitting and all(apng.compressed) else None
 
 

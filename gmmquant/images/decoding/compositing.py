@@ -31,10 +31,6 @@ class FrameControl:
     disposal: Disposal
     blend: bool = True
 
-    def fits(self, width: int, height: int) -> bool:
-        """Tell whether the rectangle is not empty and lies on a canvas of this size."""
-        return 0 < self.width <= width - self.x and 0 < self.height <= height - self.y
-
 
 def animation_of(controls: Sequence[FrameControl], loop: int) -> Animation | None:
     """Return the timing of frames; None for a single frame."""

@@ -23,20 +23,19 @@ _process_state = threading.RLock()
 # The largest pipe that an unprivileged process may have.
 _MAX_PIPE_BYTES = 1 << 20
 
-# Beginnings of the lines of OpenCV's image readers, libpng, libjpeg (all of its warnings) and libtiff; and of lines
-# that continue a message of OpenCV.
-_DECODERS = re.compile(
-    rb"\[ERROR:\d+@\d+\.\d+\] global (?:grfmt_\w+|loadsave)\.cpp:\d+ "
+# Messages of OpenCV's image readers, libpng, libjpeg (all of its warnings) and libtiff, by their beginnings. Those of
+# OpenCV may continue with empty lines and lines that begin with ">".
+_MESSAGE = re.compile(
+    rb"^(?:\[ERROR:\d+@\d+\.\d+\] global (?:grfmt_\w+|loadsave)\.cpp:\d+ "
     rb"|libpng (?:error|warning): "
     rb"|Corrupt JPEG data: |Premature end of JPEG file$|Invalid SOS parameters for sequential JPEG$"
     rb"|Inconsistent progression sequence for component |Unknown Adobe color transform code "
     rb"|Warning: unknown JFIF revision number |Application transferred too many scanlines$"
     rb"|(?:_?TIFF|Fax|InitCCITT|LZW|ZIP|PixarLog|LogL|O?JPEG|WebP|ZSTD|LERC|LZMA|Thunder|NeXT|DumpMode|PackBits)\w*: "
     rb"|(?:MissingRequired|EstimateStripByteCounts|(?:Chop|allocChopped)Up\w+|CheckDirCount|horizontal\w+): "
-    rb"|tempfile\.tif: ",
+    rb"|tempfile\.tif: )[^\n]*\n?(?:[^\S\n]*\n|>[^\n]*\n?)*",
     re.MULTILINE,
 )
-_CONTINUATION = re.compile(rb"\s*$|>")
 
 # Without a handler, Pillow's log messages would go to standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -97,8 +96,9 @@ def captured_stderr() -> Iterator[list[bytes]]:
             else:
                 os.dup2(saved, 2)
             with suppress(BlockingIOError):  # nothing was written
-                decoders, others = _split_lines(os.read(reader, _MAX_PIPE_BYTES))
-                lines += decoders
+                text = os.read(reader, _MAX_PIPE_BYTES)
+                lines += b"".join(_MESSAGE.findall(text)).splitlines(keepends=True)
+                others = _MESSAGE.sub(b"", text)
                 if others and saved is not None:
                     with suppress(OSError):  # standard error is full or gone
                         os.write(saved, others)
@@ -115,16 +115,3 @@ def _open_pipe() -> tuple[int, int]:
     os.set_blocking(reader, False)  # a child process may keep the other end open
     os.set_blocking(writer, False)  # a decoder that fills the pipe must not wait
     return reader, writer
-
-
-def _split_lines(text: bytes) -> tuple[list[bytes], bytes]:
-    """Return the lines of decoders, and all other lines as one text."""
-    decoders: list[bytes] = []
-    others, is_decoder = b"", False
-    for line in text.splitlines(keepends=True):
-        is_decoder = bool(_DECODERS.match(line) or (is_decoder and _CONTINUATION.match(line)))
-        if is_decoder:
-            decoders.append(line)
-        else:
-            others += line
-    return decoders, others

@@ -23,7 +23,6 @@ _MAX_COMMENTS = 100
 _MAX_DPI = 1e5
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
-_CENTIMETRES = 3
 _KEPT_TAGS = (*DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF, GPS)
 
 # Tags dropped from the EXIF directory: maker note, colour space, width, height, interoperability directory, gamma.
@@ -90,7 +89,7 @@ def _clean_exif(exif: Image.Exif, *, turned: bool) -> bytes:
 
 def _exif_dpi(exif: Image.Exif) -> tuple[float, float] | None:
     with damage_ignored():
-        scale = 2.54 if exif.get(_RESOLUTION_UNIT, 2) == _CENTIMETRES else 1.0
+        scale = 2.54 if exif.get(_RESOLUTION_UNIT) == 3 else 1.0  # per centimetre or inch
         return float(exif[_X_RESOLUTION]) * scale, float(exif[_Y_RESOLUTION]) * scale
     return None
 

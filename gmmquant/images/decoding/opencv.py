@@ -5,7 +5,6 @@ OpenCV returns 10 and 12 bits unscaled, ignores profiles, and reports damage on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -26,24 +25,16 @@ _DOUBTFUL = (b"Corrupt JPEG data", b"Inconsistent progression sequence", b"Inval
 _BAND_PIXELS = 1 << 16
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """OpenCV's array (grey, BGR or BGRA), the EXIF orientation, and whether the decoder reported errors."""
+def decode_with_opencv(data: bytes, name: str) -> tuple[npt.NDArray[Any], int, bool]:
+    """Decode a file of the format `name` that stores one image.
 
-    pixels: npt.NDArray[Any]
-    orientation: int
-    doubtful: bool
-
-
-def decode_with_opencv(data: bytes, name: str) -> Decoded:
-    """Decode a file of the format `name` that stores one image."""
+    Return OpenCV's array (grey, BGR or BGRA), the EXIF orientation, and whether the decoder reported errors.
+    """
     pixels: Any  # None if OpenCV fails, against its type hints
     with captured_stderr() as captured:
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # the user may have set it to silent
         try:
-            pixels, types, blocks = cv2.imdecodeWithMetadata(
-                np.frombuffer(data, dtype=np.uint8), flags=cv2.IMREAD_UNCHANGED
-            )
+            pixels, types, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
         except cv2.error as error:
             raise (MemoryError if error.code == cv2.Error.StsNoMem else damaged(name)) from None
         finally:
@@ -51,10 +42,9 @@ def decode_with_opencv(data: bytes, name: str) -> Decoded:
     lines = [line for line in captured if b"Orientation" not in line]
     if pixels is None or any(text in line for line in lines for text in _FATAL):
         raise damaged(name)
-    exif = next(
-        (block.tobytes() for type_, block in zip(types, blocks, strict=True) if type_ == cv2.IMAGE_METADATA_EXIF), b""
-    )
-    return Decoded(pixels, orientation_of(exif), any(text in line for line in lines for text in _DOUBTFUL))
+    exif = [block for type_, block in zip(types, blocks, strict=True) if type_ == cv2.IMAGE_METADATA_EXIF]
+    orientation = orientation_of(exif[0].tobytes()) if exif else 1
+    return pixels, orientation, any(text in line for line in lines for text in _DOUBTFUL)
 
 
 def to_rgb(decoded: npt.NDArray[Any]) -> npt.NDArray[Any]:

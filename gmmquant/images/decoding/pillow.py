@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +14,20 @@ from PIL import Image
 
 from gmmquant.images.decoded import Animation
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored, lenient_pillow
-from gmmquant.images.decoding.reader import Admit, Header, damaged
+from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
 from gmmquant.images.exif import ORIENTATION
 
 # Formats whose animations Pillow decodes.
 _ANIMATED = ("WebP", "AVIF")
 
 
-def read_pillow_header(
-    file: BinaryIO, name: str, plugin: str, details: Callable[[Image.Image], Any] = lambda image: None
-) -> Header:
+def read_pillow_header(file: BinaryIO, name: str, plugin: str) -> Header:
     """Return the header of a file of the format `name` by Pillow's `plugin`; its exceptions pass through."""
     importlib.import_module(f"PIL.{plugin}ImagePlugin")  # otherwise Pillow would load all of its plugins
-    with lenient_pillow(), Image.open(file, formats=(_pillow_name(name),)) as image:
+    with lenient_pillow(), Image.open(file, formats=(name.upper().replace(" ", ""),)) as image:
         n_frames = int(getattr(image, "n_frames", 1)) if name in _ANIMATED else 1
         info = {str(key): value for key, value in image.info.items()}
-        return Header(name, image.size, image.mode, n_frames, info, details(image))
+        return Header(name, image.size, image.mode, n_frames, info)
 
 
 def orientation_of(exif_block: bytes) -> int:
@@ -57,7 +55,7 @@ def errors_as_damage(name: str) -> Iterator[None]:
 @contextmanager
 def opened_by_pillow(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open a file with Pillow; exceptions in the block mean that it is damaged."""
-    with errors_as_damage(name), Image.open(io.BytesIO(data), formats=(_pillow_name(name),)) as image:
+    with errors_as_damage(name), Image.open(io.BytesIO(data), formats=(name.upper().replace(" ", ""),)) as image:
         yield image
 
 
@@ -74,8 +72,8 @@ def decode_cmyk(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         return np.array(image if image.mode == "CMYK" else image.convert("CMYK"))
 
 
-def decode_animation(data: bytes, header: Header, admit: Admit) -> tuple[npt.NDArray[np.uint8], Animation]:
-    """Decode the full frames of an animation, shape (n, h, w, 3 or 4), and their durations."""
+def decode_animation(data: bytes, header: Header, admit: Admit, notes: tuple[str, ...] = ()) -> StoredImage:
+    """Decode the full frames of an animation and their durations."""
     width, height = header.size
     admit(width, height, header.n_frames)
     mode = "RGBA" if header.mode in ("RGBA", "LA") else "RGB"
@@ -88,8 +86,6 @@ def decode_animation(data: bytes, header: Header, admit: Admit) -> tuple[npt.NDA
             durations.append(float(image.info["duration"]))
     if mode == "RGBA" and (frames[..., 3] == 255).all():
         frames = frames[..., :3]
-    return frames, Animation(tuple(durations), int(header.info.get("loop", 0)))
-
-
-def _pillow_name(name: str) -> str:
-    return name.upper().replace(" ", "")
+    animation = Animation(tuple(durations), int(header.info.get("loop", 0)))
+    orientation = orientation_of(header.info.get("exif", b""))
+    return StoredImage.with_info(frames, header, orientation=orientation, animation=animation, notes=notes)

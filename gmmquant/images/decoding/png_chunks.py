@@ -17,7 +17,7 @@ from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
 from gmmquant.images.decoding.profiles import MAX_PROFILE_BYTES
 from gmmquant.images.decoding.reader import damaged
 
-# Longer chunks are left out.
+# Texts beyond it are left out.
 _MAX_ALL_TEXTS_BYTES = 4 * MAX_METADATA_BYTES
 
 _XMP = b"XML:com.adobe.xmp"

@@ -24,6 +24,7 @@ from gmmquant.images.decoding.reader import Header, StoredImage
 MAX_PROFILE_BYTES = 1 << 24  # those of printers have 1 to 3 million
 _MAX_NAME_LENGTH = 40
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")  # of Pillow
 _BAND_PIXELS = 1 << 20  # converted at a time
 
 
@@ -69,7 +70,7 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
         return frames, note, False
     if profile.mode == "CMYK" and header.mode == "CMYK":
         frames = profile.convert(decode_cmyk(data, header.format))[np.newaxis]
-    elif profile.mode == "L" and header.is_grey:
+    elif profile.mode == "L" and header.mode in _GREY_MODES:
         table = profile.convert(np.arange(256, dtype=np.uint8)[np.newaxis])[0]
         frames[..., :3] = table[frames[..., 0]]
     elif profile.mode == "RGB":

@@ -25,8 +25,6 @@ _BASE_BYTES, _BYTES_PER_PIXEL = 1 << 26, 16
 # A note of readers that decode the first image only.
 SEVERAL_IMAGES = "the file contains several images or pages; only the first is used"
 
-_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
-
 # Called with width, height and number of frames before the first frame is decoded; may raise an `ImageError`.
 Admit = Callable[[int, int, int], None]
 
@@ -46,11 +44,6 @@ class Header:
     n_frames: int = 1
     info: Mapping[str, Any] = field(default_factory=dict)
     details: Any = None
-
-    @property
-    def is_grey(self) -> bool:
-        """Whether the file stores grey levels, with or without alpha."""
-        return self.mode in _GREY_MODES
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,6 @@ class InputFormat:
         module = self.name.lower().replace(" ", "")
         return cast(Reader, importlib.import_module(f"gmmquant.images.decoding.formats.{module}"))
 
-    def read_header(self, file: BinaryIO) -> Header | None:
-        """Return the header at the beginning of a file; None if it is broken. Any exception means the same."""
-        if not self.plugin:
-            return self.reader.read_header(file)
-        from gmmquant.images.decoding.pillow import read_pillow_header
-
-        return read_pillow_header(file, self.name, self.plugin)
-
 
 INPUT_FORMATS = {
     entry.name: entry
@@ -59,19 +51,23 @@ INPUT_FORMATS = {
 }
 INPUT_EXTENSIONS = frozenset(extension for entry in INPUT_FORMATS.values() for extension in entry.extensions)
 
-_SIGNATURE_BYTES = 16
-
 
 def read_header(file: BinaryIO) -> Header:
     """Return the header at the beginning of a file; raise an `ImageError` if it is not a supported image."""
-    beginning = file.read(_SIGNATURE_BYTES)
+    beginning = file.read(16)  # more than any signature
     file.seek(0)
     header = None
     entry = next((entry for entry in INPUT_FORMATS.values() if re.match(entry.signature, beginning)), None)
     if entry is not None:
+        from gmmquant.images.decoding.pillow import read_pillow_header
+
         watched = _WatchedFile(file)
+        source = cast(BinaryIO, watched)
         try:
-            header = entry.read_header(cast(BinaryIO, watched))
+            if entry.plugin:
+                header = read_pillow_header(source, entry.name, entry.plugin)
+            else:
+                header = entry.reader.read_header(source)
         except (ImageError, MemoryError):
             raise
         except Exception:  # Pillow raises many types of exceptions for broken headers

@@ -14,17 +14,15 @@ from gmmquant.images.decoding.reader import Admit, Header, StoredImage
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
-    # Pillow adds to the EXIF block the rotation and mirroring that boxes ask for. They alone count.
-    orientation = orientation_of(header.info.get("exif", b""))
     if header.n_frames > 1:
-        frames, animation = decode_animation(data, header, admit)
         notes = ("the animation has more than 8 bits per channel; only 8 are used",) if _bits(data) > 8 else ()
-        return StoredImage.with_info(frames, header, orientation=orientation, animation=animation, notes=notes)
+        return decode_animation(data, header, admit, notes)
     admit(*header.size, 1)
-    decoded = decode_with_opencv(data, "AVIF")
-    pixels = decoded.pixels
+    pixels, _, _ = decode_with_opencv(data, "AVIF")
     if pixels.dtype == np.uint16:
         pixels = stretched(pixels, (1 << _bits(data)) - 1)
+    # Pillow adds to the EXIF block the rotation and mirroring that boxes ask for. They alone count.
+    orientation = orientation_of(header.info.get("exif", b""))
     return StoredImage.with_info(to_rgb(pixels)[None], header, orientation=orientation)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gmmquant.colors.palette import Palette
 from gmmquant.images.containers import end_of_blocks
 from gmmquant.images.decoding.compositing import Disposal, FrameControl, animation_of, composite
 from gmmquant.images.decoding.pillow import errors_as_damage
@@ -31,7 +32,7 @@ class _Frame:
     """A frame: its palette (n, 3), its transparent index if any, and the positions of its compressed pixels."""
 
     control: FrameControl
-    palette: npt.NDArray[np.uint8]
+    palette: Palette
     transparent: int | None
     interlaced: bool
     compressed: slice
@@ -109,9 +110,7 @@ def _parse(data: bytes) -> tuple[tuple[int, int], list[_Frame], int, bytes]:
     return (width, height), frames, loop, comment
 
 
-def _read_palette(
-    data: bytes, start: int, flags: int, default: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint8], int]:
+def _read_palette(data: bytes, start: int, flags: int, default: Palette) -> tuple[Palette, int]:
     """Return the palette at `start`, or `default` if the flags state none, and the position after it."""
     if not flags & 0x80:
         return default, start

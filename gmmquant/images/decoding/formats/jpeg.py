@@ -18,25 +18,18 @@ _TEMPORARY, _END = b"\x01", b"\xd9"
 # Data that a decoder does not reach once it has decoded all pixels.
 _SURPLUS = bytes(range(254, 0, -7))
 
-_JFIF_INCH, _JFIF_CENTIMETRE = 1, 2
-
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(*header.size, 1)  # of an MPO, whose other images are previews and maps, the first is decoded
-    decoded = decode_with_opencv(data, "JPEG")
-    if decoded.doubtful and _is_cut_short(data, decoded.pixels):
+    pixels, orientation, doubtful = decode_with_opencv(data, "JPEG")
+    if doubtful and _is_cut_short(data, pixels):
         raise damaged("JPEG")
-    notes = ("the decoder found errors in the file; parts of the image may be wrong",) if decoded.doubtful else ()
-    # Without a unit, Pillow may have made the resolution up.
-    has_dpi = header.info.get("jfif_unit") in (_JFIF_INCH, _JFIF_CENTIMETRE)
-    return StoredImage.with_info(
-        to_rgb(decoded.pixels)[None],
-        header,
-        orientation=decoded.orientation,
-        notes=notes,
-        dpi=header.info.get("dpi") if has_dpi else None,
-        comments=(("Comment", header.info.get("comment", b"")),),
-    )
+    notes = ("the decoder found errors in the file; parts of the image may be wrong",) if doubtful else ()
+    # Unless it is per inch or centimetre, Pillow may have made the resolution up.
+    dpi = header.info.get("dpi") if header.info.get("jfif_unit") in (1, 2) else None
+    comments = (("Comment", header.info.get("comment", b"")),)
+    pixels = to_rgb(pixels)[None]
+    return StoredImage.with_info(pixels, header, orientation=orientation, notes=notes, dpi=dpi, comments=comments)
 
 
 def _is_cut_short(data: bytes, decoded: npt.NDArray[Any]) -> bool:
@@ -48,8 +41,8 @@ def _is_cut_short(data: bytes, decoded: npt.NDArray[Any]) -> bool:
     end = _find_end_marker(data)
     if end is None:
         return True
-    again = decode_with_opencv(data[:end] + _SURPLUS + data[end:], "JPEG")
-    return not np.array_equal(again.pixels, decoded)
+    again, _, _ = decode_with_opencv(data[:end] + _SURPLUS + data[end:], "JPEG")
+    return not np.array_equal(again, decoded)
 
 
 def _find_end_marker(data: bytes) -> int | None:

@@ -75,9 +75,9 @@ def _decode_frames(
 
 def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int]:
     """Decode a PNG to RGB or RGBA; return it with its orientation."""
-    decoded = decode_with_opencv(data, "PNG")
-    pixels = to_rgb(decoded.pixels)
+    pixels, orientation, _ = decode_with_opencv(data, "PNG")
+    pixels = to_rgb(pixels)
     if transparent_grey is not None:  # which OpenCV ignores
         alpha = np.where(pixels[:, :, 0] == transparent_grey, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
         pixels = np.dstack([pixels[:, :, :3], alpha])
-    return pixels, decoded.orientation
+    return pixels, orientation

@@ -21,7 +21,7 @@ from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, Store
 _HEADER_BYTES = 1 << 16
 
 _MAGIC = re.compile(rb"P[1-7][\s#]")
-_WORD = re.compile(rb"(?:\s++|#[^\n\r]*+)*+([^\s#]++)")  # possessive, so that it never backtracks
+_WORD = rb"(?:\s++|#[^\n\r]*+)*+([^\s#]++)"  # possessive, so that it never backtracks
 _CHANNELS = {b"1": 1, b"2": 1, b"3": 3, b"4": 1, b"5": 1, b"6": 3}
 _PLAIN = (b"1", b"2", b"3")  # values are decimal digits
 _BITMAP, _PAM = b"4", b"7"  # values are bits; the header has names
@@ -74,15 +74,11 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 
 def _parse_header(beginning: bytes) -> _Layout:
     digit = beginning[1:2]
-    values, position = [], 2
-    for _ in range(2 if digit in (b"1", _BITMAP) else 3):
-        found = _WORD.match(beginning, position)
-        if found is None:
-            raise damaged("PNM")
-        values.append(_to_integer(found[1]))
-        position = found.end()
-    width, height, maximum = (*values, 1)[:3]
-    return _Layout(digit, width, height, _CHANNELS[digit], maximum, position + 1)
+    found = re.match(b"P." + _WORD * (2 if digit in (b"1", _BITMAP) else 3), beginning)
+    if found is None:
+        raise damaged("PNM")
+    width, height, maximum = (*map(_to_integer, found.groups()), 1)[:3]
+    return _Layout(digit, width, height, _CHANNELS[digit], maximum, found.end() + 1)
 
 
 def _parse_pam_header(beginning: bytes) -> _Layout:

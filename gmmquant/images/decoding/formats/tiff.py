@@ -5,7 +5,6 @@ Both libraries apply the orientation. Layout: TIFF 6.0 (Adobe, 1992).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import IO, Any, BinaryIO, cast
 
@@ -16,7 +15,7 @@ from PIL import Image
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
-from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
+from gmmquant.images.decoding.pillow import decode_with_pillow, opened_by_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
 
@@ -28,7 +27,7 @@ _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 
 def read_header(file: BinaryIO) -> Header:
     try:
-        return read_pillow_header(file, "TIFF", "Tiff", _details)
+        return read_pillow_header(file, "TIFF", "Tiff")
     except MemoryError:
         raise
     except Exception:
@@ -40,18 +39,15 @@ def read_header(file: BinaryIO) -> Header:
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(*header.size, 1)
-    tags, several_pages = header.details
+    with opened_by_pillow(data, "TIFF") as image:
+        tags, several_pages = dict(getattr(image, "tag_v2", {})), bool(getattr(image, "is_animated", False))
+        exif = _descriptive_exif(image)
     frame = _decode_frame(data, tags)
     dpi = header.info.get("dpi") if _X_RESOLUTION in tags else None  # otherwise Pillow has made one up
     if dpi is not None and tags.get(ORIENTATION) in (5, 6, 7, 8):
         dpi = dpi[::-1]
     notes = (SEVERAL_IMAGES,) if several_pages else ()
-    return StoredImage.with_info(frame[np.newaxis], header, notes=notes, dpi=dpi, exif=_descriptive_exif(data))
-
-
-def _details(image: Image.Image) -> tuple[dict[int, Any], bool]:
-    """Return the tags of the first page, and whether there are others."""
-    return dict(getattr(image, "tag_v2", {})), bool(getattr(image, "is_animated", False))
+    return StoredImage.with_info(frame[np.newaxis], header, notes=notes, dpi=dpi, exif=exif)
 
 
 def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
@@ -61,12 +57,12 @@ def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
     if tags.get(_PLANAR) == 2:
         raise ImageError("16-bit TIFF with separate planes is not supported; save it with interleaved channels")
     try:
-        decoded = decode_with_opencv(data, "TIFF")
+        pixels, _, _ = decode_with_opencv(data, "TIFF")
     except ImageError:
         if _is_supported(tags, bits):
             raise
         raise _unsupported(bits) from None
-    pixels = to_rgb(decoded.pixels)
+    pixels = to_rgb(pixels)
     extra_samples = np.atleast_1d(tags.get(_EXTRA_SAMPLES, ()))
     if (extra_samples[:1] == _UNSPECIFIED).any():
         pixels = pixels[:, :, :3]
@@ -104,10 +100,10 @@ def _bits_of_unknown(file: BinaryIO) -> int:
     return 0
 
 
-def _descriptive_exif(data: bytes) -> Image.Exif | None:
+def _descriptive_exif(image: Image.Image) -> Image.Exif | None:
     """Return the tags that describe the image and not the file; None if they cannot be read."""
     exif = Image.Exif()
-    with damage_ignored(), Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+    with damage_ignored():
         tags = image.getexif()
         exif.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
         for pointer in (EXIF, GPS):
