@@ -153,7 +153,7 @@ def test_a_gif_that_is_optimised_decodes_as_imagemagick_coalesces_it(tmp_path, p
     assert np.array_equal(found[visible], expected[visible])
 
 
-def test_frames_of_one_frame_are_a_image(tmp_path):
+def test_an_animation_of_one_frame_is_an_image(tmp_path):
     palette, (first, *_) = random_gif(0)
     image = read(tmp_path, gif(SIZE, palette, [first], loop=0))
     assert image.animation is None
@@ -220,7 +220,7 @@ def test_a_later_frame_beyond_the_canvas_of_a_gif_makes_it_larger(tmp_path):
     assert np.array_equal(frames_of(image), composed_gif((14, 11), palette, frames))
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- files that are refused -------------------------------------------------------------------------------------------
 
 
 def test_the_pixel_limit_counts_all_frames_before_decoding(tmp_path, photo):
@@ -282,7 +282,7 @@ def test_an_apng_with_a_missing_or_damaged_frame_is_refused(tmp_path):
             read(tmp_path, bytes(damaged))
 
 
-def test_an_apng_whose_frames_stand_in_another_order_than_numbered_is_refused(tmp_path):
+def test_an_apng_whose_frames_are_not_in_the_order_of_their_numbers_is_refused(tmp_path):
     frames = [{"pixels": np.full((HEIGHT, WIDTH, 4), n, np.uint8)} for n in range(3)]
     data = apng(SIZE, frames)
     first, second = (data.index(b"fdAT", start) - 4 for start in (0, data.index(b"fdAT") + 1))

@@ -80,7 +80,7 @@ def test_bilevel_files_decode_as_pillow_decodes_them(tmp_path, photo, file_forma
         ("TIFF", "RGBA", {"compression": "tiff_lzw"}),
     ],
 )
-def test_alpha_is_kept_as_it_is_and_not_multiplied_in(tmp_path, photo, veil, file_format, mode, options):
+def test_alpha_is_kept_and_not_multiplied_into_the_colors(tmp_path, photo, veil, file_format, mode, options):
     data = saved(with_alpha(photo, veil).convert(mode), file_format, **options)
     assert np.array_equal(read(tmp_path, data).pixels, pillow(data, "RGBA"))
 
@@ -181,7 +181,7 @@ def test_a_16_bit_tiff_by_hand_keeps_its_values_in_either_byte_order(tmp_path, b
     assert np.array_equal(read(tmp_path, tiff(values, byte_order=byte_order)).pixels, values)
 
 
-def test_alpha_that_is_multiplied_into_a_16_bit_tiff_is_taken_out_again(tmp_path):
+def test_the_colors_of_a_16_bit_tiff_are_divided_by_associated_alpha(tmp_path):
     rng = np.random.default_rng(0)
     colors = rng.integers(0, 65536, (7, 5, 3))
     alpha = rng.integers(20_000, 65536, (7, 5, 1))
@@ -248,7 +248,7 @@ def test_cmyk_is_converted_as_pillow_converts_it(tmp_path, photo):
 
 @pytest.mark.parametrize("band", [1, 130, 100_000])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_channels_are_swapped_in_every_row_however_many_at_a_time(tmp_path, photo, veil, mode, band, monkeypatch):
+def test_channels_are_swapped_in_every_row_for_bands_of_any_height(tmp_path, photo, veil, mode, band, monkeypatch):
     monkeypatch.setattr(opencv, "_BAND_PIXELS", band)
     data = saved(photo if mode == "RGB" else with_alpha(photo, veil), "PNG")
     np.testing.assert_array_equal(read(tmp_path, data).pixels, pillow(data, mode))
@@ -542,7 +542,7 @@ def test_the_orientation_of_a_png_counts_even_after_its_pixels(tmp_path, photo):
 
 
 @pytest.mark.parametrize("block", [b"", b"MM", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0"])
-def test_a_broken_exif_block_is_passed_over_in_silence(tmp_path, photo, block):
+def test_a_broken_exif_block_is_ignored_silently(tmp_path, photo, block):
     data = saved(photo, "JPEG", exif=b"Exif\0\0" + block)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -569,19 +569,19 @@ def test_a_16_bit_tiff_is_oriented_once(tmp_path, orientation):
 
 @pytest.mark.parametrize("orientation", [0, 9])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_file_with_an_unknown_orientation_is_left_as_it_is(tmp_path, photo, file_format, orientation):
+def test_a_file_with_an_unknown_orientation_is_not_rotated(tmp_path, photo, file_format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert read(tmp_path, saved(photo, file_format, exif=exif)).pixels.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_unknown_orientation_leaves_the_image_as_it_is(orientation):
+def test_an_unknown_orientation_does_not_change_the_image(orientation):
     image = np.arange(24).reshape(2, 4, 3)
     assert np.array_equal(orient(image, orientation), image)
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- files that are refused -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -642,7 +642,7 @@ def test_a_png_with_a_wrong_checksum_or_damaged_data_is_refused(tmp_path, photo)
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("level", [None, cv2.utils.logging.LOG_LEVEL_SILENT])
-def test_a_damaged_tiff_is_refused_however_silent_opencv_is(tmp_path, photo, bits, level):
+def test_a_damaged_tiff_is_refused_even_if_opencv_reports_nothing(tmp_path, photo, bits, level):
     pixels = np.asarray(photo) if bits == 8 else np.asarray(photo).astype(np.uint16) * 257
     options = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_LZW]
     tiff = bytearray(cv2.imencode(".tiff", pixels, options)[1].tobytes())
@@ -675,7 +675,7 @@ def test_a_jpeg_with_surplus_bytes_is_read_with_a_note(tmp_path, photo):
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "restart_marker_rows": 1}])
-def test_a_jpeg_cut_short_is_refused_even_if_the_decoder_complains_of_something_else(tmp_path, photo, options):
+def test_a_jpeg_cut_short_is_refused_even_if_the_decoder_reports_another_fault(tmp_path, photo, options):
     data = saved(photo, "JPEG", quality=90, **options)
     frame = data.index(b"\xff\xc2" if "progressive" in options else b"\xff\xc0")
     odd = data[:frame] + bytes(5) + data[frame:]
@@ -689,7 +689,7 @@ def test_a_jpeg_cut_short_is_refused_even_if_the_decoder_complains_of_something_
                 read(tmp_path, odd[:length].rstrip(b"\xff") + end)
 
 
-def test_lines_of_others_on_standard_error_are_passed_on_and_are_not_taken_for_damage(capfd):
+def test_lines_of_other_code_on_standard_error_are_passed_on_and_not_taken_for_damage(capfd):
     others = b"[ERROR] a program's own\n[ERROR:0@1.500] global cap.cpp:3 open a camera\n  > and more\nlibpng\nlast"
     decoders = b"libpng error: bad\n[ERROR:0@1.500] global grfmt_tiff.cpp:117 TIFF_Error no\n> expected: a\n\n"
     with captured_stderr() as lines:
@@ -806,7 +806,7 @@ def test_a_file_of_more_bytes_than_the_limit_on_pixels_can_need_is_refused_unrea
         read_image(path, max_pixels=2399)
 
 
-def test_an_error_of_the_disk_while_the_header_is_read_passes_through(photo):
+def test_a_disk_error_while_the_header_is_read_passes_through(photo):
     class Failing(io.BytesIO):
         def read(self, size=-1):
             if size < 0 or self.tell() + size > 32:
@@ -844,7 +844,7 @@ def test_a_jp2_whose_box_claims_gigabytes_is_refused_in_little_memory(tmp_path, 
 # --- boxes, and levels of few bits ------------------------------------------------------------------------------------
 
 
-def test_boxes_have_lengths_of_32_or_64_bits_or_go_on_to_the_end():
+def test_boxes_have_lengths_of_32_or_64_bits_or_extend_to_the_end():
     wide = struct.pack(">I4sQ", 1, b"wide", 19) + b"abc"
     assert list(iterate_boxes(struct.pack(">I4s", 10, b"some") + b"xy" + wide)) == [(b"some", 8, 10), (b"wide", 26, 29)]
     assert list(iterate_boxes(wide + struct.pack(">I4s", 0, b"rest") + b"to the end")) == [

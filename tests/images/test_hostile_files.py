@@ -47,16 +47,16 @@ def changed(rng, data):
     data = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 10))):
         position = min(int(rng.expovariate(1 / 200)), len(data) - 1) if rng.random() < 0.5 else rng.randrange(len(data))
-        what = rng.random()
-        if what < 0.5:
+        operation = rng.random()
+        if operation < 0.5:
             data[position] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
-        elif what < 0.7:
+        elif operation < 0.7:
             data[position : position + 4] = rng.choice(
                 (b"\xff\xff\xff\xff", bytes(4), b"\x7f\xff\xff\xff", b"\xff\xff\0\0")
             )
-        elif what < 0.8:
+        elif operation < 0.8:
             del data[position : position + rng.randrange(1, 60)]
-        elif what < 0.9:
+        elif operation < 0.9:
             data[position:position] = data[position : position + rng.randrange(1, 200)]
         else:
             del data[position + 1 :]

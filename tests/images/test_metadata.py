@@ -108,14 +108,14 @@ def test_exif_data_give_the_resolution_where_nothing_else_does(tmp_path, photo, 
     assert read(tmp_path, saved(photo, file_format)).metadata.dpi is None
 
 
-def test_a_resolution_in_centimetres_is_brought_to_inches(tmp_path, photo):
+def test_a_resolution_per_centimetre_is_converted_to_inches(tmp_path, photo):
     exif = camera(resolution=(100, 50))
     exif[296] = 3
     assert read(tmp_path, saved(photo, "WEBP", exif=exif)).metadata.dpi == pytest.approx((254, 127))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_turn_swaps_the_resolutions_of_width_and_height(tmp_path, photo, file_format):
+def test_a_rotation_swaps_the_resolutions_of_width_and_height(tmp_path, photo, file_format):
     options = {"dpi": (300, 150)} if file_format == "TIFF" else {}
     for orientation, dpi in ((3, (300, 150)), (6, (150, 300))):
         exif = camera(orientation, resolution=None if file_format == "TIFF" else (300, 150))
@@ -154,7 +154,7 @@ def test_xmp_in_elements_is_kept_without_its_orientation(tmp_path, photo):
     assert read(tmp_path, saved(photo, "WEBP", xmp=xmp)).metadata.xmp == b"<a><b/></a>"
 
 
-def test_the_texts_of_a_png_are_comments_wherever_they_stand(tmp_path):
+def test_the_texts_anywhere_in_a_png_are_comments(tmp_path):
     before = png_chunk(b"tEXt", b"Title\0caf\xe9") + png_chunk(b"zTXt", b"Author\0\0" + zlib.compress(b"who"))
     before += png_chunk(b"tEXt", b"Software\0something") + png_chunk(b"tEXt", b"Raw profile type exif\0\n00")
     after = png_chunk(b"iTXt", "Comment\0\0\0de\0Kommentar\0schön 猫".encode())
@@ -209,7 +209,7 @@ def test_all_texts_together_are_bounded(tmp_path, chunk_type):
     assert all(text == "x" * MAX_METADATA_BYTES for _, text in image.metadata.comments)
 
 
-def test_texts_that_cannot_be_unpacked_count_to_the_limit_of_all(tmp_path):
+def test_texts_that_cannot_be_decompressed_count_towards_the_limit_of_all(tmp_path):
     bad = png_chunk(b"zTXt", b"bad\0\0" + zlib.compress(b"x" * (MAX_METADATA_BYTES + 1)))
     good = png_chunk(b"zTXt", b"good\0\0" + zlib.compress(b"y"))
     for n, expected in ((3, (("good", "y"),)), (4, ())):

@@ -96,7 +96,7 @@ def test_an_error_of_the_system_passes_through(photo):
 
 
 @pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
-def test_the_mark_is_found_in_an_open_file_wherever_it_stood(file_format):
+def test_the_mark_is_found_in_an_open_file_at_any_position(file_format):
     palette = np.array([[0, 0, 0], [200, 100, 50]], np.uint8)
     output = io.BytesIO(encode_image(IndexedImage(np.eye(20, dtype=np.uint8), palette), file_format))
     output.seek(7)

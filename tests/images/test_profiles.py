@@ -120,7 +120,7 @@ def converted(pixels, matrix, gamma):
     ("profile", "matrix", "gamma", "name"),
     [(P3, DISPLAY_P3, "srgb", "Display P3"), (ADOBE_RGB, ADOBE, 2.19921875, "Adobe RGB by hand")],
 )
-def test_colors_are_converted_as_the_formulas_of_the_spaces_say(tmp_path, profile, matrix, gamma, name):
+def test_colors_are_converted_by_the_formulas_of_their_spaces(tmp_path, profile, matrix, gamma, name):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     image = read(tmp_path, saved(Image.fromarray(pixels), "PNG", icc_profile=profile))
     assert image.notes == (f"converted from {name} to sRGB",)
@@ -233,7 +233,7 @@ def test_inks_are_converted_as_imagemagick_converts_them(tmp_path, photo):
 
 
 @pytest.mark.parametrize("band", [1, 130])
-def test_the_conversion_is_the_same_however_many_rows_at_a_time(tmp_path, photo, band, monkeypatch):
+def test_the_conversion_is_the_same_for_bands_of_any_height(tmp_path, photo, band, monkeypatch):
     expected = read_profile(P3).convert(np.asarray(photo))
     monkeypatch.setattr(profiles, "_BAND_PIXELS", band)
     assert np.array_equal(read_profile(P3).convert(np.asarray(photo)), expected)
@@ -245,7 +245,7 @@ def test_the_conversion_is_the_same_however_many_rows_at_a_time(tmp_path, photo,
 @pytest.mark.parametrize(
     "profile", [SRGB_BY_HAND, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()], ids=["hand", "cms"]
 )
-def test_a_profile_that_does_what_srgb_does_leaves_pixels_as_they_are(tmp_path, photo, profile):
+def test_a_profile_equivalent_to_srgb_does_not_change_the_pixels(tmp_path, photo, profile):
     image = read(tmp_path, saved(photo, "PNG", icc_profile=profile))
     assert np.array_equal(image.pixels, np.asarray(photo))
     assert image.notes == ()
@@ -257,7 +257,7 @@ def test_a_name_does_not_make_a_profile_srgb(tmp_path, photo):
     assert image.notes == ("converted from sRGB IEC61966-2.1 to sRGB",)
 
 
-def test_a_long_name_is_made_short_and_kept_on_one_line(tmp_path, photo):
+def test_a_long_name_is_shortened_to_one_line(tmp_path, photo):
     image = read(tmp_path, saved(photo, "PNG", icc_profile=rgb_profile(ADOBE, 2.2, "many\nlines " * 40)))
     (note,) = image.notes
     assert note == "converted from many lines many lines many lines many li to sRGB"[: len(note)]
@@ -266,7 +266,7 @@ def test_a_long_name_is_made_short_and_kept_on_one_line(tmp_path, photo):
 
 
 @pytest.mark.parametrize("color_type", [0, 2])
-def test_16_bit_images_are_left_as_they_are_with_a_note(tmp_path, color_type):
+def test_16_bit_images_with_a_profile_are_unchanged_with_a_note(tmp_path, color_type):
     values = np.random.default_rng(0).integers(0, 65536, (8, 9, 1 + color_type), dtype=np.uint16)
     for profile, note, applied in (
         (P3, ("colour profile Display P3 is not applied to 16-bit images; values are taken as sRGB",), False),
@@ -280,7 +280,7 @@ def test_16_bit_images_are_left_as_they_are_with_a_note(tmp_path, color_type):
 
 @pytest.mark.parametrize("broken", [b"x" * 400, P3[:200], P3[:130] + bytes(len(P3) - 130), icc(b"Lab ", {})])
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
-def test_a_broken_profile_costs_a_note_and_not_the_image(tmp_path, photo, file_format, broken, capfd):
+def test_an_image_with_a_broken_profile_is_read_with_a_note(tmp_path, photo, file_format, broken, capfd):
     plain = read(tmp_path, saved(photo, file_format))
     image = read(tmp_path, saved(photo, file_format, icc_profile=broken))
     assert np.array_equal(image.pixels, plain.pixels)
@@ -289,7 +289,7 @@ def test_a_broken_profile_costs_a_note_and_not_the_image(tmp_path, photo, file_f
     assert capfd.readouterr().err == ""
 
 
-def test_a_profile_that_does_not_fit_the_image_costs_a_note(tmp_path, photo):
+def test_a_profile_that_does_not_fit_the_image_gives_a_note(tmp_path, photo):
     for profile, name in ((grey_profile(1.8), "some grey"), (ink_profile(), "four inks")):
         image = read(tmp_path, saved(photo, "PNG", icc_profile=profile))
         assert np.array_equal(image.pixels, np.asarray(photo))
