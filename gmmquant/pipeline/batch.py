@@ -15,7 +15,7 @@ from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skip
 from gmmquant.system.atomic import sweep_temporaries
 from gmmquant.system.executors.base import Executor, WorkerDied
 from gmmquant.system.executors.serial import SerialExecutor
-from gmmquant.system.filesystem import exists, open_path
+from gmmquant.system.filesystem import examine, exists
 from gmmquant.system.paths import AnyPath, StandardInput, absolute, relative
 from gmmquant.system.process import available_memory, system_reason
 from gmmquant.system.threads import n_processors
@@ -122,7 +122,7 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
         return checked
     if isinstance(checked, Job) and not job.is_shared_report:
         try:
-            open_path(job.source, lazily=True).close()
+            examine(job.source, lambda _: None)
         except OSError as error:
             return Failure(job.source, system_reason(error))
     outputs = job.outputs if task.to is Destination.FILES else []

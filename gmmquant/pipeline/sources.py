@@ -18,7 +18,7 @@ from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
-from gmmquant.system.filesystem import exists, files_below, is_folder, open_path
+from gmmquant.system.filesystem import examine, exists, files_below, is_folder
 from gmmquant.system.glob import fixed_part, is_pattern, matching
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, below, parse_path
 from gmmquant.system.process import system_reason
@@ -141,8 +141,7 @@ def _is_image(file: AnyPath) -> bool:
     if isinstance(file, Path):
         return os.path.isfile(file) and not is_gmmquant_output(file)
     try:
-        with open_path(file, lazily=True) as opened:
-            return not is_gmmquant_output(opened)
+        return not examine(file, is_gmmquant_output)
     except OSError:  # which reading it will tell
         return True
 

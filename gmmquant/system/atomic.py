@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from gmmquant.errors import OutputError, ParameterError
 from gmmquant.system.filesystem import ask, entries, exists, is_folder, is_object_store
@@ -25,11 +24,13 @@ _PREFIX, _SUFFIX = ".gmmquant-", ".tmp"
 _LIFE_SECONDS = 86_400
 
 
-class OutputSet:
+class OutputSet(contextlib.ExitStack):
     """The outputs of one image, as a context manager: all of them are written, or none.
 
-    `stage` adds a file, `commit` gives all files their final names. Leaving the context without `commit` removes the
-    staged files; an error inside `commit` also removes those that already have their final names.
+    `stage` adds a file, `commit` gives all files their final names. Leaving the context removes the temporaries; an
+    error inside `commit` also removes the files that already have their final names. An existing file is replaced with
+    `overwrite` (a link itself, not its target), kept with `keep`, and otherwise raises an `OutputError`. `times` are
+    the access and modification times of files on this machine, in nanoseconds since 1970.
 
     On this machine a file is staged under a hidden temporary name in its folder, flushed to the disk, and then renamed.
     A lock beside the first file in a folder, also a temporary, marks the run as alive: see `sweep_temporaries`.
@@ -42,58 +43,53 @@ class OutputSet:
       cannot replace a file, the file is removed first.
     - If the storage cannot create a name exclusively, another run may take it between the check and the write, and is
       overwritten. If the connection fails for good inside `commit`, files with their final names may stay.
-
-    Parameters
-    ----------
-    overwrite : bool
-        Whether an existing file is replaced (a link itself, not its target) or raises an `OutputError`.
-    keep : bool
-        Whether, without `overwrite`, an existing file is kept and the staged one dropped.
-    times : (int, int) or None
-        Access and modification times of files on this machine, in nanoseconds since 1970.
     """
 
     def __init__(self, *, overwrite: bool, keep: bool = False, times: tuple[int, int] | None = None) -> None:
+        super().__init__()
         if overwrite and keep:
             raise ParameterError("existing files cannot be both replaced and kept; give overwrite or keep, not both")
         self._overwrite, self._keep, self._times = overwrite, keep, times
-        self._locks: dict[Path, _Lock] = {}
-        self._token = secrets.token_hex(8)
-        self._staged: list[_LocalFile | _MovedFile | _Object] = []
+        self._tokens: dict[Path, str] = {}  # of the locks in local folders
+        self._token = secrets.token_hex(8)  # for remote storages
+        self._staged: list[_StagedFile] = []
 
     def stage(self, path: AnyPath, data: bytes) -> None:
         """Stage `data` as the content of `path`; an OSError names `path`."""
         try:
             file = self._file(path)
             self._staged.append(file)
+            self.callback(file.discard)  # before the locks, which are older
             file.write(data, self._times)
         except OSError as error:
             error.filename = str(path)
             raise
 
-    def _file(self, path: AnyPath) -> _LocalFile | _MovedFile | _Object:
+    def _file(self, path: AnyPath) -> _StagedFile:
         number = len(self._staged)
         if isinstance(path, Path):
             folder = path.parent
-            if folder not in self._locks:
+            if folder not in self._tokens:
                 with signals_held():
-                    self._locks[folder] = _Lock(folder)
-            return _LocalFile(path, folder / f"{_PREFIX}{self._locks[folder].token}-{number}{_SUFFIX}")
+                    self._tokens[folder] = self.enter_context(_lock(folder))
+            return _LocalFile(path, folder / f"{_PREFIX}{self._tokens[folder]}-{number}{_SUFFIX}")
         if is_object_store(path):
             return _Object(path)
         return _MovedFile(path, path.parent / f"{_PREFIX}{self._token}-{number}{_SUFFIX}")
 
     def commit(self) -> list[AnyPath]:
         """Give every staged file its final name; return these names, without those of files that were kept."""
-        written: list[_LocalFile | _MovedFile | _Object] = []
+        written: list[_StagedFile] = []
         for file in self._staged:
             if isinstance(file, _LocalFile) and file.path.is_dir() and not file.path.is_symlink():
                 raise ParameterError(f"{file.path.name} is a folder; move it, or give another --output")
         try:
             for file in self._staged:
-                # A signal between the renaming and the list would leave a file.
+                # A signal between the renaming and the list would leave a file. Remote storages may take too long.
                 with signals_held() if isinstance(file, _LocalFile) else contextlib.nullcontext():
                     try:
+                        if not self._overwrite and exists(file.path):
+                            raise FileExistsError(str(file.path))
                         file.appear(overwrite=self._overwrite)
                     except FileExistsError:
                         if not self._keep:
@@ -103,27 +99,13 @@ class OutputSet:
         except BaseException:
             if not self._overwrite:  # a replaced file cannot be restored, so the new one stays
                 for file in written:
-                    file.vanish()
+                    _remove(file.path)
             raise
         return [file.path for file in written]
 
-    def __enter__(self) -> Self:
-        """Start with nothing staged."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove the remaining temporaries, the locks last."""
-        with contextlib.ExitStack() as stack:  # calls each, in reverse order, even if others fail
-            for lock in self._locks.values():
-                stack.callback(lock.release)
-            for file in self._staged:
-                stack.callback(file.discard)
-
 
 # Each of the three kinds of file is written (in memory or under a temporary name), appears under its final name (a
-# FileExistsError if that exists and is not replaced), vanishes again if others cannot appear, and is discarded.
+# FileExistsError if another run has taken it), and is discarded in the end.
 
 
 @dataclass
@@ -134,16 +116,12 @@ class _LocalFile:
     temporary: Path
 
     def write(self, data: bytes, times: tuple[int, int] | None) -> None:
-        descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+        with open(self.temporary, "xb") as file:
+            file.write(data)
+            file.flush()
             if times is not None:
-                os.utime(descriptor, ns=times)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+                os.utime(file.fileno(), ns=times)
+            os.fsync(file.fileno())
 
     def appear(self, *, overwrite: bool) -> None:
         if overwrite:
@@ -154,15 +132,10 @@ class _LocalFile:
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links
-            if os.path.lexists(self.path):
-                raise FileExistsError(self.path) from None
             os.replace(self.temporary, self.path)
 
-    def vanish(self) -> None:
-        self.path.unlink(missing_ok=True)
-
     def discard(self) -> None:
-        self.temporary.unlink(missing_ok=True)
+        _remove(self.temporary)
 
 
 @dataclass
@@ -183,25 +156,17 @@ class _MovedFile:
         ask(self.temporary, send)
 
     def appear(self, *, overwrite: bool) -> None:
-        if not overwrite and exists(self.path):
-            raise FileExistsError(str(self.path))
+        def move(system: Any, name: str) -> None:
+            system.mv(f"{name.rpartition('/')[0]}/{self.temporary.name}", name)
+
         try:
-            self._move()
+            ask(self.path, move)
         except OSError:
             if not overwrite or not exists(self.path) or is_folder(self.path):
                 raise
             _remove(self.path)
-            self._move()
+            ask(self.path, move)
         self.is_temporary = False
-
-    def _move(self) -> None:
-        def move(system: Any, name: str) -> None:
-            system.mv(f"{name.rpartition('/')[0]}/{self.temporary.name}", name)
-
-        ask(self.path, move)
-
-    def vanish(self) -> None:
-        _remove(self.path)
 
     def discard(self) -> None:
         if self.is_temporary:
@@ -219,39 +184,39 @@ class _Object:
         self.data = data
 
     def appear(self, *, overwrite: bool) -> None:
-        if not overwrite and exists(self.path):
-            raise FileExistsError(str(self.path))
-        ask(self.path, self._put if overwrite else self._create)
+        def put(system: Any, name: str) -> None:
+            system.pipe_file(name, self.data)
 
-    def _put(self, system: Any, name: str) -> None:
-        system.pipe_file(name, self.data)
+        def create(system: Any, name: str) -> None:
+            try:
+                system.pipe_file(name, self.data, mode="create")
+            except FileExistsError:
+                raise
+            except Exception:  # a store without exclusive creation
+                put(system, name)
 
-    def _create(self, system: Any, name: str) -> None:
-        try:
-            system.pipe_file(name, self.data, mode="create")
-        except FileExistsError:
-            raise
-        except Exception:  # a store without exclusive creation
-            self._put(system, name)
-
-    def vanish(self) -> None:
-        _remove(self.path)
+        ask(self.path, put if overwrite else create)
 
     def discard(self) -> None:
         self.data = b""
 
 
-def _remove(path: RemotePath) -> None:
-    """Remove a remote file if possible; an error here only follows another one."""
+_StagedFile = _LocalFile | _MovedFile | _Object
+
+
+def _remove(path: AnyPath) -> None:
+    """Remove a file if it exists; an error of a remote storage is ignored, as it only follows another one."""
+    if isinstance(path, Path):
+        path.unlink(missing_ok=True)
+        return
     with contextlib.suppress(OSError):
         ask(path, lambda system, name: system.rm_file(name))
 
 
-class HeldSet:
+class HeldSet(contextlib.ExitStack):
     """Like an `OutputSet`, but holds one file in memory: the image for standard output."""
 
-    def __init__(self) -> None:
-        self.data: bytes | None = None
+    data: bytes | None = None
 
     def stage(self, path: AnyPath, data: bytes) -> None:
         """Hold a file; its path is ignored."""
@@ -260,13 +225,6 @@ class HeldSet:
     def commit(self) -> list[AnyPath]:
         """Return an empty list, as no file is written."""
         return []
-
-    def __enter__(self) -> Self:
-        """Start with nothing."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Keep the data."""
 
 
 class _SameThread(Executor):
@@ -285,15 +243,11 @@ def writing(*, in_background: bool) -> Iterator[Executor]:
 
     If the caller is stopped, files that are not started are not written.
     """
-    executor = ThreadPoolExecutor(1)
+    executor: Executor = ThreadPoolExecutor(1) if in_background else _SameThread()
     try:
-        if in_background:
-            executor.submit(int).result()
+        executor.submit(int)
     except RuntimeError:
-        in_background = False
-    if not in_background:
-        yield _SameThread()
-        return
+        executor = _SameThread()
     try:
         yield executor
     finally:
@@ -314,7 +268,7 @@ def sweep_temporaries(folder: AnyPath) -> None:
 
 
 def _sweep_unlocked(folder: Path) -> None:
-    names = [name for name in os.listdir(folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+    names = list(filter(_is_temporary, os.listdir(folder)))
     for token in {name.removeprefix(_PREFIX).removesuffix(_SUFFIX).partition("-")[0] for name in names}:
         lock = f"{_PREFIX}{token}{_SUFFIX}"
         with contextlib.suppress(OSError), _held(folder / lock):
@@ -327,37 +281,40 @@ def _sweep_old(folder: RemotePath) -> None:
     from datetime import UTC, datetime  # for remote storages only
 
     for entry in entries(folder):
-        path = entry.path
-        if entry.is_file and path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX):
+        if entry.is_file and _is_temporary(entry.path.name):
+            path = folder / entry.path.name
             with contextlib.suppress(OSError):
-                written = ask(folder / path.name, lambda system, name: system.modified(name))
+                written = ask(path, lambda system, name: system.modified(name))
                 written = written if written.tzinfo else written.replace(tzinfo=UTC)
                 if (datetime.now(UTC) - written).total_seconds() > _LIFE_SECONDS:
-                    _remove(folder / path.name)
+                    _remove(path)
 
 
-class _Lock:
-    """A locked temporary: the temporaries in its folder that share its token belong to a live run."""
+def _is_temporary(name: str) -> bool:
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
-    def __init__(self, folder: Path) -> None:
-        while True:
-            self.token = secrets.token_hex(8)
-            self._path = folder / f"{_PREFIX}{self.token}{_SUFFIX}"
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(self._descriptor).st_nlink:
-                    return
-            except BlockingIOError:
-                pass
-            except OSError:  # a file system without locks, where a sweep cannot lock either
-                return
-            os.close(self._descriptor)  # a sweep was faster and removes the new lock: use another token
 
-    def release(self) -> None:
-        """Remove the lock."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[str]:
+    """Hold a locked temporary; the temporaries in its folder that share the token it yields belong to a live run."""
+    while True:
+        token = secrets.token_hex(8)
+        path = folder / f"{_PREFIX}{token}{_SUFFIX}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                break
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system without locks, where a sweep cannot lock either
+            break
+        os.close(descriptor)  # a sweep was faster and removes the new lock: use another token
+    try:
+        yield token
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from gmmquant.errors import GmmquantError, ImageError
 from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, StandardInput, filesystem_class
@@ -22,15 +22,21 @@ from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, StandardInput
 # Storages that write an object at once. Any other is treated as a file system, where files grow and can be moved.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
 
-# Errors that a new connection would not fix.
-_DEFINITE: tuple[tuple[type[Exception], int], ...] = (
-    (FileNotFoundError, errno.ENOENT),
-    (FileExistsError, errno.EEXIST),
-    (PermissionError, errno.EACCES),
-    (IsADirectoryError, errno.EISDIR),
-    (NotADirectoryError, errno.ENOTDIR),
-)
-_DEFINITE_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, *(number for _, number in _DEFINITE)})
+# The errno of errors that often lack it.
+_NUMBERS = {
+    FileNotFoundError: errno.ENOENT,
+    FileExistsError: errno.EEXIST,
+    PermissionError: errno.EACCES,
+    IsADirectoryError: errno.EISDIR,
+    NotADirectoryError: errno.ENOTDIR,
+}
+
+# Errors that a new connection would not fix, with their reasons.
+_DEFINITE = {
+    errno.ECONNREFUSED: "the server refused the connection; check its address and port, and that it is running",
+    errno.EHOSTUNREACH: "the server is not found; check its name, and the network",
+    **{number: os.strerror(number) for number in (*_NUMBERS.values(), errno.ENOSPC, errno.EDQUOT, errno.EROFS)},
+}
 
 _MAX_REASON_CHARACTERS = 300
 
@@ -58,25 +64,16 @@ def is_object_store(path: RemotePath) -> bool:
 def ask(path: RemotePath, question: Callable[[Any, str], Answer]) -> Answer:
     """Return `question(system, name)` for fsspec's file system and the name of `path` in it; retry once if it fails.
 
-    Raises
-    ------
-    ParameterError
-        If a package is missing.
-    OSError
-        For any failure, with the path and a reason in one line, without passwords.
+    A failure is an OSError as in `_system_errors`, or a `ParameterError` if a package is missing.
     """
-    try:
+    with _system_errors(path):
         try:
-            return question(*_reached(path))
+            return question(*_connected(path))
         except Exception as error:
-            if isinstance(error, (GmmquantError, MemoryError)) or _number(error) in _DEFINITE_NUMBERS:
+            if isinstance(error, (GmmquantError, MemoryError)) or _number(error) in _DEFINITE:
                 raise
         filesystem_class(path.scheme).clear_instance_cache()
-        return question(*_reached(path))
-    except (GmmquantError, MemoryError):
-        raise
-    except Exception as error:
-        raise _as_system_error(error, path) from None
+        return question(*_connected(path))
 
 
 def exists(path: AnyPath) -> bool:
@@ -93,22 +90,31 @@ def entries(folder: AnyPath) -> list[Entry]:
     """Return the entries of a folder, sorted by name; raise an OSError if it cannot be listed."""
     if isinstance(folder, Path):
         with os.scandir(folder) as found:
-            here = [Entry(folder / e.name, _leads(e.is_dir), _leads(e.is_file), e.is_symlink()) for e in found]
-        return sorted(here, key=lambda entry: entry.path.name)
-    return _remote_entries(folder)
+            return [_local_entry(folder, entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+    def list_now(system: Any, name: str) -> list[tuple[str, str]]:
+        system.invalidate_cache()
+        return [(str(found["name"]), str(found["type"])) for found in system.ls(name, detail=True)]
+
+    kinds = {name.rstrip("/").rpartition("/")[2]: kind for name, kind in ask(folder, list_now)}
+    return [_remote_entry(folder / name, kinds[name]) for name in sorted(kinds.keys() - {"", ".", ".."})]
+
+
+def _local_entry(folder: Path, entry: os.DirEntry[str]) -> Entry:
+    path = folder / entry.name
+    if entry.is_symlink():  # if it leads to itself, the methods of `entry` raise an OSError
+        return Entry(path, os.path.isdir(path), os.path.isfile(path), is_link=True)
+    return Entry(path, entry.is_dir(), entry.is_file())
+
+
+def _remote_entry(path: RemotePath, kind: str) -> Entry:
+    target = _kind(path) if kind == "link" else kind
+    return Entry(path, target == "directory", target == "file", is_link=kind == "link")
 
 
 def raise_it(_: AnyPath, error: OSError) -> None:
     """Raise the error."""
     raise error
-
-
-def _leads(question: Callable[[], bool]) -> bool:
-    """Return the answer, or False for a link that leads to itself."""
-    try:
-        return question()
-    except OSError:
-        return False
 
 
 def files_below(
@@ -118,18 +124,10 @@ def files_below(
     *,
     recursive: bool = True,
 ) -> Iterator[AnyPath]:
-    """Yield the files in a folder and below it, each folder's files before its folders.
+    """Yield the files in a folder and, if `recursive`, below it, each folder's files before its folders.
 
-    Hidden files and folders (beginning with a dot) are skipped, and links to folders are not followed.
-
-    Parameters
-    ----------
-    folder : AnyPath
-    key : function of a name
-        Sort key of the names in a folder.
-    on_error : function of a folder and an OSError
-        Called if a folder cannot be listed; if it returns, the folder is skipped.
-    recursive : bool
+    Hidden files and folders (beginning with a dot) are skipped, and links to folders are not followed. `key` sorts the
+    names in a folder. `on_error` is called if a folder cannot be listed; if it returns, the folder is skipped.
     """
     if recursive and isinstance(folder, RemotePath) and is_object_store(folder):
         try:
@@ -151,17 +149,41 @@ def files_below(
             waiting += [entry.path for entry in reversed(found) if entry.is_folder and not entry.is_link]
 
 
-def open_path(path: SourcePath, limit: int | None = None, *, lazily: bool = False) -> BinaryIO:
-    """Open a regular file of at most `limit` bytes as a seekable binary file.
+def open_path(path: SourcePath, limit: int | None = None) -> BinaryIO:
+    """Open a regular file of at most `limit` bytes as a seekable binary file; a remote file is fetched at once.
 
-    With `lazily`, a remote file is fetched in small blocks as it is read; otherwise at once. An `ImageError` is raised
-    if it is not a regular file, or larger; an OSError if it cannot be read.
+    An `ImageError` is raised if it is not a regular file, or larger; an OSError if it cannot be read.
     """
     if isinstance(path, Path):
         return open_regular(path, limit)
     if isinstance(path, StandardInput):
         return io.BytesIO(path.data)
-    return ask(path, lambda system, name: _opened(system, name, path, limit, lazily=lazily))
+
+    def fetch(system: Any, name: str) -> BinaryIO:
+        size = _file_size(system, name)
+        check_bytes(size or 0, limit)
+        with system.open(name, "rb") as file:
+            if hasattr(file, "prefetch"):  # paramiko otherwise waits for every 32 KiB
+                file.prefetch(size)
+            data = file.read() if limit is None else file.read(limit + 1)
+        check_bytes(len(data), limit)
+        return io.BytesIO(data)
+
+    return ask(path, fetch)
+
+
+def examine(path: SourcePath, question: Callable[[BinaryIO], Answer]) -> Answer:
+    """Return `question(file)` for a regular file, of which a remote storage sends only the blocks that are read."""
+    if not isinstance(path, RemotePath):
+        with open_path(path) as file:
+            return question(file)
+
+    def look(system: Any, name: str) -> Answer:
+        _file_size(system, name)
+        with system.open(name, "rb", block_size=_BLOCK_BYTES) as file:
+            return question(file)
+
+    return ask(path, look)
 
 
 def check_writable(folder: AnyPath) -> None:
@@ -171,26 +193,29 @@ def check_writable(folder: AnyPath) -> None:
     """
     if not isinstance(folder, Path):
         return
-    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
-    number = 0
-    if not os.path.isdir(there):
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    if not os.path.isdir(nearest):
         number = errno.ENOTDIR
-    elif not os.access(there, os.W_OK | os.X_OK):
-        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
-    if number:
-        raise OSError(number, os.strerror(number), str(there))
+    elif os.access(nearest, os.W_OK | os.X_OK):
+        return
+    else:
+        number = errno.EROFS if os.statvfs(nearest).f_flag & os.ST_RDONLY else errno.EACCES
+    raise OSError(number, os.strerror(number), str(nearest))
 
 
 def make_folder(folder: AnyPath) -> None:
     """Make a folder and its parents unless they exist; nothing is made in an object store, which has no folders."""
+
+    def make(system: Any, name: str) -> None:
+        system.makedirs(name, exist_ok=True)
+
     if isinstance(folder, Path):
         folder.mkdir(parents=True, exist_ok=True)
     elif not is_object_store(folder):
         try:
-            ask(folder, lambda system, name: system.makedirs(name, exist_ok=True))
-        except OSError:
-            # Another run may have made a part of the same folders at the same time.
-            ask(folder, lambda system, name: system.makedirs(name, exist_ok=True))
+            ask(folder, make)
+        except OSError:  # another run may have made a part of the same folders at the same time
+            ask(folder, make)
 
 
 def open_regular(path: str | os.PathLike[str], limit: int | None = None) -> BinaryIO:
@@ -198,8 +223,7 @@ def open_regular(path: str | os.PathLike[str], limit: int | None = None) -> Bina
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _not_regular()
+        _check_regular(stat.S_ISREG(status.st_mode))
         check_bytes(status.st_size, limit)
         return os.fdopen(descriptor, "rb")
     except BaseException:
@@ -216,11 +240,12 @@ def check_bytes(n_bytes: int, limit: int | None) -> None:
         )
 
 
-def _not_regular() -> ImageError:
-    return ImageError("not a regular file; give an image file or a folder")
+def _check_regular(is_regular: bool) -> None:
+    if not is_regular:
+        raise ImageError("not a regular file; give an image file or a folder")
 
 
-def _reached(path: RemotePath) -> tuple[Any, str]:
+def _connected(path: RemotePath) -> tuple[Any, str]:
     """Return fsspec's file system for a path, and the name of the path in it."""
     kind = filesystem_class(path.scheme)
     # Only the root is parsed: some systems parse "?" and "#" in a name as parts of the URL.
@@ -229,44 +254,26 @@ def _reached(path: RemotePath) -> tuple[Any, str]:
     return system, (name or "/") + (f"?{path.query}" if path.query else "")
 
 
-def _info(system: Any, name: str) -> dict[str, Any] | None:
-    """Return the current properties of a name; None if it does not exist."""
-    system.invalidate_cache()
-    try:
-        return dict(system.info(name))
-    except Exception as error:
-        if _number(error) == errno.ENOENT:
-            return None
-        raise
-
-
 def _kind(path: RemotePath) -> str | None:
-    found = ask(path, _info)
-    return None if found is None else str(found["type"])
+    """Return "directory", "file", "link" or another kind; None if nothing has this path."""
 
-
-def _remote_entries(folder: RemotePath) -> list[Entry]:
-    def list_now(system: Any, name: str) -> list[tuple[str, str]]:
+    def look_now(system: Any, name: str) -> str:
         system.invalidate_cache()
-        return [(str(found["name"]), str(found["type"])) for found in system.ls(name, detail=True)]
+        return str(system.info(name)["type"])
 
-    kinds = {name.rstrip("/").rpartition("/")[2]: kind for name, kind in ask(folder, list_now)}
-    found = []
-    for name in sorted(kinds.keys() - {"", ".", ".."}):
-        path, kind = folder / name, kinds[name]
-        is_link = kind == "link"
-        target = _kind(path) if is_link else kind
-        found.append(Entry(path, target == "directory", target == "file", is_link))
-    return found
+    try:
+        return ask(path, look_now)
+    except FileNotFoundError:
+        return None
 
 
 def _objects_below(folder: RemotePath, key: Callable[[str], Any]) -> Iterator[AnyPath]:
     """Yield the objects below a folder, with one request for all folders."""
 
     def find_now(system: Any, name: str) -> list[str]:
-        found = _info(system, name)
-        if found is None or found["type"] != "directory":
-            raise FileNotFoundError(name) if found is None else NotADirectoryError(name)
+        system.invalidate_cache()
+        if system.info(name)["type"] != "directory":
+            raise NotADirectoryError(name)
         start = f"{name.rstrip('/')}/"
         return [path.removeprefix(start) for path in system.find(name) if path.startswith(start)]
 
@@ -276,84 +283,50 @@ def _objects_below(folder: RemotePath, key: Callable[[str], Any]) -> Iterator[An
         yield folder / "/".join(parts)
 
 
-def _opened(system: Any, name: str, path: RemotePath, limit: int | None, *, lazily: bool) -> BinaryIO:
+def _file_size(system: Any, name: str) -> int | None:
+    """Return the number of bytes of a regular file, if the storage knows it."""
     found = system.info(name)
-    if found["type"] not in ("file", "link"):
-        raise _not_regular()
-    check_bytes(found.get("size") or 0, limit)
-    if lazily:
-        return io.BufferedReader(_LazyFile(system.open(name, "rb", block_size=_BLOCK_BYTES), path, found.get("size")))
-    with system.open(name, "rb") as file:
-        if hasattr(file, "prefetch"):  # paramiko otherwise waits for every 32 KiB
-            file.prefetch(found["size"])
-        data = file.read() if limit is None else file.read(limit + 1)
-    check_bytes(len(data), limit)
-    return io.BytesIO(data)
+    _check_regular(found["type"] in ("file", "link"))
+    return found.get("size")  # type: ignore[no-any-return]
 
 
-class _LazyFile(io.RawIOBase):
-    """A remote file whose errors become OSErrors."""
-
-    def __init__(self, file: Any, path: RemotePath, size: int | None) -> None:
-        self._file, self._path, self._size = file, path, size
-
-    def readable(self) -> Literal[True]:
-        return True
-
-    def seekable(self) -> Literal[True]:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence == os.SEEK_END and self._size is not None:  # some servers do not tell paramiko the size
-            offset, whence = self._size + offset, os.SEEK_SET
-        with self._failures():
-            self._file.seek(offset, whence)
-            return int(self._file.tell())
-
-    def tell(self) -> int:
-        with self._failures():
-            return int(self._file.tell())
-
-    def readinto(self, buffer: Any) -> int:
-        with self._failures():
-            data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            with contextlib.suppress(Exception):  # it was only read
-                self._file.close()
-        super().close()
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise _as_system_error(error, self._path) from None
+@contextlib.contextmanager
+def _system_errors(path: RemotePath) -> Iterator[None]:
+    """Turn every failure into an OSError with an errno, a reason in one line without secrets, and the path."""
+    try:
+        yield
+    except (GmmquantError, MemoryError):
+        raise
+    except Exception as error:
+        number = _number(error)
+        words = str(getattr(error, "strerror", None) or error).split()
+        reason = _DEFINITE.get(number or 0, " ".join(words)) or type(error).__name__
+        for secret in path.secrets:
+            reason = reason.replace(secret, "***")
+        if len(reason) > _MAX_REASON_CHARACTERS:
+            reason = f"{reason[:_MAX_REASON_CHARACTERS]}..."
+        raise OSError(number or errno.EIO, reason, str(path)) from None
 
 
 def _number(error: Exception) -> int | None:
-    """Return the errno of an error, if it has one."""
-    number = getattr(error, "errno", None)
-    if isinstance(error, OSError) and isinstance(number, int):
-        return number
-    return next((number for kind, number in _DEFINITE if isinstance(error, kind)), None)
+    """Return the errno of an error, or of the failed connection that caused it; None if there is none."""
+    import socket  # fsspec has imported it
+
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionRefusedError):
+            return errno.ECONNREFUSED
+        if isinstance(cause, socket.gaierror):
+            return errno.EHOSTUNREACH
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        return error.errno
+    return next((number for kind, number in _NUMBERS.items() if isinstance(error, kind)), None)
 
 
-def _as_system_error(error: Exception, path: RemotePath) -> OSError:
-    """Return an OSError with the errno, a reason in one line without secrets, and the path."""
-    number = _number(error)
-    words = " ".join(str(error).split()) or type(error).__name__
-    if number in _DEFINITE_NUMBERS:
-        words = os.strerror(number)
-    elif isinstance(error, OSError) and error.strerror:
-        words = " ".join(error.strerror.split())
-    for secret in path.secrets:
-        words = words.replace(secret, "***")
-    if len(words) > _MAX_REASON_CHARACTERS:
-        words = f"{words[:_MAX_REASON_CHARACTERS]}..."
-    return OSError(number or errno.EIO, words, str(path))
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and its causes: that of a missing file may be that fsspec could not connect to the server."""
+    while error is not None:
+        yield error
+        by_address = getattr(error, "errors", None)
+        if isinstance(by_address, dict):  # of paramiko
+            yield from by_address.values()
+        error = error.__cause__ or error.__context__

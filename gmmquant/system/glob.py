@@ -41,22 +41,18 @@ def matching(pattern: AnyPath) -> Iterator[AnyPath]:
     seen = set(waiting)
     while waiting:
         folder, (part, *rest) = waiting.pop()
-        following: list[tuple[AnyPath, tuple[str, ...]]] = []
         if part == "**":
             folders = (entry.path for entry in _listing(folder) if entry.is_folder and not entry.is_link)
             following = [(folder, tuple(rest)), *((inner, (part, *rest)) for inner in folders)]
         elif glob.has_magic(part):
             found = (entry.path for entry in _listing(folder, hidden=part[0] == "."))
             following = [(path, tuple(rest)) for path in found if fnmatchcase(path.name, part)]
-        elif exists(folder / part):
-            following = [(folder / part, tuple(rest))]
-        for path, left in following:
-            if (path, left) not in seen:
-                seen.add((path, left))
-                if left:
-                    waiting.append((path, left))
-                else:
-                    yield path
+        else:
+            following = [(folder / part, tuple(rest))] if exists(folder / part) else []
+        new = set(following) - seen
+        seen |= new
+        waiting += (pair for pair in new if pair[1])
+        yield from (path for path, left in new if not left)
 
 
 def _listing(folder: AnyPath, *, hidden: bool = False) -> list[Entry]:

@@ -6,6 +6,7 @@ environment and its configuration. It is imported when the first URL is named.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
@@ -32,23 +33,12 @@ class RemotePath:
     """A path in a remote storage, with the parts and the `/` of a `pathlib.Path`.
 
     Its text is the URL without password and query, which may be a key: safe to show and record. A pickle keeps both.
-
-    Attributes
-    ----------
-    scheme : str
-        In lower case.
-    host : str
-        Everything before the first "/": a bucket, or a server with user and port; may be empty.
-    path : str
-        Empty, or begins with "/" and does not end with one.
-    query : str
-        The part after "?", for http and https; for other schemes "?" belongs to the path.
     """
 
-    scheme: str
-    host: str
-    path: str = ""
-    query: str = ""
+    scheme: str  # in lower case
+    host: str  # everything before the first "/": a bucket, or a server with user and port; may be empty
+    path: str = ""  # empty, or begins with "/" and does not end with one
+    query: str = ""  # the part after "?", for http and https; for other schemes "?" belongs to the path
 
     def __str__(self) -> str:
         user, at, server = self.host.rpartition("@")
@@ -119,32 +109,23 @@ def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
     """Return the path for a text: a URL if it begins with `scheme://`, otherwise a path of this machine.
 
     A `file://` or `local://` URL is a path of this machine. Names in URLs are taken literally; `%20` is not decoded.
-
-    Raises
-    ------
-    ParameterError
-        If the scheme is unknown, its package is not installed, or the URL has nothing after the scheme.
+    A `ParameterError` is raised for a URL of an unknown scheme, without its package, or with nothing after the scheme.
     """
     if isinstance(text, RemotePath):
         return text
-    text = os.fspath(text)
-    match = _URL.fullmatch(text)
+    match = _URL.fullmatch(os.fspath(text))
     if match is None:
         return Path(text)
     scheme, rest = match[1].lower(), match[2]
     if scheme in _LOCAL and rest:
         return Path(rest)
     filesystem_class(scheme)
-    query = ""
     if scheme in _WITHOUT_HOST:
-        host, path = "", rest
-    else:
-        host, _, path = rest.partition("/")
-        if scheme in _WITH_QUERY:
-            path, _, query = path.partition("?")
-        _check_host(scheme, host, path)
-    path = f"/{path.lstrip('/') if not host else path}".rstrip("/")
-    return RemotePath(scheme, host, path, query)
+        return RemotePath(scheme, "", f"/{rest.lstrip('/')}".rstrip("/"))
+    host, _, path = rest.partition("/")
+    path, _, query = path.partition("?") if scheme in _WITH_QUERY else (path, "", "")
+    _check_host(scheme, host, path)
+    return RemotePath(scheme, host, f"/{path if host else path.lstrip('/')}".rstrip("/"), query)
 
 
 def filesystem_class(scheme: str) -> Any:
@@ -158,7 +139,7 @@ def filesystem_class(scheme: str) -> Any:
     try:
         return get_filesystem_class(scheme)
     except ImportError as error:
-        raise ParameterError(f"{scheme}:// needs another package: {_one_line(error)}") from None
+        raise ParameterError(f"{scheme}:// needs another package: {' '.join(str(error).split())}") from None
     except ValueError:
         raise ParameterError(
             f"unknown scheme {scheme}://; give one that fsspec knows, such as s3, gs, sftp, or write ./{scheme}:// "
@@ -190,15 +171,12 @@ def absolute(path: AnyPath) -> AnyPath:
 
 def common_folder(folders: Sequence[AnyPath]) -> AnyPath:
     """Return the folder that contains all of `folders`; the working folder if they are in several storages."""
-    if all(isinstance(folder, Path) for folder in folders):
-        return Path(os.path.relpath(os.path.commonpath([os.path.abspath(str(folder)) for folder in folders])))
-    first, *others = folders
-    if isinstance(first, Path) or any(
-        isinstance(folder, Path) or identity(_root(folder)) != identity(_root(first)) for folder in others
-    ):
+    remote = [folder for folder in folders if isinstance(folder, RemotePath)]
+    if not remote:
+        return Path(os.path.relpath(os.path.commonpath(map(os.path.abspath, map(str, folders)))))
+    if len(remote) < len(folders) or len({identity(_root(folder)) for folder in remote}) > 1:
         return Path()
-    paths = [str(folder.path or "/") for folder in folders if isinstance(folder, RemotePath)]
-    return _root(first) / posixpath.commonpath(paths)
+    return _root(remote[0]) / posixpath.commonpath([folder.path or "/" for folder in remote])
 
 
 def below(path: AnyPath, folder: AnyPath) -> str:
@@ -243,17 +221,11 @@ def _check_host(scheme: str, host: str, path: str) -> None:
         return
     from urllib.parse import urlsplit  # for URLs only
 
-    try:
-        _ = urlsplit(f"{scheme}://{host}").port
-        clear = not re.search(r"[?#\s]", host)
-    except ValueError:
-        clear = False
-    if not clear:
-        raise ParameterError(
-            f"the server, port, user and password of a {scheme}:// URL cannot be told apart; "
-            "give a number as the port, and a password with special characters by other means, such as a key"
-        )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    with contextlib.suppress(ValueError):
+        _ = urlsplit(f"{scheme}://{host}").port  # a ValueError if it is not a port
+        if not re.search(r"[?#\s]", host):
+            return
+    raise ParameterError(
+        f"the server, port, user and password of a {scheme}:// URL cannot be distinguished; "
+        "give a number as the port, and a password with special characters by other means, such as a key"
+    )

@@ -19,6 +19,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Constant of sys/prctl.h: the signal at the parent's death.
 _PR_SET_PDEATHSIG = 1
 
+# Signals that ask a program to stop.
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# Number of `signals_held` blocks that the main thread is in, and the signals that arrived meanwhile.
+_held = [0]
+_pending: list[int] = []
+
 
 class Stopped(BaseException):
     """A signal asks the program to stop."""
@@ -36,15 +43,6 @@ class Stopped(BaseException):
     def exit_code(self) -> int:
         """Exit code of a program that the signal ended: 130, 143 or 129."""
         return 128 + self.number
-
-
-# Signals that ask a program to stop.
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-# Number of `signals_held` blocks that the main thread is in, and the signals that arrived meanwhile.
-_held = [0]
-_pending: list[int] = []
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -35,14 +36,11 @@ def for_chunks(work: Callable[[slice], object], n: int) -> None:
     chunks = [slice(start, min(start + _CHUNK_ELEMENTS, n)) for start in range(0, n, _CHUNK_ELEMENTS)]
     n_threads = 1 if n < _MIN_ELEMENTS else min(n_processors(), _MAX_THREADS)
 
-    def work_on(some: Sequence[slice]) -> Callable[[], None]:
-        def go() -> None:
-            for chunk in some:
-                work(chunk)
+    def work_on(first: int) -> None:
+        for chunk in chunks[first::n_threads]:
+            work(chunk)
 
-        return go
-
-    together([work_on(chunks[first::n_threads]) for first in range(n_threads)])
+    together([partial(work_on, first) for first in range(n_threads)])
 
 
 def sort(values: npt.NDArray[Any]) -> None:

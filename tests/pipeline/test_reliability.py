@@ -246,15 +246,15 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
         shutil.copy(samples / "flat.png", tmp_path / name)
     out = tmp_path / "out"
     jobs = plan([Source(tmp_path / name) for name in ("a.png", "b.png", "c.png")], Task([2]), out)
-    written, write = [], os.write
+    written, flush = [], os.fsync
 
-    def failing_second(descriptor, data):
+    def failing_second(descriptor):
         written.append(descriptor)
         if len(written) == 3:
             raise OSError(number, os.strerror(number))
-        return write(descriptor, data)
+        flush(descriptor)
 
-    monkeypatch.setattr(atomic.os, "write", failing_second)
+    monkeypatch.setattr(atomic.os, "fsync", failing_second)
     results = list(run_all(jobs))
     kinds = [type(result) for result in results]
     assert kinds == ([Done, Failure] if hopeless else [Done, Failure, Done])

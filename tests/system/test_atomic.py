@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import os
 import signal
 import stat
@@ -148,6 +149,16 @@ def test_a_file_has_its_times_to_the_nanosecond_when_it_appears(tmp_path, overwr
     assert (status.st_atime_ns, status.st_mtime_ns) == times
 
 
+def open_raw(monkeypatch, write):
+    """Make the module write to files by `write(raw file, data)`."""
+
+    class Raw(io.FileIO):
+        def write(self, data):
+            return write(super(), bytes(data))
+
+    monkeypatch.setattr(atomic, "open", lambda path, mode: io.BufferedWriter(Raw(path, mode)), raising=False)
+
+
 @pytest.mark.parametrize("call", ["write", "fsync"])
 def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, call):
     with OutputSet(overwrite=False) as files:
@@ -156,15 +167,18 @@ def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, call):
         def full(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(atomic.os, call, full)
-        with pytest.raises(OSError, match="No space left"):
+        if call == "write":
+            open_raw(monkeypatch, full)
+        else:
+            monkeypatch.setattr(atomic.os, call, full)
+        with pytest.raises(OSError, match="No space left") as caught:
             files.stage(tmp_path / "b", b"does not fit")
+        assert caught.value.filename == str(tmp_path / "b")
     assert names(tmp_path) == []
 
 
 def test_partial_writes_are_continued(tmp_path, monkeypatch):
-    write = os.write
-    monkeypatch.setattr(atomic.os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    open_raw(monkeypatch, lambda file, data: file.write(data[:3]))
     with OutputSet(overwrite=False) as files:
         files.stage(tmp_path / "a", b"0123456789")
         files.commit()

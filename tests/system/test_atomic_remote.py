@@ -188,8 +188,8 @@ def test_an_error_of_a_missing_folder_names_the_file_and_not_the_temporary(serve
 def test_missing_bytes_are_noticed(served, monkeypatch):
     here, there = served
     kind = ask(there, lambda system, _: type(system))
-    whole = kind.pipe_file
-    monkeypatch.setattr(kind, "pipe_file", lambda self, name, data, **_: whole(self, name, data[:-1]))
+    send = kind.pipe_file
+    monkeypatch.setattr(kind, "pipe_file", lambda self, name, data, **_: send(self, name, data[:-1]))
     with pytest.raises(OSError, match="only 3 of 4 bytes arrived"), OutputSet(overwrite=False) as files:
         files.stage(there / "a", b"data")
     assert os.listdir(here) == []

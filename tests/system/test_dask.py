@@ -77,7 +77,7 @@ class Dask:
             self.start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
             while self.address is None:
                 time.sleep(0.05)
-                with contextlib.suppress(OSError, ValueError):  # not there yet, or not yet whole
+                with contextlib.suppress(OSError, ValueError):  # missing or incomplete
                     self.address = json.loads(file.read_text())["address"]
         self.workers = [process for process in self.workers if process.poll() is None]
         while len(self.workers) < 2:
@@ -259,7 +259,7 @@ def test_a_total_is_right_although_a_worker_with_parts_of_it_is_killed(dask):
 def test_a_total_has_each_part_once_for_any_number_of_parts(dask, monkeypatch):
     with dask_executor(dask.address) as cluster:
         for level in (5, 2, 1):
-            monkeypatch.setattr("gmmquant.system.executors.dask.executor._FETCHED_LEVEL", level)
+            monkeypatch.setattr("gmmquant.system.executors.dask.pool._FETCHED_LEVEL", level)
             for n in (0, 1, 8, 9, 40, 100):
                 total = cluster.total(square, range(n), operator.add, on_death=None)
                 assert total == (sum(x * x for x in range(n)) if n else None)
@@ -294,12 +294,12 @@ def test_results_are_in_order_and_items_are_taken_when_there_is_room(dask):
 
 
 def test_a_run_without_workers_says_so_and_waits_for_others(dask, monkeypatch):
-    monkeypatch.setattr("gmmquant.system.executors.dask.executor._PATIENCE_SECONDS", 1)
-    monkeypatch.setattr("gmmquant.system.executors.dask.executor._COUNT_SECONDS", 0.1)
-    said = []
+    monkeypatch.setattr("gmmquant.system.executors.dask.pool._PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("gmmquant.system.executors.dask.pool._COUNT_SECONDS", 0.1)
+    messages = []
 
     def note(text):
-        said.append(text)
+        messages.append(text)
         dask.complete()
 
     with dask_executor(dask.address, note=note) as cluster:
@@ -308,7 +308,7 @@ def test_a_run_without_workers_says_so_and_waits_for_others(dask, monkeypatch):
         dask.kill_a_worker()
         dask.kill_a_worker()
         assert list(results) == list(range(1, 30))
-    assert said[:1] == ["no worker is connected to the scheduler; waiting for one"]
+    assert messages[:1] == ["no worker is connected to the scheduler; waiting for one"]
 
 
 def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
@@ -324,9 +324,9 @@ def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
 def test_a_local_cluster_ends_when_its_parent_is_killed(tmp_path, clean_environment):
     script = (
         "import os, sys, time\n"
-        "from gmmquant.system.executors.dask.local import LocalCluster\n"
-        "with LocalCluster(1) as local:\n"
-        "    print(local._process.pid, flush=True)\n"
+        "from gmmquant.system.executors.dask.local import local_cluster\n"
+        "with local_cluster(1) as (address, kill):\n"
+        "    print(kill.args[0].pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
     environment = {**clean_environment, "TMPDIR": str(tmp_path)}
@@ -381,7 +381,7 @@ class Twice(SerialExecutor):
 
 
 def test_a_job_that_runs_twice_and_keeps_outputs_has_the_same_outcome(images, tmp_path):
-    told = []
+    results = []
     for name, executor in {"once": SerialExecutor(), "twice": Twice()}.items():
         output = tmp_path / name
         all_of(images, output, SerialExecutor())
@@ -389,9 +389,9 @@ def test_a_job_that_runs_twice_and_keeps_outputs_has_the_same_outcome(images, tm
         (output / "p2_report.json").unlink()
         outcomes = all_of(images, output, executor, existing=Existing.KEEP)
         written = [[path.name for path in getattr(outcome, "written", [])] for outcome in outcomes]
-        told.append(([type(outcome) for outcome in outcomes], written, contents(output)))
-    assert told[0] == told[1]
-    assert told[0][1][1:3] == [["p1_k2.png"], ["p2_report.json"]]
+        results.append(([type(outcome) for outcome in outcomes], written, contents(output)))
+    assert results[0] == results[1]
+    assert results[0][1][1:3] == [["p1_k2.png"], ["p2_report.json"]]
 
 
 @pytest.mark.parametrize("fail_fast", [False, True])
@@ -446,15 +446,15 @@ def test_several_threads_in_one_process_write_the_same_bytes(images, tmp_path):
 
 
 def test_a_local_cluster_leaves_nothing_behind(images, tmp_path, command, clean_environment):
-    places = [tmp_path, tmp_path / "temporary"]
-    places[1].mkdir()
+    folders = [tmp_path, tmp_path / "temporary"]
+    folders[1].mkdir()
     before = {path.name for path in tmp_path.iterdir()}
-    environment = {**clean_environment, "TMPDIR": str(places[1])}
+    environment = {**clean_environment, "TMPDIR": str(folders[1])}
     result = command("images", "-k", "2", "3", "-o", "local", "--scheduler", "local", "-j", "2", env=environment)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("\n") == 9
     assert {path.name for path in tmp_path.iterdir()} == before | {"local"}
-    assert not list(places[1].iterdir())
+    assert not list(folders[1].iterdir())
     all_of(images, tmp_path / "plain", SerialExecutor())
     assert contents(tmp_path / "local") == contents(tmp_path / "plain")
 
@@ -476,11 +476,11 @@ def test_ctrl_c_leaves_complete_outputs_and_nothing_else(where, request, tmp_pat
     )
     assert "wrote" in process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)
-    said = process.stderr.read()
+    messages = process.stderr.read()
     assert process.wait(timeout=60) == 130
     process.stderr.close()
-    assert all(line.startswith("gmmquant: ") for line in said.splitlines())
-    assert "stopped by SIGINT" in said
+    assert all(line.startswith("gmmquant: ") for line in messages.splitlines())
+    assert "stopped by SIGINT" in messages
     time.sleep(0.2)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert 0 < len(names) < 900
@@ -538,7 +538,7 @@ def test_workers_of_another_version_are_refused_before_any_work(dask, another_nu
         pytest.raises(ClusterError, match=r"worker tcp://\S+ has numpy .*, here it is 0\.1"),
         dask_executor(dask.address),
     ):
-        pytest.fail("work was begun")
+        pytest.fail("work was started")
 
 
 def test_workers_of_another_version_that_join_later_are_refused(dask, another_numpy, monkeypatch):

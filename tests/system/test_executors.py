@@ -121,8 +121,8 @@ def test_no_item_is_taken_before_it_can_be_started(tmp_path, nothing_left):
             yield item
 
     (tmp_path / "go").touch()
-    for told, item in enumerate(ProcessExecutor(2).map(partial(leave_a_mark, folder=tmp_path), items())):
-        assert item == told
+    for position, item in enumerate(ProcessExecutor(2).map(partial(leave_a_mark, folder=tmp_path), items())):
+        assert item == position
     assert len(taken) == 40
 
 
@@ -147,13 +147,13 @@ def test_the_number_of_results_that_wait_for_an_earlier_one_is_limited(tmp_path,
 
 
 def test_ending_the_items_yields_the_started_ones_and_no_more(nothing_left):
-    begun, ended = [], []
+    taken, ended = [], []
 
     def items():
         for item in range(100):
             if ended:
                 return
-            begun.append(item)
+            taken.append(item)
             yield item
 
     results = []
@@ -161,7 +161,7 @@ def test_ending_the_items_yields_the_started_ones_and_no_more(nothing_left):
         results.append(result)
         if result == 9:
             ended.append(True)
-    assert results == [item * item for item in begun]
+    assert results == [item * item for item in taken]
     assert 4 <= len(results) < 100
 
 
@@ -202,15 +202,15 @@ def test_an_exception_is_raised_in_its_turn_and_ends_the_work(executor, capfd, n
 
 
 @pytest.mark.parametrize(
-    ("item", "kind", "told"),
+    ("item", "kind", "text"),
     [
         ("picky", RuntimeError, "PickyError: 1 and 2"),
         ("system", FileNotFoundError, "No such file"),
         ("function", Exception, "pickle"),
     ],
 )
-def test_results_and_exceptions_that_cannot_be_pickled_are_described(item, kind, told, capfd, nothing_left):
-    with pytest.raises(kind, match=told):
+def test_results_and_exceptions_that_cannot_be_pickled_are_described(item, kind, text, capfd, nothing_left):
+    with pytest.raises(kind, match=text):
         list(ProcessExecutor(2).map(fail, [item]))
     assert capfd.readouterr() == ("", "")
 
@@ -275,8 +275,8 @@ def test_work_that_is_stopped_ends_at_once(method, work, tmp_path, monkeypatch, 
 
     with pytest.raises(EnoughError):
         list(ProcessExecutor(2, idle=idle, start_method=method).map(partial(work, folder=tmp_path), range(10)))
-    begun = [path.name.split() for path in tmp_path.glob("started *")]
-    assert not any(is_alive(pid) for _, _, pid in begun)
+    started = [path.name.split() for path in tmp_path.glob("started *")]
+    assert not any(is_alive(pid) for _, _, pid in started)
     assert sorted(path.name for path in tmp_path.glob("cleaned *")) == (
         ["cleaned 0", "cleaned 1"] if work is clean_up else []
     )
@@ -297,15 +297,15 @@ def test_no_process_outlives_a_parent_that_is_killed(method, work, tmp_path, cle
         from functools import partial
         from gmmquant.system.executors.processes import ProcessExecutor
         from work import children, square, wait_long
-        def told():
+        def report():
             if len(children()) >= 2:
                 print(*children(), flush=True)
                 time.sleep(3600)
         if __name__ == "__main__":
             work = partial(wait_long, folder=pathlib.Path(sys.argv[1])) if {work!r} == "wait_long" else square
-            executor = ProcessExecutor(2, idle=told, start_method={method!r})
+            executor = ProcessExecutor(2, idle=report, start_method={method!r})
             for result in executor.map(work, range(1000)):
-                told()
+                report()
     """
     script = tmp_path / "parent.py"
     script.write_text(code)
@@ -346,7 +346,7 @@ def test_processes_work_without_standard_streams(method, tmp_path, clean_environ
 @given(st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=200))
 def test_a_total_is_the_sum_of_all_in_few_additions(items):
     """Tuples are added, as their sum shows its parts, including the substitutes for items whose process died."""
-    sizes, came = [], []
+    sizes, arrived = [], []
 
     def add(one, other):
         sizes.append(len(one) + len(other))
@@ -357,10 +357,10 @@ def test_a_total_is_the_sum_of_all_in_few_additions(items):
         iter(items),
         add,
         on_death=lambda item, died: (item,),
-        on_result=came.append,
+        on_result=arrived.append,
     )
     assert total == (tuple(items) or None)
-    assert came == [WorkerDied("somehow") if item is None else (item,) for item in items]
+    assert arrived == [WorkerDied("somehow") if item is None else (item,) for item in items]
     assert len(sizes) == max(len(items) - 1, 0)
     assert sum(sizes) <= len(items) * (log2(len(items)) + 1 if items else 0)
 
@@ -398,11 +398,11 @@ def test_the_results_of_a_total_do_not_wait_for_an_early_one():
         time.sleep(0.5 * (item == 0))
         return [item]
 
-    came = []
+    arrived = []
     total = ProcessExecutor(2).total(
-        slow_first, range(9), lambda one, other: one + other, on_death=None, on_result=came.append
+        slow_first, range(9), lambda one, other: one + other, on_death=None, on_result=arrived.append
     )
-    assert came[-1] == [0]
+    assert arrived[-1] == [0]
     assert sorted(total) == list(range(9))
 
 

@@ -3,17 +3,29 @@
 import io
 import itertools
 import os
+import socket
 import sys
 
 import numpy as np
 import pytest
 from image_files import saved
 
+from gmmquant.cli.app import run
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.files import read_image
 from gmmquant.system import filesystem
-from gmmquant.system.filesystem import Entry, ask, entries, exists, files_below, is_folder, make_folder, open_path
+from gmmquant.system.filesystem import (
+    Entry,
+    ask,
+    entries,
+    examine,
+    exists,
+    files_below,
+    is_folder,
+    make_folder,
+    open_path,
+)
 from gmmquant.system.paths import RemotePath, parse_path
 
 pytest.importorskip("fsspec")
@@ -40,7 +52,7 @@ def tree(remote_folder):
     return remote_folder
 
 
-def test_existing_and_missing_paths_are_told_apart(remote_folder):
+def test_existing_and_missing_paths_are_distinguished(remote_folder):
     put(remote_folder / "sub/a.png", b"data")
     assert exists(remote_folder / "sub/a.png")
     assert exists(remote_folder / "sub")
@@ -110,34 +122,38 @@ def test_special_characters_in_names_are_taken_literally(remote_folder, name):
 
 def test_a_missing_path_cannot_be_listed_or_opened(remote_folder):
     missing = remote_folder / "missing"
-    for look in (entries, lambda folder: list(files_below(folder)), open_path):
+    for look in (entries, lambda folder: list(files_below(folder)), open_path, lambda path: examine(path, id)):
         with pytest.raises(FileNotFoundError) as caught:
             look(missing)
         assert caught.value.filename == str(missing)
         assert caught.value.strerror == "No such file or directory"
 
 
-@pytest.mark.parametrize("lazily", [False, True])
-def test_a_remote_file_is_read_from_any_position(remote_folder, lazily):
+def test_a_remote_file_is_read_from_any_position(remote_folder):
     data = np.random.default_rng(0).bytes(200_000)
     put(remote_folder / "file", data)
-    with open_path(remote_folder / "file", lazily=lazily) as file:
+
+    def check(file):
         assert file.read(100) == data[:100]
-        assert file.seek(-100, os.SEEK_END) == len(data) - 100
-        assert file.read() == data[-100:]
-        assert file.seek(150_000) == 150_000
+        file.seek(150_000)
         assert file.read(10) == data[150_000:150_010]
         assert file.tell() == 150_010
         file.seek(0)
         assert file.read() == data
 
+    examine(remote_folder / "file", check)
+    with open_path(remote_folder / "file") as file:
+        assert file.seek(-100, os.SEEK_END) == len(data) - 100
+        assert file.read() == data[-100:]
+        file.seek(0)
+        check(file)
 
-@pytest.mark.parametrize("lazily", [False, True])
-def test_a_file_of_more_bytes_than_the_limit_is_refused(remote_folder, lazily):
+
+def test_a_file_of_more_bytes_than_the_limit_is_refused(remote_folder):
     put(remote_folder / "file", b"12345")
-    assert open_path(remote_folder / "file", 5, lazily=lazily).read() == b"12345"
+    assert open_path(remote_folder / "file", 5).read() == b"12345"
     with pytest.raises(ImageError, match="a file of 5 bytes is above the limit 4"):
-        open_path(remote_folder / "file", 4, lazily=lazily)
+        open_path(remote_folder / "file", 4)
 
 
 def test_the_limit_holds_if_a_storage_reports_a_wrong_size(monkeypatch):
@@ -153,17 +169,17 @@ def test_a_folder_cannot_be_read_as_a_file(remote_folder, tmp_path):
     put(remote_folder / "sub/file", b"")
     os.mkfifo(tmp_path / "pipe")
     for folder in (remote_folder / "sub", tmp_path, tmp_path / "pipe"):
-        with pytest.raises(ImageError, match="not a regular file"):
-            open_path(folder)
+        for read in (open_path, lambda path: examine(path, lambda file: file.read())):
+            with pytest.raises(ImageError, match="not a regular file"):
+                read(folder)
 
 
-@pytest.mark.parametrize("lazily", [False, True])
-def test_a_remote_image_is_read_like_a_local_one(remote_folder, photo, lazily):
+def test_a_remote_image_is_read_like_a_local_one(remote_folder, photo):
     data = saved(photo, "TIFF")
     put(remote_folder / "image.tif", data)
-    with open_path(remote_folder / "image.tif", lazily=lazily) as file:
-        assert not is_gmmquant_output(file)
+    with open_path(remote_folder / "image.tif") as file:
         assert np.array_equal(read_image(file).pixels, read_image(io.BytesIO(data)).pixels)
+    assert not examine(remote_folder / "image.tif", is_gmmquant_output)
 
 
 def test_folders_are_made_if_the_storage_has_folders(remote_folder, tmp_path):
@@ -186,12 +202,12 @@ def failing(monkeypatch, errors):
     system = ask(parse_path("memory://"), lambda system, _: system)
     info, waiting = type(system).info, iter(errors)
 
-    def fail_or_tell(self, path):
+    def fail_or_look(self, path):
         for error in waiting:
             raise error
         return info(self, path)
 
-    monkeypatch.setattr(type(system), "info", fail_or_tell)
+    monkeypatch.setattr(type(system), "info", fail_or_look)
 
 
 class ForeignError(Exception):
@@ -242,11 +258,70 @@ def test_a_connection_that_was_cut_is_made_again(sftp):
     assert open_path(parse_path(f"{url}/after")).read() == b"data"
     disconnect()
     assert open_path(parse_path(f"{url}/after")).read() == b"data"
-    file = open_path(parse_path(f"{url}/after"), lazily=True)
     disconnect()
+    assert examine(parse_path(f"{url}/after"), lambda file: file.read()) == b"data"
+
+    def read_without_a_connection(file):
+        disconnect()
+        return file.read()
+
     with pytest.raises(OSError) as caught:
-        file.read()
+        examine(parse_path(f"{url}/after"), read_without_a_connection)
     assert caught.value.filename == str(parse_path(f"{url}/after"))
+
+
+@pytest.fixture
+def closed_port():
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture(params=["http", "ftp", "sftp", "s3"])
+def refused(request, closed_port, monkeypatch):
+    """A URL of a server that refuses connections."""
+    if request.param != "s3":
+        yield parse_path(f"{request.param}://me:geheim@127.0.0.1:{closed_port}/folder/cat.png")
+        return
+    forget_connections = pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache
+    forget_connections()
+    for name, value in [
+        ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port}"),
+        ("AWS_ACCESS_KEY_ID", "me"),
+        ("AWS_SECRET_ACCESS_KEY", "geheim"),
+        ("AWS_MAX_ATTEMPTS", "1"),
+    ]:
+        monkeypatch.setenv(name, value)
+    yield parse_path("s3://bucket/folder/cat.png")
+    forget_connections()
+
+
+def test_a_server_that_refuses_the_connection_is_reported_as_such(refused):
+    for look in (exists, is_folder, entries, open_path, lambda path: list(files_below(path))):
+        with pytest.raises(ConnectionRefusedError) as caught:
+            look(refused)
+        assert caught.value.filename == str(refused)
+        assert caught.value.strerror == (
+            "the server refused the connection; check its address and port, and that it is running"
+        )
+
+
+def test_the_command_reports_a_refused_connection_with_the_url_and_a_remedy(closed_port, tmp_path, capsys):
+    url = f"http://127.0.0.1:{closed_port}/cat.png"
+    assert run([url, "-k", "2", "-o", str(tmp_path)]) == 1
+    reason = "the server refused the connection; check its address and port, and that it is running"
+    assert f"{url}: {reason}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_server_is_reported_as_such(monkeypatch):
+    def fail_to_resolve(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail_to_resolve)
+    with pytest.raises(OSError, match="the server is not found; check its name, and the network"):
+        exists(parse_path("http://nowhere.invalid/cat.png"))
 
 
 def test_an_error_of_a_wrong_password_does_not_show_it(sftp):

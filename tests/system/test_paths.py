@@ -78,23 +78,23 @@ def test_a_file_url_is_a_local_path():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("s4://bucket/x", r"unknown scheme s4://.*write \./s4://"),
         ("s3://", "has nothing after the scheme"),
         ("file://", "unknown|has nothing after the scheme"),
         ("sftp:///x", None),
-        ("sftp://me:pass/word@host/x", "cannot be told apart"),
-        ("sftp://me:pass#word@host/x", "cannot be told apart"),
-        ("sftp://me:12?pass@host/x", "cannot be told apart"),
-        ("sftp://host:99999/x", "cannot be told apart"),
+        ("sftp://me:pass/word@host/x", "cannot be distinguished"),
+        ("sftp://me:pass#word@host/x", "cannot be distinguished"),
+        ("sftp://me:12?pass@host/x", "cannot be distinguished"),
+        ("sftp://host:99999/x", "cannot be distinguished"),
     ],
 )
-def test_an_incomplete_url_is_refused_in_one_line(text, told):
-    if told is None:
+def test_an_incomplete_url_is_refused_in_one_line(text, reason):
+    if reason is None:
         assert parse_path(text).path == "/x"
         return
-    with pytest.raises(ParameterError, match=told) as caught:
+    with pytest.raises(ParameterError, match=reason) as caught:
         parse_path(text)
     assert "\n" not in str(caught.value)
     assert "pass" not in str(caught.value).partition(";")[0].replace("password", "")
@@ -181,7 +181,7 @@ def test_different_paths_have_different_identities(one, other):
 
 
 @pytest.mark.parametrize(
-    ("what", "folder", "seen"),
+    ("path", "folder", "expected"),
     [
         ("s3://b/in/cat.jpg", "s3://b/out", "../in/cat.jpg"),
         ("s3://b/cat.jpg", "s3://b", "cat.jpg"),
@@ -193,8 +193,8 @@ def test_different_paths_have_different_identities(one, other):
         ("/tmp/cat.jpg", "s3://b", os.path.realpath("/tmp") + "/cat.jpg"),
     ],
 )
-def test_a_path_is_relative_to_a_folder_or_in_full(what, folder, seen):
-    assert relative(parse_path(what), parse_path(folder)) == seen
+def test_a_path_is_relative_to_a_folder_or_in_full(path, folder, expected):
+    assert relative(parse_path(path), parse_path(folder)) == expected
 
 
 def test_relative_resolves_links_and_escapes_bytes_that_are_not_utf8(tmp_path):

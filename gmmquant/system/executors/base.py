@@ -25,6 +25,9 @@ Work = Callable[[Item, Admit], Result]
 Add = Callable[[Result, Result], Result]
 
 
+_IDLE_SECONDS = 0.1  # between two calls of `idle`
+
+
 @dataclass(frozen=True)
 class WorkerDied:
     """Result of an item whose process died: the reason and a remedy, in one line."""
@@ -76,13 +79,8 @@ class Pool(Protocol):
 class Executor(ABC):
     """Works on many items. A subclass supplies a pool; this class keeps the order and adds up.
 
-    Parameters
-    ----------
-    idle : callable
-        Called several times a second while results are awaited.
+    `idle` is called several times a second while results are awaited.
     """
-
-    _IDLE_SECONDS = 0.1  # between two calls of `idle`
 
     def __init__(self, idle: Callable[[], None] = ignore) -> None:
         self._idle = idle
@@ -117,7 +115,7 @@ class Executor(ABC):
 
         with closing(self._pool(work, None)) as pool:
             for arrived in self._run(pool, items, on_result, may_start):
-                waiting.update(arrived)
+                waiting.update((number, result) for number, _, result in arrived)
                 while n_yielded in waiting:
                     yield _unless_raised(waiting.pop(n_yielded))
                     n_yielded += 1
@@ -138,48 +136,38 @@ class Executor(ABC):
         is taken; with None if the result is not fetched.
         """
         total: RunningTotal[Result] = RunningTotal(add)
-        started: dict[int, Item] = {}
-
-        def starting() -> Iterator[Item]:
-            for number, item in enumerate(items):
-                started[number] = item
-                yield item
-
         with closing(self._pool(work, add)) as pool:
-            for arrived in self._run(pool, starting(), on_result, lambda _: True):
-                for number, outcome in arrived:
+            for arrived in self._run(pool, items, on_result, lambda _: True):
+                for _, item, outcome in arrived:
                     result = _unless_raised(outcome)
-                    if number is not None:
-                        item = started.pop(number)
-                        result = on_death(item, result) if isinstance(result, WorkerDied) else result
+                    if isinstance(result, WorkerDied):
+                        result = on_death(item, result)
                     if result is not None:
                         total.add(result)
         return total.value()
 
     def _run(
-        self,
-        pool: Pool,
-        items: Iterable[Item],
-        on_result: Callable[[Any], None],
-        may_start: Callable[[int], bool],
-    ) -> Iterator[Results]:
-        """Yield results as they arrive; `may_start(n)` returns whether one more item may be started after n."""
+        self, pool: Pool, items: Iterable[Item], on_result: Callable[[Any], None], may_start: Callable[[int], bool]
+    ) -> Iterator[list[tuple[Any, Any, Any]]]:
+        """Yield numbers, items and results as they arrive; `may_start(n)`: whether another may be started after n."""
         numbered, n_started = enumerate(items), 0
+        started: dict[int | None, Item] = {}
 
         def startable() -> Iterator[tuple[int, Item]]:
             nonlocal n_started
             while may_start(n_started) and (following := next(numbered, None)) is not None:
                 n_started += 1
+                started.update([following])
                 yield following
 
         arrived: Results = ()
         while True:
             pool.submit(islice(startable(), pool.room))
             if arrived:  # not before more items are started: the consumer may take long
-                yield arrived
+                yield [(number, started.pop(number, None), result) for number, result in arrived]
             elif not pool.is_busy:
                 return
-            arrived = pool.collect(self._IDLE_SECONDS) if pool.is_busy else ()
+            arrived = pool.collect(_IDLE_SECONDS) if pool.is_busy else ()
             for number, result in arrived:
                 if number is not None and not isinstance(result, Raised):
                     on_result(result)
@@ -195,9 +183,8 @@ class RunningTotal(Generic[Result]):
     def add(self, part: Result) -> None:
         """Add one more part."""
         self._n += 1
-        n = self._n
-        while n % 2 == 0:
-            part, n = self._add(self._sums.pop(), part), n // 2
+        for _ in range((self._n & -self._n).bit_length() - 1):  # as many sums as n has factors of 2 are complete
+            part = self._add(self._sums.pop(), part)
         self._sums.append(part)
 
     def value(self) -> Result | None:

@@ -31,17 +31,8 @@ class ProcessExecutor(Executor):
 
     Items and results must be picklable. If a process dies (killed, or out of memory), the result of its item is
     `WorkerDied`. If the work is stopped, by an exception or by closing the iterator of `map`, the processes end within
-    a second.
-
-    Parameters
-    ----------
-    n : int
-    memory : int or None
-        Bytes that all running items together may allocate, as announced by `admit`. An item that needs more runs alone.
-    idle : callable
-        See `Executor`.
-    start_method : "fork" or "spawn"
-        "fork" starts faster; "spawn" is for systems whose libraries cannot be forked (macOS).
+    a second. `memory` is the number of bytes that all running items together may allocate, as announced by `admit`; an
+    item that needs more runs alone. "fork" starts faster than "spawn", but libraries of macOS cannot be forked.
     """
 
     def __init__(
@@ -84,17 +75,14 @@ class _ProcessPool:
 
     @property
     def room(self) -> int:
-        """Number of idle processes, and of those that can still be started."""
         n_busy = sum(worker.number is not None for worker in self._workers)
         return max(0, self._n - n_busy - len(self._unstarted))
 
     @property
     def is_busy(self) -> bool:
-        """Whether an item is running."""
         return any(worker.number is not None for worker in self._workers)
 
     def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
-        """Start items; keep them until a process is idle if the system refuses another process."""
         unstarted, self._unstarted = self._unstarted, []
         for number, item in chain(unstarted, numbered):
             try:
@@ -110,22 +98,19 @@ class _ProcessPool:
                 worker.connection.send(item)
 
     def collect(self, seconds: float) -> Results:
-        """Return the results that arrive within some seconds, as soon as there is one."""
-        results: list[tuple[int, Any]] = []
+        results: list[tuple[int | None, Any]] = []
         busy = {worker.connection: worker for worker in self._workers if worker.number is not None}
         for connection in wait(list(busy), seconds):
             worker = busy[connection]  # type: ignore[index]  # `wait` returns some of its arguments
-            number = worker.number
-            assert number is not None  # noqa: S101
             try:
                 requested, result = worker.connection.recv()
             except (EOFError, OSError):
                 reason = f"its process {self._remove_dead(worker)}, perhaps for want of memory"
-                results.append((number, WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")))
+                results.append((worker.number, WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")))
                 continue
             if requested is None:
+                results.append((worker.number, result))
                 worker.number, worker.admitted = None, 0
-                results.append((number, result))
             else:
                 worker.requested = requested
         self._admit()

@@ -11,11 +11,11 @@ from gmmquant.system.executors.base import Add, Executor, Results, Work, ignore
 class SerialExecutor(Executor):
     """Works on one item after the other, in this process; an exception is raised at once."""
 
-    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> SerialPool:
-        return SerialPool(work)
+    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> _SerialPool:
+        return _SerialPool(work)
 
 
-class SerialPool:
+class _SerialPool:
     """Takes an item, and works on it when its result is collected."""
 
     max_waiting = room = 1
@@ -26,17 +26,14 @@ class SerialPool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an item was taken."""
         return bool(self._started)
 
     def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
-        """Take an item."""
         self._started.extend(numbered)
 
     def collect(self, seconds: float) -> Results:
-        """Work on the item."""
         number, item = self._started.pop()
         return [(number, self._work(item, ignore))]
 
     def close(self) -> None:
-        """Do nothing: no work is left."""
+        pass  # no work is left

@@ -1,4 +1,4 @@
-"""Connect to a cluster, an existing one or one started for this run alone, and leave it."""
+"""Work on many items in a cluster of computers: connect to it, or start one for this run alone, and leave it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import contextlib
 import gc
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import TimeoutError as PromiseTimeout
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait
+from typing import Any
 
 import dask
 import distributed
 
 from gmmquant.errors import ClusterError, ParameterError
 from gmmquant.system import threads
-from gmmquant.system.executors.base import ignore
-from gmmquant.system.executors.dask.executor import DaskExecutor
-from gmmquant.system.executors.dask.local import LocalCluster
-from gmmquant.system.executors.dask.task_group import in_loop
-from gmmquant.system.executors.dask.tasks import difference, versions
+from gmmquant.system.executors.base import Add, Callback, Executor, Item, Prepared, Work, ignore
+from gmmquant.system.executors.dask.local import local_cluster
+from gmmquant.system.executors.dask.pool import DaskPool, WorkerCount, in_loop
+from gmmquant.system.executors.dask.tasks import difference, leave_if_cancelled, versions
 from gmmquant.version import __version__
 
 LOCAL = "local"
@@ -27,16 +27,41 @@ _ANSWER_SECONDS = 5.0  # for a scheduler to answer
 _IDLE_SECONDS = 0.1  # between two calls of `idle`
 _GRACE_SECONDS = 1.0  # for a client to leave
 
-# Loggers that would write to standard error.
-_LOGGERS = ("distributed", "tornado", "asyncio")
+
+class DaskExecutor(Executor):
+    """Works in the cluster of a Dask scheduler.
+
+    `note` is called with a message if no worker is connected. `kill` ends all workers at once, if they belong to this
+    executor.
+    """
+
+    def __init__(
+        self,
+        client: distributed.Client,
+        *,
+        idle: Callable[[], None] = ignore,
+        note: Callable[[str], None] = ignore,
+        kill: Callable[[], None] = ignore,
+    ) -> None:
+        super().__init__(idle)
+        self._client, self._kill, self._workers = client, kill, WorkerCount(client, note)
+
+    def worker_callback(self, call: Callback) -> Callback:
+        """Return a function that ends cancelled items: `call` stays in this process."""
+        return leave_if_cancelled  # type: ignore[return-value]  # it takes any arguments
+
+    def repeatable(self, items: Iterable[Item], prepare: Callable[[Item], Prepared]) -> Iterator[Prepared]:
+        """Yield `prepare(item)` for each item: if a worker dies, another one repeats its work."""
+        return map(prepare, items)
+
+    def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> DaskPool:
+        return DaskPool(self._client, self._workers, work, add, self._kill)
 
 
 def check_versions(client: distributed.Client, idle: Callable[[], None] = ignore) -> None:
     """Raise a `ClusterError` that names the first worker whose versions differ from ours."""
     asked = in_loop(client, lambda: client.run(versions, on_error="return"))
-    while not asked.done():
-        with contextlib.suppress(PromiseTimeout):
-            asked.exception(_IDLE_SECONDS)
+    while wait([asked], _IDLE_SECONDS).not_done:
         idle()
     ours = versions()
     for worker, theirs in sorted(asked.result().items()):
@@ -52,21 +77,9 @@ def dask_executor(
 ) -> Iterator[DaskExecutor]:
     """Provide an executor for the cluster of a scheduler, and disconnect in the end.
 
-    Parameters
-    ----------
-    scheduler : str
-        Its address, such as `tcp://host:8786`; or `local`: a scheduler and `n` processes are started for this run alone
-        (by default one for each processor).
-    n : int or None
-    idle, note : callable
-        See `DaskExecutor`.
-
-    Raises
-    ------
-    ParameterError
-        If `scheduler` is not an address, or if `n` is given for a scheduler that is not local.
-    ClusterError
-        If no scheduler answers at the address, or a worker has other versions than this process.
+    The scheduler is an address, such as `tcp://host:8786`, or `local`: a scheduler and `n` workers are started for this
+    run alone (by default one for each processor). A `ParameterError` is raised if it is not an address, or if `n` is
+    for another scheduler; a `ClusterError` if none answers, or a worker has other versions than this process.
     """
     if scheduler != LOCAL and n is not None:
         raise ParameterError(f"--jobs is for --scheduler {LOCAL}; start as many workers at {scheduler} as you want")
@@ -76,8 +89,8 @@ def dask_executor(
                 check_versions(client, idle)
                 yield DaskExecutor(client, idle=idle, note=note)
             return
-        with LocalCluster(n or threads.n_processors(), idle) as local, _client(local.address) as client:
-            yield DaskExecutor(client, idle=idle, note=note, kill=local.kill)
+        with local_cluster(n or threads.n_processors(), idle) as (address, kill), _client(address) as client:
+            yield DaskExecutor(client, idle=idle, note=note, kill=kill)
 
 
 @contextlib.contextmanager
@@ -86,7 +99,7 @@ def _client(address: str) -> Iterator[distributed.Client]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of Dask about versions; `check_versions` is stricter
             client = distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False, name="gmmquant")
-    except (OSError, PromiseTimeout):
+    except OSError:
         fault: ClusterError | ParameterError = ClusterError(
             f"no Dask scheduler answers at {address} within {_ANSWER_SECONDS:g} s; start one with dask scheduler, "
             f"or give --scheduler {LOCAL}"
@@ -107,13 +120,10 @@ def _client(address: str) -> Iterator[distributed.Client]:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep the logs of Dask from standard error."""
-    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(_LOGGERS)]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    """Keep the logs of Dask, tornado and asyncio from standard error."""
+    level = logging.root.manager.disable
+    logging.disable()
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(level)

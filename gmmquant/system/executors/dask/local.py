@@ -14,9 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Self
 
 from gmmquant.errors import ClusterError
 from gmmquant.system.executors.base import ignore
@@ -25,60 +25,47 @@ from gmmquant.system.process import signals_held
 _IDLE_SECONDS = 0.1  # between two calls of `idle`
 
 
-class LocalCluster:
-    """A scheduler, at `address`, and `n` workers of one thread each, as a context manager."""
+@contextlib.contextmanager
+def local_cluster(n: int, idle: Callable[[], None] = ignore) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Start a scheduler and `n` workers of one thread each; yield its address, and a function that kills all of them.
 
-    def __init__(self, n: int, idle: Callable[[], None] = ignore) -> None:
-        self._n, self._idle, self.address = n, idle, ""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: str | None = None
-
-    def __enter__(self) -> Self:
-        """Start them; return when all workers are connected."""
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _start(self) -> None:
-        home = str(Path(__file__).parents[3])
-        path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+    The address is known when all workers are connected.
+    """
+    home = str(Path(__file__).parents[4])
+    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+    with contextlib.ExitStack() as stack:
         with signals_held():
-            self._folder = tempfile.mkdtemp(prefix="gmmquant-cluster-")
-            self._process = subprocess.Popen(  # noqa: S603  this module
-                [sys.executable, "-m", __name__, str(self._n), self._folder],
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="gmmquant-cluster-", ignore_cleanup_errors=True)
+            )
+            process = subprocess.Popen(  # noqa: S603  this module
+                [sys.executable, "-m", __name__, str(n), folder],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": path},
                 start_new_session=True,
             )
-        out = self._process.stdout
-        assert out is not None  # noqa: S101
-        while not select.select([out], [], [], _IDLE_SECONDS)[0]:
-            self._idle()
-        self.address = out.readline().decode("ascii", "replace").strip()
-        if not self.address:
-            raise ClusterError(f"{self._n} workers could not be started on this machine; give a smaller --jobs")
+            kill = partial(_kill, stack.enter_context(process))
+            stack.callback(kill)
+        try:
+            assert process.stdout is not None  # noqa: S101
+            while not select.select([process.stdout], [], [], _IDLE_SECONDS)[0]:
+                idle()
+            address = process.stdout.readline().decode("ascii", "replace").strip()
+            if not address:
+                raise ClusterError(f"{n} workers could not be started on this machine; give a smaller --jobs")
+            yield address, kill
+        finally:
+            with signals_held():
+                stack.close()
 
-    def kill(self) -> None:
-        """Kill all processes at once."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
 
-    def __exit__(self, *_: object) -> None:
-        """End all processes and remove their files."""
-        with signals_held():
-            self.kill()
-            for stream in (self._process.stdin, self._process.stdout) if self._process is not None else ():
-                if stream is not None:
-                    stream.close()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def serve(n: int, folder: str) -> None:
