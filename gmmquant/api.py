@@ -47,7 +47,7 @@ def quantize(
     tol: float | None = Settings.tol,
     max_iter: int | None = Settings.max_iter,
 ) -> QuantizedImage | list[QuantizedImage]:
-    """Remake an image in `k` colours: the means of a Gaussian mixture fitted to its pixels.
+    """Redraw an image in `k` colours: the means of a Gaussian mixture fitted to its pixels.
 
     Parameters
     ----------

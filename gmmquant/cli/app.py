@@ -47,7 +47,7 @@ class ExitCode(IntEnum):
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 _HELP = """\
-Look at images, and remake them, in a few colours by a Gaussian mixture.
+Redraw images in a few colours, found by fitting a Gaussian mixture to the pixels.
 
 For each k, KMeans clusters the pixels, EM refines the clusters into a mixture of k Gaussians, and each pixel gets \
 the mean colour of its most probable component. The outputs are the recoloured images and a report with the \
@@ -93,13 +93,13 @@ _FILE_OPTIONS = (
 
 
 def _refuse(ctx: typer.Context, option: str, reason: str, others: Sequence[str]) -> None:
-    """Raise a `ParameterError` if one of the parameters `others` was given beside `option`."""
+    """Raise a `ParameterError` if one of the parameters `others` is set together with `option`."""
     for other in others:
-        if _is_given(ctx, other):
+        if _is_set(ctx, other):
             raise ParameterError(f"{option} {reason}: leave out {_option_name(other)} or {option}")
 
 
-def _is_given(ctx: typer.Context, name: str) -> bool:
+def _is_set(ctx: typer.Context, name: str) -> bool:
     source = ctx.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
 
@@ -111,15 +111,15 @@ def _option_name(parameter: str) -> str:
 def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
     """Raise a `ParameterError` if options contradict each other."""
     for name, (reason, others) in _CONTRADICTIONS.items():
-        if _is_given(ctx, name):
+        if _is_set(ctx, name):
             _refuse(ctx, _option_name(name), reason, others)
     if settings.method == "kmeans":
         _refuse(ctx, "--method kmeans", "chooses its starts itself", ["init"])
-    if _is_given(ctx, "strength") and settings.dither == "none":
+    if _is_set(ctx, "strength") and settings.dither == "none":
         raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
-    if _is_given(ctx, "sample_size") and not _is_given(ctx, "shared"):
+    if _is_set(ctx, "sample_size") and not _is_set(ctx, "shared"):
         raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
-    if _is_given(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
+    if _is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
         raise ParameterError(
             f"k = {largest_of(ks)} is above the limit of --transfer-from; give at most {MAX_TRANSFER_K}"
         )
@@ -136,7 +136,7 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
         return Destination.RECORD
     if len(ks) > 1:
         raise ParameterError(f"--output - writes one image, not one for each of {len(ks)} k; give one, as in -k 7")
-    if _is_given(ctx, "shared"):
+    if _is_set(ctx, "shared"):
         raise ParameterError("--output - writes one image, --shared makes many; name a folder, or add --json")
     if sys.stdout.isatty():
         raise ParameterError("--output - would write an image to the terminal; redirect standard output")
@@ -146,7 +146,7 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
 def _strategy(
     model: Path | None, palette: str | None, transfer_from: Path | None, settings: Settings, max_pixels: int
 ) -> Strategy:
-    """Return where the mixture of each image comes from."""
+    """Return the strategy that the options name: load a model, a palette or an image, or fit each image."""
     from gmmquant.pipeline import strategy
 
     if model is not None:
