@@ -24,6 +24,12 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
 from gmmquant.system.threads import for_chunks, sort
 
+# The levels of a fit: cells of at most 1/150 of the pixels, then of an eighth of that, and so on, while they are fewer
+# than the distinct colours.
+_COARSEST = 150
+_REFINEMENT = 8
+_FINEST = 0.8
+
 
 @dataclass(frozen=True)
 class ColorHistogram:
@@ -179,6 +185,18 @@ class ColorHistogram:
             nodes, common = nodes[first], common[first]
         ancestors[0] = np.inf
         return ancestors
+
+    def levels(self, cells: Cells) -> list[Cells]:
+        """Return the cells of a fit, the coarsest first, the last being `cells`, those of the colours in any space."""
+        shares = [_COARSEST]
+        while shares[-1] * _REFINEMENT * 4 < _FINEST * self.n_colors:
+            shares.append(shares[-1] * _REFINEMENT)
+        # All octrees come first, since both they and the cells need memory for a moment.
+        octrees = list(self.octrees([self.n_pixels / share for share in reversed(shares)]))
+        levels = [cells]
+        for starts in octrees:
+            levels.append(levels[-1].merged(starts))
+        return levels[::-1]
 
     def count(self, labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[np.int64]:
         """Return the number of pixels of each of `n_labels` labels; `labels` (n_colors,) are those of the colours."""

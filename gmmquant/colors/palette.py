@@ -64,10 +64,9 @@ def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | N
     if weights is None:
         return None
     shares = check_array("weights", weights, (n_colors,))
-    if (shares < 0).any():
-        raise ParameterError(f"weights holds {shares.min():g}; weights must be at least 0")
-    if (shares > 1 + _ROUNDING).any():
-        raise ParameterError(f"weights holds {shares.max():g}; give shares of the image, which are at most 1")
+    outside = shares[(shares < 0) | (shares > 1 + _ROUNDING)]
+    if outside.size:
+        raise ParameterError(f"weights holds {outside[0]:g}; give shares of the image, from 0 to 1")
     return shares
 
 

@@ -149,21 +149,14 @@ def _encode_gpl(palette: NamedPalette) -> bytes:
 
 
 def _encode_css(palette: NamedPalette) -> bytes:
-    identifier = _css_identifier(palette.name)
+    # CSS allows more characters in an identifier, but these are what people type; after `--` it may begin with a digit.
+    letters = "".join(c for c in unicodedata.normalize("NFKD", palette.name) if not unicodedata.combining(c))
+    identifier = re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-") or "palette"
     lines = [
         f"  --{identifier}-{i}: {caption[:7]};" + (f" /* {caption[8:]} */" if caption[8:] else "")
         for i, caption in enumerate(palette.captions, 1)
     ]
     return "\n".join([":root {", *lines, "}", ""]).encode()
-
-
-def _css_identifier(name: str) -> str:
-    """Return a name with `-` for all characters but ASCII letters, digits and `_`; accents are dropped.
-
-    CSS allows more, but this is what people type. After the `--` of a custom property it may begin with a digit.
-    """
-    letters = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-") or "palette"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from gmmquant.colors.exact import exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.colors.levels import levels_of
 from gmmquant.colors.palette import check_palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.models.array_validation import check_finite_objective
@@ -132,7 +131,7 @@ class Fitter:
     @cached_property
     def levels(self) -> list[Cells]:
         """The levels of a fit: the coarsest cells first, `cells` last."""
-        return levels_of(self.colors.tree, self.cells)
+        return self.colors.tree.levels(self.cells)
 
     def choose_k(self) -> Choice:
         """Choose a number of colours by ICL."""
