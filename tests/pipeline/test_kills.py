@@ -54,6 +54,15 @@ def start(folder, environment, output, *options, **settings):
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **settings)
 
 
+def wait_until_signals_are_handled(process):
+    """Wait until a run handles SIGTERM: before, while Python starts, Ctrl-C ends it with a traceback."""
+    handled = 0
+    while not handled >> (signal.SIGTERM - 1) & 1:
+        time.sleep(0.005)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        handled = int(status.partition("SigCgt:")[2].split()[0], 16)
+
+
 def check_that_nothing_is_torn(folder, whole, *, swept):
     """Check that every file that has its name is that of an undisturbed run; temporaries may be left if not `swept`."""
     for path in filter(Path.is_file, folder.rglob("*")):
@@ -92,7 +101,8 @@ def test_a_batch_ended_at_any_moment_is_taken_up_again(work, output, clean_envir
     process = start(folder, clean_environment, output)
     # Half of the moments in the first tenth of the work, where processes begin.
     chance = random.Random(f"{number} {seed} {to_all}")
-    time.sleep(0.1 + seconds * chance.uniform(0, chance.choice([0.2, 0.9])))
+    wait_until_signals_are_handled(process)
+    time.sleep(seconds * chance.uniform(0, chance.choice([0.2, 0.9])))
     workers = []
     with contextlib.suppress(OSError):
         workers = pids_of_workers(process.pid)

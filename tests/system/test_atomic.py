@@ -185,7 +185,7 @@ def test_partial_writes_are_continued(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
-def test_a_staged_file_never_takes_the_place_of_another(tmp_path, monkeypatch):
+def test_a_staged_file_never_replaces_the_temporary_of_another_run(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic.secrets, "token_hex", lambda _: "0")
     (tmp_path / ".gmmquant-0-0.tmp").write_bytes(b"theirs")
     with pytest.raises(FileExistsError), OutputSet(overwrite=True) as files:

@@ -293,7 +293,7 @@ def test_results_are_in_order_and_items_are_taken_when_there_is_room(dask):
         assert list(cluster.map(square, iter(range(50)))) == [x * x for x in range(50)]
 
 
-def test_a_run_without_workers_says_so_and_waits_for_others(dask, monkeypatch):
+def test_a_run_without_workers_notifies_the_user_and_waits(dask, monkeypatch):
     monkeypatch.setattr("gmmquant.system.executors.dask.pool._PATIENCE_SECONDS", 1)
     monkeypatch.setattr("gmmquant.system.executors.dask.pool._COUNT_SECONDS", 0.1)
     messages = []

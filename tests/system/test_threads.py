@@ -57,7 +57,7 @@ def test_sorted_in_two_halves_is_sorted(values, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.uint64])
-def test_so_is_a_long_array(dtype):
+def test_a_long_array_is_sorted_too(dtype):
     array = np.random.default_rng(0).integers(0, 1 << 24, 50_001).astype(dtype)
     expected = sorted(array.tolist())
     threads.sort(array)

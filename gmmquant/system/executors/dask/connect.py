@@ -55,7 +55,7 @@ class DaskExecutor(Executor):
         return map(prepare, items)
 
     def _pool(self, work: Work[Any, Any], add: Add[Any] | None) -> DaskPool:
-        return DaskPool(self._client, self._workers, work, add, self._kill)
+        return DaskPool(self._workers, work, add, self._kill)
 
 
 def check_versions(client: distributed.Client, idle: Callable[[], None] = ignore) -> None:

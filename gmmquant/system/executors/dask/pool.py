@@ -41,8 +41,8 @@ _COUNT_SECONDS = 1.0  # between two counts of the workers
 _PATIENCE_SECONDS = 10.0  # without a worker until the user is notified
 _GRACE_SECONDS = 0.6  # for cancelled items to end
 
-# For each thread of the cluster: the number of items in the scheduler at which it is given more, in one message; the
-# number then; and the number of results that may wait for an earlier one.
+# For each thread of the cluster: the number of items in the scheduler below which more are sent, in one message; their
+# largest number; and the number of results that may wait for an earlier one.
 _MIN_SCHEDULED, _MAX_SCHEDULED, _MAX_WAITING = 2, 4, 32
 
 # Parts that are added in one task, and the number of additions after which a sum, then of 8^5 results, is fetched.
@@ -72,14 +72,9 @@ class DaskPool:
     """
 
     def __init__(
-        self,
-        client: distributed.Client,
-        workers: WorkerCount,
-        work: Work[Any, Any],
-        add: Add[Any] | None,
-        kill: Callable[[], None],
+        self, workers: WorkerCount, work: Work[Any, Any], add: Add[Any] | None, kill: Callable[[], None]
     ) -> None:
-        self._client, self._workers, self._kill, self._adds = client, workers, kill, add is not None
+        self._client, self._workers, self._kill, self._adds = workers.client, workers, kill, add is not None
         self._name, self._numbers = f"gmmquant-{token_hex(8)}", count()
         self._arrived: SimpleQueue[tuple[_Task, Any]] = SimpleQueue()
         self._busy: set[_Task] = set()
@@ -87,7 +82,7 @@ class DaskPool:
         self._retried: _Task | None = None
         self._parts: dict[int, list[distributed.Future]] = defaultdict(list)  # by their level
         context = pickle.dumps(TaskContext(work, add, versions()))  # bytes, which Dask does not inspect
-        self._context = client.submit(pickle.loads, context, key=self._key("put"), pure=False)
+        self._context = self._client.submit(pickle.loads, context, key=self._key("put"), pure=False)
 
     @property
     def max_waiting(self) -> int:
@@ -96,7 +91,7 @@ class DaskPool:
 
     @property
     def room(self) -> int:
-        """Number of items that the scheduler is to be given: several at once, when it has few."""
+        """Number of items to send to the scheduler: several at once, when it has few."""
         n_items, n_threads = sum(task.number is not None for task in self._busy), self._workers.n_threads
         return _MAX_SCHEDULED * n_threads - n_items if n_items <= _MIN_SCHEDULED * n_threads else 0
 
@@ -165,13 +160,9 @@ class DaskPool:
 
     def _run(self, items: Sequence[bytes]) -> list[distributed.Future]:
         """Submit items in one message."""
-        if not items:
-            return []
-        keys = [self._key("do") for _ in items]
-        contexts = [self._context] * len(items)
-        return self._client.map(  # type: ignore[no-any-return]
-            run_item, contexts, items, key=keys, retries=_RETRIES, pure=False
-        )
+        keys, contexts = [self._key("do") for _ in items], [self._context] * len(items)
+        run = partial(self._client.map, run_item, retries=_RETRIES, pure=False)
+        return run(contexts, items, key=keys) if items else []
 
     def _add(self, parts: Sequence[distributed.Future]) -> list[distributed.Future]:
         key = self._key("add")
@@ -221,7 +212,7 @@ class WorkerCount:
     """The number of threads in the cluster, counted again once a second; `note` is called if there are none."""
 
     def __init__(self, client: distributed.Client, note: Callable[[str], None]) -> None:
-        self._client, self._note = client, note
+        self.client, self._note = client, note
         self._asked_at = monotonic()
         self._answer: Promise[dict[str, Any]] | None = None
         self._none_since: float | None = None  # infinite after the user was notified
@@ -236,7 +227,7 @@ class WorkerCount:
         now = monotonic()
         if self._answer is None and now - self._asked_at > _COUNT_SECONDS:
             self._asked_at = now
-            self._answer = in_loop(self._client, lambda: self._client.scheduler.identity(n_workers=0))
+            self._answer = in_loop(self.client, lambda: self.client.scheduler.identity(n_workers=0))
         if self._answer is not None and self._answer.done():
             with contextlib.suppress(Exception):  # a scheduler that is busy or gone makes the tasks fail
                 self._set(self._answer.result()["total_threads"])
