@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,15 +21,11 @@ from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.filesystem import check_bytes, open_regular
 
 
-def announce_nothing(n_pixels: int) -> None:
-    """Do nothing before an image of `n_pixels` is decoded."""
-
-
 def read_image(
     source: str | os.PathLike[str] | BinaryIO,
     *,
     max_pixels: int = MAX_PIXELS,
-    announce: Callable[[int], None] = announce_nothing,
+    announce: Callable[[int], None] | None = None,
 ) -> DecodedImage:
     """Read a PNG, JPEG, WebP, AVIF, TIFF (its first page), BMP, GIF, JPEG 2000 or PNM, with all frames of an animation.
 
@@ -42,7 +38,7 @@ def read_image(
         An open file must be seekable, such as `io.BytesIO`. It is read from its beginning and left open.
     max_pixels : int
         An image that declares more pixels, all frames counted, is refused before it is decoded.
-    announce : function of an int
+    announce : function of an int, optional
         Called once, before decoding, with the number of pixels that the header declares, all frames counted, if it is
         within the limit. A caller that shares memory with others can wait here. Its exceptions pass through.
 
@@ -59,7 +55,8 @@ def read_image(
 
     def admit(width: int, height: int, n_frames: int) -> None:
         check_size(width, height, max_pixels, n_frames)
-        announce(width * height * n_frames)
+        if announce is not None:
+            announce(width * height * n_frames)
 
     with _opened(source, byte_limit(max_pixels)) as file:
         header = read_header(file)
@@ -68,10 +65,9 @@ def read_image(
         data = file.read()
     stored = INPUT_FORMATS[header.format].reader.decode(data, header, admit)
     frames, note, has_profile = convert_to_srgb(stored, data, header)
-    frames = orient(frames, stored.orientation)
-    n, height, width, channels = frames.shape
+    frames = np.ascontiguousarray(orient(frames, stored.orientation))
     return DecodedImage(
-        np.ascontiguousarray(frames).reshape(n * height, width, channels),
+        frames.reshape(-1, *frames.shape[2:]),
         stored.notes if note is None else (*stored.notes, note),
         clean_metadata(stored, has_profile=has_profile),
         stored.animation,
@@ -92,16 +88,13 @@ def orient(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return image
 
 
-@contextlib.contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO, limit: int) -> Iterator[BinaryIO]:
+def _opened(source: str | os.PathLike[str] | BinaryIO, limit: int) -> AbstractContextManager[BinaryIO]:
     """Open a path of at most `limit` bytes, or seek an open file to its beginning and leave it open."""
     if isinstance(source, (str, os.PathLike)):
-        with open_regular(source, limit) as file:
-            yield file
-        return
+        return open_regular(source, limit)
     untyped: object = source
     if isinstance(untyped, io.TextIOBase) or not source.seekable():
         raise ParameterError("the file to read must be binary and seekable; give io.BytesIO of its bytes")
     check_bytes(source.seek(0, os.SEEK_END), limit)
     source.seek(0)
-    yield source
+    return nullcontext(source)

@@ -44,11 +44,8 @@ def layer_alphas(
     for posterior in posteriors(points, mixture):
         start, stop = np.searchsorted(pairs, [posterior.columns.start << 8, posterior.columns.stop << 8])
         colors = (pairs[start:stop] >> 8) - posterior.columns.start
-        levels[posterior.components, start:stop] = alpha_levels(
-            posterior.responsibilities[:, colors],
-            (pairs[start:stop] & 255).astype(np.uint8),
-            palette[posterior.components],
-        )
+        shares, alphas = posterior.responsibilities[:, colors], (pairs[start:stop] & 255).astype(np.uint8)
+        levels[posterior.components, start:stop] = alpha_levels(shares, alphas, palette[posterior.components])
     for layer in levels:
         yield layer[inverse]
 

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
-from gmmquant.images.encoding.output_metadata import save_by_pillow
-from gmmquant.images.encoding.signature import MARK
+from gmmquant.images.encoding.output_metadata import MARK, save_by_pillow
 
 _WHITE = 65535
 
@@ -72,7 +71,7 @@ def encode_label_map(
     return _encode(image, meaning, **({"transparency": K} if K < 256 else {}))
 
 
-def _encode(image: Image.Image, description: str, **options: int) -> bytes:
+def _encode(image: Image.Image, description: str, **options: Any) -> bytes:
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", MARK)
     text.add_text("Description", description)

@@ -17,9 +17,10 @@ from PIL import Image
 from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
 from gmmquant.colors.palette_files import read_palette
 from gmmquant.errors import ImageError, PaletteFileError
-from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored
 from gmmquant.images.decoding.registry import read_header
 from gmmquant.images.encoding.encode import encode_image
+from gmmquant.images.encoding.frame_diff import frames_of
 from gmmquant.images.files import read_image
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.settings import MAX_K
@@ -77,8 +78,7 @@ def read_palette_image(path: Path) -> Palette | None:
         ) from None
     if image.pixels.dtype != np.uint8:
         raise PaletteFileError("an image of more than 8 bits a channel is not a palette; save it with 8")
-    n_frames = 1 if image.animation is None else image.animation.n_frames
-    first = image.pixels[: len(image.pixels) // n_frames]
+    first = frames_of(image.pixels, image.animation)[0]
     colors = _in_palette_order(first, path) if header.format in _INDEXED else None
     if colors is None:
         colors = _in_reading_order(first.reshape(-1, first.shape[2]))
@@ -105,18 +105,11 @@ def _in_palette_order(pixels: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[
     """
     from PIL import ImageOps  # for this only
 
-    try:
-        with (
-            open_regular(path) as file,
-            captured_stderr(),
-            lenient_pillow(),
-            Image.open(file, formats=_INDEXED) as image,
-        ):
-            index = np.asarray(ImageOps.exif_transpose(image)) if image.mode == "P" else None
-    except MemoryError:
-        raise
-    except Exception:  # Pillow refuses some images that are read otherwise; their colours come in reading order
-        return None
+    index = None
+    with damage_ignored(), open_regular(path) as file, captured_stderr():  # Pillow refuses some that OpenCV reads
+        image = Image.open(file, formats=_INDEXED)
+        if image.mode == "P":
+            index = np.asarray(ImageOps.exif_transpose(image))
     if index is None or index.shape != pixels.shape[:2]:
         return None
     visible = _visible(pixels)

@@ -1,4 +1,4 @@
-"""Dithering: against a plain double loop, brute force and statistics, and the laws that all its ways keep."""
+"""Dithering: against a plain double loop, brute force and statistics, and laws of all methods."""
 
 import numpy as np
 import pytest
@@ -28,13 +28,13 @@ def nearest_by_brute_force(values, palette):
 
 
 def soft_shares(values, palette):
-    """Return responsibilities (K, n) that overlap a good deal, some of them very small."""
+    """Return responsibilities (K, n) that overlap, some of them very small."""
     shares = np.exp(-30 * ((values[np.newaxis] - palette[:, np.newaxis]) ** 2).sum(axis=-1))
     return shares / shares.sum(axis=0)
 
 
 def in_blocks(shares, width=37):
-    """Yield responsibilities (K, n) by blocks of colours, without components that have nearly none."""
+    """Yield responsibilities (K, n) by blocks of colours, without components of negligible share."""
     for start in range(0, shares.shape[1], width):
         columns = slice(start, min(start + width, shares.shape[1]))
         components = np.flatnonzero(shares[:, columns].max(axis=1) > 1e-12)
@@ -47,16 +47,16 @@ def by_posterior(pixels, values, palette, **options):
 
 @pytest.fixture(autouse=True)
 def coarse_grid(monkeypatch):
-    """Fewer cubes than usual are filled sooner, and no law depends on their number."""
+    """Use fewer cubes, which are filled faster; no law depends on their number."""
     monkeypatch.setattr(color_grid, "_MAX_CUBES", 1 << 14)
 
 
-every_way = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise, by_posterior])
+every_method = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise, by_posterior])
 to_the_original = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise])
 
 
 def random_image(seed, height, width, n_colors=40, K=6):
-    """Return pixels, values and a palette, all at random but smooth enough for dithering to matter."""
+    """Return pixels, values and a palette, all at random."""
     rng = np.random.default_rng(seed)
     values, palette = rng.random((n_colors, 3)), rng.random((K, 3))
     return Pixels(rng.integers(n_colors, size=(height, width), dtype=np.uint32)), values, palette
@@ -70,13 +70,13 @@ def photograph(name, step=1):
 
 
 def box_means(image, size):
-    """Return the means of boxes of `size` x `size` pixels of an image (height, width, 3), from every place."""
+    """Return the means of boxes of `size` x `size` pixels of an image (height, width, 3), at every position."""
     sums = np.pad(image.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0), (0, 0)))
     return (sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]) / size**2
 
 
 def distance_of_means(labels, palette, wanted, size=8):
-    """Return the root mean square distance of local means of a dithered image to those of what is wanted."""
+    """Return the root mean square distance of local means of a dithered image from the wanted ones."""
     difference = box_means(palette[labels] - wanted, size)
     return np.sqrt((difference**2).sum(axis=-1).mean())
 
@@ -105,15 +105,15 @@ def test_coordinates_keep_distances_and_a_colour_of_the_palette_its_label():
     here, there = grid.coordinates(palette[:100]), grid.coordinates(palette[100:200])
     ratio = np.linalg.norm(here - there, axis=0) / np.linalg.norm(palette[:100] - palette[100:200], axis=1)
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
-    own = grid.inside(grid.coordinates(palette))
-    np.testing.assert_array_equal(own.T, grid.palette)
-    cubes, first = np.unique(own.astype(int), axis=1, return_index=True)
+    inside = grid.inside(grid.coordinates(palette))
+    np.testing.assert_array_equal(inside.T, grid.palette)
+    cubes, first = np.unique(inside.astype(int), axis=1, return_index=True)
     assert 150 < cubes.shape[1] < 204
-    np.testing.assert_array_equal(grid.label(own)[first], first)
+    np.testing.assert_array_equal(grid.label(inside)[first], first)
 
 
 def plain_loop(grid, values, pixels, strength):
-    """Floyd and Steinberg's error diffusion, pixel by pixel, to and fro; the grid says what is nearest."""
+    """Diffuse errors as Floyd and Steinberg did, pixel by pixel; the grid gives the nearest label."""
     colors = grid.inside(grid.coordinates(values)).T[pixels.index]
     transposed = colors.shape[1] > colors.shape[0]
     seen = np.ones(colors.shape[:2], bool) if pixels.visible is None else pixels.visible
@@ -124,12 +124,12 @@ def plain_loop(grid, values, pixels, strength):
     weight = [np.float32(strength / 16) * np.float32(n) for n in (5, 3, 1)]
     above = np.zeros((width, 3), np.float32)
     for y in range(height):
-        ahead = 1 if y % 2 == 0 else -1
+        step = 1 if y % 2 == 0 else -1
         errors, carried = np.zeros((width, 3), np.float32), np.zeros(3, np.float32)
-        for x in range(width)[::ahead]:
+        for x in range(width)[::step]:
             color = colors[y, x].copy()
-            for place, part in zip((x, x - ahead, x + ahead), weight, strict=True):
-                color += above[place] * part if 0 <= place < width else np.float32(0)
+            for neighbour, share in zip((x, x - step, x + step), weight, strict=True):
+                color += above[neighbour] * share if 0 <= neighbour < width else np.float32(0)
             color = grid.inside((color + carried)[:, np.newaxis])
             labels[y, x] = grid.label(color)[0]
             errors[x] = (color[:, 0] - grid.palette[labels[y, x]]) * seen[y, x]
@@ -150,7 +150,7 @@ def test_within_a_band_errors_are_diffused_as_by_a_plain_double_loop(monkeypatch
     if hidden:
         pixels = Pixels(pixels.index, np.random.default_rng(2).random(shape) < 0.8)
     labels = floyd_steinberg(pixels, values, palette, strength=strength)
-    # Lines run along the shorter side, and above the first of them stands their mirror image.
+    # Lines run along the shorter side, and their mirror image is above the first.
     axis = int(shape[1] > shape[0])
     lines = np.abs(np.arange(-mirrored, shape[axis]))
     more = Pixels(pixels.index.take(lines, axis), None if not hidden else pixels.visible.take(lines, axis))
@@ -160,7 +160,7 @@ def test_within_a_band_errors_are_diffused_as_by_a_plain_double_loop(monkeypatch
 
 
 @pytest.mark.parametrize("grey", [1, 3, 13, 40, 64, 90, 127, 200, 253])
-def test_flat_greys_have_their_dots_from_the_first_line_on_and_no_seams(grey):
+def test_flat_greys_have_dots_from_the_first_line_and_no_seams(grey):
     pixels = Pixels(np.full((8 * BAND_LINES, 300), grey, np.uint32))
     white = floyd_steinberg(pixels, GREYS, BLACK_AND_WHITE) == 1
     if white.shape[1] > white.shape[0]:
@@ -173,7 +173,7 @@ def test_flat_greys_have_their_dots_from_the_first_line_on_and_no_seams(grey):
         assert lines.mean() == pytest.approx(share, abs=2 * noise)
 
 
-def test_the_random_start_is_what_gives_faint_greys_their_dots(monkeypatch):
+def test_faint_greys_get_their_dots_from_the_random_start(monkeypatch):
     pixels = Pixels(np.full((BAND_LINES, BAND_LINES), 2, np.uint32))
     assert floyd_steinberg(pixels, GREYS, BLACK_AND_WHITE).sum() >= 4
     monkeypatch.setattr(error_diffusion, "_typical_errors", lambda grid, colors, draws: np.zeros_like(colors))
@@ -181,7 +181,7 @@ def test_the_random_start_is_what_gives_faint_greys_their_dots(monkeypatch):
     assert WARM_UP_LINES % 2 == BAND_LINES % 2 == 0
 
 
-def test_errors_do_not_run_away_where_the_palette_cannot_follow():
+def test_errors_stay_bounded_for_colours_outside_the_palette():
     index = np.repeat(np.array([255, 0], np.uint32), 100)[:, np.newaxis].repeat(60, axis=1)
     palette = np.array([[0.0, 0, 0], [0.4, 0.4, 0.4], [0.2, 0.2, 0.2]])
     labels = floyd_steinberg(Pixels(index), GREYS, palette)
@@ -195,8 +195,8 @@ def test_a_mask_has_every_rank_once_and_a_blue_spectrum():
     frequencies = np.hypot(*np.meshgrid(np.fft.fftfreq(64), np.fft.fftfreq(64)))
     for share in (0.05, 0.2, 0.5, 0.9):
         dots = mask < share * mask.size
-        power = np.abs(np.fft.fft2(dots - dots.mean())) ** 2 / (dots.size * dots.var())  # 1 of white noise
-        # Dots of this share have that distance on average, and no longer waves.
+        power = np.abs(np.fft.fft2(dots - dots.mean())) ** 2 / (dots.size * dots.var())  # 1 for white noise
+        # Dots of this share have this mean distance, and there are no longer waves.
         typical = min(np.sqrt(min(share, 1 - share)), 0.5)
         assert power[(frequencies > 0) & (frequencies < 0.5 * typical)].mean() < 0.15
         assert power[frequencies > typical].mean() > 0.9
@@ -211,7 +211,7 @@ def test_a_small_mask_has_every_rank_once(size):
 
 @law
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12))
-def test_the_colours_that_the_mask_chooses_from_have_the_mean_that_was_asked_for(seed, K):
+def test_the_picks_of_a_colour_have_its_mean(seed, K):
     rng = np.random.default_rng(seed)
     palette = rng.random((K, 3))
     values = rng.dirichlet(np.ones(K), size=5) @ palette
@@ -253,14 +253,14 @@ def test_lists_get_shorter_where_there_are_very_many_colours(monkeypatch):
 
 @to_the_original
 @pytest.mark.parametrize("color", [[0.5, 0.5, 0.35], [0.4, 0.5, 0.3], [0.55, 0.4, 0.35]])
-def test_a_colour_amid_the_others_does_not_keep_them_from_being_mixed(dither, color):
+def test_a_colour_between_others_does_not_prevent_their_mixture(dither, color):
     palette = np.concatenate([CORNERS, [[0.5, 0.5, 0.5]]])
     labels = dither(Pixels(np.zeros((64, 64), np.uint32)), np.array([color]), palette)
     np.testing.assert_allclose(palette[labels].mean(axis=(0, 1)), color, atol=0.02)
 
 
 @to_the_original
-def test_a_slope_from_black_to_white_is_even(dither):
+def test_a_gradient_from_black_to_white_is_even(dither):
     index = np.arange(256, dtype=np.uint32).repeat(2)[np.newaxis].repeat(128, axis=0)
     labels = dither(Pixels(index), GREYS, BLACK_AND_WHITE)
     np.testing.assert_allclose(labels.reshape(128, 32, 16).mean(axis=(0, 2)), np.arange(3.5, 256, 8) / 255, atol=0.02)
@@ -279,7 +279,7 @@ def test_local_means_of_draws_are_posterior_means():
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.3])
-def test_components_are_drawn_as_often_as_their_shares_say_however_rare(strength):
+def test_components_are_drawn_in_proportion_to_their_shares_however_rare(strength):
     shares = np.array([[0.5, 0.49, 0.0097, 0.0003, 0.0], [0.0, 1e-5, 2e-5, 0.2, 0.79997]]).T
     index = np.arange(2, dtype=np.uint32).repeat(600)[:, np.newaxis].repeat(1000, axis=1)
     palette = np.random.default_rng(0).random((5, 3))
@@ -292,7 +292,7 @@ def test_components_are_drawn_as_often_as_their_shares_say_however_rare(strength
         assert (np.abs(counts - expected) <= 5 * np.sqrt(expected) + 1e-9).all()
 
 
-def test_how_colours_are_cut_into_blocks_does_not_matter_for_what_is_drawn():
+def test_draws_do_not_depend_on_the_blocks_of_colours():
     pixels, values, palette = random_image(0, 80, 70, n_colors=300)
     shares = soft_shares(values, palette)
     one = sample_labels(pixels, [(slice(0, 300), np.arange(6), shares)], palette)
@@ -300,7 +300,7 @@ def test_how_colours_are_cut_into_blocks_does_not_matter_for_what_is_drawn():
         np.testing.assert_array_equal(sample_labels(pixels, in_blocks(shares, width), palette), one)
 
 
-@every_way
+@every_method
 def test_without_strength_labels_are_the_nearest_or_most_probable(dither):
     pixels, values, palette = random_image(3, 50, 40)
     expected = nearest_by_brute_force(values, palette)[pixels.index]
@@ -308,7 +308,7 @@ def test_without_strength_labels_are_the_nearest_or_most_probable(dither):
     assert (dither(pixels, values, palette) != expected).mean() > 0.05
 
 
-@every_way
+@every_method
 @pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan")])
 def test_a_strength_out_of_range_is_refused(dither, strength):
     with pytest.raises(ParameterError, match="strength"):
@@ -316,21 +316,21 @@ def test_a_strength_out_of_range_is_refused(dither, strength):
 
 
 @pytest.mark.parametrize("frame_height", [0, 7, -10])
-def test_a_height_of_frames_that_does_not_divide_is_refused(frame_height):
+def test_a_frame_height_that_does_not_divide_the_height_is_refused(frame_height):
     with pytest.raises(ParameterError, match="frame_height"):
         Pixels(np.zeros((20, 3), np.uint32), frame_height=frame_height)
 
 
-@every_way
-def test_one_colour_is_all_there_is_to_choose(dither):
+@every_method
+def test_a_palette_of_one_colour_gives_label_0(dither):
     pixels, values, palette = random_image(4, 20, 30, K=1)
     labels = dither(pixels, values, palette)
     assert (labels.dtype, labels.shape, labels.max()) == (np.uint8, (20, 30), 0)
 
 
-@every_way
+@every_method
 @pytest.mark.parametrize(("K", "dtype"), [(256, np.uint8), (257, np.uint16)])
-def test_labels_are_as_narrow_as_the_palette_allows(dither, K, dtype):
+def test_labels_have_the_narrowest_type(dither, K, dtype):
     pixels, values, palette = random_image(4, 40, 30, n_colors=1000, K=K)
     labels = dither(pixels, values, palette)
     assert labels.dtype == dtype
@@ -338,18 +338,18 @@ def test_labels_are_as_narrow_as_the_palette_allows(dither, K, dtype):
 
 
 @to_the_original
-def test_colours_of_the_palette_stay(dither):
+def test_colours_of_the_palette_keep_their_labels(dither):
     pixels, values, _ = random_image(5, 70, 60, n_colors=900)
     labels = dither(pixels, values, values[::-1].copy())
     np.testing.assert_array_equal(labels, 899 - pixels.index)
-    # Beside a part that is dithered, too, out of reach of its errors.
+    # Also next to an area that is dithered.
     pixels, values, palette = random_image(5, 200, 60)
     values[0] = palette[2]
     pixels.index[:100] = 0
     assert (dither(pixels, values, palette)[:100] == 2).all()
 
 
-@every_way
+@every_method
 @pytest.mark.parametrize(("height", "width"), [(50, 33), (33, 70), (1, 20), (100, 1)])
 def test_a_frame_is_dithered_as_it_would_be_by_itself(dither, height, width):
     pixels, values, palette = random_image(6, 3 * height, width)
@@ -367,9 +367,9 @@ def test_a_frame_is_dithered_as_it_would_be_by_itself(dither, height, width):
         np.testing.assert_array_equal(together[frames[0]], together[frames[2]])
 
 
-@every_way
+@every_method
 @pytest.mark.parametrize("seed", range(4))
-def test_what_cannot_be_seen_takes_no_part(dither, seed):
+def test_invisible_pixels_do_not_change_the_others(dither, seed):
     pixels, values, palette = random_image(seed, 70, 50)
     visible = np.random.default_rng(0).random((70, 50)) < 0.7
     other = pixels.index.copy()
@@ -381,7 +381,7 @@ def test_what_cannot_be_seen_takes_no_part(dither, seed):
     assert not dither(Pixels(pixels.index, np.zeros_like(visible)), values, palette).any()
 
 
-@every_way
+@every_method
 def test_one_seed_gives_one_image_and_another_seed_another(dither):
     pixels, values, palette = random_image(8, 60, 80)
     first, again, other = (dither(pixels, values, palette, seed=seed) for seed in (1, 1, 2))

@@ -23,7 +23,7 @@ from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output, ou
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
 
-EXACT = [kind for kind in OUTPUT_FORMATS if kind != "jpg"]
+EXACT = [file_format for file_format in OUTPUT_FORMATS if file_format != "jpg"]
 ANIMATED = ["png", "webp", "gif"]
 
 # ImageMagick, which some systems have under a name with its version only.
@@ -55,18 +55,18 @@ def as_rgba(pixels):
     return pixels if pixels.shape[-1] == 4 else np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=-1)
 
 
-def expected(image, kind, n_frames):
-    """What is to be seen in each frame, as RGBA; of a GIF with what it makes of alpha."""
+def expected(image, file_format, n_frames):
+    """Return the expected pixels of each frame, RGBA; the alpha of a GIF is binary."""
     pixels = as_rgba(image.pixels).copy()
-    if kind == "gif":
+    if file_format == "gif":
         pixels[..., 3] = np.where(pixels[..., 3] >= 128, 255, 0)
     return pixels.reshape(n_frames, -1, *pixels.shape[1:])
 
 
-def assert_shows(frames, wanted, kind):
-    """Frames are the wanted ones; in a GIF what is transparent has no colour of its own."""
+def assert_shows(frames, wanted, file_format):
+    """Check that frames are the wanted ones; transparent pixels of a GIF have no colour."""
     frames, wanted = as_rgba(frames).copy(), wanted.copy()
-    if kind == "gif":
+    if file_format == "gif":
         frames[frames[..., 3] == 0] = wanted[wanted[..., 3] == 0] = 0
     assert frames.shape == wanted.shape
     assert np.array_equal(frames, wanted)
@@ -91,18 +91,18 @@ def to_rgb(decoded):
     return decoded[..., [2, 1, 0, 3][: decoded.shape[2]]]
 
 
-def by_magick(data, kind, shape):
-    command = [CONVERT, f"{kind}:-", "-coalesce", "-depth", "8", "rgba:-"]
+def by_magick(data, file_format, shape):
+    command = [CONVERT, f"{file_format}:-", "-coalesce", "-depth", "8", "rgba:-"]
     raw = subprocess.run(command, input=data, capture_output=True, check=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, *shape, 4)
 
 
 def chunks_of(png):
-    place, chunks = 8, []
-    while place < len(png):
-        (size,) = struct.unpack_from(">I", png, place)
-        chunks.append((png[place + 4 : place + 8], png[place + 8 : place + 8 + size]))
-        place += 12 + size
+    position, chunks = 8, []
+    while position < len(png):
+        (size,) = struct.unpack_from(">I", png, position)
+        chunks.append((png[position + 4 : position + 8], png[position + 8 : position + 8 + size]))
+        position += 12 + size
     return chunks
 
 
@@ -115,51 +115,51 @@ def bits_and_type(png):
 
 @pytest.mark.parametrize("optimize", [False, True])
 @pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
-@pytest.mark.parametrize("kind", EXACT)
-def test_pillow_reads_every_pixel_and_alpha_back(kind, alpha, optimize):
+@pytest.mark.parametrize("file_format", EXACT)
+def test_pillow_reads_every_pixel_and_alpha_back(file_format, alpha, optimize):
     for n_colors in (1, 2, 3, 16, 17, 256, 300):
         if optimize and n_colors in (3, 17, 300):
             continue
         image = random_image(n_colors, alpha=alpha)
-        frames, _ = by_pillow(encode_image(image, kind, optimize=optimize))
-        assert_shows(frames, expected(image, kind, 1), kind)
+        frames, _ = by_pillow(encode_image(image, file_format, optimize=optimize))
+        assert_shows(frames, expected(image, file_format, 1), file_format)
 
 
 @pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
-@pytest.mark.parametrize("kind", EXACT)
-def test_opencv_reads_every_pixel_and_alpha_back(kind, alpha):
-    if kind == "tiff" and alpha != "no":
+@pytest.mark.parametrize("file_format", EXACT)
+def test_opencv_reads_every_pixel_and_alpha_back(file_format, alpha):
+    if file_format == "tiff" and alpha != "no":
         pytest.skip("OpenCV multiplies the alpha of a TIFF in")
     for n_colors in (1, 3, 16, 17, 256, 300):
         image = random_image(n_colors, alpha=alpha)
-        assert_shows(by_opencv(encode_image(image, kind)), expected(image, kind, 1), kind)
+        assert_shows(by_opencv(encode_image(image, file_format)), expected(image, file_format, 1), file_format)
 
 
 @pytest.mark.skipif(CONVERT is None, reason="ImageMagick is not installed")
 @pytest.mark.parametrize("alpha", ["no", "partial"])
-@pytest.mark.parametrize("kind", EXACT)
-def test_imagemagick_reads_every_pixel_and_alpha_back(kind, alpha):
+@pytest.mark.parametrize("file_format", EXACT)
+def test_imagemagick_reads_every_pixel_and_alpha_back(file_format, alpha):
     image = random_image(12, alpha=alpha)
     white = IndexedImage(image.labels, np.vstack([[[255] * 3], image.palette[1:]]).astype(np.uint8), image.alpha)
-    data = encode_image(white, kind, metadata=Metadata(has_profile=True))
-    assert_shows(by_magick(data, kind, (13, 19)), expected(white, kind, 1), kind)
+    data = encode_image(white, file_format, metadata=Metadata(has_profile=True))
+    assert_shows(by_magick(data, file_format, (13, 19)), expected(white, file_format, 1), file_format)
 
 
-@pytest.mark.parametrize("kind", ["png", "webp", "tiff", "bmp"])
-def test_true_color_is_kept_too(kind):
+@pytest.mark.parametrize("file_format", ["png", "webp", "tiff", "bmp"])
+def test_true_color_is_stored_exactly(file_format):
     rng = np.random.default_rng(0)
     colors = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
     for alpha in (None, rng.integers(0, 256, (40, 30), dtype=np.uint8)):
         image = ColorImage(colors, alpha)
-        for animation in (None, FILM) if kind in ANIMATED else (None,):
+        for animation in (None, FILM) if file_format in ANIMATED else (None,):
             n_frames = 1 if animation is None else 4
-            frames, _ = by_pillow(encode_image(image, kind, animation=animation, optimize=alpha is None))
-            assert_shows(frames, expected(image, kind, n_frames), kind)
+            frames, _ = by_pillow(encode_image(image, file_format, animation=animation, optimize=alpha is None))
+            assert_shows(frames, expected(image, file_format, n_frames), file_format)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 7), (5, 8), (3, 17)])
 @pytest.mark.parametrize(("n_colors", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
-def test_an_indexed_png_has_the_fewest_bits_that_tell_its_entries_apart_at_every_width(n_colors, bits, shape):
+def test_an_indexed_png_has_the_fewest_bits_for_its_entries_at_every_width(n_colors, bits, shape):
     image = random_image(n_colors, shape)
     data = encode_image(image, "png", keep_order=True)
     assert bits_and_type(data) == (bits, 3)
@@ -185,29 +185,29 @@ def test_a_png_is_indexed_where_256_pairs_of_color_and_alpha_suffice(n_colors, a
     assert bits_and_type(encode_image(random_image(n_colors, (40, 60), alpha), "png"))[1] == color_type
 
 
-def test_colors_that_do_not_occur_do_not_hinder_an_indexed_png():
+def test_unused_colors_do_not_prevent_an_indexed_png():
     image = random_image(1000, (10, 20))
     assert bits_and_type(encode_image(image, "png", keep_order=True)) == (8, 3)
 
 
-def test_a_tiny_slope_of_very_many_colors_is_written_in_true_color_unless_its_order_counts():
+def test_a_tiny_gradient_of_many_colors_is_written_in_true_color_unless_its_order_is_kept():
     ramp = np.arange(64 * 96).reshape(64, 96) // 24
     palette = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 90)], axis=1).astype(np.uint8)
-    slope = IndexedImage(ramp.astype(np.uint8), palette)
+    gradient = IndexedImage(ramp.astype(np.uint8), palette)
     for optimize in (False, True):
-        free = encode_image(slope, "png", optimize=optimize)
-        kept = encode_image(slope, "png", optimize=optimize, keep_order=True)
-        true = encode_image(ColorImage(slope.pixels), "png", optimize=optimize)
+        free = encode_image(gradient, "png", optimize=optimize)
+        kept = encode_image(gradient, "png", optimize=optimize, keep_order=True)
+        true = encode_image(ColorImage(gradient.pixels), "png", optimize=optimize)
         assert (bits_and_type(free), bits_and_type(kept)) == ((8, 2), (8, 3))
         assert len(free) == len(true) < len(kept)
-        assert np.array_equal(by_opencv(free)[0], slope.pixels)
-    large = IndexedImage(np.tile(slope.labels, (3, 3)), palette)
+        assert np.array_equal(by_opencv(free)[0], gradient.pixels)
+    large = IndexedImage(np.tile(gradient.labels, (3, 3)), palette)
     assert bits_and_type(encode_image(large, "png")) == (8, 3)
 
 
 @given(st.integers(1, 9), st.integers(1, 30), st.integers(1, 20), st.integers(0, 99))
 @settings(max_examples=40)
-def test_packed_and_filtered_rows_are_what_opencv_undoes(height, width, n_colors, seed):
+def test_opencv_decodes_packed_and_filtered_rows(height, width, n_colors, seed):
     image = random_image(n_colors, (height, width), seed=seed)
     for number in (png._NO_FILTER, png._PAETH):
         bits = png.bits_for(n_colors)
@@ -220,7 +220,7 @@ def test_packed_and_filtered_rows_are_what_opencv_undoes(height, width, n_colors
         assert np.array_equal(by_opencv(file)[0], image.pixels)
 
 
-def test_a_jpeg_stands_on_white_in_full_resolution_of_color():
+def test_a_jpeg_is_composed_onto_white_with_colors_in_full_resolution():
     y, x = np.mgrid[:32, :48]
     labels = ((x // 8 + y // 8) % 2).astype(np.uint8)
     palette = np.array([[200, 30, 30], [30, 30, 200]], dtype=np.uint8)
@@ -258,35 +258,35 @@ def test_transparent_colors_on_white_are_rounded_to_the_nearest():
 
 @pytest.mark.parametrize("optimize", [False, True])
 @pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
-@pytest.mark.parametrize("kind", ANIMATED)
-def test_every_frame_is_kept_with_its_time_also_where_nothing_changes(kind, alpha, optimize):
+@pytest.mark.parametrize("file_format", ANIMATED)
+def test_every_frame_is_kept_with_its_duration_even_if_nothing_changes(file_format, alpha, optimize):
     for n_colors in (1, 2, 3, 16, 17, 256, 300):
-        if (kind, n_colors) == ("gif", 300) or (optimize and n_colors in (2, 17, 300)):
+        if (file_format, n_colors) == ("gif", 300) or (optimize and n_colors in (2, 17, 300)):
             continue
         image = film_of(n_colors, alpha)
-        if (kind, n_colors, alpha != "no") == ("gif", 256, True):
+        if (file_format, n_colors, alpha != "no") == ("gif", 256, True):
             image = IndexedImage(np.maximum(image.labels, 1), image.palette, image.alpha)
-        data = encode_image(image, kind, animation=FILM, optimize=optimize)
-        wanted = expected(image, kind, 4)
+        data = encode_image(image, file_format, animation=FILM, optimize=optimize)
+        wanted = expected(image, file_format, 4)
         frames, durations = by_pillow(data)
         assert durations == list(FILM.durations)
-        assert_shows(frames, wanted, kind)
+        assert_shows(frames, wanted, file_format)
         read, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
         assert read
         assert [int(duration) for duration in animation.durations] == list(FILM.durations)
         assert animation.loop_count == 3
-        assert_shows(np.stack([to_rgb(frame) for frame in animation.frames]), wanted, kind)
+        assert_shows(np.stack([to_rgb(frame) for frame in animation.frames]), wanted, file_format)
 
 
 @pytest.mark.skipif(CONVERT is None, reason="ImageMagick is not installed")
 @pytest.mark.parametrize("alpha", ["no", "binary"])
-@pytest.mark.parametrize("kind", ["gif", "webp"])
-def test_imagemagick_shows_every_frame(kind, alpha):
+@pytest.mark.parametrize("file_format", ["gif", "webp"])
+def test_imagemagick_shows_every_frame(file_format, alpha):
     image = film_of(9, alpha)
-    if (kind, alpha) == ("webp", "binary"):
+    if (file_format, alpha) == ("webp", "binary"):
         pytest.skip("ImageMagick 6 puts frames of a WebP over each other, though they say to replace")
-    data = encode_image(image, kind, animation=FILM)
-    assert_shows(by_magick(data, kind, (13, 19)), expected(image, kind, 4), kind)
+    data = encode_image(image, file_format, animation=FILM)
+    assert_shows(by_magick(data, file_format, (13, 19)), expected(image, file_format, 4), file_format)
 
 
 def test_an_animated_png_is_indexed_with_one_palette_and_writes_only_what_changed():
@@ -314,14 +314,14 @@ def test_a_webp_rounds_times_to_the_nearest_millisecond():
     assert [int(duration) for duration in found] == [17, 33, 2**24 - 1, 40]
 
 
-@pytest.mark.parametrize("kind", ANIMATED)
+@pytest.mark.parametrize("file_format", ANIMATED)
 @pytest.mark.parametrize("loop", [0, 1, 2, 65535])
-def test_an_animation_is_shown_as_often_as_before(kind, loop):
-    data = encode_image(film_of(3), kind, animation=Animation(FILM.durations, loop))
+def test_the_number_of_repetitions_is_kept(file_format, loop):
+    data = encode_image(film_of(3), file_format, animation=Animation(FILM.durations, loop))
     assert cv2.imdecodeanimation(np.frombuffer(data, np.uint8))[1].loop_count == loop
 
 
-def test_what_becomes_transparent_in_a_gif_is_cleared_and_what_is_covered_is_not_written_twice():
+def test_a_gif_clears_its_frames_only_if_a_pixel_becomes_transparent():
     labels, palette = np.zeros((8, 5), np.uint8), np.array([[9, 8, 7]], dtype=np.uint8)
     covered = np.repeat(np.array([255, 0], dtype=np.uint8), 20).reshape(8, 5)
     disposals = []
@@ -330,17 +330,17 @@ def test_what_becomes_transparent_in_a_gif_is_cleared_and_what_is_covered_is_not
         data = encode_image(image, "gif", animation=Animation((40, 40)))
         assert_shows(by_pillow(data)[0], expected(image, "gif", 2), "gif")
         disposals.append(
-            [data[place + 3] >> 2 for place in range(len(data)) if data[place : place + 3] == b"!\xf9\x04"]
+            [data[position + 3] >> 2 for position in range(len(data)) if data[position : position + 3] == b"!\xf9\x04"]
         )
     assert disposals == [[2, 2], [1, 1]]
 
 
-def test_an_entry_that_stands_for_what_is_unchanged_has_a_place_in_the_palette_of_a_gif():
+def test_the_palette_of_a_gif_has_room_for_the_entry_of_unchanged_pixels():
     data = encode_image(film_of(16), "gif", animation=FILM, optimize=True)
     assert 2 << (data[10] & 7) == 32
 
 
-def test_a_tiff_holds_frames_as_pages_and_bmp_and_jpeg_the_first():
+def test_a_tiff_holds_frames_as_pages_and_a_bmp_or_jpeg_only_the_first():
     image = film_of(16, "binary")
     wanted = expected(image, "tiff", 4)
     assert np.array_equal(by_pillow(encode_image(image, "tiff", animation=FILM))[0], wanted)
@@ -348,41 +348,41 @@ def test_a_tiff_holds_frames_as_pages_and_bmp_and_jpeg_the_first():
     assert by_pillow(encode_image(image, "jpg", animation=FILM))[0].shape == wanted[:1].shape
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_one_frame_is_a_plain_image_and_rows_must_make_frames(kind):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_one_frame_is_a_plain_image_and_rows_must_divide_into_frames(file_format):
     image = random_image(5)
-    assert encode_image(image, kind, animation=Animation((0,))) == encode_image(image, kind)
+    assert encode_image(image, file_format, animation=Animation((0,))) == encode_image(image, file_format)
     with pytest.raises(ParameterError, match="13 rows are not 2 frames"):
-        encode_image(image, kind, animation=Animation((40, 40)))
+        encode_image(image, file_format, animation=Animation((40, 40)))
 
 
-# --- what a format cannot hold ----------------------------------------------------------------------------------------
+# --- limits of the formats --------------------------------------------------------------------------------------------
 
 
 def test_a_gif_refuses_more_colors_than_it_holds():
     with pytest.raises(ImageError, match="gif holds at most 256 colours, not 300; choose a smaller k"):
         encode_image(random_image(300, (60, 60)), "gif")
-    with pytest.raises(ImageError, match="gif holds at most 255 colours beside transparency, not 256"):
+    with pytest.raises(ImageError, match="gif holds at most 255 colours plus transparency, not 256"):
         encode_image(random_image(256, (60, 60), "binary"), "gif")
     encode_image(random_image(255, (60, 60), "partial"), "gif")
     with pytest.raises(ImageError, match="an image in true colour has more; choose"):
         encode_image(ColorImage(np.zeros((2, 2, 3), np.uint8)), "gif")
 
 
-@pytest.mark.parametrize(("kind", "side"), [("webp", 16383), ("gif", 65535), ("jpg", 65500)])
-def test_a_side_that_a_format_cannot_state_is_refused(kind, side):
+@pytest.mark.parametrize(("file_format", "side"), [("webp", 16383), ("gif", 65535), ("jpg", 65500)])
+def test_a_side_above_the_limit_of_a_format_is_refused(file_format, side):
     palette = np.zeros((1, 3), np.uint8)
-    encode_image(IndexedImage(np.zeros((1, side), np.uint8), palette), kind)
+    encode_image(IndexedImage(np.zeros((1, side), np.uint8), palette), file_format)
     for shape in ((1, side + 1), (side + 1, 1)):
-        with pytest.raises(ImageError, match=f"above the limit {side} of {kind}; choose png"):
-            encode_image(IndexedImage(np.zeros(shape, np.uint8), palette), kind)
+        with pytest.raises(ImageError, match=f"above the limit {side} of {file_format}; choose png"):
+            encode_image(IndexedImage(np.zeros(shape, np.uint8), palette), file_format)
 
 
-@pytest.mark.parametrize("kind", ["bmp", "tiff"])
-def test_more_than_4_gigabytes_are_refused_before_any_work(kind):
+@pytest.mark.parametrize("file_format", ["bmp", "tiff"])
+def test_more_than_4_gigabytes_are_refused_before_any_work(file_format):
     labels = np.broadcast_to(np.uint8(0), (1 << 15, 1 << 15))
     with pytest.raises(ImageError, match="4 GB"):
-        encode_image(IndexedImage(labels, np.zeros((1, 3), np.uint8)), kind)
+        encode_image(IndexedImage(labels, np.zeros((1, 3), np.uint8)), file_format)
 
 
 def test_an_unknown_format_is_refused():
@@ -392,7 +392,7 @@ def test_an_unknown_format_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("kind", "alpha", "animation", "words"),
+    ("file_format", "alpha", "animation", "words"),
     [
         ("png", [0, 7], FILM, []),
         ("webp", [0, 7], FILM, []),
@@ -411,27 +411,27 @@ def test_an_unknown_format_is_refused():
         ("jpg", [0, 255], FILM, ["approximately", "on white", "one frame"]),
     ],
 )
-def test_what_a_format_loses_is_said_in_a_line_each(kind, alpha, animation, words):
-    notes = output_format(kind).losses(alpha=alpha and np.array([alpha], dtype=np.uint8), animation=animation)
+def test_each_loss_of_a_format_gives_a_warning_of_one_line(file_format, alpha, animation, words):
+    notes = output_format(file_format).losses(alpha=alpha and np.array([alpha], dtype=np.uint8), animation=animation)
     assert len(notes) == len(words)
     assert all(word in note and "\n" not in note for word, note in zip(words, notes, strict=True))
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_what_is_too_long_for_a_segment_of_a_jpeg_is_said_to_be_left_out_or_cut(kind):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_metadata_too_long_for_a_segment_of_a_jpeg_give_a_warning(file_format):
     exif = Image.Exif()
     for length in (60_000, 70_000):
         exif[271] = "x" * length
         metadata = Metadata(exif=exif.tobytes()[6:], xmp=b"<x>" * (length // 3), comments=(("Comment", "c" * length),))
-        notes = [note for note in output_format(kind).losses(metadata=metadata) if "65533 bytes" in note]
-        wanted = ["no EXIF and no XMP", "of a comment"] if (kind, length) == ("jpg", 70_000) else []
+        notes = [note for note in output_format(file_format).losses(metadata=metadata) if "65533 bytes" in note]
+        wanted = ["no EXIF and no XMP", "of a comment"] if (file_format, length) == ("jpg", 70_000) else []
         assert len(notes) == len(wanted)
         assert all(words in note for words, note in zip(wanted, notes, strict=True))
         data = encode_image(random_image(5), "jpg", metadata=metadata, keep_metadata=True)
         assert ((b"x" * length in data), (metadata.xmp in data)) == (length == 60_000, length == 60_000)
 
 
-# --- what is said besides ---------------------------------------------------------------------------------------------
+# --- metadata ---------------------------------------------------------------------------------------------------------
 
 
 def known_metadata():
@@ -448,39 +448,39 @@ def known_metadata():
 
 
 @pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_resolution_and_color_space_are_always_said_and_the_rest_where_asked(kind, keep):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_resolution_and_color_space_are_always_written_and_the_rest_on_request(file_format, keep):
     metadata = known_metadata()
-    data = encode_image(random_image(5), kind, metadata=metadata, keep_metadata=keep)
+    data = encode_image(random_image(5), file_format, metadata=metadata, keep_metadata=keep)
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         info, exif = image.info, image.getexif()
-    if kind not in ("webp", "gif"):
+    if file_format not in ("webp", "gif"):
         assert info["dpi"] == pytest.approx((300, 150), abs=0.02)
-    if kind == "png":
+    if file_format == "png":
         assert info["srgb"] == 0
         assert b"IDAT" in data[data.index(b"sRGB") :]
-    elif kind not in ("gif", "bmp"):
+    elif file_format not in ("gif", "bmp"):
         profile = ImageCms.ImageCmsProfile(io.BytesIO(info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(profile)
-    if kind not in ("gif", "bmp"):
+    if file_format not in ("gif", "bmp"):
         assert exif.get(271) == ("A maker" if keep else None)
         assert (metadata.xmp in data) == keep
-    if kind in ("png", "webp", "jpg"):
+    if file_format in ("png", "webp", "jpg"):
         assert exif.get_ifd(0x8769).get(0x829A) == (0.25 if keep else None)
-    if kind in ("png", "jpg", "gif", "tiff"):
-        said = data.replace(b"Gr\xfc\xdfe", "Grüße".encode())
-        assert (("Grüße".encode() in said), ("a Ω".encode() in said)) == (keep, keep)
-    if kind == "png":
+    if file_format in ("png", "jpg", "gif", "tiff"):
+        text = data.replace(b"Gr\xfc\xdfe", "Grüße".encode())
+        assert (("Grüße".encode() in text), ("a Ω".encode() in text)) == (keep, keep)
+    if file_format == "png":
         assert (data.count(b"Software"), b"other" in data) == (1, False)
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_nothing_is_said_that_the_input_did_not_say(kind):
-    with Image.open(io.BytesIO(encode_image(random_image(5), kind))) as image:
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_no_metadata_are_added_that_the_input_did_not_have(file_format):
+    with Image.open(io.BytesIO(encode_image(random_image(5), file_format))) as image:
         image.load()
         assert not {"icc_profile", "srgb", "xmp", "gamma"} & set(image.info)
-        assert max(image.info.get("dpi", (0, 0))) <= (0 if kind != "tiff" else 1)
+        assert max(image.info.get("dpi", (0, 0))) <= (0 if file_format != "tiff" else 1)
 
 
 @pytest.mark.parametrize(("dpi", "held"), [(0.49, False), (0.5, True), (65535, True), (65536, False)])
@@ -490,8 +490,8 @@ def test_a_resolution_is_held_within_the_limits_of_the_formats(dpi, held):
     )
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_metadata_that_is_broken_or_too_long_is_left_out(kind):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_metadata_that_are_broken_or_too_long_are_left_out(file_format):
     image, endless = random_image(5), Image.Exif()
     endless[271] = "x" * 70_000
     for metadata in (
@@ -500,10 +500,10 @@ def test_metadata_that_is_broken_or_too_long_is_left_out(kind):
         Metadata(dpi=(-1, 1e9), exif=b"nonsense", xmp=b"x" * 70_000, comments=(("Comment", "long " * 20_000),)),
         Metadata(dpi=(0, np.inf), exif=b"MM\0*\0\0\0\x08\xff\xff" + bytes(range(200))),
     ):
-        data = encode_image(image, kind, metadata=metadata, keep_metadata=True)
+        data = encode_image(image, file_format, metadata=metadata, keep_metadata=True)
         frames, _ = by_pillow(data)
-        if kind != "jpg":
-            assert_shows(frames, expected(image, kind, 1), kind)
+        if file_format != "jpg":
+            assert_shows(frames, expected(image, file_format, 1), file_format)
 
 
 def test_the_description_of_a_tiff_holds_that_of_the_exif_and_comments_each_once():
@@ -512,8 +512,8 @@ def test_the_description_of_a_tiff_holds_that_of_the_exif_and_comments_each_once
     comments = (("Comment", "zero\0 within"), ("Comment", "Bären"), ("Title", "a Ω"))
     metadata = Metadata(exif=exif.tobytes()[6:], comments=comments)
     with Image.open(io.BytesIO(encode_image(random_image(5), "tiff", metadata=metadata, keep_metadata=True))) as image:
-        said = image.tag_v2[270].encode("latin-1").decode()
-    assert said == "Bären\nzero within\nTitle: a Ω"
+        text = image.tag_v2[270].encode("latin-1").decode()
+    assert text == "Bären\nzero within\nTitle: a Ω"
 
 
 @pytest.mark.parametrize(
@@ -527,29 +527,29 @@ def test_the_description_of_a_tiff_holds_that_of_the_exif_and_comments_each_once
         (" ", "Comment"),
     ],
 )
-def test_a_keyword_of_a_png_has_79_letters_at_most_and_no_spaces_that_are_forbidden(keyword, name):
+def test_a_keyword_of_a_png_has_at_most_79_bytes_and_no_forbidden_spaces(keyword, name):
     data = encode_image(random_image(5), "png", metadata=Metadata(comments=((keyword, "text"),)), keep_metadata=True)
-    texts = [body.split(b"\0")[0].decode("latin-1") for kind, body in chunks_of(data) if kind == b"tEXt"]
+    texts = [body.split(b"\0")[0].decode("latin-1") for name, body in chunks_of(data) if name == b"tEXt"]
     assert texts == ["Software", name]
 
 
-def test_a_comment_of_gmmquants_own_is_not_carried_over():
+def test_the_mark_of_the_input_is_not_kept_as_a_comment():
     comments = (("Comment", "gmmquant"), ("Comment", "of gmmquant"))
     data = encode_image(random_image(5), "png", metadata=Metadata(comments=comments), keep_metadata=True)
-    assert [body for kind, body in chunks_of(data) if kind == b"tEXt"][1:] == [b"Comment\0of gmmquant"]
+    assert [body for name, body in chunks_of(data) if name == b"tEXt"][1:] == [b"Comment\0of gmmquant"]
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_a_broken_block_of_exif_gives_no_warning_and_what_can_be_read_of_it_is_kept(kind):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_broken_exif_gives_no_warning_and_its_readable_tags_are_kept(file_format):
     exif = Image.Exif()
     exif[271], exif[272] = "A maker", "A model of a camera"
     block = exif.tobytes()[6:]
     for end in (len(block) - 9, len(block) - 20, 30, 12):
         metadata = Metadata(exif=block[:end])
-        output_format(kind).losses(metadata=metadata)
-        data = encode_image(random_image(5), kind, metadata=metadata, keep_metadata=True)
-        if kind in ("webp", "tiff", "jpg"):
+        output_format(file_format).losses(metadata=metadata)
+        data = encode_image(random_image(5), file_format, metadata=metadata, keep_metadata=True)
+        if file_format in ("webp", "tiff", "jpg"):
             assert (b"A maker" in data) == (end >= len(block) - 20)
 
 
@@ -563,22 +563,22 @@ def test_files_are_the_same_on_another_day(monkeypatch):
     profile = output_metadata._srgb_profile()
     assert profile[24:36] == struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     image, film = random_image(16, alpha="partial"), film_of(16)
-    for kind in OUTPUT_FORMATS:
+    for file_format in OUTPUT_FORMATS:
         for each, animation in ((image, None), (film, FILM)):
             arguments = {"metadata": known_metadata(), "keep_metadata": True, "animation": animation}
-            today = encode_image(each, kind, **arguments)
+            today = encode_image(each, file_format, **arguments)
             with monkeypatch.context() as patch:
                 patch.setattr(time, "time", lambda: 4e9)
                 patch.setattr(time, "localtime", lambda *_: time.gmtime(4_000_000_000))
                 output_metadata._srgb_profile.cache_clear()
-                assert encode_image(each, kind, **arguments) == today
+                assert encode_image(each, file_format, **arguments) == today
 
 
 # --- the mark ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_what_gmmquant_wrote_is_known_by_its_content_and_nothing_else_is(tmp_path, kind):
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_files_of_gmmquant_are_recognised_by_their_content_and_others_are_not(tmp_path, file_format):
     path = tmp_path / "file"
     long = Metadata(
         (72, 72), True, known_metadata().exif, b"<x>" * 9000, (("Comment", "c" * 9000), ("Software", "gmmquant?"))
@@ -588,14 +588,14 @@ def test_what_gmmquant_wrote_is_known_by_its_content_and_nothing_else_is(tmp_pat
         (random_image(3, alpha="partial"), None),
         (film_of(9), FILM),
     ):
-        for how in ({}, {"keep_metadata": True}, {"optimize": True, "keep_metadata": True}):
-            path.write_bytes(encode_image(image, kind, metadata=long, animation=animation, **how))
+        for options in ({}, {"keep_metadata": True}, {"optimize": True, "keep_metadata": True}):
+            path.write_bytes(encode_image(image, file_format, metadata=long, animation=animation, **options))
             assert is_gmmquant_output(path)
-    Image.fromarray(random_image(30).pixels).save(path, {"jpg": "JPEG"}.get(kind, kind))
+    Image.fromarray(random_image(30).pixels).save(path, {"jpg": "JPEG"}.get(file_format, file_format))
     assert not is_gmmquant_output(path)
 
 
-def test_odd_files_are_not_taken_for_own_ones(tmp_path):
+def test_odd_files_are_not_recognised(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     for name in ("missing", "pipe", "loop", ".", "a\0b"):
@@ -608,40 +608,40 @@ def test_odd_files_are_not_taken_for_own_ones(tmp_path):
             assert not is_gmmquant_output(path)
 
 
-@pytest.mark.parametrize("kind", ["tiff", "webp"])
-def test_files_cut_anywhere_are_judged_without_an_error(tmp_path, kind):
-    data = encode_image(random_image(3, (4, 4)), kind)
+@pytest.mark.parametrize("file_format", ["tiff", "webp"])
+def test_truncated_files_cause_no_error(tmp_path, file_format):
+    data = encode_image(random_image(3, (4, 4)), file_format)
     for end in range(0, len(data), 31):
         (tmp_path / "cut").write_bytes(data[:end])
         assert is_gmmquant_output(tmp_path / "cut") in (False, True)
     assert not is_gmmquant_output(tmp_path / "cut")
 
 
-def test_the_mark_of_a_webp_is_sought_through_boundedly_many_chunks(tmp_path, monkeypatch):
+def test_the_mark_of_a_webp_is_searched_in_a_limited_number_of_chunks(tmp_path, monkeypatch):
     (tmp_path / "film").write_bytes(encode_image(film_of(3), "webp", animation=FILM))
     for most in (6, 7):  # VP8X, ANIM and four frames stand before the mark
         monkeypatch.setattr(webp, "_MAX_CHUNKS", most)
         assert is_gmmquant_output(tmp_path / "film") == (most == 7)
 
 
-def test_a_program_whose_name_begins_with_ours_is_another_one(tmp_path):
+def test_the_mark_is_the_complete_name(tmp_path):
     image = Image.fromarray(random_image(3).pixels)
     for name in ("gmmquant", "gmmquant-viewer 2"):
-        said, exif = PngImagePlugin.PngInfo(), Image.Exif()
-        said.add_text("Software", name)
+        text, exif = PngImagePlugin.PngInfo(), Image.Exif()
+        text.add_text("Software", name)
         exif[305] = name
-        for kind, options in (
-            ("png", {"pnginfo": said}),
+        for file_format, options in (
+            ("png", {"pnginfo": text}),
             ("gif", {"comment": name}),
             ("jpeg", {"comment": name}),
             ("tiff", {"software": name}),
             ("webp", {"exif": exif}),
         ):
-            image.save(tmp_path / "image", kind, **options)
-            assert is_gmmquant_output(tmp_path / "image") == (name == "gmmquant"), kind
+            image.save(tmp_path / "image", file_format, **options)
+            assert is_gmmquant_output(tmp_path / "image") == (name == "gmmquant"), file_format
 
 
-def test_a_tag_of_a_tiff_that_is_no_text_is_no_mark(tmp_path):
+def test_a_software_tag_that_is_not_a_text_is_not_the_mark(tmp_path):
     entry = struct.pack("<HHII", 305, 7, 9, 26)  # of bytes of any meaning
     (tmp_path / "image").write_bytes(b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4) + b"gmmquant\0")
     assert not is_gmmquant_output(tmp_path / "image")
@@ -650,7 +650,7 @@ def test_a_tag_of_a_tiff_that_is_no_text_is_no_mark(tmp_path):
     assert is_gmmquant_output(tmp_path / "image")
 
 
-def test_another_tag_of_a_tiff_is_no_mark(tmp_path):
+def test_another_tag_of_a_tiff_is_not_the_mark(tmp_path):
     Image.fromarray(random_image(3).pixels).save(tmp_path / "image", "TIFF", tiffinfo={315: "gmmquant"})
     assert not is_gmmquant_output(tmp_path / "image")
 
@@ -669,7 +669,7 @@ def cat():
 
 @pytest.fixture(scope="module", params=[("cat.jpg", 16), ("cat.jpg", 256), ("coffee.png", 16), ("grey.png", 256)])
 def quantized(request):
-    """A sample in few colours, its palette in no order of use, and the sizes that Pillow gives it."""
+    """A sample in few colours, its palette unsorted, and the sizes of Pillow's files: indexed, true colour."""
     name, k = request.param
     pixels = Image.fromarray(read_sample(name)).convert("RGB").resize((160, 100))
     with_palette = pixels.quantize(k)
@@ -698,15 +698,15 @@ def test_a_plain_png_is_little_larger_than_pillows_best_and_smaller_than_in_true
     assert len(encode_image(image, "png")) < min(1.15 * indexed, true_color)
 
 
-@pytest.mark.parametrize("kind", ["webp", "tiff", "gif"])
-def test_optimizing_makes_files_smaller(kind, cat):
-    film = Animation((40, 40)) if kind == "gif" else None
-    plain, small = (encode_image(cat, kind, animation=film, optimize=optimize) for optimize in (False, True))
+@pytest.mark.parametrize("file_format", ["webp", "tiff", "gif"])
+def test_optimizing_makes_files_smaller(file_format, cat):
+    film = Animation((40, 40)) if file_format == "gif" else None
+    plain, small = (encode_image(cat, file_format, animation=film, optimize=optimize) for optimize in (False, True))
     assert len(small) < len(plain)
 
 
 @pytest.mark.parametrize("n_colors", [2, 16, 100])
-def test_where_nothing_can_be_won_an_optimized_png_is_larger_than_pillows_by_its_mark_at_most(n_colors):
+def test_an_optimized_png_of_noise_is_larger_than_pillows_by_its_mark_at_most(n_colors):
     image = random_image(n_colors, (70, 50))
     indexed, buffer = Image.fromarray(image.labels), io.BytesIO()
     indexed.putpalette(image.palette.tobytes())
@@ -754,9 +754,9 @@ def test_optimizing_a_png_keeps_its_metadata(n_colors, animation):
     plain, small = (
         chunks_of(encode_image(film_of(n_colors), "png", optimize=optimize, **arguments)) for optimize in (False, True)
     )
-    kinds = [b"sRGB", b"pHYs", b"tEXt", b"iTXt", b"eXIf"]
-    kept = [chunk for chunk in plain if chunk[0] in kinds and chunk[1] != b"Software\0gmmquant"]
-    assert [chunk for chunk in small if chunk[0] in kinds] == kept
+    metadata_chunks = [b"sRGB", b"pHYs", b"tEXt", b"iTXt", b"eXIf"]
+    kept = [chunk for chunk in plain if chunk[0] in metadata_chunks and chunk[1] != b"Software\0gmmquant"]
+    assert [chunk for chunk in small if chunk[0] in metadata_chunks] == kept
     assert len(kept) == 6
     assert (b"gmQT", b"") in small
 
@@ -782,7 +782,7 @@ def test_every_name_of_an_output_format_leads_to_its_entry():
             assert output_format(each).name == name
 
 
-@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
-def test_files_have_the_signature_of_their_format_and_of_no_other(kind):
-    data = encode_image(random_image(3), kind)
-    assert [name for name in OUTPUT_FORMATS if data.startswith(output_format(name).signatures)] == [kind]
+@pytest.mark.parametrize("file_format", OUTPUT_FORMATS)
+def test_files_have_the_signature_of_their_format_and_of_no_other(file_format):
+    data = encode_image(random_image(3), file_format)
+    assert [name for name in OUTPUT_FORMATS if data.startswith(output_format(name).signatures)] == [file_format]

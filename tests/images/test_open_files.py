@@ -38,7 +38,7 @@ ANIMATIONS = [animated_gif, animated_png, animated_webp]
 
 
 @pytest.mark.parametrize("file_format", PILLOW_FORMATS)
-def test_an_open_file_is_read_like_one_on_the_disk(tmp_path, photo, file_format):
+def test_an_open_file_is_read_like_a_path(tmp_path, photo, file_format):
     data = saved(photo, file_format)
     (tmp_path / "image").write_bytes(data)
     image, same = read_image(io.BytesIO(data)), read_image(tmp_path / "image")
@@ -57,7 +57,7 @@ def test_an_open_file_is_read_from_its_beginning_and_left_open(photo):
     assert not file.closed
 
 
-def test_an_open_file_is_held_to_the_same_limits(monkeypatch, photo):
+def test_an_open_file_has_the_same_limits(monkeypatch, photo):
     data = saved(photo, "PNG")
     with pytest.raises(ImageError, match="60 x 40 pixels is above the limit 2399"):
         read_image(io.BytesIO(data), max_pixels=2399)
@@ -69,7 +69,7 @@ def test_an_open_file_is_held_to_the_same_limits(monkeypatch, photo):
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
-def test_an_open_file_that_is_not_an_image_is_refused_like_one_on_the_disk(tmp_path, data):
+def test_an_open_file_that_is_not_an_image_is_refused_like_a_path(tmp_path, data):
     (tmp_path / "image").write_bytes(data)
     with pytest.raises(ImageError) as of_disk:
         read_image(tmp_path / "image")

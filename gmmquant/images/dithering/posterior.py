@@ -50,14 +50,17 @@ def sample_labels(
     start = 0
     for columns, components, responsibilities in blocks:
         order = np.argsort(ranks[components])
-        cumulative = _cumulative_shares(responsibilities, order, strength)
+        shares = responsibilities * strength
+        shares[responsibilities.argmax(axis=0), np.arange(shares.shape[1])] += 1 - strength
+        cumulative = np.cumsum(shares[order], axis=0)
+        cumulative /= cumulative[-1].copy()  # from the last component with a share on, exactly 1
         names = components[order].astype(labels.dtype)
         stop = int(np.searchsorted(ordered, np.uint64(columns.stop << 32)))
         for part in (ordered[first : min(first + _CHUNK_PIXELS, stop)] for first in range(start, stop, _CHUNK_PIXELS)):
             colors, positions = (part >> np.uint64(32)).astype(np.intp), (part & np.uint64(0xFFFFFFFF)).astype(np.intp)
             numbers = uniforms.take(positions % uniforms.size) * np.float64(2.0**-_BITS)
-            shares = cumulative[:, colors[0] - columns.start : colors[-1] - columns.start + 1]
-            labels[positions] = names[_drawn(shares, colors - colors[0], numbers)]
+            of_part = cumulative[:, colors[0] - columns.start : colors[-1] - columns.start + 1]
+            labels[positions] = names[_drawn(of_part, colors - colors[0], numbers)]
         start = stop
     return labels.reshape(pixels.index.shape)
 
@@ -85,15 +88,6 @@ def _by_color(pixels: Pixels) -> npt.NDArray[np.uint64]:
         ordered = ordered[pixels.visible.reshape(-1)]
     sort(ordered)
     return ordered
-
-
-def _cumulative_shares(responsibilities: FloatArray, order: npt.NDArray[np.intp], strength: float) -> FloatArray:
-    """Return the cumulative shares (K', n) of components in `order`; from the last that has one on, exactly 1."""
-    shares = responsibilities * strength
-    shares[responsibilities.argmax(axis=0), np.arange(shares.shape[1])] += 1 - strength
-    cumulative: FloatArray = np.cumsum(shares[order], axis=0)
-    cumulative /= cumulative[-1].copy()
-    return cumulative
 
 
 def _drawn(cumulative: FloatArray, colors: npt.NDArray[np.intp], numbers: FloatArray) -> npt.NDArray[np.intp]:

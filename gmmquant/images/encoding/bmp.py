@@ -22,8 +22,7 @@ def encode_bmp(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     """Encode an image as a BMP."""
     entries = opaque_entries(image)
     if image.alpha is not None:
-        _, encoded = cv2.imencode(".bmp", cv2.cvtColor(image.pixels, cv2.COLOR_RGBA2BGRA))
-        bmp = bytearray(encoded)
+        bmp = bytearray(cv2.imencode(".bmp", cv2.cvtColor(image.pixels, cv2.COLOR_RGBA2BGRA))[1])
     elif entries is not None:
         bmp = bytearray(_indexed(entries))
     else:

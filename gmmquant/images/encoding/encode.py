@@ -1,7 +1,6 @@
 """Encode recoloured images in any of the output formats, and recognise the files that were encoded so.
 
-Every file has gmmquant's mark (see `signature`) and the metadata that can be kept (see `output_metadata`). The same
-image gives the same bytes.
+Every file has gmmquant's mark and the kept metadata (see `output_metadata`). The same image gives the same bytes.
 """
 
 from __future__ import annotations
@@ -42,14 +41,8 @@ def encode_image(
     The resolution of `metadata` is always written where the format has one, and that the colours are sRGB if
     `has_profile`; `keep_metadata` adds EXIF, XMP and comments, as far as the format can store them. The frames of an
     `animation` stand one below the other in `image`. `optimize` takes time for a smaller file of the same pixels;
-    `keep_order` keeps the palette as it is, with all its entries, where `optimize` would change it.
-
-    Raises
-    ------
-    ImageError
-        If the format cannot store the number of colours or the size.
-    ParameterError
-        If there is no such format, or the image cannot be cut into the frames of `animation`.
+    `keep_order` keeps the palette as it is, with all its entries, where `optimize` would change it. An ImageError is
+    raised if the format cannot store the number of colours or the size.
     """
     found = output_format(format)
     frames = frames_of(image.labels if isinstance(image, IndexedImage) else image.colors, animation)
@@ -82,7 +75,7 @@ def is_gmmquant_output(source: Path | BinaryIO) -> bool:
         beginning = source.read(_BEGINNING_BYTES)
         formats = map(output_format, OUTPUT_FORMATS)
         return any(found.is_marked(source, beginning) for found in formats if beginning.startswith(found.signatures))
-    except (OSError, ValueError):  # ValueError: a name with a zero in it
+    except (OSError, ValueError):  # ValueError: a name with a NUL character
         return False
 
 

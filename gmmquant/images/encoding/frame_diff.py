@@ -39,18 +39,15 @@ def changed_boxes(frames: npt.NDArray[Any], *, multiple: int = 1) -> list[Box]:
 
     The first column and row of a box are multiples of `multiple`.
     """
+    import cv2  # for animations only
+
     height, width = frames.shape[1:3]
     boxes = [Box(0, 0, width, height)]
     for before, now in pairwise(frames):
         differs = before != now
-        if differs.ndim == 3:
-            differs = differs.any(axis=2)
-        rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
-        if rows.size == 0:
-            boxes.append(Box(0, 0, 1, 1))
-            continue
-        y, x = (int(first) // multiple * multiple for first in (rows[0], columns[0]))
-        boxes.append(Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y))
+        x, y, width, height = cv2.boundingRect((differs.any(axis=2) if differs.ndim == 3 else differs).view(np.uint8))
+        left, top = x // multiple * multiple, y // multiple * multiple
+        boxes.append(Box(left, top, max(x + width - left, 1), max(y + height - top, 1)))
     return boxes
 
 

@@ -18,9 +18,8 @@ from gmmquant.errors import ImageError
 from gmmquant.images.containers import end_of_blocks
 from gmmquant.images.encoding.frame_diff import Box, changed_boxes, frames_of
 from gmmquant.images.encoding.output_format import OPAQUE, EncodeOptions, OutputFormat
-from gmmquant.images.encoding.output_metadata import comments_of, save_by_pillow
+from gmmquant.images.encoding.output_metadata import MARK, comments_of, save_by_pillow
 from gmmquant.images.encoding.palette_entries import MAX_ENTRIES, Entries, entries_of
-from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 _KEEP, _CLEAR = 1, 2

@@ -11,8 +11,7 @@ from PIL import Image, ImageFile
 
 from gmmquant.images.decoded import Metadata
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
-from gmmquant.images.encoding.output_metadata import comments_of, exif_of, pillow_options, save_by_pillow
-from gmmquant.images.encoding.signature import MARK
+from gmmquant.images.encoding.output_metadata import MARK, comments_of, exif_of, save_by_pillow
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 _QUALITY = 95
@@ -23,15 +22,14 @@ _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 def encode_jpg(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
     """Encode an image as a JPEG."""
     metadata = options.metadata
-    settings: dict[str, Any] = {"quality": _QUALITY, "subsampling": 0, **pillow_options(metadata)}
-    if options.optimize:
-        settings |= {"optimize": True, "progressive": True}
+    settings: dict[str, Any] = {"quality": _QUALITY, "subsampling": 0}
+    settings |= {"optimize": options.optimize, "progressive": options.optimize}
+    settings |= {what.lower(): data for what, data, limit in _single_segments(metadata) if 0 < len(data) <= limit}
     rgb = _on_white(image.pixels)
-    segments = {what.lower(): data for what, data, limit in _single_segments(metadata) if 0 < len(data) <= limit}
     # An optimized JPEG is written at once. Pillow's buffer has 2 bytes a pixel, and random colours took 2.4.
     usual, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, max(ImageFile.MAXBLOCK, 6 * rgb.width * rgb.height)
     try:
-        jpeg = save_by_pillow(rgb, "JPEG", **settings, **segments)
+        jpeg = save_by_pillow(rgb, "JPEG", metadata, **settings)
     finally:
         ImageFile.MAXBLOCK = usual
     comments = b"".join(map(_comment, (MARK.encode(), *comments_of(metadata))))

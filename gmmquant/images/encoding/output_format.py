@@ -71,8 +71,8 @@ class OutputFormat:
         if n_colors is not None and n_colors <= limit:
             return ""
         found = "an image in true colour has more" if n_colors is None else f"not {n_colors}"
-        beside = " beside transparency" if transparent else ""
-        return f"{self.name} holds at most {limit} colours{beside}, {found}; choose a smaller k, or png, webp or tiff"
+        plus = " plus transparency" if transparent else ""
+        return f"{self.name} holds at most {limit} colours{plus}, {found}; choose a smaller k, or png, webp or tiff"
 
     def losses(
         self,

@@ -1,21 +1,27 @@
-"""Metadata of output files: resolution, colour space, and what is kept of the input's; and Pillow's encoders."""
+"""Metadata of output files: resolution, colour space, the input's, gmmquant's mark; and Pillow's encoders.
+
+By the mark gmmquant recognises the files that it wrote, so that it does not take them as inputs. Each format stores it
+where it is found without reading the whole file: see the modules of the formats.
+"""
 
 from __future__ import annotations
 
 import io
 import math
+import struct
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
 from gmmquant.images.decoded import Metadata
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
-from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.exif import keep_bytes_of_texts
 
-_SOFTWARE = 0x0131
+MARK = "gmmquant"
+
+_SOFTWARE, _ASCII, _MAX_TAGS = 0x0131, 2, 256
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCHES = 0x011A, 0x011B, 0x0128, 2
 _DATE_OF_PROFILE = slice(24, 36)
 _MAX_DPI = 65535
@@ -64,6 +70,23 @@ def signed_exif(metadata: Metadata) -> bytes:
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
+def is_marked_tiff(file: BinaryIO, start: int = 0) -> bool:
+    """Return whether the tag `Software` of the TIFF structure that begins at byte `start` is gmmquant's mark."""
+    file.seek(start)
+    head = file.read(8)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        return False
+    file.seek(start + struct.unpack(order + "I", head[4:])[0])
+    tags = file.read(2 + 12 * _MAX_TAGS)[2:]
+    for number in range(len(tags) // 12):
+        tag, data_type, count, value = struct.unpack_from(order + "HHII", tags, 12 * number)
+        if tag == _SOFTWARE and data_type == _ASCII and count == len(MARK) + 1:
+            file.seek(start + value)
+            return file.read(count)[:-1] == MARK.encode()
+    return False
+
+
 def comments_of(metadata: Metadata) -> Iterator[bytes]:
     """Yield the comments as UTF-8, with their keyword unless that is "Comment"."""
     for keyword, text in metadata.comments:
@@ -71,14 +94,10 @@ def comments_of(metadata: Metadata) -> Iterator[bytes]:
         yield line.encode("utf-8", "replace")
 
 
-def pillow_options(metadata: Metadata) -> dict[str, Any]:
-    """Return the resolution and the ICC profile, where there are, as arguments of Pillow's `save`."""
-    options = {"dpi": dpi_of(metadata), "icc_profile": profile_of(metadata)}
-    return {name: value for name, value in options.items() if value}
-
-
-def save_by_pillow(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: A002  Pillow's name
-    """Return the file that Pillow makes of an image."""
+def save_by_pillow(image: Image.Image, format: str, metadata: Metadata | None = None, **options: Any) -> bytes:  # noqa: A002
+    """Return the file that Pillow makes of an image, with the resolution and the colour space of `metadata`."""
+    metadata = metadata or Metadata()
+    described = {"dpi": dpi_of(metadata), "icc_profile": profile_of(metadata)}
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    image.save(buffer, format, **options, **{name: value for name, value in described.items() if value})
     return buffer.getvalue()

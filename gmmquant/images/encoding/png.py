@@ -28,9 +28,8 @@ from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_c
 from gmmquant.images.decoded import Animation, Metadata
 from gmmquant.images.encoding.frame_diff import changed_boxes, frames_of, milliseconds
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
-from gmmquant.images.encoding.output_metadata import dpi_of, save_by_pillow
+from gmmquant.images.encoding.output_metadata import MARK, dpi_of, save_by_pillow
 from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
-from gmmquant.images.encoding.signature import MARK
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 # Pixels up to which, and entries from which on, true colour is tried: of a slope of 6,000 pixels, the 768 bytes of a
@@ -104,7 +103,10 @@ def _encode(image: IndexedImage | ColorImage, entries: Entries | None, bits: int
         color_type = _TRUECOLOR if pixels.shape[2] == 3 else _TRUECOLOR_WITH_ALPHA
 
     def compress(pixels: npt.NDArray[np.uint8]) -> bytes:
-        return _compressed(packed(pixels, bits)) if entries is not None else _compressed_colors(pixels)
+        if entries is not None:
+            return _compressed(packed(pixels, bits))
+        png = save_by_pillow(Image.fromarray(np.ascontiguousarray(pixels)), "PNG")
+        return b"".join(data for kind, data in iterate_chunks(png) if kind == b"IDAT")
 
     frames = frames_of(pixels, options.animation)
     height, width = frames.shape[1:3]
@@ -159,12 +161,6 @@ def _paeth(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     to_left, to_up = np.abs(to_left), np.abs(to_up)
     near_left = (to_left <= to_up) & (to_left <= to_corner)
     return np.where(near_left, left, np.where(to_up <= to_corner, up, corner))
-
-
-def _compressed_colors(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Return pixels (height, width, 3 or 4) as the data of a PNG, filtered and compressed by Pillow."""
-    png = save_by_pillow(Image.fromarray(np.ascontiguousarray(pixels)), "PNG")
-    return b"".join(data for kind, data in iterate_chunks(png) if kind == b"IDAT")
 
 
 def _animated(

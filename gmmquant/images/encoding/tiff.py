@@ -11,9 +11,8 @@ from PIL import Image, TiffImagePlugin
 from gmmquant.images.decoded import Metadata
 from gmmquant.images.encoding.frame_diff import frames_of
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
-from gmmquant.images.encoding.output_metadata import comments_of, exif_of, pillow_options, save_by_pillow
+from gmmquant.images.encoding.output_metadata import MARK, comments_of, exif_of, is_marked_tiff, save_by_pillow
 from gmmquant.images.encoding.palette_entries import opaque_entries
-from gmmquant.images.encoding.signature import MARK, is_marked_tiff
 from gmmquant.images.exif import DESCRIPTIVE
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
@@ -33,11 +32,10 @@ def encode_tiff(image: IndexedImage | ColorImage, options: EncodeOptions) -> byt
     if entries is not None:
         for page in pages:
             page.putpalette(entries.colors.tobytes())
-    settings = pillow_options(options.metadata) | {"software": MARK, "tiffinfo": _tags(options.metadata)}
-    if options.optimize:
-        settings["strip_size"] = _LARGE_STRIP_BYTES
-    settings |= {"save_all": True, "append_images": pages[1:], "compression": _COMPRESSION}
-    return _with_full_color_maps(save_by_pillow(pages[0], "TIFF", **settings))
+    settings = {"software": MARK, "tiffinfo": _tags(options.metadata), "compression": _COMPRESSION}
+    settings["strip_size"] = _LARGE_STRIP_BYTES if options.optimize else TiffImagePlugin.STRIP_SIZE
+    settings |= {"save_all": True, "append_images": pages[1:]}
+    return _with_full_color_maps(save_by_pillow(pages[0], "TIFF", options.metadata, **settings))
 
 
 def _tags(metadata: Metadata) -> Any:

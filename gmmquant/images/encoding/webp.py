@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,7 @@ from PIL import Image
 from gmmquant.images.decoded import Animation
 from gmmquant.images.encoding.frame_diff import changed_boxes, frames_of
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
-from gmmquant.images.encoding.output_metadata import profile_of, save_by_pillow, signed_exif
-from gmmquant.images.encoding.signature import is_marked_tiff
+from gmmquant.images.encoding.output_metadata import is_marked_tiff, profile_of, save_by_pillow, signed_exif
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
 _HAS_PROFILE, _HAS_ALPHA, _HAS_EXIF, _HAS_XMP, _IS_ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
@@ -40,8 +39,8 @@ def encode_webp(image: IndexedImage | ColorImage, options: EncodeOptions) -> byt
     frames = frames_of(image.pixels, animation)
     height, width, channels = frames.shape[1:]
     effort = _SMALL if options.optimize else _FAST
-    flags = _HAS_EXIF | (_HAS_PROFILE if profile else 0) | (_HAS_XMP if xmp else 0)
-    flags |= (_HAS_ALPHA if channels == 4 else 0) | (_IS_ANIMATED if animation else 0)
+    present = {_HAS_PROFILE: profile, _HAS_XMP: xmp, _HAS_ALPHA: channels == 4, _IS_ANIMATED: animation}
+    flags = sum((flag for flag, value in present.items() if value), start=_HAS_EXIF)
     chunks = [_chunk(b"VP8X", struct.pack("<I", flags) + _three_bytes(width - 1, height - 1))]
     if profile:
         chunks.append(_chunk(b"ICCP", profile))
@@ -61,7 +60,7 @@ def _three_bytes(*numbers: int) -> bytes:
     return b"".join(number.to_bytes(3, "little") for number in numbers)
 
 
-def _bitstream(pixels: npt.NDArray[np.uint8], effort: dict[str, int]) -> bytes:
+def _bitstream(pixels: npt.NDArray[np.uint8], effort: dict[str, Any]) -> bytes:
     """Return the chunk VP8L of pixels (height, width, 3 or 4), as Pillow writes it."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     file = io.BytesIO(save_by_pillow(image, "WEBP", lossless=True, exact=True, **effort))
@@ -69,7 +68,7 @@ def _bitstream(pixels: npt.NDArray[np.uint8], effort: dict[str, int]) -> bytes:
     return _chunk(b"VP8L", file.read(size))
 
 
-def _animated(frames: npt.NDArray[np.uint8], animation: Animation, effort: dict[str, int]) -> Iterator[bytes]:
+def _animated(frames: npt.NDArray[np.uint8], animation: Animation, effort: dict[str, Any]) -> Iterator[bytes]:
     """Yield the chunks of an animation, each frame but the first being the box that changed, put over what was."""
     yield _chunk(b"ANIM", struct.pack("<IH", 0, min(max(animation.loop, 0), _MAX_LOOP)))
     for frame, box, duration in zip(frames, changed_boxes(frames, multiple=2), FORMAT.times(animation), strict=True):
