@@ -1,8 +1,8 @@
 """Palette files of other programs, written and read, exact to 8 bits.
 
 A file is recognised by its content, not by its extension. Text formats are here, Adobe's binary ones in
-`gmmquant.colors.adobe_swatches`, images in `gmmquant.images.palette_image`. A new format is one entry of
-`_FORMATS`, and its name in `settings.PALETTE_FORMATS` if it can be written.
+`gmmquant.colors.adobe_swatches`. A new format is one entry of `FORMATS`, and its name in `settings.PALETTE_FORMATS` if
+it can be written. `gmmquant.images.palette_image` adds the format that is drawn, and reads palettes from images.
 
 Sources: GIMP's developer documentation ("GPL palette format"); W3C's "CSS Custom Properties for Cascading Variables",
 "CSS Syntax" and "CSS Color"; paint.net's documentation ("Working with Palettes") for hex codes of eight digits.
@@ -14,7 +14,7 @@ import codecs
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,22 +46,27 @@ _CSS_RGB = re.compile(r"rgb\(\s*[0-9]{1,3}(?:\s*,\s*[0-9]{1,3}){2}\s*\)", re.IGN
 
 
 @dataclass(frozen=True)
-class _Format:
-    """A format of palette files; `encode` is None if it is only read.
+class PaletteFormat:
+    """A format of palette files; `encode` is None if it is only read, the others have defaults if it is only written.
 
     `recognizes` tells whether a file, without its byte order mark, is of the format.
     """
 
     name: str
-    recognizes: Callable[[bytes], bool]
-    read: Callable[[bytes], Iterator[Color]]
+    recognizes: Callable[[bytes], bool] = lambda data: False
+    read: Callable[[bytes], Iterator[Color]] = lambda data: iter(())
     encode: Callable[[NamedPalette], bytes] | None = None
 
 
 def encode_palette(
-    palette: npt.NDArray[Any], format_name: str, *, name: str = "", weights: npt.ArrayLike | None = None
+    palette: npt.NDArray[Any],
+    format_name: str,
+    *,
+    name: str = "",
+    weights: npt.ArrayLike | None = None,
+    formats: Sequence[PaletteFormat] | None = None,
 ) -> bytes:
-    """Return a palette, sRGB, uint8 (K, 3), as a file in the format "hex", "json", "gpl", "css", "ase" or "aco".
+    """Return a palette, sRGB, uint8 (K, 3), as a file in one of `formats`; by default, of `FORMATS`.
 
     Characters of `name` that a format cannot hold are replaced; hex lists and ACO files store no name. `weights` (K,),
     the shares of the image from 0 to 1, are stored in full in JSON, and in percent in the names or comments of all
@@ -72,7 +77,7 @@ def encode_palette(
     ParameterError
         If the format is unknown or an array is not of this shape and type.
     """
-    encoders = {entry.name: entry.encode for entry in _FORMATS if entry.encode is not None}
+    encoders = {entry.name: entry.encode for entry in formats or FORMATS if entry.encode is not None}
     encode = encoders[check_choice("palette format", format_name, tuple(encoders))]
     palette = check_palette(palette)
     return encode(NamedPalette(palette, _plain(name), check_shares(weights, len(palette))))
@@ -89,7 +94,7 @@ def read_palette(data: bytes) -> Palette:
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; give a palette, which is smaller")
     content = data.removeprefix(codecs.BOM_UTF8)
-    for entry in _FORMATS:
+    for entry in FORMATS:
         if entry.recognizes(content):
             return collect_colors(entry.read(content), PaletteFileError)
     raise PaletteFileError(
@@ -284,12 +289,12 @@ def _shown(found: object) -> str:
 
 
 # In the order in which a file is tested.
-_FORMATS = (
-    _Format("ase", lambda data: data.startswith(ASE_BEGINNING), read_ase, encode_ase),
-    _Format("aco", lambda data: data.startswith(ACO_BEGINNINGS), read_aco, encode_aco),
-    _Format("gpl", lambda data: _is_text(data, b"GIMP Palette"), _read_gpl, _encode_gpl),
-    _Format("jasc", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc),
-    _Format("json", lambda data: _is_text(data.lstrip(), b"{", b"["), _read_json, _encode_json),
-    _Format("css", lambda data: _is_text(data) and any(_custom_properties(data)), _read_css, _encode_css),
-    _Format("hex", _is_text, _read_hex, _encode_hex),
+FORMATS = (
+    PaletteFormat("ase", lambda data: data.startswith(ASE_BEGINNING), read_ase, encode_ase),
+    PaletteFormat("aco", lambda data: data.startswith(ACO_BEGINNINGS), read_aco, encode_aco),
+    PaletteFormat("gpl", lambda data: _is_text(data, b"GIMP Palette"), _read_gpl, _encode_gpl),
+    PaletteFormat("jasc", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc),
+    PaletteFormat("json", lambda data: _is_text(data.lstrip(), b"{", b"["), _read_json, _encode_json),
+    PaletteFormat("css", lambda data: _is_text(data) and any(_custom_properties(data)), _read_css, _encode_css),
+    PaletteFormat("hex", _is_text, _read_hex, _encode_hex),
 )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
-from gmmquant.colors.palette_files import read_palette
+from gmmquant.colors.palette_files import FORMATS, PaletteFormat, read_palette
 from gmmquant.errors import ImageError, PaletteFileError
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored
 from gmmquant.images.decoding.registry import read_header
@@ -54,6 +54,10 @@ def encode_swatches(palette: npt.NDArray[Any], weights: npt.ArrayLike | None = N
     if shares is not None:
         palette = palette[np.argsort(-shares, kind="stable")]
     return encode_image(IndexedImage(_chart(len(palette)), palette), "png")
+
+
+# All formats of palette files. A chart keeps the order of the palette.
+ALL_FORMATS = (*FORMATS, PaletteFormat("png", encode=lambda palette: encode_swatches(palette.colors)))
 
 
 def read_palette_image(path: Path) -> Palette | None:

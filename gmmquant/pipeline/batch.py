@@ -1,4 +1,4 @@
-"""The main job over many images: run the jobs of a plan, and yield their outcomes in the order of the plan."""
+"""The main job over many images: run the jobs of a plan and yield their outcomes in the order of the plan."""
 
 from __future__ import annotations
 
@@ -9,32 +9,29 @@ from functools import partial
 from itertools import tee
 
 from gmmquant.pipeline.earlier_run import EarlierRun, read_earlier_run, settings_of
-from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run, watch_nothing
+from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
+from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
-from gmmquant.system.executors.base import Executor, WorkerDied
+from gmmquant.system.executors.base import Executor, WorkerDied, ignore
 from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.filesystem import examine, exists
 from gmmquant.system.paths import AnyPath, StandardInput, absolute, relative
-from gmmquant.system.process import available_memory, system_reason
+from gmmquant.system.process import available_memory
 from gmmquant.system.threads import n_processors
 
 _SERIAL = SerialExecutor()
 
 
 def run_all(
-    planned: Plan,
-    watch: Watcher = watch_nothing,
-    *,
-    executor: Executor = _SERIAL,
-    fail_fast: bool = False,
+    planned: Plan, watch: Watcher = ignore, *, executor: Executor = _SERIAL, fail_fast: bool = False
 ) -> Generator[Outcome, None, None]:
     """Run the jobs of a plan and yield the outcome of each image, in the order of the plan.
 
-    No more images are started after a failure that the others would share, or after any with `fail_fast`. Temporaries
-    of killed runs are removed from an output folder before its first image, and those of killed processes of this run
-    at the end. `watch` is called only if the work is done in this process.
+    No more images are started after a failure that the others would share, or after any failure with `fail_fast`.
+    Temporary files of killed runs are removed from an output folder before its first image, and those of killed
+    processes of this run at the end. `watch` is called only if the work is done in this process.
     """
     task, folders, stopped = planned.task, set[AnyPath](), False
     yielded, started = tee(executor.repeatable(planned.entries, partial(_repeatable, task)))
@@ -107,13 +104,13 @@ def planned_outcomes(planned: Plan, sample_size: int | None = None) -> Iterator[
             yield found
             return
         finished = found is not None and is_finished(planned)
-    for job in planned.entries if shared is None else [*planned.entries, shared]:
-        if isinstance(job, Failure):
-            yield job
+    for entry in planned.entries if shared is None else [*planned.entries, shared]:
+        if isinstance(entry, Failure):
+            yield entry
         elif finished:
-            yield PlannedOutcome(job.source, dict.fromkeys(job.outputs, "kept"), is_read=False)
+            yield PlannedOutcome(entry.source, dict.fromkeys(entry.outputs, "kept"), is_read=False)
         else:
-            yield attempt(job, partial(_planned_outcome, job, planned.task))
+            yield attempt(entry, partial(_planned_outcome, entry, planned.task))
 
 
 def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
@@ -121,20 +118,18 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
     if isinstance(checked, Failure):
         return checked
     if isinstance(checked, Job) and not job.is_shared_report:
-        try:
-            examine(job.source, lambda _: None)
-        except OSError as error:
-            return Failure(job.source, system_reason(error))
+        with errors_of_reading():
+            examine(job.source, ignore)
     outputs = job.outputs if task.to is Destination.FILES else []
     kept = outputs if isinstance(checked, Skipped) else (checked.kept or frozenset())
     actions = {path: "kept" if path in kept else "replaced" if exists(path) else "new" for path in outputs}
     if job.is_shared_report and actions.get(job.report) == "kept":
-        actions[job.report] = "replaced"  # with the figures of all images
+        actions[job.report] = "replaced"  # by one with the figures of all images
     return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)
 
 
 def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRun | None:
-    """Return the earlier run that a shared run goes on with, None without any; refuse one of other options or images.
+    """Return the earlier run that a shared run resumes, or None; raise an error if its options or images differ.
 
     Images are compared by their paths, and by their content if they are newer than the report.
     """
@@ -147,15 +142,14 @@ def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRu
         earlier.refuse_other_settings({"k": list(task.ks), "sample_size": sample_size, **settings}, digest)
         earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
         for job in planned.jobs:
-            if (recorded := earlier.digest_of_image(job.source)) is not None:
-                earlier.refuse_if_changed(job.source, recorded)
+            earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
     return earlier
 
 
 def is_finished(planned: Plan) -> bool:
-    """Return whether all files of a shared run exist; with layers, whose number is not known, the answer is no."""
-    jobs = planned.jobs if planned.shared_job is None else [*planned.jobs, planned.shared_job]
-    return not planned.task.products.layers and all(exists(output) for job in jobs for output in job.outputs)
+    """Return whether all files of a shared run exist; False with layers, because their number is not known."""
+    outputs = (output for job in planned.all_jobs for output in job.outputs)
+    return not planned.task.products.layers and all(map(exists, outputs))
 
 
 @contextmanager
@@ -166,9 +160,9 @@ def executor_for(
     scheduler: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Executor]:
-    """Offer what does the work: this process for one image, up to `n` others (one a processor) for several.
+    """Provide the executor: this process for one image, up to `n` worker processes for several; None: one a processor.
 
-    Half of the memory that there is may be taken for large images. With a `scheduler`, see `connect.dask_executor`.
+    Large images may take half of the available memory together. With a `scheduler`, see `connect.dask_executor`.
     """
     n_jobs = len(planned.jobs)
     if scheduler is not None:
@@ -182,5 +176,4 @@ def executor_for(
         from gmmquant.system.executors.processes import ProcessExecutor
 
         memory = available_memory()
-        memory = None if memory is None else memory // 2
-        yield ProcessExecutor(min(n or n_processors(), n_jobs), memory=memory, idle=idle)
+        yield ProcessExecutor(min(n or n_processors(), n_jobs), memory=memory and memory // 2, idle=idle)

@@ -1,7 +1,7 @@
-"""Resuming a run: what the report of an earlier run says about its settings, sources and files.
+"""Resume an earlier run: compare its report with the settings and sources of this run.
 
-Settings and sources decide what a run makes, so a run goes on with the files of an earlier one if its settings and the
-SHA-256 of its sources are those of the report. Figures are not compared: their last digits depend on the processor.
+Settings and sources determine the outputs, so the files of an earlier run are kept if its report has the same settings
+and the same SHA-256 of the sources. Figures are not compared, because their last digits depend on the processor.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from gmmquant.errors import GmmquantError, ImageError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
+from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.record import Record, settings_record
 from gmmquant.settings import AUTO
 from gmmquant.system.filesystem import exists, open_path
@@ -25,38 +26,23 @@ from gmmquant.system.process import system_reason
 
 REMEDY = "another --output, or --force instead of --skip-existing"
 
-# Numbers of a model made on another processor agree to some 10 digits after hundreds of iterations.
-_TOLERANCE = 1e-6
+# The numbers of models from two processors agree to some 10 digits after hundreds of iterations.
+_RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-6, 1e-9
 
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What a report says of the run that wrote it.
-
-    Attributes
-    ----------
-    report : Path or RemotePath
-    settings : dict
-        Those of the record; of a shared one also `sample_size`.
-    digests : dict
-        SHA-256 of the settings, and of the source or the sources.
-    layers : dict
-        Names of the layers by k, "auto" where it was chosen.
-    images : dict
-        Of a shared report: the SHA-256 of each image by its path in the report, None if the image failed.
-    n_fitted : int
-        Of a shared report: the number of images that the mixture was fitted to.
-    """
+    """The parts of a report that a run which resumes it must match."""
 
     report: AnyPath
-    settings: Record
-    digests: dict[str, str]
-    layers: dict[int | str, list[str]]
-    images: dict[str, str | None]
-    n_fitted: int = 1
+    settings: Record  # those of the record; of a shared one also `sample_size`
+    digests: dict[str, str]  # SHA-256 of the settings, and of the source or the sources
+    layers: dict[int | str, list[str]]  # names of the layers by k, or "auto" if it was chosen
+    images: dict[str, str | None]  # in a shared report: SHA-256 of each image by its path; None if the image failed
+    n_fitted: int = 1  # in a shared report: the number of images that the mixture was fitted to
 
     def refuse_other_settings(self, settings: Record, digest: str) -> None:
-        """Raise a `ParameterError` that names the first setting with another value than in the report."""
+        """Raise a `ParameterError` that names the first setting whose value differs from that in the report."""
         for name, value in settings.items():
             if name in self.settings and self.settings[name] != value:
                 option = "-k" if name == "k" else "--" + name.replace("_", "-")
@@ -71,7 +57,7 @@ class EarlierRun:
             )
 
     def refuse_other_images(self, paths: Iterable[str]) -> None:
-        """Raise a `ParameterError` that names an image which only one of the two shared runs has."""
+        """Raise a `ParameterError` that names an image which only one of two shared runs has."""
         planned = set(paths)
         for path in sorted(planned ^ self.images.keys()):
             which = "without" if path in planned else "with"
@@ -81,28 +67,24 @@ class EarlierRun:
             )
 
     def digest_of_image(self, source: SourcePath) -> str | None:
-        """Return the digest in a shared report of an image; None if the image failed."""
+        """Return the digest of an image in a shared report; None if the image failed."""
         return self.images[relative(source, self.report.parent)]
 
-    def refuse_changed(self, source: SourcePath, recorded: str, digest: str) -> None:
-        """Raise an `ImageError` if the digest of a source is not the recorded one."""
-        if digest != recorded:
-            raise ImageError(changed_reason(source, self.report))
-
-    def refuse_if_changed(self, source: SourcePath, recorded: str) -> None:
+    def refuse_newer(self, source: SourcePath, earlier_digest: str | None) -> None:
         """Raise an `ImageError` if a source changed; it is read only if its times are newer than those of the report.
 
-        Files behind URLs are not asked, because each question is a round trip.
+        Remote files are not looked up, because each request takes a round trip.
         """
+        is_newer = isinstance(source, StandardInput)
         if isinstance(source, Path) and isinstance(self.report, Path):
             try:
                 image, report = os.stat(source), os.stat(self.report)
-            except OSError:  # reading the image will say why
+            except OSError:  # reading the image will report it
                 return
-            if image.st_mtime_ns > report.st_mtime_ns or image.st_ctime_ns > report.st_ctime_ns:
-                self.refuse_changed(source, recorded, digest_of_source(source))
-        elif isinstance(source, StandardInput):
-            self.refuse_changed(source, recorded, digest_of_source(source))
+            is_newer = image.st_mtime_ns > report.st_mtime_ns or image.st_ctime_ns > report.st_ctime_ns
+        if is_newer and earlier_digest is not None:
+            with errors_of_reading(), open_path(source) as file:
+                refuse_changed(source, self.report, earlier_digest, digest_of(file))
 
     def has_layers(self, job: Job) -> bool:
         """Return whether all layers exist that the report names for each k of a job."""
@@ -111,36 +93,27 @@ class EarlierRun:
 
 
 def read_earlier_run(report: AnyPath) -> EarlierRun | None:
-    """Read the report of an earlier run; None if there is none.
-
-    Raises
-    ------
-    ParameterError
-        If the file cannot be read, or is no such report.
-    """
+    """Read the report of an earlier run; None if there is none, a `ParameterError` if it cannot be read."""
     try:
         if not exists(report):
             return None
         with open_path(report) as file:
             record = json.load(file)
-        images = record.get("images", [])
+        settings, images, n_fitted = record["settings"], record.get("images", []), 1
         shared = "images" in record
-        if shared and record["total"]["images"] != len(images):
-            raise ValueError
+        if shared:
+            settings = {**settings, "sample_size": record["fitted"]["sample_size"]}
+            n_fitted = record["fitted"]["images"]
+            if record["total"]["images"] != len(images):
+                raise ValueError
         digests = {name: str(record["digest"][name]) for name in ("settings", "sources" if shared else "source")}
-        n_fitted = record["fitted"]["images"] if shared else 1
-        return EarlierRun(
-            report,
-            {**record["settings"], **({"sample_size": record["fitted"]["sample_size"]} if shared else {})},
-            digests,
-            {
-                AUTO if fit["auto"] else fit["k"]: [str(n) for n in fit["files"].get("layers", [])]
-                for fit in record["fits"]
-            },
-            {image["path"]: image["digest"] for image in images}
-            | {image["path"]: None for image in record.get("failed", [])},
-            n_fitted,
-        )
+        layers = {
+            AUTO if fit["auto"] else fit["k"]: [str(name) for name in fit["files"].get("layers", [])]
+            for fit in record["fits"]
+        }
+        digests_of_images = {image["path"]: image["digest"] for image in images}
+        digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
+        return EarlierRun(report, {**settings}, digests, layers, digests_of_images, n_fitted)
     except OSError as error:
         raise ParameterError(f"{report.name} cannot be read: {system_reason(error)}; move it, give {REMEDY}") from None
     except GmmquantError as error:
@@ -151,45 +124,37 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
         ) from None
 
 
-def changed_reason(source: SourcePath, report: AnyPath) -> str:
-    """Return the reason to refuse an image that is not the one of the report."""
-    return f"{source.name} changed after {report.name} was written; give {REMEDY}"
+def refuse_changed(source: SourcePath, report: AnyPath, earlier_digest: str | None, digest: str) -> None:
+    """Raise an `ImageError` if a source has another digest than in the report; None: it is not in the report."""
+    if earlier_digest not in (None, digest):
+        raise ImageError(f"{source.name} changed after {report.name} was written; give {REMEDY}")
 
 
 def settings_of(task: Task, report: AnyPath) -> tuple[Record, str]:
-    """Return the settings of a task as its record shows them, and the SHA-256 of all that decides the files of a fit.
+    """Return the settings of a task as in its record, and the SHA-256 of everything that determines the files of a fit.
 
-    The digest covers the content of a model, a palette or an image to take colours from, not the name of its file.
+    The digest covers the content of a model, a palette or an image to take colours from, but not the name of its file.
     """
     strategy, products = task.strategy, task.products
-    settings = settings_record(strategy.settings(task.settings), strategy.inputs(), report)
-    by_value = {name: value for name, value in settings.items() if name not in strategy.inputs()}
+    settings = settings_record(strategy.settings(task.settings), strategy.inputs, report)
+    by_value = {name: value for name, value in settings.items() if name not in strategy.inputs}
     content = [by_value, strategy.digest, products.optimize, products.keep_metadata]
     return settings, hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def digest_of(file: BinaryIO) -> str:
-    """Return the SHA-256 of a whole file."""
+    """Return the SHA-256 of an open file."""
     file.seek(0)
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has `readinto`
 
 
-def digest_of_source(source: SourcePath) -> str:
-    """Return the SHA-256 of a source; an `ImageError` if it cannot be read."""
-    try:
-        with open_path(source) as file:
-            return digest_of(file)
-    except OSError as error:
-        raise ImageError(system_reason(error)) from None
-
-
 def digest_of_all(digests: Iterable[str]) -> str:
-    """Return the SHA-256 of the digests of many sources, in whatever order they come."""
+    """Return the SHA-256 of the digests of many sources, the same for any order."""
     return hashlib.sha256("\n".join(sorted(digests)).encode("ascii")).hexdigest()
 
 
 def refuse_other_content(path: AnyPath, data: bytes) -> None:
-    """Raise an `ImageError` if a file is not what this run would write: `data`, of a model but for rounding."""
+    """Raise an `ImageError` if a file has other content than `data`; in models, numbers may differ by rounding."""
     with open_path(path) as file:
         earlier = file.read()
     if earlier == data:
@@ -204,18 +169,18 @@ def refuse_other_content(path: AnyPath, data: bytes) -> None:
 
 
 def _is_close(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal but for the rounding of numbers."""
+    """Return whether two JSON values are equal except for the rounding of numbers."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_close(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_is_close, one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=1e-9)
+        return math.isclose(one, other, rel_tol=_RELATIVE_TOLERANCE, abs_tol=_ABSOLUTE_TOLERANCE)
     return bool(one == other)
 
 
 def _shown(value: object) -> str:
-    """Return the value of a setting as it is typed."""
+    """Return the value of a setting as on the command line."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return "default" if value is None else str(value)

@@ -1,65 +1,102 @@
-"""The files of a fit other than the image: the model, palettes, maps and layers."""
+"""Write the files of a fit: models, palettes, maps and layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from time import perf_counter
 from typing import Any
 
+from gmmquant.colors.palette_files import encode_palette
 from gmmquant.images.encoding.encode import encode_image
-from gmmquant.pipeline.plan import Job, layer_name
+from gmmquant.images.palette_image import ALL_FORMATS
+from gmmquant.pipeline.earlier_run import refuse_other_content
+from gmmquant.pipeline.plan import Job
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage, RecoloredFit
+from gmmquant.system.atomic import HeldSet, OutputSet
+from gmmquant.system.paths import AnyPath
 from gmmquant.version import __version__
 
-# Writes what a function makes of some content to a path.
-Write = Callable[..., None]
+Outputs = OutputSet | HeldSet
 
 
-def write_products(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | str, write: Write) -> dict[str, Any]:
-    """Let `write` make the files of a fit, but for the image; return their names, for the record.
+class FileWriter:
+    """Encodes and stages the files of a fit with an executor, except those to keep, and adds up the seconds.
 
-    `write(path, encode, *content)` writes the bytes that `encode` makes of `content`.
+    With `compares`, a kept file must have the content that this run would write: the options of an earlier run are not
+    known.
     """
-    files: dict[str, Any] = {"image": job.path_in_report(job.files[k]["image"]), **write_mixture(fit, job, k, write)}
-    if job.products.maps:
-        files["maps"] = _write_maps(quantizer, fit, job, k, write)
+
+    def __init__(
+        self, executor: Executor, outputs: Outputs, is_kept: Callable[[AnyPath], bool], *, compares: bool = False
+    ) -> None:
+        self._executor, self._outputs, self._is_kept, self._compares = executor, outputs, is_kept, compares
+        self._staged: list[Future[float]] = []
+
+    def write(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
+        """Stage `encode(*content)` as the file at `path`, unless that is kept."""
+        is_kept = self._is_kept(path)
+        if is_kept and not self._compares:
+            return
+
+        def stage() -> float:
+            started = perf_counter()
+            handle = refuse_other_content if is_kept else self._outputs.stage
+            handle(path, encode(*content))
+            return perf_counter() - started
+
+        if len(self._staged) > 1:  # each waiting file holds its arrays, so at most two layers wait
+            self._staged[-2].result()
+        self._staged.append(self._executor.submit(stage))
+
+    def seconds(self) -> float:
+        """Wait until all files are staged, and return the seconds that this took in total."""
+        return sum(seconds.result() for seconds in self._staged)
+
+
+def write_products(
+    quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | str, writer: FileWriter
+) -> dict[str, Any]:
+    """Write the files of a fit except the image; return the paths of all for the record."""
+    paths, maps = job.files(k), job.products.maps
+    files: dict[str, Any] = {"image": job.output_in_record(paths["image"]), **write_mixture(fit, job, k, writer)}
+    if maps:
+        from gmmquant.images.maps import encode_grey_map, encode_label_map
+
+        files["maps"] = {name: {"file": job.output_in_record(paths[f"map {name}"])} for name in maps}
+        if "labels" in maps:
+            writer.write(paths["map labels"], encode_label_map, fit.labels, fit.palette, quantizer.visible)
+        if "entropy" in maps or "loglik" in maps:
+            for name, grey in zip(("entropy", "loglik"), quantizer.maps(fit), strict=True):
+                if name in maps:
+                    writer.write(paths[f"map {name}"], encode_grey_map, grey)
+                    files["maps"][name] |= {"unit": grey.unit, "black": grey.black, "white": grey.white}
     if job.products.layers:
         files["layers"] = []
         for number, layer in enumerate(quantizer.layers(fit), start=1):
-            path = job.folder / layer_name(job.stem, k, number)
-            write(path, encode_image, layer, "png")
-            files["layers"].append(job.path_in_report(path))
+            path = job.layer(k, number)
+            writer.write(path, encode_image, layer, "png")
+            files["layers"].append(job.output_in_record(path))
     return files
 
 
-def write_mixture(fit: RecoloredFit, job: Job, k: int | str, write: Write) -> dict[str, Any]:
-    """Let `write` make the files of the mixture of a fit: model and palettes; return their names."""
-    paths, forms = job.files[k], job.products.palettes
+def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter) -> dict[str, Any]:
+    """Write the model and the palettes of a fit; return their paths for the record."""
+    paths, palettes = job.files(k), job.products.palettes
     files: dict[str, Any] = {}
     if job.products.models:
-        write(paths["model"], _encode_model, fit)
-        files["model"] = job.path_in_report(paths["model"])
-    if forms:
-        files["palettes"] = {form: job.path_in_report(paths[f"palette {form}"]) for form in forms}
-        for form in forms:
-            write(paths[f"palette {form}"], _encode_palette, fit, form, f"{job.stem} {len(fit.weights)}")
+        writer.write(paths["model"], _encode_model, fit)
+        files["model"] = job.output_in_record(paths["model"])
+    if palettes:
+        files["palettes"] = {name: job.output_in_record(paths[f"palette {name}"]) for name in palettes}
+        encode = partial(
+            encode_palette, name=f"{job.stem} {len(fit.weights)}", weights=fit.weights, formats=ALL_FORMATS
+        )
+        for name in palettes:
+            writer.write(paths[f"palette {name}"], encode, fit.palette, name)
     return files
-
-
-def _write_maps(quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | str, write: Write) -> dict[str, Any]:
-    """Write the maps that are wanted; return for each its file, and what its values mean."""
-    from gmmquant.images.maps import encode_grey_map, encode_label_map
-
-    paths, maps = job.files[k], job.products.maps
-    told: dict[str, Any] = {what: {"file": job.path_in_report(paths[f"map {what}"])} for what in maps}
-    if "labels" in maps:
-        write(paths["map labels"], encode_label_map, fit.labels, fit.palette, quantizer.visible)
-    if {"entropy", "loglik"} & set(maps):
-        for what, grey in zip(("entropy", "loglik"), quantizer.maps(fit), strict=True):
-            if what in maps:
-                write(paths[f"map {what}"], encode_grey_map, grey)
-                told[what] |= {"unit": grey.unit, "black": grey.black, "white": grey.white}
-    return told
 
 
 def _encode_model(fit: RecoloredFit) -> bytes:
@@ -67,12 +104,3 @@ def _encode_model(fit: RecoloredFit) -> bytes:
 
     facts = {"color_space": fit.fit.space, "exact": fit.fit.exact, "recolor": fit.recoloring, "method": fit.fit.method}
     return model_to_json(Model(fit.mixture, facts), __version__).encode("ascii")
-
-
-def _encode_palette(fit: RecoloredFit, form: str, name: str) -> bytes:
-    from gmmquant.colors.palette_files import encode_palette
-    from gmmquant.images.palette_image import encode_swatches
-
-    if form == "png":
-        return encode_swatches(fit.palette)
-    return encode_palette(fit.palette, form, name=name, weights=fit.weights)

@@ -1,19 +1,17 @@
-"""The main job on one planned image: read, quantize at each k, write all or nothing, and tell what became of it."""
+"""The main job on one planned image: read, quantize at each k, write all outputs or none, return the outcome."""
 
 from __future__ import annotations
 
 import errno
 import math
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ImageError, OutputError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
@@ -21,50 +19,47 @@ from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.selection import Choice
-from gmmquant.pipeline.earlier_run import (
-    changed_reason,
-    digest_of,
-    read_earlier_run,
-    refuse_other_content,
-    settings_of,
-)
-from gmmquant.pipeline.exports import write_products
+from gmmquant.pipeline.earlier_run import digest_of, read_earlier_run, refuse_changed, settings_of
+from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
+from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.outcome import Done, Failure, Outcome, Skipped
-from gmmquant.report.record import Record, build_record, fit_record, to_json
+from gmmquant.report.record import Record, build_record, few_colors_notes, fit_record, to_json
 from gmmquant.settings import AUTO, largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
+from gmmquant.system.executors.base import ignore
 from gmmquant.system.filesystem import check_writable, exists, make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 from gmmquant.system.process import system_reason
 
-# The system's reasons for which the next image would fail like this one.
+# Errors of the system that the images after it would share.
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
-# Pixels above which an image is encoded in a thread of its own. Four fits of an image of 135,300 took 306 ms beside
-# that thread and 274 alone, while all the encoding takes 13.
+# Larger images are encoded in another thread. Four fits of an image of 135,300 pixels took 306 ms with that thread and
+# 274 ms without it, while all encoding takes 13 ms.
 _LARGE_IMAGE_PIXELS = 1_000_000
 
-# Memory that a large image takes: 12 megapixels of a photograph took 264 to 300 MB, of 16 bits more.
+# Memory for a large image: 12 megapixels of a photograph took 264 to 300 MB, and more with 16 bits.
 _BYTES_PER_PIXEL = 40
 
 Result = TypeVar("Result")
+
+# A recoloured image and the paths of its files, for each k.
+Results = list[tuple[QuantizedImage, dict[str, Any]]]
+
+# Called with the source, k, the number of iterations and the objective.
 Watcher = Callable[[SourcePath, int | str, int, float], None]
 
 
-def watch_nothing(source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
-    """Take note of an iteration of the fit of `source` at `k` by doing nothing."""
+def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = ignore) -> Outcome:
+    """Run the job of one image; every error becomes a `Failure`, and then no output of the image is left behind.
 
-
-def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = watch_nothing) -> Outcome:
-    """Do one image; every error becomes a `Failure`, with no file of the image left behind.
-
-    If the outputs of a job were looked up before (`Job.kept`), it may be the second run of the job, and what the first
-    one wrote is replaced. Otherwise, files that another run writes meanwhile stay. `admit(n_bytes)` is called before a
-    large image is decoded, and returns when there is memory for it.
+    If the outputs were looked up before (`Job.kept`), this may be the second run of the job, and what the first one
+    wrote is replaced. Otherwise, files that another run writes meanwhile stay. `admit(n_bytes)` is called before a
+    large image is decoded, and returns when the memory is available.
     """
     started = perf_counter()
 
@@ -73,7 +68,7 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
         if not isinstance(checked, Job):
             return checked
         kept = checked.kept or frozenset()
-        done = _quantize(replace(job, recorded=checked.recorded), task, kept, admit, watch)
+        done = _quantize(replace(job, earlier_digest=checked.earlier_digest), task, kept, admit, watch)
         nothing_written = task.to is Destination.FILES and not done.written
         if nothing_written and not job.in_shared_report:
             return Skipped(job.source)
@@ -95,7 +90,7 @@ def attempt(job: Job, work: Callable[[], Result]) -> Result | Failure:
         return _failure(job, reason, hopeless=error.errno in _HOPELESS)
     except MemoryError:
         return _failure(job, "not enough memory; scale the image down or ask for fewer colours")
-    except Exception as error:  # a bug, here or in a library: the other images are still to be done
+    except Exception as error:  # a bug, here or in a library; the run goes on with other images
         return _failure(job, f"{type(error).__name__}: {error}; this is a bug in gmmquant, please report it")
 
 
@@ -111,201 +106,158 @@ def refuse_existing(job: Job, reason: str) -> Failure:
 def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     """Look up which outputs exist: return the job with those to keep, or the outcome if there is nothing to do.
 
-    With --skip-existing, the report of an earlier run must be of the same settings and the same image. The image is
-    read for that only if its times are newer than those of the report.
+    If outputs are kept, the report of an earlier run must have the same settings and the same image. The image is read
+    for that only if its times are newer than those of the report.
     """
     if task.to is not Destination.FILES or job.kept is not None:
         return job
     present = [path for path in job.outputs if exists(path)]
     if present and task.existing is Existing.REFUSE:
         return refuse_existing(job, f"{present[0].name} exists")
-    keeps, recorded = task.existing is Existing.KEEP, job.recorded
+    keeps, digest = task.existing is Existing.KEEP, job.earlier_digest
     if keeps and job.report in present and not job.is_shared_report:
         earlier = read_earlier_run(job.report)
         if earlier is not None:
             earlier.refuse_other_settings(*settings_of(task, job.report))
-            recorded = earlier.digests["source"]
-            earlier.refuse_if_changed(job.source, recorded)
+            digest = earlier.digests["source"]
+            earlier.refuse_newer(job.source, digest)
             if len(present) == len(job.outputs) and (not job.products.layers or earlier.has_layers(job)):
                 return Skipped(job.source)
     check_writable(job.folder)
-    return replace(job, kept=frozenset(present) if keeps else frozenset(), recorded=recorded)
+    return replace(job, kept=frozenset(present if keeps else ()), earlier_digest=digest)
 
 
-def flattened(image: DecodedImage) -> FlatImage:
-    """Return the visible pixels of an image, all frames together."""
-    return FlatImage.from_array(image.pixels, 1 if image.animation is None else image.animation.n_frames)
-
-
-def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> tuple[DecodedImage, str]:
-    """Read an image; return it and the SHA-256 of its file. An error of the system becomes an `ImageError`."""
+def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> tuple[DecodedImage, FlatImage, str]:
+    """Return an image, its visible pixels of all frames, and the SHA-256 of the file."""
 
     def announce(n_pixels: int) -> None:
         if n_pixels > _LARGE_IMAGE_PIXELS:
             admit(n_pixels * _BYTES_PER_PIXEL)
 
-    try:
-        with open_path(source, byte_limit(max_pixels)) as file:
-            return read_image(file, max_pixels=max_pixels, announce=announce), digest_of(file)
-    except OSError as error:
-        raise ImageError(system_reason(error)) from None
+    with errors_of_reading(), open_path(source, byte_limit(max_pixels)) as file:
+        image, digest = read_image(file, max_pixels=max_pixels, announce=announce), digest_of(file)
+    n_frames = 1 if image.animation is None else image.animation.n_frames
+    return image, FlatImage.from_array(image.pixels, n_frames), digest
 
 
 def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[int], None], watch: Watcher) -> Done:
     """Write the outputs of an image, except those `kept` from an earlier run."""
-    image, digest = read(job.source, task.max_pixels, admit)
-    if job.recorded not in (None, digest):
-        raise ImageError(changed_reason(job.source, job.report))
-    animation, notes, products = image.animation, list(image.notes), job.products
-    flat = flattened(image)
-    encode = partial(
-        encode_image,
-        format=products.format,
-        metadata=image.metadata,
-        animation=animation,
-        keep_metadata=products.keep_metadata,
-        optimize=products.optimize,
-        keep_order=task.strategy.keeps_order,
-    )
-    if task.to is not Destination.RECORD:
-        kept_metadata = image.metadata if products.keep_metadata else None
-        format = output_format(products.format)  # noqa: A001
-        notes += format.losses(alpha=flat.alpha, animation=animation, metadata=kept_metadata)
-        transparent = flat.alpha is not None and bool((flat.alpha < 255).any())
-        if reason := format.refusal_of_colors(largest_of(task.ks), transparent=transparent):
-            raise ImageError(reason)
-    del image  # to free its memory
-    quantizer = Quantizer(flat, task.strategy.settings(task.settings))
+    image, flat, digest = read(job.source, task.max_pixels, admit)
+    refuse_changed(job.source, job.report, job.earlier_digest, digest)
+    notes = [*image.notes, *_losses(image, flat, task)]
     if job.report in kept:
         notes.append(f"{job.report.name} exists and is kept: it is of an earlier run; use --force to replace it")
+    encode = partial(
+        encode_image,
+        format=job.products.format,
+        metadata=image.metadata,
+        animation=image.animation,
+        keep_metadata=job.products.keep_metadata,
+        optimize=job.products.optimize,
+        keep_order=task.strategy.keeps_order,
+    )
+    del image  # to free its memory
+    quantizer = Quantizer(flat, task.strategy.settings(task.settings))
+    choice = None
     if AUTO in task.ks:
         watch(job.source, AUTO, 0, math.nan)
-    choice = task.strategy.choose_k(quantizer) if AUTO in task.ks else None
-    fits: list[tuple[QuantizedImage, dict[str, Any], _FileWriter, bool]] = []
+        choice = task.strategy.choose_k(quantizer)
     is_large = quantizer.shape[0] * quantizer.shape[1] > _LARGE_IMAGE_PIXELS
-    # Optimizing lasts longer than fitting, and in this thread a signal ends it at once.
-    in_background = is_large and not products.optimize and threads.n_processors() > 1
+    # Optimizing takes longer than fitting, and in this thread a signal ends it at once.
+    in_background = is_large and not job.products.optimize and threads.n_processors() > 1
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
-        for k, paths in job.files.items():
-            number = choice.k if choice is not None and k == AUTO else int(k)
-            writer = _FileWriter(executor, outputs, partial(_keeps, job, task), compares=job.recorded is None)
-            watch_fit = partial(watch, job.source, number)
-            watch_fit(0, math.nan)
-            if task.to is Destination.RECORD:
-                fit, files = task.strategy.recolor(quantizer, number, watch_fit, receive_nothing), {}
-            else:
-                fit = task.strategy.recolor(quantizer, number, watch_fit, partial(writer, paths["image"], encode))
-                files = write_products(quantizer, fit, job, k, writer)
-            fits.append((fit, files, writer, k == AUTO))
-        results = [(fit.with_seconds(write=writer.seconds()), files, auto) for fit, files, writer, auto in fits]
+        new_writer = partial(
+            FileWriter, executor, outputs, partial(is_kept, job, task), compares=job.earlier_digest is None
+        )
+        results = _recolor(job, task, quantizer, choice, encode, new_writer, watch)
         record = _record_of(job, task, quantizer, results, notes, choice, digest)
         if task.to is Destination.FILES and not job.in_shared_report and job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         written = outputs.commit()
-    statistics = [fit.statistics for fit, *_ in results]
+    statistics = [fit.statistics for fit, _ in results]
     data = outputs.data if isinstance(outputs, HeldSet) else None
     return Done(job.source, record, written, notes, drawn=data, statistics=statistics)
 
 
-def _record_of(
+def _recolor(
     job: Job,
     task: Task,
     quantizer: Quantizer,
-    results: Sequence[tuple[QuantizedImage, dict[str, Any], bool]],
-    notes: list[str],
     choice: Choice | None,
-    digest: str,
+    encode: Callable[..., bytes],
+    new_writer: Callable[[], FileWriter],
+    watch: Watcher,
+) -> Results:
+    """Recolour an image at each k, and stage the files while the next k is fitted."""
+    to_record = task.to is Destination.RECORD
+    fits: list[tuple[QuantizedImage, dict[str, Any], FileWriter]] = []
+    for k in job.ks:
+        number, writer = number_of_colors(k, choice), new_writer()
+        watch_fit = partial(watch, job.source, number)
+        watch_fit(0, math.nan)
+        receive = receive_nothing if to_record else partial(writer.write, job.files(k)["image"], encode)
+        fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
+        files = {} if to_record else write_products(quantizer, fit, job, k, writer)
+        fits.append((fit, files, writer))
+    return [(fit.with_seconds(write=writer.seconds()), files) for fit, files, writer in fits]
+
+
+def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]:
+    """Return a warning for everything that the output format cannot store; refuse too many colours."""
+    if task.to is Destination.RECORD:
+        return ()
+    output = output_format(task.products.format)
+    transparent = flat.alpha is not None and bool((flat.alpha < 255).any())
+    if reason := output.refusal_of_colors(largest_of(task.ks), transparent=transparent):
+        raise ImageError(reason)
+    metadata = image.metadata if task.products.keep_metadata else None
+    return output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
+
+
+def _record_of(
+    job: Job, task: Task, quantizer: Quantizer, results: Results, notes: list[str], choice: Choice | None, digest: str
 ) -> Record:
-    """Return the record of an image, or its entry in a shared one; add to `notes` the k with too few colours."""
+    """Return the record of an image, or its entry in a shared one; a note on too few colours is added to `notes`."""
+    path = job.source_in_record
     if job.in_shared_report:
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        fits = [shared_fit_record(result, files, auto=auto) for result, files, auto in results]
-        return shared_image_record(job.source, job.report, quantizer, fits, notes=notes, digest=digest)
-    kept_exactly = [result.k for result, *_ in results if result.fit.exact and len(result.weights) < result.k]
-    if kept_exactly:
-        notes.append(_few_colors(quantizer.histogram, kept_exactly))
-    fits = [fit_record(result, files, auto=auto) for result, files, auto in results]
+        fits = [shared_fit_record(*result, auto=k == AUTO) for k, result in zip(job.ks, results, strict=True)]
+        return shared_image_record(path, quantizer, fits, notes=notes, digest=digest)
+    notes += few_colors_notes(quantizer, [fit for fit, _ in results])
     return build_record(
-        job.source,
+        path,
         job.report,
         quantizer,
-        fits,
+        [fit_record(*result, auto=k == AUTO) for k, result in zip(job.ks, results, strict=True)],
         notes=notes,
         choice=choice,
-        extra_inputs=task.strategy.inputs(),
+        extra_inputs=task.strategy.inputs,
         digests={"source": digest, "settings": settings_of(task, job.report)[1]},
     )
 
 
-def _outputs_of(job: Job, task: Task) -> OutputSet | HeldSet:
-    """Return what takes the outputs: files, or what is held for standard output."""
+def _outputs_of(job: Job, task: Task) -> Outputs:
+    """Return the set that outputs are staged in: of files, or in memory for standard output."""
     if task.to is not Destination.FILES:
         return HeldSet()
     make_folder(job.folder)
-    times = _times_of(job.source) if task.preserve_times else None
+    times = None
+    if task.preserve_times and isinstance(job.source, Path):
+        with errors_of_reading():
+            status = os.stat(job.source)
+        times = status.st_atime_ns, status.st_mtime_ns
     overwrite = task.existing is Existing.REPLACE or job.kept is not None
     return OutputSet(overwrite=overwrite, keep=task.existing is Existing.KEEP and not overwrite, times=times)
 
 
-def _times_of(source: SourcePath) -> tuple[int, int] | None:
-    """Return when a file of this machine was read and written last, in nanoseconds."""
-    if not isinstance(source, Path):
-        return None
-    try:
-        status = os.stat(source)
-    except OSError as error:
-        raise ImageError(system_reason(error)) from None
-    return status.st_atime_ns, status.st_mtime_ns
+def number_of_colors(k: int | str, choice: Choice | None) -> int:
+    """Return `k`, or the chosen number if it is "auto"."""
+    return choice.k if choice is not None and k == AUTO else int(k)
 
 
-def _keeps(job: Job, task: Task, path: AnyPath) -> bool:
-    """Tell whether an output exists and is kept; not what a settled job itself wrote when it was done before."""
+def is_kept(job: Job, task: Task, path: AnyPath) -> bool:
+    """Return whether an output existed before the job and is kept; layers after the first are looked up now."""
     if task.existing is not Existing.KEEP:
         return False
     return path in job.kept if job.kept is not None and path in job.outputs else exists(path)
-
-
-class _FileWriter:
-    """Lets an executor encode and stage the files of a fit, but for those that are kept, and counts the seconds.
-
-    If it `compares`, what is kept must be what it would be now: an earlier run may have had other options.
-    """
-
-    def __init__(
-        self,
-        executor: Executor,
-        outputs: OutputSet | HeldSet,
-        keeps: Callable[[AnyPath], bool],
-        *,
-        compares: bool = False,
-    ) -> None:
-        self._executor, self._outputs, self._keeps, self._compares = executor, outputs, keeps, compares
-        self._staged: list[Future[float]] = []
-
-    def __call__(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
-        """Stage what `encode` makes of `content` as `path`; do nothing if that exists and is kept."""
-
-        def stage() -> float:
-            started = perf_counter()
-            if is_kept:
-                refuse_other_content(path, encode(*content))
-            else:
-                self._outputs.stage(path, encode(*content))
-            return perf_counter() - started
-
-        is_kept = self._keeps(path)
-        if not is_kept or self._compares:
-            if len(self._staged) > 1:  # what waits holds its arrays: of many layers, two at a time
-                self._staged[-2].result()
-            self._staged.append(self._executor.submit(stage))
-
-    def seconds(self) -> float:
-        """Wait for all files to be staged; return how long that took in all."""
-        return sum(seconds.result() for seconds in self._staged)
-
-
-def _few_colors(histogram: ColorHistogram, ks: Sequence[int]) -> str:
-    colors = "1 distinct colour" if histogram.n_colors == 1 else f"{histogram.n_colors} distinct colours"
-    rounded = "" if histogram.bit_depth == 8 else ", rounded to 8 bits"
-    return f"{colors}, fewer than k = {', '.join(map(str, ks))}: the exact colours are kept{rounded}"

@@ -1,14 +1,15 @@
-"""What is to be done: images become jobs, each with the names of all that is written for it.
+"""Turn sources into jobs, each with the names of its outputs.
 
-Names are a function of the input alone: `cat.jpg` gives `cat_k7.png` for each k and `cat_report.json`, beside the
-image or in the output folder, below which the folders of a tree are made again.
+Names depend on the source alone: `cat.jpg` gives `cat_k7.png` for each k, and `cat_report.json`. Outputs go beside the
+image, or to the output folder, in the subfolders that the image was found in.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
@@ -18,21 +19,17 @@ from gmmquant.errors import OutputError
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
-from gmmquant.settings import AUTO, MAX_PIXELS, Settings
+from gmmquant.settings import AUTO, DEFAULT_OUTPUT_FORMAT, MAX_PIXELS, Settings
 from gmmquant.system.filesystem import exists, is_folder
-from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, common_folder, identity, relative
+from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
 
-# Longest file name, in bytes, that the usual file systems take, and the longest end that a name is given.
-_MAX_NAME = 255
-_LONGEST_END = "_kauto_layer0000.png"
-
-# What the names of files begin with that images share.
-SHARED = "shared"
+# The usual file systems take names of 255 bytes. The longest ending is that of a layer.
+_MAX_STEM_BYTES = 255 - len("_kauto_layer0000.png")
 
 
 class Existing(Enum):
-    """What to do where an output exists."""
+    """What is done if an output exists."""
 
     REFUSE = "refuse"
     REPLACE = "replace"
@@ -40,179 +37,107 @@ class Existing(Enum):
 
 
 class Destination(Enum):
-    """Where what is made goes."""
+    """Where the outputs go."""
 
     FILES = "files"
-    STANDARD_OUTPUT = "standard output"  # the image
-    RECORD = "record"  # nothing but the record, by whoever asked for it
+    STANDARD_OUTPUT = "standard output"  # the image only
+    RECORD = "record"  # the record only, in memory
 
 
 @dataclass(frozen=True)
 class Products:
-    """What is written of each fit.
+    """The files that are written for each fit."""
 
-    Attributes
-    ----------
-    format : str
-        Format of the image, see `settings.OUTPUT_FORMATS`.
-    optimize : bool
-        Whether its file is made as small as can be, in more time.
-    keep_metadata : bool
-        Whether EXIF, XMP and comments of the input are kept.
-    models : bool
-    palettes : tuple of str
-        Formats of palette files, see `settings.PALETTE_FORMATS`.
-    maps : tuple of str
-        See `settings.MAPS`.
-    layers : bool
-    images : bool
-        Whether the recoloured image itself is.
-    """
-
-    format: str = "png"
+    format: str = DEFAULT_OUTPUT_FORMAT  # of the image; see `settings.OUTPUT_FORMATS`
     optimize: bool = False
     keep_metadata: bool = False
     models: bool = False
-    palettes: tuple[str, ...] = ()
-    maps: tuple[str, ...] = ()
+    palettes: tuple[str, ...] = ()  # see `settings.PALETTE_FORMATS`
+    maps: tuple[str, ...] = ()  # see `settings.MAPS`
     layers: bool = False
-    images: bool = True
-
-    def for_each_image(self) -> Products:
-        """Return what is left for each image to write where one mixture is shared."""
-        return replace(self, models=False, palettes=())
-
-    def for_shared_report(self) -> Products:
-        """Return what is written of a mixture that images share."""
-        return Products(models=self.models, palettes=self.palettes, images=False)
-
-    def names(self, stem: str, k: int | str) -> dict[str, str]:
-        """Return the names of the files of a fit, by what they hold; of the layers, whose number is open, the first."""
-        names = {"image": f"{stem}_k{k}.{self.format}"} if self.images else {}
-        if self.models:
-            names["model"] = f"{stem}_k{k}.gmm.json"
-        names |= {f"palette {form}": f"{stem}_k{k}_palette.{form}" for form in self.palettes}
-        names |= {f"map {what}": f"{stem}_k{k}_{what}.png" for what in self.maps}
-        if self.layers:
-            names["layer"] = layer_name(stem, k, 1)
-        return names
-
-
-def layer_name(stem: str, k: int | str, number: int) -> str:
-    """Return the name of a layer, numbered from 1, the heaviest component first."""
-    width = len(str(k)) if k != AUTO else 2
-    return f"{stem}_k{k}_layer{number:0{max(width, 2)}}.png"
+    images: bool = True  # whether the recoloured image is written
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is done with each image.
+    """What is done with every image."""
 
-    Attributes
-    ----------
-    ks : sequence of int and "auto"
-    settings : Settings
-    existing : Existing
-    max_pixels : int
-    products : Products
-    strategy : Strategy
-        What becomes of an image at each k.
-    keep_extension : bool
-        Whether names keep the ending of the input: `cat.jpg_k7.png`.
-    preserve_times : bool
-        Whether what is written has the times of the input.
-    shared : bool
-        Whether one mixture is fitted to all images together.
-    to : Destination
-    """
-
-    ks: Sequence[int | str]
+    ks: Sequence[int | str]  # numbers of colours, and "auto"
     settings: Settings = field(default_factory=Settings)
     existing: Existing = Existing.REFUSE
     max_pixels: int = MAX_PIXELS
     products: Products = field(default_factory=Products)
     strategy: Strategy = field(default_factory=FitEach)
-    keep_extension: bool = False
-    preserve_times: bool = False
-    shared: bool = False
+    keep_extension: bool = False  # in the names of outputs: `cat.jpg_k7.png`
+    preserve_times: bool = False  # of the source, as the times of the outputs
+    shared: bool = False  # whether one mixture is fitted to all images together
     to: Destination = Destination.FILES
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image and what is to be written for it.
-
-    Attributes
-    ----------
-    source : Path, RemotePath or StandardInput
-    stem : str
-        What the names of its files begin with.
-    folder : Path or RemotePath
-        The folder that they go to.
-    ks : sequence of int and "auto"
-    products : Products
-    report : Path or RemotePath
-        The file of the record.
-    in_shared_report : bool
-        Whether the record is that of many images, which this job does not write.
-    kept : frozenset of Path and RemotePath, or None
-        The outputs that exist and are kept, if they were looked up before the job is run. The others are then replaced,
-        so that the job can be run twice.
-    recorded : str or None
-        SHA-256 of the source in the report of an earlier run, whose files are kept as they are.
-    """
+    """One image, or the mixture that all images share, and the outputs that are written for it."""
 
     source: SourcePath
-    stem: str
+    stem: str  # beginning of the names of all outputs
     folder: AnyPath
     ks: Sequence[int | str]
     products: Products
     report: AnyPath
-    in_shared_report: bool = False
+    in_shared_report: bool = False  # whether `report` is that of many images, and not written by this job
+    # The outputs that exist and are kept, if they were looked up before the job is run. All others are then replaced,
+    # so that the job can be run twice.
     kept: frozenset[AnyPath] | None = None
-    recorded: str | None = None
+    # SHA-256 of the source in the report of an earlier run. The files of that run are kept without a comparison.
+    earlier_digest: str | None = None
+    path_in_record: str | None = None  # of the source; None: relative to the folder of the report
 
     @property
     def is_shared_report(self) -> bool:
-        """Whether this is no image, but what is written of all that share a mixture."""
+        """Whether this is not an image, but the mixture that all images share."""
         return not self.products.images
 
-    @property
-    def files(self) -> dict[int | str, dict[str, AnyPath]]:
-        """Files by k and by what they hold."""
-        names = {k: self.products.names(self.stem, k) for k in self.ks}
-        return {k: {what: self.folder / name for what, name in own.items()} for k, own in names.items()}
+    def files(self, k: int | str) -> dict[str, AnyPath]:
+        """Return the files of a fit by content, such as "image" or "palette gpl"; only the first of the layers."""
+        products, start = self.products, f"{self.stem}_k{k}"
+        names = {"image": f"{start}.{products.format}"} if products.images else {}
+        if products.models:
+            names["model"] = f"{start}.gmm.json"
+        names |= {f"palette {name}": f"{start}_palette.{name}" for name in products.palettes}
+        names |= {f"map {name}": f"{start}_{name}.png" for name in products.maps}
+        files = {content: self.folder / name for content, name in names.items()}
+        return files | {"layer": self.layer(k, 1)} if products.layers else files
+
+    def layer(self, k: int | str, number: int) -> AnyPath:
+        """Return the path of a layer, numbered from 1, the heaviest component first."""
+        width = 2 if k == AUTO else max(len(str(k)), 2)
+        return self.folder / f"{self.stem}_k{k}_layer{number:0{width}}.png"
 
     @property
     def outputs(self) -> list[AnyPath]:
-        """All files of the job that can be named before it is done; the report, which is written last, stands last."""
-        files = [path for files in self.files.values() for path in files.values()]
+        """All outputs whose names are known before the job is done, the report last."""
+        files = [path for k in self.ks for path in self.files(k).values()]
         return files if self.in_shared_report else [*files, self.report]
 
     @property
-    def claimed(self) -> list[AnyPath]:
-        """All files that the job may write, every layer too."""
+    def possible_outputs(self) -> list[AnyPath]:
+        """All outputs that the job may write, including every layer."""
         ks = [k for k in self.ks if k != AUTO] if self.products.layers else []
-        layers = [self.folder / layer_name(self.stem, k, number) for k in ks for number in range(1, int(k) + 1)]
-        return [*self.outputs, *layers]
+        return [*self.outputs, *(self.layer(k, number) for k in ks for number in range(1, int(k) + 1))]
 
-    def path_in_report(self, output: AnyPath) -> str:
-        """Return the name of an output as the record tells it: as seen from the folder of the report."""
+    @property
+    def source_in_record(self) -> str:
+        """The path of the source as the record has it."""
+        return self.path_in_record or relative(self.source, self.report.parent)
+
+    def output_in_record(self, output: AnyPath) -> str:
+        """Return the path of an output as the record has it: relative to the folder of the report."""
         return output.name if output.parent == self.report.parent else relative(output, self.report.parent)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
-
-    Attributes
-    ----------
-    entries : list of Job and Failure
-        Images, and what cannot be one, in the order given.
-    task : Task
-    shared_job : Job or None
-        What is written of all images together, where they share a mixture.
-    """
+    """Jobs and failed sources, in the order of the sources, and the job of the mixture that the images share."""
 
     entries: list[Job | Failure]
     task: Task
@@ -220,89 +145,100 @@ class Plan:
 
     @property
     def jobs(self) -> list[Job]:
-        """The images."""
+        """The jobs of images."""
         return [entry for entry in self.entries if isinstance(entry, Job)]
+
+    @property
+    def all_jobs(self) -> list[Job]:
+        """The jobs of images, and that of the shared mixture."""
+        return self.jobs if self.shared_job is None else [*self.jobs, self.shared_job]
 
 
 def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None) -> Plan:
-    """Turn images into jobs, in the order given, each once.
+    """Turn sources into jobs, in their order and each once; failures keep their positions.
 
-    Parameters
-    ----------
-    sources : iterable of Source and Failure
-        See `inputs.sources_of`; failures stay where they are.
-    task : Task
-    folder : Path, RemotePath or None
-        Where outputs go; None: beside each image, and what is shared into the folder that holds them all.
-
-    Raises
-    ------
-    OutputError
-        If `folder` is a file, two images would write the same file, or an output is the input of another job.
+    Outputs go to `folder`. If it is None, they go beside each image, and the shared report goes to the folder that
+    contains all images. An `OutputError` is raised if `folder` is a file, if two jobs would write the same file, or if
+    an output of a job is the source of another.
     """
     if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; give another --output")
-    entries: list[Source | Failure] = []
+    distinct = list(_without_repetitions(sources))
+    images = [entry.path for entry in distinct if isinstance(entry, Source)]
+    shared_job = _shared_job(images, task, folder) if task.shared and images else None
+    entries = [entry if isinstance(entry, Failure) else _job(entry, task, folder, shared_job) for entry in distinct]
+    planned = Plan(entries, task, shared_job)
+    if task.to is Destination.FILES:
+        refuse_clashes(planned.all_jobs)
+    return planned
+
+
+def _without_repetitions(entries: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
+    """Yield each source once, and all failures."""
     seen: set[str] = set()
-    for source in sources:
-        if isinstance(source, Source):
+    for entry in entries:
+        if isinstance(entry, Source):
             try:
-                name = identity(source.path)
+                name = identity(entry.path)
             except OSError as error:  # the working folder is gone
-                entries.append(Failure(source.path, system_reason(error)))
+                yield Failure(entry.path, system_reason(error))
                 continue
             if name in seen:
                 continue
             seen.add(name)
-        entries.append(source)
-    images = [entry for entry in entries if isinstance(entry, Source)]
-    whole = _whole(images, task, folder) if task.shared and images else None
-    report = None if whole is None else whole.report
-    jobs = [entry if isinstance(entry, Failure) else _job(entry, task, folder, report) for entry in entries]
-    planned = Plan(jobs, task, whole)
-    if task.to is Destination.FILES:
-        refuse_clashes(planned.jobs if whole is None else [*planned.jobs, whole])
-    return planned
+        yield entry
 
 
-def _job(source: Source, task: Task, folder: AnyPath | None, shared_report: AnyPath | None) -> Job:
-    """Name the outputs of an image."""
-    target = source.path.parent if folder is None else folder / source.below
-    stem = fitting_stem(source.path.name if task.keep_extension else source.path.stem, _MAX_NAME - len(_LONGEST_END))
-    if shared_report is not None:
-        products = task.products.for_each_image()
-        return Job(source.path, stem, target, task.ks, products, shared_report, in_shared_report=True)
-    return Job(source.path, stem, target, task.ks, task.products, target / f"{stem}_report.json")
+def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | None) -> Job:
+    path = source.path
+    target = path.parent if folder is None else folder / source.below
+    stem = fitting_stem(path.name if task.keep_extension else path.stem)
+    job = Job(path, stem, target, task.ks, task.products, _report(stem, target, task))
+    if task.to is not Destination.FILES:
+        job = replace(job, path_in_record=as_text(path))
+    if shared_job is None:
+        return job
+    products = replace(task.products, models=False, palettes=())
+    return replace(job, products=products, report=shared_job.report, in_shared_report=True)
 
 
-def _whole(images: Sequence[Source], task: Task, folder: AnyPath | None) -> Job:
-    """Name what is written of all images together."""
-    target = common_folder([image.path.parent for image in images]) if folder is None else folder
-    return Job(target, SHARED, target, task.ks, task.products.for_shared_report(), target / f"{SHARED}_report.json")
+def _shared_job(images: Sequence[SourcePath], task: Task, folder: AnyPath | None) -> Job:
+    target = common_folder([path.parent for path in images]) if folder is None else folder
+    products = Products(models=task.products.models, palettes=task.products.palettes, images=False)
+    return Job(target, "shared", target, task.ks, products, _report("shared", target, task))
 
 
-def fitting_stem(stem: str, limit: int) -> str:
-    """Return `stem` if it has at most `limit` bytes, else its beginning and a digest of the whole."""
+def _report(stem: str, folder: AnyPath, task: Task) -> AnyPath:
+    """Return the path of a report; without files, paths in the record are relative to the working folder."""
+    return (folder if task.to is Destination.FILES else Path()) / f"{stem}_report.json"
+
+
+def fitting_stem(stem: str) -> str:
+    """Return a stem; if the names of outputs would be too long, its beginning and a digest of all of it."""
     encoded = os.fsencode(stem)
-    if len(encoded) <= limit:
+    if len(encoded) <= _MAX_STEM_BYTES:
         return stem
-    import hashlib
-
     digest = "~" + hashlib.sha256(encoded).hexdigest()[:8]
-    return encoded[: limit - len(digest)].decode("utf-8", "ignore") + digest
+    return encoded[: _MAX_STEM_BYTES - len(digest)].decode("utf-8", "ignore") + digest
 
 
 def refuse_clashes(jobs: Sequence[Job]) -> None:
-    """Raise an `OutputError` if two jobs would write one name, or one would write over the image of another.
+    """Raise an `OutputError` if two jobs would write the same file, or if an output is the source of a job.
 
-    Names that differ only in case or in the form of an accent are one name on many file systems.
+    Names that differ only in case or in the form of an accent are the same on many file systems.
     """
-    folded = _folding()
-    writers: dict[str, Job] = {}
+    resolve = cache(os.path.realpath)
+
+    def folded(path: AnyPath) -> str:
+        if not isinstance(path, Path):
+            return identity(path)
+        return unicodedata.normalize("NFC", os.path.join(resolve(path.parent), path.name)).lower()
+
     sources = {folded(path): job for job in jobs if not job.is_shared_report for path in _names_of(job.source)}
+    writers: dict[str, Job] = {}
     clashes: list[tuple[Job, Job, AnyPath]] = []
     for job in jobs:
-        for output in job.claimed:
+        for output in job.possible_outputs:
             name = folded(output)
             other = writers.setdefault(name, job)
             if other is not job:
@@ -313,19 +249,18 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
                     f"{job.source} would write over the input {sources[name].source}; use another --output folder"
                 )
     if clashes:
-        raise OutputError(_clash(*clashes[0], n_others=len(clashes) - 1))
+        raise OutputError(_clash_reason(*clashes[0], n_others=len(clashes) - 1))
 
 
 def _names_of(source: SourcePath) -> list[AnyPath]:
-    """Return the place of an image, and what it links to."""
+    """Return the path of an image, and that of the file which it links to."""
     if isinstance(source, StandardInput):
         return []
     return [source, Path(os.path.realpath(source))] if isinstance(source, Path) else [source]
 
 
-def _clash(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
-    """Say which inputs would write one name, and how to avoid it."""
-    more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
+def _clash_reason(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
+    """Return a message that names two jobs which would write the same file, and a remedy."""
     if other.is_shared_report:
         remedy = "rename the image, or give another --output"
     elif one.source.parent != other.source.parent:
@@ -334,16 +269,5 @@ def _clash(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
         remedy = "give --keep-extension, which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
         remedy = "rename one, or give each its own --output"
+    more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
     return f"{one.source} and {other.source} would both write {output.name}{more}; {remedy}"
-
-
-def _folding() -> Callable[[AnyPath], str]:
-    """Return what names a directory entry in the form in which file systems that fold names compare it."""
-    real = cache(os.path.realpath)
-
-    def folded(path: AnyPath) -> str:
-        if not isinstance(path, Path):
-            return identity(path)
-        return unicodedata.normalize("NFC", os.path.join(real(path.parent), path.name)).lower()
-
-    return folded

@@ -1,7 +1,7 @@
-"""The main job over images that share one mixture: count the colours of all, fit, and recolour each by the fits.
+"""The main job over images that share one mixture: count the colours of all, fit, and recolour each image by the fits.
 
-The first pass over the images adds up their histograms: the sum is the histogram of all pixels, so the fit to it is the
-fit to all images side by side. The second pass writes the images, and the shared figures are sums of its figures.
+The first pass adds up the histograms of the images. The sum is the histogram of all pixels, so the fit to it is the fit
+to all images side by side. The second pass writes the images, and the shared figures are sums of their figures.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.errors import ParameterError
 from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
-from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, refuse_other_content, settings_of
-from gmmquant.pipeline.exports import write_mixture
-from gmmquant.pipeline.image_job import attempt, flattened, read, refuse_existing
+from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, refuse_changed, settings_of
+from gmmquant.pipeline.exports import FileWriter, write_mixture
+from gmmquant.pipeline.image_job import attempt, is_kept, number_of_colors, read, refuse_existing
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
-from gmmquant.pipeline.strategy import ApplyFits, fit_shared
+from gmmquant.pipeline.strategy import ApplyFits
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
 from gmmquant.report.record import Record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, total_result
 from gmmquant.settings import AUTO
-from gmmquant.system.atomic import OutputSet
-from gmmquant.system.executors.base import Executor, WorkerDied
+from gmmquant.system.atomic import OutputSet, writing
+from gmmquant.system.executors.base import Executor, WorkerDied, ignore
 from gmmquant.system.filesystem import check_writable, exists, make_folder
-from gmmquant.system.paths import AnyPath, identity
+from gmmquant.system.paths import as_text, identity, relative
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Counted:
 def run_shared(
     planned: Plan,
     executor: Executor,
-    counted_one: Callable[[], None],
+    on_counted: Callable[[], None],
     idle: Callable[[], None],
     *,
     sample_size: int | None = None,
@@ -51,19 +50,9 @@ def run_shared(
 ) -> Generator[Outcome, None, None]:
     """Fit one mixture for each k to all images and recolour them; yield the outcomes, that of the shared report last.
 
-    Parameters
-    ----------
-    planned : Plan
-        With a `shared_job`.
-    executor : Executor
-    counted_one : callable
-        Called for each image whose colours have been counted.
-    idle : callable
-        Called now and then while mixtures are fitted.
-    sample_size : int or None
-        Number of images to fit to, spread evenly over all; None: all.
-    fail_fast : bool
-        Start no more images after one has failed.
+    The fits are to `sample_size` images, spread evenly over all, or to all if it is None. `on_counted()` is called when
+    the colours of an image have been counted, `idle()` from time to time during the fits. With `fail_fast`, no more
+    images are started after a failure.
     """
     task, shared = planned.task, planned.shared_job
     assert shared is not None  # noqa: S101
@@ -79,12 +68,14 @@ def run_shared(
         yield refusal
         return
     if earlier is not None:
-        planned = replace(planned, entries=[_with_digest(entry, earlier) for entry in planned.entries])
+        digest_of = earlier.digest_of_image
+        entries = [replace(e, earlier_digest=digest_of(e.source)) if isinstance(e, Job) else e for e in planned.entries]
+        planned = replace(planned, entries=entries)
+
     counted = Counted()
     if not (fail_fast and len(planned.jobs) < len(planned.entries)):
-        counted = _count_all(planned, executor, counted_one, sample_size=sample_size, fail_fast=fail_fast)
-    failed = {identity(failure.source): failure for failure in counted.failures}
-    entries = [_or_failure(entry, failed.get(identity(entry.source))) for entry in planned.entries]
+        counted = _count_all(planned, executor, on_counted, sample_size=sample_size, fail_fast=fail_fast)
+    entries = _with_failures(planned.entries, counted.failures)
     failures = [entry for entry in entries if isinstance(entry, Failure)]
     if counted.colors is None or (failures and fail_fast):
         yield from failures
@@ -94,27 +85,29 @@ def run_shared(
         if refusal is not None:
             yield refusal
             return
+
     fitter = Fitter(counted.colors, task.settings)
-    strategy = fit_shared(fitter, task.ks, lambda *_: idle())
-    done: list[Done] = []
-    failures = []
+    strategy = fit_shared(fitter, task.ks, idle)
+    outcomes: list[Outcome] = []
     recoloring = Plan(entries, replace(task, strategy=strategy))
-    with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as outcomes:
-        for outcome in outcomes:
-            if isinstance(outcome, Done):
-                done.append(outcome)
-            if isinstance(outcome, Failure):
-                failures.append(outcome)
+    with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
+        for outcome in running:
+            outcomes.append(outcome)
             yield outcome
-    # If images failed, an existing report stays, because it may hold more of them.
+    done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+
+    # If images failed, an existing report is kept, because it may contain more of them.
     if done and not (failures and task.existing is Existing.KEEP and exists(shared.report)):
+        to_files, folder = task.to is Destination.FILES, shared.report.parent
+        paths = [relative(failure.source, folder) if to_files else as_text(failure.source) for failure in failures]
         build = partial(
             build_shared_record,
             shared.report,
             fitter,
             images=[outcome.record for outcome in done],
             n_fitted=len(counted.digests),
-            failures=failures,
+            failed=[(path, failure.reason) for path, failure in zip(paths, failures, strict=True)],
             choice=strategy.choice,
             sample_size=sample_size,
             digests={
@@ -123,22 +116,34 @@ def run_shared(
             },
         )
         compares = earlier is None
-        yield attempt(shared, lambda: _write_shared(shared, task, fitter, strategy, done, build, compares=compares))
+        yield attempt(shared, lambda: _write_shared(shared, task, strategy, done, build, compares=compares))
 
 
-def _with_digest(entry: Job | Failure, earlier: EarlierRun) -> Job | Failure:
-    """Return a job with the digest that the earlier run recorded for its image."""
-    return replace(entry, recorded=earlier.digest_of_image(entry.source)) if isinstance(entry, Job) else entry
+def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
+    """Return a failure if an output exists that may be neither replaced nor kept; an OSError if none can be written."""
+    if planned.task.to is not Destination.FILES:
+        return None
+    check_writable(shared.folder)
+    jobs = (shared, *planned.jobs) if planned.task.existing is Existing.REFUSE else ()
+    failures = (refuse_existing(job, f"{path.name} exists") for job in jobs for path in job.outputs if exists(path))
+    return next(failures, None)
+
+
+def _with_failures(entries: Sequence[Job | Failure], failures: Iterable[Failure]) -> list[Job | Failure]:
+    """Return the entries of a plan, with `failures` in place of their jobs and under the planned paths."""
+    failed = {identity(failure.source): failure for failure in failures}
+    found = [(entry, failed.get(identity(entry.source))) for entry in entries]
+    return [entry if failure is None else replace(failure, source=entry.source) for entry, failure in found]
 
 
 def _refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapping[str, str]) -> None:
-    """Refuse to go on with a run that was fitted to other images; the message names one that changed, if any did."""
+    """Raise an error if the earlier run was fitted to other images; the message names one that changed, if any did."""
     if digest_of_all(digests.values()) == earlier.digests["sources"]:
         return
     for job in jobs:
         digest = digests.get(identity(job.source))
-        if digest is not None and job.recorded is not None:
-            earlier.refuse_changed(job.source, job.recorded, digest)
+        if digest is not None:
+            refuse_changed(job.source, job.report, job.earlier_digest, digest)
     raise ParameterError(
         f"{earlier.report.name} is of a run fitted to {earlier.n_fitted} images, not to these {len(digests)}; give the "
         f"same images, {REMEDY}"
@@ -146,65 +151,16 @@ def _refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Map
 
 
 def _count_all(
-    planned: Plan, executor: Executor, counted_one: Callable[[], None], *, sample_size: int | None, fail_fast: bool
+    planned: Plan, executor: Executor, on_counted: Callable[[], None], *, sample_size: int | None, fail_fast: bool
 ) -> Counted:
     """Count the colours of all images that can be read, or of `sample_size` of them."""
     counted, left = Counted(), planned.jobs
     while left and (sample_size is None or len(counted.digests) < sample_size) and not (fail_fast and counted.failures):
-        # Other images replace those of a sample that cannot be read.
+        # Images of the sample that cannot be read are replaced by others.
         jobs, left = _spread(left, len(left) if sample_size is None else sample_size - len(counted.digests))
         repeatable = executor.repeatable(jobs, with_absolute_paths)
-        counted = add(counted, _counted(executor, planned.task, repeatable, counted_one, fail_fast=fail_fast))
+        counted = add(counted, _count_jobs(executor, planned.task, repeatable, on_counted, fail_fast=fail_fast))
     return counted
-
-
-def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
-    """Count the colours of an image."""
-
-    def counted() -> Counted:
-        image, digest = read(job.source, task.max_pixels, admit)
-        return Counted(flattened(image).histogram(), {identity(job.source): digest})
-
-    result = attempt(job, counted)
-    return Counted(failures=(result,)) if isinstance(result, Failure) else result
-
-
-def add(one: Counted, other: Counted) -> Counted:
-    """Add up the colours of some images and of others."""
-    parts = [part.colors for part in (one, other) if part.colors is not None]
-    colors = add_up(parts) if parts else None
-    return Counted(colors, {**one.digests, **other.digests}, one.failures + other.failures)
-
-
-def _counted(
-    executor: Executor, task: Task, jobs: Iterable[Job], counted_one: Callable[[], None], *, fail_fast: bool
-) -> Counted:
-    """Count the colours of images; with `fail_fast`, start no more once the result of one is a failure."""
-    stopped = False
-
-    def wanted() -> Iterator[Job]:
-        for job in jobs:
-            if stopped:
-                return
-            yield job
-
-    def on_result(part: Counted | WorkerDied | None) -> None:
-        nonlocal stopped
-        failed = isinstance(part, WorkerDied) or (part is not None and bool(part.failures))
-        stopped = stopped or (fail_fast and failed)
-        counted_one()
-
-    work = partial(count, task=task)
-    return executor.total(work, wanted(), add, on_death=_died, on_result=on_result) or Counted()
-
-
-def _or_failure(entry: Job | Failure, failure: Failure | None) -> Job | Failure:
-    """Return the entry, or the failure of its count under the path that was planned."""
-    return entry if failure is None else replace(failure, source=entry.source)
-
-
-def _died(job: Job, died: WorkerDied) -> Counted:
-    return Counted(failures=(Failure(job.source, died.reason),))
 
 
 def _spread(jobs: Sequence[Job], n: int) -> tuple[list[Job], list[Job]]:
@@ -214,51 +170,75 @@ def _spread(jobs: Sequence[Job], n: int) -> tuple[list[Job], list[Job]]:
     return [jobs[i] for i in sorted(chosen)], [job for i, job in enumerate(jobs) if i not in chosen]
 
 
-def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
-    """Return a failure if an output exists that may be neither replaced nor kept, or if none can be written."""
-    if planned.task.to is not Destination.FILES:
-        return None
-    check_writable(shared.folder)
-    for job in (shared, *planned.jobs) if planned.task.existing is Existing.REFUSE else ():
-        present = next((output for output in job.outputs if exists(output)), None)
-        if present is not None:
-            return refuse_existing(job, f"{present.name} exists")
-    return None
+def _count_jobs(
+    executor: Executor, task: Task, jobs: Iterable[Job], on_counted: Callable[[], None], *, fail_fast: bool
+) -> Counted:
+    """Count the colours of images; with `fail_fast`, start no more after a failure."""
+    stopped = False
+
+    def until_stopped() -> Iterator[Job]:
+        for job in jobs:
+            if stopped:
+                return
+            yield job
+
+    def on_result(part: Counted | WorkerDied | None) -> None:
+        nonlocal stopped
+        failed = isinstance(part, WorkerDied) or (part is not None and bool(part.failures))
+        stopped = stopped or (fail_fast and failed)
+        on_counted()
+
+    def on_death(job: Job, died: WorkerDied) -> Counted:
+        return Counted(failures=(Failure(job.source, died.reason),))
+
+    work = partial(count, task=task)
+    return executor.total(work, until_stopped(), add, on_death=on_death, on_result=on_result) or Counted()
+
+
+def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
+    """Count the colours of an image."""
+
+    def work() -> Counted:
+        _, flat, digest = read(job.source, task.max_pixels, admit)
+        return Counted(flat.histogram(), {identity(job.source): digest})
+
+    result = attempt(job, work)
+    return Counted(failures=(result,)) if isinstance(result, Failure) else result
+
+
+def add(one: Counted, other: Counted) -> Counted:
+    """Return the colours, digests and failures of both."""
+    parts = [part.colors for part in (one, other) if part.colors is not None]
+    colors = add_up(parts) if parts else None
+    return Counted(colors, {**one.digests, **other.digests}, one.failures + other.failures)
+
+
+def fit_shared(fitter: Fitter, ks: Sequence[int | str], idle: Callable[[], None] = ignore) -> ApplyFits:
+    """Fit one mixture for each of `ks`, with "auto" chosen by ICL; `idle()` is called after iterations of EM."""
+    choice = fitter.choose_k() if AUTO in ks else None
+    numbers = dict.fromkeys(number_of_colors(k, choice) for k in ks)
+    return ApplyFits({k: fitter.fit(k, lambda *_: idle()) for k in numbers}, choice, keeps_order=True)
 
 
 def _write_shared(
-    shared: Job,
-    task: Task,
-    fitter: Fitter,
-    strategy: ApplyFits,
-    done: Sequence[Done],
-    build: Callable[..., Record],
-    *,
-    compares: bool,
+    shared: Job, task: Task, strategy: ApplyFits, done: list[Done], build: Callable[..., Record], *, compares: bool
 ) -> SharedReport:
-    """Write the files of the shared mixture, and the report, which is always written again.
+    """Write the files of the shared mixture, and the report, which is replaced in every run.
 
-    `build` makes the record from the records of the fits. If it `compares`, an existing file must have the content that
-    this run would write.
+    `build(fits=...)` returns the record. `compares` as for `FileWriter`.
     """
     to_files = task.to is Destination.FILES
     if to_files:
         make_folder(shared.folder)
     records: list[Record] = []
-    with OutputSet(overwrite=task.existing is not Existing.REFUSE) as outputs:
-
-        def write(path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
-            if not (task.existing is Existing.KEEP and exists(path)):
-                outputs.stage(path, encode(*content))
-            elif compares:
-                refuse_other_content(path, encode(*content))
-
+    overwrite = task.existing is not Existing.REFUSE
+    with OutputSet(overwrite=overwrite) as outputs, writing(in_background=False) as this_thread:
+        writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=compares)
         for index, k in enumerate(shared.ks):
-            auto = k == AUTO
-            fit = strategy.fits[strategy.choice.k if auto and strategy.choice is not None else int(k)]
-            result = total_result(fit, fitter.settings, [outcome.statistics[index] for outcome in done])
-            files = write_mixture(result, shared, k, write) if to_files else {}
-            records.append(fit_record(result, files, auto=auto))
+            fit = strategy.fits[number_of_colors(k, strategy.choice)]
+            result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
+            files = write_mixture(result, shared, k, writer) if to_files else {}
+            records.append(fit_record(result, files, auto=k == AUTO))
         record = build(fits=records)
         if to_files:
             outputs.stage(shared.report, to_json(record).encode("ascii"))

@@ -1,14 +1,15 @@
-"""Strategies: where the mixture comes from by which an image is recoloured.
+"""Strategies: where the mixture for recolouring an image comes from.
 
-`FitEach` fits one to each image, `ApplyModel` reads it from a file, `FixedPalette` fits it about given colours,
-`TransferColors` moves colours to those of another image, and `ApplyFits` uses fits to many images together.
+`FitEach` fits one to each image, `ApplyModel` reads it from a file, `FixedPalette` fits it about fixed colours,
+`TransferColors` moves colours to those of another image, and `ApplyFits` applies fits to many images together.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,56 +19,32 @@ import numpy.typing as npt
 from gmmquant.colors.palette import hex_code
 from gmmquant.colors.palette_files import parse_colors
 from gmmquant.colors.spaces import COLOR_SPACES
-from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
+from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
 from gmmquant.images.palette_image import load_palette
 from gmmquant.images.pixels import FlatImage
+from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Choice
 from gmmquant.models.serialization import Model, read_model
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import (
-    AUTO,
-    MAX_PIXELS,
-    METHODS,
-    RECOLORINGS,
-    SPACE_TITLES,
-    SPACES,
-    Recoloring,
-    Settings,
-    check_k,
-)
+from gmmquant.settings import MAX_PIXELS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Recoloring, Settings, check_k
 from gmmquant.system.process import system_reason
 
-Watch = Callable[[int, float], None]
 
-
+@dataclass(frozen=True, kw_only=True)
 class Strategy(ABC):
     """Where the mixture comes from, and how an image is recoloured by it."""
 
-    @property
-    def ks(self) -> list[int | str] | None:
-        """The numbers of colours, unless the user chooses them."""
-        return None
-
-    @property
-    def keeps_order(self) -> bool:
-        """Whether files must keep the order of the palette."""
-        return False
-
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of the content of `inputs`, None without any."""
-        return None
-
-    def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return the inputs other than the image, by their names in the record: files, or hex codes."""
-        return {}
+    ks: Sequence[int | str] | None = None  # the numbers of colours, unless the user chooses them
+    keeps_order: bool = False  # whether files must keep the order of the palette
+    inputs: Mapping[str, Path | Sequence[str]] = field(default_factory=dict)  # files or hex codes, by name
+    digest: str | None = None  # SHA-256 of the content of `inputs`
 
     def settings(self, asked: Settings) -> Settings:
-        """Return the settings asked for, completed by those that the strategy brings."""
+        """Return the settings asked for, completed by those of the strategy."""
         return asked
 
     def choose_k(self, quantizer: Quantizer) -> Choice:
@@ -75,78 +52,49 @@ class Strategy(ABC):
         return quantizer.choose_k()
 
     @abstractmethod
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Recolour an image in `k` colours; `watch` and `receive` as for `Quantizer.fit`."""
 
 
+@dataclass(frozen=True)
 class FitEach(Strategy):
     """Fit a mixture to each image."""
 
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Fit and recolour."""
         return quantizer.fit(k, watch, receive)
 
 
 @dataclass(frozen=True)
 class ApplyModel(Strategy):
-    """Recolour by a saved model; `path` is its file, and `digest` that of the file."""
+    """Recolour by a saved model."""
 
-    path: Path
     model: Model
-    digest: str = ""
-
-    @property
-    def ks(self) -> list[int | str]:
-        """The number of components."""
-        return [len(self.model.gaussians.weights)]
-
-    def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return the file."""
-        return {"model": self.path}
 
     def settings(self, asked: Settings) -> Settings:
-        """Take the colour space and the method of the model, and its recoloring unless the user gave one."""
-        recolor = self.model.facts.get("recolor")
-        method = self.model.facts["method"] if self.model.facts.get("method") in METHODS else asked.method
-        settings = replace(asked, space=self.model.facts["color_space"], method=method)
+        """Take the colour space and the method of the model, and its recoloring unless the user chose one."""
+        facts = self.model.facts
+        recolor = facts.get("recolor")
+        method = facts["method"] if facts.get("method") in METHODS else asked.method
+        settings = replace(asked, space=facts["color_space"], method=method)
         return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
 
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Apply the model; nothing is fitted."""
         return quantizer.apply(self.model.gaussians, exact=self.model.facts.get("exact") is True, receive=receive)
 
 
 @dataclass(frozen=True)
 class FixedPalette(Strategy):
-    """Fit weights and covariances about given colours (K, 3), uint8; `path` is their file, if any."""
+    """Fit weights and covariances about fixed colours, uint8 (K, 3)."""
 
     colors: npt.NDArray[np.uint8]
-    path: Path | None = None
-
-    @property
-    def ks(self) -> list[int | str]:
-        """The number of colours."""
-        return [len(self.colors)]
-
-    @property
-    def keeps_order(self) -> bool:
-        """Whether files must keep the order of the palette: they must."""
-        return True
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the colours."""
-        return hashlib.sha256(self.colors.tobytes()).hexdigest()
-
-    def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return the file, or the colours."""
-        return {"palette": self.path or [hex_code(color) for color in self.colors]}
 
     def settings(self, asked: Settings) -> Settings:
-        """Give pixels the nearest colour, unless the user gave another recoloring."""
+        """Give pixels the nearest colour, unless the user chose another recoloring."""
         return _with_default_recolor(asked, "nearest")
 
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Fit weights and covariances to the palette."""
         return quantizer.fit_palette(self.colors, watch, receive)
 
@@ -155,16 +103,10 @@ class FixedPalette(Strategy):
 class TransferColors(Strategy):
     """Fit each image, and move its colours to those of another image, whose mixtures are fitted once for each k."""
 
-    path: Path
     fitter: Fitter
-    digest: str = ""
     _mixtures: dict[int, Gaussians] = field(default_factory=dict, repr=False, compare=False)
 
-    def inputs(self) -> dict[str, Path | Sequence[str]]:
-        """Return the file of the other image."""
-        return {"transfer_from": self.path}
-
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Fit both images, and transport the mixture of one to that of the other."""
         if k not in self._mixtures:
             self._mixtures[k] = self.fitter.fit(k, watch).mixture
@@ -173,40 +115,18 @@ class TransferColors(Strategy):
 
 @dataclass(frozen=True)
 class ApplyFits(Strategy):
-    """Recolour by fits to many images together: fits by k, and how k was chosen, if it was."""
+    """Recolour by fits to many images together: the fits by k, and the choice of k for "auto"."""
 
     fits: Mapping[int, Fit]
     choice: Choice | None = None
-
-    @property
-    def keeps_order(self) -> bool:
-        """Whether files must keep the order of the palette: it is the same in all files."""
-        return True
 
     def choose_k(self, quantizer: Quantizer) -> Choice:
         """Return the choice of k for all images together."""
         return self.choice if self.choice is not None else quantizer.choose_k()
 
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watch, receive: Receiver) -> QuantizedImage:
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Recolour by the fit for `k`; the seconds of the result are those spent on this image."""
         return quantizer.recolor(replace(self.fits[k], seconds=dict.fromkeys(self.fits[k].seconds, 0.0)), receive)
-
-
-def watch_nothing(k: int | str, n_iter: int, objective: float) -> None:
-    """Do nothing."""
-
-
-def fit_shared(
-    fitter: Fitter, ks: Sequence[int | str], watch: Callable[[int | str, int, float], None] = watch_nothing
-) -> ApplyFits:
-    """Fit one mixture for each of `ks`, "auto" chosen by ICL; `watch(k, n_iter, objective)` as for `Fitter.fit`."""
-    choice = fitter.choose_k() if AUTO in ks else None
-    numbers = [choice.k if choice is not None and k == AUTO else int(k) for k in ks]
-
-    def fit(k: int) -> Fit:
-        return fitter.fit(k, lambda n_iter, objective: watch(k, n_iter, objective))
-
-    return ApplyFits({k: fit(k) for k in dict.fromkeys(numbers)}, choice)
 
 
 def _with_default_recolor(settings: Settings, recolor: Recoloring | None) -> Settings:
@@ -215,9 +135,20 @@ def _with_default_recolor(settings: Settings, recolor: Recoloring | None) -> Set
     return replace(settings, recolor=recolor) if undecided else settings
 
 
-def load_model(path: Path) -> ApplyModel:
-    """Read a model file; every fault is a `ModelFileError` that names the file."""
+@contextmanager
+def _errors_of(path: Path, error_type: type[GmmquantError], remedy: str = "") -> Iterator[None]:
+    """Turn all errors about a file into one type, with the path in the message."""
     try:
+        yield
+    except OSError as error:
+        raise error_type(f"{path}: {system_reason(error)}{remedy}") from None
+    except GmmquantError as error:
+        raise error_type(f"{path}: {error}") from None
+
+
+def load_model(path: Path) -> ApplyModel:
+    """Read a model; every error is a `ModelFileError` with the path."""
+    with _errors_of(path, ModelFileError):
         model = read_model(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         K, d = model.gaussians.means.shape
@@ -227,46 +158,38 @@ def load_model(path: Path) -> ApplyModel:
         check_k(K)
         space = COLOR_SPACES[str(name)]
         low, high = np.array(space.low), np.array(space.high)
-        spread = high - low
-        variances = np.diagonal(model.gaussians.full_covariances(), axis1=1, axis2=2) / spread**2
-        means = (model.gaussians.means - low) / spread
+        means = (model.gaussians.means - low) / (high - low)
+        variances = np.diagonal(model.gaussians.full_covariances(), axis1=1, axis2=2) / (high - low) ** 2
         if np.abs(means - 0.5).max() > 1 or variances.min() < 1e-15 or variances.max() > 1:
             raise ModelFileError(
                 f"means or covariances are not of {SPACE_TITLES[space.name]} colours; give one that --save-model wrote"
             )
-    except OSError as error:
-        raise ModelFileError(f"{path}: {system_reason(error)}") from None
-    except (ModelFileError, ParameterError) as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    return ApplyModel(path.absolute(), model, digest)
+    return ApplyModel(model, ks=[K], inputs={"model": path.absolute()}, digest=digest)
 
 
 def load_fixed_palette(text: str) -> FixedPalette:
-    """Read a palette from a list of colours, `#rrggbb,#rgb`, or from the file of that name.
-
-    Every fault of a file is a `PaletteFileError` that names it.
-    """
-    path = Path(text)
+    """Read a palette from colours, `#rrggbb,#rgb`, or from a file; every error of the file is a `PaletteFileError`."""
+    path, source = Path(text), None
     if text.startswith("#") or ("," in text and not path.exists()):
-        return FixedPalette(parse_colors(text))
-    try:
-        return FixedPalette(load_palette(path), path.absolute())
-    except OSError as error:
-        reason = f"{system_reason(error)}; give a palette file, or colours as in '#1d3557,#e63946'"
-        raise PaletteFileError(f"{path}: {reason}") from None
-    except PaletteFileError as error:
-        raise PaletteFileError(f"{path}: {error}") from None
+        colors = parse_colors(text)
+    else:
+        with _errors_of(path, PaletteFileError, "; give a palette file, or colours as in '#1d3557,#e63946'"):
+            colors, source = load_palette(path), path.absolute()
+    return FixedPalette(
+        colors,
+        ks=[len(colors)],
+        keeps_order=True,
+        inputs={"palette": source or [hex_code(color) for color in colors]},
+        digest=hashlib.sha256(colors.tobytes()).hexdigest(),
+    )
 
 
 def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:
-    """Read the image to take colours from; every fault is an `ImageError` that names the file."""
-    try:
+    """Read the image to take colours from; every error is an `ImageError` with the path."""
+    with _errors_of(path, ImageError):
         if path.is_dir():
             raise ImageError("is a folder; give one image")
         pixels = read_image(path, max_pixels=max_pixels).pixels
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return TransferColors(path.absolute(), Fitter(FlatImage.from_array(pixels).histogram(), settings), digest)
-    except OSError as error:
-        raise ImageError(f"{path}: {system_reason(error)}") from None
-    except GmmquantError as error:
-        raise ImageError(f"{path}: {error}") from None
+        fitter = Fitter(FlatImage.from_array(pixels).histogram(), settings)
+    return TransferColors(fitter, inputs={"transfer_from": path.absolute()}, digest=digest)

@@ -1,4 +1,4 @@
-"""What became of an image."""
+"""The outcomes of images: done, skipped, failed or planned; and that of a shared mixture."""
 
 from __future__ import annotations
 
@@ -13,51 +13,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Done:
-    """An image that is done.
-
-    Attributes
-    ----------
-    source : Path, RemotePath or StandardInput
-    record : dict
-        See `report.record.build_record`.
-    written : list of Path or RemotePath
-    notes : list of str
-        What the user should know of it.
-    seconds : float
-        Time that it took.
-    drawn : bytes or None
-        The file that goes to standard output, where that was asked for.
-    kept : bool
-        Whether all its outputs existed and are kept; what they should be was made all the same, where it is shared.
-    statistics : list of ImageStatistics
-        For each k, in the order of the job.
-    """
+    """An image that was recoloured."""
 
     source: SourcePath
-    record: dict[str, Any]
+    record: dict[str, Any]  # see `report.record.build_record`
     written: list[AnyPath]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # warnings about the image
     seconds: float = 0.0
-    drawn: bytes | None = None
-    kept: bool = False
-    statistics: list[ImageStatistics] = field(default_factory=list)
+    drawn: bytes | None = None  # the file for standard output, if that was asked for
+    kept: bool = False  # whether all outputs existed and were kept; for a shared mixture the image is still recoloured
+    statistics: list[ImageStatistics] = field(default_factory=list)  # for each k, in the order of the job
 
 
 @dataclass(frozen=True)
 class SharedReport:
-    """What images that share a mixture have in common.
-
-    Attributes
-    ----------
-    source : Path or RemotePath
-        The folder that holds them all, or their outputs.
-    record : dict
-        See `report.shared_record.build_shared_record`.
-    written : list of Path or RemotePath
-    """
+    """The record of a mixture that images share, and its files; `source` is the folder that contains the images."""
 
     source: SourcePath
-    record: dict[str, Any]
+    record: dict[str, Any]  # see `report.shared_record.build_shared_record`
     written: list[AnyPath]
 
 
@@ -70,24 +43,17 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that was not done, and why: one line, with the remedy.
-
-    Or, if `is_image` is false, that what images share was not written. `hopeless` means that the images after it
-    would fail for the same reason.
-    """
+    """An image that failed, or the shared report if not `is_image`: the reason and the remedy in one line."""
 
     source: SourcePath
     reason: str
-    hopeless: bool = False
+    hopeless: bool = False  # whether the images after it would fail for the same reason
     is_image: bool = True
 
 
 @dataclass(frozen=True)
 class PlannedOutcome:
-    """What would become of each output of an image, or of all that share a mixture: "new", "replaced" or "kept".
-
-    `is_read` tells whether an image would be read for it.
-    """
+    """What a run would do with each output ("new", "replaced" or "kept"), and whether it would read the image."""
 
     source: SourcePath
     outputs: dict[AnyPath, str]

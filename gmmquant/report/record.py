@@ -16,7 +16,7 @@ from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
 from gmmquant.settings import AUTO, OF_FITS, Settings
-from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, as_text, relative
+from gmmquant.system.paths import AnyPath, as_text, relative
 from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-report/1"
@@ -24,13 +24,15 @@ OUTCOME_SCHEMA = "gmmquant-outcome/1"
 
 Record = dict[str, Any]
 
-# Settings that do not matter for a fixed palette, and the inputs that a run may have in addition to its images.
+# Settings that do not matter for a fixed palette.
 _OF_STARTS = ("init", "restarts", "method")
+
+# The inputs that a run may have in addition to images.
 _EXTRA_INPUTS = ("model", "palette", "transfer_from")
 
 
 def build_record(
-    source: SourcePath,
+    path: str,
     report: AnyPath,
     quantizer: Quantizer,
     fits: Sequence[Record],
@@ -40,42 +42,28 @@ def build_record(
     extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> Record:
-    """Return the record of one image.
+    """Return the record of the image at `path`, with the `fit_record` of each k in `fits`.
 
-    Parameters
-    ----------
-    source, report : Path or RemotePath
-        The image and the report file. Paths in the record are relative to the report's folder.
-    quantizer : Quantizer
-        Knows the pixels, the colours and the settings.
-    fits : sequence of dict
-        One `fit_record` for each k.
-    notes : sequence of str
-        The notes on the image that were printed on standard error.
-    choice : Choice or None
-        The choice of k, if k was chosen.
-    extra_inputs : mapping or None
-        The other inputs by name (`model`, `palette`, `transfer_from`): a file, or hex codes.
-    digests : mapping or None
-        SHA-256 of the bytes of the image (`source`), and of all that decides its outputs (`settings`).
+    `report` is the file of the record: paths of `extra_inputs`, the strategy's inputs, become relative to its folder.
+    `digests` are the SHA-256 of the image ("source") and of everything else that decides its outputs ("settings").
     """
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "image": image_record(source, report, quantizer),
-        **asked_record(report, quantizer.fitter, fits, choice, extra_inputs),
+        "image": image_record(path, quantizer),
+        **asked_record(report, quantizer.fitter, fits, choice, extra_inputs or {}),
         "digest": dict(digests or {}),
         "notes": list(notes),
         "fits": list(fits),
     }
 
 
-def image_record(source: SourcePath, report: AnyPath, quantizer: Quantizer) -> Record:
-    """Return the size and the colours of an image."""
+def image_record(path: str, quantizer: Quantizer) -> Record:
+    """Return the path, the size and the numbers of colours of an image."""
     histogram = quantizer.histogram
     height, width = quantizer.shape
     return {
-        "path": relative(source, report.parent),
+        "path": path,
         "width": width,
         "height": height // quantizer.n_frames,
         "frames": quantizer.n_frames,
@@ -91,13 +79,23 @@ def asked_record(
     fitter: Fitter,
     fits: Sequence[Record],
     choice: Choice | None,
-    extra_inputs: Mapping[str, Path | Sequence[str]] | None,
+    extra_inputs: Mapping[str, Path | Sequence[str]],
 ) -> Record:
     """Return the settings of `fits` and the choice of k."""
     ks = [AUTO if fit["auto"] else fit["k"] for fit in fits]
     return {
-        "settings": {"k": ks, **settings_record(fitter.settings, extra_inputs or {}, report, fitter.variance)},
-        "choice": None if choice is None else _choice_record(choice),
+        "settings": {"k": ks, **settings_record(fitter.settings, extra_inputs, report, fitter.variance)},
+        "choice": None
+        if choice is None
+        else {
+            "criterion": "icl",
+            "k": choice.k,
+            "kept_gain": KEPT_GAIN,
+            "runner_up": choice.runner_up,
+            "lowest_icl": choice.lowest_icl,
+            "lowest_bic": choice.lowest_bic,
+            "path": [asdict(criteria) for criteria in choice.path],
+        },
     }
 
 
@@ -107,39 +105,24 @@ def settings_record(
     report: AnyPath,
     variance: float | None = None,
 ) -> Record:
-    """Return everything except k that influences the outputs of an image; `reg_covar` only if a `variance` is given."""
+    """Return everything except k that influences the outputs of an image; `variance`, if known, as `reg_covar`."""
     values = asdict(settings)
     if "model" in extra_inputs:  # nothing was fitted
         values |= dict.fromkeys(OF_FITS)
     if "palette" in extra_inputs:
         values |= dict.fromkeys(_OF_STARTS)
+    values["recolor"] = settings.recoloring
+    if variance is not None:
+        values["reg_covar"] = variance
     inputs = {
-        name: relative(value, report.parent) if isinstance(value, (Path, RemotePath)) else list(value)
+        name: relative(value, report.parent) if isinstance(value, Path) else list(value)
         for name, value in extra_inputs.items()
     }
-    return {
-        **values,
-        "recolor": settings.recoloring,
-        **({} if variance is None else {"reg_covar": variance}),
-        **dict.fromkeys(_EXTRA_INPUTS),
-        **inputs,
-    }
-
-
-def _choice_record(choice: Choice) -> Record:
-    return {
-        "criterion": "icl",
-        "k": choice.k,
-        "kept_gain": KEPT_GAIN,
-        "runner_up": choice.runner_up,
-        "lowest_icl": choice.lowest_icl,
-        "lowest_bic": choice.lowest_bic,
-        "path": [asdict(criteria) for criteria in choice.path],
-    }
+    return {**values, **dict.fromkeys(_EXTRA_INPUTS), **inputs}
 
 
 def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = False) -> Record:
-    """Return the record of one fit; `files` maps what was written to its name, `auto` tells whether k was chosen."""
+    """Return the record of one fit; `files` are the paths of its files by content, `auto` whether k was chosen."""
     fit, statistics, covariances = result.fit, result.statistics, result.covariances
     return {
         "k": fit.k,
@@ -180,6 +163,17 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
     }
 
 
+def few_colors_notes(quantizer: Quantizer, fits: Sequence[RecoloredFit]) -> list[str]:
+    """Return a note on the k that are larger than the number of colours of the image, if there are any."""
+    ks = [str(fit.k) for fit in fits if fit.fit.exact and len(fit.weights) < fit.k]
+    if not ks:
+        return []
+    n_colors, bit_depth = quantizer.histogram.n_colors, quantizer.histogram.bit_depth
+    colors = "1 distinct colour" if n_colors == 1 else f"{n_colors} distinct colours"
+    rounded = "" if bit_depth == 8 else ", rounded to 8 bits"
+    return [f"{colors}, fewer than k = {', '.join(ks)}: the exact colours are kept{rounded}"]
+
+
 def finite(value: float) -> float | None:
     """Return `value`, or None if it is infinite, which JSON cannot hold."""
     return value if math.isfinite(value) else None
@@ -192,20 +186,18 @@ def to_json(record: Record | list[Record]) -> str:
 
 def outcome_line(outcome: Outcome | PlannedOutcome) -> str:
     """Return an outcome as one line of JSON, with the schema `gmmquant-outcome/1`."""
-    line: dict[str, Any] = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source)}
-    if isinstance(outcome, SharedReport):
-        line |= {"outcome": "shared", "written": [as_text(path) for path in outcome.written], "record": outcome.record}
-    elif isinstance(outcome, Done):
-        line |= {
-            "outcome": "skipped" if outcome.kept else "done",
-            "seconds": outcome.seconds,
-            "written": [as_text(path) for path in outcome.written],
-        }
-        line["record"] = outcome.record
+    facts: dict[str, Any]
+    if isinstance(outcome, Done):
+        facts = {"outcome": "skipped" if outcome.kept else "done", "seconds": outcome.seconds}
+    elif isinstance(outcome, SharedReport):
+        facts = {"outcome": "shared"}
     elif isinstance(outcome, Skipped):
-        line["outcome"] = "skipped"
+        facts = {"outcome": "skipped"}
     elif isinstance(outcome, PlannedOutcome):
-        line |= {"outcome": "planned", "outputs": {as_text(path): action for path, action in outcome.outputs.items()}}
+        facts = {"outcome": "planned", "outputs": {as_text(path): action for path, action in outcome.outputs.items()}}
     else:
-        line |= {"outcome": "failed", "reason": outcome.reason}
+        facts = {"outcome": "failed", "reason": outcome.reason}
+    if isinstance(outcome, (Done, SharedReport)):
+        facts |= {"written": [as_text(path) for path in outcome.written], "record": outcome.record}
+    line = {"schema": OUTCOME_SCHEMA, "source": as_text(outcome.source), **facts}
     return json.dumps(line, allow_nan=False) + "\n"

@@ -15,10 +15,9 @@ from gmmquant.models.selection import Choice
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
-from gmmquant.report.outcome import Failure
 from gmmquant.report.record import Record, asked_record, finite, image_record
 from gmmquant.settings import Settings
-from gmmquant.system.paths import AnyPath, SourcePath, relative
+from gmmquant.system.paths import AnyPath
 from gmmquant.version import __version__
 
 SCHEMA = "gmmquant-shared/1"
@@ -43,19 +42,10 @@ def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: b
 
 
 def shared_image_record(
-    source: SourcePath,
-    report: AnyPath,
-    quantizer: Quantizer,
-    fits: Sequence[Record],
-    *,
-    notes: Sequence[str] = (),
-    digest: str | None = None,
+    path: str, quantizer: Quantizer, fits: Sequence[Record], *, notes: Sequence[str] = (), digest: str | None = None
 ) -> Record:
-    """Return the record of one image: its size and colours, and a `shared_fit_record` for each k.
-
-    `source`, `report` and `notes` as for `build_record`.
-    """
-    return {**image_record(source, report, quantizer), "digest": digest, "notes": list(notes), "fits": list(fits)}
+    """Return the record of the image at `path`, with the `shared_fit_record` of each k and the SHA-256 of the file."""
+    return {**image_record(path, quantizer), "digest": digest, "notes": list(notes), "fits": list(fits)}
 
 
 def total_result(fit: Fit, settings: Settings, images: Sequence[ImageStatistics]) -> RecoloredFit:
@@ -73,33 +63,17 @@ def build_shared_record(
     images: Sequence[Record],
     *,
     n_fitted: int,
-    failures: Sequence[Failure] = (),
+    failed: Sequence[tuple[str, str]] = (),
     choice: Choice | None = None,
     sample_size: int | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> Record:
     """Return the record of images that share one mixture, in the order of their paths.
 
-    Parameters
-    ----------
-    report : Path or RemotePath
-        The report file. Paths in the record are relative to its folder.
-    fitter : Fitter
-        Holds the colours of all images, and the settings.
-    fits : sequence of dict
-        The `fit_record` of the `total_result` for each k.
-    images : sequence of dict
-        The `shared_image_record` of each image, in any order.
-    n_fitted : int
-        Number of images whose colours were fitted.
-    failures : sequence of Failure
-        The images that were not recoloured.
-    choice : Choice or None
-        The choice of k, if k was chosen.
-    sample_size : int or None
-        The number of images that the fit was limited to.
-    digests : mapping or None
-        SHA-256 of the digests of the images fitted (`sources`), and of all that decides the outputs (`settings`).
+    `fitter` has the colours of the `n_fitted` images that were fitted, at most `sample_size`. `fits` are the
+    `fit_record` of the `total_result` for each k, `images` the `shared_image_record` of each image, and `failed` path
+    and reason of each image that was not recoloured. `digests` are the SHA-256 of the digests of the images fitted
+    ("sources") and of everything else that decides the outputs ("settings").
     """
     colors = fitter.colors
     return {
@@ -118,9 +92,9 @@ def build_shared_record(
             "bit_depth": colors.bit_depth,
             "sample_size": sample_size,
         },
-        **asked_record(report, fitter, fits, choice, None),
+        **asked_record(report, fitter, fits, choice, {}),
         "digest": dict(digests or {}),
         "fits": list(fits),
         "images": sorted(images, key=lambda image: str(image["path"])),
-        "failed": [{"path": relative(f.source, report.parent), "reason": f.reason} for f in failures],
+        "failed": [{"path": path, "reason": reason} for path, reason in failed],
     }

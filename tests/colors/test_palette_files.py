@@ -23,9 +23,9 @@ from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_color
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
 from gmmquant.images.encoding.encode import is_gmmquant_output
-from gmmquant.images.palette_image import encode_swatches, load_palette, read_palette_image
+from gmmquant.images.palette_image import ALL_FORMATS, encode_swatches, load_palette, read_palette_image
 
-WRITTEN = [entry.name for entry in palette_files._FORMATS if entry.encode]
+WRITTEN = [entry.name for entry in palette_files.FORMATS if entry.encode]
 
 law = settings(max_examples=40)
 
@@ -650,8 +650,13 @@ def test_a_file_that_is_not_an_image_gives_none_and_a_damaged_image_an_error():
 @pytest.mark.parametrize("kind", [*WRITTEN, "png"])
 def test_a_palette_is_read_from_a_file_whatever_its_name(tmp_path, kind):
     path = tmp_path / "palette.txt"
-    path.write_bytes(encode_swatches(ROW) if kind == "png" else encode_palette(ROW, kind, name="x"))
+    path.write_bytes(encode_palette(ROW, kind, name="x", formats=ALL_FORMATS))
     assert load_palette(path).tolist() == ROW.tolist()
+
+
+def test_the_png_of_a_palette_is_a_chart_in_its_order():
+    data = encode_palette(ROW, "png", name="x", weights=shares(ROW), formats=ALL_FORMATS)
+    assert data == encode_swatches(ROW) != encode_swatches(ROW, shares(ROW))
 
 
 def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):
@@ -732,4 +737,4 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_is_printed(tmp_path, kind
 
 
 def test_the_command_offers_the_formats_that_there_are():
-    assert {*WRITTEN, "png"} == set(gmmquant.settings.PALETTE_FORMATS)
+    assert {entry.name for entry in ALL_FORMATS if entry.encode} == set(gmmquant.settings.PALETTE_FORMATS)

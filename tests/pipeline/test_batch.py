@@ -1,4 +1,4 @@
-"""The command on many images: what it writes, says and returns, whatever finishes first and whatever dies."""
+"""The command on many images: files, messages and exit codes do not depend on which process ends first or dies."""
 
 import contextlib
 import hashlib
@@ -16,10 +16,11 @@ import pytest
 from running import in_a_terminal, obey_permissions, pids_of_workers, start, wait_for
 
 from gmmquant.pipeline.batch import run_all
-from gmmquant.pipeline.plan import Task, plan
+from gmmquant.pipeline.plan import Destination, Task, plan
 from gmmquant.pipeline.sources import Source, sources_of
 from gmmquant.report.outcome import Done, Failure
 from gmmquant.system.executors.processes import ProcessExecutor
+from gmmquant.system.executors.serial import SerialExecutor
 
 SMALL = ("alpha.png", "flat.png", "grey.png", "sixteen.png")
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 
 @pytest.fixture
 def photos(tmp_path, samples):
-    """A folder of small images: 0.png, 1.png and so on."""
+    """Return a folder of small images: 0.png, 1.png and so on."""
     (tmp_path / "photos").mkdir()
     for number, name in enumerate((*SMALL, *SMALL)):
         shutil.copy(samples / name, tmp_path / f"photos/{number}.png")
@@ -37,7 +38,7 @@ def photos(tmp_path, samples):
 
 @pytest.fixture
 def mixed(photos, samples):
-    """The same, with three that fail: the fourth, the fifth and the last."""
+    """Return the same folder with three images that fail: the fourth, the fifth and the last."""
     (photos / "3.png").write_bytes((samples / "coffee.png").read_bytes()[:1000])
     (photos / "4.png").write_text("no image")
     (photos / "7.png").write_bytes(b"")
@@ -51,7 +52,7 @@ def without_times(record):
 
 
 def digests(folder):
-    """Name and content of each file below a folder; of records, all but the times."""
+    """Return names and digests of the files below a folder; times in records are ignored."""
     result = {}
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file():
@@ -62,18 +63,18 @@ def digests(folder):
     return result
 
 
-def told(result):
-    """Return the names of the images in the order in which they were told of, the summary left out."""
+def messages_about(result):
+    """Return the names of the images in the order of their messages; the summary is checked and left out."""
     *lines, summary = result.stderr.splitlines()
     assert re.fullmatch(r"gmmquant: \d.* in \d+\.\d s(, \d+\.\d images a second)?", summary)
     return [line.split()[1].rstrip(":") for line in lines if "distinct colours" not in line]
 
 
-# --- the same, however it is done -------------------------------------------------------------------------------------
+# --- the same for any number of processes -----------------------------------------------------------------------------
 
 
 def test_any_number_of_jobs_gives_the_same_bytes_records_and_order(command, mixed, samples, tmp_path):
-    """The slowest image comes first, so that the others are done before it."""
+    """The slowest image is the first, so that the others are done before it."""
     shutil.copy(samples / "cat.jpg", mixed / "0.jpg")
     Path(mixed / "0.png").unlink()
     results = []
@@ -86,8 +87,8 @@ def test_any_number_of_jobs_gives_the_same_bytes_records_and_order(command, mixe
         for line in lines:
             line.pop("seconds", None)
             without_times(line.get("record", {}))
-        said = re.sub(r"\d+\.\d+ s.*", "", result.stderr)
-        results.append((result.returncode, said, lines, digests(made)))
+        messages = re.sub(r"\d+\.\d+ s.*", "", result.stderr)
+        results.append((result.returncode, messages, lines, digests(made)))
     assert results[0][0] == 1
     assert [Path(line["source"]).stem for line in results[0][2]] == list("01234567")
     assert len(results[0][3]) == 5 * 11
@@ -103,8 +104,8 @@ def test_a_batch_gives_the_bytes_that_its_images_give_alone(command, photos, tmp
     assert digests(tmp_path / "out/together") == digests(tmp_path / "out/alone")
 
 
-def test_processes_that_start_afresh_do_the_same(photos, tmp_path):
-    """As on systems without fork; what watches cannot be sent to them."""
+def test_spawned_processes_give_the_same_bytes(photos, tmp_path):
+    """As on systems without fork; callbacks cannot be sent to them."""
     task, watched = Task([2, 7]), []
     planned = plan(sources_of([str(photos)]), task, tmp_path / "out")
     executor = ProcessExecutor(2, start_method="spawn")
@@ -118,20 +119,20 @@ def test_processes_that_start_afresh_do_the_same(photos, tmp_path):
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "x", "1.5"])
-def test_a_number_of_jobs_that_cannot_be_is_refused(command, photos, jobs, tmp_path):
+def test_an_invalid_number_of_jobs_is_refused(command, photos, jobs, tmp_path):
     result = command("photos", "-k", "2", "-o", "out", "--jobs", jobs)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "jobs" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
-# --- what is said -----------------------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def test_each_image_has_its_line_in_the_order_of_the_inputs_and_the_summary_counts_them(command, mixed):
+def test_each_image_has_a_message_in_input_order_and_the_summary_counts_them(command, mixed):
     result = command("photos", "nothing.png", "photos/0.png", "-k", "2", "-o", "out")
     assert (result.returncode, result.stdout) == (1, "")
-    assert told(result) == [f"photos/{number}.png" for number in range(8)] + ["nothing.png"]
+    assert messages_about(result) == [f"photos/{number}.png" for number in range(8)] + ["nothing.png"]
     assert result.stderr.splitlines()[-1].startswith("gmmquant: 5 done, 4 failed in ")
     again = command("photos", "-k", "2", "-o", "out", "--skip-existing")
     assert again.returncode == 1
@@ -139,7 +140,7 @@ def test_each_image_has_its_line_in_the_order_of_the_inputs_and_the_summary_coun
     assert again.stderr.splitlines()[-1].startswith("gmmquant: 5 skipped, 3 failed in ")
 
 
-def test_a_summary_of_many_lines_names_again_what_failed(command, tmp_path, samples):
+def test_failures_are_repeated_after_many_messages(command, tmp_path, samples):
     (tmp_path / "0.png").touch()
     for number in range(1, 25):
         shutil.copy(samples / "flat.png", tmp_path / f"{number}.png")
@@ -150,13 +151,13 @@ def test_a_summary_of_many_lines_names_again_what_failed(command, tmp_path, samp
     assert failure.startswith("gmmquant: failed: 0.png: not a supported image")
 
 
-def test_quiet_says_what_failed_and_nothing_else(command, mixed):
+def test_a_quiet_run_prints_only_failures(command, mixed):
     result = command("photos", "-k", "2", "-o", "out", "-q")
     assert (result.returncode, result.stdout) == (1, "")
     assert [line.split()[1] for line in result.stderr.splitlines()] == [f"photos/{n}.png:" for n in (3, 4, 7)]
 
 
-def test_of_a_batch_tables_are_shown_where_they_are_asked_for(command, photos):
+def test_a_batch_shows_tables_only_with_verbose(command, photos):
     assert command("photos", "-k", "2", "-o", "out").stdout == ""
     result = command("photos", "-k", "2", "-o", "more", "-v")
     assert result.stdout.count("distinct colour") == 8
@@ -166,7 +167,7 @@ def test_of_a_batch_tables_are_shown_where_they_are_asked_for(command, photos):
 # --- records ----------------------------------------------------------------------------------------------------------
 
 
-def test_json_lines_tell_of_every_image_what_became_of_it(command, mixed, tmp_path):
+def test_json_lines_have_the_outcome_of_every_image(command, mixed, tmp_path):
     assert command("photos/5.png", "-k", "2", "-o", "out").returncode == 0
     result = command("photos", "-k", "2", "-o", "out", "--skip-existing", "--json-lines", "-q")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
@@ -200,7 +201,7 @@ def test_a_line_is_written_as_soon_as_its_image_is_done(tmp_path, samples, clean
         shutil.rmtree(tmp_path / "out")
 
 
-def test_without_an_output_folder_for_records_alone_nothing_is_written(command, mixed, tmp_path):
+def test_records_on_standard_output_write_no_files(command, mixed, tmp_path):
     before = digests(tmp_path)
     for option in ("--json", "--json-lines"):
         result = command("photos", "-k", "2", "-o", "-", option)
@@ -209,16 +210,34 @@ def test_without_an_output_folder_for_records_alone_nothing_is_written(command, 
     assert len(result.stdout.splitlines()) == 8
 
 
-def test_an_array_is_one_whatever_is_in_it(command, mixed, tmp_path):
+def test_an_array_of_records_is_valid_for_any_number_of_them(command, mixed, tmp_path):
     assert [record["image"]["path"] for record in json.loads(command("photos", "-k2", "-o", "-", "--json").stdout)] == [
-        f"{number}.png" for number in (0, 1, 2, 5, 6)
+        f"photos/{number}.png" for number in (0, 1, 2, 5, 6)
     ]
     assert json.loads(command("photos/4.png", "-k", "2", "--json").stdout) == []
     assert json.loads(command("photos/4.png", "photos/7.png", "-k", "2", "--json").stdout) == []
 
 
+@pytest.mark.parametrize("start_method", [None, "spawn"])
+def test_a_record_without_a_file_names_images_as_they_were_named(photos, tmp_path, monkeypatch, start_method):
+    """Also where a worker process gets absolute paths, and where a name goes through a link."""
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("photos")
+    names = ["photos/0.png", f"{tmp_path}/photos/1.png", "link/2.png"]
+    planned = plan(map(Source, map(Path, names)), Task([2], to=Destination.RECORD), None)
+    executor = SerialExecutor() if start_method is None else ProcessExecutor(2, start_method=start_method)
+    assert [outcome.record["image"]["path"] for outcome in run_all(planned, executor=executor)] == names
+
+
+def test_other_inputs_in_a_record_without_a_file_are_relative_to_the_working_folder(command, photos):
+    assert command("photos/0.png", "-k", "2", "--save-model", "-o", "fit").returncode == 0
+    result = command("photos/1.png", "--model", "fit/0_k2.gmm.json", "-o", "-", "--json")
+    (record,) = json.loads(result.stdout)
+    assert (record["image"]["path"], record["settings"]["model"]) == ("photos/1.png", "fit/0_k2.gmm.json")
+
+
 @pytest.mark.parametrize("n_done", [0, 1, 5])
-def test_an_array_is_whole_when_the_run_is_stopped(tmp_path, samples, clean_environment, n_done):
+def test_an_array_is_complete_when_the_run_is_stopped(tmp_path, samples, clean_environment, n_done):
     (tmp_path / "in").mkdir()
     for number in range(n_done):
         shutil.copy(samples / "flat.png", tmp_path / f"in/{number}.png")
@@ -236,8 +255,8 @@ def test_an_array_is_whole_when_the_run_is_stopped(tmp_path, samples, clean_envi
     assert len(json.loads(shown)) == n_done
 
 
-def test_a_record_is_whole_for_a_reader_who_takes_his_time_when_the_run_is_stopped(tmp_path, photos, clean_environment):
-    """The pipe holds 64 KB, less than is written; signals come while the command waits for room in it."""
+def test_a_slow_reader_gets_complete_records_when_the_run_is_stopped(tmp_path, photos, clean_environment):
+    """The pipe holds 64 KB, less than is written; the signal arrives while the command waits for room in it."""
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
     wait_for((tmp_path / "out/0_report.json").exists)
     time.sleep(0.6)
@@ -247,9 +266,9 @@ def test_a_record_is_whole_for_a_reader_who_takes_his_time_when_the_run_is_stopp
     assert 1 <= len(json.loads(shown)) < 8
 
 
-def test_a_reader_who_takes_his_time_gets_the_end_of_the_array(flat_and_full_pipe):
+def test_a_slow_reader_gets_the_end_of_the_array(flat_and_full_pipe):
     process, reader = flat_and_full_pipe
-    time.sleep(1.5)  # all is done but for what is to be written
+    time.sleep(1.5)  # only the writing is left
     with open(reader, "rb") as pipe:
         shown = pipe.read().lstrip(b" ")
     process.communicate(timeout=60)
@@ -258,7 +277,7 @@ def test_a_reader_who_takes_his_time_gets_the_end_of_the_array(flat_and_full_pip
 
 @pytest.fixture
 def flat_and_full_pipe(tmp_path, samples, clean_environment):
-    """The command at one image, its standard output a pipe that is full."""
+    """Start the command on one image, with a full pipe as standard output; return the process and the reading end."""
     shutil.copy(samples / "flat.png", tmp_path / "flat.png")
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -271,7 +290,7 @@ def flat_and_full_pipe(tmp_path, samples, clean_environment):
     return process, reader
 
 
-def test_a_reader_who_takes_nothing_does_not_hold_a_run_that_is_stopped(tmp_path, photos, clean_environment):
+def test_a_reader_who_reads_nothing_does_not_block_a_stopped_run(tmp_path, photos, clean_environment):
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
     wait_for((tmp_path / "out/0_report.json").exists)
     time.sleep(0.6)
@@ -280,24 +299,24 @@ def test_a_reader_who_takes_nothing_does_not_hold_a_run_that_is_stopped(tmp_path
     process.communicate()
 
 
-# --- the end before the end -------------------------------------------------------------------------------------------
+# --- early ends -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_with_fail_fast_no_image_is_begun_after_a_failure(command, mixed, jobs, tmp_path):
+def test_with_fail_fast_no_image_is_started_after_a_failure(command, mixed, jobs, tmp_path):
     result = command("photos", "-k", "2", "-o", "out", "--fail-fast", "-j", jobs)
     assert result.returncode == 1
     done = {int(name.split("_")[0]) for name in os.listdir(tmp_path / "out")}
-    begun_before = {0, 1, 2} if jobs == "1" else done & {0, 1, 2, 5}  # the others were in work
-    assert done == begun_before
+    started_before = {0, 1, 2} if jobs == "1" else done & {0, 1, 2, 5}  # the others were running
+    assert done == started_before
     assert {0, 1, 2} <= done
-    n_told = len(told(result))
-    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {len(done)} done, {n_told - len(done)} failed, ")
-    assert f", {8 - n_told} not tried in " in result.stderr
+    n_messages = len(messages_about(result))
+    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {len(done)} done, {n_messages - len(done)} failed, ")
+    assert f", {8 - n_messages} not tried in " in result.stderr
 
 
-def test_with_fail_fast_a_failure_ends_the_run_though_an_image_before_it_is_still_in_work(tmp_path, samples):
-    """The first image takes longer than all others, and its outcome is told before theirs."""
+def test_with_fail_fast_a_failure_ends_the_run_while_an_earlier_image_is_running(tmp_path, samples):
+    """The first image takes longer than all others, and its outcome is yielded before theirs."""
     (tmp_path / "1.png").touch()
     for number in range(2, 30):
         shutil.copy(samples / "flat.png", tmp_path / f"{number}.png")
@@ -310,14 +329,14 @@ def test_with_fail_fast_a_failure_ends_the_run_though_an_image_before_it_is_stil
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_with_fail_fast_what_cannot_even_be_found_ends_the_run_too(command, photos, jobs, tmp_path):
+def test_with_fail_fast_a_missing_input_ends_the_run(command, photos, jobs, tmp_path):
     result = command("photos/0.png", "none*.png", "photos", "-k", "2", "-o", "out", "--fail-fast", "-j", jobs)
     assert result.returncode == 1
-    assert told(result) == ["photos/0.png", "none*.png"]
+    assert messages_about(result) == ["photos/0.png", "none*.png"]
     assert sorted(os.listdir(tmp_path / "out")) == ["0_k2.png", "0_report.json"]
 
 
-def test_a_worker_that_is_killed_costs_its_image_and_says_so(tmp_path, photos, samples, clean_environment):
+def test_if_a_worker_is_killed_only_its_image_fails(tmp_path, photos, samples, clean_environment):
     shutil.copy(samples / "rocket.jpg", photos / "4.jpg")
     (photos / "4.png").unlink()
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "-j", "1")
@@ -339,7 +358,7 @@ def test_a_worker_that_is_killed_costs_its_image_and_says_so(tmp_path, photos, s
 # --- exit codes -------------------------------------------------------------------------------------------------------
 
 
-def test_exit_codes_are_as_written_for_good_bad_mixed_and_empty_folders(command, mixed, tmp_path, samples):
+def test_exit_codes_for_good_bad_mixed_and_empty_folders(command, mixed, tmp_path, samples):
     for folder in ("good", "bad", "empty"):
         (tmp_path / folder).mkdir()
     for number in range(2):
@@ -369,22 +388,22 @@ def test_exit_codes_are_as_written_for_good_bad_mixed_and_empty_folders(command,
 
 
 @pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"], ["--json-lines"], ["-q"], ["-r"]])
-def test_a_dry_run_changes_nothing_and_foresees_what_is_done(command, photos, tmp_path, options):
+def test_a_dry_run_changes_nothing_and_predicts_what_is_done(command, photos, tmp_path, options):
     assert command("photos/3.png", "-k", "2", "-o", "out", "--save-model").returncode == 0
     (tmp_path / "out/3_report.json").unlink()
     before = {path: path.stat() for path in tmp_path.rglob("*")}
     arguments = ["photos", "-k", "2", "-o", "out", *options]
-    foreseen = command(*arguments, "--dry-run", "--json-lines", "-q")
+    predicted = command(*arguments, "--dry-run", "--json-lines", "-q")
     shown = command(*arguments, "--dry-run")
     after = {path: path.stat() for path in tmp_path.rglob("*")}
     assert {path: (s.st_mtime_ns, s.st_ino) for path, s in after.items()} == {
         path: (s.st_mtime_ns, s.st_ino) for path, s in before.items()
     }
-    outcomes = {line["source"]: line for line in map(json.loads, foreseen.stdout.splitlines())}
+    outcomes = {line["source"]: line for line in map(json.loads, predicted.stdout.splitlines())}
     assert len(outcomes) == 8
     done = command(*arguments)
     assert (
-        foreseen.returncode
+        predicted.returncode
         == shown.returncode
         == done.returncode
         == int(not {*options} & {"--skip-existing", "--force"})
@@ -397,13 +416,13 @@ def test_a_dry_run_changes_nothing_and_foresees_what_is_done(command, photos, tm
     expected = {
         tmp_path / path
         for line in outcomes.values()
-        for path, fate in line.get("outputs", {}).items()
-        if fate in ("new", "replaced")
+        for path, action in line.get("outputs", {}).items()
+        if action in ("new", "replaced")
     }
     assert made == expected
 
 
-def test_a_dry_run_tells_the_fate_of_each_output(command, photos, tmp_path):
+def test_a_dry_run_shows_the_action_on_each_output(command, photos, tmp_path):
     assert command("photos/3.png", "photos/5.png", "-k", "2", "-o", "out").returncode == 0
     (tmp_path / "out/3_report.json").unlink()
     kept = command("photos", "-k", "2", "-o", "out", "-n", "--skip-existing")
@@ -429,11 +448,11 @@ def rich_terminal(environment):
     return {**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
 
 
-def test_on_a_terminal_a_bar_tells_how_many_how_fast_and_how_long(tmp_path, mixed, clean_environment):
+def test_on_a_terminal_a_bar_shows_progress_speed_and_remaining_time(tmp_path, mixed, clean_environment):
     shown, code = in_a_terminal(["photos", "-k", "60", "-o", "out"], tmp_path, rich_terminal(clean_environment))
     assert code == 1
     plain = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
-    assert re.search(r"[1-7]/8 \d+\.\d/s  \d+:\d\d left", plain)
+    assert re.search(r"[1-7]/8 \d+\.\d/s  \d+:\d\d:\d\d left", plain)
     assert "wrote" not in plain
     assert "photos/3.png: damaged or incomplete PNG image" in plain
     assert shown.rindex("\x1b[?25h") > shown.rindex("left")  # the cursor is shown again
@@ -441,7 +460,7 @@ def test_on_a_terminal_a_bar_tells_how_many_how_fast_and_how_long(tmp_path, mixe
     assert re.fullmatch(r"gmmquant: 5 done, 3 failed in \d+\.\d s, \d+\.\d images a second", last)
 
 
-def test_on_a_terminal_lines_of_json_stand_alone(tmp_path, photos, clean_environment):
+def test_on_a_terminal_json_lines_are_separate_from_the_bar(tmp_path, photos, clean_environment):
     arguments = ["photos", "-k", "2", "-o", "out", "--json-lines"]
     shown, code = in_a_terminal(arguments, tmp_path, rich_terminal(clean_environment), columns=40_000)
     assert code == 0
@@ -455,9 +474,7 @@ def test_on_a_terminal_lines_of_json_stand_alone(tmp_path, photos, clean_environ
 
 
 @pytest.mark.parametrize(("variable", "value"), [("TERM", "dumb"), ("TERM", "unknown")])
-def test_on_a_terminal_that_cannot_move_its_cursor_there_are_lines(
-    tmp_path, photos, clean_environment, variable, value
-):
+def test_on_a_terminal_without_cursor_movement_there_are_messages(tmp_path, photos, clean_environment, variable, value):
     environment = {**clean_environment, variable: value}
     shown, code = in_a_terminal(["photos", "-k", "2", "-o", "out"], tmp_path, environment)
     assert code == 0
@@ -466,7 +483,7 @@ def test_on_a_terminal_that_cannot_move_its_cursor_there_are_lines(
     assert shown.count(": wrote ") == 8
 
 
-def test_without_colors_the_bar_has_none(tmp_path, photos, clean_environment):
+def test_with_no_color_the_bar_has_no_colors(tmp_path, photos, clean_environment):
     environment = {**rich_terminal(clean_environment), "NO_COLOR": "1"}
     shown, code = in_a_terminal(["photos", "-k", "60", "-o", "out"], tmp_path, environment)
     assert code == 0
@@ -479,8 +496,8 @@ def test_without_colors_the_bar_has_none(tmp_path, photos, clean_environment):
     "options", [["--json"], ["--json-lines"], ["--json-lines", "--shared"], ["--jobs", "1", "--json"]]
 )
 @pytest.mark.parametrize("image", ["photos", "photos/1.png"])
-def test_records_may_go_elsewhere_while_a_bar_is_shown(tmp_path, photos, clean_environment, options, image):
-    """As when they are redirected by a person at a terminal."""
+def test_records_can_be_redirected_while_a_bar_is_shown(tmp_path, photos, clean_environment, options, image):
+    """As if a person at a terminal redirects them."""
     environment = {**clean_environment, "TERM": "xterm-256color"}
     arguments = [sys.executable, "-m", "gmmquant", image, "-k", "3", "40", "-o", "out", *options]
     main, side = os.openpty()
@@ -493,14 +510,14 @@ def test_records_may_go_elsewhere_while_a_bar_is_shown(tmp_path, photos, clean_e
             shown += part
     os.close(main)
     assert process.wait() == 0, shown.decode()
-    told = (tmp_path / "records").read_text()
-    records = json.loads(told) if "--json" in options else [json.loads(line) for line in told.splitlines()]
+    text = (tmp_path / "records").read_text()
+    records = json.loads(text) if "--json" in options else [json.loads(line) for line in text.splitlines()]
     n_images = 8 if image == "photos" else 1
     assert len(records) == ({"--json-lines": n_images + 1}.get(options[0]) if "--shared" in options else n_images)
     assert "\x1b[?25l" in shown.decode()  # the bar hides the cursor
 
 
-def test_kept_files_that_other_options_made_are_not_told_of_in_a_new_report(command, photos, tmp_path):
+def test_a_new_report_does_not_list_kept_files_of_other_options(command, photos, tmp_path):
     command("photos", "-k", "3", "-o", "out")
     (tmp_path / "out/2_report.json").unlink()
     before = (tmp_path / "out/2_k3.png").read_bytes()
@@ -517,10 +534,10 @@ def test_kept_files_that_other_options_made_are_not_told_of_in_a_new_report(comm
 
 @pytest.mark.parametrize("closed", ["a file", "a folder"])
 @pytest.mark.parametrize("options", [[], ["--dry-run"], ["--shared"], ["--shared", "--dry-run"]])
-def test_a_folder_that_cannot_be_written_to_is_told_before_any_image_is_read(command, tmp_path, closed, options):
+def test_a_folder_that_cannot_be_written_to_is_reported_before_any_image_is_read(command, tmp_path, closed, options):
     names = ["a.png", "b.png"]
     for name in names:
-        (tmp_path / name).write_text("no image, which is not seen")
+        (tmp_path / name).write_text("not an image, but it is not read")
     if closed == "a file":
         (tmp_path / "closed").touch()
     else:
@@ -529,15 +546,15 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_any_image_is_read(com
     result = command(*names, "-k", "2", "-o", "closed/out", *options, preexec_fn=obey_permissions)
     reason = "not a directory" if closed == "a file" else "permission denied"
     assert result.returncode == 1
-    told = [line for line in result.stderr.splitlines() if "cannot write to closed/out: " + reason in line]
-    assert len(told) == (1 if "--shared" in options and "--dry-run" not in options else 2 + ("--shared" in options))
+    lines = [line for line in result.stderr.splitlines() if "cannot write to closed/out: " + reason in line]
+    assert len(lines) == (1 if "--shared" in options and "--dry-run" not in options else 2 + ("--shared" in options))
     assert "not a supported image" not in result.stderr
     if options == ["--shared"]:
         assert result.stderr.splitlines()[-1].startswith("gmmquant: 2 not tried in ")
 
 
 @pytest.mark.parametrize("options", [[], ["--shared"]])
-def test_where_all_is_done_a_folder_need_not_be_written_to(command, photos, tmp_path, options):
+def test_a_finished_run_needs_no_write_permission(command, photos, tmp_path, options):
     arguments = ["photos", "-k", "2", "-o", "out", "--skip-existing", *options]
     assert command(*arguments).returncode == 0
     (tmp_path / "out").chmod(0o555)
@@ -553,9 +570,7 @@ def test_a_quiet_run_on_a_terminal_shows_nothing(tmp_path, photos, clean_environ
 
 @pytest.mark.parametrize("to", ["pipe", "log"])
 @pytest.mark.parametrize("forced", [{}, {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}])
-def test_no_bar_is_in_a_pipe_or_a_log_even_where_colors_are_forced(
-    command, photos, clean_environment, to, forced, tmp_path
-):
+def test_a_pipe_or_a_log_has_no_bar_even_with_forced_colors(command, photos, clean_environment, to, forced, tmp_path):
     environment = {**rich_terminal(clean_environment), **forced}
     if to == "pipe":
         errors = command("photos", "-k", "2", "-o", "out", env=environment).stderr
@@ -569,7 +584,7 @@ def test_no_bar_is_in_a_pipe_or_a_log_even_where_colors_are_forced(
     assert errors.count(": wrote ") == 8
 
 
-def test_control_characters_of_names_do_not_reach_the_bar(tmp_path, samples, clean_environment):
+def test_the_bar_shows_no_control_characters_of_names(tmp_path, samples, clean_environment):
     for number in range(3):
         shutil.copy(samples / "flat.png", tmp_path / f"{number}\x1b]0;title\x07[bold].png")
     shown, code = in_a_terminal([".", "-k", "2", "-o", "out"], tmp_path, rich_terminal(clean_environment))
@@ -579,13 +594,13 @@ def test_control_characters_of_names_do_not_reach_the_bar(tmp_path, samples, cle
 
 
 @pytest.mark.parametrize("options", [["-v"], ["--json"], ["--json-lines"]])
-def test_a_program_that_puts_streams_of_its_own_in_place_gets_what_is_shown(photos, tmp_path, options):
+def test_a_program_that_replaces_the_standard_streams_gets_the_output(photos, tmp_path, options):
     code = (
         "import contextlib, io, sys\n"
         "from gmmquant.cli.app import run\n"
-        "with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.redirect_stderr(io.StringIO()) as said:\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:\n"
         "    code = run(sys.argv[1:])\n"
-        "print(code, len(shown.getvalue()) > 1000, 'gmmquant: 8 done' in said.getvalue())\n"
+        "print(code, len(out.getvalue()) > 1000, 'gmmquant: 8 done' in err.getvalue())\n"
     )
     arguments = [sys.executable, "-c", code, str(photos), "-k", "2", "-o", str(tmp_path / "out"), *options]
     assert subprocess.run(arguments, capture_output=True, text=True).stdout == "0 True True\n"

@@ -1,4 +1,4 @@
-"""Ways to draw a fit: soft images, spaces, dithering, given palettes, colours of another image; maps and layers."""
+"""Recolouring by a fit: soft images, spaces, dithering, fixed palettes, colours of another image; maps and layers."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from gmmquant import GaussianMixture, ParameterError, Quantizer, Settings, quant
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images.layers import alpha_levels
 from gmmquant.images.maps import GreyMap, encode_grey_map, encode_label_map
-from gmmquant.pipeline.image_job import _FileWriter
+from gmmquant.pipeline.exports import FileWriter
 from gmmquant.settings import DITHERS, RECOLORINGS, SPACES
 from gmmquant.system.atomic import OutputSet
 
@@ -35,7 +35,7 @@ def box_means(image, side):
     return image[:h, :w].reshape(h // side, side, w // side, side, 3).astype(float).mean(axis=(1, 3))
 
 
-# Soft images and the errors of each way
+# Soft images, and the error of each recoloring
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -48,16 +48,16 @@ def test_a_soft_image_is_the_mean_of_the_palette_by_the_responsibilities(space):
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
 @pytest.mark.parametrize("space", SPACES)
-def test_the_error_of_each_way_is_that_of_the_image_it_draws(method, space):
-    fits = {way: quantize(CAT, 5, recolor=way, method=method, space=space) for way in RECOLORINGS}
-    for way, fit in fits.items():
-        assert fit.recoloring == way
+def test_the_error_of_each_recoloring_is_that_of_its_image(method, space):
+    fits = {recoloring: quantize(CAT, 5, recolor=recoloring, method=method, space=space) for recoloring in RECOLORINGS}
+    for recoloring, fit in fits.items():
+        assert fit.recoloring == recoloring
         error = ((fit.image.astype(float) - CAT) ** 2).sum(axis=2).mean()
         assert fit.mse == pytest.approx(error, rel=1e-12)
-        assert all(other.statistics.errors[way] == pytest.approx(error, rel=1e-12) for other in fits.values())
+        assert all(other.statistics.errors[recoloring] == pytest.approx(error, rel=1e-12) for other in fits.values())
 
 
-def test_alpha_stays_with_a_soft_image_and_what_is_hidden_has_no_color():
+def test_a_soft_image_keeps_alpha_and_hidden_pixels_have_no_color():
     fit = quantize(ALPHA, 3, recolor="soft")
     assert np.array_equal(fit.image[..., 3], ALPHA[..., 3])
     assert not fit.image[ALPHA[..., 3] == 0].any()
@@ -88,7 +88,7 @@ def test_the_objective_never_falls_in_any_space(space, image):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_the_palette_is_the_means_back_in_srgb(space):
+def test_the_palette_is_the_means_in_srgb(space):
     fit = quantize(CAT, 8, space=space)
     back = COLOR_SPACES[space].to_srgb(fit.means)
     assert np.array_equal(fit.palette, np.rint(255 * np.clip(back, 0, 1)))
@@ -102,7 +102,7 @@ def test_an_image_of_few_colors_is_kept_exactly_in_any_space(space):
     assert np.array_equal(fit.image, flat)
 
 
-def test_nearest_is_meant_in_the_space_of_the_fit():
+def test_the_nearest_color_is_nearest_in_the_space_of_the_fit():
     fit = quantize(CAT, 9, method="kmeans", space="lab")
     lab = COLOR_SPACES["lab"].from_srgb
     distances = ((lab(CAT.reshape(-1, 1, 3) / 255) - lab(fit.palette / 255)) ** 2).sum(axis=2)
@@ -117,7 +117,7 @@ def test_a_number_of_colors_is_chosen_in_any_space():
 
 
 @pytest.mark.parametrize("dither", DITHERS[1:])
-def test_a_dithered_image_is_told_as_it_is_drawn(dither):
+def test_the_figures_of_a_dithered_image_are_those_of_its_pixels(dither):
     fit = quantize(CAT, 6, dither=dither)
     assert fit.dither == dither
     assert fit.recoloring == ("posterior" if dither == "posterior" else "nearest")
@@ -142,7 +142,7 @@ def test_local_means_of_posterior_dithering_approach_the_soft_image():
             np.abs(box_means(image, side) - box_means(soft, side)).mean() for image in (drawn, hard, independent)
         )
         assert off < share * off_hard
-        assert off < 0.8 * off_independent  # what chance alone gives: blue noise does better
+        assert off < 0.8 * off_independent  # blue noise is better than independent chance
 
 
 def test_components_are_drawn_as_often_as_the_responsibilities_say():
@@ -154,10 +154,10 @@ def test_components_are_drawn_as_often_as_the_responsibilities_say():
 
 
 @pytest.mark.parametrize("dither", DITHERS[1:])
-def test_strength_0_draws_what_is_drawn_without_dithering(dither):
-    way = "posterior" if dither == "posterior" else "nearest"
-    plain, dithered = quantize(CAT, 7, recolor=way), quantize(CAT, 7, dither=dither, strength=0)
-    # A colour may be as far from two of the palette, to the last bit.
+def test_strength_0_is_the_same_as_no_dithering(dither):
+    recoloring = "posterior" if dither == "posterior" else "nearest"
+    plain, dithered = quantize(CAT, 7, recolor=recoloring), quantize(CAT, 7, dither=dither, strength=0)
+    # A colour may have the same distance to two colours of the palette, to the last bit.
     if dither == "posterior":
         np.testing.assert_array_equal(dithered.labels, plain.labels)
     else:
@@ -166,7 +166,7 @@ def test_strength_0_draws_what_is_drawn_without_dithering(dither):
 
 
 @pytest.mark.parametrize("dither", DITHERS[1:])
-def test_hidden_pixels_take_no_part_in_dithering(dither):
+def test_hidden_pixels_are_not_dithered(dither):
     fit = quantize(ALPHA, 3, dither=dither)
     hidden = ALPHA[..., 3] == 0
     assert not fit.labels[hidden].any()
@@ -186,28 +186,28 @@ def test_hidden_pixels_take_no_part_in_dithering(dither):
         {"recolor": "hard"},
     ],
 )
-def test_what_contradicts_itself_is_refused(settings):
+def test_contradictory_settings_are_refused(settings):
     with pytest.raises(ParameterError):
         Settings(**settings)
 
 
-# Palettes that are given
+# Fixed palettes
 
-GIVEN = np.array([[29, 53, 87], [230, 57, 70], [241, 250, 238], [168, 218, 220], [140, 100, 70]], np.uint8)
+FIXED = np.array([[29, 53, 87], [230, 57, 70], [241, 250, 238], [168, 218, 220], [140, 100, 70]], np.uint8)
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_given_palette_keeps_its_colors_and_their_order(space):
-    fit = Quantizer(CAT, Settings(space=space, recolor="nearest")).fit_palette(GIVEN)
-    assert np.array_equal(fit.palette, GIVEN)
+def test_a_fixed_palette_keeps_its_colors_and_their_order(space):
+    fit = Quantizer(CAT, Settings(space=space, recolor="nearest")).fit_palette(FIXED)
+    assert np.array_equal(fit.palette, FIXED)
     there = COLOR_SPACES[space].from_srgb
-    distances = ((there(CAT.reshape(-1, 1, 3) / 255) - there(GIVEN / 255)) ** 2).sum(axis=2)
+    distances = ((there(CAT.reshape(-1, 1, 3) / 255) - there(FIXED / 255)) ** 2).sum(axis=2)
     assert np.array_equal(fit.labels.ravel(), distances.argmin(axis=1))
 
 
-def test_weights_and_covariances_are_fitted_to_a_given_palette():
-    fit = Quantizer(CAT, Settings(recolor="posterior")).fit_palette(GIVEN)
-    np.testing.assert_allclose(fit.means, GIVEN / 255, rtol=0, atol=1e-15)
+def test_weights_and_covariances_are_fitted_to_a_fixed_palette():
+    fit = Quantizer(CAT, Settings(recolor="posterior")).fit_palette(FIXED)
+    np.testing.assert_allclose(fit.means, FIXED / 255, rtol=0, atol=1e-15)
     assert np.diff(fit.fit.trace).min() >= -1e-12
     r = posterior(fit, CAT.reshape(-1, 3))
     assert np.array_equal(fit.labels.ravel(), r.argmax(axis=1))
@@ -222,16 +222,16 @@ def test_weights_and_covariances_are_fitted_to_a_given_palette():
 # Colours of another image
 
 
-def test_an_image_that_takes_its_own_colors_stays_as_it_is():
+def test_a_transfer_to_the_same_mixture_changes_nothing():
     quantizer = Quantizer(CAT)
     fit = quantizer.fit(5)
-    own = quantizer.transfer(fit, fit.mixture)
-    assert np.abs(own.image.astype(int) - CAT).max() <= 1
-    assert own.recoloring == "transfer"
+    moved = quantizer.transfer(fit, fit.mixture)
+    assert np.abs(moved.image.astype(int) - CAT).max() <= 1
+    assert moved.recoloring == "transfer"
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_transfer_brings_mean_and_spread_to_those_of_the_other_image(space):
+def test_a_transfer_gives_an_image_the_mean_and_spread_of_the_other(space):
     other = read_sample("coffee.png")[::4, ::4]
     settings = Settings(space=space)
     quantizer = Quantizer(CAT, settings)
@@ -268,7 +268,7 @@ def grey_levels(data):
         return np.asarray(image), image.info
 
 
-def test_a_grey_map_is_read_back_by_the_scale_it_states():
+def test_the_values_of_a_grey_map_are_restored_by_its_scale():
     values = np.random.default_rng(0).normal(size=(20, 30))
     grey = GreyMap.of_log_density(values, None)
     levels, info = grey_levels(encode_grey_map(grey))
@@ -278,7 +278,7 @@ def test_a_grey_map_is_read_back_by_the_scale_it_states():
     assert info["Description"] == f"nats: 0 is {grey.black!r}, 65535 is {grey.white!r}, linear between"
 
 
-def test_a_map_of_equal_values_is_a_map_all_the_same():
+def test_a_map_of_equal_values_is_black():
     levels, _ = grey_levels(encode_grey_map(GreyMap.of_log_density(np.full((2, 3), 4.0), None)))
     assert not levels.any()
     levels, _ = grey_levels(encode_grey_map(GreyMap.of_entropy(np.zeros((2, 3)), 1)))
@@ -324,7 +324,7 @@ def test_layers_add_up_to_the_soft_image(space, image):
         assert (layer[..., :3] == color).all()
 
 
-def test_levels_sum_to_the_alpha_and_lie_next_to_their_shares():
+def test_levels_sum_to_the_alpha_and_are_close_to_their_shares():
     rng = np.random.default_rng(0)
     r = rng.dirichlet(np.full(9, 0.3), size=2000).T
     alpha = rng.integers(0, 256, 2000).astype(np.uint8)
@@ -338,15 +338,15 @@ def test_levels_sum_to_the_alpha_and_lie_next_to_their_shares():
 # The command
 
 
-def test_everything_that_can_be_written_besides_is_written_and_told(command, tmp_path, samples):
-    besides = ["--palette-out", "hex,json,gpl,css,ase,aco,png", "--maps", "labels,entropy,loglik", "--layers"]
-    result = command(samples / "alpha.png", "-k", "3", *besides, "--save-model", "-o", "out", "--json")
+def test_all_additional_files_are_written_and_recorded(command, tmp_path, samples):
+    options = ["--palette-out", "hex,json,gpl,css,ase,aco,png", "--maps", "labels,entropy,loglik", "--layers"]
+    result = command(samples / "alpha.png", "-k", "3", *options, "--save-model", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     (record,) = json.loads(result.stdout)
     files = record["fits"][0]["files"]
-    told = [files["image"], files["model"], *files["palettes"].values(), *files["layers"]]
-    told += [entry["file"] for entry in files["maps"].values()]
-    assert {*told, "alpha_report.json"} == {path.name for path in (tmp_path / "out").iterdir()}
+    recorded = [files["image"], files["model"], *files["palettes"].values(), *files["layers"]]
+    recorded += [entry["file"] for entry in files["maps"].values()]
+    assert {*recorded, "alpha_report.json"} == {path.name for path in (tmp_path / "out").iterdir()}
     assert files["layers"] == ["alpha_k3_layer01.png", "alpha_k3_layer02.png", "alpha_k3_layer03.png"]
     quantizer = Quantizer(ALPHA)
     entropy, _ = quantizer.maps(quantizer.fit(3))
@@ -356,7 +356,7 @@ def test_everything_that_can_be_written_besides_is_written_and_told(command, tmp
     assert np.abs(read - entropy.values).max() < 1e-4
 
 
-def test_outputs_besides_are_refused_kept_and_made_as_the_others_are(command, tmp_path, samples):
+def test_additional_files_are_refused_and_kept_like_the_image(command, tmp_path, samples):
     arguments = (samples / "flat.png", "-k", "2", "auto", "--maps", "entropy", "--layers", "-o", "out")
     assert command(*arguments).returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -374,7 +374,7 @@ def test_outputs_besides_are_refused_kept_and_made_as_the_others_are(command, tm
 
 
 @pytest.mark.parametrize(("image", "k"), [("grey.png", "auto"), ("flat.png", "7"), ("cat.jpg", "4")])
-def test_layers_that_are_missing_are_made_again_and_the_others_kept(command, tmp_path, samples, image, k):
+def test_missing_layers_are_written_and_the_others_kept(command, tmp_path, samples, image, k):
     stem, out = image.split(".")[0], tmp_path / "out"
     arguments = (samples / image, "-k", k, "--layers", "-o", "out", "--skip-existing")
     assert command(*arguments).returncode == 0
@@ -410,7 +410,7 @@ def test_layers_that_are_missing_are_made_again_and_the_others_kept(command, tmp
         (["--space", "cmyk"], "space = 'cmyk' is unknown"),
     ],
 )
-def test_wrong_usage_is_one_line_and_nothing_is_done(command, tmp_path, samples, arguments, words):
+def test_wrong_usage_is_one_line_and_nothing_is_written(command, tmp_path, samples, arguments, words):
     result = command(samples / "grey.png", "-o", "out", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert words in result.stderr
@@ -419,18 +419,18 @@ def test_wrong_usage_is_one_line_and_nothing_is_done(command, tmp_path, samples,
 
 
 @pytest.mark.parametrize("option", ["--palette", "--transfer-from"])
-@pytest.mark.parametrize("content", [None, b"", b"neither a palette nor an image"])
-def test_a_bad_file_beside_the_images_is_one_line_with_exit_1(command, tmp_path, samples, option, content):
+@pytest.mark.parametrize("content", [None, b"", b"not a palette or an image"])
+def test_an_unreadable_additional_input_is_one_line_with_exit_1(command, tmp_path, samples, option, content):
     if content is not None:
-        (tmp_path / "beside").write_bytes(content)
-    result = command(samples / "grey.png", "-o", "out", option, "beside")
+        (tmp_path / "other").write_bytes(content)
+    result = command(samples / "grey.png", "-o", "out", option, "other")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("gmmquant: beside: ")
+    assert result.stderr.startswith("gmmquant: other: ")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_palette_that_was_written_recolors_as_it_did(command, tmp_path, samples):
+def test_an_exported_palette_gives_the_same_image(command, tmp_path, samples):
     fitted = command(
         samples / "cat.jpg",
         "-k",
@@ -463,7 +463,7 @@ def test_a_model_keeps_its_space(command, tmp_path, samples):
     assert record["fits"][0]["log_likelihood"] == pytest.approx(report["fits"][0]["log_likelihood"], rel=1e-12)
 
 
-def test_the_table_says_how_an_image_was_drawn(command, samples):
+def test_the_table_has_the_space_and_the_dither(command, samples):
     plain = command(samples / "grey.png", "-k", "2", "-o", "a").stdout.splitlines()
     assert plain[1].strip().startswith("k  log-lik.")
     other = command(
@@ -473,7 +473,7 @@ def test_the_table_says_how_an_image_was_drawn(command, samples):
     assert any(line.startswith("squared error, k = 2: posterior ") for line in other)
 
 
-def test_a_run_with_other_options_does_not_go_on_with_images_of_an_earlier_one(command, tmp_path, samples):
+def test_a_run_with_other_options_does_not_resume_an_earlier_one(command, tmp_path, samples):
     grey = samples / "grey.png"
     assert command(grey, "-k", "2", "-o", "out").returncode == 0
     other = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing", "--space", "lab")
@@ -488,7 +488,7 @@ def test_a_run_with_other_options_does_not_go_on_with_images_of_an_earlier_one(c
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"not JSON", b"\xff", b'{"settings": 3, "digest": {}, "fits": []}'])
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
-def test_a_damaged_report_is_refused_and_stays(command, tmp_path, samples, content, options):
+def test_a_damaged_report_is_refused_and_not_changed(command, tmp_path, samples, content, options):
     grey = samples / "grey.png"
     assert command(grey, "-k", "2", "-o", "out").returncode == 0
     (tmp_path / "out/grey_report.json").write_bytes(content)
@@ -499,14 +499,14 @@ def test_a_damaged_report_is_refused_and_stays(command, tmp_path, samples, conte
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_a_palette_with_a_color_twice_keeps_its_numbers(command, tmp_path, samples):
+def test_a_palette_with_a_repeated_color_keeps_its_indices(command, tmp_path, samples):
     result = command(samples / "grey.png", "--palette", "#000,#fff,#000,#888", "-o", "out")
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "out" / "grey_k4.png") as image:
         assert image.getpalette()[:12] == [0, 0, 0, 255, 255, 255, 0, 0, 0, 136, 136, 136]
 
 
-def test_formats_and_lists_go_by_other_names_too(command, tmp_path, samples):
+def test_other_names_of_formats_and_all_are_accepted(command, tmp_path, samples):
     result = command(
         samples / "flat.png", "-k", "3", "--format", "TIF", "--maps", "all", "--palette-out", "all", "-o", "out"
     )
@@ -525,7 +525,7 @@ def test_weights_of_a_palette_are_those_of_the_report(command, tmp_path, samples
     assert [entry["hex"] for entry in palette["colors"]] == [part["hex"] for part in components]
 
 
-def test_resolution_stays_in_every_format_that_can_hold_it_and_what_is_lost_is_said(command, tmp_path, samples):
+def test_every_format_keeps_the_resolution_and_warns_of_losses(command, tmp_path, samples):
     with Image.open(samples / "grey.png") as image:
         exif = image.getexif()
         exif[270] = "rings"
@@ -535,12 +535,12 @@ def test_resolution_stays_in_every_format_that_can_hold_it_and_what_is_lost_is_s
         assert result.returncode == 0, result.stderr
         assert ("bmp holds no EXIF" in result.stderr) == (form == "bmp")
         with Image.open(tmp_path / form / f"grey_k2.{form}") as made:
-            told = made.getexif()
-            dpi = made.info.get("dpi") or (float(told[282]), float(told[283]))
+            exif = made.getexif()
+            dpi = made.info.get("dpi") or (float(exif[282]), float(exif[283]))
         assert dpi == pytest.approx((150, 100), abs=0.02)
 
 
-def test_many_swatches_are_cut_and_their_number_is_told():
+def test_many_swatches_are_cut_and_the_rest_is_counted():
     from gmmquant.cli.reporters.table import swatches
 
     fit = {"components": [{"hex": f"#{i:06x}"} for i in range(300)]}
@@ -549,30 +549,33 @@ def test_many_swatches_are_cut_and_their_number_is_told():
     assert shown.plain.endswith(f"+{300 - 42}")
 
 
-# What is told is what was done
+# Records of what was done
 
 
-def test_a_model_of_exact_colors_is_drawn_as_it_is_asked(command, tmp_path, samples):
+def test_a_model_of_exact_colors_can_be_dithered(command, tmp_path, samples):
     assert command(samples / "flat.png", "-k", "9", "--save-model", "-o", "fit").returncode == 0
     model = ("--model", "fit/flat_k9.gmm.json")
-    for how, told in (((), ("nearest", "none")), (("--dither", "floyd-steinberg"), ("nearest", "floyd-steinberg"))):
-        result = command(samples / "cat.jpg", *model, *how, "-o", "out", "--force", "--json")
+    for options, expected in (
+        ((), ("nearest", "none")),
+        (("--dither", "floyd-steinberg"), ("nearest", "floyd-steinberg")),
+    ):
+        result = command(samples / "cat.jpg", *model, *options, "-o", "out", "--force", "--json")
         assert result.returncode == 0, result.stderr
         record = json.loads(result.stdout)[0]
         (fit,) = record["fits"]
-        assert (fit["recolor"], fit["dither"], fit["exact"]) == (*told, False)
-        assert (record["settings"]["recolor"], record["settings"]["dither"]) == told
+        assert (fit["recolor"], fit["dither"], fit["exact"]) == (*expected, False)
+        assert (record["settings"]["recolor"], record["settings"]["dither"]) == expected
     posterior = command(samples / "cat.jpg", *model, "--recolor", "posterior", "-o", "p", "--json")
     assert json.loads(posterior.stdout)[0]["fits"][0]["recolor"] == "posterior"
 
 
-def test_nothing_is_told_of_dithering_where_all_colors_are_kept(command, samples):
+def test_the_table_mentions_no_dithering_if_all_colors_are_kept(command, samples):
     shown = command(samples / "flat.png", "-k", "3", "--dither", "blue-noise", "-o", "out").stdout
     assert "dithered" not in shown
     assert "3" in shown
 
 
-def test_colors_that_were_moved_are_not_told_to_be_kept(command, samples):
+def test_a_transfer_does_not_claim_to_keep_exact_colors(command, samples):
     result = command(samples / "flat.png", "-k", "7", "--transfer-from", samples / "coffee.png", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     (record,) = json.loads(result.stdout)
@@ -581,7 +584,7 @@ def test_colors_that_were_moved_are_not_told_to_be_kept(command, samples):
     assert "kept" not in result.stderr
 
 
-def test_the_error_of_a_transfer_is_how_far_colors_were_moved():
+def test_the_error_of_a_transfer_is_the_distance_that_colors_move():
     quantizer = Quantizer(CAT, Settings(dither="floyd-steinberg"))
     target = Quantizer(read_sample("coffee.png")[::4, ::4]).fit(5).mixture
     moved = quantizer.transfer(quantizer.fit(5), target)
@@ -592,7 +595,7 @@ def test_the_error_of_a_transfer_is_how_far_colors_were_moved():
     assert np.array_equal(moved.statistics.counts, plain.statistics.counts)
 
 
-def test_the_seed_of_a_dither_may_be_said_beside_a_model(command, samples):
+def test_a_model_can_be_dithered_with_another_seed(command, samples):
     assert command(samples / "grey.png", "-k", "2", "--save-model", "-o", "fit").returncode == 0
     arguments = (samples / "grey.png", "--model", "fit/grey_k2.gmm.json", "--dither", "posterior", "--json")
     first, same, other = (command(*arguments, "--seed", seed, "-o", f"{n}") for n, seed in enumerate("334"))
@@ -602,27 +605,27 @@ def test_the_seed_of_a_dither_may_be_said_beside_a_model(command, samples):
     assert errors[0] == errors[1] != errors[2]
 
 
-def test_a_model_of_clusters_says_that_it_is_one(command, samples):
+def test_a_model_of_kmeans_keeps_its_method(command, samples):
     assert command(samples / "grey.png", "-k", "3", "--method", "kmeans", "--save-model", "-o", "fit").returncode == 0
     result = command(samples / "grey.png", "--model", "fit/grey_k3.gmm.json", "-o", "out", "--json")
     assert json.loads(result.stdout)[0]["fits"][0]["method"] == "kmeans"
 
 
 @pytest.mark.parametrize("palette", [[[0, 0, 0]], np.zeros((2, 3)), np.zeros((0, 3), np.uint8), np.zeros(3, np.uint8)])
-def test_what_is_no_palette_is_refused(palette):
+def test_an_invalid_palette_is_refused(palette):
     with pytest.raises(ParameterError, match="palette has"):
         Quantizer(CAT).fit_palette(palette)
 
 
-def test_a_palette_gets_the_nearest_colors_unless_it_is_asked_otherwise():
-    assert Quantizer(CAT).fit_palette(GIVEN).recoloring == "nearest"
-    assert Quantizer(CAT, Settings(recolor="posterior")).fit_palette(GIVEN).recoloring == "posterior"
-    assert Quantizer(CAT, Settings(dither="posterior")).fit_palette(GIVEN).recoloring == "posterior"
+def test_a_fixed_palette_gets_the_nearest_colors_by_default():
+    assert Quantizer(CAT).fit_palette(FIXED).recoloring == "nearest"
+    assert Quantizer(CAT, Settings(recolor="posterior")).fit_palette(FIXED).recoloring == "posterior"
+    assert Quantizer(CAT, Settings(dither="posterior")).fit_palette(FIXED).recoloring == "posterior"
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-def test_a_palette_has_covariances_of_the_type_that_is_asked(kind):
-    fit = Quantizer(CAT, Settings(covariance=kind)).fit_palette(GIVEN)
+def test_a_fixed_palette_has_covariances_of_the_chosen_type(kind):
+    fit = Quantizer(CAT, Settings(covariance=kind)).fit_palette(FIXED)
     assert fit.mixture.covariance_type.name == kind
 
 
@@ -655,7 +658,7 @@ def test_a_dither_mixes_in_the_space_of_the_fit():
     assert off["linear"] < 0.01 < 0.05 < off["srgb"]
 
 
-def test_black_in_a_map_of_log_densities_is_the_lowest_that_can_be_seen():
+def test_black_in_a_map_of_log_densities_is_the_lowest_visible_one():
     quantizer = Quantizer(ALPHA)
     _, density = quantizer.maps(quantizer.fit(3))
     seen = density.values[ALPHA[..., 3] > 0]
@@ -663,7 +666,7 @@ def test_black_in_a_map_of_log_densities_is_the_lowest_that_can_be_seen():
     assert (density.values[ALPHA[..., 3] == 0] == density.black).all()
 
 
-def test_other_seeds_start_kmeans_otherwise():
+def test_another_seed_gives_kmeans_another_start():
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     palettes = [quantize(noise, 12, method="kmeans", seed=seed).palette.tolist() for seed in (0, 0, 1)]
     assert palettes[0] == palettes[1] != palettes[2]
@@ -690,17 +693,17 @@ def test_deviations_are_shown_in_the_units_of_the_space(command, samples):
     assert all(f"{deviation:7.4f}".strip() in shown for deviation in lightness)
 
 
-def test_transfers_have_a_limit_that_is_told_before_any_work():
+def test_the_limit_of_a_transfer_is_checked_before_any_work():
     with pytest.raises(ParameterError, match="k = 257 is above the limit of a transfer; give at most 256"):
         transfer_colors(CAT, CAT, 257)
     assert np.abs(transfer_colors(CAT, CAT, 2).astype(int) - CAT).max() <= 1
 
 
-# What maps and layers are written as
+# Files of maps and layers
 
 
 @pytest.mark.parametrize(("n_colors", "hidden", "mode"), [(300, False, "I;16"), (256, True, "I;16"), (256, False, "P")])
-def test_the_kind_of_a_label_map_goes_by_the_palette_not_by_the_labels_there_are(n_colors, hidden, mode):
+def test_the_mode_of_a_label_map_depends_on_the_palette_and_not_on_the_labels(n_colors, hidden, mode):
     labels = np.array([[0, 3, 7]], dtype=np.uint16)
     palette = np.zeros((n_colors, 3), dtype=np.uint8)
     visible = np.array([[True, True, not hidden]])
@@ -718,10 +721,10 @@ def test_at_most_two_files_wait_to_be_written(tmp_path):
         return b"layer"
 
     with OutputSet(overwrite=False) as outputs, ThreadPoolExecutor(1) as executor:
-        writer = _FileWriter(executor, outputs, lambda path: False)
+        writer = FileWriter(executor, outputs, lambda path: False)
         for number in range(12):
             drawn.append(number)
-            writer(tmp_path / f"{number}", encode, number)
+            writer.write(tmp_path / f"{number}", encode, number)
             most = max(most, len(drawn) - len(written))
         writer.seconds()
     assert written == drawn
@@ -734,7 +737,7 @@ def test_layers_of_any_mixture_add_up_to_its_mean_within_half_a_level(n_componen
     rng = np.random.default_rng(n_components)
     r = rng.dirichlet(np.full(n_components, spread), size=500).T
     r[1] += 1e-9
-    r[0, :100] = 0  # what has no share gets no level
+    r[0, :100] = 0  # no share, no level
     r /= r.sum(axis=0)
     alpha = rng.integers(0, 256, 500).astype(np.uint8)
     palette = rng.integers(0, 256, (n_components, 3), dtype=np.uint8)

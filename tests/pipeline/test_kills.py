@@ -1,6 +1,6 @@
-"""Batches that are stopped or killed at any moment, and two at once: nothing is torn, lost or left behind.
+"""Batches that are stopped or killed at any moment, and two at once: no file is incomplete, lost or left behind.
 
-Each test runs over some moments; `make kill-test` takes more, as many as GMMQUANT_KILLS says.
+Each test runs for a few moments; `make kill-test` runs for more, GMMQUANT_KILLS of them.
 """
 
 import contextlib
@@ -27,28 +27,28 @@ OPTIONS = ["photos", "-r", "-k", "2", "5", "--jobs", "2", "--max-iter", "30", "-
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, samples, clean_environment):
-    """A folder of images in subfolders, what an undisturbed run makes of it, and how long that takes."""
+    """Return a folder with images in subfolders and the outputs of an undisturbed run, and the seconds of that run."""
     folder = tmp_path_factory.mktemp("kills")
     for path in ("photos/a", "photos/b"):
         (folder / path).mkdir(parents=True)
         for name in ("flat.png", "grey.png", "alpha.png", "sixteen.png", "cat.jpg", "ball.webp"):
             shutil.copy(samples / name, folder / path)
     started = time.monotonic()
-    whole = start(folder, clean_environment, "whole")
-    assert whole.communicate(timeout=60) == ("", "")
+    undisturbed = start(folder, clean_environment, "undisturbed")
+    assert undisturbed.communicate(timeout=60) == ("", "")
     return folder, time.monotonic() - started
 
 
 @pytest.fixture
 def output(work, request):
-    """A folder for what is made, from which the images are as far as from that of the undisturbed run."""
+    """Return an output folder beside that of the undisturbed run, so that paths in the reports are the same."""
     folder = work[0] / hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def start(folder, environment, output, *options, **settings):
-    """Begin a run as a terminal does: in a group of processes of its own, which gets what Ctrl-C sends."""
+    """Start a run as a terminal does: in a new process group, to which Ctrl-C sends its signal."""
     command = [sys.executable, "-m", "gmmquant", *OPTIONS, output, *options]
     settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **settings)
@@ -63,16 +63,16 @@ def wait_until_signals_are_handled(process):
         handled = int(status.partition("SigCgt:")[2].split()[0], 16)
 
 
-def check_that_nothing_is_torn(folder, whole, *, swept):
-    """Check that every file that has its name is that of an undisturbed run; temporaries may be left if not `swept`."""
+def check_that_files_are_complete(folder, undisturbed, *, swept):
+    """Check that every file is that of an undisturbed run; temporary files may be left if not `swept`."""
     for path in filter(Path.is_file, folder.rglob("*")):
         if path.name.startswith(".gmmquant-"):
             assert not swept, path
         elif path.suffix == ".json":
             json.loads(path.read_text())
-            assert (whole / path.relative_to(folder)).exists()
+            assert (undisturbed / path.relative_to(folder)).exists()
         else:
-            assert path.read_bytes() == (whole / path.relative_to(folder)).read_bytes()
+            assert path.read_bytes() == (undisturbed / path.relative_to(folder)).read_bytes()
             with Image.open(path) as image:
                 image.load()
 
@@ -95,11 +95,11 @@ def wait_until_gone(pids, seconds=30):
         pytest.param(signal.SIGKILL, False, id="SIGKILL"),
     ],
 )
-def test_a_batch_ended_at_any_moment_is_taken_up_again(work, output, clean_environment, number, seed, to_all):
+def test_a_batch_stopped_at_any_moment_can_be_resumed(work, output, clean_environment, number, seed, to_all):
     folder, seconds = work
-    whole = folder / "whole"
+    undisturbed = folder / "undisturbed"
     process = start(folder, clean_environment, output)
-    # Half of the moments in the first tenth of the work, where processes begin.
+    # Half of the moments are in the first tenth of the work, when processes start.
     chance = random.Random(f"{number} {seed} {to_all}")
     wait_until_signals_are_handled(process)
     time.sleep(seconds * chance.uniform(0, chance.choice([0.2, 0.9])))
@@ -115,18 +115,18 @@ def test_a_batch_ended_at_any_moment_is_taken_up_again(work, output, clean_envir
     assert ended in (*CODES[number], 0), errors
     assert "Traceback" not in errors
     wait_until_gone(workers)
-    check_that_nothing_is_torn(output, whole, swept=number != signal.SIGKILL)
+    check_that_files_are_complete(output, undisturbed, swept=number != signal.SIGKILL)
     again = start(folder, clean_environment, output, "--skip-existing")
     _, errors = again.communicate(timeout=60)
     assert (again.returncode, errors) == (0, "")
-    check_that_nothing_is_torn(output, whole, swept=True)
-    assert digests(output) == digests(whole)
+    check_that_files_are_complete(output, undisturbed, swept=True)
+    assert digests(output) == digests(undisturbed)
 
 
 @pytest.mark.parametrize("seed", range(N_KILLS))
-def test_workers_killed_at_any_moment_cost_their_images_and_nothing_else(work, output, clean_environment, seed):
+def test_if_workers_are_killed_only_their_images_fail(work, output, clean_environment, seed):
     folder, seconds = work
-    whole = folder / "whole"
+    undisturbed = folder / "undisturbed"
     process = start(folder, clean_environment, output, "--json-lines")
     chance, killed = random.Random(seed), 0
     time.sleep(0.15)
@@ -142,16 +142,16 @@ def test_workers_killed_at_any_moment_cost_their_images_and_nothing_else(work, o
     assert lost <= killed
     assert process.returncode == (1 if lost else 0)
     assert errors.count("its process was killed by SIGKILL") == errors.count("\n") == lost
-    check_that_nothing_is_torn(output, whole, swept=True)
+    check_that_files_are_complete(output, undisturbed, swept=True)
     again = start(folder, clean_environment, output, "--skip-existing")
     assert again.communicate(timeout=60) == ("", "")
-    assert digests(output) == digests(whole)
+    assert digests(output) == digests(undisturbed)
 
 
 @pytest.mark.parametrize("seed", range(N_KILLS))
-def test_two_runs_over_one_folder_do_not_harm_each_other(work, output, clean_environment, seed):
+def test_two_runs_into_one_folder_do_not_disturb_each_other(work, output, clean_environment, seed):
     folder, seconds = work
-    whole = folder / "whole"
+    undisturbed = folder / "undisturbed"
     first = start(folder, clean_environment, output)
     time.sleep(random.Random(seed).uniform(0, seconds / 2))
     second = start(folder, clean_environment, output)
@@ -162,13 +162,13 @@ def test_two_runs_over_one_folder_do_not_harm_each_other(work, output, clean_env
         assert process.returncode == (1 if errors else 0)
     left = [path for path in output.rglob("*") if path.name.startswith(".gmmquant-")]
     assert left == []
-    assert digests(output) == digests(whole)
+    assert digests(output) == digests(undisturbed)
 
 
 @pytest.mark.parametrize("options", [["--skip-existing"], ["--force"]], ids=" ".join)
-def test_two_runs_that_skip_or_replace_what_exists_make_what_one_makes(work, output, clean_environment, options):
+def test_two_runs_that_skip_or_replace_files_give_the_outputs_of_one(work, output, clean_environment, options):
     folder, _ = work
     runs = [start(folder, clean_environment, output, *options) for _ in range(2)]
     ends = [process.communicate(timeout=60) for process in runs]
     assert [(process.returncode, errors) for process, (_, errors) in zip(runs, ends, strict=True)] == [(0, "")] * 2
-    assert digests(output) == digests(folder / "whole")
+    assert digests(output) == digests(folder / "undisturbed")

@@ -1,4 +1,4 @@
-"""Bad input and bad luck: one line, the right exit code, nothing lost, nothing half-written."""
+"""Bad inputs and failing systems: one line, the right exit code, no file lost or incomplete."""
 
 import errno
 import json
@@ -119,7 +119,7 @@ def test_an_image_above_the_limit_is_refused_before_it_is_decoded(command, tmp_p
     assert result.stderr.startswith("gmmquant: large.png: 20000 x 20000 pixels is above the limit 200000000; ")
 
 
-def test_an_image_that_memory_does_not_hold_is_said_to_be_so(command, tmp_path):
+def test_an_image_too_large_for_the_memory_is_one_line(command, tmp_path):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
     limit = 1_000_000_000
     result = command(
@@ -135,7 +135,7 @@ def test_an_image_that_memory_does_not_hold_is_said_to_be_so(command, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-def test_max_pixels_moves_the_limit(command, flat):
+def test_max_pixels_sets_the_limit(command, flat):
     result = command("flat.png", "-k", "2", "--max-pixels", "6143")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
@@ -158,7 +158,7 @@ def test_tiny_and_one_colored_images_work_at_any_k(command, tmp_path, size, mode
             assert np.array_equal(np.asarray(made.convert("RGBA")), np.asarray(drawn.convert("RGBA")))
 
 
-def test_what_may_not_be_read_costs_that_image_only(command, tmp_path, samples):
+def test_if_an_image_may_not_be_read_only_that_image_fails(command, tmp_path, samples):
     for name in ("closed.png", "open.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     (tmp_path / "closed.png").chmod(0o000)
@@ -176,7 +176,7 @@ def test_what_may_not_be_read_costs_that_image_only(command, tmp_path, samples):
     assert summary.startswith("gmmquant: 1 done, 3 failed in ")
 
 
-def test_a_name_too_long_for_the_system_costs_that_image_only(command, flat):
+def test_if_a_name_is_too_long_only_that_image_fails(command, flat):
     result = command("n" * 300 + ".png", "flat.png", "-k", "2")
     assert result.returncode == 1
     assert result.stderr.startswith(f"gmmquant: {'n' * 300}.png: file name too long\ngmmquant: flat.png: wrote ")
@@ -224,7 +224,7 @@ def test_a_file_too_large_for_the_system_is_one_line_and_nothing_is_left(command
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_output_folder_that_cannot_be_is_one_line(command, flat):
+def test_an_impossible_output_folder_is_one_line(command, flat):
     result = command("flat.png", "-k", "2", "-o", "flat.png")
     assert (result.returncode, result.stderr) == (
         2,
@@ -293,7 +293,7 @@ def test_a_large_image_written_in_a_thread_gives_the_bytes_it_gives_at_once(tmp_
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_memory_that_runs_out_costs_the_image_and_not_the_batch(tmp_path, samples, monkeypatch):
+def test_if_memory_runs_out_only_that_image_fails(tmp_path, samples, monkeypatch):
     for name in ("a.png", "b.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     opened = image_job.open_path
@@ -310,7 +310,7 @@ def test_memory_that_runs_out_costs_the_image_and_not_the_batch(tmp_path, sample
     assert isinstance(second, Done)
 
 
-def test_a_system_without_the_c_library_we_know_keeps_memory_its_own_way(monkeypatch):
+def test_without_the_functions_of_the_c_library_memory_is_not_tuned(monkeypatch):
     def missing(name):
         raise OSError(f"no {name}")
 
@@ -353,7 +353,7 @@ def test_missing_standard_streams_change_nothing(tmp_path, flat, clean_environme
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["-v"]])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_who_leaves_is_no_error(tmp_path, flat, clean_environment, options, unbuffered):
+def test_a_closed_pipe_is_not_an_error(tmp_path, flat, clean_environment, options, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     environment = {**clean_environment, "PYTHONUNBUFFERED": unbuffered}
@@ -365,7 +365,7 @@ def test_a_reader_who_leaves_is_no_error(tmp_path, flat, clean_environment, opti
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_standard_output_is_said_and_the_images_are_done(tmp_path, samples, clean_environment, unbuffered):
+def test_a_full_standard_output_is_reported_and_the_images_are_done(tmp_path, samples, clean_environment, unbuffered):
     for name in ("a.png", "b.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     environment = {**clean_environment, "PYTHONUNBUFFERED": unbuffered}
@@ -379,16 +379,16 @@ def test_a_full_standard_output_is_said_and_the_images_are_done(tmp_path, sample
     assert len(os.listdir(tmp_path / "out")) == 4
 
 
-def test_a_folder_in_the_way_of_a_report_is_told_with_what_helps(command, tmp_path, samples):
+def test_a_folder_with_the_name_of_the_report_is_reported_with_a_remedy(command, tmp_path, samples):
     (tmp_path / "out/flat_report.json").mkdir(parents=True)
     result = command(samples / "flat.png", "-k", "2", "-o", "out", "--force")
-    told = "flat_report.json is a folder; move it, or give another --output\n"
-    assert (result.returncode, result.stderr) == (1, f"gmmquant: {samples / 'flat.png'}: {told}")
+    reason = "flat_report.json is a folder; move it, or give another --output\n"
+    assert (result.returncode, result.stderr) == (1, f"gmmquant: {samples / 'flat.png'}: {reason}")
     assert os.listdir(tmp_path / "out") == ["flat_report.json"]
 
 
 @pytest.mark.parametrize("what", [["-o", "-"], ["-o", "out", "--json"], ["-o", "out", "-v"]])
-def test_a_closed_standard_output_is_an_error_where_there_is_something_to_say(tmp_path, samples, what):
+def test_a_closed_standard_output_is_an_error_if_something_is_printed(tmp_path, samples, what):
     shutil.copy(samples / "flat.png", tmp_path / "a.png")
     for arguments, code in ((what, 1), (["-o", "quiet", "-q"], 0)):
         script = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "gmmquant", "a.png", "-k", "2", *arguments]
@@ -399,7 +399,7 @@ def test_a_closed_standard_output_is_an_error_where_there_is_something_to_say(tm
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
-def test_a_full_standard_output_is_a_failure_of_what_only_prints(tmp_path, clean_environment, option):
+def test_a_full_standard_output_is_a_failure_of_help_and_version(tmp_path, clean_environment, option):
     with open("/dev/full", "w") as full:
         process = start(clean_environment, tmp_path, option, stdout=full)
         _, errors = process.communicate(timeout=60)
@@ -410,7 +410,7 @@ def test_a_full_standard_output_is_a_failure_of_what_only_prints(tmp_path, clean
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
-def test_a_reader_who_has_gone_before_what_only_prints_is_no_failure(tmp_path, clean_environment, option):
+def test_a_closed_pipe_is_not_a_failure_of_help_and_version(tmp_path, clean_environment, option):
     reader, writer = os.pipe()
     os.close(reader)
     process = start(clean_environment, tmp_path, option, stdout=writer)
@@ -419,25 +419,25 @@ def test_a_reader_who_has_gone_before_what_only_prints_is_no_failure(tmp_path, c
     assert (process.returncode, errors) == (0, "")
 
 
-def test_a_terminal_that_knows_only_ascii_is_served(command, flat):
+def test_a_terminal_with_ascii_only_works(command, flat):
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = command("flat.png", "-k", "2", env=environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.isascii()
 
 
-def test_no_home_and_no_place_for_temporary_files_is_needed(command, tmp_path, flat):
+def test_no_home_and_no_folder_for_temporary_files_is_needed(command, tmp_path, flat):
     environment = {"PATH": os.environ["PATH"], "TMPDIR": "/nowhere", "HOME": "/nowhere"}
     result = command("flat.png", "-k", "2", env=environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert sorted(os.listdir(tmp_path)) == ["flat.png", "flat_k2.png", "flat_report.json"]
 
 
-# --- being stopped ----------------------------------------------------------------------------------------------------
+# --- signals ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_ends_the_run_in_order(tmp_path, samples, flat, clean_environment, name, code):
+def test_a_signal_ends_the_run_cleanly(tmp_path, samples, flat, clean_environment, name, code):
     process = start(clean_environment, tmp_path, "flat.png", samples / "rocket.jpg", "-k", "256", "-o", "out")
     wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
     time.sleep(0.3)
@@ -472,7 +472,7 @@ def test_a_signal_that_the_caller_ignores_is_ignored(tmp_path, samples, flat, cl
     assert (tmp_path / "out/cat_report.json").exists()
 
 
-def test_many_signals_are_as_one(tmp_path, samples, flat, clean_environment):
+def test_many_signals_have_the_effect_of_one(tmp_path, samples, flat, clean_environment):
     process = start(clean_environment, tmp_path, "flat.png", samples / "rocket.jpg", "-k", "256", "-o", "out")
     wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
     for _ in range(20):
@@ -484,9 +484,9 @@ def test_many_signals_are_as_one(tmp_path, samples, flat, clean_environment):
     assert "Traceback" not in errors
 
 
-def runs_our_first_line(pid):
-    """Tell whether Python has started (it ignores SIGPIPE) and our program looks after Ctrl-C, by leaving it alone at
-    first, then by its own handler, which SIGTERM gets too."""
+def has_started(pid):
+    """Return whether Python has started (it ignores SIGPIPE) and our program handles Ctrl-C: at first by the default
+    action, later by its handler, which also catches SIGTERM."""
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
 
     def has(key, number):
@@ -499,7 +499,7 @@ def runs_our_first_line(pid):
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.25])
 def test_ctrl_c_while_the_program_starts_shows_no_traceback(tmp_path, samples, clean_environment, delay):
     process = start(clean_environment, tmp_path, samples / "rocket.jpg", "-k", "256", "-o", "out")
-    wait_for(lambda: runs_our_first_line(process.pid))
+    wait_for(lambda: has_started(process.pid))
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -508,22 +508,22 @@ def test_ctrl_c_while_the_program_starts_shows_no_traceback(tmp_path, samples, c
 
 
 @pytest.mark.parametrize("ends_early", [True, False])
-def test_a_signal_that_python_ignores_the_exception_of_is_neither_lost_nor_told_as_a_fault(ends_early, monkeypatch):
+def test_a_signal_in_a_finalizer_is_neither_lost_nor_reported_as_an_error(ends_early, monkeypatch):
     class Interrupted:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    class Faulty:
+    class RaisesAnError:
         def __del__(self):
             raise ValueError
 
-    told = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type))
+    ignored_types = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: ignored_types.append(ignored.exc_type))
     held = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(Stopped) as stop, stopped_by_signals() as stop_if_asked:
             stop_if_asked()
-            Faulty()
+            RaisesAnError()
             Interrupted()
             if ends_early:
                 stop_if_asked()
@@ -532,26 +532,26 @@ def test_a_signal_that_python_ignores_the_exception_of_is_neither_lost_nor_told_
         for number, handler in held.items():
             signal.signal(number, handler)
     assert stop.value.exit_code == 143
-    Faulty()
-    assert told == [ValueError, ValueError]
+    RaisesAnError()
+    assert ignored_types == [ValueError, ValueError]
 
 
 @pytest.mark.parametrize("path", ["in an iteration", "between two images"])
-def test_a_lost_signal_ends_the_run_before_the_next_image(tmp_path, samples, monkeypatch, capsys, path):
+def test_a_signal_lost_in_a_finalizer_ends_the_run_before_the_next_image(tmp_path, samples, monkeypatch, capsys, path):
     class Interrupted:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
 
-    begun = []
+    started_jobs = []
 
     def run_all_but_lose_a_signal(planned, watch, **options):
         for job in planned.jobs:
-            begun.append(job.source.name)
+            started_jobs.append(job.source.name)
             if path == "in an iteration":
                 Interrupted()
                 watch(job.source, 2, 0, 0.0)
                 pytest.fail("the signal was lost")
-            yield Failure(job.source, "no more than a test")
+            yield Failure(job.source, "a test")
             Interrupted()
 
     for name in ("a.png", "b.png", "c.png"):
@@ -563,16 +563,16 @@ def test_a_lost_signal_ends_the_run_before_the_next_image(tmp_path, samples, mon
     finally:
         for number, handler in held.items():
             signal.signal(number, handler)
-    assert begun == (["a.png"] if path == "in an iteration" else ["a.png", "b.png"])
+    assert started_jobs == (["a.png"] if path == "in an iteration" else ["a.png", "b.png"])
     assert "stopped by SIGINT" in capsys.readouterr().err
 
 
-def test_a_wrong_completion_instruction_is_a_failure(command):
+def test_an_unknown_completion_instruction_is_a_failure(command):
     result = command(env={"PATH": os.environ["PATH"], "_GMMQUANT_COMPLETE": "bogus"})
     assert result.returncode == 1
 
 
-def test_where_no_thread_can_be_started_files_are_written_at_once(monkeypatch):
+def test_if_no_thread_can_be_started_files_are_written_at_once(monkeypatch):
     def refuse(_thread):
         raise RuntimeError("can't start new thread")
 
@@ -602,7 +602,7 @@ def test_the_pixels_of_an_image_are_dropped_before_it_is_fitted(tmp_path, sample
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_killed_run_leaves_no_torn_file_and_the_next_one_cleans_up(tmp_path, samples, clean_environment, seed):
+def test_a_killed_run_leaves_no_incomplete_file_and_the_next_one_cleans_up(tmp_path, samples, clean_environment, seed):
     out = tmp_path / "out"
     images = [samples / name for name in ("flat.png", "grey.png", "alpha.png", "sixteen.png")]
     arguments = [*images, "-k", "2", "7", "-o", "out"]
@@ -611,7 +611,7 @@ def test_a_killed_run_leaves_no_torn_file_and_the_next_one_cleans_up(tmp_path, s
     time.sleep(random.Random(seed).uniform(0, 0.25))
     process.kill()
     process.communicate(timeout=60)
-    (out / ".gmmquant-0123456789abcdef-0.tmp").write_bytes(b"torn")
+    (out / ".gmmquant-0123456789abcdef-0.tmp").write_bytes(b"incomplete")
     for path in out.iterdir():
         if path.suffix == ".png":
             with Image.open(path) as image:

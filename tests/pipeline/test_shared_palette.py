@@ -1,4 +1,4 @@
-"""One mixture for many images, as the command makes it: the fit of all their pixels, one palette, one record."""
+"""One mixture for many images, with the command: a fit to all their pixels, one palette, one record."""
 
 import json
 import os
@@ -25,7 +25,7 @@ NAMES = [f"p{number}.png" for number in range(10)]
 
 @pytest.fixture
 def album(tmp_path):
-    """Ten parts of three samples, of one width, in a folder."""
+    """Return a folder with ten parts of three samples, of the same width."""
     folder = tmp_path / "album"
     folder.mkdir()
     sources = [read_sample(name)[:, :90, :3] for name in ("cat.jpg", "coffee.png", "rocket.jpg")]
@@ -51,14 +51,14 @@ def report(folder):
 
 
 def without_times(record):
-    """Leave out what differs from run to run."""
+    """Return a record without the times, which differ from run to run."""
     if isinstance(record, dict):
         return {key: without_times(value) for key, value in record.items() if key != "seconds"}
     return [without_times(part) for part in record] if isinstance(record, list) else record
 
 
 def contents(folder):
-    """Everything in a folder, reports without their times."""
+    """Return the content of all files in a folder; reports without their times."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -69,7 +69,7 @@ def contents(folder):
     return found
 
 
-def test_the_shared_fit_is_that_of_one_image_of_all_the_pixels(command, tmp_path, album):
+def test_the_shared_fit_is_that_of_one_image_with_all_pixels(command, tmp_path, album):
     result = command("album", "-k", "3", "12", "--shared", "-o", "out")
     assert result.returncode == 0, result.stderr
     together = np.concatenate([pixels_of(album / name) for name in NAMES])
@@ -94,16 +94,16 @@ def test_all_files_have_one_palette_in_one_order(command, tmp_path, album, optio
         assert ["#" + bytes(found[i : i + 3]).hex() for i in range(0, 36, 3)] == palette
 
 
-def test_the_whole_is_the_sum_of_what_is_told_of_each_image(command, tmp_path, album):
+def test_the_shared_figures_are_the_sums_of_those_of_the_images(command, tmp_path, album):
     command("album", "-k", "5", "--shared", "-o", "out")
     record = report(tmp_path / "out")
-    (whole,) = record["fits"]
+    (shared,) = record["fits"]
     parts = [image["fits"][0] for image in record["images"]]
     assert [image["path"] for image in record["images"]] == [f"../album/{name}" for name in NAMES]
-    assert whole["log_likelihood"] == pytest.approx(sum(part["log_likelihood"] for part in parts), rel=1e-12)
+    assert shared["log_likelihood"] == pytest.approx(sum(part["log_likelihood"] for part in parts), rel=1e-12)
     assert record["total"]["pixels"] == sum(image["pixels"] for image in record["images"])
     assert all((tmp_path / "out" / part["files"]["image"]).exists() for part in parts)
-    mixture = [(part["weight"], part["mean"], part["covariance"]) for part in whole["components"]]
+    mixture = [(part["weight"], part["mean"], part["covariance"]) for part in shared["components"]]
     assert sum(weight for weight, *_ in mixture) == pytest.approx(1)
 
 
@@ -127,7 +127,7 @@ def test_a_saved_model_draws_the_same_images(command, tmp_path, album):
         )
 
 
-def test_an_image_that_cannot_be_read_costs_itself_alone(command, tmp_path, album):
+def test_if_an_image_cannot_be_read_only_that_image_fails(command, tmp_path, album):
     (album / "p4.png").write_bytes((album / "p4.png").read_bytes()[:300])
     result = command("album", "missing.png", "-k", "4", "--shared", "-o", "out")
     assert result.returncode == 1
@@ -141,7 +141,7 @@ def test_an_image_that_cannot_be_read_costs_itself_alone(command, tmp_path, albu
     assert result.stderr.splitlines()[-1].startswith("gmmquant: 9 done, 2 failed in ")
 
 
-def test_a_sample_is_spread_over_the_images_and_all_are_drawn(command, tmp_path, album):
+def test_a_sample_is_spread_over_the_images_and_all_are_recolored(command, tmp_path, album):
     command("album", "-k", "4", "--shared", "--sample-size", "3", "-o", "out")
     record = report(tmp_path / "out")
     assert record["fitted"]["images"] == 3
@@ -152,7 +152,7 @@ def test_a_sample_is_spread_over_the_images_and_all_are_drawn(command, tmp_path,
     assert [part["mean"] for part in record["fits"][0]["components"]] == expected.means.tolist()
 
 
-def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, album):
+def test_missing_files_are_written_with_the_same_bytes(command, tmp_path, album):
     arguments = ["album", "-k", "3", "9", "--shared", "-o", "out", "--save-model"]
     command(*arguments)
     undisturbed = contents(tmp_path / "out")
@@ -168,7 +168,7 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, al
 
 @pytest.mark.parametrize("missing", [[], ["p2_k3.png"]])
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (["--method", "kmeans"], "shared_report.json is of a run with --method gmm, not kmeans; give the same options"),
         (["-k", "5"], "shared_report.json is of a run with -k 3, not 3 5; give the same options"),
@@ -182,7 +182,7 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(command, tmp_path, al
         ("report", "p0_k3.png exists and is of a run of other images or options, or was changed; give another"),
     ],
 )
-def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, change, told, missing):
+def test_a_shared_run_does_not_resume_a_different_one(command, tmp_path, album, change, message, missing):
     command("album", "-k", "3", "--shared", "-o", "out", *(["--sample-size", "4"] if change == "sample" else []))
     if change == "one more":
         shutil.copy(SAMPLE_IMAGES / "flat.png", album / "another.png")
@@ -196,20 +196,20 @@ def test_a_shared_run_does_not_go_on_with_another(command, tmp_path, album, chan
     before = contents(tmp_path / "out")
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
     arguments += change if isinstance(change, list) else []
-    if "give the same" in told:  # the images need not be read for it
-        foreseen = command(*arguments, "--dry-run")
-        assert foreseen.returncode == 1
-        assert told in foreseen.stderr
+    if "give the same" in message:  # the images need not be read for it
+        predicted = command(*arguments, "--dry-run")
+        assert predicted.returncode == 1
+        assert message in predicted.stderr
     result = command(*arguments)
     assert result.returncode == 1
-    assert told in result.stderr
+    assert message in result.stderr
     after = contents(tmp_path / "out")
     assert {name: after[name] for name in before} == before
-    if "report" in told:
+    if "report" in message:
         assert after == before
 
 
-def test_a_shared_run_does_not_go_on_with_other_images_of_the_same_sizes(command, tmp_path, album):
+def test_a_shared_run_is_not_resumed_with_other_images_of_the_same_sizes(command, tmp_path, album):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
     command(*arguments)
     Image.fromarray(255 - pixels_of(album / "p4.png")).save(album / "p4.png")
@@ -222,7 +222,9 @@ def test_a_shared_run_does_not_go_on_with_other_images_of_the_same_sizes(command
 
 
 @pytest.mark.parametrize("colors", [1, 2])
-def test_a_shared_run_does_not_go_on_with_others_of_as_many_pixels_and_colours(command, tmp_path, album, colors):
+def test_a_shared_run_is_not_resumed_with_others_of_the_same_numbers_of_pixels_and_colors(
+    command, tmp_path, album, colors
+):
     for number, name in enumerate(NAMES):
         noise = np.random.default_rng(number).integers(0, 256, (20, 30, 3), dtype=np.uint8)
         Image.fromarray(noise // 64 * 64 if colors == 2 else noise).save(album / name)
@@ -238,7 +240,7 @@ def test_a_shared_run_does_not_go_on_with_others_of_as_many_pixels_and_colours(c
 
 
 @pytest.mark.parametrize("images", ["Infinity", "3.7", '"ten"', "null", "[]"])
-def test_a_report_with_another_thing_for_a_number_is_not_taken_for_one_of_this_run(command, tmp_path, album, images):
+def test_a_report_with_another_value_for_a_number_is_not_resumed(command, tmp_path, album, images):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
     command(*arguments)
     path = tmp_path / "out/shared_report.json"
@@ -248,19 +250,19 @@ def test_a_report_with_another_thing_for_a_number_is_not_taken_for_one_of_this_r
     assert "10 skipped" not in result.stderr
 
 
-def test_a_run_of_the_same_sample_is_left_as_it_is(command, tmp_path, album):
+def test_a_finished_run_of_the_same_sample_is_skipped(command, tmp_path, album):
     (album / "p0.png").write_bytes(b"no image")
     arguments = ["album", "-k", "3", "--shared", "--sample-size", "4", "-o", "out", "--skip-existing"]
     assert command(*arguments).returncode == 1
     (album / "p0.png").unlink()
-    assert command(*arguments).returncode == 1  # its report tells of p0.png
+    assert command(*arguments).returncode == 1  # its report lists p0.png
     shutil.rmtree(tmp_path / "out")
     assert command(*arguments).returncode == 0
     assert "9 skipped" in command(*arguments).stderr
 
 
 @pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
-def test_without_a_report_a_file_that_was_changed_is_refused(command, tmp_path, album, name):
+def test_without_a_report_a_changed_file_is_refused(command, tmp_path, album, name):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
     command(*arguments)
     for missing in ("p2_k3.png", "shared_report.json"):
@@ -275,19 +277,19 @@ def test_without_a_report_a_file_that_was_changed_is_refused(command, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
-def test_files_of_a_run_with_a_report_of_the_same_images_are_kept_as_they_are(command, tmp_path, album, name):
+def test_with_a_report_of_the_same_images_files_are_kept_without_a_comparison(command, tmp_path, album, name):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
     command(*arguments)
-    whole = contents(tmp_path / "out")
+    complete = contents(tmp_path / "out")
     (tmp_path / "out/p2_k3.png").unlink()
     (tmp_path / "out" / name).write_text("mine")
     assert command(*arguments, "--skip-existing").returncode == 0
-    assert contents(tmp_path / "out") == {**whole, name: b"mine"}
+    assert contents(tmp_path / "out") == {**complete, name: b"mine"}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_image_outside_the_sample_that_changed_is_refused(command, tmp_path, album, jobs):
-    """At once by its times, which are newer than the report's, or else when it is read."""
+def test_a_changed_image_outside_the_sample_is_refused(command, tmp_path, album, jobs):
+    """At once if its times are newer than the report's, otherwise when it is read."""
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--sample-size", "2", "--jobs", jobs, "--skip-existing"]
     command(*arguments)
     (tmp_path / "out/p3_k3.png").unlink()
@@ -309,8 +311,8 @@ def test_an_image_outside_the_sample_that_changed_is_refused(command, tmp_path, 
 
 
 @pytest.mark.parametrize("missing", ["p2_k3.png", "shared_report.json"])
-def test_a_run_goes_on_with_a_mixture_that_another_processor_fitted(command, tmp_path, album, missing):
-    """As on another processor, all numbers differ in their last digits."""
+def test_a_run_is_resumed_with_a_mixture_that_another_processor_fitted(command, tmp_path, album, missing):
+    """The last digits of all numbers differ, as on another processor."""
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
     command(*arguments)
     (tmp_path / "out" / missing).unlink()
@@ -324,7 +326,7 @@ def test_a_run_goes_on_with_a_mixture_that_another_processor_fitted(command, tmp
     assert (tmp_path / "out" / missing).exists()
 
 
-def test_layers_that_are_missing_are_made_again(command, tmp_path, album):
+def test_missing_layers_are_written(command, tmp_path, album):
     arguments = ["album", "-k", "2", "--shared", "-o", "out", "--layers"]
     command(*arguments)
     before = contents(tmp_path / "out")
@@ -333,7 +335,7 @@ def test_layers_that_are_missing_are_made_again(command, tmp_path, album):
     assert contents(tmp_path / "out") == before
 
 
-def test_fail_fast_counts_no_more_images_after_one_that_cannot_be_read(command, tmp_path, album):
+def test_with_fail_fast_no_images_are_counted_after_an_unreadable_one(command, tmp_path, album):
     (album / "p0.png").write_bytes(b"no image")
     result = command("album", "-k", "3", "--shared", "-o", "out", "--fail-fast", "--jobs", "1")
     assert result.returncode == 1
@@ -343,7 +345,7 @@ def test_fail_fast_counts_no_more_images_after_one_that_cannot_be_read(command, 
     assert "1 failed, 10 not tried" in command("empty", "album", "-k", "3", "--shared", "--fail-fast").stderr
 
 
-def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command, tmp_path, album):
+def test_unreadable_images_of_a_sample_are_replaced_by_others(command, tmp_path, album):
     for name in ("p0.png", "p3.png"):
         (album / name).write_bytes(b"no image")
     command("album", "-k", "3", "--shared", "--sample-size", "3", "-o", "out")
@@ -353,7 +355,7 @@ def test_others_take_the_place_of_those_of_a_sample_that_cannot_be_read(command,
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_with_fail_fast_no_more_are_counted_than_were_begun_when_one_failed(album, tmp_path, jobs):
+def test_with_fail_fast_only_images_that_are_already_running_are_counted_after_a_failure(album, tmp_path, jobs):
     (album / "p0.png").write_bytes(b"no image")
     planned = plan([Source(album / name) for name in NAMES], Task([3], shared=True), tmp_path / "out")
     executor = SerialExecutor() if jobs == 1 else ProcessExecutor(jobs)
@@ -365,7 +367,7 @@ def test_with_fail_fast_no_more_are_counted_than_were_begun_when_one_failed(albu
 
 @pytest.mark.parametrize("missing", [None, "out/p2_k3.png", "out/shared_report.json", "out/shared_k3.gmm.json", "out"])
 @pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"]])
-def test_a_dry_run_foresees_what_becomes_of_a_shared_run(command, tmp_path, album, missing, options):
+def test_a_dry_run_predicts_the_actions_of_a_shared_run(command, tmp_path, album, missing, options):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model", *options]
     command(*arguments)
     if missing == "out":
@@ -373,19 +375,19 @@ def test_a_dry_run_foresees_what_becomes_of_a_shared_run(command, tmp_path, albu
     elif missing is not None:
         (tmp_path / missing).unlink()
     before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
-    foreseen = command(*arguments, "--dry-run", "--json-lines")
+    predicted = command(*arguments, "--dry-run", "--json-lines")
     result = command(*arguments)
-    assert foreseen.returncode == result.returncode == int(not options and missing != "out")
-    lines = [json.loads(line) for line in foreseen.stdout.splitlines()]
-    fates = {tmp_path / name: fate for line in lines for name, fate in line.get("outputs", {}).items()}
+    assert predicted.returncode == result.returncode == int(not options and missing != "out")
+    lines = [json.loads(line) for line in predicted.stdout.splitlines()]
+    actions = {tmp_path / name: action for line in lines for name, action in line.get("outputs", {}).items()}
     if result.returncode == 0:
         changed = {path for path in tmp_path.rglob("*.*") if before.get(path) != path.stat().st_ino}
-        assert changed == {path for path, fate in fates.items() if fate != "kept"}
+        assert changed == {path for path, action in actions.items() if action != "kept"}
         n_read = 0 if options == ["--skip-existing"] and missing is None else 10
-        assert f"would read {n_read} images" in foreseen.stderr
+        assert f"would read {n_read} images" in predicted.stderr
 
 
-def test_what_is_shared_counts_as_no_image_where_it_fails(command, tmp_path, album):
+def test_a_failure_of_the_shared_report_is_not_counted_as_an_image(command, tmp_path, album):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--palette-out", "hex"]
     command(*arguments)
     (tmp_path / "out/shared_k3_palette.hex").write_text("mine")
@@ -402,21 +404,21 @@ def test_what_is_shared_counts_as_no_image_where_it_fails(command, tmp_path, alb
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--json-lines"], ["-o", "-", "--json-lines"]])
-def test_images_whose_outputs_are_kept_are_skipped_however_that_is_told(command, tmp_path, album, options):
+def test_images_with_kept_outputs_are_skipped_in_every_style_of_results(command, tmp_path, album, options):
     to_files = "-" not in options
     command("album", "-k", "3", "--shared", "-o", "out")
     (tmp_path / "out/p4_k3.png").unlink()
     result = command("album", "-k", "3", "--shared", *(["-o", "out", "--skip-existing"] if to_files else []), *options)
     assert result.returncode == 0
-    told = "1 done, 9 skipped in " if to_files else "10 done in "
-    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {told}")
+    counts = "1 done, 9 skipped in " if to_files else "10 done in "
+    assert result.stderr.splitlines()[-1].startswith(f"gmmquant: {counts}")
     if "--json-lines" in options:
         outcomes = [json.loads(line)["outcome"] for line in result.stdout.splitlines()]
         assert outcomes.count("skipped") == 9 * to_files
         assert outcomes.count("done") == 10 - 9 * to_files
 
 
-def test_where_images_fail_a_report_of_more_of_them_is_kept(command, tmp_path, album):
+def test_if_images_fail_a_report_of_more_images_is_kept(command, tmp_path, album):
     arguments = ["album", "-k", "3", "--shared", "-o", "out"]
     command(*arguments)
     before = contents(tmp_path / "out")
@@ -427,7 +429,7 @@ def test_where_images_fail_a_report_of_more_of_them_is_kept(command, tmp_path, a
     assert contents(tmp_path / "out")["shared_report.json"] == before["shared_report.json"]
 
 
-def test_a_dry_run_counts_the_images_and_names_what_they_share(command, tmp_path, album):
+def test_a_dry_run_counts_the_images_and_lists_the_shared_files(command, tmp_path, album):
     result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--dry-run")
     assert result.returncode == 0
     assert "out/shared_report.json (new)" in result.stdout
@@ -445,7 +447,7 @@ def test_outputs_that_exist_are_refused_before_any_work(command, tmp_path, album
     assert command("album", "-k", "3", "--shared", "-o", "out", "--force").returncode == 0
 
 
-def test_a_tree_is_made_again_and_the_record_tells_the_way(command, tmp_path, album):
+def test_subfolders_are_kept_and_the_record_has_their_paths(command, tmp_path, album):
     (album / "deep/er").mkdir(parents=True)
     shutil.copy(album / "p1.png", album / "deep/er/p1.png")
     command("album", "-r", "-k", "3", "--shared", "-o", "out")
@@ -455,7 +457,7 @@ def test_a_tree_is_made_again_and_the_record_tells_the_way(command, tmp_path, al
     assert (tmp_path / "out/deep/er/p1_k3.png").read_bytes() == (tmp_path / "out/p1_k3.png").read_bytes()
 
 
-def test_without_an_output_folder_the_report_stands_in_the_folder_of_all(command, tmp_path, album):
+def test_without_an_output_folder_the_report_is_in_the_common_folder(command, tmp_path, album):
     (tmp_path / "other").mkdir()
     shutil.copy(SAMPLE_IMAGES / "flat.png", tmp_path / "other/flat.png")
     command("album/p1.png", "other/flat.png", "-k", "3", "--shared")
@@ -467,16 +469,18 @@ def test_without_an_output_folder_the_report_stands_in_the_folder_of_all(command
     assert (album / "p1_k3.png").exists()
 
 
-def test_the_record_alone_goes_to_standard_output(command, tmp_path, album):
+def test_the_record_can_go_to_standard_output(command, tmp_path, album):
     command("album", "-k", "3", "--shared", "-o", "out")
-    result = command("album", "-k", "3", "--shared", "-o", "-", "--json")
-    assert result.returncode == 0
+    result = command("album", "missing.png", "-k", "3", "--shared", "-o", "-", "--json")
+    assert result.returncode == 1
     (record,) = json.loads(result.stdout)
+    assert [image["path"] for image in record["images"]] == [f"album/{name}" for name in NAMES]
+    assert [failure["path"] for failure in record["failed"]] == ["missing.png"]
     assert record["fits"][0]["components"] == report(tmp_path / "out")["fits"][0]["components"]
     assert sorted(os.listdir(tmp_path)) == ["album", "out"]
 
 
-def test_the_table_shows_the_whole_and_json_lines_end_with_it(command, tmp_path, album):
+def test_the_table_shows_the_shared_fit_and_json_lines_end_with_it(command, tmp_path, album):
     table = command("album", "-k", "3", "--shared", "-o", "out").stdout
     assert table.startswith("out  10 images, ")
     lines = [
@@ -495,7 +499,7 @@ def test_images_of_8_and_16_bits_share_a_mixture(command, tmp_path, album):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "option"),
     [
         (["--sample-size", "3"], "--shared"),
         (["--shared", "--sample-size", "0"], "sample"),
@@ -505,8 +509,8 @@ def test_images_of_8_and_16_bits_share_a_mixture(command, tmp_path, album):
         (["--shared", "--transfer-from", "cat.jpg"], "--transfer-from"),
     ],
 )
-def test_what_contradicts_a_shared_mixture_is_wrong_usage(command, album, arguments, said):
+def test_options_that_contradict_a_shared_mixture_are_wrong_usage(command, album, arguments, option):
     result = command("album", *arguments)
     assert result.returncode == 2
-    assert said in result.stderr
+    assert option in result.stderr
     assert result.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What is named on the command line becomes images, in natural order, and each is given names of its own."""
+"""Names on the command line become images, in natural order, and the outputs of each get different names."""
 
 import io
 import os
@@ -27,7 +27,7 @@ PLAIN, RECURSIVE = Reading(), Reading(recursive=True)
 
 @pytest.fixture
 def tree(tmp_path, samples, monkeypatch):
-    """Make files and links in a folder of their own, the working folder: images by their endings."""
+    """Return a function that creates images and links in the working folder, which is empty before."""
     monkeypatch.chdir(tmp_path)
 
     def make(*names, link=()):
@@ -41,7 +41,7 @@ def tree(tmp_path, samples, monkeypatch):
 
 
 def found(*names, reading=PLAIN):
-    """Return the images found, as texts, failures as their reasons."""
+    """Return the paths of the images found, and the reasons of failures."""
     return [entry.reason if isinstance(entry, Failure) else str(entry.path) for entry in sources_of(names, reading)]
 
 
@@ -59,7 +59,7 @@ def test_numbers_in_names_are_ordered_as_numbers():
 
 
 @given(st.lists(st.text("0a19²٣.", max_size=5), unique=True))
-def test_the_order_of_names_depends_on_nothing_but_the_names(names):
+def test_natural_order_is_the_same_for_any_order_of_the_names(names):
     ordered = sorted(names, key=natural_key)
     assert all(natural_key(one) < natural_key(other) for one, other in pairwise(ordered))
 
@@ -70,7 +70,7 @@ def test_folders_and_patterns_are_in_natural_order(tree, name):
     assert found(name) == ["p01.png", "p1.png", "p9.png", "p10.png", "p100.png"]
 
 
-def test_what_is_named_keeps_its_order(tree):
+def test_named_inputs_keep_their_order(tree):
     tree("b.png", "a/10.png", "a/9.png", "c.png")
     assert found("c.png", "a", "b.png", "nothing.png") == ["c.png", "a/9.png", "a/10.png", "b.png", "nothing.png"]
 
@@ -78,17 +78,17 @@ def test_what_is_named_keeps_its_order(tree):
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_stands_for_its_images_alone(tree):
-    tree("a.png", "B.JPEG", ".hidden.png", "text.txt", "no_ending", "sub/c.png", "folder.png/d.png")
+def test_a_folder_stands_for_its_images_only(tree):
+    tree("a.png", "B.JPEG", ".hidden.png", "text.txt", "no_extension", "sub/c.png", "folder.png/d.png")
     assert found(".") == ["B.JPEG", "a.png"]
 
 
-def test_subfolders_come_after_the_images_of_their_folder_and_hidden_ones_never(tree):
+def test_subfolders_follow_the_images_of_their_folder_and_hidden_ones_are_skipped(tree):
     tree("z.png", "b/1.png", "b/a/2.png", "b10/3.png", "b9/4.png", ".hidden/5.png", "b/.git/6.png")
     assert found(".", reading=RECURSIVE) == ["z.png", "b/1.png", "b/a/2.png", "b9/4.png", "b10/3.png"]
 
 
-def test_a_hidden_file_or_folder_that_is_named_is_meant(tree):
+def test_a_hidden_file_or_folder_can_be_named(tree):
     tree(".hidden/a.png", ".b.png")
     assert found(".hidden", ".b.png", ".*.png") == [".hidden/a.png", ".b.png", ".b.png"]
 
@@ -100,14 +100,14 @@ def test_links_to_images_are_followed_and_links_to_folders_inside_a_folder_are_n
 
 
 @pytest.mark.parametrize("name", [".", "**/*.png", "**", "*/**/*.png"])
-def test_links_in_circles_lead_nowhere(tree, name):
+def test_circular_links_are_not_followed(tree, name):
     links = {"in/up": "..", "in/self": ".", "in/other": "../in", "in/loop.png": "loop.png", "in/gone.png": "nowhere"}
     tree("in/a.png", "in/deep/b.png", link=links)
     assert found(name, reading=RECURSIVE) == ["in/a.png", "in/deep/b.png"]
 
 
 @pytest.mark.parametrize("name", [".", "**/*.png"])
-def test_a_tree_may_be_deeper_than_python_calls_are(tree, name):
+def test_a_tree_may_be_deeper_than_the_recursion_limit(tree, name):
     tree("a.png")
     here = os.getcwd()
     for _ in range(1500):
@@ -121,28 +121,28 @@ def test_a_tree_may_be_deeper_than_python_calls_are(tree, name):
         subprocess.run(["rm", "-rf", "d"], check=True)
 
 
-def test_what_may_not_be_looked_into_is_told_and_the_rest_is_done(command, tree, tmp_path):
+def test_an_unreadable_folder_is_reported_and_the_others_are_done(command, tree, tmp_path):
     tree("in/a.png", "in/closed/b.png", "in/later/c.png")
     Path("in/closed").chmod(0o000)
     result = command("in", "-r", "-k", "2", "-o", "out", preexec_fn=obey_permissions)
     assert result.returncode == 1
-    told = [line.split(" ", 2)[1:] for line in result.stderr.splitlines()]
-    assert [line[0] for line in told[:3]] == ["in/a.png:", "in/closed:", "in/later/c.png:"]
-    assert told[1][1] == "permission denied"
-    assert told[3][0] == "2"
+    lines = [line.split(" ", 2)[1:] for line in result.stderr.splitlines()]
+    assert [line[0] for line in lines[:3]] == ["in/a.png:", "in/closed:", "in/later/c.png:"]
+    assert lines[1][1] == "permission denied"
+    assert lines[3][0] == "2"
 
 
-def test_a_folder_without_images_is_told_with_what_would_help(tree):
+def test_a_folder_without_images_is_reported_with_a_remedy(tree):
     tree("sub/a.png")
     Path("empty").mkdir()
     Path("text.txt").touch()
-    assert "(-r looks into those in it, too)" in failures(".")[0][1]
+    assert "(-r includes its subfolders)" in failures(".")[0][1]
     assert failures("empty", reading=RECURSIVE)[0][0] == "empty"
     assert "-r" not in failures("empty", reading=RECURSIVE)[0][1]
     assert failures(".", reading=RECURSIVE) == []
 
 
-def test_own_outputs_are_taken_by_name_alone(command, tree, tmp_path):
+def test_outputs_are_inputs_only_if_they_are_named(command, tree, tmp_path):
     tree("a.png")
     assert (
         command("a.png", "-k", "2", "--maps", "all", "--layers", "--palette-out", "png", "-o", "made").returncode == 0
@@ -151,7 +151,9 @@ def test_own_outputs_are_taken_by_name_alone(command, tree, tmp_path):
     assert len(made) == 7
     assert found(".", reading=RECURSIVE) == ["a.png"]
     assert found("**/*.png") == ["a.png"]
-    assert failures("made/*.png")[0][1].startswith("only folders, other kinds of files, or what gmmquant made match")
+    assert failures("made/*.png")[0][1].startswith(
+        "only folders, other files or gmmquant's outputs match this pattern; give one"
+    )
     assert found(*made) == made
 
 
@@ -193,7 +195,7 @@ def test_a_pattern_stands_for_the_images_that_match_it(tree, pattern, matches):
         assert failures(pattern)[0][1].startswith("no file matches this pattern")
 
 
-def test_patterns_work_in_absolute_names_and_as_a_shell_would_match_them(tree, tmp_path):
+def test_patterns_match_as_in_a_shell(tree, tmp_path):
     tree("x/1/a.png", "x/2/a.png", "x/3/b.png", "x/.4/a.png", "x/a/a.png")
     for pattern in ("x/*/a.png", "x/[12]/*.png", "*/?/*", f"{tmp_path}/x/*/*.png"):
         by_shell = subprocess.run(["sh", "-c", f"printf '%s\\n' {pattern}"], capture_output=True, text=True, check=True)
@@ -201,7 +203,7 @@ def test_patterns_work_in_absolute_names_and_as_a_shell_would_match_them(tree, t
 
 
 @pytest.mark.parametrize("name", ["a*.png", "[1].png", "wh?t.png", "@list.png", "@list", "*", "-r"])
-def test_a_file_that_exists_is_meant_by_its_name_whatever_it_looks_like(tree, name):
+def test_an_existing_file_is_never_taken_for_a_pattern_or_a_list(tree, name):
     tree(name, "ab.png", "1.png", "what.png")
     Path("list.png").write_text("missing.png")
     Path("list").write_text("missing.png")
@@ -209,7 +211,7 @@ def test_a_file_that_exists_is_meant_by_its_name_whatever_it_looks_like(tree, na
 
 
 @pytest.mark.parametrize("name", ["folder[1]", "@folder"])
-def test_a_folder_that_exists_is_meant_by_its_name_too(tree, name):
+def test_an_existing_folder_is_never_taken_for_a_pattern_or_a_list(tree, name):
     tree(f"{name}/a.png")
     assert found(name) == [f"{name}/a.png"]
 
@@ -220,7 +222,7 @@ ODD = [b"a b.png", b"new\nline.png", b"caf\xe9.png", b"-dash.png", b"@at.png", b
 
 
 @pytest.mark.parametrize("by", ["list", "list without -0", "standard input"])
-def test_a_list_of_names_that_end_in_zero_bytes_may_hold_any_name(tree, by, monkeypatch):
+def test_a_list_with_zero_bytes_may_contain_any_name(tree, by, monkeypatch):
     content = b"\0".join(ODD) + b"\0"
     tree(*map(os.fsdecode, ODD))
     Path("list").write_bytes(content)
@@ -232,13 +234,13 @@ def test_a_list_of_names_that_end_in_zero_bytes_may_hold_any_name(tree, by, monk
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"])
 @pytest.mark.parametrize("last", [True, False])
-def test_a_list_of_lines_ends_them_as_unix_or_windows_does(tree, end, last):
+def test_the_lines_of_a_list_may_end_as_on_unix_or_windows(tree, end, last):
     names = [name for name in ODD if b"\n" not in name]
     Path("list").write_bytes(end.join(names) + end * last)
     assert found("@list") == [os.fsdecode(name) for name in names]
 
 
-def test_with_zero_bytes_asked_for_a_line_is_no_end(tree):
+def test_with_zero_bytes_line_ends_belong_to_names(tree):
     Path("list").write_bytes(b"two\nlines.png")
     assert found("@list", reading=Reading(null_terminated=True)) == ["two\nlines.png"]
     assert found("@list") == ["two", "lines.png"]
@@ -260,29 +262,29 @@ def test_a_list_may_name_folders_but_neither_patterns_nor_lists(tree):
         (lambda path: path.write_bytes(b"\0\0"), "the list names no image"),
     ],
 )
-def test_a_list_of_nothing_is_told(tree, make, reason):
+def test_a_missing_or_empty_list_is_reported(tree, make, reason):
     make(Path("list"))
-    ((name, told),) = failures("@list")
+    ((name, message),) = failures("@list")
     assert name == "@list"
-    assert told.startswith(reason)
+    assert message.startswith(reason)
 
 
 @pytest.mark.parametrize("name", ["@", "@/"])
-def test_a_list_that_is_no_file_is_told(tree, name):
+def test_a_list_that_is_not_a_file_is_reported(tree, name):
     assert failures(name)[0][1].startswith("the list cannot be read: ")
 
 
-def test_a_list_without_end_is_refused(tree, monkeypatch):
-    monkeypatch.setattr(sources, "_MAX_LIST", 1 << 20)
+def test_an_endless_list_is_refused(tree, monkeypatch):
+    monkeypatch.setattr(sources, "_MAX_LIST_BYTES", 1 << 20)
     Path("list").write_bytes(b"x" * (1 << 20))
     assert found("@list") == ["x" * (1 << 20)]
-    for endless in ("@list", "@/dev/zero"):
+    for name in ("@list", "@/dev/zero"):
         with Path("list").open("ab") as file:
             file.write(b"x")
-        assert failures(endless) == [(endless, "the list is longer than 1 MiB; give several")]
+        assert failures(name) == [(name, "the list is longer than 1 MiB; give several")]
 
 
-def test_a_list_comes_by_standard_input(command, tree, tmp_path):
+def test_a_list_may_be_on_standard_input(command, tree, tmp_path):
     tree("a.png", "two\nlines.png")
     lines = command("@-", "-k", "2", "-o", "lines", stdin=None, input="a.png\n")
     zeros = command("-", "-0", "-k", "2", "-o", "zeros", stdin=None, input="a.png\0two\nlines.png\0")
@@ -291,13 +293,13 @@ def test_a_list_comes_by_standard_input(command, tree, tmp_path):
     assert sorted(os.listdir("zeros")) == ["a_k2.png", "a_report.json", "two\nlines_k2.png", "two\nlines_report.json"]
 
 
-def test_where_nothing_comes_on_standard_input_that_is_told(command):
+def test_an_empty_standard_input_is_reported(command):
     result = command("-", "-o", "out")
-    told = "gmmquant: -: nothing came on standard input; pipe an image into it\n"
-    assert (result.returncode, result.stderr) == (1, told)
+    message = "gmmquant: -: standard input is empty; pipe an image into it\n"
+    assert (result.returncode, result.stderr) == (1, message)
 
 
-def test_a_list_may_begin_with_the_mark_of_utf_8_and_is_refused_in_utf_16(tree):
+def test_a_list_may_have_a_byte_order_mark_of_utf_8_but_not_of_utf_16(tree):
     tree("a.png")
     Path("list").write_text("a.png\n", encoding="utf-8-sig")
     assert found("@list") == ["a.png"]
@@ -305,26 +307,26 @@ def test_a_list_may_begin_with_the_mark_of_utf_8_and_is_refused_in_utf_16(tree):
     assert failures("@list") == [("@list", "the list is UTF-16 text; write it as UTF-8")]
 
 
-def test_names_where_an_image_was_expected_are_told_with_how_they_are_read(command, tree, samples):
+def test_names_instead_of_an_image_are_reported_with_a_remedy(command, tree, samples):
     tree("a.png")
     for names in ("a.png\nb.png\n", "a.png\0", "a.png"):
         result = command("-", "-o", "out", stdin=None, input=names)
-        told = "gmmquant: -: names of images on standard input, not an image; read them by @-\n"
-        assert (result.returncode, result.stderr) == (1, told)
+        message = "gmmquant: -: standard input is a list of names, not an image; read it with @-\n"
+        assert (result.returncode, result.stderr) == (1, message)
     for other in ("nothing.png\n", "\n"):
         assert "not a supported image" in command("-", "-o", "out", stdin=None, input=other).stderr
     with (samples / "flat.png").open("rb") as image:
         assert command("-", "-o", "out", stdin=image).returncode == 0
 
 
-def test_a_list_on_a_standard_input_that_is_closed_is_an_empty_one(command, tree):
+def test_a_list_on_a_closed_standard_input_is_empty(command, tree):
     result = command("@-", "-k", "2", stdin=None, preexec_fn=lambda: os.close(0))
     assert result.returncode == 1
     assert result.stderr.startswith("gmmquant: @-: the list names no image")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_list_of_very_many_names_is_planned_at_once(tree, tmp_path):
+def test_a_long_list_is_planned(tree, tmp_path):
     n = 5_000
     Path("list").write_text("".join(f"photos/{i % 100}/{i}.png\n" for i in range(n)))
     jobs = plan(sources_of(["@list", "@list"]), Task([2, 3]), tmp_path / "out").entries
@@ -335,21 +337,21 @@ def test_a_list_of_very_many_names_is_planned_at_once(tree, tmp_path):
 # --- the names of outputs ---------------------------------------------------------------------------------------------
 
 
-def test_a_tree_is_made_again_below_the_output_folder(command, tree, tmp_path):
+def test_subfolders_are_kept_below_the_output_folder(command, tree, tmp_path):
     tree("in/a.png", "in/x/a.png", "in/x/y/a.png")
     assert command("in", "-r", "-k", "2", "-o", "out").returncode == 0
     made = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()}
     assert made == {f"{path}a_{what}" for path in ("", "x/", "x/y/") for what in ("k2.png", "report.json")}
 
 
-def test_without_an_output_folder_each_image_has_its_outputs_beside_it(tree):
+def test_without_an_output_folder_outputs_go_beside_each_image(tree):
     tree("in/a.png", "in/x/a.png")
-    homes = [job.folder for job in plan(sources_of(["in"], RECURSIVE), Task([2]), None).jobs]
-    assert homes == [Path("in"), Path("in/x")]
+    folders = [job.folder for job in plan(sources_of(["in"], RECURSIVE), Task([2]), None).jobs]
+    assert folders == [Path("in"), Path("in/x")]
 
 
 @pytest.mark.parametrize(
-    ("name", "places"),
+    ("name", "folders"),
     [
         ("in", [".", "x", "x/y"]),
         ("in/**/*.png", [".", "x", "x/y"]),
@@ -359,10 +361,10 @@ def test_without_an_output_folder_each_image_has_its_outputs_beside_it(tree):
         ("./in/**/a.png", [".", "x", "x/y"]),
     ],
 )
-def test_outputs_stand_as_deep_as_images_do_below_the_folder_that_was_named(tree, name, places):
+def test_outputs_go_to_the_subfolders_between_the_image_and_the_named_folder(tree, name, folders):
     tree("in/a.png", "in/x/a.png", "in/x/y/a.png")
     jobs = plan(sources_of([name], RECURSIVE), Task([2]), Path("out")).entries
-    assert [str(job.folder.relative_to("out")) for job in jobs] == places
+    assert [str(job.folder.relative_to("out")) for job in jobs] == folders
 
 
 @pytest.mark.parametrize("name", ["*/../../outside/*.png", "x/*/../../../outside/*.png", "../w*/x/../../outside/*.png"])
@@ -380,7 +382,7 @@ def clash(*names, folder=Path("out"), reading=PLAIN):
     return str(error.value)
 
 
-def test_each_clash_is_told_with_a_remedy_that_works(tree):
+def test_each_clash_is_reported_with_a_remedy_that_works(tree):
     tree("a.jpg", "a.png", "x/b.png", "y/b.png", "n.png", "N.png")
     assert "a.jpg and a.png would both write a_k2.png; give --keep-extension" in clash("a.jpg", "a.png")
     assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], keep_extension=True), Path("out")).jobs) == 2
@@ -390,7 +392,7 @@ def test_each_clash_is_told_with_a_remedy_that_works(tree):
     assert "rename one, or give each its own --output" in clash("n.png", "N.png")
 
 
-def test_of_many_clashes_the_first_is_told_and_the_others_are_counted(tree):
+def test_the_first_clash_is_reported_and_the_others_are_counted(tree):
     names = [f"{folder}/{i}.png" for folder in "xy" for i in range(5)]
     tree(*names)
     assert ", and 4 others would; " in clash("x", "y")
@@ -398,24 +400,24 @@ def test_of_many_clashes_the_first_is_told_and_the_others_are_counted(tree):
 
 
 @pytest.mark.parametrize("other", ["e\u0301.png", "É.png", "E\u0301.png"])
-def test_names_that_some_file_systems_take_for_one_clash(tree, other):
+def test_names_that_are_equal_on_some_file_systems_clash(tree, other):
     tree("é.png", other)
     assert "would both write" in clash("é.png", other)
 
 
-def test_outputs_of_one_folder_by_two_names_clash(tree):
+def test_outputs_in_one_folder_under_two_names_clash(tree):
     tree("x/a.png", "y/a.jpg", link={"door": "x"})
     assert "would both write" in clash("door/a.png", "x/a.png", folder=None)
 
 
-def test_an_image_named_twice_is_done_once_wherever_it_was_named(tree):
+def test_an_image_named_twice_is_done_once(tree):
     tree("in/a.png", "in/b.png")
     Path("list").write_text("./in/b.png\n")
     jobs = plan(sources_of(["in/b.png", "in", "@list", "in/*"]), Task([2]), Path("out")).entries
     assert [job.source.name for job in jobs] == ["b.png", "a.png"]
 
 
-def test_with_endings_kept_all_names_hold_them(command, tree, tmp_path, samples):
+def test_with_keep_extension_all_names_have_it(command, tree, tmp_path, samples):
     tree("cat.png")
     shutil.copy(samples / "cat.jpg", "cat.jpg")
     options = ["-k", "2", "--save-model", "--maps", "labels", "--palette-out", "hex", "--layers", "--max-iter", "2"]
@@ -443,7 +445,7 @@ def test_only_what_can_be_listed_is_a_pattern_and_only_after_its_host(url):
     assert fixed_part(parse_path("memory://a/b*/c.png")) == parse_path("memory://a")
 
 
-def test_what_exists_elsewhere_is_no_pattern():
+def test_an_existing_remote_file_is_not_taken_for_a_pattern():
     import fsspec
 
     fsspec.filesystem("memory").pipe_file("/brackets/a[1].png", b"x")
@@ -451,7 +453,7 @@ def test_what_exists_elsewhere_is_no_pattern():
     assert source.path == parse_path("memory://brackets/a[1].png")
 
 
-def test_every_layer_is_looked_for_among_the_inputs(tree):
+def test_no_layer_may_overwrite_an_input(tree):
     tree("cat.png", "cat_k3_layer02.png")
     with pytest.raises(OutputError, match="would write over the input"):
         plan(sources_of(["cat.png", "cat_k3_layer02.png"]), Task([3], products=Products(layers=True)), None)

@@ -1,4 +1,4 @@
-"""One mixture for many images, and its record, against one image of all the pixels and against scipy."""
+"""One mixture for many images, and its record, compared with one image of all pixels and with scipy."""
 
 import json
 import pickle
@@ -12,7 +12,8 @@ from helpers import log_density_by_scipy, log_joint_by_scipy, read_sample
 from gmmquant import ColorHistogram, Quantizer, Settings
 from gmmquant.colors.color_sum import add_up
 from gmmquant.colors.spaces import COLOR_SPACES
-from gmmquant.pipeline.strategy import ApplyFits, fit_shared
+from gmmquant.pipeline.shared_palette import fit_shared
+from gmmquant.pipeline.strategy import ApplyFits
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.report.record import build_record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, shared_fit_record, shared_image_record, total_result
@@ -33,7 +34,7 @@ SETTINGS = {
 
 
 def together(images):
-    """Return images as one, of 16 bits if one of them has these."""
+    """Return the pixels of images as one image; 16 bits if one of them has 16."""
     if len({image.dtype for image in images}) > 1:
         images = [image if image.dtype == np.uint16 else image.astype(np.uint16) * 257 for image in images]
     return np.concatenate([image.reshape(1, -1, 3) for image in images], axis=1)
@@ -43,7 +44,7 @@ def fitter_of(images, settings, limit=1 << 24):
     return Fitter(add_up([ColorHistogram.from_pixels(image.reshape(-1, 3)) for image in images], limit), settings)
 
 
-def part_of(image, number, shared, ks, settings):
+def outcome_of(image, number, shared, ks, settings):
     """Recolour an image as a worker does; return its record and its statistics for each k."""
     quantizer = Quantizer(image, settings)
     fits, statistics = [], []
@@ -53,94 +54,94 @@ def part_of(image, number, shared, ks, settings):
         result = shared.recolor(quantizer, n, lambda *step: None, lambda image: None).with_seconds(write=seconds)
         fits.append(shared_fit_record(result, {"image": f"{number}_k{k}.png"}, auto=k == "auto"))
         statistics.append(result.statistics)
-    record = shared_image_record(Path(f"in/{number}.png"), REPORT, quantizer, fits, notes=[f"note {number}"])
+    record = shared_image_record(f"../in/{number}.png", quantizer, fits, notes=[f"note {number}"])
     return record, statistics
 
 
-def parts_of(images, shared, ks, settings):
-    return [part_of(image, number, shared, ks, settings) for number, image in enumerate(images)]
+def outcomes_of(images, shared, ks, settings):
+    return [outcome_of(image, number, shared, ks, settings) for number, image in enumerate(images)]
 
 
-def record_of(parts, shared, fitter, ks):
+def record_of(outcomes, shared, fitter, ks):
     fits = []
     for index, k in enumerate(ks):
         fit = shared.fits[shared.choice.k if k == "auto" else k]
-        result = total_result(fit, fitter.settings, [statistics[index] for _, statistics in parts])
+        result = total_result(fit, fitter.settings, [statistics[index] for _, statistics in outcomes])
         fits.append(fit_record(result, {"model": "m"}, auto=k == "auto"))
-    images = [record for record, _ in parts]
-    return build_shared_record(REPORT, fitter, fits, images, n_fitted=len(parts), choice=shared.choice)
+    images = [record for record, _ in outcomes]
+    return build_shared_record(REPORT, fitter, fits, images, n_fitted=len(outcomes), choice=shared.choice)
 
 
 def shared_record(images, ks, settings=None, limit=1 << 24):
     fitter = fitter_of(images, settings or Settings(), limit)
     shared = fit_shared(fitter, ks)
-    return record_of(parts_of(images, shared, ks, fitter.settings), shared, fitter, ks)
+    return record_of(outcomes_of(images, shared, ks, fitter.settings), shared, fitter, ks)
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("images", COLLECTIONS.values(), ids=COLLECTIONS)
-def test_the_figures_of_the_whole_are_those_of_one_image_of_all_pixels(images, settings):
-    (whole,) = shared_record(images, [4], settings)["fits"]
+def test_the_shared_figures_are_those_of_one_image_of_all_pixels(images, settings):
+    (shared,) = shared_record(images, [4], settings)["fits"]
     expected = fit_record(Quantizer(together(images), settings).fit(4).with_seconds(write=0.0), {})
-    assert list(whole) == list(expected)
+    assert list(shared) == list(expected)
     sums = ("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "mse", "psnr")
     for name in sums:
-        assert whole[name] == (None if expected[name] is None else pytest.approx(expected[name], rel=1e-9))
-    assert whole["errors"] == {way: pytest.approx(error, rel=1e-9) for way, error in expected["errors"].items()}
+        assert shared[name] == (None if expected[name] is None else pytest.approx(expected[name], rel=1e-9))
+    assert shared["errors"] == {name: pytest.approx(error, rel=1e-9) for name, error in expected["errors"].items()}
     for name in set(expected) - {*sums, "errors", "seconds", "files"}:
-        assert whole[name] == expected[name]
-    assert whole["seconds"].keys() == expected["seconds"].keys()
+        assert shared[name] == expected[name]
+    assert shared["seconds"].keys() == expected["seconds"].keys()
 
 
 @pytest.mark.parametrize("space", ["srgb", "lab"])
-def test_the_likelihood_and_icl_of_the_whole_are_those_of_all_pixels_by_scipy(space):
+def test_the_shared_likelihood_and_icl_are_those_of_all_pixels_by_scipy(space):
     settings = Settings(space=space)
-    (whole,) = shared_record(BOTH, [5], settings)["fits"]
+    (shared,) = shared_record(BOTH, [5], settings)["fits"]
     values = COLOR_SPACES[space].from_srgb(together(BOTH)[0] / 65535)
     weights, means, covariances = (
-        np.array([component[name] for component in whole["components"]]) for name in ("weight", "mean", "covariance")
+        np.array([component[name] for component in shared["components"]]) for name in ("weight", "mean", "covariance")
     )
     densities = log_density_by_scipy(values, weights, means, covariances)
-    assert whole["log_likelihood"] == pytest.approx(densities.sum(), rel=1e-9)
+    assert shared["log_likelihood"] == pytest.approx(densities.sum(), rel=1e-9)
     joint = log_joint_by_scipy(values, weights, means, covariances)
     log_responsibilities = joint - densities[:, np.newaxis]
     entropy = -(np.exp(log_responsibilities) * log_responsibilities).sum()
-    assert whole["icl"] - whole["bic"] == pytest.approx(2 * entropy, rel=1e-6)
+    assert shared["icl"] - shared["bic"] == pytest.approx(2 * entropy, rel=1e-6)
 
 
 def test_the_record_does_not_depend_on_the_order_in_which_images_arrive():
     ks, settings = [3, "auto"], Settings()
     fitter = fitter_of(BOTH[:4], settings)
     shared = fit_shared(fitter, ks)
-    parts = parts_of(BOTH[:4], shared, ks, settings)
-    records = {to_json(record_of(list(order), shared, fitter, ks)) for order in permutations(parts)}
+    outcomes = outcomes_of(BOTH[:4], shared, ks, settings)
+    records = {to_json(record_of(list(order), shared, fitter, ks)) for order in permutations(outcomes)}
     assert len(records) == 1
 
 
-def test_the_part_of_an_image_is_small_and_survives_json_and_pickle():
+def test_the_outcome_of_an_image_is_small_and_survives_json_and_pickle():
     ks, settings = [2, 7], Settings()
     image = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
     fitter = fitter_of([image], settings)
     shared = fit_shared(fitter, ks)
-    part = part_of(image, 0, pickle.loads(pickle.dumps(shared)), ks, settings)
-    assert len(pickle.dumps(part)) < 4000
-    again = pickle.loads(pickle.dumps(part))
-    assert json.loads(to_json(part[0])) == part[0]
-    assert to_json(record_of([again], shared, fitter, ks)) == to_json(record_of([part], shared, fitter, ks))
+    outcome = outcome_of(image, 0, pickle.loads(pickle.dumps(shared)), ks, settings)
+    assert len(pickle.dumps(outcome)) < 4000
+    again = pickle.loads(pickle.dumps(outcome))
+    assert json.loads(to_json(outcome[0])) == outcome[0]
+    assert to_json(record_of([again], shared, fitter, ks)) == to_json(record_of([outcome], shared, fitter, ks))
 
 
-def test_each_image_is_told_of_as_in_a_record_of_its_own():
+def test_each_image_has_the_same_entry_as_in_a_separate_record():
     record = shared_record(BOTH, [3])
     assert record["schema"] == "gmmquant-shared/1"
     assert [image["path"] for image in record["images"]] == [f"../in/{number}.png" for number in range(10)]
     for number, (image, original) in enumerate(zip(record["images"], BOTH, strict=True)):
-        own = build_record(Path(f"in/{number}.png"), REPORT, Quantizer(original), [])["image"]
-        assert {name: image[name] for name in own} == own
+        separate = build_record(f"../in/{number}.png", REPORT, Quantizer(original), [])["image"]
+        assert {name: image[name] for name in separate} == separate
         assert image["notes"] == [f"note {number}"]
         assert image["fits"][0]["files"] == {"image": f"{number}_k3.png"}
         assert sum(image["fits"][0]["pixels"]) == image["visible_pixels"]
     assert record["settings"] == {
-        **build_record(Path("in/0.png"), REPORT, Quantizer(DEEP[0]), [])["settings"],
+        **build_record("../in/0.png", REPORT, Quantizer(DEEP[0]), [])["settings"],
         "k": [3],
     }
 
@@ -159,33 +160,33 @@ def test_the_total_counts_all_images():
     }
 
 
-def test_of_more_colours_than_a_sum_keeps_apart_the_number_is_not_told_but_that_of_their_cells():
+def test_beyond_the_limit_of_a_sum_the_record_has_the_number_of_cells_instead_of_colors():
     record = shared_record(DEEP, [2], limit=4000)
     assert record["fitted"]["distinct_colors"] is None
     assert 4000 / 64 <= record["fitted"]["cells"] <= 4000 / 8
-    (whole,) = record["fits"]
-    assert whole["trace"][-1]["level"] <= record["fitted"]["cells"]
-    assert sum(component["pixels"] for component in whole["components"]) == record["total"]["visible_pixels"]
+    (shared,) = record["fits"]
+    assert shared["trace"][-1]["level"] <= record["fitted"]["cells"]
+    assert sum(component["pixels"] for component in shared["components"]) == record["total"]["visible_pixels"]
 
 
-def test_a_chosen_k_is_told_beside_the_same_k_that_was_asked_for():
+def test_a_chosen_k_is_recorded_beside_the_same_k_of_the_user():
     k = fitter_of(TEN, Settings()).choose_k().k
     record = shared_record(TEN, [k, "auto"])
     assert record["settings"]["k"] == [k, "auto"]
     assert record["choice"]["k"] == k
     assert [fit["auto"] for fit in record["fits"]] == [False, True]
-    assert [part["auto"] for part in record["images"][3]["fits"]] == [False, True]
+    assert [fit["auto"] for fit in record["images"][3]["fits"]] == [False, True]
     assert record["fits"][1]["seconds"]["write"] == 10 * 2.0
 
 
-def test_transparent_pixels_take_no_part():
+def test_transparent_pixels_are_ignored():
     veiled = [np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]) for image in TEN]
     for image in veiled:
         image[:10, :, 3] = 0
     settings = Settings()
     fitter = fitter_of([image[10:, :, :3] for image in veiled], settings)
     shared = fit_shared(fitter, [3])
-    record = record_of(parts_of(veiled, shared, [3], settings), shared, fitter, [3])
+    record = record_of(outcomes_of(veiled, shared, [3], settings), shared, fitter, [3])
     expected = shared_record([image[10:] for image in TEN], [3])
     assert record["total"]["pixels"] == 12_000
     assert record["total"]["visible_pixels"] == expected["total"]["visible_pixels"] == 8_000
@@ -193,7 +194,7 @@ def test_transparent_pixels_take_no_part():
     assert record["fits"][0]["mse"] == expected["fits"][0]["mse"]
 
 
-def test_all_images_have_one_palette_in_one_order_and_the_seconds_of_their_own():
+def test_all_images_have_one_palette_in_one_order_and_separate_seconds():
     fitter = fitter_of(TEN, Settings())
     shared = fit_shared(fitter, [6])
     assert isinstance(shared, ApplyFits)
@@ -205,9 +206,10 @@ def test_all_images_have_one_palette_in_one_order_and_the_seconds_of_their_own()
     assert shared.fits[6].seconds["seed"] > 0
 
 
-def test_each_fit_is_watched_under_its_own_k():
-    seen = []
-    shared = fit_shared(fitter_of(TEN, Settings()), [2, 5], lambda *step: seen.append(step))
-    assert {k for k, *_ in seen} == set(shared.fits) == {2, 5}
-    steps = [(n_iter, objective) for k, n_iter, objective in seen if k == 5]
-    assert steps[-1] == (shared.fits[5].n_iter, shared.fits[5].trace[-1])
+def test_idle_is_called_whenever_a_fit_is_watched():
+    fitter, calls, watched = fitter_of(TEN, Settings()), [], []
+    shared = fit_shared(fitter, [2, 5], lambda: calls.append(1))
+    for k in shared.fits:
+        fitter.fit(k, lambda *step: watched.append(step))
+    assert shared.fits.keys() == {2, 5}
+    assert len(calls) == len(watched) > 10
