@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO, TextIOWrapper
 from typing import TextIO
 
 from rich import box
@@ -48,23 +49,24 @@ def render(record: Record, name: str, stream: TextIO, *, details: bool = False) 
 
     `name` is that of the image, or of the folder of images that share a mixture. `details` adds a table of components.
     """
-    console = Console(file=stream, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _FILE_COLUMNS
+    target = Console(file=stream)
+    page = TextIOWrapper(BytesIO(), target.encoding, "backslashreplace")
+    width = target.width if target.is_terminal else _FILE_COLUMNS
+    console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False, emoji=False)
     colors = console.color_system is not None and not console.no_color
-    with console.capture() as capture:
-        console.print(heading(record, name))
-        if summary := settings_line(record):
-            console.print(Text(summary))
-        console.print(fit_table(record, colors=colors, width=console.width))
-        if record["choice"] is not None:
-            console.print(Text(choice_line(record["choice"])))
-        for fit in record["fits"] if details else ():
-            console.print(component_table(fit, colors=colors))
-            errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
-            console.print(Text(f"squared error, k = {fit['k']}: {errors}"))
-    text = capture.get().encode(console.encoding, "backslashreplace").decode(console.encoding)
-    return text if console.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    console.print(heading(record, name))
+    if summary := settings_line(record):
+        console.print(Text(summary))
+    console.print(fit_table(record, colors=colors, width=width))
+    if record["choice"] is not None:
+        console.print(Text(choice_line(record["choice"])))
+    for fit in record["fits"] if details else ():
+        console.print(component_table(fit, colors=colors))
+        errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
+        console.print(Text(f"squared error, k = {fit['k']}: {errors}"))
+    page.seek(0)
+    text = page.read()
+    return text if target.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def heading(record: Record, name: str) -> Text:
