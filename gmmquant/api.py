@@ -122,7 +122,7 @@ def transfer_colors(
     image, target : array, PIL image or path
         As for `quantize`; their sizes may differ. The colours come from `target`.
     k : int from 1 to 256
-        Number of components of each mixture. Few change the mood as a whole; with many, colours follow those of the
+        Number of components of each mixture. Few change the overall mood; with many, colours follow those of the
         target more closely.
     seed, space
         As for `quantize`.

@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from gmmquant import GmmquantError, ParameterError
+from gmmquant.models.cells import Cells
 from gmmquant.models.em import e_step, m_step
 
 SAMPLE_IMAGES = Path(__file__).parents[1] / "sample_images"
@@ -76,6 +79,40 @@ def log_joint_by_scipy(X, weights, means, covariances):
 def log_density_by_scipy(X, weights, means, covariances):
     """Return the log density of a mixture, shape (n,)."""
     return logsumexp(log_joint_by_scipy(X, weights, means, covariances), axis=1)
+
+
+def overlapping_samples(seed, d, n_components=3, n=400):
+    """Draw samples of a mixture whose components overlap."""
+    rng = np.random.default_rng(seed)
+    return draw_from(rng, random_mixture(rng, n_components, d), n)
+
+
+def cells_of(X, weights=None):
+    """Return samples as cells, of weight 1 by default."""
+    return Cells.from_samples(np.asarray(X, dtype=float), np.ones(len(X)) if weights is None else weights)
+
+
+def fitted_attributes(estimator):
+    """Return what `fit` has set."""
+    return {name: value for name, value in vars(estimator).items() if name.endswith("_")}
+
+
+def assert_identical_estimators(one, other):
+    """Check that two fitted estimators are equal to the last bit."""
+    assert fitted_attributes(one).keys() == fitted_attributes(other).keys()
+    for name, value in fitted_attributes(one).items():
+        np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)
+
+
+def assert_refused(parts, function, *arguments, **options):
+    """Check that a call raises an error of one line that has these parts."""
+    with pytest.raises(ParameterError) as caught:
+        function(*arguments, **options)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, GmmquantError)
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
 
 
 def em_step(cells, gaussians, variance):

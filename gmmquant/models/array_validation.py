@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gmmquant.errors import NotFittedError, ParameterError
 
 FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.intp]
 
 # The largest absolute value in X: with it, sums of squares over any number of samples stay in the range of float64.
 LARGEST = 1e145
@@ -20,7 +21,6 @@ def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Floa
     array = _as_floats(name, value)
     if array.shape != shape:
         raise ParameterError(f"{name} has shape {array.shape}; it must be {shape}")
-    _check_finite(name, array)
     return array
 
 
@@ -36,7 +36,6 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray
         raise ParameterError(f"X has shape {array.shape}; give at least one sample and one feature")
     if n_features is not None and array.shape[1] != n_features:
         raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
-    _check_finite("X", array)
     check_size("X", array)
     return array
 
@@ -117,11 +116,9 @@ def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
     if np.iscomplexobj(value):
         raise ParameterError(f"{name} holds complex numbers; give real ones")
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name} cannot be converted to an array of numbers: {error}") from None
-
-
-def _check_finite(name: str, array: FloatArray) -> None:
     if not np.isfinite(array).all():
         raise ParameterError(f"{name} holds NaN or infinite values; remove or replace them")
+    return array

@@ -18,9 +18,8 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 
 # Scores per block: 384 KiB of them stay in the second-level cache (of 2 MB) with the features of their columns.
 # With 256 KiB sweeps over 600 to 260,000 colours took up to 12 % longer, with 512 up to 14.
@@ -28,21 +27,15 @@ _BLOCK_SCORES = 49_152
 
 # The smallest number of columns of a block, and the largest number of blocks: a block costs some 40 microseconds in
 # addition to its scores.
-_MIN_WIDTH = 256
-_MAX_BLOCKS = 3000
+_MIN_WIDTH, _MAX_BLOCKS = 256, 3000
 
 # The smallest number of blocks for which boxes pay. If there would be fewer, half as many blocks are made, since their
 # calls cost time: 10,000 cells at K = 16 take 4.6 ns a score in two blocks, 5.3 in four.
 _MIN_BOXED_BLOCKS = 6
 
-# Blocks whose scores are bounded at a time: with thousands of components, those of all would take 0.1 GB.
-_BLOCKS_AT_A_TIME = 256
-
-# The largest number of entries in a feature map (5 MB) that is kept; a larger one is computed in every sweep.
-_MAX_KEPT_FEATURES = 655_360
-
-# Runs of cells that are merged at a time, so that they stay in cache.
-_RUNS_AT_A_TIME = 2048
+_BLOCKS_AT_A_TIME = 256  # whose scores are bounded: with thousands of components, those of all would take 0.1 GB
+_MAX_KEPT_FEATURES = 655_360  # entries of a feature map (5 MB); a larger one is computed in every sweep
+_RUNS_AT_A_TIME = 2048  # of cells that are merged, so that they stay in cache
 
 
 @dataclass(frozen=True)
@@ -84,13 +77,10 @@ class Cells:
 
     @classmethod
     def points(cls, X: FloatArray, origin: FloatArray) -> Cells:
-        """Return a point of weight 1 for each row of `X` (n, d).
-
-        With a fixed `origin`, what is computed for one row does not depend on the others.
-        """
+        """Return a point of weight 1 for each row of `X` (n, d), about an `origin` that does not depend on the rows."""
         return cls(np.ones(len(X)), np.ascontiguousarray((X - origin).T), None, origin)
 
-    def merged(self, starts: npt.NDArray[np.intp]) -> Cells:
+    def merged(self, starts: IndexArray) -> Cells:
         """Return coarser cells: each run of cells from one of `starts` (ascending, the first 0) up to the next."""
         d, n_rows = len(self.origin), phi_rows(len(self.origin), "dense")
         weights = np.empty(starts.size)
@@ -186,7 +176,7 @@ class Blocks:
         bend[: 1 + d] = 0.0
         return cls(columns, feature_map(center, n_rows), np.stack(reach), bend)
 
-    def near(self, theta: FloatArray, margin: float) -> Iterator[slice | npt.NDArray[np.intp]]:
+    def near(self, theta: FloatArray, margin: float) -> Iterator[slice | IndexArray]:
         """Yield, for each block, the components of `theta` (K, n_rows) that may come within `margin` of the largest."""
         if self.center.size == 0:
             yield from [slice(None)] * len(self.columns)
@@ -204,16 +194,13 @@ class Blocks:
 
 
 @cache
-def upper_triangle(d: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def upper_triangle(d: int) -> tuple[IndexArray, IndexArray]:
     """Return the rows and columns of the upper triangle of a d x d matrix, row by row."""
     return np.triu_indices(d)
 
 
 def phi_rows(d: int, second_order: Literal["none", "diagonal", "dense"]) -> int:
-    """Return the number of rows of phi for samples of dimension `d`.
-
-    Rows 1 and x; "diagonal" adds the squares of x, "dense" the upper triangle of x x^T, row by row.
-    """
+    """Return the number of rows of phi: 1, x (d rows), and the squares of x or the upper triangle of x x^T, by rows."""
     return 1 + d + {"none": 0, "diagonal": d, "dense": d * (d + 1) // 2}[second_order]
 
 

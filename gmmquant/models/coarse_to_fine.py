@@ -1,9 +1,9 @@
 """Coarse to fine: a mixture is fitted to a few large cells first, then to ever smaller ones.
 
-A cell carries the scatter of what it stands for, so the objective J on coarse cells is a lower bound of J on finer ones
-and rises from level to level as it rises within one. Most iterations run where they cost least, and so do the starts of
-which the best is kept: one at the coarsest level is a thousand times cheaper than one on the colours of a large
-photograph. (Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of large data sets", 2006.)
+A cell has scatter, so the objective J on coarse cells is a lower bound of J on finer ones and rises from level to level
+as it rises within one (Verbeek, Nunnink and Vlassis, "Accelerated EM-based clustering of large data sets", 2006). Most
+iterations run where they cost least, and so do the starts: one at the coarsest level is a thousand times cheaper than
+one on the colours of a large photograph.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
-from gmmquant.models.starts import make_start, start_with_means
+from gmmquant.models.starts import make_start, start_from_centers
 
 
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
@@ -30,19 +30,14 @@ def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> 
     over the first stays within `MAX_STARTING_SWEEP_SCORES`, even if it has fewer cells for that, and two iterations on
     any other within `MAX_LEVEL_SCORES`.
     """
-    enough = [cells for cells in levels if cells.weights.size >= n_components] or [levels[-1]]
-    if not bounded:
-        return _from_the_first_with_room(enough, n_components)
-    max_first = budget.MAX_STARTING_SWEEP_SCORES // n_components
-    affordable = [cells for cells in enough if cells.weights.size <= max_first] or enough[:1]
-    first, *others = _from_the_first_with_room(affordable, n_components)
-    max_cells = min(budget.MAX_FINER_CELLS, budget.MAX_LEVEL_SCORES // (2 * n_components))
-    return [first, *(cells for cells in others if cells.weights.size <= max_cells)]
-
-
-def _from_the_first_with_room(levels: Sequence[Cells], n_components: int) -> list[Cells]:
-    roomy = [cells for cells in levels if cells.weights.size >= budget.MIN_CELLS_PER_COMPONENT * n_components]
-    return roomy or [levels[-1]]
+    chosen = [cells for cells in levels if cells.weights.size >= n_components] or [levels[-1]]
+    if bounded:
+        max_first = budget.MAX_STARTING_SWEEP_SCORES // n_components
+        chosen = [cells for cells in chosen if cells.weights.size <= max_first] or chosen[:1]
+    min_first = budget.MIN_CELLS_PER_COMPONENT * n_components
+    first, *finer = [cells for cells in chosen if cells.weights.size >= min_first] or [chosen[-1]]
+    max_finer = min(budget.MAX_FINER_CELLS, budget.MAX_LEVEL_SCORES // (2 * n_components))
+    return [first, *(cells for cells in finer if not bounded or cells.weights.size <= max_finer)]
 
 
 def best_start(
@@ -57,10 +52,7 @@ def best_start(
     tol: float,
     max_iter: int | None,
 ) -> EMFit:
-    """Try `restarts` starts at the coarsest of `levels` for a few iterations; return the one with the highest J.
-
-    Fewer are tried where seeding them would exceed `MAX_SEEDING_SCORES`.
-    """
+    """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level."""
     cells = levels[0]
     n_scores = cells.weights.size * n_components
     kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
@@ -109,7 +101,7 @@ def descend(
             means_fixed=means_fixed,
             watch=partial(watch_after, watch, fit.n_iter),
         )
-        fit = fit.followed_by(level)
+        fit = level.after(fit)
     return fit
 
 
@@ -130,6 +122,6 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    gaussians = start_with_means(levels[0], means, variance, covariance_type)
+    gaussians = start_from_centers(levels[0], means, variance, covariance_type, means_fixed=True)
     start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
     return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)

@@ -5,10 +5,8 @@
     diag        each component has a variance for each feature (K, d)
     spherical   each component has one variance                (K,)
 
-The scatter of a type is dense (full, tied) or diagonal (diag, spherical), which determines the features that a sweep
-needs. The M-step pools the scatter: not at all, over the components, or over the features. Each pooled value maximises
-the objective under the type's constraint. A new type is one entry here, and its name in
-`scalar_validation.CovarianceName`.
+The M-step pools the scatter of the components: not at all, over the components, or over the features. The result
+maximises the objective under the type's constraint. A new type is one entry here, and its name in `CovarianceName`.
 """
 
 from __future__ import annotations
@@ -28,10 +26,9 @@ from gmmquant.models.scalar_validation import check_choice
 class CovarianceType:
     """A type of covariance, for K components and d features.
 
-    Features may correlate if `dense`: scatter is then (K, d, d), otherwise (K, d). All components have the same
-    covariance if `shared`. `shape(K, d)` is the shape of the covariances, `pool(scatter, weights)` computes them from
-    the scatter and the weights (K,) of the components, `spread(covariances, K, d)` returns them in the shape of
-    scatter, and `n_parameters(K, d)` is their number of free parameters.
+    Scatter is (K, d, d) if `dense`, otherwise (K, d). If `shared`, all components have the same covariance.
+    `shape(K, d)` is the shape of the covariances, `pool(scatter, weights)` computes them from scatter and weights (K,),
+    `spread(covariances, K, d)` returns them in the shape of scatter.
     """
 
     name: str
@@ -111,11 +108,6 @@ def precisions_cholesky(covariances: FloatArray, covariance_type: CovarianceType
 def precisions(factors: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the inverse covariances from `precisions_cholesky`, in the same shape."""
     return factors @ np.swapaxes(factors, -1, -2) if covariance_type.dense else factors**2
-
-
-def covariances_from_precisions(values: FloatArray, covariance_type: CovarianceType) -> FloatArray:
-    """Return the inverses of `values`, both in the shape of the type."""
-    return np.asarray(np.linalg.inv(values)) if covariance_type.dense else 1 / values
 
 
 @cache

@@ -1,9 +1,8 @@
 """Expectation-Maximisation for a mixture of Gaussians on weighted cells: the E-step, the M-step and the loop.
 
-The objective J is the weighted mean log-likelihood of the samples, where each sample carries a `variance`, in the
-E-step as well as in the covariances. J is a lower bound on the log-likelihood, no iteration lowers it, and no
-covariance can become singular. With variance 0 this is the textbook algorithm (Dempster, Laird and Rubin 1977), and J
-is the mean log-likelihood itself.
+The objective J is the weighted mean log-likelihood of samples that each have a `variance`, in the E-step as well as in
+the covariances. J is a lower bound on the log-likelihood, no iteration lowers it, and no covariance becomes singular.
+With variance 0 this is the textbook algorithm (Dempster, Laird and Rubin 1977), and J the mean log-likelihood.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import SingularCovarianceError
-from gmmquant.models.array_validation import FloatArray, check_finite_objective
+from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
 from gmmquant.models.cells import Cells, upper_triangle
 from gmmquant.models.convergence import is_small_gain
 from gmmquant.models.gaussian import Gaussians, natural_parameters
@@ -42,8 +41,8 @@ def watch_after(watch: Watcher, n_done: int, n_iter: int, objective: float) -> N
 class Iterate(NamedTuple):
     """The state of EM after an iteration: the parameters, and J (`objective`) at them.
 
-    `kept` is False if the iteration would have lowered J and was taken back; `converged` is True if it was an iteration
-    without momentum and gained less than the tolerance.
+    An iteration is not `kept` if it would have lowered J. EM has `converged` if an iteration without momentum gained
+    less than the tolerance.
     """
 
     gaussians: Gaussians
@@ -65,13 +64,10 @@ class Course:
     n_iter: int
     converged: bool
 
-    def followed_by(self, fit: AnyFit) -> AnyFit:
-        """Return the fit at the next level, with this course before its own."""
-        trace, n_cells = self.trace + fit.trace, self.n_cells + fit.n_cells
-        return replace(fit, trace=trace, n_cells=n_cells, n_iter=self.n_iter + fit.n_iter)
-
-
-AnyFit = TypeVar("AnyFit", bound=Course)
+    def after(self, previous: Course) -> Self:
+        """Return this fit with the course of `previous`, at coarser levels, before its own."""
+        trace, n_cells = previous.trace + self.trace, previous.n_cells + self.n_cells
+        return replace(self, trace=trace, n_cells=n_cells, n_iter=previous.n_iter + self.n_iter)
 
 
 @dataclass(frozen=True)
@@ -142,22 +138,14 @@ def nesterov_coefficient(n_gains: int) -> float:
 
 
 def iterate(
-    cells: Cells,
-    start: Gaussians,
-    *,
-    variance: float,
-    tol: float,
-    accelerated: bool = False,
-    means_fixed: bool = False,
+    cells: Cells, start: Gaussians, *, variance: float, tol: float, accelerated: bool = False, means_fixed: bool = False
 ) -> Iterator[Iterate]:
     """Yield the start, then the state after each iteration, without end: an M-step, and an E-step at the candidate.
 
-    With `accelerated`, the M-step reads moments extrapolated along their last change (Nesterov's momentum). If that
+    With `accelerated`, the M-step reads moments extrapolated along their previous change (Nesterov's momentum). If that
     lowers J, the candidate is discarded and the momentum reset (O'Donoghue and Candes, "Adaptive restart for
-    accelerated gradient schemes", 2015). A candidate with a singular covariance is replaced at once by one without
-    momentum.
-
-    With `means_fixed` only weights and covariances are fitted. The M-step still maximises J under that constraint.
+    accelerated gradient schemes", 2015). If it has a singular covariance, one without momentum replaces it at once.
+    With `means_fixed` only weights and covariances are fitted; the M-step maximises J under that constraint.
     """
     gaussians, n_gains = start, 0
     moments, objective = e_step(cells, start, variance)
@@ -232,7 +220,7 @@ def best_trial(cells: Cells, starts: Sequence[Gaussians], *, variance: float, to
 
 
 def _extrapolate(moments: FloatArray, previous: FloatArray, n_gains: int, *, means_fixed: bool) -> FloatArray:
-    """Return `moments` moved on along their last change by Nesterov's coefficient.
+    """Return `moments` extrapolated along their previous change by Nesterov's coefficient.
 
     With fixed means, components whose extrapolated weight is not above 0 keep their moments. Means that few samples are
     near to lose most of their weight in one iteration. At weight 0 they would stay there, and fits ended up to 0.04
@@ -250,7 +238,7 @@ def _squares(shifts: FloatArray, *, dense: bool) -> FloatArray:
 
 
 @cache
-def _triangle_indices(d: int) -> npt.NDArray[np.intp]:
+def _triangle_indices(d: int) -> IndexArray:
     """Return the index of each entry of a symmetric d x d matrix in its upper triangle."""
     indices = np.empty((d, d), dtype=np.intp)
     rows, columns = upper_triangle(d)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ConvergenceWarning, ParameterError
 
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
@@ -39,9 +40,9 @@ class Estimator:
 
     def __repr__(self) -> str:
         """Return the constructor's call with the arguments that differ from their defaults."""
-        defaults = inspect.signature(type(self)).parameters
-        changed = {n: v for n, v in self.get_params().items() if not _same(v, defaults[n].default)}
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+        defaults, values = inspect.signature(type(self)).parameters, self.get_params()
+        changed = [f"{name}={value!r}" for name, value in values.items() if repr(value) != repr(defaults[name].default)]
+        return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
         """Describe the estimator to scikit-learn, the only caller, so that it works in pipelines."""
@@ -53,6 +54,10 @@ class Estimator:
             transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
         )
 
+    def _warn(self, message: str) -> None:
+        """Warn the caller of the method that calls this."""
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+
     def _print(self, message: str, details: str = "") -> None:
         """Print a line to standard output if `verbose` is at least 1, with details if it is at least 2."""
         if self.verbose:
@@ -60,7 +65,7 @@ class Estimator:
 
     @classmethod
     def _parameter_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters if name != "self"]
+        return list(inspect.signature(cls).parameters)
 
 
 def random_generator(random_state: RandomState) -> np.random.Generator:
@@ -73,7 +78,3 @@ def random_generator(random_state: RandomState) -> np.random.Generator:
         raise ParameterError(
             f"random_state = {random_state!r} is not a seed; give an integer of at least 0, a Generator or None"
         ) from None
-
-
-def _same(value: object, default: object) -> bool:
-    return value is default or (isinstance(value, (int, float, str)) and value == default)

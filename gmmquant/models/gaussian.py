@@ -9,9 +9,8 @@ from functools import cache, cached_property
 from itertools import repeat
 
 import numpy as np
-import numpy.typing as npt
 
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells, second_moments, upper_triangle
 from gmmquant.models.covariance import FULL, CovarianceType, precisions_cholesky
 
@@ -56,9 +55,8 @@ class Gaussians:
 def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float = 0.0) -> FloatArray:
     """Return theta (K, F) with theta_k . phi(x - origin) = log weights[k] + log N(x | means[k], covariances[k]).
 
-    If each sample has a `variance` in each feature, the score is the expectation of this over N(x, variance I), that
-    is, less variance / 2 * trace of the inverse covariance. A covariance without inverse raises
-    SingularCovarianceError.
+    If each sample has a `variance` in each feature, the score is the expectation over N(x, variance I), which is less
+    by variance / 2 * trace of the inverse covariance. A singular covariance raises SingularCovarianceError.
     """
     K, d = gaussians.means.shape
     factors = gaussians.covariance_type.spread(gaussians.factors, K, d)
@@ -84,7 +82,7 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
 
 def log_joint(
     gaussians: Gaussians, cells: Cells, margin: float = np.inf
-) -> Iterator[tuple[slice, npt.NDArray[np.intp], FloatArray]]:
+) -> Iterator[tuple[slice, IndexArray, FloatArray]]:
     """Yield, block by block, columns of `cells`, components, and log weights[k] + log N(x | ...), shape (K, block).
 
     Components that are more than `margin` below the largest everywhere in the block are left out. The score of a cell
@@ -152,7 +150,7 @@ def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
 
 
 @cache
-def _upper_triangle_halves(d: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+def _upper_triangle_halves(d: int) -> tuple[IndexArray, FloatArray]:
     """Return the indices of the upper triangle of a flat d x d matrix A, and the coefficients of -x^T A x / 2 there.
 
     They are -1/2 on the diagonal, and -1 elsewhere, since each entry also counts for that below the diagonal.

@@ -1,7 +1,6 @@
 """A fitted mixture applied to cells: responsibilities, densities, and their sums.
 
-They are computed from whitened differences (`log_joint`), without a variance of samples. Components that are far from
-a block of cells are left out of it: together they would not change a bit of a sum.
+They are computed from whitened differences (`log_joint`), without a variance of samples.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.sweep import LOWEST, SOFTMAX, exp
@@ -26,7 +24,7 @@ class Posterior:
     """
 
     columns: slice
-    components: npt.NDArray[np.intp]
+    components: IndexArray
     responsibilities: FloatArray
     log_densities: FloatArray
     entropies: FloatArray

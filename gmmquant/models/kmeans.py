@@ -6,7 +6,6 @@ tries a few candidates per step and keeps the best.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Self
@@ -14,9 +13,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ConvergenceWarning, ParameterError
+from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import (
     FloatArray,
+    IndexArray,
     check_array,
     check_enough_samples,
     check_finite_objective,
@@ -156,7 +156,7 @@ def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: 
     return relocated
 
 
-def _draw(mass: FloatArray, chances: FloatArray) -> npt.NDArray[np.intp]:
+def _draw(mass: FloatArray, chances: FloatArray) -> IndexArray:
     """Draw an index into `mass` (n,), with probability proportional to it, for each of `chances` in [0, 1).
 
     An index of mass 0 is never drawn.
@@ -235,10 +235,8 @@ class KMeans(Estimator):
         best = min(fits, key=lambda fit: inertia(cells, fit.centers))
         check_finite_objective("inertia", inertia(cells, best.centers))
         if not best.converged:
-            warnings.warn(
-                f"KMeans stopped after max_iter = {max_iter} iterations before meeting tol = {tol:g}; raise either",
-                ConvergenceWarning,
-                stacklevel=2,
+            self._warn(
+                f"KMeans stopped after max_iter = {max_iter} iterations before meeting tol = {tol:g}; raise either"
             )
         self.cluster_centers_ = best.centers
         self.n_iter_ = best.n_iter
@@ -247,21 +245,17 @@ class KMeans(Estimator):
         self.inertia_ = float((weight[:, np.newaxis] * (samples - best.centers[self.labels_]) ** 2).sum())
         n_distinct = np.unique(self.labels_).size
         if n_distinct < n_clusters:
-            warnings.warn(
+            self._warn(
                 f"only {n_distinct} of n_clusters = {n_clusters} clusters hold samples, the other centers are "
-                "repetitions: X may have too few distinct samples; use fewer clusters",
-                ConvergenceWarning,
-                stacklevel=2,
+                "repetitions: X may have too few distinct samples; use fewer clusters"
             )
         return self
 
-    def fit_predict(
-        self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
-    ) -> npt.NDArray[np.intp]:
+    def fit_predict(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> IndexArray:
         """Fit to `X` and return the index of each sample's nearest center, shape (n_samples,)."""
         return self.fit(X, sample_weight=sample_weight).labels_
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    def predict(self, X: npt.ArrayLike) -> IndexArray:
         """Return the index of the nearest center of each row of `X`, shape (n_samples,)."""
         cells = self._cells(X)
         return most_probable(center_scores(self.cluster_centers_, cells.origin), cells)

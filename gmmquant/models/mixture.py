@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -12,9 +11,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ConvergenceWarning, ParameterError
+from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import (
     FloatArray,
+    IndexArray,
     check_array,
     check_enough_samples,
     check_fitted,
@@ -25,14 +25,7 @@ from gmmquant.models.array_validation import (
     weights_near_one,
 )
 from gmmquant.models.cells import Cells
-from gmmquant.models.covariance import (
-    COVARIANCE_TYPES,
-    CovarianceType,
-    check_covariance_type,
-    covariances_from_precisions,
-    precisions,
-    precisions_cholesky,
-)
+from gmmquant.models.covariance import COVARIANCE_TYPES, CovarianceType, check_covariance_type, precisions
 from gmmquant.models.em import EMFit, best, em, watch_nothing
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
@@ -58,7 +51,7 @@ class GaussianMixture(Estimator):
     tol : float, default 1e-3
         Stop when an iteration gains less than this in `lower_bound_`.
     reg_covar : float, default 1e-6
-        Variance that each sample carries in each feature, in the square of the features' unit. It is added to every
+        Variance of each sample in each feature, in the square of the features' unit. It is added to every
         covariance, and counted in the E-step too, so that the objective never falls. 0 is the textbook algorithm.
     max_iter : int, default 100
     n_init : int, default 1
@@ -170,24 +163,20 @@ class GaussianMixture(Estimator):
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
         fit = best(self._em(n, interval, cells, each, variance, tol, max_iter) for n, each in enumerate(starts, 1))
         if not fit.converged and max_iter > 0:
-            warnings.warn(
+            self._warn(
                 f"the mixture did not converge: it stopped after max_iter = {max_iter} iterations before meeting "
-                f"tol = {tol:g}; raise either, try other starts (n_init, init_params), or look for degenerate data",
-                ConvergenceWarning,
-                stacklevel=2,
+                f"tol = {tol:g}; raise either, try other starts (n_init, init_params), or look for degenerate data"
             )
         self._adopt(fit.gaussians)
         self.converged_, self.n_iter_ = fit.converged, fit.n_iter
         self.lower_bounds_, self.lower_bound_ = list(fit.trace), fit.trace[-1]
         return self
 
-    def fit_predict(
-        self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
-    ) -> npt.NDArray[np.intp]:
+    def fit_predict(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> IndexArray:
         """Fit to `X` and return the index of each sample's most probable component, shape (n_samples,)."""
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    def predict(self, X: npt.ArrayLike) -> IndexArray:
         """Return the index of the most probable component of each row of `X`, shape (n_samples,)."""
         return np.concatenate([scores.argmax(axis=0) for scores in self._log_joint(X)])
 
@@ -208,7 +197,7 @@ class GaussianMixture(Estimator):
         weight = weights_near_one(check_sample_weight(sample_weight, len(log_density)))
         return float(np.average(log_density, weights=weight))
 
-    def sample(self, n_samples: int = 1) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    def sample(self, n_samples: int = 1) -> tuple[FloatArray, IndexArray]:
         """Return samples (n_samples, n_features) drawn component by component, and their components (n_samples,)."""
         gaussians = self.gaussians()
         n_samples = check_integer("n_samples", n_samples, 1)
@@ -314,8 +303,8 @@ class GaussianMixture(Estimator):
         self.weights_ = gaussians.weights
         self.means_ = gaussians.means
         self.covariances_ = gaussians.covariances
-        self.precisions_cholesky_ = precisions_cholesky(gaussians.covariances, gaussians.covariance_type)
-        self.precisions_ = precisions(self.precisions_cholesky_, gaussians.covariance_type)
+        self.precisions_cholesky_ = gaussians.factors
+        self.precisions_ = precisions(gaussians.factors, gaussians.covariance_type)
         self.n_features_in_ = gaussians.means.shape[1]
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
@@ -336,10 +325,10 @@ class GaussianMixture(Estimator):
 
 
 def _inverses(precisions_init: npt.ArrayLike, K: int, d: int, covariance_type: CovarianceType) -> FloatArray:
-    """Return the covariances of the start."""
+    """Return the covariances of a start with these precisions."""
     inverse = check_array("precisions_init", precisions_init, covariance_type.shape(K, d))
     smallest = float(np.linalg.eigvalsh(inverse).min() if covariance_type.dense else inverse.min())
     if smallest <= 0 or (covariance_type.dense and not np.allclose(inverse, np.swapaxes(inverse, -1, -2))):
         wanted = "symmetric positive-definite matrices" if covariance_type.dense else "values above 0"
         raise ParameterError(f"precisions_init must hold {wanted}; its smallest eigenvalue is {smallest:g}")
-    return covariances_from_precisions(inverse, covariance_type)
+    return np.asarray(np.linalg.inv(inverse)) if covariance_type.dense else 1 / inverse

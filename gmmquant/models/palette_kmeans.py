@@ -1,12 +1,10 @@
 """KMeans for palettes: centers of low squared error, from coarse to fine, some of them moved to where they gain more.
 
 Lloyd's iterations (Linde, Buzo and Gray, "An algorithm for vector quantizer design", 1980) end in a local optimum near
-their start. One start is made by splits, each of the cluster that gains the most by it, at the best point along its
-first principal axis (Wu, "Efficient statistical computations for optimal color quantization", 1991), others by greedy
-k-means++. From each, centers that are hardly needed are moved into clusters that gain more by a split (Patane and
-Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error; the best start is refined.
-
-A cell's scatter counts in the error, so the error falls from level to level as it falls within one.
+their start. One start is made by splits along principal axes (Wu, "Efficient statistical computations for optimal color
+quantization", 1991), others by greedy k-means++. From each, centers that are hardly needed are moved into clusters that
+gain more by a split (Patane and Russo, "The enhanced LBG algorithm", 2001), as long as that lowers the error; the best
+start is refined. A cell's scatter counts in the error, so the error falls from level to level as it falls within one.
 """
 
 from __future__ import annotations
@@ -15,12 +13,12 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from gmmquant.models import budget
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import Course, Watcher, nesterov_coefficient, watch_after, watch_nothing
 from gmmquant.models.kmeans import center_scores, cluster_means, kmeans_plus_plus
@@ -47,10 +45,9 @@ def fit_codebook(
 ) -> Codebook:
     """Return centers of low error, fitted at each of `levels` in turn, the finest last.
 
-    One of the `restarts` starts at the coarsest level is made by splits, the others by k-means++, within
-    `MAX_PALETTE_SEEDING_SCORES`. A level ends with an iteration that lowers the error by less than the fraction `tol`.
-    After those that find a start, there are at most `max_iter` iterations; if that is None, the limits of `budget`
-    apply to each level.
+    Of the `restarts` starts, one is made by splits, the others by k-means++, within `MAX_PALETTE_SEEDING_SCORES`. A
+    level ends with an iteration that lowers the error by less than the fraction `tol`. After the search for a start
+    there are at most `max_iter` iterations; if that is None, the limits of `budget` apply to each level.
     """
     coarsest = levels[0]
     starts = [principal_splits(coarsest, n_clusters)]
@@ -72,7 +69,7 @@ def _refine_through(
         affordable = max(budget.MAX_PALETTE_LEVEL_SCORES // (cells.weights.size * len(fit.centers)), 1)
         most = min(budget.MAX_PALETTE_LEVEL_ITERATIONS, affordable) if max_iter is None else max_iter - fit.n_iter
         level = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_after, watch, fit.n_iter))
-        fit = fit.followed_by(level)
+        fit = level.after(fit)
     return fit
 
 
@@ -109,41 +106,42 @@ def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArra
 
 def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
     """Return centers (`n_clusters`, or as many as cells if these are fewer) by splits that lower the error the most."""
-    tree = [_Leaf.of(cells, np.arange(cells.weights.size))]
-    while len(tree) < n_clusters and tree[0].parts:
-        for members in heapq.heappop(tree).parts:
-            heapq.heappush(tree, _Leaf.of(cells, members))
-    centers = [np.average(cells.offsets[:, leaf.members], axis=1, weights=cells.weights[leaf.members]) for leaf in tree]
+    leaves = [_leaf(cells, np.arange(cells.weights.size))]
+    while len(leaves) < n_clusters and leaves[0].parts:
+        for members in heapq.heappop(leaves).parts:
+            heapq.heappush(leaves, _leaf(cells, members))
+    centers = [
+        np.average(cells.offsets[:, leaf.members], axis=1, weights=cells.weights[leaf.members]) for leaf in leaves
+    ]
     return np.array(centers) + cells.origin
 
 
-@dataclass(frozen=True)
-class _Leaf:
-    """A cluster of cells, the two parts of its best split (none for a single cell), and the gain of that split."""
+class _Leaf(NamedTuple):
+    """A cluster of cells, and the two parts of its best split, if it has any; the highest gain sorts first."""
 
-    gain: float
-    members: npt.NDArray[np.intp]
-    parts: tuple[npt.NDArray[np.intp], ...]
+    minus_gain: float
+    first: int  # unique, so that comparisons end here
+    members: IndexArray
+    parts: tuple[IndexArray, ...]
 
-    def __lt__(self, other: _Leaf) -> bool:
-        return (-self.gain, int(self.members[0])) < (-other.gain, int(other.members[0]))
 
-    @classmethod
-    def of(cls, cells: Cells, members: npt.NDArray[np.intp]) -> _Leaf:
-        """Return the leaf of `members` with their best split along their first principal axis."""
-        if members.size == 1:
-            return cls(0.0, members, ())
-        weights, offsets = cells.weights[members], cells.offsets[:, members]
-        total = weights.sum()
-        centered = offsets - (offsets @ weights / total)[:, np.newaxis]
-        _, axes = np.linalg.eigh(centered * weights @ centered.T)
-        along = axes[:, -1] @ centered
-        order = np.argsort(along, kind="stable")
-        below = np.cumsum(weights[order])[:-1]
-        moment = np.cumsum((weights * along)[order])[:-1]
-        gains = moment**2 * (1 / below + 1 / (total - below))
-        last = int(gains.argmax())
-        return cls(float(gains[last]), members, (members[order[: last + 1]], members[order[last + 1 :]]))
+def _leaf(cells: Cells, members: IndexArray) -> _Leaf:
+    """Return the leaf of `members` with their best split along their first principal axis."""
+    if members.size == 1:
+        return _Leaf(0.0, int(members[0]), members, ())
+    weights, offsets = cells.weights[members], cells.offsets[:, members]
+    total = weights.sum()
+    centered = offsets - (offsets @ weights / total)[:, np.newaxis]
+    _, axes = np.linalg.eigh(centered * weights @ centered.T)
+    along = axes[:, -1] @ centered
+    order = np.argsort(along, kind="stable")
+    below = np.cumsum(weights[order])[:-1]
+    moment = np.cumsum((weights * along)[order])[:-1]
+    gains = moment**2 * (1 / below + 1 / (total - below))
+    last = int(gains.argmax())
+    return _Leaf(
+        -float(gains[last]), int(members[0]), members, (members[order[: last + 1]], members[order[last + 1 :]])
+    )
 
 
 def improve(cells: Cells, centers: FloatArray) -> FloatArray:

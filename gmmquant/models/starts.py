@@ -39,33 +39,30 @@ def make_start(
 
 
 def start_from_centers(
-    cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType = FULL
+    cells: Cells,
+    centers: FloatArray,
+    variance: float,
+    covariance_type: CovarianceType = FULL,
+    *,
+    means_fixed: bool = False,
 ) -> Gaussians:
-    """Return a Gaussian for each cluster, the cells nearest to one of `centers` (K, d)."""
-    moments = _cluster_moments(cells, centers, covariance_type)
-    return _start_from_moments(cells, moments, centers, variance, covariance_type)
+    """Return a Gaussian for each cluster, the cells nearest to one of `centers` (K, d).
 
-
-def start_with_means(
-    cells: Cells, means: FloatArray, variance: float, covariance_type: CovarianceType = FULL
-) -> Gaussians:
-    """Return a Gaussian about each of `means` (K, d), with the weight and the scatter of the cells nearest to it.
-
-    A mean without nearest cells gets a part of every cell, together the weight of an average cell, and becomes as wide
-    as all of the data about it. Its weight must not start at 0, since EM would never raise it.
+    With `means_fixed` the centers are the means. A mean without nearest cells then gets a part of every cell, together
+    the weight of an average cell, and becomes as wide as all of the data about it. Its weight must not start at 0,
+    since EM would never raise it.
     """
-    moments = _cluster_moments(cells, means, covariance_type)
-    empty = moments[:, 0] == 0
-    moments[empty] = moments.sum(axis=0) / cells.weights.size
-    return _start_from_moments(cells, moments, means, variance, covariance_type, means_fixed=True)
+    first_order = center_scores(centers, cells.origin)
+    theta = np.zeros((len(centers), _n_rows(cells, covariance_type)))
+    theta[:, : first_order.shape[1]] = first_order
+    moments = sweep(theta, cells, HARDMAX)[0]
+    if means_fixed:
+        moments[moments[:, 0] == 0] = moments.sum(axis=0) / cells.weights.size
+    return _start_from_moments(cells, moments, centers, variance, covariance_type, means_fixed=means_fixed)
 
 
 def start_at_random(
-    cells: Cells,
-    n_components: int,
-    rng: np.random.Generator,
-    variance: float,
-    covariance_type: CovarianceType = FULL,
+    cells: Cells, n_components: int, rng: np.random.Generator, variance: float, covariance_type: CovarianceType
 ) -> Gaussians:
     """Return Gaussians of random responsibilities: K components that differ from all of the data by noise only."""
     n_rows = _n_rows(cells, covariance_type)
@@ -76,14 +73,6 @@ def start_at_random(
         moments += weights @ cells.features(columns, n_rows).T
     centers = np.broadcast_to(cells.origin, (n_components, len(cells.origin)))
     return _start_from_moments(cells, moments, centers, variance, covariance_type)
-
-
-def _cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
-    """Return the moments (K, F) of the cells nearest to each of `centers` (K, d), as the M-step reads them."""
-    first_order = center_scores(centers, cells.origin)
-    theta = np.zeros((len(centers), _n_rows(cells, covariance_type)))
-    theta[:, : first_order.shape[1]] = first_order
-    return sweep(theta, cells, HARDMAX)[0]
 
 
 def _start_from_moments(

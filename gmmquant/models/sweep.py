@@ -11,16 +11,8 @@ the n x K matrix is never stored. A score costs about 4 ns, so the number of sco
 far from a block are left out (`Blocks.near`). Each adds less than float64's last bit of the sum. This made a sweep over
 1.6 million colours 1.4 times faster at K = 20 and 3.5 times at K = 256.
 
-Tried and rejected:
-
-- threads over blocks: 0.6 to 1.2 times the speed, as operations of 10 microseconds contend for the interpreter's lock;
-- dividing scores by their sum and multiplying them by weights: two passes over K rows instead of one over F rows;
-- single precision (docs/benchmarks.md);
-- exponentials without subtracting the largest score, where none is large. It saves a tenth of the time, but a sample of
-  one component then counts 1 - 1e-16, and J of components far from the origin falls by 1e-7 where it should not change.
-
-Long sums use numpy's loops, not BLAS, which cuts those over 10,000 numbers into one part per thread: the result would
-depend on the number of threads.
+docs/benchmarks.md lists what was tried and rejected. Long sums use numpy's loops, not BLAS, which cuts those over
+10,000 numbers into one part per thread: the result would depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -29,14 +21,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells
 
-# exp(-700) = 1e-304 is close to the smallest number of full precision. Processors are slow with smaller ones: where
-# components are narrow, a sweep at K = 20 took 1.2 (the cat) to 3 times (paper clips) as long with them.
+# exp(-700) = 1e-304 is close to the smallest number of full precision. Processors are slow with smaller ones: with
+# narrow components, a sweep at K = 20 took 1.2 (the cat) to 3 times (paper clips) as long.
 LOWEST = -700.0
+
+
+Moments = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Assignment:
     moments (K, F) and the value of each column, (n,). Scores more than `margin` below the largest do not count.
     """
 
-    gather: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+    gather: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], Moments]
     margin: float
 
 
@@ -84,7 +78,7 @@ def softmax(scores: FloatArray) -> FloatArray:
     return log_sum
 
 
-def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+def largest_scores(scores: FloatArray) -> tuple[FloatArray, IndexArray]:
     """Return the largest score of each column of `scores` (K, n) and its row, the first of equal ones, both (n,).
 
     numpy's argmax strides down the columns: 1.8 ns per score at K = 20. Two passes along the rows, one for the largest
@@ -97,18 +91,14 @@ def largest_scores(scores: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]
     return largest, np.subtract(K, highest, dtype=np.intp)
 
 
-def soft_moments(
-    scores: FloatArray, phi: FloatArray, weights: FloatArray, buffer: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def soft_moments(scores: FloatArray, phi: FloatArray, weights: FloatArray, buffer: FloatArray) -> Moments:
     """Give each column to all components by the softmax of its scores; its value is their logsumexp."""
     value, normalizer = exponentials(scores)
     weighted = np.multiply(phi, weights / normalizer, out=buffer)
     return np.asarray(scores @ weighted.T), value
 
 
-def hard_moments(
-    scores: FloatArray, phi: FloatArray, weights: FloatArray, buffer: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def hard_moments(scores: FloatArray, phi: FloatArray, weights: FloatArray, buffer: FloatArray) -> Moments:
     """Give each column to the component of its largest score, the first of equal ones; its value is that score."""
     value, labels = largest_scores(scores)
     weighted = np.multiply(phi, weights, out=buffer)
@@ -149,7 +139,7 @@ def sweep(theta: FloatArray, cells: Cells, assign: Assignment) -> tuple[FloatArr
     return moments, total / cells.total_weight
 
 
-def most_probable(theta: FloatArray, cells: Cells) -> npt.NDArray[np.intp]:
+def most_probable(theta: FloatArray, cells: Cells) -> IndexArray:
     """Return the index of the largest score of each cell, the first of equal ones, shape (n_cells,)."""
     labels = np.empty(cells.weights.size, dtype=np.intp)
     blocks = cells.blocks(*theta.shape)

@@ -1,16 +1,14 @@
-"""Optimal transport between two Gaussian mixtures: their distance, and a map that takes one to the other.
+"""Optimal transport between two Gaussian mixtures: their distance, and a map from one to the other.
 
-Delon and Desolneux, "A Wasserstein-type distance in the space of Gaussian mixture models", SIAM Journal on Imaging
-Sciences 13 (2020), admit only plans that are mixtures of Gaussians themselves, which carry weight from component to
-component. Each pair costs the squared Wasserstein distance of two Gaussians, which has a closed form, as has the map
-between them. What remains is a linear program of size K0 x K1, whatever the number of samples. A sample is mapped to
-the mean over the components it may belong to and their targets. As a mean of affine maps is affine, there is one affine
-map for each component.
+Weight is carried from component to component (Delon and Desolneux, "A Wasserstein-type distance in the space of
+Gaussian mixture models", SIAM Journal on Imaging Sciences 13, 2020). A pair costs the squared Wasserstein distance of
+two Gaussians, which has a closed form, as has the map between them. What remains is a linear program of size K0 x K1,
+whatever the number of samples. A mean of affine maps is affine, so there is one affine map for each component.
 
 The distance of two Gaussians is usually written with a root of S0^{1/2} S1 S0^{1/2}, which loses half the digits where
 they are similar. Here it is the distance of the roots of the covariances, one of them rotated to be nearest to the
 other (Bhatia, Jain and Lim, "On the Bures-Wasserstein distance between positive definite matrices", 2019): no large
-numbers are subtracted, and equal Gaussians have distance 0 up to rounding. The same rotation gives the map.
+numbers are subtracted. The same rotation gives the map.
 """
 
 from __future__ import annotations
@@ -56,16 +54,10 @@ class Transport:
     matrices: FloatArray
 
     def map(self, cells: Cells) -> FloatArray:
-        """Return where the means of the cells are mapped to, shape (n_cells, d).
-
-        Each is the mean of its targets by the maps of the components, weighted by the responsibilities: T_mean of the
-        paper.
-        """
+        """Return the mean of the maps of each cell's mean, weighted by the responsibilities (T_mean): (n_cells, d)."""
         d = self.centers.shape[1]
         if len(cells.origin) != d:
-            raise ParameterError(
-                f"the cells have {len(cells.origin)} features, the mixtures {d}; give cells with {d} features"
-            )
+            raise ParameterError(f"the cells have {len(cells.origin)} features, the mixtures {d}; give cells of {d}")
         means = self.source.means - cells.origin
         moved = np.empty((cells.weights.size, d))
         for columns, near, scores in log_joint(self.source, cells, SOFTMAX.margin):
@@ -84,14 +76,17 @@ class Transport:
 def transport_between(mixture0: Gaussians, mixture1: Gaussians) -> Transport:
     """Return the optimal transport from one mixture to another; they may differ in size and in covariance type.
 
-    A component without weight is mapped to the nearest Gaussian that has any. ParameterError is raised if the mixtures
-    differ in dimension or have more than `MAX_PAIRS` pairs of components, SingularCovarianceError if a covariance of
-    `mixture0` has no inverse.
+    A component without weight is mapped to the nearest Gaussian that has any. A covariance of `mixture0` without
+    inverse raises SingularCovarianceError.
     """
     (K0, d), (K1, other) = mixture0.means.shape, mixture1.means.shape
     if d != other:
         raise ParameterError(f"the mixtures have {d} and {other} features; give two of the same number")
-    _check_pairs(K0, K1)
+    if K0 * K1 > MAX_PAIRS:
+        raise ParameterError(
+            f"{K0} x {K1} components are {K0 * K1} pairs, above the limit of {MAX_PAIRS} for a transport; "
+            "give mixtures of fewer components"
+        )
     covariances0, covariances1 = mixture0.full_covariances(), mixture1.full_covariances()
     costs = squared_wasserstein(mixture0.means, covariances0, mixture1.means, covariances1)
     plan = optimal_plan(mixture0.weights, mixture1.weights, costs)
@@ -113,12 +108,13 @@ def squared_wasserstein(
 ) -> FloatArray:
     """Return the squared 2-Wasserstein distance of each of K0 Gaussians to each of K1, shape (K0, K1).
 
-    Means have shapes (K0, d) and (K1, d), covariances, which may be singular, (K0, d, d) and (K1, d, d).
+    Means are (K0, d) and (K1, d), covariances, which may be singular, (K0, d, d) and (K1, d, d).
     """
     roots0, roots1 = _roots(covariances0), _roots(covariances1)
     distances = np.empty((len(means0), len(means1)))
     n_rows = max(1, _MAX_PAIR_NUMBERS // roots1.size)
-    for rows in (slice(first, first + n_rows) for first in range(0, len(means0), n_rows)):
+    for first in range(0, len(means0), n_rows):
+        rows = slice(first, first + n_rows)
         apart = means0[rows, np.newaxis] - means1
         turned = roots1 @ _rotations(roots0[rows, np.newaxis], roots1)
         turned -= roots0[rows, np.newaxis]
@@ -130,8 +126,7 @@ def gaussian_maps(covariances0: FloatArray, covariances1: FloatArray) -> FloatAr
     """Return A of the optimal map x -> mean1 + A (x - mean0) between Gaussians, pair by pair, all of shape (..., d, d).
 
     A = S0^{-1/2} (S0^{1/2} S1 S0^{1/2})^{1/2} S0^{-1/2}, here as S1^{1/2} U S0^{-1/2} with U orthogonal, so that S0
-    becomes S1 up to rounding even where a covariance is narrow. One of `covariances0` without inverse raises
-    SingularCovarianceError.
+    becomes S1 up to rounding even where a covariance is narrow. A singular S0 raises SingularCovarianceError.
     """
     values, axes = np.linalg.eigh(covariances0)
     if values.size and values.min() <= 0:
@@ -164,7 +159,6 @@ def optimal_plan(weights0: FloatArray, weights1: FloatArray, costs: FloatArray) 
     above 0. `costs` (K0, K1) are those of one unit of weight from each to each.
     """
     K0, K1 = len(weights0), len(weights1)
-    _check_pairs(K0, K1)
     costs = check_array("costs", costs, (K0, K1))
     supply = check_weights("weights0", weights0, K0, _MAX_WEIGHT_ERROR)
     demand = check_weights("weights1", weights1, K1, _MAX_WEIGHT_ERROR)
@@ -177,7 +171,7 @@ def optimal_plan(weights0: FloatArray, weights1: FloatArray, costs: FloatArray) 
 
 
 def _solve(supply: FloatArray, demand: FloatArray, costs: FloatArray) -> FloatArray:
-    """Solve the linear program: amounts with the least sum of amount times cost, and with given row and column sums."""
+    """Return the amounts of least total cost with row sums `supply` (K0,) and column sums `demand` (K1,)."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
@@ -203,11 +197,3 @@ def _solve(supply: FloatArray, demand: FloatArray, costs: FloatArray) -> FloatAr
     plan = np.empty((K0, K1))
     plan[:, order] = np.maximum(solution.x, 0.0).reshape(K0, K1) / _SCALE
     return plan
-
-
-def _check_pairs(K0: int, K1: int) -> None:
-    if K0 * K1 > MAX_PAIRS:
-        raise ParameterError(
-            f"{K0} x {K1} components are {K0 * K1} pairs, above the limit of {MAX_PAIRS} for a transport; "
-            "give mixtures of fewer components"
-        )

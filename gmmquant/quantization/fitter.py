@@ -44,7 +44,7 @@ class Fit:
     Attributes
     ----------
     k : int
-        Number of components asked for.
+        Requested number of components.
     method : "gmm" or "kmeans"
     space : str
         Colour space of the fit; densities are densities in it.
@@ -56,14 +56,14 @@ class Fit:
         distance to the nearest center (outside sRGB it includes the distance of colours that round to the same 8 bits).
     n_cells : tuple of int
         Number of cells of the level that each value of `trace` was computed on. The cells of the finest level are the
-        distinct colours, unless these exceed the limits of `budget`.
+        distinct colours, unless a fit to these would take too long.
     n_iter : int
         Number of iterations at all levels together.
     tol : float or None
-        Gain per iteration, in nats per pixel, at which EM stopped (for KMeans see `Settings.tol`); None if nothing was
+        Gain per iteration, in nats per pixel, at which EM stopped; for KMeans see `Settings.tol`. None if nothing was
         fitted.
     converged : bool or None
-        None if nothing was fitted.
+        None if the mixture was fitted elsewhere.
     seconds : dict
         Time spent: `seed` (starts) and `fit`.
     exact : bool
@@ -72,7 +72,7 @@ class Fit:
     nearest_by_mean : bool
         Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
     fixed_palette : ndarray of uint8, shape (K, 3), or None
-        The palette whose colours are the means, if one was asked for.
+        The palette whose colours are the means, if it was fixed.
     recoloring : str or None
         How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
     """
@@ -178,7 +178,7 @@ class Fitter:
     def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False) -> Fit:
         """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective."""
         started = perf_counter()
-        objective = self._objective(mixture)
+        _, objective = e_step(self.cells, mixture, self.variance)
         check_finite_objective("objective", objective)
         fit = self._result(len(mixture.weights), self._unfitted(mixture, objective), None, perf_counter() - started)
         return replace(fit, converged=None, nearest_by_mean=nearest_by_mean)
@@ -229,7 +229,7 @@ class Fitter:
     def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
         """Return the exact fit: one component per distinct colour."""
         mixture = exact_mixture(histogram, self.covariance_type, self.space)
-        objective = 0.0 if self.settings.method == "kmeans" else self._objective(mixture)
+        objective = 0.0 if self.settings.method == "kmeans" else e_step(self.cells, mixture, self.variance)[1]
         fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
         return replace(fit, exact=True, nearest_by_mean=True, recoloring="nearest")
 
@@ -239,10 +239,6 @@ class Fitter:
     def _tol_for(self, k: int) -> float:
         """Return the gain in J below which EM with `k` components ends."""
         return default_tol(k, self.colors.n_pixels) if self.settings.tol is None else self.settings.tol
-
-    def _objective(self, mixture: Gaussians) -> float:
-        """Return J of a mixture on these colours."""
-        return float(e_step(self.cells, mixture, self.variance)[1])
 
     def _unfitted(self, mixture: Gaussians, objective: float) -> EMFit:
         """Return the result of a fit without iterations."""

@@ -63,7 +63,12 @@ class Quantizer:
         Distinct colours of the visible pixels, shared by all fits.
     fitter : Fitter
         Fits mixtures to these colours.
+    settings : Settings
     shape : (height, width)
+    n_frames : int
+        Number of frames, one below the other.
+    visible : ndarray of bool, shape (height, width), or None
+        Where the image is not fully transparent; None without alpha.
 
     Raises
     ------
@@ -77,14 +82,10 @@ class Quantizer:
         if settings is not None and options:
             raise ParameterError(f"settings and {', '.join(options)} are both given; give one of the two")
         self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(to_array(image))
-        self.shape = self._flat.shape
+        self.shape, self.n_frames, self.visible = self._flat.shape, self._flat.n_frames, self._flat.visible
         self.histogram = self._flat.histogram()
-        self.fitter = Fitter(self.histogram, settings or Settings(**options))
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of fits and of recolouring."""
-        return self.fitter.settings
+        self.settings = settings or Settings(**options)
+        self.fitter = Fitter(self.histogram, self.settings)
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the image by it.
@@ -112,7 +113,7 @@ class Quantizer:
     def apply(
         self, mixture: GaussianMixture | Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing
     ) -> QuantizedImage:
-        """Recolour the image by a mixture that was fitted elsewhere; nothing is fitted.
+        """Recolour the image by a mixture that was fitted elsewhere; `receive(image)` as for `fit`.
 
         Parameters
         ----------
@@ -121,8 +122,6 @@ class Quantizer:
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
             by the means and not by the palette.
-        receive : callable
-            As for `fit`.
 
         Raises
         ------
@@ -146,7 +145,7 @@ class Quantizer:
             log_density[posterior.columns] = posterior.log_densities
         return (
             GreyMap.of_entropy(self._to_pixels(entropy), len(fit.weights)),
-            GreyMap.of_log_density(self._to_pixels(log_density), self._flat.visible),
+            GreyMap.of_log_density(self._to_pixels(log_density), self.visible),
         )
 
     def layers(self, fit: QuantizedImage) -> Iterator[ColorImage]:
@@ -155,7 +154,7 @@ class Quantizer:
 
         index = self.histogram.to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32), self._flat.codes)
         alpha = np.full(self.shape, 255, dtype=np.uint8) if self._flat.alpha is None else self._flat.alpha
-        visible = alpha.ravel() if self._flat.visible is None else alpha[self._flat.visible]
+        visible = alpha.ravel() if self.visible is None else alpha[self.visible]
         layers = layer_alphas(self._points, fit.mixture, fit.palette, index, visible)
         for color, layer in zip(fit.palette, layers, strict=True):
             yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
@@ -186,16 +185,6 @@ class Quantizer:
             colors=recolored,
             labels=self._label_pixels(color_labels, K),
         )
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames, one below the other."""
-        return self._flat.n_frames
-
-    @property
-    def visible(self) -> npt.NDArray[np.bool_] | None:
-        """Where the image is not fully transparent, shape (height, width); None without alpha."""
-        return self._flat.visible
 
     def choose_k(self) -> Choice:
         """Choose a number of colours by ICL."""
@@ -262,7 +251,7 @@ class Quantizer:
 
         settings, histogram = self.settings, self.histogram
         index = self._to_pixels(np.arange(histogram.n_colors, dtype=np.uint32))
-        pixels = Pixels(index, self._flat.visible, self.shape[0] // self.n_frames)
+        pixels = Pixels(index, self.visible, self.shape[0] // self.n_frames)
         colors = self.fitter.space.from_srgb(palette / 255)
         if settings.dither == "posterior":
             blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, mixture))

@@ -1,4 +1,4 @@
-"""What fitting and recolouring an image give: the fit, the statistics of the image, and the image in few colours."""
+"""The results of fitting and recolouring: a fit, the statistics of an image, and the image in few colours."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class RecoloredFit:
 
     @property
     def k(self) -> int:
-        """Number of components asked for; `len(palette)` is smaller if the image has fewer colours."""
+        """Requested number of components; `len(palette)` is smaller if the image has fewer colours."""
         return self.fit.k
 
     @property
@@ -111,7 +111,7 @@ class RecoloredFit:
 
     @property
     def palette(self) -> npt.NDArray[np.uint8]:
-        """The colours, sRGB, shape (K, 3), the heaviest component first; a fixed palette in its own order."""
+        """The colours, sRGB, shape (K, 3), the heaviest component first, or in the order of a fixed palette."""
         return self.fit.palette
 
     @property

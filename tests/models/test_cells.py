@@ -1,4 +1,4 @@
-"""Merged cells against plain loops; blocks, and what is left out of them, against the full computation."""
+"""Merged cells against plain loops; blocks, which leave components out, against the full computation."""
 
 import math
 
@@ -23,13 +23,13 @@ law = settings(max_examples=60)
 
 
 def in_order(X):
-    """Return samples (n, 3) in the order of the Morton codes of their places in the box that they fill."""
+    """Return samples (n, 3) in the order of the Morton codes of their positions in their bounding box."""
     low, high = X.min(axis=0), X.max(axis=0)
     return X[np.argsort(encode(((X - low) / (high - low) * 65535).astype(np.uint16)))]
 
 
 def random_cells(rng, n, d=3, *, scattered, scale=1.0):
-    """Draw cells about a few places, those of dimension 3 in the order that colours have."""
+    """Draw clustered cells, those of dimension 3 in the order of colours."""
     X = rng.normal(scale=scale, size=(5, d))[rng.integers(0, 5, n)] + 0.2 * scale * rng.normal(size=(n, d))
     X = in_order(X) if d == 3 else X[np.lexsort(X.T)]
     inside = random_covariances(rng, n, d, (0.05 * scale) ** 2) if scattered else None
@@ -87,7 +87,7 @@ def merged_by_loops(cells, starts):
 @with_or_without_scatter
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
 @pytest.mark.parametrize("n_runs", [1, 7, 40, 100])
-def test_merged_cells_are_those_of_plain_loops(n_runs, d, scattered):
+def test_merged_cells_equal_those_of_plain_loops(n_runs, d, scattered):
     rng = np.random.default_rng(d)
     cells = random_cells(rng, 100, d, scattered=scattered)
     starts = np.array([0, *sorted(rng.choice(np.arange(1, 100), n_runs - 1, replace=False))])
@@ -100,7 +100,7 @@ def test_merged_cells_are_those_of_plain_loops(n_runs, d, scattered):
 
 
 @with_or_without_scatter
-def test_more_merged_cells_than_are_made_at_a_time_are_those_of_plain_loops(scattered):
+def test_cells_merged_in_several_rounds_equal_those_of_plain_loops(scattered):
     rng = np.random.default_rng(1)
     n_runs = 2 * cells_module._RUNS_AT_A_TIME + 3
     cells = random_cells(rng, 6000, scattered=scattered)
@@ -113,7 +113,7 @@ def test_more_merged_cells_than_are_made_at_a_time_are_those_of_plain_loops(scat
 
 
 @with_or_without_scatter
-def test_merging_twice_is_merging_once_and_keeps_the_whole(scattered):
+def test_merging_twice_equals_merging_once_and_keeps_weight_mean_and_covariance(scattered):
     rng = np.random.default_rng(2)
     cells = random_cells(rng, 500, scattered=scattered)
     first, second = np.arange(0, 500, 4), np.arange(0, 125, 5)
@@ -136,7 +136,7 @@ def test_finer_cells_never_have_a_lower_objective_at_the_same_parameters(seed, s
     assert np.diff(objectives).min() >= -1e-12 * abs(objectives[0])
 
 
-# What a block leaves out
+# Components that a block leaves out
 
 
 @law
@@ -148,7 +148,7 @@ def test_finer_cells_never_have_a_lower_objective_at_the_same_parameters(seed, s
     margin=st.sampled_from([0.0, 2.0, 37.0]),
     d=st.sampled_from([1, 3, 4]),
 )
-def test_no_component_within_the_margin_anywhere_in_a_block_is_left_out_of_it(seed, order, scattered, width, margin, d):
+def test_every_component_within_the_margin_of_a_cell_is_near_its_block(seed, order, scattered, width, margin, d):
     rng = np.random.default_rng(seed)
     cells = random_cells(rng, 200, d, scattered=scattered, scale=rng.choice([0.1, 1.0, 10.0]))
     n_rows = phi_rows(d, order)
@@ -165,7 +165,7 @@ def test_no_component_within_the_margin_anywhere_in_a_block_is_left_out_of_it(se
 
 
 @each_order
-def test_what_is_near_does_not_depend_on_how_many_blocks_are_bounded_at_a_time(order, monkeypatch):
+def test_near_components_do_not_depend_on_the_number_of_blocks_bounded_at_a_time(order, monkeypatch):
     rng = np.random.default_rng(6)
     cells = random_cells(rng, 1000, scattered=True)
     blocks = Blocks.cut(cells, 10, phi_rows(3, order))
@@ -179,7 +179,7 @@ def test_what_is_near_does_not_depend_on_how_many_blocks_are_bounded_at_a_time(o
 
 
 @each_order
-def test_no_component_within_the_margin_anywhere_in_the_box_of_a_block_is_left_out_of_it(order):
+def test_every_component_within_the_margin_of_a_point_in_the_box_is_near_the_block(order):
     rng = np.random.default_rng(3)
     cells = random_cells(rng, 2000, scattered=False)
     n_rows = phi_rows(3, order)
@@ -255,7 +255,7 @@ def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_component
 
 
 @with_or_without_scatter
-def test_features_that_are_kept_are_those_that_are_made_anew(monkeypatch, scattered):
+def test_kept_features_equal_recomputed_ones(monkeypatch, scattered):
     cells = random_cells(np.random.default_rng(5), 500, scattered=scattered)
     kept = {
         (order, s): cells.features(slice(s, s + 90), phi_rows(3, order))
@@ -267,11 +267,11 @@ def test_features_that_are_kept_are_those_that_are_made_anew(monkeypatch, scatte
         np.testing.assert_array_equal(cells.features(slice(start, start + 90), phi_rows(3, order)), features)
 
 
-# What is built on blocks
+# Computations on blocks
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
-def test_evaluation_of_many_blocks_is_that_of_scipy(covariance_type):
+def test_evaluation_of_many_blocks_equals_that_of_scipy(covariance_type):
     rng = np.random.default_rng(6)
     X = in_order(np.concatenate([rng.normal(size=(1500, 3)), 0.01 * rng.normal(size=(1500, 3)) + 0.5]))
     weights = rng.integers(1, 20, len(X)).astype(float)
@@ -297,7 +297,7 @@ def test_evaluation_of_many_blocks_is_that_of_scipy(covariance_type):
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
-def test_a_mixture_of_shuffled_samples_is_that_of_sorted_ones(covariance_type):
+def test_the_order_of_samples_does_not_change_the_mixture(covariance_type):
     rng = np.random.default_rng(7)
     places = rng.uniform(0, 10, size=(40, 3))
     X = in_order(places[rng.integers(0, 40, 6000)] + 0.3 * rng.normal(size=(6000, 3)))

@@ -127,7 +127,7 @@ def start_at(levels, histogram, k, seed=0, restarts=2, covariance_type=FULL, **o
 
 @pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize("k", [1, 4, 20])
-def test_the_objective_rises_all_the_way_from_coarse_to_fine(levels, photograph, k, covariance_type):
+def test_the_objective_rises_from_level_to_level(levels, photograph, k, covariance_type):
     start = start_at(levels, photograph, k, covariance_type=COVARIANCE_TYPES[covariance_type])
     seen = []
     fit = descend(levels, start, **options_of(photograph), watch=lambda *step: seen.append(step))
@@ -145,7 +145,7 @@ def test_the_objective_rises_all_the_way_from_coarse_to_fine(levels, photograph,
 
 
 @pytest.mark.parametrize("k", [2, 7])
-def test_a_descent_ends_no_lower_than_a_fit_of_the_colours_from_the_same_start(levels, photograph, k):
+def test_a_descent_reaches_the_objective_of_a_fit_to_the_colours_from_the_same_start(levels, photograph, k):
     start = start_at(levels, photograph, k)
     fine = descend(levels, start, **options_of(photograph, tol=1e-7))
     direct = em(levels[-1], start.gaussians, **options_of(photograph, tol=1e-7))
@@ -189,7 +189,7 @@ def test_levels_out_of_reach_of_two_iterations_are_left_out_if_bounded(levels, k
 
 def test_thousands_of_components_start_at_a_level_that_a_sweep_can_afford(levels, monkeypatch):
     coarsest, *_, finest = sizes(levels)
-    k = finest // 8 + 1  # only the colours have no room, and no other level has enough
+    k = finest // 8 + 1  # too many for the cells per component of any level
     assert sizes(levels_for(levels, k, bounded=True)) == [finest]
     monkeypatch.setattr(budget, "MAX_STARTING_SWEEP_SCORES", finest * k - 1)
     (chosen,) = sizes(levels_for(levels, k, bounded=True))
@@ -200,7 +200,7 @@ def test_thousands_of_components_start_at_a_level_that_a_sweep_can_afford(levels
 
 
 @pytest.mark.parametrize("k", [2, 40])
-def test_work_at_a_level_is_bounded_unless_the_iterations_are_said(levels, photograph, k, monkeypatch):
+def test_work_at_a_level_is_bounded_unless_max_iter_is_set(levels, photograph, k, monkeypatch):
     start = start_at(levels, photograph, k, restarts=1)
     options = options_of(photograph, tol=0.0, max_iter=None)
     monkeypatch.setattr(budget, "MAX_LEVEL_SCORES", 3 * photograph.n_colors * k)
@@ -211,8 +211,8 @@ def test_work_at_a_level_is_bounded_unless_the_iterations_are_said(levels, photo
 
 
 @pytest.mark.parametrize("n_colors", [30_000, 390_000, 420_000, 500_000, 700_000, 1_200_000])
-def test_the_finest_level_in_reach_is_not_far_from_the_colours(n_colors):
-    """Between the colours and the coarser level that a fit ends at there is never a hole of ten times and more."""
+def test_the_finest_affordable_level_has_at_least_a_tenth_of_the_colours(n_colors):
+    """No level is more than ten times larger than the next coarser one."""
     rng = np.random.default_rng(0)
     pixels = np.clip(rng.normal(128, 40, (2 * n_colors, 3)), 0, 255).astype(np.uint8)
     pixels = np.unique(pixels, axis=0)
@@ -223,8 +223,8 @@ def test_the_finest_level_in_reach_is_not_far_from_the_colours(n_colors):
 
 
 @pytest.mark.parametrize("max_iter", [None, 60, 200])
-def test_no_level_takes_all_the_iterations(levels, photograph, max_iter):
-    """A tolerance that is never met must not keep a fit on its coarsest level."""
+def test_every_level_leaves_iterations_to_the_next(levels, photograph, max_iter):
+    """A tolerance that is never met does not keep a fit at its coarsest level."""
     start = start_at(levels, photograph, 7, tol=0.0)
     fit = descend(levels, start, **options_of(photograph, tol=0.0, max_iter=max_iter))
     for cells in levels:
@@ -245,7 +245,7 @@ def test_thousands_of_components_are_started_once(levels, photograph, monkeypatc
 
 
 @pytest.mark.parametrize("k", [2, 16, 200])
-def test_a_coarse_level_stops_at_as_much_less_as_its_iterations_cost_less(levels, k):
+def test_the_tolerance_of_a_coarse_level_is_proportional_to_the_cost_of_its_iterations(levels, k):
     tols = [tol_at_level(0.01, size, sizes(levels)[-1], k) for size in sizes(levels)]
     costs = [cells.weights.size * k + 30_000 for cells in levels]
     np.testing.assert_allclose(tols[:-1], [0.01 * min(cost / min(costs[-1], 1_200_000), 1) for cost in costs[:-1]])
@@ -253,7 +253,7 @@ def test_a_coarse_level_stops_at_as_much_less_as_its_iterations_cost_less(levels
     assert tols == sorted(tols)
 
 
-def test_a_single_level_is_a_plain_place_to_start_and_end(photograph):
+def test_a_descent_can_have_a_single_level(photograph):
     cells = photograph.cells().merged(photograph.cubes(4))
     start = start_at([cells], photograph, 3)
     fit = descend([cells], start, **options_of(photograph))
@@ -263,7 +263,7 @@ def test_a_single_level_is_a_plain_place_to_start_and_end(photograph):
 
 
 def test_the_start_with_the_highest_objective_of_those_tried_is_kept(levels, photograph):
-    """The starts of a seed are a sequence: more of them contain the fewer."""
+    """The starts of a seed are a sequence: a longer one contains the shorter ones."""
     gains = []
     for seed in range(3):
         best = [start_at(levels, photograph, 12, seed, restarts).trace[-1] for restarts in range(1, 7)]

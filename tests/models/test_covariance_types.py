@@ -27,7 +27,7 @@ converged_or_not = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 
 def pooled(matrices, covariance_type):
-    """Bring covariances, or precisions, (K, d, d) into the shape of a type; any values of that shape will do."""
+    """Reduce covariances, or precisions, (K, d, d) to the shape of a type."""
     if covariance_type == "full":
         return matrices
     if covariance_type == "tied":
@@ -67,7 +67,7 @@ def assert_identical_fit(one, other):
 
 @functools.cache
 def grid_problem(covariance_type, d, n_components, scale):
-    """Draw blobs some five widths apart, so that neighbours share samples, and a start close to them."""
+    """Draw clusters about five widths apart, so that neighbours share samples, and a start close to them."""
     rng = np.random.default_rng([d, n_components])
     side = math.ceil(n_components ** (1 / d))
     corners = itertools.islice(itertools.product(range(side), repeat=d), n_components)
@@ -87,7 +87,7 @@ def grid_problem(covariance_type, d, n_components, scale):
 
 @functools.cache
 def both_fits(covariance_type, d, n_components, scale=1.0):
-    """Fit ours and scikit-learn's from the same start for as many iterations."""
+    """Fit ours and scikit-learn's from the same start for the same number of iterations."""
     X, start = grid_problem(covariance_type, d, n_components, scale)
     options = {"covariance_type": covariance_type, "reg_covar": 0, "tol": 0, "max_iter": 8, **start}
     return GaussianMixture(n_components, **options).fit(X), sklearn.mixture.GaussianMixture(
@@ -100,7 +100,7 @@ def both_fits(covariance_type, d, n_components, scale=1.0):
 @pytest.mark.parametrize("n_components", [1, 2, 3, 5, 10])
 @pytest.mark.parametrize("d", [1, 2, 3, 8])
 @each_kind
-def test_a_fit_equals_scikit_learn_from_the_same_start_after_as_many_iterations(
+def test_a_fit_equals_scikit_learn_from_the_same_start_after_the_same_number_of_iterations(
     covariance_type, d, n_components, scale
 ):
     X, _ = grid_problem(covariance_type, d, n_components, scale)
@@ -163,7 +163,7 @@ def test_precisions_are_inverse_covariances_and_the_squares_of_their_upper_trian
 
 
 @each_kind
-def test_criteria_of_weighted_samples_are_those_of_repeated_rows(covariance_type):
+def test_criteria_of_weighted_samples_equal_those_of_repeated_rows(covariance_type):
     X = draw_from(np.random.default_rng(3), random_mixture(np.random.default_rng(3), 3, 2), 150)
     counts = np.random.default_rng(4).integers(0, 4, len(X))
     fit = GaussianMixture(3, covariance_type=covariance_type, random_state=0, max_iter=500).fit(X, sample_weight=counts)
@@ -222,7 +222,7 @@ def m_step_by_loops(X, inside, sample_weight, R, covariance_type):
 
 
 def step_problem(covariance_type, d, scattered, variance, n=60, K=3):
-    """Draw samples, maybe with a covariance inside each, and overlapping Gaussians that are not theirs."""
+    """Draw samples, maybe with a covariance inside each, and overlapping Gaussians that were not fitted to them."""
     rng = np.random.default_rng([d, scattered])
     X = draw_from(rng, random_mixture(rng, K, d), n) + 7.0
     sample_weight = rng.uniform(0.1, 3.0, n)
@@ -253,7 +253,7 @@ def test_a_step_equals_the_plain_formulas(covariance_type, d, scattered, varianc
 
 
 def expected_log_likelihood(X, inside, sample_weight, R, weights, means, matrices):
-    """What the M-step maximises: the weighted mean of log weights + log densities, expected under R and `inside`."""
+    """Return what the M-step maximises: the mean of log weights + log densities, expected under R and `inside`."""
     total = 0.0
     for k, (weight, mean, matrix) in enumerate(zip(weights, means, matrices, strict=True)):
         inverse = np.linalg.inv(matrix)
@@ -264,7 +264,7 @@ def expected_log_likelihood(X, inside, sample_weight, R, weights, means, matrice
 
 
 def nearby(covariances, covariance_type, rng, size):
-    """Move covariances about `size` of their own width in a random direction that their type allows."""
+    """Change covariances by about `size` of their width in a random direction that their type allows."""
     if covariance_type in ("diag", "spherical"):
         return covariances * np.exp(size * rng.normal(size=covariances.shape))
     roots = np.linalg.cholesky(covariances)
@@ -277,9 +277,7 @@ def nearby(covariances, covariance_type, rng, size):
 @pytest.mark.parametrize("variance", [0.0, 0.2])
 @pytest.mark.parametrize("d", [1, 3])
 @each_kind
-def test_no_other_covariance_of_the_type_nor_mean_nor_weight_is_better_than_that_of_the_m_step(
-    covariance_type, d, variance
-):
+def test_the_m_step_maximises_over_weights_means_and_covariances_of_the_type(covariance_type, d, variance):
     X, sample_weight, scatter, inside, old = step_problem(covariance_type, d, True, variance)
     best, _ = em_step(Cells.from_samples(X, sample_weight, scatter), old, variance)
     _, R = e_step_by_loops(
@@ -300,7 +298,7 @@ def test_no_other_covariance_of_the_type_nor_mean_nor_weight_is_better_than_that
 
 
 @each_kind
-def test_a_start_makes_a_gaussian_of_each_cluster_and_nothing_of_an_empty_one(covariance_type):
+def test_a_start_has_a_gaussian_for_each_cluster_and_weight_0_for_an_empty_one(covariance_type):
     rng = np.random.default_rng(6)
     X, sample_weight = rng.normal(size=(60, 2)) * [1.0, 3.0], rng.uniform(0.5, 2.0, 60)
     centers = np.array([[-1.0, 0.0], [1.0, 0.0], [50.0, 50.0]])
@@ -329,10 +327,10 @@ def test_the_log_likelihood_that_is_reported_is_the_objective_of_the_e_step(cova
     np.testing.assert_array_equal(most_probable(natural_parameters(gaussians, cells.origin), cells), R.argmax(axis=1))
 
 
-# What the types have in common
+# Laws of all types
 
 
-def test_a_single_component_is_the_covariance_of_the_samples_as_far_as_its_type_can_tell():
+def test_a_single_component_has_the_covariance_of_the_samples_under_the_constraint_of_its_type():
     X = draw_from(np.random.default_rng(7), random_mixture(np.random.default_rng(7), 2, 3), 200)
     covariance = np.cov(X, rowvar=False, bias=True)
     fits = {
@@ -361,7 +359,7 @@ def test_of_a_single_feature_all_types_but_tied_make_the_same():
 
 @converged_or_not
 @each_kind
-def test_a_component_out_of_reach_of_all_samples_loses_its_weight_and_changes_no_other(covariance_type):
+def test_a_component_far_from_all_samples_gets_weight_0_and_does_not_change_the_others(covariance_type):
     X = draw_from(np.random.default_rng(9), random_mixture(np.random.default_rng(9), 2, 2), 200)
     precisions = np.tile(np.eye(2), (3, 1, 1))
     options = {"covariance_type": covariance_type, "reg_covar": 0, "tol": 0, "max_iter": 6}
@@ -407,7 +405,7 @@ def test_a_collapse_without_regularisation_is_an_error_and_with_it_a_fit(covaria
 
 @st.composite
 def problems(draw, max_components=3):
-    """Draw samples of overlapping Gaussians, and how many components and iterations to fit them with."""
+    """Draw samples of overlapping Gaussians, and numbers of components and iterations."""
     seed, d = draw(st.integers(0, 100_000)), draw(st.integers(1, 3))
     rng = np.random.default_rng(seed)
     X = draw_from(rng, random_mixture(rng, 3, d), 150)
@@ -427,7 +425,7 @@ def start_of(X, n_components, covariance_type, seed):
 
 @st.composite
 def degenerate_samples(draw):
-    """Draw samples with duplicates, flat directions, a far outlier and unequal weights."""
+    """Draw samples with duplicates, flat directions, a distant outlier and unequal weights."""
     rng = np.random.default_rng(draw(st.integers(0, 100_000)))
     n, d = draw(st.integers(6, 40)), draw(st.integers(1, 3))
     X = rng.normal(size=(n, d))
@@ -501,7 +499,7 @@ def test_the_order_of_the_samples_does_not_matter(covariance_type, problem, reg_
 @each_kind
 @law
 @given(problem=problems(), reg_covar=st.sampled_from([0.0, 0.05]), shift=st.sampled_from([-3.0, 50.0, 1e3]))
-def test_moving_the_samples_moves_the_means_and_nothing_else(covariance_type, problem, reg_covar, shift):
+def test_shifting_the_samples_shifts_the_means_only(covariance_type, problem, reg_covar, shift):
     X, n_components, max_iter, seed = problem
     move = shift * np.array([1.0, -2.0, 0.5])[: X.shape[1]]
     options = {
@@ -546,7 +544,7 @@ def test_scaling_the_samples_scales_the_mixture_and_shifts_the_log_likelihood_by
 @each_kind
 @law
 @given(problem=problems(), reg_covar=st.sampled_from([0.0, 0.05]))
-def test_a_weighted_fit_is_that_of_repeated_rows(covariance_type, problem, reg_covar):
+def test_a_weighted_fit_equals_that_of_repeated_rows(covariance_type, problem, reg_covar):
     X, n_components, max_iter, seed = problem
     counts = np.random.default_rng(seed).integers(1, 5, len(X))
     options = {"covariance_type": covariance_type, "reg_covar": reg_covar, "tol": 0, "max_iter": max_iter}
@@ -560,7 +558,7 @@ def test_a_weighted_fit_is_that_of_repeated_rows(covariance_type, problem, reg_c
 @each_kind
 @law
 @given(problem=problems(), init_params=st.sampled_from(["kmeans", "k-means++", "random", "random_from_data"]))
-def test_a_sample_of_weight_zero_is_as_good_as_left_out(covariance_type, problem, init_params):
+def test_a_sample_of_weight_zero_has_no_effect(covariance_type, problem, init_params):
     X, n_components, max_iter, seed = problem
     weight = np.random.default_rng(seed).uniform(0.5, 2.0, len(X))
     weight[::3] = 0.0
@@ -585,7 +583,7 @@ def test_a_sample_of_weight_zero_is_as_good_as_left_out(covariance_type, problem
     other=problems(),
     init_params=st.sampled_from(["kmeans", "k-means++", "random", "random_from_data"]),
 )
-def test_a_fit_depends_on_the_seed_and_the_samples_and_on_nothing_that_was_fitted_before(
+def test_a_fit_depends_on_the_seed_and_the_samples_but_not_on_previous_fits(
     covariance_type, problem, other, init_params
 ):
     X, n_components, max_iter, seed = problem
@@ -609,7 +607,7 @@ def test_a_fit_depends_on_the_seed_and_the_samples_and_on_nothing_that_was_fitte
 @each_kind
 @settings(law, max_examples=10)
 @given(problem=problems())
-def test_a_fit_changes_none_of_the_arrays_it_is_given(covariance_type, problem):
+def test_a_fit_does_not_change_its_arguments(covariance_type, problem):
     X, n_components, max_iter, seed = problem
     rng = np.random.default_rng(seed)
     given_arrays = {

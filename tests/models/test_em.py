@@ -1,4 +1,4 @@
-"""The iterations of EM: momentum that is taken back, and trials of several starts."""
+"""The iterations of EM: momentum, discarded candidates, and trials of several starts."""
 
 import itertools
 
@@ -67,7 +67,7 @@ def test_the_second_iteration_extrapolates_the_moments_by_a_third():
 
 @settings(max_examples=30)
 @given(st.integers(0, 100_000), st.sampled_from(TYPES), st.sampled_from(INIT_NAMES))
-def test_an_iteration_that_is_taken_back_leaves_everything_as_it_was(seed, covariance_type, init):
+def test_a_discarded_iteration_leaves_the_state_unchanged(seed, covariance_type, init):
     cells = cells_of(150, seed)
     (start,) = starts_of(cells, 1, 3, covariance_type, seed, init)
     states = first(60, cells, start, tol=1e-9, accelerated=True)
@@ -81,7 +81,7 @@ def test_an_iteration_that_is_taken_back_leaves_everything_as_it_was(seed, covar
     assert states[1].kept
 
 
-def test_momentum_is_taken_back_in_some_fit_and_the_trace_has_only_what_was_kept():
+def test_some_fit_discards_an_iteration_and_the_trace_has_kept_ones_only():
     taken_back = 0
     for seed in range(12):
         cells = cells_of(150, seed)
@@ -94,14 +94,14 @@ def test_momentum_is_taken_back_in_some_fit_and_the_trace_has_only_what_was_kept
     assert taken_back > 0
 
 
-def test_plain_em_takes_nothing_back():
+def test_plain_em_keeps_every_iteration():
     cells = cells_of(150)
     assert all(state.kept for state in first(80, cells, starts_of(cells, 1, 4)[0], tol=0.0))
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 100_000), st.sampled_from(TYPES), st.sampled_from(INIT_NAMES), st.sampled_from([0.0, 1e-3]))
-def test_the_best_trial_is_that_of_the_start_which_comes_highest_alone(seed, covariance_type, init, tol):
+def test_the_best_trial_is_that_of_the_start_with_the_highest_objective(seed, covariance_type, init, tol):
     cells = cells_of(150, seed)
     starts = starts_of(cells, 4, 3, covariance_type, seed, init)
     alone = [first(13, cells, start, tol=tol, accelerated=True) for start in starts]
@@ -115,7 +115,7 @@ def test_the_best_trial_is_that_of_the_start_which_comes_highest_alone(seed, cov
     assert won.trace[-1] == e_step(cells, won.gaussians, VARIANCE)[1]
 
 
-def test_trials_end_when_no_start_gains_any_more():
+def test_trials_end_when_all_starts_have_converged():
     cells = cells_of(200)
     won = best_trial(cells, starts_of(cells, 3, 1), variance=VARIANCE, tol=1e-6, max_iter=50)
     assert won.converged
@@ -132,7 +132,7 @@ def test_an_objective_that_is_not_finite_is_an_error(value, monkeypatch):
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_momentum_that_leads_out_of_range_is_taken_back(value, monkeypatch):
+def test_a_candidate_that_overflows_is_discarded(value, monkeypatch):
     cells, steps = cells_of(100), []
 
     def broken(*arguments):

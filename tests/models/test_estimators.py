@@ -1,13 +1,20 @@
-"""What the estimators offer besides one fit: starts and restarts, samples, distances, parameters by name, refusals."""
+"""The estimators beyond a single fit: starts and restarts, samples, distances, parameters by name, errors."""
 
 import copy
+import functools
 import inspect
 import pickle
 
 import numpy as np
 import pytest
 import sklearn.mixture
-from helpers import draw_from, log_density_by_scipy, random_covariances, random_mixture
+from helpers import (
+    assert_identical_estimators,
+    fitted_attributes,
+    log_density_by_scipy,
+    overlapping_samples,
+    random_covariances,
+)
 
 from gmmquant import (
     ConvergenceWarning,
@@ -31,26 +38,14 @@ converged_or_not = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 
 def samples(seed, d=2, n_components=3, n=300):
-    """Draw samples of a mixture whose components overlap."""
-    rng = np.random.default_rng(seed)
-    return draw_from(rng, random_mixture(rng, n_components, d), n)
+    return overlapping_samples(seed, d, n_components, n)
 
 
 def blobs(seed, n=300, d=2, n_blobs=6, places=None):
-    """Draw samples around many places in turn, so that a search that starts badly ends badly."""
+    """Draw samples of many clusters in turn, so that a bad start leads to a bad fit."""
     rng = np.random.default_rng(seed)
     places = 8 * rng.normal(size=(n_blobs, d)) if places is None else np.array(places)
     return places[np.arange(n) % len(places)] + rng.normal(size=(n, d))
-
-
-def learnt(estimator):
-    return {name: value for name, value in vars(estimator).items() if name.endswith("_")}
-
-
-def assert_identical_fit(one, other):
-    assert learnt(one).keys() == learnt(other).keys()
-    for name, value in learnt(one).items():
-        np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)
 
 
 def matrices_of(fit):
@@ -71,7 +66,7 @@ def matrices_of(fit):
 @pytest.mark.parametrize("weighted", [False, True])
 @each_init
 @each_kind
-def test_every_start_keeps_the_moments_of_the_data_that_its_type_can_hold(covariance_type, init_params, weighted):
+def test_every_start_has_the_moments_of_the_data_that_its_type_can_represent(covariance_type, init_params, weighted):
     X = samples(1, d=3)
     weight = np.random.default_rng(1).uniform(0.1, 3.0, len(X)) if weighted else np.ones(len(X))
     options = {
@@ -102,7 +97,7 @@ def test_every_start_keeps_the_moments_of_the_data_that_its_type_can_hold(covari
 def test_every_start_leads_to_the_blobs(covariance_type, init_params, weighted):
     X = blobs(2, places=[[0.0, 0.0], [8.0, 0.0], [0.0, 12.0]])
     weight = np.random.default_rng(2).uniform(0.1, 3.0, len(X)) if weighted else None
-    # Components that all look like the whole gain next to nothing at first: a small tolerance waits.
+    # Components that all resemble the overall distribution gain little at first, so the tolerance is small.
     options = {
         "covariance_type": covariance_type,
         "init_params": init_params,
@@ -129,11 +124,11 @@ def test_a_seed_repeats_a_fit_and_another_seed_starts_elsewhere(covariance_type,
         options = {"covariance_type": covariance_type, "init_params": init_params, "max_iter": max_iter, "tol": 0.1}
         return GaussianMixture(7, random_state=random_state, **options).fit(X, sample_weight=weight)
 
-    assert_identical_fit(fit(5, 500), fit(5, 500))
+    assert_identical_estimators(fit(5, 500), fit(5, 500))
     assert not np.array_equal(fit(5, 0).means_, fit(6, 0).means_)
 
 
-def test_each_way_to_start_starts_elsewhere():
+def test_each_method_of_starting_gives_another_start():
     X = blobs(4)
     starts = [GaussianMixture(6, init_params=name, random_state=0, max_iter=0).fit(X).means_ for name in INITS]
     for i, one in enumerate(starts):
@@ -148,7 +143,7 @@ def test_a_start_from_centers_gives_each_sample_to_one_component(init_params):
     np.testing.assert_allclose(len(X) * start.weights_, np.rint(len(X) * start.weights_), atol=1e-9)
 
 
-def test_a_random_start_gives_each_component_a_blurred_image_of_the_whole():
+def test_each_component_of_a_random_start_resembles_the_distribution_of_all_samples():
     X = samples(6, n=2000)
     start = GaussianMixture(4, init_params="random", random_state=0, max_iter=0).fit(X)
     np.testing.assert_allclose(start.weights_, 0.25, atol=0.02)
@@ -182,7 +177,7 @@ def test_more_starts_keep_the_mixture_with_the_highest_objective(init_params):
     assert max(bounds) > min(bounds) + 0.01
     assert np.argmax(bounds) > 0
     best = GaussianMixture(8, n_init=6, random_state=7, **options).fit(X)
-    assert_identical_fit(best, single[int(np.argmax(bounds))])
+    assert_identical_estimators(best, single[int(np.argmax(bounds))])
 
 
 @pytest.mark.parametrize("init", ["k-means++", "random"])
@@ -194,22 +189,22 @@ def test_more_starts_keep_the_clusters_with_the_smallest_inertia(init):
     assert max(inertias) > 1.05 * min(inertias)
     assert np.argmin(inertias) > 0
     best = KMeans(8, init=init, n_init=6, random_state=1).fit(X)
-    assert_identical_fit(best, single[int(np.argmin(inertias))])
+    assert_identical_estimators(best, single[int(np.argmin(inertias))])
 
 
-def test_kmeans_starts_ten_times_from_random_samples_and_once_otherwise_unless_told():
+def test_kmeans_starts_ten_times_from_random_samples_and_once_otherwise_by_default():
     X = blobs(9)
     for init, n_init in (("random", 10), ("k-means++", 1)):
         told = KMeans(6, init=init, n_init=n_init, random_state=0).fit(X)
-        assert_identical_fit(KMeans(6, init=init, random_state=0).fit(X), told)
-    assert_identical_fit(KMeans(6, init=X[:6], n_init=5).fit(X), KMeans(6, init=X[:6], n_init=1).fit(X))
+        assert_identical_estimators(KMeans(6, init=init, random_state=0).fit(X), told)
+    assert_identical_estimators(KMeans(6, init=X[:6], n_init=5).fit(X), KMeans(6, init=X[:6], n_init=1).fit(X))
 
 
-# No iteration, and further ones
+# No iterations, and warm starts
 
 
 def start_of(X, covariance_type):
-    """Make up a start with three components in two dimensions."""
+    """Return a start with three components in two dimensions."""
     rng = np.random.default_rng(10)
     precisions = np.linalg.inv(random_covariances(rng, 3, 2))
     precisions = (precisions + precisions.transpose(0, 2, 1)) / 2
@@ -226,7 +221,7 @@ def start_of(X, covariance_type):
 
 @each_init
 @each_kind
-def test_what_is_given_of_a_start_is_kept_and_the_rest_is_made(covariance_type, init_params):
+def test_initial_parameters_are_used_and_missing_ones_computed(covariance_type, init_params):
     X = samples(10)
     options = {"covariance_type": covariance_type, "init_params": init_params, "max_iter": 0, "random_state": 0}
     made = GaussianMixture(3, **options).fit(X)
@@ -238,7 +233,7 @@ def test_what_is_given_of_a_start_is_kept_and_the_rest_is_made(covariance_type, 
 
 
 @each_kind
-def test_no_iteration_keeps_the_start_and_warns_of_nothing(covariance_type):
+def test_without_iterations_the_start_is_kept_without_a_warning(covariance_type):
     X = samples(10)
     start = start_of(X, covariance_type)
     inverse = start["precisions_init"]
@@ -256,7 +251,7 @@ def test_no_iteration_keeps_the_start_and_warns_of_nothing(covariance_type):
 @converged_or_not
 @each_init
 @each_kind
-def test_a_warm_start_continues_as_if_there_had_been_no_stop(covariance_type, init_params):
+def test_a_warm_start_continues_an_interrupted_fit_exactly(covariance_type, init_params):
     X = samples(11)
     weight = np.random.default_rng(11).uniform(0.1, 3.0, len(X))
     options = {"covariance_type": covariance_type, "init_params": init_params, "tol": 0, "random_state": 0}
@@ -276,11 +271,11 @@ def test_without_a_warm_start_a_second_fit_starts_again():
     X = samples(12)
     fit = GaussianMixture(3, tol=0, max_iter=3, random_state=0).fit(X)
     again = copy.deepcopy(fit).fit(X)
-    assert_identical_fit(again, fit)
+    assert_identical_estimators(again, fit)
 
 
 @converged_or_not
-def test_a_warm_start_goes_on_to_the_same_optimum_and_then_stays():
+def test_warm_starts_converge_to_the_same_optimum_and_stay_there():
     X = samples(13)
     options = {"tol": 1e-9, "random_state": 0}
     whole = GaussianMixture(3, max_iter=5000, **options).fit(X)
@@ -296,7 +291,7 @@ def test_a_warm_start_goes_on_to_the_same_optimum_and_then_stays():
     assert pieces.n_iter_ == 1
 
 
-def test_a_warm_start_on_other_data_starts_from_what_was_learnt():
+def test_a_warm_start_on_other_data_begins_with_the_previous_mixture():
     X, other = samples(14), samples(15)
     options = {"tol": 1e-6, "max_iter": 3000}
     warm = GaussianMixture(3, warm_start=True, random_state=0, **options).fit(X)
@@ -323,7 +318,7 @@ def test_samples_have_the_weights_means_and_covariances_of_the_mixture(covarianc
     assert X.shape == (n, d)
     assert (np.diff(components) >= 0).all()
     counts = np.bincount(components, minlength=3)
-    # Each bound is five standard errors of what it bounds, for Gaussians of these parameters.
+    # Each bound is five standard errors of the quantity, for Gaussians of these parameters.
     assert (np.abs(counts - n * fit.weights_) <= 5 * np.sqrt(n * fit.weights_ * (1 - fit.weights_))).all()
     for k, matrix in enumerate(matrices_of(fit)):
         mine, variances = X[components == k], np.diag(matrix)
@@ -332,7 +327,7 @@ def test_samples_have_the_weights_means_and_covariances_of_the_mixture(covarianc
         assert (error <= 5 * np.sqrt((np.outer(variances, variances) + matrix**2) / counts[k])).all()
 
 
-def test_samples_are_as_random_as_the_random_state():
+def test_samples_follow_the_random_state():
     X = samples(17)
     seeded = GaussianMixture(2, random_state=3, max_iter=500).fit(X)
     np.testing.assert_array_equal(seeded.sample(5)[0], seeded.sample(5)[0])
@@ -350,7 +345,7 @@ def test_a_component_without_weight_is_never_drawn():
     assert np.count_nonzero(fit.weights_) == 2
 
 
-# Answers of fit_predict, transform and score
+# Results of fit_predict, transform and score
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -432,7 +427,7 @@ def test_parameters_are_the_arguments_of_the_constructor_by_name(estimator):
     assert changed.set_params() is changed
 
 
-def test_a_representation_shows_what_differs_from_the_defaults():
+def test_repr_shows_parameters_that_differ_from_their_defaults():
     assert repr(GaussianMixture()) == "GaussianMixture()"
     assert repr(KMeans()) == "KMeans()"
     mixture = GaussianMixture(3, random_state=0, tol=0.5, warm_start=True)
@@ -451,11 +446,29 @@ def test_a_parameter_set_by_name_is_used_by_the_next_fit():
     estimator = GaussianMixture(2, random_state=0, max_iter=500).fit(X)
     estimator.set_params(n_components=3, covariance_type="tied", reg_covar=0.1)
     fresh = GaussianMixture(3, covariance_type="tied", reg_covar=0.1, random_state=0, max_iter=500).fit(X)
-    assert_identical_fit(estimator.fit(X), fresh)
+    assert_identical_estimators(estimator.fit(X), fresh)
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture(3, random_state=0, max_iter=500), KMeans(3, random_state=0)])
+def test_fit_returns_the_estimator_and_does_not_depend_on_previous_fits(estimator):
+    first, second = samples(70), samples(71, d=4, n=50)
+    fresh = copy.deepcopy(estimator).fit(second)
+    assert estimator.fit(first) is estimator
+    assert_identical_estimators(estimator.fit(second), fresh)
+    assert vars(estimator).keys() == vars(fresh).keys()
+    assert estimator.n_features_in_ == 4
+
+
+@pytest.mark.parametrize("make", [functools.partial(GaussianMixture, 4, max_iter=500), functools.partial(KMeans, 6)])
+def test_the_same_random_state_gives_the_same_fit(make):
+    X = samples(73)
+    first, *others = [make(random_state=state).fit(X) for state in (3, 3, np.random.default_rng(3))]
+    for other in others:
+        assert_identical_estimators(first, other)
 
 
 @pytest.mark.parametrize("estimator", [GaussianMixture(), KMeans()])
-def test_an_unknown_parameter_is_refused_with_the_names_of_those_there_are(estimator):
+def test_an_unknown_parameter_is_refused_with_the_known_names(estimator):
     with pytest.raises(ParameterError) as caught:
         estimator.set_params(n_colours=3)
     for part in (type(estimator).__name__, "'n_colours'", *estimator.get_params()):
@@ -475,7 +488,7 @@ def test_an_unknown_parameter_is_refused_with_the_names_of_those_there_are(estim
 def test_a_fit_survives_pickling(estimator):
     X = samples(24)
     thawed = pickle.loads(pickle.dumps(estimator.fit(X)))
-    assert_identical_fit(thawed, estimator)
+    assert_identical_estimators(thawed, estimator)
     np.testing.assert_array_equal(thawed.predict(X), estimator.predict(X))
     assert thawed.score(X) == estimator.score(X)
 
@@ -489,10 +502,10 @@ def test_a_fit_survives_pickling(estimator):
 )
 def test_a_legacy_random_state_repeats_from_the_same_seed_and_moves_on(make):
     X = blobs(25)
-    assert_identical_fit(make(np.random.RandomState(3)).fit(X), make(np.random.RandomState(3)).fit(X))
+    assert_identical_estimators(make(np.random.RandomState(3)).fit(X), make(np.random.RandomState(3)).fit(X))
     estimator = make(np.random.RandomState(3))
-    first = copy.deepcopy(learnt(estimator.fit(X)))
-    assert any(not np.array_equal(value, first[name]) for name, value in learnt(estimator.fit(X)).items())
+    first = copy.deepcopy(fitted_attributes(estimator.fit(X)))
+    assert any(not np.array_equal(value, first[name]) for name, value in fitted_attributes(estimator.fit(X)).items())
 
 
 def test_a_legacy_random_state_draws_other_samples_each_time():
@@ -500,7 +513,7 @@ def test_a_legacy_random_state_draws_other_samples_each_time():
     assert not np.array_equal(fit.sample(5)[0], fit.sample(5)[0])
 
 
-# Refusals and warnings
+# Errors and warnings
 
 
 BEFORE_FIT = [
@@ -514,7 +527,7 @@ BEFORE_FIT = [
 
 @pytest.mark.parametrize("error", [NotFittedError, ValueError, AttributeError, GmmquantError])
 @pytest.mark.parametrize(("estimator", "method"), BEFORE_FIT)
-def test_a_question_before_fit_is_refused_as_a_value_error_and_as_an_attribute_error(estimator, method, error):
+def test_methods_before_fit_raise_a_value_error_that_is_an_attribute_error_too(estimator, method, error):
     with pytest.raises(error, match=f"this {type(estimator).__name__} is not fitted yet; call fit first"):
         getattr(estimator, method)([[0.0]])
 
@@ -592,11 +605,11 @@ def test_a_bad_parameter_is_refused_by_fit_in_one_line_with_value_limit_and_reme
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
-    assert not learnt(estimator)
+    assert not fitted_attributes(estimator)
 
 
 @pytest.mark.parametrize("n_samples", [0, -3, 2.0, True])
-def test_a_number_of_samples_below_one_or_no_integer_is_refused(n_samples):
+def test_a_number_of_samples_that_is_not_a_positive_integer_is_refused(n_samples):
     fit = GaussianMixture(2, random_state=0, max_iter=500).fit(samples(30))
     with pytest.raises(ParameterError, match=f"n_samples = {n_samples} is .*at least 1"):
         fit.sample(n_samples)
@@ -608,7 +621,7 @@ def test_a_number_of_samples_below_one_or_no_integer_is_refused(n_samples):
 @pytest.mark.parametrize("weight", [1e-295, 1e305])
 @each_init
 @each_kind
-def test_equal_weights_however_extreme_give_the_mixture_of_no_weights(covariance_type, init_params, weight):
+def test_equal_weights_of_any_size_give_the_mixture_without_weights(covariance_type, init_params, weight):
     X = samples(31)
     options = {"covariance_type": covariance_type, "init_params": init_params, "random_state": 0, "max_iter": 500}
     plain = GaussianMixture(3, **options).fit(X)
@@ -620,7 +633,7 @@ def test_equal_weights_however_extreme_give_the_mixture_of_no_weights(covariance
 
 @pytest.mark.parametrize("weight", [1e-295, 1e305])
 @pytest.mark.parametrize("init", ["k-means++", "random"])
-def test_equal_weights_however_extreme_give_the_clusters_of_no_weights(init, weight):
+def test_equal_weights_of_any_size_give_the_clusters_without_weights(init, weight):
     X = 1e-3 * samples(32)
     plain = KMeans(4, init=init, random_state=0).fit(X)
     weighted = KMeans(4, init=init, random_state=0).fit(X, sample_weight=np.full(len(X), weight))
@@ -630,13 +643,15 @@ def test_equal_weights_however_extreme_give_the_clusters_of_no_weights(init, wei
 
 
 @pytest.mark.parametrize("power", [-990, -1, 1, 990])
-def test_a_power_of_two_in_front_of_all_weights_changes_no_digit(power):
+def test_multiplying_all_weights_by_a_power_of_two_changes_no_digit(power):
     X = samples(33)
     weight = np.random.default_rng(33).uniform(0.1, 3.0, len(X))
     for estimator in (GaussianMixture(3, random_state=0, max_iter=500), KMeans(3, random_state=0)):
         one = copy.deepcopy(estimator).fit(X, sample_weight=weight)
         other = copy.deepcopy(estimator).fit(X, sample_weight=np.ldexp(weight, power))
-        for name in {"weights_", "means_", "covariances_", "lower_bounds_", "cluster_centers_"} & learnt(one).keys():
+        for name in {"weights_", "means_", "covariances_", "lower_bounds_", "cluster_centers_"} & fitted_attributes(
+            one
+        ).keys():
             np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
 
 
@@ -654,11 +669,11 @@ def test_a_power_of_two_in_front_of_all_weights_changes_no_digit(power):
         KMeans(3, init="random"),
     ],
 )
-def test_samples_whose_squares_overflow_are_refused_with_the_remedy_and_nothing_is_learnt(estimator, scale):
+def test_samples_whose_squares_overflow_are_refused_with_the_remedy_and_the_estimator_stays_unfitted(estimator, scale):
     estimator.set_params(random_state=0)
     with pytest.raises(ParameterError, match="squares leave the range of float64; rescale the data"):
         estimator.fit(scale * blobs(34))
-    assert not learnt(estimator)
+    assert not fitted_attributes(estimator)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"])
@@ -681,7 +696,7 @@ def test_the_score_depends_on_the_ratios_of_weights_alone():
     assert mixture.score(X, sample_weight=np.full(len(X), 2.0**1010)) == mixture.score(X)
 
 
-def test_a_weight_that_vanishes_beside_the_largest_does_not_count_as_a_sample():
+def test_a_sample_of_negligible_weight_does_not_count():
     X, weight = np.arange(4.0)[:, np.newaxis], np.array([1e306, 1e306, 1e-295, 1e-295])
     for estimator in (GaussianMixture(3), GaussianMixture(3, init_params="random_from_data"), KMeans(3, init="random")):
         with pytest.raises(ParameterError, match=r"X has 2 sample\(s\) with weight"):
@@ -724,7 +739,7 @@ def test_a_warm_start_does_not_go_on_with_a_mixture_of_another_shape(changes, X)
         mixture.set_params(**changes).fit(X)
 
 
-def test_a_fitted_mixture_is_what_it_was_fitted_as_whatever_its_parameters_say_later():
+def test_setting_parameters_does_not_change_a_fitted_mixture():
     X = np.random.default_rng(0).normal(size=(40, 2))
     mixture = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)
     before = mixture.score_samples(X)
@@ -736,19 +751,19 @@ def test_complex_numbers_are_refused():
         GaussianMixture().fit(np.ones((5, 2)) * 1j)
 
 
-def test_what_collapses_under_a_tied_covariance_is_the_shared_one():
+def test_the_error_of_a_collapsed_tied_covariance_names_the_shared_covariance():
     X = np.outer(np.arange(8.0), [1.0, 1.0])
     with pytest.raises(SingularCovarianceError, match="the covariance that all components share collapsed"):
         GaussianMixture(2, covariance_type="tied", reg_covar=0, random_state=0).fit(X)
 
 
-# What is printed
+# Progress
 
 
 @pytest.mark.parametrize("interval", [1, 4])
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_verbose_prints_the_starts_iterations_and_ends_that_scikit_learn_prints(verbose, interval, capsys):
-    """Each line begins with the word of theirs: as often, in their order. Convergence is judged a step apart."""
+    """Lines begin with the words of scikit-learn's, in their order. Convergence may differ by one step."""
     X, n_lines = samples(3), []
     options = {"n_init": 2, "tol": 0, "max_iter": 9, "reg_covar": 0, "verbose": verbose, "verbose_interval": interval}
     for mixture in (GaussianMixture, sklearn.mixture.GaussianMixture):
@@ -783,7 +798,7 @@ def test_a_mixture_prints_nothing_without_verbose(capsys):
 
 
 @pytest.mark.parametrize("n", [1, 5, 200_000])
-def test_responsibilities_are_c_ordered_as_those_of_scikit_learn(n):
+def test_responsibilities_are_c_ordered_like_those_of_scikit_learn(n):
     X = samples(4, n=max(n, 300))
     mixture = GaussianMixture(3, random_state=0).fit(X[:300])
     responsibilities = mixture.predict_proba(X[:n])

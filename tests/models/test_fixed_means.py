@@ -1,25 +1,20 @@
-"""Mixtures about given means: against plain EM, moments taken one by one, and the laws of any fit."""
+"""Mixtures about fixed means: against plain EM, moments computed one by one, and the laws of any fit."""
 
 import numpy as np
 import pytest
-from helpers import draw_from, log_joint_by_scipy, random_mixture
+from helpers import cells_of, draw_from, log_joint_by_scipy, random_mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from gmmquant import ParameterError
-from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import e_step, em, m_step
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.starts import start_with_means
+from gmmquant.models.starts import start_from_centers
 
 KINDS = ["full", "tied", "diag", "spherical"]
-
-
-def cells_of(X, weights=None):
-    return Cells.from_samples(X, np.ones(len(X)) if weights is None else weights)
 
 
 def second_moment_about(X, weights, mean):
@@ -40,7 +35,7 @@ def pooled_as(covariance_type, matrices, weights):
 
 
 def plain_em(X, mixture, covariance_type, n_iter):
-    """Run EM with means that stay, as textbooks have it; return the mixture and the mean log-likelihoods."""
+    """Run textbook EM with fixed means; return the mixture and the mean log-likelihoods."""
     weights, means, covariances = mixture
     trace = []
     for _ in range(n_iter):
@@ -55,11 +50,11 @@ def plain_em(X, mixture, covariance_type, n_iter):
 
 
 @pytest.mark.parametrize("covariance_type", KINDS)
-def test_each_iteration_is_that_of_plain_em_with_means_that_stay(covariance_type):
+def test_each_iteration_equals_one_of_plain_em_with_fixed_means(covariance_type):
     rng = np.random.default_rng(1)
     mixture = random_mixture(rng, 4, 3)
     X, means = draw_from(rng, mixture, 300), mixture[1] + rng.normal(scale=0.5, size=(4, 3))
-    start = start_with_means(cells_of(X), means, 0.0, COVARIANCE_TYPES[covariance_type])
+    start = start_from_centers(cells_of(X), means, 0.0, COVARIANCE_TYPES[covariance_type], means_fixed=True)
     fit = em(cells_of(X), start, variance=0.0, tol=-1.0, max_iter=6, means_fixed=True)
     (weights, _, covariances), trace = plain_em(X, (start.weights, means, start.full_covariances()), covariance_type, 7)
     np.testing.assert_allclose(fit.trace, trace, rtol=1e-10)
@@ -80,11 +75,11 @@ def test_a_single_mean_gets_the_second_moment_about_it(levels, covariance_type):
     np.testing.assert_array_equal(fit.gaussians.weights, [1.0])
 
 
-def test_a_scatter_about_a_far_mean_keeps_its_digits():
+def test_scatter_about_a_distant_mean_is_accurate():
     rng = np.random.default_rng(2)
     X = np.array([1e6, -1e6]) + rng.normal(size=(500, 2))
     mean = np.array([1e6 + 3.0, -1e6])
-    (covariance,) = start_with_means(cells_of(X), mean[np.newaxis], 0.0).covariances
+    (covariance,) = start_from_centers(cells_of(X), mean[np.newaxis], 0.0, means_fixed=True).covariances
     np.testing.assert_allclose(covariance, second_moment_about(X, np.ones(500), mean), rtol=1e-9)
 
 
@@ -113,24 +108,25 @@ def test_the_objective_rises_from_level_to_level_and_the_means_stay_bit_for_bit(
 
 @settings(max_examples=40)
 @given(st.integers(0, 100_000), st.sampled_from(KINDS), st.sampled_from([1, 2, 6, 20]), st.booleans())
-def test_the_objective_of_any_fit_about_given_means_never_falls(seed, covariance_type, k, accelerated):
+def test_the_objective_of_a_fit_about_fixed_means_never_falls(seed, covariance_type, k, accelerated):
     rng = np.random.default_rng(seed)
     X = draw_from(rng, random_mixture(rng, 4, 3), 150)
     cells = cells_of(X, rng.uniform(0.5, 2.0, 150))
-    start = start_with_means(cells, rng.normal(scale=4.0, size=(k, 3)), 0.01, COVARIANCE_TYPES[covariance_type])
+    start = start_from_centers(
+        cells, rng.normal(scale=4.0, size=(k, 3)), 0.01, COVARIANCE_TYPES[covariance_type], means_fixed=True
+    )
     fit = em(cells, start, variance=0.01, tol=1e-9, max_iter=300, accelerated=accelerated, means_fixed=True)
     assert np.diff(fit.trace).min(initial=0.0) >= -1e-12
 
 
 @pytest.mark.parametrize("covariance_type", KINDS)
 @pytest.mark.parametrize("seed", range(3))
-def test_momentum_ends_as_high_as_plain_em_in_fewer_iterations_and_empties_nothing(
+def test_momentum_reaches_the_objective_of_plain_em_in_fewer_iterations_and_empties_no_component(
     levels, photograph, covariance_type, seed
 ):
     cells, variance = levels[0], photograph.rounding_variance
-    start = start_with_means(
-        cells, np.random.default_rng(seed).random((7, 3)), variance, COVARIANCE_TYPES[covariance_type]
-    )
+    means = np.random.default_rng(seed).random((7, 3))
+    start = start_from_centers(cells, means, variance, COVARIANCE_TYPES[covariance_type], means_fixed=True)
     options = {"variance": variance, "tol": 1e-6, "max_iter": 3000, "means_fixed": True}
     plain, fast = (em(cells, start, **options, accelerated=accelerated) for accelerated in (False, True))
     assert fast.trace[-1] >= plain.trace[-1] - 2e-4
@@ -138,7 +134,7 @@ def test_momentum_ends_as_high_as_plain_em_in_fewer_iterations_and_empties_nothi
     assert np.count_nonzero(fast.gaussians.weights) >= np.count_nonzero(plain.gaussians.weights > 1e-6)
 
 
-def test_free_means_end_no_lower_than_means_that_stay(levels, photograph):
+def test_free_means_reach_at_least_the_objective_of_fixed_means(levels, photograph):
     options = {"variance": photograph.rounding_variance, "tol": 1e-6, "max_iter": 400}
     rng = np.random.default_rng(0)
     start = best_start(levels, 5, init="kmeans", restarts=1, rng=rng, covariance_type=FULL, **options)
@@ -150,7 +146,7 @@ def test_free_means_end_no_lower_than_means_that_stay(levels, photograph):
     np.testing.assert_allclose(held.gaussians.covariances, free.gaussians.covariances, rtol=0.05, atol=1e-4)
 
 
-def test_components_stand_in_the_order_of_the_means(levels, photograph):
+def test_components_have_the_order_of_the_means(levels, photograph):
     options = {"variance": photograph.rounding_variance, "tol": 1e-6, "max_iter": 200}
     means = np.random.default_rng(3).random((6, 3))
     order = np.array([3, 0, 5, 1, 4, 2])
@@ -159,12 +155,12 @@ def test_components_stand_in_the_order_of_the_means(levels, photograph):
     np.testing.assert_allclose(other.covariances, fit.covariances[order], rtol=1e-6, atol=1e-9)
 
 
-def test_a_mean_that_nothing_is_nearest_to_may_come_to_stand_for_samples():
-    """Few samples lie far around many: no sample is nearest to the second mean, but all the far ones are left to it."""
+def test_a_mean_without_nearest_samples_can_gain_weight():
+    """A few distant samples surround many: no sample is nearest to the second mean, but it gains the distant ones."""
     rng = np.random.default_rng(4)
     X = np.concatenate([rng.normal(scale=0.02, size=(300, 1)), rng.normal(scale=5.0, size=(100, 1))])
     means, cells = np.array([[0.0], [50.0]]), cells_of(X)
-    start = start_with_means(cells, means, 1e-6)
+    start = start_from_centers(cells, means, 1e-6, means_fixed=True)
     np.testing.assert_allclose(start.weights, np.array([400, 1]) / 401)
     np.testing.assert_allclose(start.covariances[1], second_moment_about(X, np.ones(400), means[1]), rtol=1e-6)
     fit = fit_with_means([cells], means, variance=1e-6, tol=1e-9, max_iter=2000)
@@ -172,7 +168,7 @@ def test_a_mean_that_nothing_is_nearest_to_may_come_to_stand_for_samples():
 
 
 @pytest.mark.parametrize("covariance_type", KINDS)
-def test_a_mean_far_from_everything_stands_for_little(levels, photograph, covariance_type):
+def test_a_mean_far_from_all_samples_has_little_weight(levels, photograph, covariance_type):
     means = np.array([levels[0].origin, [4.0, -3.0, 5.0]])
     options = {"variance": photograph.rounding_variance, "tol": 1e-6, "max_iter": 300}
     fit = fit_with_means(levels, means, covariance_type=COVARIANCE_TYPES[covariance_type], **options)
@@ -205,7 +201,7 @@ def test_means_that_cannot_be_held_are_refused(levels, means, reason):
         fit_with_means(levels, means, variance=1e-6, tol=1e-4, max_iter=5)
 
 
-def test_a_component_that_momentum_would_leave_with_less_than_nothing_has_weight_0_and_the_others_sum_to_1():
+def test_a_component_of_negative_extrapolated_weight_gets_weight_0_and_the_others_sum_to_1():
     previous = Gaussians(np.full(3, 1 / 3), np.zeros((3, 1)), np.ones((3, 1, 1)))
     moments = np.array([[-2.0, 1.0, 1.0], [3.0, 0.0, 3.0], [1.0, 2.0, 5.0]])
     for means_fixed in (False, True):

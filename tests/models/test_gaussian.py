@@ -11,12 +11,12 @@ from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.covariance import (
     COVARIANCE_TYPES,
     FULL,
-    covariances_from_precisions,
     precisions,
     precisions_cholesky,
 )
 from gmmquant.models.em import keep_vanished, m_step
 from gmmquant.models.gaussian import Gaussians, log_joint, natural_parameters
+from gmmquant.models.mixture import _inverses
 from gmmquant.models.sweep import softmax
 
 
@@ -34,7 +34,7 @@ def moments_by_loops(X, sample_weight, responsibilities, origin):
 
 
 def m_step_by_loops(X, sample_weight, responsibilities, variance):
-    """Weights, means and covariances by their definitions: two passes, one sample at a time."""
+    """Return weights, means and covariances by their definitions: two passes, one sample at a time."""
     n, K = responsibilities.shape
     d = X.shape[1]
     weights, means, covariances = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
@@ -79,7 +79,7 @@ def test_variance_of_a_sample_lowers_its_score_by_half_the_trace_of_the_precisio
 
 
 def test_variance_of_a_sample_gives_the_expected_log_density_over_that_variance():
-    # Gauss-Hermite quadrature is exact for the quadratic that a log density is.
+    # Gauss-Hermite quadrature is exact for a log density, which is quadratic.
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(5)
     weights, means, covariances = random_mixture(np.random.default_rng(3), 2, 1)
     variance, x = 0.4, 1.3
@@ -122,7 +122,7 @@ def test_whitened_differences_do_not_cancel_where_components_are_narrow():
     np.testing.assert_allclose(scores[np.arange(20), own], expected[np.arange(20), own], rtol=1e-9)
 
 
-def test_component_of_weight_zero_takes_no_part_in_any_sample():
+def test_a_component_of_weight_zero_has_no_responsibility():
     _, means, covariances = random_mixture(np.random.default_rng(4), 3, 2)
     X = np.random.default_rng(5).normal(scale=100.0, size=(9, 2))
     gaussians = Gaussians(np.array([0.25, 0.0, 0.75]), means, covariances)
@@ -152,9 +152,7 @@ def test_precisions_invert_the_covariances_of_every_type(covariance_type, d):
     inverted = Gaussians(np.full(K, 1 / K), np.zeros((K, d)), inverse, covariance_type)
     products = gaussians.full_covariances() @ inverted.full_covariances()
     np.testing.assert_allclose(products, np.tile(np.eye(d), (K, 1, 1)), rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(
-        covariances_from_precisions(inverse, covariance_type), covariances, rtol=1e-9, atol=1e-11
-    )
+    np.testing.assert_allclose(_inverses(inverse, K, d, covariance_type), covariances, rtol=1e-9, atol=1e-11)
     if covariance_type.dense:
         np.testing.assert_allclose(factors, np.triu(factors), atol=1e-14)
 

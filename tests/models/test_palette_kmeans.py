@@ -1,4 +1,4 @@
-"""Centers of least squared error: against brute force, plain loops and scikit-learn, and the laws they keep."""
+"""Centers of least squared error: against brute force, plain loops and scikit-learn, and their laws."""
 
 import itertools
 import json
@@ -7,31 +7,26 @@ import shutil
 import numpy as np
 import pytest
 import sklearn.cluster
-from helpers import read_sample
+from helpers import cells_of, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import Quantizer, Settings, quantize
-from gmmquant.models.cells import Cells
 from gmmquant.models.kmeans import inertia, kmeans_plus_plus
 from gmmquant.models.palette_kmeans import _costs_of_removal, fit_codebook, principal_splits, refine, shift_centers
 
 law = settings(max_examples=40)
 
 
-def cells_of(X, weights=None):
-    return Cells.from_samples(np.asarray(X, dtype=float), np.ones(len(X)) if weights is None else weights)
-
-
 def mean_error(cells, centers):
-    """Return the mean squared distance of what the cells stand for to the nearest center."""
+    """Return the mean squared distance of all samples in the cells to the nearest center."""
     inside = 0.0 if cells.scatter is None else float((cells.scatter[[0, 3, 5]].sum(axis=0) * cells.weights).sum())
     return (inertia(cells, centers) + inside) / cells.total_weight
 
 
 @law
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(1, 9)), min_size=2, max_size=12, unique_by=lambda p: p[0]))
-def test_on_a_line_one_split_is_the_best_there_is(points):
+def test_on_a_line_the_first_split_is_optimal(points):
     X = np.array([[x] for x, _ in points], dtype=float)
     weights = np.array([w for _, w in points], dtype=float)
     cells = cells_of(X, weights)
@@ -55,7 +50,7 @@ def test_splits_find_separate_clusters_and_end_with_single_cells():
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 40])
-def test_the_error_never_rises_and_is_that_of_plain_distances(levels, k):
+def test_the_error_never_rises_and_equals_that_of_plain_distances(levels, k):
     cells = levels[1]
     start = kmeans_plus_plus(cells, k, np.random.default_rng(k))
     seen = []
@@ -86,7 +81,7 @@ def test_iterations_end_at_the_limit(levels, max_iter):
     assert (fit.n_iter, fit.converged) == (max_iter, False)
 
 
-def test_the_cost_of_a_center_is_what_the_error_rises_by_without_it(levels):
+def test_the_cost_of_a_center_is_the_rise_of_the_error_without_it(levels):
     cells = levels[0]
     centers = kmeans_plus_plus(cells, 9, np.random.default_rng(1))
     costs = _costs_of_removal(cells, centers)
@@ -96,7 +91,7 @@ def test_the_cost_of_a_center_is_what_the_error_rises_by_without_it(levels):
         assert costs[k] == pytest.approx(rise, rel=1e-9, abs=1e-15)
 
 
-def test_a_center_too_many_moves_to_where_one_is_missing():
+def test_a_superfluous_center_moves_to_a_cluster_without_one():
     rng = np.random.default_rng(2)
     places = np.array([[0.0, 0, 0], [100, 0, 0], [130, 0, 0]])
     X = np.repeat(places, 200, axis=0) + rng.normal(size=(600, 3))
@@ -111,7 +106,7 @@ def test_a_center_too_many_moves_to_where_one_is_missing():
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 16, 60])
-def test_the_error_falls_all_the_way_from_coarse_to_fine(levels, k):
+def test_the_error_falls_from_level_to_level(levels, k):
     fit = fit_codebook(levels, k, restarts=3, rng=np.random.default_rng(0), tol=1e-4, max_iter=200)
     assert fit.centers.shape == (k, 3)
     assert np.diff(fit.trace).max() <= 1e-12
@@ -157,7 +152,7 @@ def test_a_kmeans_result_describes_its_clusters_as_gaussians():
         np.testing.assert_allclose(result.covariances[i], np.cov(members.T, bias=True), atol=5e-4)
 
 
-def test_the_command_fits_by_kmeans_and_says_so(command, tmp_path, samples):
+def test_the_command_fits_by_kmeans_and_reports_it(command, tmp_path, samples):
     shutil.copy(samples / "rocket.jpg", tmp_path / "rocket.jpg")
     errors = {}
     for folder, options in (("a", ["--method", "kmeans"]), ("b", ["--recolor", "nearest"]), ("c", [])):
@@ -181,7 +176,7 @@ def test_the_command_fits_by_kmeans_and_says_so(command, tmp_path, samples):
         assert "unknown" in wrong.stderr
 
 
-def test_a_model_of_clusters_recolours_by_the_nearest_colour_unless_told_otherwise(command, tmp_path, samples):
+def test_a_model_of_clusters_recolours_by_the_nearest_colour_by_default(command, tmp_path, samples):
     shutil.copy(samples / "rocket.jpg", tmp_path / "rocket.jpg")
     assert command("rocket.jpg", "-k", "7", "--method", "kmeans", "--save-model", "-o", "a").returncode == 0
     for folder, options, expected in (("b", [], "nearest"), ("c", ["--recolor", "posterior"], "posterior")):

@@ -1,4 +1,4 @@
-"""The estimators inside scikit-learn: its tools take them, and its own tests of a mixture pass with ours for theirs."""
+"""The estimators in scikit-learn's tools, and scikit-learn's tests of a mixture, run on ours."""
 
 import inspect
 import json
@@ -25,7 +25,7 @@ SHAPE = np.array([[1.0, 0.6], [0.0, 0.5]])
 
 
 def blobs(seed=0, n=240, places=((0.0, 0.0), (6.0, 1.0), (1.0, 7.0))):
-    """Draw samples of three leaning Gaussians of one shape, row after row of a different one."""
+    """Draw samples of three correlated Gaussians of one shape, in turn."""
     rng = np.random.default_rng(seed)
     return np.array(places)[np.arange(n) % len(places)] + rng.normal(size=(n, 2)) @ SHAPE
 
@@ -59,7 +59,7 @@ def fitted_names(estimator):
         KMeans(3, init=np.eye(3), n_init=2, max_iter=7, tol=0.1, verbose=1, random_state=4),
     ],
 )
-def test_a_clone_has_every_parameter_and_nothing_learnt(estimator):
+def test_a_clone_has_every_parameter_and_is_not_fitted(estimator):
     names = list(inspect.signature(type(estimator)).parameters)
     defaults = type(estimator)().get_params()
     estimator.fitted_ = True
@@ -83,7 +83,7 @@ def test_a_clone_of_a_fit_can_be_fitted_to_the_same_again(estimator):
         np.testing.assert_array_equal(getattr(again, name), getattr(estimator, name))
 
 
-def test_scikit_learn_knows_the_estimators_for_what_they_are():
+def test_scikit_learn_recognises_a_density_estimator_and_a_clusterer():
     assert is_clusterer(KMeans())
     assert get_tags(GaussianMixture()).estimator_type == "density_estimator"
     for estimator in (GaussianMixture(), KMeans()):
@@ -127,7 +127,7 @@ def test_kmeans_in_the_middle_of_a_pipeline_hands_on_the_distances_to_its_center
     np.testing.assert_allclose(pipeline.transform(X[:5]), StandardScaler().fit(distances).transform(distances[:5]))
 
 
-def test_a_grid_search_scores_each_mixture_on_what_it_was_not_fitted_to_and_finds_number_and_type():
+def test_a_grid_search_scores_mixtures_on_held_out_samples_and_finds_number_and_type():
     X = blobs()
     folds = KFold(3)
     grid = {"n_components": [1, 2, 3], "covariance_type": COVARIANCE_TYPES}
@@ -158,24 +158,24 @@ def test_cross_validation_gives_the_scores_of_fits_to_the_other_folds(estimator)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
 
-# scikit-learn's own tests of its mixture, with ours in its place
+# scikit-learn's tests of its mixture, run on ours
 
-# Those that do not apply, and why. Not one of them may pass: what passes has no business here.
+# Tests that do not apply, and why. None of them may pass, since one that passes applies.
 DO_NOT_APPLY = {
     "test_gaussian_mixture_setting_best_params": (
-        "a component collapses onto one sample and reg_covar=0: ours says so, theirs keeps a variance of rounding"
+        "a component collapses onto one sample and reg_covar=0: ours is an error, theirs keeps a variance of rounding"
     ),
     "test_gaussian_mixture_precisions_init": "calls their private _set_parameters and _initialize",
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters": (
         "counts the calls of the private function of their M-step"
     ),
-    "test_gaussian_mixture_array_api_compliance": "ours takes what numpy makes an array of, and returns numpy arrays",
-    "test_gaussian_mixture_raises_where_array_api_not_implemented": "ours knows nothing of the array API",
+    "test_gaussian_mixture_array_api_compliance": "ours accepts what numpy converts, and returns numpy arrays",
+    "test_gaussian_mixture_raises_where_array_api_not_implemented": "ours does not use the array API",
 }
 
-# A plugin for the other pytest. It puts our names in place of theirs, asks for the kind of an error or a warning but
-# not for the words of its message, and leaves out tests that never name the class: those are of private functions.
-# float32, in which ours does not compute, they leave out themselves unless the environment asks for it.
+# A plugin for a second pytest. It replaces their names by ours, checks the class of errors and warnings but not their
+# messages, and deselects tests that do not use the class, which are of private functions. Their tests of float32, which
+# ours does not compute in, run only if the environment asks for them.
 PLUGIN = """
 import json
 import os
@@ -222,7 +222,7 @@ def pytest_sessionfinish(session):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory, clean_environment):
-    """Run their tests with ours in place of theirs: what became of each (passed, failed, skipped), and the report."""
+    """Run their tests on our mixture; return the outcomes (passed, failed, skipped) and reports of each."""
     folder = tmp_path_factory.mktemp("theirs")
     (folder / "ours_for_theirs.py").write_text(PLUGIN)
     (folder / "pytest.ini").write_text("[pytest]\n")
@@ -245,7 +245,7 @@ def outcomes(tmp_path_factory, clean_environment):
     return json.loads((folder / "outcomes.json").read_text())
 
 
-def test_their_tests_of_what_applies_to_both_pass_with_ours(outcomes):
+def test_applicable_tests_of_scikit_learn_pass(outcomes):
     reports = [
         f"{name}\n{report}"
         for name, results in outcomes.items()
@@ -259,6 +259,6 @@ def test_their_tests_of_what_applies_to_both_pass_with_ours(outcomes):
     assert len(passed) >= 20
 
 
-def test_none_of_their_tests_that_are_said_not_to_apply_passes(outcomes):
+def test_no_test_listed_as_not_applicable_passes(outcomes):
     passed = [name for name in DO_NOT_APPLY if any(outcome == "passed" for outcome, _ in outcomes.get(name, []))]
     assert not passed

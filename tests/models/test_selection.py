@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 import sklearn.mixture
-from helpers import draw_from, log_joint_by_scipy, random_mixture
+from helpers import cells_of, draw_from, log_joint_by_scipy, random_mixture
 from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture
-from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.inference import evaluate
 from gmmquant.models.selection import Criteria, n_parameters
@@ -52,7 +51,7 @@ def test_icl_equals_the_plain_formula():
             entropy -= r * math.log(r) if r > 0 else 0.0
     # 4 components in 2 dimensions: 3 weights, 8 coordinates, 12 entries of covariances.
     expected = 23 * math.log(300) - 2 * log_density.sum() + 2 * entropy
-    evaluation = evaluate(Cells.from_samples(X, np.ones(len(X))), Gaussians(*mixture))
+    evaluation = evaluate(cells_of(X), Gaussians(*mixture))
     criteria = Criteria.of(4, evaluation.log_likelihood, evaluation.entropy, n_parameters(4, 2), len(X))
     assert criteria.icl == pytest.approx(expected, rel=1e-10)
 
@@ -66,7 +65,7 @@ def test_icl_is_bic_where_every_assignment_is_certain_and_above_it_elsewhere():
 def test_bic_and_icl_find_the_number_of_well_separated_clusters():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(loc, 0.5, (150, 2)) for loc in ([0, 0], [6, 0], [0, 6])])
-    cells = Cells.from_samples(X, np.ones(len(X)))
+    cells = cells_of(X)
     criteria = []
     for k in range(1, 6):
         evaluation = evaluate(cells, GaussianMixture(k, random_state=0, max_iter=500).fit(X).gaussians())

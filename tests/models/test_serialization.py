@@ -1,4 +1,4 @@
-"""Models as files: what is saved comes back digit by digit, and what is no model is one line."""
+"""Models as files: a loaded mixture equals the saved one digit by digit; other files are errors of one line."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def fitted(covariance_type="full", d=3):
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("d", [1, 3, 5])
-def test_a_mixture_comes_back_from_its_file_digit_by_digit(tmp_path, covariance_type, d):
+def test_a_loaded_mixture_equals_the_saved_one_digit_by_digit(tmp_path, covariance_type, d):
     X, mixture = fitted(covariance_type, d)
     mixture.save(tmp_path / "model.json")
     loaded = GaussianMixture.load(tmp_path / "model.json")
@@ -42,7 +42,7 @@ def test_a_model_file_is_strict_json_without_code(tmp_path):
     assert set(record) == {"schema", "version", "covariance_type", "weights", "means", "covariances"}
 
 
-def test_only_a_fitted_mixture_is_saved_and_nothing_is_left_of_the_attempt(tmp_path):
+def test_saving_an_unfitted_mixture_fails_and_leaves_no_file(tmp_path):
     with pytest.raises(NotFittedError):
         GaussianMixture(2).save(tmp_path / "model.json")
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("content", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_a_damaged_foreign_or_hostile_model_is_refused_with_the_place_and_reason(tmp_path, content, reason):
+def test_a_damaged_foreign_or_hostile_model_is_refused_with_entry_and_reason(tmp_path, content, reason):
     path = tmp_path / "model.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ModelFileError) as caught:
@@ -104,20 +104,20 @@ def test_a_damaged_foreign_or_hostile_model_is_refused_with_the_place_and_reason
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path, name):
+def test_a_model_that_is_not_a_regular_file_is_refused_at_once(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ModelFileError, match="not a regular file"):
         GaussianMixture.load(tmp_path / name)
 
 
-def test_a_file_too_large_for_a_model_is_not_read_to_its_end(tmp_path):
+def test_a_file_too_large_for_a_model_is_not_read_completely(tmp_path):
     with open(tmp_path / "large", "wb") as file:
         file.truncate(10_000_000_000)
     with pytest.raises(ModelFileError, match="more than 64000000 bytes"):
         GaussianMixture.load(tmp_path / "large")
 
 
-def test_saving_again_replaces_the_file_and_a_folder_that_is_not_there_is_named(tmp_path):
+def test_saving_again_replaces_the_file_and_a_missing_folder_is_named(tmp_path):
     first, second = fitted()[1], fitted(d=2)[1]
     first.save(tmp_path / "model.json")
     second.save(tmp_path / "model.json")
@@ -153,7 +153,7 @@ def test_a_saved_model_applied_in_a_new_process_gives_the_bytes_that_the_fit_gav
 
 
 def test_a_model_of_exact_colours_keeps_neighbours_apart(command, tmp_path):
-    """Beside a neighbour 1999 times as frequent, a colour is given to that by probability, but not by distance."""
+    """The most probable component of a colour is a neighbour 1999 times as frequent; the nearest is its own."""
     pixels = np.full((40, 50), 100, np.uint8)
     pixels[0, 0] = 101
     Image.fromarray(pixels).save(tmp_path / "two.png")
@@ -208,7 +208,7 @@ def test_a_model_applied_to_another_image_reports_the_likelihood_that_scipy_give
         ),
     ],
 )
-def test_a_bad_model_is_one_line_with_exit_1_and_nothing_is_done(command, images, content, reason):
+def test_a_bad_model_ends_the_command_with_one_line_and_exit_1(command, images, content, reason):
     if content is not None:
         (images / "model.json").write_bytes(content)
     result = command("grey.png", "--model", "model.json", "-o", "out")

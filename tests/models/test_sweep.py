@@ -80,7 +80,7 @@ def test_sweep_equals_plain_loops(assign, order, d, with_scatter):
 
 
 @pytest.mark.parametrize("with_scatter", [False, True])
-def test_sweep_over_many_blocks_equals_the_whole_at_once(with_scatter):
+def test_a_sweep_over_many_blocks_equals_one_over_a_single_block(with_scatter):
     rng = np.random.default_rng(5)
     X, weights = rng.normal(size=(1500, 3)), rng.uniform(size=1500)
     cells = Cells.from_samples(X, weights, random_covariances(rng, 1500, 3) if with_scatter else None)
@@ -119,7 +119,7 @@ def test_softmax_returns_logsumexp_and_columns_that_sum_to_one(scores):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 1), (5, 3), (16, 3072)])
-def test_exponentials_are_those_of_numpy(shape):
+def test_exponentials_equal_those_of_numpy(shape):
     x = np.random.default_rng(math.prod(shape)).uniform(-700, 0, shape)
     expected = np.exp(x)
     assert exp(x, x) is x
@@ -128,7 +128,7 @@ def test_exponentials_are_those_of_numpy(shape):
     np.testing.assert_array_equal(exp(ends, np.empty_like(ends)), [[0.0, 0.0, 1.0, np.nan]])
 
 
-def test_softmax_gives_a_component_of_score_minus_infinity_nothing():
+def test_softmax_of_a_score_of_minus_infinity_is_zero():
     scores = np.array([[-np.inf, -np.inf], [1.0, -2.0]])
     np.testing.assert_array_equal(softmax(scores), [1.0, -2.0])
     np.testing.assert_array_equal(scores, [[0.0, 0.0], [1.0, 1.0]])
@@ -159,7 +159,7 @@ def test_hard_moments_give_a_tie_to_the_first():
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 255, 256, 257, 3000])
-def test_largest_scores_are_those_of_numpy_with_the_first_in_ties(n_components):
+def test_largest_scores_equal_those_of_numpy_with_the_first_in_ties(n_components):
     scores = np.random.default_rng(n_components).integers(-3, 3, (n_components, 40)).astype(float)
     scores[:, 0] = -np.inf
     scores[:-1, 1] = -1e300
@@ -190,7 +190,7 @@ def test_cells_leave_out_samples_of_weight_zero():
         np.testing.assert_array_equal(getattr(cells, name), getattr(without, name))
 
 
-def test_covariance_of_cells_is_that_of_the_samples_repeated():
+def test_covariance_of_cells_equals_that_of_repeated_samples():
     rng = np.random.default_rng(9)
     X, counts = rng.normal(loc=10.0, size=(30, 3)), rng.integers(1, 6, 30)
     cells = Cells.from_samples(X, counts.astype(float))
@@ -199,7 +199,7 @@ def test_covariance_of_cells_is_that_of_the_samples_repeated():
     )
 
 
-def test_covariance_of_groups_is_that_of_their_members():
+def test_covariance_of_groups_equals_that_of_their_members():
     rng = np.random.default_rng(10)
     groups = [rng.normal(loc=rng.normal(size=3), size=(rng.integers(2, 9), 3)) for _ in range(12)]
     means = np.array([group.mean(axis=0) for group in groups])

@@ -1,4 +1,4 @@
-"""What `quantize` and `Quantizer` take and give, against Pillow's own conversions."""
+"""Arguments and results of `quantize` and `Quantizer`, against Pillow's conversions."""
 
 import inspect
 import io
@@ -24,7 +24,7 @@ WITH_ALPHA = ["LA", "PA", "RGBA", "RGBa", "La"]
 
 
 def in_mode(mode):
-    """The cat as Pillow's image of a mode, with a half-transparent and a transparent part where it has alpha."""
+    """Return the cat as a PIL image of a mode; with alpha, a part is half-transparent and a part transparent."""
     image = Image.fromarray(CAT)
     if mode in WITH_ALPHA:
         image = image.convert("RGBA")
@@ -45,7 +45,7 @@ def assert_same(result, expected):
 
 
 @pytest.mark.parametrize("mode", [*GREY, *COLOR, *WITH_ALPHA])
-def test_a_pil_image_of_any_mode_is_the_array_that_pillow_converts_it_to(mode):
+def test_a_pil_image_of_any_mode_equals_the_array_that_pillow_converts_it_to(mode):
     image = in_mode(mode)
     target = "L" if mode in GREY else "RGBA" if mode in WITH_ALPHA else "RGB"
     plain = image.convert("LA") if mode == "La" else image
@@ -77,7 +77,7 @@ def test_a_pil_image_without_a_known_range_is_refused_with_a_remedy(mode):
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_path_is_read_as_read_image_reads_it(samples, kind):
+def test_a_path_is_read_by_read_image(samples, kind):
     path = samples / "alpha.png"
     assert_same(quantize(kind(path), 3), quantize(gmmquant.read_image(path).pixels, 3))
 
@@ -93,7 +93,7 @@ def test_a_path_is_read_as_read_image_reads_it(samples, kind):
         (np.ones((3, 40, 40), np.uint8), r"image has shape \(3, 40, 40\); give"),
     ],
 )
-def test_what_is_not_an_image_is_refused_by_what_it_is(image, message):
+def test_an_argument_that_is_not_an_image_is_refused_with_its_type(image, message):
     with pytest.raises(ParameterError, match=message):
         quantize(image, 2)
 
@@ -109,7 +109,7 @@ def test_a_file_that_is_not_an_image_is_an_image_error(tmp_path):
         quantize(tmp_path / "x.png", 2)
 
 
-def test_arrays_need_no_pillow_and_the_package_imports_nothing_heavy():
+def test_arrays_need_no_pillow_and_importing_the_package_loads_no_large_module():
     code = (
         "import sys, gmmquant; heavy = {'numpy', 'cv2', 'PIL', 'scipy'}; print(sorted(heavy & set(sys.modules)))\n"
         "import numpy as np; gmmquant.quantize(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), 2)\n"
@@ -141,7 +141,7 @@ def test_a_quantizer_takes_settings_by_name_as_quantize_does():
         Quantizer(CAT, sed=3)
 
 
-def test_a_fitted_or_loaded_mixture_recolours_as_the_model_that_was_saved(tmp_path):
+def test_a_fitted_or_loaded_mixture_recolours_like_the_saved_model(tmp_path):
     X = CAT.reshape(-1, 3) / 255
     mixture = GaussianMixture(5, covariance_type="tied", random_state=0).fit(X)
     mixture.save(tmp_path / "cat.gmm.json")
@@ -167,7 +167,7 @@ def test_a_mixture_that_is_not_fitted_or_not_of_colours_is_refused():
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "a.GIF", "a.bmp"])
-def test_a_saved_result_is_what_pillow_reads_back(tmp_path, name, mode):
+def test_pillow_reads_a_saved_result_with_the_same_pixels(tmp_path, name, mode):
     image = Image.fromarray(CAT).convert(mode)
     if mode == "RGBA":
         image.putalpha(
@@ -203,19 +203,19 @@ def test_an_optimized_file_has_the_same_pixels_and_is_no_larger(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a", "a.txt", "a.png.txt"])
-def test_an_extension_that_is_not_of_an_output_format_is_refused_and_nothing_is_written(tmp_path, name):
+def test_an_unknown_extension_is_refused_and_no_file_is_written(tmp_path, name):
     with pytest.raises(ParameterError, match="png, webp, tiff"):
         quantize(CAT, 2).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_missing_is_an_error_that_names_the_file(tmp_path):
+def test_a_missing_folder_is_an_error_that_names_the_file(tmp_path):
     with pytest.raises(gmmquant.OutputError, match=r"b/a\.png: no such file or directory"):
         quantize(CAT, 2).save(tmp_path / "b" / "a.png")
 
 
 @pytest.mark.parametrize("k", [2, 256, 300])
-def test_pillows_image_of_a_result_has_its_pixels_and_where_it_can_its_palette(k):
+def test_pillows_image_of_a_result_has_its_pixels_and_palette(k):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (40, 40, 3)).astype(np.uint8)
     result = quantize(image, k, max_iter=2)
@@ -245,7 +245,7 @@ def test_a_result_is_shown_in_one_line():
     assert len(shown) < 120
 
 
-def test_the_page_of_the_python_interface_lists_what_is_public(project):
+def test_the_page_on_the_python_interface_lists_all_public_names(project):
     page = (project / "docs/python-api.md").read_text(encoding="utf-8")
     listed = {line.split("`")[1].split("(")[0] for line in page.splitlines() if line.startswith("| `")}
     assert set(gmmquant.__all__) - {"__version__"} <= listed

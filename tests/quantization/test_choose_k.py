@@ -24,14 +24,14 @@ def test_the_fewest_components_that_keep_nine_tenths_of_the_gain_are_chosen():
     assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (8, 16, 32)
 
 
-def test_one_component_is_chosen_only_where_there_is_nothing_else():
+def test_one_component_is_chosen_only_without_alternative():
     assert choose(path_of({1: 0.0, 2: 5.0, 4: 9.0})).k == 2
     assert choose(path_of({1: 0.0, 2: 5.0, 4: 3.0})).k == 4
     assert choose(path_of({1: 3.0})).k == 1
 
 
 def blobs(n_colors, seed=0):
-    """An image of well separated soft colours in equal parts."""
+    """Return an image of well separated soft colours in equal parts."""
     rng = np.random.default_rng(seed)
     centers = rng.permutation(np.stack(np.meshgrid([40, 128, 215], [40, 128, 215], [40, 128, 215]), -1).reshape(-1, 3))
     pixels = centers[rng.integers(0, n_colors, 6000)] + rng.normal(0, 6, (6000, 3))
@@ -44,7 +44,7 @@ def test_the_number_of_separate_colours_is_found(n_colors):
     assert quantize(blobs(n_colors), "auto").k == n_colors
 
 
-def test_an_image_of_few_flat_colours_has_as_many_as_it_has(samples):
+def test_the_number_of_flat_colours_is_found(samples):
     choice = Quantizer(read_image(samples / "flat.png").pixels).choose_k()
     assert choice.k == choice.lowest_icl == choice.lowest_bic == 3
     assert [criteria.k for criteria in choice.path] == [1, 2, 3, 4]
@@ -60,7 +60,7 @@ def test_an_image_of_few_flat_colours_has_as_many_as_it_has(samples):
     ],
     ids=["one cell of 5 bits", "one cell of 8 bits", "seventy greys"],
 )
-def test_images_of_low_contrast_are_looked_at_more_closely(image):
+def test_images_of_low_contrast_get_smaller_cells(image):
     quantizer = Quantizer(image)
     assert coarse_cells(quantizer.histogram).weights.size >= min(quantizer.histogram.n_colors, 400)
     choice = quantizer.choose_k()
@@ -80,7 +80,7 @@ def test_the_runner_up_is_the_best_of_the_others():
 
 
 def test_icl_and_not_bic_decides(samples):
-    """Where components overlap, the entropy of the responsibilities parts the two criteria."""
+    """If components overlap, the entropy of the responsibilities makes the two criteria differ."""
     choice = choose([Criteria(1, 0, 0, 0), Criteria(2, -10, -10, -9), Criteria(4, -90, -90, -5)])
     assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (2, 2, 4)
     photograph = Quantizer(read_image(samples / "cat.jpg").pixels).choose_k()
@@ -96,14 +96,14 @@ def test_icl_and_not_bic_decides(samples):
 
 def test_the_criteria_count_the_parameters_of_the_covariance_type():
     paths = [Quantizer(blobs(2), Settings(covariance=name)).choose_k().path for name in ("full", "spherical")]
-    # At one component the fits differ in the covariance alone: 6 parameters against 1, and a worse likelihood.
+    # At one component the fits differ in the covariance only: 6 parameters against 1, and a worse likelihood.
     for path, n_parameters in zip(paths, (9, 4), strict=True):
         first = path[0]
         assert first.bic - first.aic == pytest.approx(n_parameters * (np.log(6000) - 2))
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "rocket.jpg"])
-def test_the_choice_for_photographs_is_inside_the_path_and_steady_when_they_are_halved(samples, name):
+def test_the_choice_for_photographs_is_inside_the_path_and_stable_when_they_are_halved(samples, name):
     from PIL import Image
 
     with Image.open(samples / name) as image:
@@ -157,7 +157,7 @@ def fits_of(tmp_path, name="grey"):
     return json.loads((tmp_path / f"{name}_report.json").read_text())["fits"]
 
 
-def test_the_line_on_a_choice_says_so_where_one_colour_has_the_lowest_icl(command, tmp_path, samples, grey):
+def test_the_line_on_a_choice_mentions_a_lowest_icl_at_one_colour(command, tmp_path, samples, grey):
     shutil.copy(samples / "alpha.png", tmp_path / "alpha.png")
     result = command("alpha.png", "-k", "auto", "-o", "out")
     path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
@@ -187,7 +187,7 @@ def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(com
     assert choice["k"] == enough[0]
 
 
-def test_auto_gives_the_image_that_the_number_gives(command, tmp_path, grey):
+def test_auto_gives_the_same_image_as_the_chosen_number(command, tmp_path, grey):
     assert command("grey.png", "-k", "auto", "-o", "a").returncode == 0
     k = fits_of(tmp_path / "a")[0]["k"]
     assert command("grey.png", "-k", str(k), "-o", "b").returncode == 0
@@ -195,7 +195,7 @@ def test_auto_gives_the_image_that_the_number_gives(command, tmp_path, grey):
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
-def test_the_covariance_asked_for_is_fitted_and_reported(command, tmp_path, grey, covariance):
+def test_the_covariance_option_is_fitted_and_reported(command, tmp_path, grey, covariance):
     assert command("grey.png", "-k", "3", "--covariance", covariance).returncode == 0
     (fit,) = fits_of(tmp_path)
     assert fit["covariance"] == covariance
@@ -214,7 +214,7 @@ def test_the_covariance_asked_for_is_fitted_and_reported(command, tmp_path, grey
     assert fit["aic"] == pytest.approx(2 * n - 2 * fit["log_likelihood"])
 
 
-def test_restarts_end_higher_than_a_single_start(samples):
+def test_restarts_reach_a_higher_likelihood_than_a_single_start(samples):
     pixels = read_image(samples / "alpha.png").pixels
     single, several = (
         np.array([Quantizer(pixels, Settings(restarts=n, seed=seed)).fit(7).fit.trace[-1] for seed in range(3)])
@@ -225,7 +225,7 @@ def test_restarts_end_higher_than_a_single_start(samples):
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random"])
-def test_every_way_to_start_gives_a_fit_that_is_repeatable(command, tmp_path, grey, init):
+def test_every_method_of_starting_gives_a_repeatable_fit(command, tmp_path, grey, init):
     for folder in ("a", "b"):
         assert command("grey.png", "-k", "3", "--init", init, "-o", folder).returncode == 0
     assert (tmp_path / "a/grey_k3.png").read_bytes() == (tmp_path / "b/grey_k3.png").read_bytes()
@@ -233,7 +233,7 @@ def test_every_way_to_start_gives_a_fit_that_is_repeatable(command, tmp_path, gr
     assert len(traces) == 1
 
 
-def test_the_ways_to_start_start_from_different_places(samples):
+def test_methods_of_starting_give_different_starts(samples):
     pixels = read_image(samples / "grey.png").pixels
     ways = ("kmeans", "k-means++", "random_from_data", "random")
     assert len({Quantizer(pixels, Settings(init=way)).fit(3).fit.trace[0] for way in ways}) == 4

@@ -1,4 +1,4 @@
-"""Fits apart from images: what a Fitter makes of a histogram draws any image, and is sent between processes."""
+"""Fits without images: a fit to a histogram recolours any image, and is sent between processes."""
 
 import pickle
 
@@ -65,7 +65,7 @@ def test_a_fitter_sent_to_another_process_fits_the_same(settings):
     ("step", "k", "tol"),
     [(2, 3, 1e-4), (2, 12, 6 / 33900), (2, 16, 8 / 33900), (2, 20, 8 / 33900), (8, 3, 5e-4), (8, 16, 5e-4)],
 )
-def test_few_pixels_are_fitted_until_an_iteration_gains_half_a_nat_a_component_over_all_of_them(step, k, tol):
+def test_fits_to_few_pixels_stop_at_a_gain_of_half_a_nat_per_component_in_total(step, k, tol):
     histogram = histogram_of(read_sample("cat.jpg")[::step, ::step])
     fitter, asked = Fitter(histogram), Fitter(histogram, Settings(tol=tol))
     fit = fitter.fit(k)
@@ -78,19 +78,19 @@ def test_few_pixels_are_fitted_until_an_iteration_gains_half_a_nat_a_component_o
 @pytest.mark.parametrize(
     ("image", "method"), [(read_sample("cat.jpg"), "gmm"), (CAT, "kmeans")], ids=["large", "by squared error"]
 )
-def test_other_fits_end_at_a_ten_thousandth(image, method):
+def test_other_fits_stop_at_a_gain_of_a_ten_thousandth(image, method):
     default, asked = (Fitter(histogram_of(image), Settings(tol=tol, method=method)).fit(8) for tol in (None, 1e-4))
     assert default.tol == 1e-4
     assert_same_fit(default, asked)
 
 
-def test_where_nothing_was_fitted_there_is_no_tolerance():
+def test_the_tolerance_is_none_if_nothing_was_fitted():
     assert Fitter(histogram_of(FEW)).fit(8).tol is None
     mixture = Fitter(histogram_of(CAT)).fit(3).mixture
     assert Fitter(histogram_of(COFFEE)).evaluate(mixture).tol is None
 
 
-def test_a_pickled_fitter_is_its_colours_and_counts_and_little_more():
+def test_a_pickled_fitter_has_the_size_of_its_colours_and_counts():
     fitter = Fitter(histogram_of(CAT), Settings(space="lab"))
     fitter.fit(3)
     assert len(pickle.dumps(fitter)) < 12 * fitter.colors.n_colors + 2000
@@ -107,12 +107,12 @@ def test_a_fit_sent_to_another_process_draws_the_same_image(settings):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES.values(), ids=lambda covariance_type: covariance_type.name)
-def test_a_covariance_type_comes_back_from_a_pickle_as_itself(covariance_type):
+def test_an_unpickled_covariance_type_is_the_same_object(covariance_type):
     assert pickle.loads(pickle.dumps(covariance_type)) is covariance_type
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_an_image_is_drawn_by_the_fit_to_another_as_by_its_model(settings):
+def test_recolouring_by_a_fit_to_another_image_equals_recolouring_by_its_model(settings):
     quantizer = Quantizer(COFFEE, settings)
     fit = Fitter(histogram_of(CAT), settings).fit(6)
     drawn, applied = quantizer.recolor(fit), quantizer.apply(fit.mixture)
@@ -125,7 +125,7 @@ def test_an_image_is_drawn_by_the_fit_to_another_as_by_its_model(settings):
     assert (drawn.fit.trace, drawn.fit.n_iter) == (fit.trace, fit.n_iter)
 
 
-def test_an_image_is_drawn_by_the_palette_given_to_another():
+def test_an_image_is_recoloured_by_a_palette_fit_to_another_image():
     fit = Fitter(histogram_of(CAT)).fit_palette(GIVEN)
     drawn = Quantizer(COFFEE).recolor(fit)
     np.testing.assert_array_equal(drawn.palette, GIVEN)
@@ -134,8 +134,8 @@ def test_an_image_is_drawn_by_the_palette_given_to_another():
     assert drawn.fit.fixed_palette is not None
 
 
-def test_an_image_with_some_of_the_colours_that_are_kept_exactly_is_drawn_unchanged():
-    """Though one of them is rare in the whole, and dithering was asked for."""
+def test_an_image_of_some_of_the_colours_of_an_exact_fit_is_unchanged():
+    """One of the colours is rare, and the settings choose a dither."""
     images = [FEW, np.full((40, 40, 3), 9, dtype=np.uint8)]
     fit = Fitter(histogram_of(np.concatenate([image.reshape(-1, 3) for image in images]))).fit(3)
     assert fit.exact
@@ -145,13 +145,13 @@ def test_an_image_with_some_of_the_colours_that_are_kept_exactly_is_drawn_unchan
         assert (drawn.mse, drawn.dither) == (0, "none")
 
 
-def test_16_bit_colours_that_are_alike_in_8_bits_are_told_apart_by_an_exact_fit():
+def test_an_exact_fit_separates_16_bit_colours_that_are_equal_in_8_bits():
     image = np.array([[[1000, 1000, 1000], [1001, 1000, 1000], [1001, 1000, 1000]]], dtype=np.uint16)
     fit = Fitter(histogram_of(image)).fit(2)
     np.testing.assert_array_equal(Quantizer(image).recolor(fit).labels, [[1, 0, 0]])
 
 
-def test_a_judged_mixture_is_a_fit_that_took_no_iterations():
+def test_an_evaluated_mixture_is_a_fit_without_iterations():
     fitter = Fitter(histogram_of(CAT))
     fit = fitter.fit(3)
     judged = fitter.evaluate(fit.mixture)

@@ -1,4 +1,4 @@
-"""quantize() on whole images: against scipy pixel by pixel, and its laws."""
+"""quantize() on images: against scipy pixel by pixel, and its laws."""
 
 import json
 import math
@@ -84,7 +84,7 @@ def test_every_pixel_has_the_rounded_mean_of_its_most_probable_component(image, 
 
 @each_image
 @pytest.mark.parametrize("k", [1, 3, 6])
-def test_log_likelihood_and_entropy_are_those_of_scipy_over_all_visible_pixels(image, k):
+def test_log_likelihood_and_entropy_equal_those_of_scipy_over_all_visible_pixels(image, k):
     result = quantize(image, k)
     values, visible = values_and_visible(image)
     log_joint = log_joint_by_scipy(values[visible], result.weights, result.means, result.covariances)
@@ -96,7 +96,7 @@ def test_log_likelihood_and_entropy_are_those_of_scipy_over_all_visible_pixels(i
     assert result.statistics.entropy == pytest.approx(entropy, rel=1e-7, abs=1e-7)
 
 
-def test_log_likelihood_of_flat_16_bit_colours_is_that_of_scipy():
+def test_log_likelihood_of_flat_16_bit_colours_equals_that_of_scipy():
     for seed in range(5):
         colors = np.random.default_rng(seed).integers(0, 65536, (4, 3)).astype(np.uint16)
         result = quantize(np.repeat(colors, 25, axis=0).reshape(10, 10, 3), 4)
@@ -119,7 +119,7 @@ def test_mse_and_psnr_equal_the_plain_formulas_on_the_pixels(image, k):
         assert result.psnr == math.inf
 
 
-def test_criteria_are_those_of_scikit_learns_formulas_with_pixels_as_samples():
+def test_criteria_equal_scikit_learns_formulas_with_pixels_as_samples():
     result = quantize(IMAGES["rgba"], 4)
     n = int((IMAGES["rgba"][:, :, 3] > 0).sum())
     free = 3 + 4 * 3 + 4 * 6
@@ -140,7 +140,7 @@ def test_components_are_sorted_by_weight(image):
 # Calls
 
 
-def test_several_k_give_what_each_gives_alone_in_the_order_asked_for():
+def test_several_k_give_the_results_of_single_fits_in_their_order():
     image = IMAGES["rgb"]
     several = quantize(image, [5, 2, 3])
     assert [result.k for result in several] == [5, 2, 3]
@@ -151,11 +151,11 @@ def test_several_k_give_what_each_gives_alone_in_the_order_asked_for():
 
 
 @pytest.mark.parametrize("ks", [(2, 3), np.array([2, 3]), range(2, 4), iter([2, 3])])
-def test_any_iterable_of_integers_asks_for_several_k(ks):
+def test_any_iterable_of_integers_is_accepted_as_several_k(ks):
     assert [result.k for result in quantize(IMAGES["grey"], ks)] == [2, 3]
 
 
-def test_grey_image_is_that_image_with_three_equal_channels():
+def test_a_grey_image_gives_the_result_of_three_equal_channels():
     grey = IMAGES["grey"]
     one, three = quantize(grey, 4), quantize(np.dstack([grey] * 3), 4)
     assert_same_fit(one, three)
@@ -180,14 +180,14 @@ def test_transparent_pixels_are_left_out_of_the_fit(name, k):
     np.testing.assert_array_equal(quantize(repainted, k).image, result.image)
 
 
-def test_alpha_is_kept_and_brought_alpha_to_8_bits():
+def test_alpha_is_kept_in_8_bits():
     result = quantize(IMAGES["rgba"], 3)
     np.testing.assert_array_equal(result.image[:, :, 3], IMAGES["rgba"][:, :, 3])
     sixteen = quantize(IMAGES["rgba of 16 bits"], 3)
     np.testing.assert_array_equal(sixteen.image[:, :, 3], np.rint(IMAGES["rgba of 16 bits"][:, :, 3] / 257))
 
 
-def test_image_without_transparency_has_no_alpha_and_an_opaque_one_changes_no_colour():
+def test_an_image_without_alpha_has_none_and_opaque_alpha_changes_no_colour():
     rgb = IMAGES["rgb"]
     opaque = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
     one, other = quantize(rgb, 4), quantize(opaque, 4)
@@ -196,14 +196,14 @@ def test_image_without_transparency_has_no_alpha_and_an_opaque_one_changes_no_co
     np.testing.assert_array_equal(other.image, np.dstack([one.image, opaque[:, :, 3]]))
 
 
-def test_8_bit_image_stretched_to_16_bits_gives_the_same_colours():
+def test_an_8_bit_image_scaled_to_16_bits_gives_the_same_colours():
     image = IMAGES["rgb"]
     eight, sixteen = quantize(image, 3), quantize(image.astype(np.uint16) * 257, 3)
     assert abs(eight.palette.astype(int) - sixteen.palette).max() <= 1
     assert (eight.labels == sixteen.labels).mean() > 0.99
 
 
-def test_labels_are_as_narrow_as_the_number_of_colours_allows():
+def test_labels_have_the_smallest_sufficient_type():
     y, x = np.mgrid[:20, :20]
     image = np.dstack([x, y, 0 * x]).astype(np.uint8)
     assert quantize(image, 256, max_iter=1).labels.dtype == np.uint8
@@ -236,16 +236,16 @@ def test_iterations_end_at_the_limit_or_at_the_tolerance():
         assert not (small[:-2] & small[1:-1]).any()
 
 
-def test_watcher_sees_the_trace():
+def test_the_watcher_is_called_with_the_trace():
     seen = []
     result = Quantizer(IMAGES["rgb"], Settings(tol=1e-3)).fit(3, lambda *step: seen.append(step))
     sizes, level = np.unique(result.fit.n_cells, return_inverse=True)
     assert len(sizes) > 1
     iterations = (
         np.arange(len(result.fit.trace)) - level
-    )  # each level but the first begins where the one before it ended
+    )  # each level but the first starts from the end of the previous one
     steps = list(zip(iterations.tolist(), result.fit.trace, strict=True))
-    trials = seen[0][0]  # those of the starts that were tried
+    trials = seen[0][0]  # iterations of the trials
     assert 1 <= trials < level.tolist().count(0)
     assert seen == steps[trials:]
     assert seen[-1][0] == result.fit.n_iter
@@ -258,7 +258,7 @@ def test_image_is_left_unchanged():
         np.testing.assert_array_equal(locked, image)
 
 
-def test_image_that_is_a_strided_view_is_read_as_its_copy():
+def test_a_strided_view_gives_the_result_of_its_copy():
     bgr = IMAGES["rgb"][::-1, ::2, ::-1]
     assert_same_fit(quantize(bgr, 3), quantize(bgr.copy(), 3))
 
@@ -286,7 +286,7 @@ law = settings(max_examples=30)
 
 @law
 @given(small_images(), st.integers(1, 7))
-def test_result_has_at_most_k_colours_and_they_are_of_the_palette(image, k):
+def test_a_result_has_at_most_k_colours_all_of_the_palette(image, k):
     result = quantize(image, k)
     assert len(colors_of(result.image)) <= k
     assert colors_of(result.image) <= set(map(tuple, result.palette.tolist()))
@@ -373,7 +373,7 @@ def test_exact_16_bit_colours_are_kept_to_the_nearest_8_bits():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (5, 4), (5, 4, 3)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("k", [1, 7])
-def test_one_colour_stays_that_colour(shape, dtype, k):
+def test_one_colour_is_unchanged(shape, dtype, k):
     value = 200 if dtype == np.uint8 else 200 * 257
     result = quantize(np.full(shape, value, dtype=dtype), k)
     assert (result.image == 200).all()
@@ -392,7 +392,7 @@ def test_objective_of_one_colour_is_the_logarithm_of_the_number_of_cells_in_the_
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_objective_of_exact_colours_is_their_log_likelihood_less_half_a_nat_a_channel(dtype):
-    # Each colour carries, in each channel, the very variance of its component.
+    # Each colour has, in each channel, the variance of its component.
     colors = np.array([[10, 20, 30], [200, 100, 0], [90, 90, 250]], dtype=dtype)
     result = quantize(colors[[0, 1, 1, 2]][np.newaxis], 3)
     assert len(result.fit.trace) == 1
@@ -406,7 +406,7 @@ def test_a_k_below_the_number_of_colours_is_fitted_and_one_above_it_is_exact():
     assert [len(result.weights) for result in results] == [4, 5, 5]
 
 
-# What is refused
+# Errors
 
 
 BAD_IMAGES = [
@@ -423,7 +423,7 @@ BAD_IMAGES = [
 
 
 @pytest.mark.parametrize(("image", "parts"), BAD_IMAGES)
-def test_bad_array_is_refused_with_the_value_and_the_remedy(image, parts):
+def test_a_bad_array_is_refused_with_value_and_remedy(image, parts):
     with pytest.raises(ParameterError) as caught:
         quantize(image, 2)
     assert isinstance(caught.value, ValueError)
@@ -448,7 +448,7 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
-def test_bad_option_is_refused_with_the_value_and_the_limit(options, message):
+def test_a_bad_option_is_refused_with_value_and_limit(options, message):
     with pytest.raises(ParameterError) as caught:
         quantize(IMAGES["rgb"], **options)
     assert str(caught.value) == message
@@ -471,7 +471,7 @@ def test_palette_rounds_to_the_nearest_and_stays_within_the_range():
     np.testing.assert_array_equal(palette, [[0, 255, 128], [0, 255, 100], [101, 255, 0]])
 
 
-def test_hex_code_of_every_palette_colour_reads_back_as_the_colour():
+def test_the_hex_code_of_every_palette_colour_parses_as_that_colour():
     for color in np.array([[0, 1, 255], [16, 15, 160], [0, 0, 0]], dtype=np.uint8):
         code = hex_code(color)
         assert len(code) == 7
@@ -489,7 +489,7 @@ def test_16_bit_alpha_is_rounded_to_the_nearest_of_256_levels_and_never_made_inv
 
 
 @pytest.mark.parametrize("image", [IMAGES["rgb"], IMAGES["rgba"]], ids=["rgb", "rgba"])
-def test_a_flattened_image_holds_nothing_of_the_array(image):
+def test_a_quantizer_does_not_share_memory_with_the_array(image):
     image = image.copy()
     quantizer = Quantizer(image, Settings(seed=3))
     before = quantizer.fit(3)
@@ -556,7 +556,7 @@ def cat_fits():
     return quantize(read_sample("cat.jpg"), LIKELIHOODS_OF_CAT)
 
 
-def test_fits_of_the_cat_are_as_likely_as_known_good_ones(cat_fits):
+def test_fits_of_the_cat_reach_known_likelihoods(cat_fits):
     for result in cat_fits:
         assert result.mean_log_likelihood >= LIKELIHOODS_OF_CAT[result.k] - 0.01
     likelihoods = [result.mean_log_likelihood for result in cat_fits]
@@ -569,7 +569,7 @@ def test_fits_of_the_cat_converge_without_their_trace_ever_falling(cat_fits):
         assert np.diff(result.fit.trace).min() >= -1e-9
 
 
-def test_log_likelihood_of_the_cat_is_that_of_scipy_over_its_pixels(cat_fits):
+def test_log_likelihood_of_the_cat_equals_that_of_scipy_over_its_pixels(cat_fits):
     values, _ = values_and_visible(read_sample("cat.jpg"))
     for result in cat_fits[:3]:
         log_joint = log_joint_by_scipy(values, result.weights, result.means, result.covariances)
