@@ -8,9 +8,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from gmmquant.colors.palette_files import encode_palette
 from gmmquant.images.encoding.encode import encode_image
-from gmmquant.images.palette_image import ALL_FORMATS
 from gmmquant.pipeline.earlier_run import refuse_other_content
 from gmmquant.pipeline.plan import Job
 from gmmquant.quantization.quantizer import Quantizer
@@ -90,6 +88,9 @@ def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter)
         writer.write(paths["model"], _encode_model, fit)
         files["model"] = job.output_in_record(paths["model"])
     if palettes:
+        from gmmquant.colors.palette_files import encode_palette
+        from gmmquant.images.palette_image import ALL_FORMATS
+
         files["palettes"] = {name: job.output_in_record(paths[f"palette {name}"]) for name in palettes}
         encode = partial(
             encode_palette, name=f"{job.stem} {len(fit.weights)}", weights=fit.weights, formats=ALL_FORMATS

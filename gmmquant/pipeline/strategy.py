@@ -17,11 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.palette import hex_code
-from gmmquant.colors.palette_files import parse_colors
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
-from gmmquant.images.palette_image import load_palette
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
@@ -169,6 +167,9 @@ def load_model(path: Path) -> ApplyModel:
 
 def load_fixed_palette(text: str) -> FixedPalette:
     """Read a palette from colours, `#rrggbb,#rgb`, or from a file; every error of the file is a `PaletteFileError`."""
+    from gmmquant.colors.palette_files import parse_colors
+    from gmmquant.images.palette_image import load_palette
+
     path, source = Path(text), None
     if text.startswith("#") or ("," in text and not path.exists()):
         colors = parse_colors(text)
