@@ -106,7 +106,7 @@ def quantize(
     if isinstance(k, Iterable):
         ks = [check_k(each) for each in k]
         if not ks:
-            raise ParameterError("k is empty; give at least one number of colours")
+            raise ParameterError("k is empty; use at least one number of colours")
         quantizer = Quantizer(image, settings)
         return [quantizer.fit(each) for each in ks]
     return Quantizer(image, settings).fit(check_k(k))
@@ -137,7 +137,7 @@ def transfer_colors(
         As for `quantize`.
     """
     if check_k(k) > MAX_TRANSFER_K:
-        raise ParameterError(f"k = {k} is above the limit of a transfer; give at most {MAX_TRANSFER_K}")
+        raise ParameterError(f"k = {k} is above the limit of a transfer; use at most {MAX_TRANSFER_K}")
     settings = Settings(seed=seed, space=space)
     quantizer = Quantizer(image, settings)
     target_fit = Fitter(FlatImage.from_array(to_array(target)).histogram(), settings).fit(k)

@@ -129,7 +129,7 @@ class Settings:
         if self.recolor is not None:
             check_choice("recolor", self.recolor, RECOLORINGS)
         if check_non_negative("strength", self.strength) > 1:
-            raise ParameterError(f"strength = {self.strength} is above the limit; give a number from 0 to 1")
+            raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
         required = _RECOLORING_OF_DITHER.get(self.dither)
         if required and self.recolor not in (None, required):
             raise ParameterError(
@@ -153,7 +153,7 @@ def check_k(k: object) -> int:
     """Return `k`, a number of colours from 1 to 4096, as an int."""
     number = check_integer("k", k, 1)
     if number > MAX_K:
-        raise ParameterError(f"k = {number} is above the limit; give at most {MAX_K}")
+        raise ParameterError(f"k = {number} is too large; use at most {MAX_K}")
     return number
 
 
@@ -174,11 +174,11 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
     numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
     if numbers is None:
         raise ParameterError(
-            f"k = {part!r} is not a number of colours; give integers from 1 to {MAX_K} (2 3 7, 2,3,7 or 2-8) or auto"
+            f"k = {part!r} is not a number of colours; use integers from 1 to {MAX_K} (2 3 7, 2,3,7 or 2-8) or auto"
         )
     low, high = check_k(int(numbers[1])), check_k(int(numbers[2] or numbers[1]))
     if low > high:
-        raise ParameterError(f"k = {part} is an empty range; give the smaller number first, as in {high}-{low}")
+        raise ParameterError(f"k = {part} is an empty range; write the smaller number first, as in {high}-{low}")
     yield from range(low, high + 1)
 
 

@@ -65,7 +65,7 @@ _EPILOG = """\
 
 [cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
 
-Exit codes: 0 all done (or skipped), 1 some image failed, 2 wrong usage, 130, 143 or 129 stopped by INT, TERM or HUP.
+Exit codes: 0 all done or skipped, 1 some images failed, 2 wrong usage, 130, 143 or 129 stopped by INT, TERM or HUP.
 """
 
 _DEFAULT_K = [",".join(map(str, DEFAULT_K))]
@@ -77,7 +77,7 @@ _NAMES = {"k": "-k", "as_json": "--json"}
 _CONTRADICTIONS = {
     "force": ("replaces existing outputs", ("skip_existing",)),
     "as_json": ("prints one array of records", ("json_lines",)),
-    "dry_run": ("makes no records", ("as_json",)),
+    "dry_run": ("prints no records", ("as_json",)),
     "quiet": ("prints only errors", ("verbose",)),
     "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
     "palette": ("sets the colours", ("k", "method", "init", "restarts", "transfer_from")),
@@ -121,7 +121,7 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
     if _is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
         raise ParameterError(
-            f"k = {largest_of(ks)} is above the limit of --transfer-from; give at most {MAX_TRANSFER_K}"
+            f"k = {largest_of(ks)} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}"
         )
 
 
@@ -135,9 +135,9 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
     if records:
         return Destination.RECORD
     if len(ks) > 1:
-        raise ParameterError(f"--output - writes one image, not one for each of {len(ks)} k; give one, as in -k 7")
+        raise ParameterError(f"--output - writes one image, not {len(ks)}; choose one number of colours, as in -k 7")
     if _is_set(ctx, "shared"):
-        raise ParameterError("--output - writes one image, --shared makes many; name a folder, or add --json")
+        raise ParameterError("--output - writes one image, but --shared writes several; name a folder, or add --json")
     if sys.stdout.isatty():
         raise ParameterError("--output - would write an image to the terminal; redirect standard output")
     return Destination.STANDARD_OUTPUT
@@ -249,7 +249,9 @@ def quantize(
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
-        raise ParameterError(f"--output - writes one image, not {n_images}; give one, or name a folder")
+        raise ParameterError(
+            f"--output - writes one image, not {n_images}; name one image, or use a folder for --output"
+        )
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
     reporter = reporters.reporter_class(style)(sys.stdout, n_images=n_images, shared=shared, verbose=verbose)
     if dry_run:
@@ -308,7 +310,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         if "" in arguments:
-            raise ParameterError("an argument is empty; give a file, a folder or a value, or set its shell variable")
+            raise ParameterError("an argument is empty; check that its shell variable is set")
         command = typer.main.get_command(app)
         result = command.main(arguments, prog_name="gmmquant", standalone_mode=False)
         return int(result or ExitCode.DONE)

@@ -117,8 +117,8 @@ def _read(layout: str, file: io.BytesIO) -> tuple[Any, ...]:
     try:
         return struct.unpack(layout, file.read(struct.calcsize(layout)))
     except struct.error:
-        raise PaletteFileError("cut short or damaged; get an undamaged copy") from None
+        raise PaletteFileError("truncated or damaged; get an undamaged copy") from None
 
 
 def _not_rgb(space: str) -> PaletteFileError:
-    return PaletteFileError(f"holds a colour of the space {space}, which has no exact RGB; save the swatches as RGB")
+    return PaletteFileError(f"contains a colour in the space {space}, which has no exact RGB; save the swatches as RGB")

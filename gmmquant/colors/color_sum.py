@@ -102,7 +102,7 @@ def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
         3.5e13 in those of 7 bits, the coarsest that the default limit leads to, and 1.4e14 in those of 8.
     """
     if not parts:
-        raise ParameterError("no colours to add up; give those of at least one image")
+        raise ParameterError("no colours to add up; pass those of at least one image")
     histograms = [part for part in parts if isinstance(part, ColorHistogram)]
     if len(histograms) == len(parts):
         first, *others = histograms
@@ -117,7 +117,7 @@ def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
     bits = _finest(total.tree, max_cells)
     max_pixels = np.iinfo(np.int64).max >> 2 * (_DEPTH - bits)
     if n_pixels > max_pixels:
-        raise ParameterError(f"{n_pixels} pixels are too many to be added up; give at most {max_pixels}")
+        raise ParameterError(f"{n_pixels} pixels are too many to add up; use at most {max_pixels}")
     return _coarser(total, bits)
 
 

@@ -53,9 +53,9 @@ def check_palette(palette: npt.NDArray[Any]) -> Palette:
     """Return `palette`, 1 to 4096 colours as uint8 (K, 3)."""
     palette = np.asarray(palette)
     if palette.dtype != np.uint8 or palette.ndim != 2 or palette.shape[1:] != (3,):
-        raise ParameterError(f"palette has shape {palette.shape} and type {palette.dtype}; give uint8 of shape (K, 3)")
+        raise ParameterError(f"palette has shape {palette.shape} and type {palette.dtype}; use uint8 of shape (K, 3)")
     if not 1 <= len(palette) <= MAX_K:
-        raise ParameterError(f"palette has {len(palette)} colours; give 1 to {MAX_K}")
+        raise ParameterError(f"palette has {len(palette)} colours; use 1 to {MAX_K}")
     return palette
 
 
@@ -66,7 +66,7 @@ def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | N
     shares = check_array("weights", weights, (n_colors,))
     outside = shares[(shares < 0) | (shares > 1 + _ROUNDING)]
     if outside.size:
-        raise ParameterError(f"weights holds {outside[0]:g}; give shares of the image, from 0 to 1")
+        raise ParameterError(f"weights contains {outside[0]:g}; use shares of the image, from 0 to 1")
     return shares
 
 
@@ -77,7 +77,7 @@ def collect_colors(colors: Iterable[Color], failure: type[GmmquantError]) -> Pal
     """
     found = list(islice(colors, MAX_K + 1))
     if len(found) > MAX_K:
-        raise failure(f"more than {MAX_K} colours, the limit; give a palette of fewer")
+        raise failure(f"more than {MAX_K} colours, the limit; use a palette with fewer")
     if not found:
-        raise failure("holds no colour; give at least one")
+        raise failure("contains no colours; add at least one")
     return np.array(found, dtype=np.uint8)

@@ -92,13 +92,13 @@ def read_palette(data: bytes) -> Palette:
         If it is not a palette, is damaged or too large, or has colours without an exact 8-bit RGB value.
     """
     if len(data) > MAX_BYTES:
-        raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; give a palette, which is smaller")
+        raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; use a smaller file")
     content = data.removeprefix(codecs.BOM_UTF8)
     for entry in FORMATS:
         if entry.recognizes(content):
             return collect_colors(entry.read(content), PaletteFileError)
     raise PaletteFileError(
-        "unknown kind of palette; give hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
+        "unknown palette format; use hex codes, JSON, a GIMP palette (gpl), CSS, ASE, ACO or a JASC palette (pal)"
     )
 
 
@@ -108,7 +108,7 @@ def parse_colors(text: str) -> Palette:
     for code in text.split(","):
         color = _parse_hex(code.strip())
         if color is None:
-            raise ParameterError(f"{_shown(code)} is not a colour; give hex codes as in #1a2b3c,#fff,#000")
+            raise ParameterError(f"{_shown(code)} is not a colour; use hex codes, as in #1a2b3c,#fff,#000")
         colors.append(color)
     return collect_colors(colors, ParameterError)
 
@@ -215,7 +215,7 @@ def _read_jasc(data: bytes) -> Iterator[Color]:
             yield _rgb_of_line(number, line)
     if count != str(n_colors):
         raise PaletteFileError(
-            f"line 3 says {_shown(count)} colours, but there are {n_colors}; get an undamaged copy, or correct line 3"
+            f"line 3 declares {_shown(count)} colours, but there are {n_colors}; correct it, or get an undamaged copy"
         )
 
 
@@ -231,17 +231,17 @@ def _read_json(data: bytes) -> Iterator[Color]:
     try:
         record = json.loads(_text(data))
     except (ValueError, RecursionError):
-        raise PaletteFileError("invalid JSON, or cut short; get an undamaged copy") from None
+        raise PaletteFileError("invalid or truncated JSON; get an undamaged copy") from None
     entries = record.get("colors") if isinstance(record, dict) else record
     if not isinstance(entries, list):
-        raise PaletteFileError('JSON without a list of colours; give a list of hex codes, or {"colors": [...]}')
+        raise PaletteFileError('JSON without a list of colours; use a list of hex codes, or {"colors": [...]}')
     for number, entry in enumerate(entries, 1):
         code = entry.get("hex") if isinstance(entry, dict) else entry
         color = _parse_hex(code) if isinstance(code, str) else None
         if color is None:
             raise _no_color(f"colors, entry {number}", code)
         if isinstance(entry, dict) and "rgb" in entry and entry["rgb"] != list(color):
-            raise PaletteFileError(f"colors, entry {number}: hex and rgb are two colours; remove one of them")
+            raise PaletteFileError(f"colors, entry {number}: hex and rgb differ; remove one of them")
         yield color
 
 
@@ -276,7 +276,7 @@ def _parse_css(value: str) -> Color | None:
 
 
 def _no_color(where: str, found: object) -> PaletteFileError:
-    return PaletteFileError(f"{where}: {_shown(found)} is not a colour of 8 bits without alpha; write #rrggbb")
+    return PaletteFileError(f"{where}: {_shown(found)} is not a colour; write #rrggbb, without alpha")
 
 
 def _shown(found: object) -> str:

@@ -94,7 +94,7 @@ def _opened(source: str | os.PathLike[str] | BinaryIO, limit: int) -> AbstractCo
         return open_regular(source, limit)
     untyped: object = source
     if isinstance(untyped, io.TextIOBase) or not source.seekable():
-        raise ParameterError("the file to read must be binary and seekable; give io.BytesIO of its bytes")
+        raise ParameterError("the file to read must be binary and seekable; pass io.BytesIO of its bytes")
     check_bytes(source.seek(0, os.SEEK_END), limit)
     source.seek(0)
     return nullcontext(source)

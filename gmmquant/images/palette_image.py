@@ -66,7 +66,7 @@ def read_palette_image(path: Path) -> Palette | None:
     The palette of an indexed PNG, GIF, BMP or TIFF is its entries that occur; that of any other image, its distinct
     colours in reading order. Colours are those of `read_image`, with the colour profile applied. Fully transparent
     pixels are ignored. Only the first frame of an animation is read. A PaletteFileError is raised if the image is
-    damaged or too large, or has more than 4096 colours or more than 8 bits a channel.
+    damaged or too large, or has more than 4096 colours or more than 8 bits per channel.
     """
     try:
         with open_regular(path) as file:
@@ -78,10 +78,10 @@ def read_palette_image(path: Path) -> Palette | None:
     except ImageError as error:
         reason = str(error).partition(";")[0]
         raise PaletteFileError(
-            f"{reason}; give an undamaged image of 8 bits a channel and at most {MAX_PIXELS} pixels"
+            f"{reason}; use an undamaged image with 8 bits per channel and at most {MAX_PIXELS} pixels"
         ) from None
     if image.pixels.dtype != np.uint8:
-        raise PaletteFileError("an image of more than 8 bits a channel is not a palette; save it with 8")
+        raise PaletteFileError("an image with more than 8 bits per channel cannot be a palette; save it with 8")
     first = frames_of(image.pixels, image.animation)[0]
     colors = _in_palette_order(first, path) if header.format in _INDEXED else None
     if colors is None:
@@ -95,9 +95,9 @@ def load_palette(path: Path) -> Palette:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except ImageError:
-        raise PaletteFileError("not a regular file; give a palette file or an image") from None
+        raise PaletteFileError("not a regular file; use a palette file or an image") from None
     if len(data) > MAX_BYTES:
-        raise PaletteFileError(f"more than {MAX_BYTES} bytes, the limit for a palette; give a smaller file")
+        raise PaletteFileError(f"more than {MAX_BYTES} bytes, the limit for a palette; use a smaller file")
     palette = read_palette_image(path)
     return read_palette(data) if palette is None else palette
 
@@ -143,7 +143,7 @@ def _in_reading_order(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if len(found) > MAX_K:
         raise PaletteFileError(
             f"an image of {np.count_nonzero(seen)} colours is above the limit {MAX_K} of a palette; "
-            "give one of fewer, such as a chart of swatches or an indexed image"
+            "use one with fewer, such as a chart of swatches or an indexed image"
         )
     codes = np.array(list(found), dtype=np.uint32)
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)

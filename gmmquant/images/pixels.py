@@ -38,8 +38,8 @@ def to_array(image: ImageLike) -> npt.NDArray[Any]:
             raise ImageError(f"{os.fspath(image)}: {error}") from None
         if decoded.animation is not None:
             raise ParameterError(
-                f"{os.fspath(image)} is an animation of {decoded.animation.n_frames} frames; give one frame, or "
-                "read_image(path).pixels for all frames one below the other"
+                f"{os.fspath(image)} is an animation of {decoded.animation.n_frames} frames; pass one frame, or "
+                "read_image(path).pixels, which stacks all frames"
             )
         return decoded.pixels
     # A PIL image exists only after its module was imported.
@@ -48,7 +48,7 @@ def to_array(image: ImageLike) -> npt.NDArray[Any]:
         return _from_pil(image)
     if not hasattr(image, "__array__"):
         raise ParameterError(
-            f"image is a {type(image).__name__}; give an array of pixels, a PIL image or the path of a file"
+            f"image is a {type(image).__name__}; pass an array of pixels, a PIL image or the path of a file"
         )
     return np.asarray(image)
 
@@ -114,7 +114,7 @@ class FlatImage:
         visible = None if alpha is None else alpha > 0
         pixels = rgb.reshape(-1, 3) if visible is None else rgb[visible]
         if len(pixels) == 0:
-            raise ParameterError("every pixel is fully transparent; give an image with a visible pixel")
+            raise ParameterError("every pixel is fully transparent; use an image with a visible pixel")
         shape = int(rgb.shape[0]), int(rgb.shape[1])
         alpha = None if alpha is None else alpha_to_8_bits(alpha)
         return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, n_frames)
@@ -145,15 +145,15 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
         raise ParameterError(
-            f"image has type {image.dtype}; give uint8 or uint16, as in image.astype(np.uint8) for values up to 255, "
+            f"image has type {image.dtype}; use uint8 or uint16, as in image.astype(np.uint8) for values up to 255, "
             "or np.rint(image * 65535).astype(np.uint16) for floats in [0, 1]"
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise ParameterError(
-            f"image has shape {image.shape}; give (height, width), (height, width, 3) or (height, width, 4)"
+            f"image has shape {image.shape}; use (height, width), (height, width, 3) or (height, width, 4)"
         )
     if image.size == 0:
-        raise ParameterError(f"image has shape {image.shape} and no pixel; give at least one")
+        raise ParameterError(f"image has shape {image.shape} and no pixels; pass at least one")
     if image.ndim == 2:
         image = np.repeat(image[:, :, np.newaxis], 3, axis=2)
     return image[:, :, :3], image[:, :, 3] if image.shape[2] == 4 else None

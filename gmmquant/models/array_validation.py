@@ -33,7 +33,7 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray
             "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
         )
     if array.size == 0:
-        raise ParameterError(f"X has shape {array.shape}; give at least one sample and one feature")
+        raise ParameterError(f"X has shape {array.shape}; use at least one sample and one feature")
     if n_features is not None and array.shape[1] != n_features:
         raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
     check_size("X", array)
@@ -45,7 +45,7 @@ def check_size(name: str, array: FloatArray) -> None:
     largest = np.abs(array).max()
     if largest > LARGEST:
         raise ParameterError(
-            f"{name} holds {largest:g} in size, above the limit {LARGEST:g}: "
+            f"{name} contains {largest:g} in size, above the limit {LARGEST:g}: "
             "its squares leave the range of float64; rescale the data"
         )
 
@@ -54,7 +54,7 @@ def check_weights(name: str, value: npt.ArrayLike, n: int, max_error: float) -> 
     """Return `n` weights of at least 0 whose sum differs from 1 by at most `max_error`."""
     weights = check_array(name, value, (n,))
     if (weights < 0).any() or abs(weights.sum() - 1) > max_error:
-        raise ParameterError(f"{name} sums to {weights.sum():g}; give weights of at least 0 that sum to 1")
+        raise ParameterError(f"{name} sums to {weights.sum():g}; use weights of at least 0 that sum to 1")
     return weights
 
 
@@ -64,12 +64,12 @@ def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> 
         return np.ones(n_samples)
     weight = check_array("sample_weight", sample_weight, (n_samples,))
     if (weight < 0).any():
-        raise ParameterError(f"sample_weight holds {weight.min()}; weights must be at least 0")
+        raise ParameterError(f"sample_weight contains {weight.min()}; weights must be at least 0")
     if not weight.any():
         raise ParameterError("sample_weight is 0 everywhere; give at least one sample a weight above 0")
     if np.ldexp(weight, -64).sum() > np.ldexp(np.finfo(np.float64).max, -64):
         raise ParameterError(
-            f"sample_weight holds {weight.max():g}; its sum leaves the range of float64: scale it, only ratios count"
+            f"sample_weight contains {weight.max():g}; its sum leaves the range of float64: scale it, only ratios count"
         )
     return weight
 
@@ -114,11 +114,11 @@ def check_fitted(estimator: object, attribute: str) -> None:
 
 def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
     if np.iscomplexobj(value):
-        raise ParameterError(f"{name} holds complex numbers; give real ones")
+        raise ParameterError(f"{name} contains complex numbers; use real ones")
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name} cannot be converted to an array of numbers: {error}") from None
     if not np.isfinite(array).all():
-        raise ParameterError(f"{name} holds NaN or infinite values; remove or replace them")
+        raise ParameterError(f"{name} contains NaN or infinite values; remove or replace them")
     return array

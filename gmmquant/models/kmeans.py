@@ -246,8 +246,8 @@ class KMeans(Estimator):
         n_distinct = np.unique(self.labels_).size
         if n_distinct < n_clusters:
             self._warn(
-                f"only {n_distinct} of n_clusters = {n_clusters} clusters hold samples, the other centers are "
-                "repetitions: X may have too few distinct samples; use fewer clusters"
+                f"only {n_distinct} of n_clusters = {n_clusters} clusters contain samples, the other centers are "
+                "duplicates: X may have too few distinct samples; use fewer clusters"
             )
         return self
 

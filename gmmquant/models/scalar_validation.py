@@ -17,9 +17,9 @@ COVARIANCE_NAMES, INIT_NAMES = get_args(CovarianceName), get_args(InitName)
 def check_integer(name: str, value: object, minimum: int) -> int:
     """Return `value` as an int of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ParameterError(f"{name} = {value!r} is not an integer; give one of at least {minimum}")
+        raise ParameterError(f"{name} = {value!r} is not an integer; use one of at least {minimum}")
     if value < minimum:
-        raise ParameterError(f"{name} = {value} is below the limit; give at least {minimum}")
+        raise ParameterError(f"{name} = {value} is too small; use at least {minimum}")
     return int(value)
 
 

@@ -53,18 +53,18 @@ def read_model(path: Path) -> Model:
     the entry), OSError if the system cannot read it.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ModelFileError("not a regular file; give a model that gmmquant saved")
+        raise ModelFileError("not a regular file; use a model that gmmquant saved")
     with open(path, "rb") as file:
         data = file.read(MAX_MODEL_BYTES + 1)
     if len(data) > MAX_MODEL_BYTES:
-        raise ModelFileError(f"more than {MAX_MODEL_BYTES} bytes, the limit; give a model that gmmquant saved")
+        raise ModelFileError(f"more than {MAX_MODEL_BYTES} bytes, the limit; use a model saved by gmmquant")
     try:
         record = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise ModelFileError("not JSON; give a model that gmmquant saved") from None
+        raise ModelFileError("not JSON; use a model saved by gmmquant") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else None
-        raise ModelFileError(f"schema is {str(found)[:40]!r}, not {SCHEMA!r}; give a model that gmmquant saved")
+        raise ModelFileError(f"schema is {str(found)[:40]!r}, not {SCHEMA!r}; use a model saved by gmmquant")
     known = {"schema", "version", "covariance_type", "weights", "means", "covariances"}
     try:
         gaussians = _read_gaussians(record)

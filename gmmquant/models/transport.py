@@ -57,7 +57,7 @@ class Transport:
         """Return the mean of the maps of each cell's mean, weighted by the responsibilities (T_mean): (n_cells, d)."""
         d = self.centers.shape[1]
         if len(cells.origin) != d:
-            raise ParameterError(f"the cells have {len(cells.origin)} features, the mixtures {d}; give cells of {d}")
+            raise ParameterError(f"the cells have {len(cells.origin)} features, the mixtures {d}; use cells of {d}")
         means = self.source.means - cells.origin
         moved = np.empty((cells.weights.size, d))
         for columns, near, scores in log_joint(self.source, cells, SOFTMAX.margin):
@@ -81,11 +81,11 @@ def transport_between(mixture0: Gaussians, mixture1: Gaussians) -> Transport:
     """
     (K0, d), (K1, other) = mixture0.means.shape, mixture1.means.shape
     if d != other:
-        raise ParameterError(f"the mixtures have {d} and {other} features; give two of the same number")
+        raise ParameterError(f"the mixtures have {d} and {other} features; use two with the same number")
     if K0 * K1 > MAX_PAIRS:
         raise ParameterError(
             f"{K0} x {K1} components are {K0 * K1} pairs, above the limit of {MAX_PAIRS} for a transport; "
-            "give mixtures of fewer components"
+            "use mixtures with fewer components"
         )
     covariances0, covariances1 = mixture0.full_covariances(), mixture1.full_covariances()
     costs = squared_wasserstein(mixture0.means, covariances0, mixture1.means, covariances1)

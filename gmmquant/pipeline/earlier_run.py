@@ -47,13 +47,13 @@ class EarlierRun:
             if name in self.settings and self.settings[name] != value:
                 option = "-k" if name == "k" else "--" + name.replace("_", "-")
                 raise ParameterError(
-                    f"{self.report.name} is of a run with {option} {_shown(self.settings[name])}, not {_shown(value)}; "
-                    f"give the same options, {REMEDY}"
+                    f"{self.report.name} was written with {option} {_shown(self.settings[name])}, not {_shown(value)}; "
+                    f"use the same options, {REMEDY}"
                 )
         if digest != self.digests["settings"]:
             raise ParameterError(
-                f"{self.report.name} is of a run with other --optimize or --keep-metadata, or with another content of "
-                f"the file given by --model, --palette or --transfer-from; give the same, {REMEDY}"
+                f"{self.report.name} was written with a different --optimize or --keep-metadata, or the file of "
+                f"--model, --palette or --transfer-from has changed; use the same options and files, {REMEDY}"
             )
 
     def refuse_other_images(self, paths: Iterable[str]) -> None:
@@ -62,8 +62,7 @@ class EarlierRun:
         for path in sorted(planned ^ self.images.keys()):
             which = "without" if path in planned else "with"
             raise ParameterError(
-                f"{self.report.name} is of a run {which} {path}, so its mixture is another; give the same images, "
-                f"{REMEDY}"
+                f"{self.report.name} was written {which} {path}, so its mixture differs; use the same images, {REMEDY}"
             )
 
     def digest_of_image(self, source: SourcePath) -> str | None:
@@ -115,19 +114,21 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
         digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
         return EarlierRun(report, {**settings}, digests, layers, digests_of_images, n_fitted)
     except OSError as error:
-        raise ParameterError(f"{report.name} cannot be read: {system_reason(error)}; move it, give {REMEDY}") from None
+        raise ParameterError(
+            f"{report.name} cannot be read: {system_reason(error)}; move it, or use {REMEDY}"
+        ) from None
     except GmmquantError as error:
         raise ParameterError(f"{report.name} cannot be read: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ParameterError(
-            f"{report.name} is damaged, or not a report of this version of gmmquant; move it, give {REMEDY}"
+            f"{report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
         ) from None
 
 
 def refuse_changed(source: SourcePath, report: AnyPath, earlier_digest: str | None, digest: str) -> None:
     """Raise an `ImageError` if a source has another digest than in the report; None: it is not in the report."""
     if earlier_digest not in (None, digest):
-        raise ImageError(f"{source.name} changed after {report.name} was written; give {REMEDY}")
+        raise ImageError(f"{source.name} changed after {report.name} was written; use {REMEDY}")
 
 
 def settings_of(task: Task, report: AnyPath) -> tuple[Record, str]:
@@ -165,7 +166,7 @@ def refuse_other_content(path: AnyPath, data: bytes) -> None:
                 return
         except (ValueError, RecursionError):
             pass
-    raise ImageError(f"{path.name} exists and is of a run of other images or options, or was changed; give {REMEDY}")
+    raise ImageError(f"{path.name} exists, but was written for other images or options, or has changed; use {REMEDY}")
 
 
 def _is_close(one: Any, other: Any) -> bool:

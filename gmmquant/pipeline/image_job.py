@@ -89,7 +89,7 @@ def attempt(job: Job, work: Callable[[], Result]) -> Result | Failure:
         reason = f"cannot write to {job.folder}: {system_reason(error)}"
         return _failure(job, reason, hopeless=error.errno in _HOPELESS)
     except MemoryError:
-        return _failure(job, "not enough memory; scale the image down or ask for fewer colours")
+        return _failure(job, "not enough memory; scale the image down or use fewer colours")
     except Exception as error:  # a bug, here or in a library; the run goes on with other images
         return _failure(job, f"{type(error).__name__}: {error}; this is a bug in gmmquant, please report it")
 
@@ -146,7 +146,7 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     notes = [*image.notes, *_losses(image, flat, task)]
     if job.report in kept:
-        notes.append(f"{job.report.name} exists and is kept: it is of an earlier run; use --force to replace it")
+        notes.append(f"{job.report.name} exists from an earlier run and is kept; use --force to replace it")
     encode = partial(
         encode_image,
         format=job.products.format,

@@ -162,7 +162,7 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     an output of a job is the source of another.
     """
     if folder is not None and exists(folder) and not is_folder(folder):
-        raise OutputError(f"{folder} is a file, not a folder; give another --output")
+        raise OutputError(f"{folder} is a file, not a folder; use another --output")
     distinct = list(_without_repetitions(sources))
     images = [entry.path for entry in distinct if isinstance(entry, Source)]
     shared_job = _shared_job(images, task, folder) if task.shared and images else None
@@ -246,7 +246,7 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
                 break
             if name in sources:
                 raise OutputError(
-                    f"{job.source} would write over the input {sources[name].source}; use another --output folder"
+                    f"{job.source} would overwrite the input {sources[name].source}; use another --output folder"
                 )
     if clashes:
         raise OutputError(_clash_reason(*clashes[0], n_others=len(clashes) - 1))
@@ -262,12 +262,12 @@ def _names_of(source: SourcePath) -> list[AnyPath]:
 def _clash_reason(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
     """Return a message that names two jobs which would write the same file, and a remedy."""
     if other.is_shared_report:
-        remedy = "rename the image, or give another --output"
+        remedy = "rename the image, or use another --output"
     elif one.source.parent != other.source.parent:
-        remedy = "name the folder that holds them all, with -r, or give each its own --output"
+        remedy = "name their common folder with -r, or use a separate --output for each"
     elif one.source.suffix.lower() != other.source.suffix.lower():
-        remedy = "give --keep-extension, which names outputs cat.jpg_k7.png and so on, or rename one"
+        remedy = "use --keep-extension, which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
-        remedy = "rename one, or give each its own --output"
+        remedy = "rename one, or use a separate --output for each"
     more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
     return f"{one.source} and {other.source} would both write {output.name}{more}; {remedy}"

@@ -145,7 +145,7 @@ def _refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Map
         if digest is not None:
             refuse_changed(job.source, job.report, job.earlier_digest, digest)
     raise ParameterError(
-        f"{earlier.report.name} is of a run fitted to {earlier.n_fitted} images, not to these {len(digests)}; give the "
+        f"{earlier.report.name} was fitted to {earlier.n_fitted} images, not to these {len(digests)}; use the "
         f"same images, {REMEDY}"
     )
 

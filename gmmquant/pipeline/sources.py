@@ -104,7 +104,7 @@ def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
         if _is_input(file):
             found.append(Source(file, below(file, path)))  # noqa: PERF401  `on_error` appends meanwhile
     folders = "this folder or its subfolders" if reading.recursive else "this folder (-r includes its subfolders)"
-    return found or [Failure(path, f"no images in {folders}; give one with {_EXTENSIONS}")]
+    return found or [Failure(path, f"no images in {folders}; recognised extensions: {_EXTENSIONS}")]
 
 
 def _is_input(file: AnyPath) -> bool:
@@ -125,7 +125,7 @@ def _matching(pattern: AnyPath) -> Iterator[Source | Failure]:
     images = [match for match in matches if not _answer(is_folder, match) and _is_input(match)]
     if not images:
         reason = "only folders, other files or gmmquant's outputs match" if matches else "no file matches"
-        yield Failure(pattern, f"{reason} this pattern; give one that matches {_EXTENSIONS}")
+        yield Failure(pattern, f"{reason} this pattern; recognised extensions: {_EXTENSIONS}")
     for image in images:
         inner = below(image, fixed_part(pattern))
         yield Source(image, "" if ".." in inner.split("/") else inner)  # all outputs stay below the output folder
@@ -149,14 +149,14 @@ def _paths_in_list(file: str, *, null_terminated: bool) -> list[AnyPath]:
     with nullcontext(sys.stdin.buffer) if file == STANDARD_INPUT else open(file, "rb") as stream:
         text = stream.read(_MAX_LIST_BYTES + 1)
     if len(text) > _MAX_LIST_BYTES:
-        raise ImageError(f"the list is longer than {_MAX_LIST_BYTES >> 20} MiB; give several")
+        raise ImageError(f"the list is longer than {_MAX_LIST_BYTES >> 20} MiB; split it")
     if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ImageError("the list is UTF-16 text; write it as UTF-8")
     text = text.removeprefix(codecs.BOM_UTF8)
     names = text.split(b"\0") if null_terminated or b"\0" in text else re.split(rb"\r?\n", text)
     paths = [parse_path(os.fsdecode(name)) for name in names if name]
     if not paths:
-        raise ImageError("the list names no image; give one name a line, or -0 and a zero byte after each")
+        raise ImageError("the list contains no names; write one per line, or use --null and end each with a zero byte")
     return paths
 
 
@@ -171,7 +171,7 @@ def _piped_image(max_pixels: int) -> Source | Failure:
     elif not data:
         reason = "standard input is empty; pipe an image into it"
     elif _starts_with_file_name(data):
-        reason = "standard input is a list of names, not an image; read it with @-"
+        reason = "standard input is a list of names, not an image; use @- to read it"
     else:
         return Source(StandardInput(data))
     return Failure(Path(STANDARD_INPUT), reason)

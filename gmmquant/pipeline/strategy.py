@@ -152,7 +152,7 @@ def load_model(path: Path) -> ApplyModel:
         K, d = model.gaussians.means.shape
         name = model.facts.get("color_space")
         if d != 3 or name not in SPACES:
-            raise ModelFileError(f"not a model of colours ({d} features); give one that --save-model wrote")
+            raise ModelFileError(f"not a model of colours ({d} features); use one written by --save-model")
         check_k(K)
         space = COLOR_SPACES[str(name)]
         low, high = np.array(space.low), np.array(space.high)
@@ -160,7 +160,7 @@ def load_model(path: Path) -> ApplyModel:
         variances = np.diagonal(model.gaussians.full_covariances(), axis1=1, axis2=2) / (high - low) ** 2
         if np.abs(means - 0.5).max() > 1 or variances.min() < 1e-15 or variances.max() > 1:
             raise ModelFileError(
-                f"means or covariances are not of {SPACE_TITLES[space.name]} colours; give one that --save-model wrote"
+                f"means or covariances are not of {SPACE_TITLES[space.name]} colours; use one written by --save-model"
             )
     return ApplyModel(model, ks=[K], inputs={"model": path.absolute()}, digest=digest)
 
@@ -174,7 +174,7 @@ def load_fixed_palette(text: str) -> FixedPalette:
     if text.startswith("#") or ("," in text and not path.exists()):
         colors = parse_colors(text)
     else:
-        with _errors_of(path, PaletteFileError, "; give a palette file, or colours as in '#1d3557,#e63946'"):
+        with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
             colors, source = load_palette(path), path.absolute()
     return FixedPalette(
         colors,
@@ -189,7 +189,7 @@ def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PI
     """Read the image to take colours from; every error is an `ImageError` with the path."""
     with _errors_of(path, ImageError):
         if path.is_dir():
-            raise ImageError("is a folder; give one image")
+            raise ImageError("is a folder; use one image")
         pixels = read_image(path, max_pixels=max_pixels).pixels
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         fitter = Fitter(FlatImage.from_array(pixels).histogram(), settings)

@@ -80,7 +80,7 @@ class Quantizer:
         self, image: ImageLike | FlatImage, settings: Settings | None = None, **options: Unpack[SettingsOptions]
     ) -> None:
         if settings is not None and options:
-            raise ParameterError(f"settings and {', '.join(options)} are both given; give one of the two")
+            raise ParameterError(f"settings and {', '.join(options)} are both set; pass only one of them")
         self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(to_array(image))
         self.shape, self.n_frames, self.visible = self._flat.shape, self._flat.n_frames, self._flat.visible
         self.histogram = self._flat.histogram()
@@ -200,7 +200,7 @@ class Quantizer:
         """
         if fit.space != self.settings.space:
             raise ParameterError(
-                f"the fit is in {fit.space}, the settings in {self.settings.space}; give both the same space"
+                f"the fit is in {fit.space}, the settings are for {self.settings.space}; use one space for both"
             )
         started = perf_counter()
         mixture, palette, alpha, points = fit.mixture, fit.palette, self._flat.alpha, self._points

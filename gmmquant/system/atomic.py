@@ -48,7 +48,7 @@ class OutputSet(contextlib.ExitStack):
     def __init__(self, *, overwrite: bool, keep: bool = False, times: tuple[int, int] | None = None) -> None:
         super().__init__()
         if overwrite and keep:
-            raise ParameterError("existing files cannot be both replaced and kept; give overwrite or keep, not both")
+            raise ParameterError("existing files cannot be both replaced and kept; set overwrite or keep, not both")
         self._overwrite, self._keep, self._times = overwrite, keep, times
         self._tokens: dict[Path, str] = {}  # of the locks in local folders
         self._token = secrets.token_hex(8)  # for remote storages
@@ -82,7 +82,7 @@ class OutputSet(contextlib.ExitStack):
         written: list[_StagedFile] = []
         for file in self._staged:
             if isinstance(file, _LocalFile) and file.path.is_dir() and not file.path.is_symlink():
-                raise ParameterError(f"{file.path.name} is a folder; move it, or give another --output")
+                raise ParameterError(f"{file.path.name} is a folder; move it, or use another --output")
         try:
             for file in self._staged:
                 # A signal between the renaming and the list would leave a file. Remote storages may take too long.

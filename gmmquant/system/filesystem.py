@@ -34,7 +34,7 @@ _NUMBERS = {
 # Errors that a new connection would not fix, with their reasons.
 _DEFINITE = {
     errno.ECONNREFUSED: "the server refused the connection; check its address and port, and that it is running",
-    errno.EHOSTUNREACH: "the server is not found; check its name, and the network",
+    errno.EHOSTUNREACH: "the server was not found; check its name and the network",
     **{number: os.strerror(number) for number in (*_NUMBERS.values(), errno.ENOSPC, errno.EDQUOT, errno.EROFS)},
 }
 
@@ -236,13 +236,13 @@ def check_bytes(n_bytes: int, limit: int | None) -> None:
     if limit is not None and n_bytes > limit:
         raise ImageError(
             f"a file of {n_bytes} bytes is above the limit {limit}; raise max_pixels (--max-pixels), "
-            "or give a smaller file"
+            "or use a smaller file"
         )
 
 
 def _check_regular(is_regular: bool) -> None:
     if not is_regular:
-        raise ImageError("not a regular file; give an image file or a folder")
+        raise ImageError("not a regular file; use an image file or a folder")
 
 
 def _connected(path: RemotePath) -> tuple[Any, str]:

@@ -142,7 +142,7 @@ def filesystem_class(scheme: str) -> Any:
         raise ParameterError(f"{scheme}:// needs another package: {' '.join(str(error).split())}") from None
     except ValueError:
         raise ParameterError(
-            f"unknown scheme {scheme}://; give one that fsspec knows, such as s3, gs, sftp, or write ./{scheme}:// "
+            f"unknown scheme {scheme}://; use one that fsspec supports, such as s3, gs or sftp, or write ./{scheme}:// "
             "for a file"
         ) from None
 
@@ -216,7 +216,7 @@ def as_text(name: SourcePath | str) -> str:
 def _check_host(scheme: str, host: str, path: str) -> None:
     """Refuse a URL with nothing after its scheme, or whose password would be taken for a path."""
     if not host and not path.strip("/"):
-        raise ParameterError(f"{scheme}:// has nothing after the scheme; give a bucket or server, and a path")
+        raise ParameterError(f"{scheme}:// has nothing after the scheme; add a bucket or server, and a path")
     if scheme not in _SERVERS:
         return
     from urllib.parse import urlsplit  # for URLs only
@@ -227,5 +227,5 @@ def _check_host(scheme: str, host: str, path: str) -> None:
             return
     raise ParameterError(
         f"the server, port, user and password of a {scheme}:// URL cannot be distinguished; "
-        "give a number as the port, and a password with special characters by other means, such as a key"
+        "use a number as the port, and a key instead of a password with special characters"
     )

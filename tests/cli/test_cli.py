@@ -114,7 +114,7 @@ def test_repeated_ks_are_dropped_and_the_order_is_kept(texts, ks):
     ],
 )
 def test_an_invalid_number_of_colors_is_refused_with_its_value(text, shown):
-    with pytest.raises(ParameterError, match=rf"k = {shown} .*give"):
+    with pytest.raises(ParameterError, match=rf"k = {shown} .*(use|write)"):
         parse_k([text])
 
 
@@ -396,7 +396,7 @@ def test_an_output_never_replaces_an_input(command, tmp_path, samples, flat):
     shutil.copy(samples / "grey.png", tmp_path / "flat_k2.png")
     result = command("flat.png", "flat_k2.png", "-k", "2", "--force")
     assert result.returncode == 2
-    assert "would write over the input flat_k2.png" in result.stderr
+    assert "would overwrite the input flat_k2.png" in result.stderr
     assert (tmp_path / "flat_k2.png").read_bytes() == (samples / "grey.png").read_bytes()
 
 

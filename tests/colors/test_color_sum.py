@@ -132,7 +132,7 @@ def test_images_of_low_contrast_have_many_small_cells():
 
 
 def test_nothing_to_add_up_is_refused():
-    with pytest.raises(ParameterError, match="give those of at least one image"):
+    with pytest.raises(ParameterError, match="pass those of at least one image"):
         add_up([])
 
 
@@ -145,7 +145,7 @@ def test_more_pixels_than_64_bit_products_can_hold_are_refused_alone_and_togethe
         return ColorHistogram(codes, np.full(100, n_pixels // 100), 16)
 
     add_up([alike(most)], 50)
-    with pytest.raises(ParameterError, match=r"pixels are too many to be added up; give at most \d+"):
+    with pytest.raises(ParameterError, match=r"pixels are too many to add up; use at most \d+"):
         add_up([alike(1 << 62)], 50)
     half = add_up([alike(most // 2)], 50)
     with pytest.raises(ParameterError, match="too many"):

@@ -341,63 +341,63 @@ def test_an_aco_file_of_version_2_alone_with_hsb_is_read():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "unknown kind of palette"),
-        (b" \n\t", "unknown kind of palette"),
-        (b"RIFF\0\0\0\0PAL data", "unknown kind of palette"),
-        ("#fff".encode("utf-16"), "unknown kind of palette"),
-        (b"; only a comment\n", "holds no colour"),
+        (b"", "unknown palette format"),
+        (b" \n\t", "unknown palette format"),
+        (b"RIFF\0\0\0\0PAL data", "unknown palette format"),
+        ("#fff".encode("utf-16"), "unknown palette format"),
+        (b"; only a comment\n", "contains no colours"),
         (b"#fff\nDear reader\n", "line 2: 'Dear' is not a colour"),
         (b"#ffff\n", "line 1: '#ffff' is not a colour"),
-        (b"#1a2b3cff\n", "'#1a2b3cff' is not a colour of 8 bits without alpha; write #rrggbb"),
-        (b"FF1a2b3c\n;paint.net\n", "line 1: 'FF1a2b3c' is not a colour of 8 bits without alpha"),
+        (b"#1a2b3cff\n", "'#1a2b3cff' is not a colour; write #rrggbb, without alpha"),
+        (b"FF1a2b3c\n;paint.net\n", "line 1: 'FF1a2b3c' is not a colour"),
         ("٣٣٣\n".encode(), "is not a colour"),
-        (b"GIMP Palette\n", "holds no colour"),
+        (b"GIMP Palette\n", "contains no colours"),
         (b"GIMP Palette\nName: x\n1 2 256\n", "line 3: '1 2 256' is not a colour; write three numbers"),
         (b"GIMP Palette\n1 2\n", "line 2: '1 2' is not a colour"),
         (b"GIMP Palette\n1 2 3x\n", "line 2: '1 2 3x' is not a colour"),
         (b"GIMP Palette\n-1 2 3\n", "line 2: '-1 2 3' is not a colour"),
-        (b"JASC-PAL\n0100\n3\n1 2 3\n", "line 3 says '3' colours, but there are 1"),
-        (b"JASC-PAL\n0100\n999999999999\n1 2 3\n", "line 3 says '999999999999' colours"),
-        (b"JASC-PAL\n", "line 3 says '' colours, but there are 0"),
-        (b":root{--a: #12345678}", "'--a': '#12345678' is not a colour of 8 bits without alpha"),
+        (b"JASC-PAL\n0100\n3\n1 2 3\n", "line 3 declares '3' colours, but there are 1"),
+        (b"JASC-PAL\n0100\n999999999999\n1 2 3\n", "line 3 declares '999999999999' colours"),
+        (b"JASC-PAL\n", "line 3 declares '' colours, but there are 0"),
+        (b":root{--a: #12345678}", "'--a': '#12345678' is not a colour"),
         (b":root{--a: rgb(1 2 3)}", "'--a': 'rgb\\(1 2 3\\)' is not a colour"),
-        (b":root{--a: 4px}", "holds no colour"),
-        (b"{", "invalid JSON, or cut short"),
-        (b'{"schema":' + b"[" * 100_000, "invalid JSON, or cut short"),
+        (b":root{--a: 4px}", "contains no colours"),
+        (b"{", "invalid or truncated JSON"),
+        (b'{"schema":' + b"[" * 100_000, "invalid or truncated JSON"),
         (b"{}", "JSON without a list of colours"),
         (b'{"schema": ' + b"[" * 500 + b"]" * 500 + b"}", "JSON without a list of colours"),
         (b'{"schema": ' + b"9" * 900 + b"}", "JSON without a list of colours"),
         (b'{"schema": "gmmquant-model/1"}', "JSON without a list of colours"),
         (b'{"schema": "gmmquant-palette/1", "colors": 3}', "JSON without a list of colours"),
-        (b'{"schema": "gmmquant-palette/1", "colors": []}', "holds no colour"),
+        (b'{"schema": "gmmquant-palette/1", "colors": []}', "contains no colours"),
         (b'{"colors": ["#fff", 7]}', "colors, entry 2: 7 is not a colour"),
         (b'{"schema": "gmmquant-palette/1", "colors": [{"hex": 7}]}', "colors, entry 1: 7 is not a colour"),
         (
             b'{"schema": "gmmquant-palette/1", "colors": [{"hex": "#fff"}, {"hex": "#fff", "rgb": [255, 255, 254]}]}',
-            "colors, entry 2: hex and rgb are two colours",
+            "colors, entry 2: hex and rgb differ",
         ),
-        (ase_of(), "holds no colour"),
-        (ase_of(ase_color(b"CMYK", 0, 0, 0, 1)), "holds a colour of the space CMYK, which has no exact RGB; save"),
-        (ase_of(ase_color(b"LAB ", 0.5, 0, 0)), "holds a colour of the space LAB"),
+        (ase_of(), "contains no colours"),
+        (ase_of(ase_color(b"CMYK", 0, 0, 0, 1)), "contains a colour in the space CMYK, which has no exact RGB; save"),
+        (ase_of(ase_color(b"LAB ", 0.5, 0, 0)), "contains a colour in the space LAB"),
         (ase_of(ase_color(b"\x1b[2J", 0.5, 0, 0)), "colour model b'\\\\x1b\\[2J'"),
         (ase_of(ase_color(b"RGB ", 0.5, np.nan, 0)), "damaged: a swatch has a value outside 0 to 1"),
         (ase_of(ase_color(b"RGB ", 0.5, 1.1, 0)), "damaged: a swatch has a value outside 0 to 1"),
         (ase_of(ase_color(b"RGB ", 0.5, -np.inf, 0)), "damaged: a swatch has a value outside 0 to 1"),
-        (struct.pack(">4sHHI", b"ASEF", 1, 0, 2**32 - 1), "cut short"),
-        (struct.pack(">4sHHIHI", b"ASEF", 1, 0, 1, 1, 2**32 - 1), "cut short"),
-        (ase_of((1, struct.pack(">H", 65535))), "cut short"),
-        (ase_of(ase_color(b"Gray", 1.0), (0xC002, b"1234"))[:-1], "cut short"),
-        (aco_of(), "holds no colour"),
-        (struct.pack(">HH", 1, 65535), "cut short"),
-        (aco_of((2, 0, 0, 0, 0)), "holds a colour of the space CMYK"),
-        (aco_of((7, 0, 0, 0, 0)), "holds a colour of the space Lab"),
-        (aco_of((99, 0, 0, 0, 0)), "holds a colour of the space number 99"),
+        (struct.pack(">4sHHI", b"ASEF", 1, 0, 2**32 - 1), "truncated"),
+        (struct.pack(">4sHHIHI", b"ASEF", 1, 0, 1, 1, 2**32 - 1), "truncated"),
+        (ase_of((1, struct.pack(">H", 65535))), "truncated"),
+        (ase_of(ase_color(b"Gray", 1.0), (0xC002, b"1234"))[:-1], "truncated"),
+        (aco_of(), "contains no colours"),
+        (struct.pack(">HH", 1, 65535), "truncated"),
+        (aco_of((2, 0, 0, 0, 0)), "contains a colour in the space CMYK"),
+        (aco_of((7, 0, 0, 0, 0)), "contains a colour in the space Lab"),
+        (aco_of((99, 0, 0, 0, 0)), "contains a colour in the space number 99"),
         (
             aco_of((8, 10000, 0, 0, 0)),
-            "holds a colour of the space grey, which has no exact RGB; save the swatches as RGB",
+            "contains a colour in the space grey, which has no exact RGB; save the swatches as RGB",
         ),
-        (aco_of((0, 0, 0, 0, 0), version=2) + struct.pack(">I", 2**32 - 1), "cut short"),
-        (b"#fff\n" * (MAX_BYTES // 5 + 1), f"{MAX_BYTES // 5 * 5 + 5} bytes are above the limit {MAX_BYTES}; give"),
+        (aco_of((0, 0, 0, 0, 0), version=2) + struct.pack(">I", 2**32 - 1), "truncated"),
+        (b"#fff\n" * (MAX_BYTES // 5 + 1), f"{MAX_BYTES // 5 * 5 + 5} bytes are above the limit {MAX_BYTES}; use"),
         ("".join(f"{i:06x}\n" for i in range(4097)).encode(), "more than 4096 colours, the limit"),
     ],
 )
@@ -419,7 +419,7 @@ def test_a_palette_may_repeat_a_color():
     + ["hsl(120, 100%, 50%)", "color-mix(in srgb, red, blue)", "device-cmyk(0 0 0 1)", "LIGHT-DARK(#fff, #000)"],
 )
 def test_a_color_of_css_without_exact_8_bits_is_refused(value):
-    with pytest.raises(PaletteFileError, match=r"'--b': .* is not a colour of 8 bits without alpha; write #rrggbb"):
+    with pytest.raises(PaletteFileError, match=r"'--b': .* is not a colour; write #rrggbb, without alpha"):
         read_palette(f":root{{--a: #fff; --b: {value}; --c: #000}}".encode())
 
 
@@ -474,7 +474,7 @@ def test_typed_colors_are_codes_separated_by_commas():
 def test_an_invalid_typed_color_is_shown(text, bad):
     with pytest.raises(ParameterError) as caught:
         parse_colors(text)
-    assert str(caught.value) == f"{bad} is not a colour; give hex codes as in #1a2b3c,#fff,#000"
+    assert str(caught.value) == f"{bad} is not a colour; use hex codes, as in #1a2b3c,#fff,#000"
 
 
 # --- images ---------------------------------------------------------------------------------------------------------
@@ -614,7 +614,7 @@ def test_a_rotated_indexed_image_has_the_palette_of_its_entries():
 def test_invisible_pixels_have_no_color_and_others_count_whatever_their_alpha():
     pixels = np.array([[[9, 9, 9, 0], [1, 2, 3, 1], [4, 5, 6, 255], [1, 2, 3, 255]]], dtype=np.uint8)
     assert palette_in(image_of(pixels)).tolist() == [[1, 2, 3], [4, 5, 6]]
-    with pytest.raises(PaletteFileError, match="holds no colour"):
+    with pytest.raises(PaletteFileError, match="contains no colours"):
         palette_in(image_of(pixels[:, :1]))
 
 
@@ -622,17 +622,17 @@ def test_an_image_of_too_many_colors_pixels_or_bits_is_refused_as_a_palette():
     codes = np.arange(4097)
     pixels = np.stack([codes >> 8, codes & 255, codes & 1], axis=1).astype(np.uint8)[np.newaxis]
     assert len(palette_in(image_of(pixels[:, :-1]))) == 4096
-    with pytest.raises(PaletteFileError, match="an image of 4097 colours is above the limit 4096 of a palette; give"):
+    with pytest.raises(PaletteFileError, match="an image of 4097 colours is above the limit 4096 of a palette; use"):
         palette_in(image_of(pixels))
     for deep in (np.zeros((2, 2), np.uint16), np.zeros((2, 2, 3), np.uint16)):
-        with pytest.raises(PaletteFileError, match="more than 8 bits a channel"):
+        with pytest.raises(PaletteFileError, match="more than 8 bits per channel"):
             palette_in(cv2.imencode(".png", deep)[1].tobytes())
     for deep in (np.zeros((2, 2), np.float32), np.zeros((2, 2), np.int32)):
-        with pytest.raises(PaletteFileError, match="give an undamaged image of 8 bits a channel"):
+        with pytest.raises(PaletteFileError, match="use an undamaged image with 8 bits per channel"):
             palette_in(image_of(deep, "TIFF"))
     header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     huge = b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT"
-    with pytest.raises(PaletteFileError, match="100000 x 100000 pixels is above the limit 16777216; give"):
+    with pytest.raises(PaletteFileError, match="100000 x 100000 pixels is above the limit 16777216; use"):
         palette_in(huge)
 
 
@@ -640,7 +640,7 @@ def test_a_file_that_is_not_an_image_gives_none_and_a_damaged_image_an_error():
     assert palette_in(b"#fff\n") is None
     assert palette_in(b"") is None
     data = encode_swatches(ROW)
-    with pytest.raises(PaletteFileError, match="damaged or incomplete PNG image; give an undamaged image of 8 bits"):
+    with pytest.raises(PaletteFileError, match="damaged or incomplete PNG image; use an undamaged image with 8 bits"):
         palette_in(data[: data.index(b"IDAT") + 12])
 
 

@@ -360,9 +360,9 @@ def test_one_frame_is_a_plain_image_and_rows_must_divide_into_frames(file_format
 
 
 def test_a_gif_refuses_more_colors_than_it_holds():
-    with pytest.raises(ImageError, match="gif holds at most 256 colours, not 300; choose a smaller k"):
+    with pytest.raises(ImageError, match="gif stores at most 256 colours, not 300; choose a smaller k"):
         encode_image(random_image(300, (60, 60)), "gif")
-    with pytest.raises(ImageError, match="gif holds at most 255 colours plus transparency, not 256"):
+    with pytest.raises(ImageError, match="gif stores at most 255 colours plus transparency, not 256"):
         encode_image(random_image(256, (60, 60), "binary"), "gif")
     encode_image(random_image(255, (60, 60), "partial"), "gif")
     with pytest.raises(ImageError, match="an image in true colour has more; choose"):

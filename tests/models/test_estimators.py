@@ -679,14 +679,14 @@ def test_samples_whose_squares_overflow_are_refused_with_the_remedy_and_the_esti
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"])
 def test_a_fitted_mixture_refuses_samples_whose_squares_overflow(method):
     mixture = GaussianMixture(3, random_state=0).fit(blobs(34))
-    with pytest.raises(ParameterError, match=r"X holds .* above the limit 1e\+145"):
+    with pytest.raises(ParameterError, match=r"X contains .* above the limit 1e\+145"):
         getattr(mixture, method)(1e160 * blobs(34))
 
 
 @pytest.mark.parametrize("method", ["predict", "transform", "score"])
 def test_fitted_clusters_refuse_samples_whose_squares_overflow(method):
     clusters = KMeans(3, random_state=0).fit(blobs(34))
-    with pytest.raises(ParameterError, match=r"X holds .* above the limit 1e\+145"):
+    with pytest.raises(ParameterError, match=r"X contains .* above the limit 1e\+145"):
         getattr(clusters, method)(1e160 * blobs(34))
 
 
@@ -747,7 +747,7 @@ def test_setting_parameters_does_not_change_a_fitted_mixture():
 
 
 def test_complex_numbers_are_refused():
-    with pytest.raises(ParameterError, match="X holds complex numbers"):
+    with pytest.raises(ParameterError, match="X contains complex numbers"):
         GaussianMixture().fit(np.ones((5, 2)) * 1j)
 
 

@@ -244,7 +244,7 @@ def test_relocation_leaves_clusters_with_samples_alone():
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.7])
 def test_fewer_distinct_samples_than_clusters_end_at_inertia_zero(value):
     X = np.repeat([[value, value], [value + 1, value]], 5, axis=0)
-    with pytest.warns(ConvergenceWarning, match="only 2 of n_clusters = 4 clusters hold samples"):
+    with pytest.warns(ConvergenceWarning, match="only 2 of n_clusters = 4 clusters contain samples"):
         fit = KMeans(4, random_state=0).fit(X)
     assert fit.inertia_ == pytest.approx(0.0, abs=1e-25)
     assert np.isfinite(fit.cluster_centers_).all()

@@ -200,10 +200,10 @@ def test_weights_are_scaled_to_sum_to_1():
     ("weights0", "weights1", "costs", "reason"),
     [
         ([0.5, 0.6], [1.0], np.ones((2, 1)), "weights0 sums to 1.1"),
-        ([1.0], [1.5, -0.5], np.ones((1, 2)), "weights1 sums to 1; give weights of at least 0"),
-        ([1.0], [np.nan], np.ones((1, 1)), "weights1 holds NaN"),
+        ([1.0], [1.5, -0.5], np.ones((1, 2)), "weights1 sums to 1; use weights of at least 0"),
+        ([1.0], [np.nan], np.ones((1, 1)), "weights1 contains NaN"),
         ([], [1.0], np.ones((0, 1)), "weights0 sums to 0"),
-        ([1.0], [1.0], np.full((1, 1), np.inf), "costs holds NaN or infinite"),
+        ([1.0], [1.0], np.full((1, 1), np.inf), "costs contains NaN or infinite"),
         ([1.0], [1.0], np.ones((1, 2)), "costs has shape"),
     ],
 )

@@ -348,7 +348,7 @@ def test_if_a_worker_is_killed_only_its_image_fails(tmp_path, photos, samples, c
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     failure = next(line for line in errors.splitlines() if "4.jpg" in line)
-    assert failure.startswith("gmmquant: photos/4.jpg: its process was killed by SIGKILL, perhaps for want of memory; ")
+    assert failure.startswith("gmmquant: photos/4.jpg: its process was killed by SIGKILL, perhaps for lack of memory; ")
     assert "gmmquant: 7 done, 1 failed in " in errors
     assert sorted(os.listdir(out)) == sorted(
         f"{number}_{what}" for number in (0, 1, 2, 3, 5, 6, 7) for what in ("k200.png", "report.json")
@@ -525,7 +525,7 @@ def test_a_new_report_does_not_list_kept_files_of_other_options(command, photos,
         "photos", "-k", "3", "-o", "out", "--skip-existing", "--method", "kmeans", "--dither", "blue-noise"
     )
     assert result.returncode == 1
-    assert "photos/2.png: 2_k3.png exists and is of a run of other images or options" in result.stderr
+    assert "photos/2.png: 2_k3.png exists, but was written for other images or options" in result.stderr
     assert not (tmp_path / "out/2_report.json").exists()
     assert (tmp_path / "out/2_k3.png").read_bytes() == before
     assert command("photos", "-k", "3", "-o", "out", "--skip-existing").returncode == 0

@@ -399,10 +399,10 @@ def test_missing_layers_are_written_and_the_others_kept(command, tmp_path, sampl
         (["--strength", "0.5"], "--strength has no effect without dithering: add --dither"),
         (["--method", "kmeans", "--init", "random"], "leave out --init"),
         (["--transfer-from", "rocket.jpg", "--layers"], "leave out --layers"),
-        (["--transfer-from", "rocket.jpg", "-k", "2", "257"], "give at most 256"),
+        (["--transfer-from", "rocket.jpg", "-k", "2", "257"], "use at most 256"),
         (["--dither", "posterior", "--recolor", "nearest"], "which needs 'posterior'"),
-        (["--format", "gif", "--recolor", "soft"], "gif holds at most 256 colours"),
-        (["--format", "gif", "-k", "300"], "gif holds at most 256 colours"),
+        (["--format", "gif", "--recolor", "soft"], "gif stores at most 256 colours"),
+        (["--format", "gif", "-k", "300"], "gif stores at most 256 colours"),
         (["--format", "tga"], "format = 'tga' is unknown"),
         (["--maps", "entropy,depth"], "maps = 'depth' is unknown"),
         (["--palette-out", "act"], "palette-out = 'act' is unknown"),
@@ -478,7 +478,7 @@ def test_a_run_with_other_options_does_not_resume_an_earlier_one(command, tmp_pa
     assert command(grey, "-k", "2", "-o", "out").returncode == 0
     other = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing", "--space", "lab")
     assert (other.returncode, other.stdout) == (1, "")
-    assert "grey_report.json is of a run with --space srgb, not lab; give the same options" in other.stderr
+    assert "grey_report.json was written with --space srgb, not lab; use the same options" in other.stderr
     assert len(list((tmp_path / "out").iterdir())) == 2
     same = command(grey, "-k", "2", "3", "-o", "out", "--skip-existing")
     assert same.returncode == 0, same.stderr
@@ -533,7 +533,7 @@ def test_every_format_keeps_the_resolution_and_warns_of_losses(command, tmp_path
     for form in ("png", "webp", "tiff", "bmp", "jpg"):
         result = command("grey.png", "-k", "2", "--format", form, "--keep-metadata", "-o", form)
         assert result.returncode == 0, result.stderr
-        assert ("bmp holds no EXIF" in result.stderr) == (form == "bmp")
+        assert ("bmp stores no EXIF" in result.stderr) == (form == "bmp")
         with Image.open(tmp_path / form / f"grey_k2.{form}") as made:
             exif = made.getexif()
             dpi = made.info.get("dpi") or (float(exif[282]), float(exif[283]))
@@ -694,7 +694,7 @@ def test_deviations_are_shown_in_the_units_of_the_space(command, samples):
 
 
 def test_the_limit_of_a_transfer_is_checked_before_any_work():
-    with pytest.raises(ParameterError, match="k = 257 is above the limit of a transfer; give at most 256"):
+    with pytest.raises(ParameterError, match="k = 257 is above the limit of a transfer; use at most 256"):
         transfer_colors(CAT, CAT, 257)
     assert np.abs(transfer_colors(CAT, CAT, 2).astype(int) - CAT).max() <= 1
 

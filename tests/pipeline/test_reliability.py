@@ -228,7 +228,7 @@ def test_an_impossible_output_folder_is_one_line(command, flat):
     result = command("flat.png", "-k", "2", "-o", "flat.png")
     assert (result.returncode, result.stderr) == (
         2,
-        "gmmquant: flat.png is a file, not a folder; give another --output\n",
+        "gmmquant: flat.png is a file, not a folder; use another --output\n",
     )
     for folder in ("flat.png/below", "/proc/below"):
         result = command("flat.png", "-k", "2", "-o", folder)
@@ -382,7 +382,7 @@ def test_a_full_standard_output_is_reported_and_the_images_are_done(tmp_path, sa
 def test_a_folder_with_the_name_of_the_report_is_reported_with_a_remedy(command, tmp_path, samples):
     (tmp_path / "out/flat_report.json").mkdir(parents=True)
     result = command(samples / "flat.png", "-k", "2", "-o", "out", "--force")
-    reason = "flat_report.json is a folder; move it, or give another --output\n"
+    reason = "flat_report.json is a folder; move it, or use another --output\n"
     assert (result.returncode, result.stderr) == (1, f"gmmquant: {samples / 'flat.png'}: {reason}")
     assert os.listdir(tmp_path / "out") == ["flat_report.json"]
 

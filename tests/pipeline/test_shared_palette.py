@@ -170,16 +170,16 @@ def test_missing_files_are_written_with_the_same_bytes(command, tmp_path, album)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--method", "kmeans"], "shared_report.json is of a run with --method gmm, not kmeans; give the same options"),
-        (["-k", "5"], "shared_report.json is of a run with -k 3, not 3 5; give the same options"),
+        (["--method", "kmeans"], "shared_report.json was written with --method gmm, not kmeans; use the same options"),
+        (["-k", "5"], "shared_report.json was written with -k 3, not 3 5; use the same options"),
         (
             "one more",
-            "shared_report.json is of a run without ../album/another.png, so its mixture is another; give the same",
+            "shared_report.json was written without ../album/another.png, so its mixture differs; use the same",
         ),
-        (["--tol", "0.01"], "shared_report.json is of a run with --tol default, not 0.01; give the same options"),
-        ("one less", "shared_report.json is of a run with ../album/p9.png, so its mixture is another; give the same"),
-        ("sample", "shared_report.json is of a run with --sample-size 4, not default; give the same options"),
-        ("report", "p0_k3.png exists and is of a run of other images or options, or was changed; give another"),
+        (["--tol", "0.01"], "shared_report.json was written with --tol default, not 0.01; use the same options"),
+        ("one less", "shared_report.json was written with ../album/p9.png, so its mixture differs; use the same"),
+        ("sample", "shared_report.json was written with --sample-size 4, not default; use the same options"),
+        ("report", "p0_k3.png exists, but was written for other images or options, or has changed; use another"),
     ],
 )
 def test_a_shared_run_does_not_resume_a_different_one(command, tmp_path, album, change, message, missing):
@@ -217,7 +217,7 @@ def test_a_shared_run_is_not_resumed_with_other_images_of_the_same_sizes(command
     before = contents(tmp_path / "out")
     result = command(*arguments)
     assert result.returncode == 1
-    assert "p4.png changed after shared_report.json was written; give another --output" in result.stderr
+    assert "p4.png changed after shared_report.json was written; use another --output" in result.stderr
     assert contents(tmp_path / "out") == before
 
 
@@ -271,7 +271,7 @@ def test_without_a_report_a_changed_file_is_refused(command, tmp_path, album, na
     before = contents(tmp_path / "out")
     result = command(*arguments, "--skip-existing")
     assert result.returncode == 1
-    assert "exists and is of a run of other images or options, or was changed; give another --output" in result.stderr
+    assert "exists, but was written for other images or options, or has changed; use another --output" in result.stderr
     after = contents(tmp_path / "out")
     assert {name: after[name] for name in before} == before
 

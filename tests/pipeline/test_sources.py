@@ -152,7 +152,7 @@ def test_outputs_are_inputs_only_if_they_are_named(command, tree, tmp_path):
     assert found(".", reading=RECURSIVE) == ["a.png"]
     assert found("**/*.png") == ["a.png"]
     assert failures("made/*.png")[0][1].startswith(
-        "only folders, other files or gmmquant's outputs match this pattern; give one"
+        "only folders, other files or gmmquant's outputs match this pattern; recognised extensions"
     )
     assert found(*made) == made
 
@@ -257,9 +257,9 @@ def test_a_list_may_name_folders_but_neither_patterns_nor_lists(tree):
     ("make", "reason"),
     [
         (lambda path: None, "the list cannot be read: no such file or directory"),
-        (lambda path: path.touch(), "the list names no image"),
-        (lambda path: path.write_text("\n\n\r\n"), "the list names no image"),
-        (lambda path: path.write_bytes(b"\0\0"), "the list names no image"),
+        (lambda path: path.touch(), "the list contains no names"),
+        (lambda path: path.write_text("\n\n\r\n"), "the list contains no names"),
+        (lambda path: path.write_bytes(b"\0\0"), "the list contains no names"),
     ],
 )
 def test_a_missing_or_empty_list_is_reported(tree, make, reason):
@@ -281,7 +281,7 @@ def test_an_endless_list_is_refused(tree, monkeypatch):
     for name in ("@list", "@/dev/zero"):
         with Path("list").open("ab") as file:
             file.write(b"x")
-        assert failures(name) == [(name, "the list is longer than 1 MiB; give several")]
+        assert failures(name) == [(name, "the list is longer than 1 MiB; split it")]
 
 
 def test_a_list_may_be_on_standard_input(command, tree, tmp_path):
@@ -311,7 +311,7 @@ def test_names_instead_of_an_image_are_reported_with_a_remedy(command, tree, sam
     tree("a.png")
     for names in ("a.png\nb.png\n", "a.png\0", "a.png"):
         result = command("-", "-o", "out", stdin=None, input=names)
-        message = "gmmquant: -: standard input is a list of names, not an image; read it with @-\n"
+        message = "gmmquant: -: standard input is a list of names, not an image; use @- to read it\n"
         assert (result.returncode, result.stderr) == (1, message)
     for other in ("nothing.png\n", "\n"):
         assert "not a supported image" in command("-", "-o", "out", stdin=None, input=other).stderr
@@ -322,7 +322,7 @@ def test_names_instead_of_an_image_are_reported_with_a_remedy(command, tree, sam
 def test_a_list_on_a_closed_standard_input_is_empty(command, tree):
     result = command("@-", "-k", "2", stdin=None, preexec_fn=lambda: os.close(0))
     assert result.returncode == 1
-    assert result.stderr.startswith("gmmquant: @-: the list names no image")
+    assert result.stderr.startswith("gmmquant: @-: the list contains no names")
     assert result.stderr.count("\n") == 1
 
 
@@ -384,12 +384,12 @@ def clash(*names, folder=Path("out"), reading=PLAIN):
 
 def test_each_clash_is_reported_with_a_remedy_that_works(tree):
     tree("a.jpg", "a.png", "x/b.png", "y/b.png", "n.png", "N.png")
-    assert "a.jpg and a.png would both write a_k2.png; give --keep-extension" in clash("a.jpg", "a.png")
+    assert "a.jpg and a.png would both write a_k2.png; use --keep-extension" in clash("a.jpg", "a.png")
     assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], keep_extension=True), Path("out")).jobs) == 2
-    assert "name the folder that holds them all, with -r" in clash("x/b.png", "y/b.png")
+    assert "name their common folder with -r" in clash("x/b.png", "y/b.png")
     everything = [name for name in sources_of(["."], RECURSIVE) if name.path.parent != Path()]
     assert len(plan(everything, Task([2]), Path("out")).jobs) == 2
-    assert "rename one, or give each its own --output" in clash("n.png", "N.png")
+    assert "rename one, or use a separate --output for each" in clash("n.png", "N.png")
 
 
 def test_the_first_clash_is_reported_and_the_others_are_counted(tree):
@@ -455,5 +455,5 @@ def test_an_existing_remote_file_is_not_taken_for_a_pattern():
 
 def test_no_layer_may_overwrite_an_input(tree):
     tree("cat.png", "cat_k3_layer02.png")
-    with pytest.raises(OutputError, match="would write over the input"):
+    with pytest.raises(OutputError, match="would overwrite the input"):
         plan(sources_of(["cat.png", "cat_k3_layer02.png"]), Task([3], products=Products(layers=True)), None)

@@ -85,12 +85,12 @@ def test_a_path_is_read_by_read_image(samples, kind):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ([[1, 2], [3, 4]], "image is a list; give an array of pixels, a PIL image or the path of a file"),
-        (b"\x89PNG", "image is a bytes; give"),
-        (None, "image is a NoneType; give"),
-        (np.ones((4, 4), bool), "image has type bool; give uint8 or uint16"),
-        (np.ones((4, 4, 3)), "image has type float64; give uint8 or uint16"),
-        (np.ones((3, 40, 40), np.uint8), r"image has shape \(3, 40, 40\); give"),
+        ([[1, 2], [3, 4]], "image is a list; pass an array of pixels, a PIL image or the path of a file"),
+        (b"\x89PNG", "image is a bytes; pass"),
+        (None, "image is a NoneType; pass"),
+        (np.ones((4, 4), bool), "image has type bool; use uint8 or uint16"),
+        (np.ones((4, 4, 3)), "image has type float64; use uint8 or uint16"),
+        (np.ones((3, 40, 40), np.uint8), r"image has shape \(3, 40, 40\); use"),
     ],
 )
 def test_an_argument_that_is_not_an_image_is_refused_with_its_type(image, message):
@@ -99,7 +99,7 @@ def test_an_argument_that_is_not_an_image_is_refused_with_its_type(image, messag
 
 
 def test_a_path_to_an_animation_is_refused_with_a_remedy(samples):
-    with pytest.raises(ParameterError, match=r"ball\.webp is an animation of \d+ frames; give one frame"):
+    with pytest.raises(ParameterError, match=r"ball\.webp is an animation of \d+ frames; pass one frame"):
         quantize(samples / "ball.webp", 2)
 
 
@@ -135,7 +135,7 @@ def test_a_quantizer_takes_settings_by_name_as_quantize_does():
     options = {"method": "kmeans", "seed": 3, "dither": "floyd-steinberg", "space": "oklab"}
     assert_same(Quantizer(CAT, **options).fit(4), quantize(CAT, 4, **options))
     assert_same(Quantizer(CAT, Settings(**options)).fit(4), quantize(CAT, 4, **options))
-    with pytest.raises(ParameterError, match="settings and seed are both given"):
+    with pytest.raises(ParameterError, match="settings and seed are both set"):
         Quantizer(CAT, Settings(), seed=3)
     with pytest.raises(TypeError):
         Quantizer(CAT, sed=3)

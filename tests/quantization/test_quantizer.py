@@ -432,17 +432,17 @@ def test_a_bad_array_is_refused_with_value_and_remedy(image, parts):
 
 
 BAD_OPTIONS = [
-    ({"k": 0}, "k = 0 is below the limit; give at least 1"),
-    ({"k": -3}, "k = -3 is below the limit; give at least 1"),
-    ({"k": 4097}, "k = 4097 is above the limit; give at most 4096"),
-    ({"k": 2.0}, "k = 2.0 is not an integer; give one of at least 1"),
+    ({"k": 0}, "k = 0 is too small; use at least 1"),
+    ({"k": -3}, "k = -3 is too small; use at least 1"),
+    ({"k": 4097}, "k = 4097 is too large; use at most 4096"),
+    ({"k": 2.0}, "k = 2.0 is not an integer; use one of at least 1"),
     ({"k": "7"}, "k = '7' is unknown; use one of auto"),
-    ({"k": None}, "k = None is not an integer; give one of at least 1"),
-    ({"k": True}, "k = True is not an integer; give one of at least 1"),
-    ({"k": [2, 0]}, "k = 0 is below the limit; give at least 1"),
-    ({"k": 2, "seed": -1}, "seed = -1 is below the limit; give at least 0"),
-    ({"k": []}, "k is empty; give at least one number of colours"),
-    ({"k": 2, "max_iter": 0}, "max_iter = 0 is below the limit; give at least 1"),
+    ({"k": None}, "k = None is not an integer; use one of at least 1"),
+    ({"k": True}, "k = True is not an integer; use one of at least 1"),
+    ({"k": [2, 0]}, "k = 0 is too small; use at least 1"),
+    ({"k": 2, "seed": -1}, "seed = -1 is too small; use at least 0"),
+    ({"k": []}, "k is empty; use at least one number of colours"),
+    ({"k": 2, "max_iter": 0}, "max_iter = 0 is too small; use at least 1"),
     ({"k": 2, "tol": -0.1}, "tol = -0.1 is not a finite number of at least 0"),
 ]
 

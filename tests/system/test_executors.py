@@ -170,7 +170,7 @@ def test_ending_the_items_yields_the_started_ones_and_no_more(nothing_left):
 
 def died(how):
     """Return the result of an item whose process ended in this way."""
-    return WorkerDied(f"its process {how}, perhaps for want of memory; run it alone, with --jobs 1, or scale it down")
+    return WorkerDied(f"its process {how}, perhaps for lack of memory; run it alone with --jobs 1, or scale it down")
 
 
 @pytest.mark.parametrize("method", METHODS)

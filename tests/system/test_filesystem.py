@@ -320,7 +320,7 @@ def test_an_unknown_server_is_reported_as_such(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail_to_resolve)
-    with pytest.raises(OSError, match="the server is not found; check its name, and the network"):
+    with pytest.raises(OSError, match="the server was not found; check its name and the network"):
         exists(parse_path("http://nowhere.invalid/cat.png"))
 
 

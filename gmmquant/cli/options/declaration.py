@@ -72,7 +72,7 @@ def number(text: str) -> float:
 def positive(text: str) -> int:
     """Return `text`, or a default, as an integer of at least 1."""
     if integer(text) < 1:
-        raise ValueError(f"{text} is below the limit; give at least 1")
+        raise ValueError(f"{text} is too small; use at least 1")
     return int(text)
 
 

@@ -75,7 +75,7 @@ def read_header(file: BinaryIO) -> Header:
                 raise watched.failure from None
     if header is None:
         *names, last = INPUT_FORMATS
-        raise ImageError(f"not a supported image; give a {', '.join(names)} or {last} file")
+        raise ImageError(f"not a supported image; use a {', '.join(names)} or {last} file")
     return header
 
 

@@ -41,7 +41,7 @@ class Pixels:
         height = len(self.index)
         if self.frame_height is not None and (self.frame_height < 1 or height % self.frame_height):
             raise ParameterError(
-                f"frame_height = {self.frame_height} does not divide the height {height}; give the height of one frame"
+                f"frame_height = {self.frame_height} does not divide the height {height}; use the height of one frame"
             )
 
     def frames(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -59,7 +59,7 @@ class Pixels:
 def check_strength(strength: float) -> float:
     """Return `strength`, which must be a number from 0 to 1."""
     if not 0 <= strength <= 1:
-        raise ParameterError(f"strength = {strength} is outside 0 to 1; 0 does not dither, 1 dithers fully")
+        raise ParameterError(f"strength = {strength} is not between 0 and 1; 0 turns dithering off, 1 dithers fully")
     return float(strength)
 
 

@@ -30,7 +30,7 @@ def frames_of(stacked: npt.NDArray[Any], animation: Animation | None) -> npt.NDA
     """Return the frames (n, height, width, ...) of an array in which they stand one below the other."""
     n = 1 if animation is None else animation.n_frames
     if n < 1 or len(stacked) % n:
-        raise ParameterError(f"{len(stacked)} rows are not {n} frames of one height; give `durations` of each frame")
+        raise ParameterError(f"{len(stacked)} rows are not {n} frames of equal height; pass one duration per frame")
     return stacked.reshape(n, len(stacked) // n, *stacked.shape[1:])
 
 

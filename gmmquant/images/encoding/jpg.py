@@ -54,9 +54,9 @@ def _cut_metadata(metadata: Metadata) -> tuple[str, ...]:
     notes = []
     too_long = [what for what, data, limit in _single_segments(metadata) if len(data) > limit]
     if too_long:
-        notes.append(f"jpg holds no {' and no '.join(too_long)} above {_MAX_SEGMENT_BYTES} bytes: png holds all")
+        notes.append(f"jpg stores no {' and no '.join(too_long)} above {_MAX_SEGMENT_BYTES} bytes: png stores them")
     if any(len(comment) > _MAX_SEGMENT_BYTES for comment in comments_of(metadata)):
-        notes.append(f"jpg holds {_MAX_SEGMENT_BYTES} bytes of a comment: longer ones are cut, png holds all")
+        notes.append(f"jpg stores only {_MAX_SEGMENT_BYTES} bytes of a comment: png stores longer ones")
     return tuple(notes)
 
 

@@ -72,7 +72,7 @@ class OutputFormat:
             return ""
         found = "an image in true colour has more" if n_colors is None else f"not {n_colors}"
         plus = " plus transparency" if transparent else ""
-        return f"{self.name} holds at most {limit} colours{plus}, {found}; choose a smaller k, or png, webp or tiff"
+        return f"{self.name} stores at most {limit} colours{plus}, {found}; choose a smaller k, or png, webp or tiff"
 
     def losses(
         self,
@@ -90,15 +90,15 @@ class OutputFormat:
         rounded = is_animated and unit and self.times(animation) != exact_times
         present = {"EXIF": metadata.exif, "XMP": metadata.xmp, "comments": metadata.comments}
         missing = [what for what in self.missing_metadata if present[what]]
-        binary = f"alpha from {OPAQUE} on becomes opaque, the rest transparent"
+        binary = f"alpha of {OPAQUE} or more becomes opaque, the rest transparent"
         losses = {
-            "colours approximately: png and webp hold them exactly": not self.exact,
+            "colours approximately: png and webp store them exactly": not self.exact,
             "no transparency: the image is put on white": self.alpha == "none" and (alpha < 255).any(),
             f"no partial transparency: {binary}": self.alpha == "binary" and ((alpha > 0) & (alpha < 255)).any(),
             "one frame: only the first is written": is_animated and self.frames == "first",
-            "no times: the frames are written as pages": is_animated and self.frames == "pages",
-            f"times in units of {unit} ms: the times of frames are rounded": rounded,
-            f"no {' and no '.join(missing)}: png holds all": missing,
+            "no durations: frames are written as pages": is_animated and self.frames == "pages",
+            f"durations in units of {unit} ms: other durations are rounded": rounded,
+            f"no {' and no '.join(missing)}: png stores them": missing,
         }
-        warnings = (f"{name} holds {loss}" for loss, occurs in losses.items() if occurs)
+        warnings = (f"{name} stores {loss}" for loss, occurs in losses.items() if occurs)
         return (*warnings, *self.cut_metadata(metadata))

@@ -105,8 +105,8 @@ class _ProcessPool:
             try:
                 requested, result = worker.connection.recv()
             except (EOFError, OSError):
-                reason = f"its process {self._remove_dead(worker)}, perhaps for want of memory"
-                results.append((worker.number, WorkerDied(f"{reason}; run it alone, with --jobs 1, or scale it down")))
+                reason = f"its process {self._remove_dead(worker)}, perhaps for lack of memory"
+                results.append((worker.number, WorkerDied(f"{reason}; run it alone with --jobs 1, or scale it down")))
                 continue
             if requested is None:
                 results.append((worker.number, result))
@@ -208,7 +208,7 @@ def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[A
                 try:
                     answer = _packed(work(item, admit))
                 except MemoryError:
-                    answer = _packed(WorkerDied("not enough memory; run it alone, with --jobs 1, or scale it down"))
+                    answer = _packed(WorkerDied("not enough memory; run it alone with --jobs 1, or scale it down"))
                 except Exception as error:
                     answer = _packed_error(error)
                 stop_if_asked()

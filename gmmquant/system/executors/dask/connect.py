@@ -66,7 +66,7 @@ def check_versions(client: distributed.Client, idle: Callable[[], None] = ignore
     ours = versions()
     for worker, theirs in sorted(asked.result().items()):
         if isinstance(theirs, ImportError):
-            raise ClusterError(f"worker {worker} lacks what is needed ({theirs}); install gmmquant {__version__} there")
+            raise ClusterError(f"worker {worker} lacks a package ({theirs}); install gmmquant {__version__} there")
         if isinstance(theirs, dict) and theirs != ours:  # a worker that has died answers with an error
             raise ClusterError(difference(f"worker {worker}", theirs, ours))
 
@@ -82,7 +82,7 @@ def dask_executor(
     for another scheduler; a `ClusterError` if none answers, or a worker has other versions than this process.
     """
     if scheduler != LOCAL and n is not None:
-        raise ParameterError(f"--jobs is for --scheduler {LOCAL}; start as many workers at {scheduler} as you want")
+        raise ParameterError(f"--jobs has an effect only with --scheduler {LOCAL}; start more workers at {scheduler}")
     with _silenced(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
         if scheduler != LOCAL:
             with _client(scheduler) as client:
@@ -102,10 +102,12 @@ def _client(address: str) -> Iterator[distributed.Client]:
     except OSError:
         fault: ClusterError | ParameterError = ClusterError(
             f"no Dask scheduler answers at {address} within {_ANSWER_SECONDS:g} s; start one with dask scheduler, "
-            f"or give --scheduler {LOCAL}"
+            f"or use --scheduler {LOCAL}"
         )
     except (ValueError, TypeError):
-        fault = ParameterError(f"scheduler = {address!r} is not an address; give one as in tcp://host:8786, or {LOCAL}")
+        fault = ParameterError(
+            f"scheduler = {address!r} is not an address; use {LOCAL}, or one such as tcp://host:8786"
+        )
     else:
         try:
             yield client

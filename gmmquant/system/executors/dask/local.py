@@ -54,7 +54,7 @@ def local_cluster(n: int, idle: Callable[[], None] = ignore) -> Iterator[tuple[s
                 idle()
             address = process.stdout.readline().decode("ascii", "replace").strip()
             if not address:
-                raise ClusterError(f"{n} workers could not be started on this machine; give a smaller --jobs")
+                raise ClusterError(f"{n} workers could not be started on this machine; use a smaller --jobs")
             yield address, kill
         finally:
             with signals_held():

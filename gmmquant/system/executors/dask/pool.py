@@ -192,8 +192,8 @@ class DaskPool:
             result = await task.future if self._is_fetched(task) or task.future.cancelled() else task.future
         except KilledWorker as killed:
             n_workers = 2 * (killed.allowed_failures + 1)
-            remedy = "give workers more, or scale it down"
-            result = WorkerDied(f"it was lost with {n_workers} workers in turn, perhaps for want of memory; {remedy}")
+            remedy = "give the workers more memory, or scale the image down"
+            result = WorkerDied(f"{n_workers} workers died on it, perhaps for lack of memory; {remedy}")
         except BaseException as error:
             result = Raised(_explained(error))
         self._arrived.put((task, result))
@@ -202,9 +202,9 @@ class DaskPool:
 def _explained(error: BaseException) -> Any:
     """Return an error of the cluster as a `ClusterError` with a remedy, and any other as it is."""
     if isinstance(error, (CancelledError, asyncio.CancelledError, OSError)):
-        return ClusterError("the connection to the scheduler was lost; run again with --skip-existing to go on")
+        return ClusterError("the connection to the scheduler was lost; run again with --skip-existing to continue")
     if isinstance(error, ImportError):
-        return ClusterError(f"a worker cannot do the work ({error}); install there what is installed here")
+        return ClusterError(f"a worker lacks a package ({error}); install the same packages there as here")
     return error
 
 

@@ -77,6 +77,6 @@ def difference(worker: str, theirs: dict[str, str], ours: dict[str, str]) -> str
     """Return a message about the first version of a worker that differs from ours."""
     name = next(name for name in ours if theirs.get(name) != ours[name])
     return (
-        f"{worker} has {name} {theirs.get(name)}, here it is {ours[name]}, and its images could have other bytes; "
+        f"{worker} has {name} {theirs.get(name)}, this machine has {ours[name]}, so its images could differ; "
         "install the same versions there"
     )
