@@ -1,4 +1,4 @@
-"""quantize() and transfer_colors(): the main job in one call."""
+"""quantize() and transfer_colors(): quantization in one call."""
 
 from __future__ import annotations
 

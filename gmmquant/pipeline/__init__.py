@@ -1,1 +1,1 @@
-"""The main job over files: sources become jobs, jobs become files and records."""
+"""Quantize files: sources become jobs, jobs become output files and records."""

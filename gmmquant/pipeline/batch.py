@@ -1,4 +1,4 @@
-"""The main job over many images: run the jobs of a plan and yield their outcomes in the order of the plan."""
+"""Quantize many images: run the jobs of a plan and yield their outcomes in the order of the plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job on one planned image: read, quantize at each k, write all outputs or none, return the outcome."""
+"""Process one planned image: read, quantize at each k, write all outputs or none, return the outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job over images that share one mixture: count the colours of all, fit, and recolour each image by the fits.
+"""Quantize images that share one mixture: count the colours of all, fit, and recolour each image by the fits.
 
 The first pass adds up the histograms of the images. The sum is the histogram of all pixels, so the fit to it is the fit
 to all images side by side. The second pass writes the images, and the shared figures are sums of their figures.

@@ -1,1 +1,1 @@
-"""The main job on one image in memory: fit a mixture, recolor the image by it."""
+"""Quantize one image in memory: fit a mixture, recolor the image by it."""

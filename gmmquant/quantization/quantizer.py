@@ -1,4 +1,4 @@
-"""The main job on one image in memory: fit a mixture for each k, and recolour the image by it.
+"""Quantize one image in memory: fit a mixture for each k, and recolour the image by it.
 
 image -> visible pixels -> ColorHistogram -> Fitter -> Fit
       -> label of each distinct colour -> label of each pixel -> recoloured image

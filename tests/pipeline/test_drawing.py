@@ -494,7 +494,7 @@ def test_a_damaged_report_is_refused_and_not_changed(command, tmp_path, samples,
     (tmp_path / "out/grey_report.json").write_bytes(content)
     result = command(grey, "-k", "2", "4", "-o", "out", "--skip-existing", *options)
     assert result.returncode == 1
-    assert "grey_report.json is damaged, or not a report of this version of gmmquant; move it, give" in result.stderr
+    assert "grey_report.json is damaged, or not a report of this version of gmmquant; move it, or use" in result.stderr
     assert (tmp_path / "out/grey_report.json").read_bytes() == content
     assert len(list((tmp_path / "out").iterdir())) == 2
 

@@ -196,7 +196,7 @@ def test_a_shared_run_does_not_resume_a_different_one(command, tmp_path, album, 
     before = contents(tmp_path / "out")
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
     arguments += change if isinstance(change, list) else []
-    if "give the same" in message:  # the images need not be read for it
+    if "use the same" in message:  # the images need not be read for it
         predicted = command(*arguments, "--dry-run")
         assert predicted.returncode == 1
         assert message in predicted.stderr

@@ -57,7 +57,7 @@ MaxIter = Annotated[
         "Maximum number of iterations per k.",
         _ADVANCED,
         convert=integer,
-        default="500, or some seconds' work",
+        default="500, or several seconds of work",
     ),
 ]
 Seed = Annotated[int, option("--seed", "INT", "Seed of the random numbers.", _ADVANCED, convert=integer)]
