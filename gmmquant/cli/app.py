@@ -208,7 +208,7 @@ def quantize(
     settings = Settings(**{option.name: ctx.params[option.name] for option in fields(Settings)})
     _refuse_contradictions(ctx, settings, k)
 
-    # The program's own blocks are too small for BLAS to gain by threads, whose number would change the last digits.
+    # The blocks are too small for BLAS to gain from threads, and the number of threads would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     keep_freed_memory()
     from gmmquant.images.encoding.encode import output_format

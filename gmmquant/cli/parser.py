@@ -37,7 +37,7 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
 class Command(TyperCommand):
     """A command that parses as typer does, except that only the callbacks of its parameters convert values.
 
-    For its own conversion typer loads pydantic, which takes 45 ms: a tenth of a run on a small image.
+    Typer's conversion would load pydantic, which takes 45 ms: a tenth of a run on a small image.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

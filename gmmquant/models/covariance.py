@@ -1,6 +1,6 @@
 """The types of covariance: how each pools the components' scatter, and what that means for their densities.
 
-    full        each component has its own matrix              (K, d, d)
+    full        each component has a full matrix              (K, d, d)
     tied        all components share one matrix                (d, d)
     diag        each component has a variance for each feature (K, d)
     spherical   each component has one variance                (K,)

@@ -65,7 +65,7 @@ class Course:
     converged: bool
 
     def after(self, previous: Course) -> Self:
-        """Return this fit with the course of `previous`, at coarser levels, before its own."""
+        """Return this fit with the trace of `previous`, at coarser levels, before this trace."""
         trace, n_cells = previous.trace + self.trace, previous.n_cells + self.n_cells
         return replace(self, trace=trace, n_cells=n_cells, n_iter=previous.n_iter + self.n_iter)
 

@@ -1,6 +1,6 @@
 """Turn sources into jobs, each with the names of its outputs.
 
-Names depend on the source alone: `cat.jpg` gives `cat_k7.png` for each k, and `cat_report.json`. Outputs go beside the
+Names depend on the source alone: `cat.jpg` gives `cat_k7.png` for each k, and `cat_report.json`. Outputs go next to the
 image, or to the output folder, in the subfolders that the image was found in.
 """
 
@@ -127,11 +127,11 @@ class Job:
 
     @property
     def source_in_record(self) -> str:
-        """The path of the source as the record has it."""
+        """The path of the source as written in the record."""
         return self.path_in_record or relative(self.source, self.report.parent)
 
     def output_in_record(self, output: AnyPath) -> str:
-        """Return the path of an output as the record has it: relative to the folder of the report."""
+        """Return the path of an output as written in the record: relative to the folder of the report."""
         return output.name if output.parent == self.report.parent else relative(output, self.report.parent)
 
 
@@ -157,7 +157,7 @@ class Plan:
 def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None) -> Plan:
     """Turn sources into jobs, in their order and each once; failures keep their positions.
 
-    Outputs go to `folder`. If it is None, they go beside each image, and the shared report goes to the folder that
+    Outputs go to `folder`. If it is None, they go next to each image, and the shared report goes to the folder that
     contains all images. An `OutputError` is raised if `folder` is a file, if two jobs would write the same file, or if
     an output of a job is the source of another.
     """

@@ -67,7 +67,7 @@ def resolution(chunks: Chunks) -> tuple[float, float] | None:
 
 
 def is_srgb(chunks: Chunks) -> bool:
-    """Tell whether a PNG states sRGB: by cICP, which overrides a profile, or by sRGB, if there is no profile."""
+    """Return whether a PNG declares sRGB: by cICP, which overrides a profile, or by sRGB, if there is no profile."""
     return _SRGB in chunks.get(b"cICP", []) or (b"sRGB" in chunks and b"iCCP" not in chunks and b"cICP" not in chunks)
 
 
