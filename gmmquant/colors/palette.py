@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ Palette = npt.NDArray[np.uint8]  # (K, 3)
 Color = tuple[int, ...]  # red, green and blue, 0 to 255
 
 
-@dataclass(frozen=True)
-class NamedPalette:
+class NamedPalette(NamedTuple):
     """A palette (K, 3), its name, and the shares of the image (K,) that have its colours, if they are known."""
 
     colors: Palette

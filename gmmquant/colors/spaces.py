@@ -12,7 +12,7 @@ shape depends on the colour: `rounding_scatter` returns its covariance.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from gmmquant.models.cells import upper_triangle
 _CHUNK = 1 << 14
 
 
-@dataclass(frozen=True)
-class ColorSpace:
+class ColorSpace(NamedTuple):
     """A colour space, defined by functions of arrays (..., 3) that convert from sRGB in [0, 1] and back.
 
     Colours outside the gamut become sRGB below 0 or above 1; they are not clipped. `low` and `high` are bounds of the

@@ -6,7 +6,7 @@ They are computed from whitened differences (`log_joint`), without a variance of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.sweep import LOWEST, SOFTMAX, exp
 
 
-@dataclass(frozen=True)
-class Posterior:
+class Posterior(NamedTuple):
     """Responsibilities (K', n), log densities (n,) and entropies of the responsibilities (n,), in nats, of n cells.
 
     `columns` are the cells, `components` (K',), ascending, those that are near; the others have no responsibility here.
@@ -34,8 +33,7 @@ class Posterior:
         return np.asarray(self.responsibilities.T @ values[self.components])
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Sums over all samples of log density and of entropy of the responsibilities, in nats."""
 
     log_likelihood: float

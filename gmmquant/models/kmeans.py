@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,7 @@ from gmmquant.models.scalar_validation import check_integer, check_non_negative
 from gmmquant.models.sweep import HARDMAX, most_probable, sweep
 
 
-@dataclass(frozen=True)
-class Clusters:
+class Clusters(NamedTuple):
     """The result of Lloyd's iterations: centers (K, d), number of iterations, and whether they met the tolerance."""
 
     centers: FloatArray

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gmmquant.models.covariance import FULL, CovarianceType
 
@@ -24,8 +24,7 @@ def n_parameters(n_components: int, n_features: int, covariance_type: Covariance
     return n_components - 1 + n_components * n_features + covariance_type.n_parameters(n_components, n_features)
 
 
-@dataclass(frozen=True)
-class Criteria:
+class Criteria(NamedTuple):
     """The information criteria of a mixture with k components."""
 
     k: int
@@ -40,8 +39,7 @@ class Criteria:
         return cls(k, 2 * n_parameters - 2 * log_likelihood, bic, bic + 2 * entropy)
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A choice of k, and the path of fits, in ascending order of k, that it was made from."""
 
     k: int

@@ -18,7 +18,7 @@ docs/benchmarks.md lists what was tried and rejected. Long sums use numpy's loop
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ LOWEST = -700.0
 Moments = tuple[FloatArray, FloatArray]
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(NamedTuple):
     """How scores become responsibilities, and these moments.
 
     `gather` takes scores (K, n), which it may overwrite, phi (F, n), weights (n,) and a buffer (F, n). It returns the

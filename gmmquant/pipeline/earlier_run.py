@@ -11,9 +11,8 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from gmmquant.errors import GmmquantError, ImageError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
@@ -30,8 +29,7 @@ REMEDY = "another --output, or --force instead of --skip-existing"
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-6, 1e-9
 
 
-@dataclass(frozen=True)
-class EarlierRun:
+class EarlierRun(NamedTuple):
     """The parts of a report that a run which resumes it must match."""
 
     report: AnyPath

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.reader import byte_limit
@@ -32,8 +33,7 @@ _MAX_PATH_BYTES = 4096
 _EXTENSIONS = ", ".join(sorted(INPUT_EXTENSIONS))
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """An image, and the folders between it and the folder that was named, joined by "/"."""
 
     path: SourcePath

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gmmquant.system.paths import AnyPath, SourcePath
 
@@ -51,8 +51,7 @@ class Failure:
     is_image: bool = True
 
 
-@dataclass(frozen=True)
-class PlannedOutcome:
+class PlannedOutcome(NamedTuple):
     """What a run would do with each output ("new", "replaced" or "kept"), and whether it would read the image."""
 
     source: SourcePath

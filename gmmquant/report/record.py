@@ -94,7 +94,7 @@ def asked_record(
             "runner_up": choice.runner_up,
             "lowest_icl": choice.lowest_icl,
             "lowest_bic": choice.lowest_bic,
-            "path": [asdict(criteria) for criteria in choice.path],
+            "path": [criteria._asdict() for criteria in choice.path],
         },
     }
 

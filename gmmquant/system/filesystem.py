@@ -12,9 +12,8 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from gmmquant.errors import GmmquantError, ImageError
 from gmmquant.system.paths import AnyPath, RemotePath, SourcePath, StandardInput, filesystem_class
@@ -46,8 +45,7 @@ _BLOCK_BYTES = 1 << 15
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry of a folder: its path, whether it is a folder or a file (links followed), and whether it is a link."""
 
     path: AnyPath

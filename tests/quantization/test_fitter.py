@@ -163,7 +163,7 @@ def test_an_evaluated_mixture_is_a_fit_without_iterations():
 
 def test_a_fit_in_another_space_is_refused():
     fit = Fitter(histogram_of(CAT), Settings(space="lab")).fit(2)
-    with pytest.raises(ParameterError, match="is in lab, the settings in srgb"):
+    with pytest.raises(ParameterError, match="is in lab, the settings are for srgb"):
         Quantizer(CAT).recolor(fit)
 
 

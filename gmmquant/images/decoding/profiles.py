@@ -9,9 +9,8 @@ found by converting a grid of colours, since names cannot be trusted. Format: IC
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +27,7 @@ _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")  # of Pillow
 _BAND_PIXELS = 1 << 20  # converted at a time
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """A usable profile: its name, Pillow's mode of its input, whether it is sRGB, and the transform."""
 
     name: str
@@ -99,7 +97,7 @@ def read_profile(data: bytes) -> Profile | None:
         )
         name = " ".join((source.profile.profile_description or "").split()) or "an unnamed profile"
         profile = Profile(name[:_MAX_NAME_LENGTH], mode, False, transform)
-        return replace(profile, is_srgb=mode != "CMYK" and _changes_nothing(profile))
+        return profile._replace(is_srgb=mode != "CMYK" and _changes_nothing(profile))
     return None
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from gmmquant.errors import ImageError
 
@@ -29,8 +29,7 @@ SEVERAL_IMAGES = "the file contains several images or pages; only the first is u
 Admit = Callable[[int, int, int], None]
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The header of an image file of a `format`, the name of an entry of `INPUT_FORMATS`.
 
     `size` is (width, height) as stored, for a TIFF after its orientation is applied. `mode` is Pillow's name for the
@@ -42,12 +41,11 @@ class Header:
     size: tuple[int, int]
     mode: str
     n_frames: int = 1
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = MappingProxyType({})
     details: Any = None
 
 
-@dataclass(frozen=True)
-class StoredImage:
+class StoredImage(NamedTuple):
     """A decoded file before its colour profile and orientation are applied. Metadata are unchecked.
 
     `frames` (n_frames, height, width, 3 or 4) are RGB or RGBA of uint8 or uint16, `orientation` is that of EXIF, 1 to

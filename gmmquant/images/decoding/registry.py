@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.reader import Header, Reader
 
 
-@dataclass(frozen=True)
-class InputFormat:
+class InputFormat(NamedTuple):
     """An input format; its name, in lower case and without spaces, is that of the reader's module.
 
     The images of a folder are found by the extensions, in lower case. The first bytes of a file match the regular

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 OPAQUE = 128
 
 
-@dataclass(frozen=True)
-class EncodeOptions:
+class EncodeOptions(NamedTuple):
     """How an image is encoded: see `encode.encode_image`. `metadata` are those to be written."""
 
     metadata: Metadata
@@ -28,8 +26,7 @@ class EncodeOptions:
     keep_order: bool = False
 
 
-@dataclass(frozen=True)
-class OutputFormat:
+class OutputFormat(NamedTuple):
     """An image format that can be written. Its module in `gmmquant.images.encoding` has it as `FORMAT`."""
 
     name: str  # also the file extension

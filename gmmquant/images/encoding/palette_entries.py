@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,7 @@ from gmmquant.system.threads import for_chunks
 MAX_ENTRIES = 256
 
 
-@dataclass(frozen=True)
-class Entries:
+class Entries(NamedTuple):
     """An image of at most 256 pairs of colour and alpha: `labels` (height, width) of `colors` (n, 3), `alphas` (n,)."""
 
     labels: npt.NDArray[np.uint8]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
@@ -28,15 +27,13 @@ Add = Callable[[Result, Result], Result]
 _IDLE_SECONDS = 0.1  # between two calls of `idle`
 
 
-@dataclass(frozen=True)
-class WorkerDied:
+class WorkerDied(NamedTuple):
     """Result of an item whose process died: the reason and a remedy, in one line."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Raised:
+class Raised(NamedTuple):
     """Result of an item whose work raised an exception."""
 
     error: Exception
