@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     PILImage = Image.Image
 
 
-@dataclass(frozen=True)
-class ColorImage:
+class ColorImage(NamedTuple):
     """An image of `colors` (height, width, 3), uint8, with `alpha` (height, width), uint8, or None."""
 
     colors: npt.NDArray[np.uint8]
@@ -27,8 +25,7 @@ class ColorImage:
         return self.colors if self.alpha is None else np.dstack([self.colors, self.alpha])
 
 
-@dataclass(frozen=True)
-class IndexedImage:
+class IndexedImage(NamedTuple):
     """An image of `labels` (height, width), uint8 or uint16, into a `palette` (K, 3), uint8; with `alpha` as above."""
 
     labels: npt.NDArray[Any]

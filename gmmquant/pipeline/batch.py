@@ -91,8 +91,8 @@ def with_absolute_paths(job: Job) -> Job:
 def _with_planned_paths(job: Job | Failure, outcome: Outcome) -> Outcome:
     """Return the outcome with the paths of the planned job, which may be relative."""
     if isinstance(outcome, Done) and isinstance(job, Job):
-        outcome = replace(outcome, written=[job.folder / path.name for path in outcome.written])
-    return replace(outcome, source=job.source)
+        outcome = outcome._replace(written=[job.folder / path.name for path in outcome.written])
+    return outcome._replace(source=job.source)
 
 
 def planned_outcomes(planned: Plan, sample_size: int | None = None) -> Iterator[PlannedOutcome | Failure]:

@@ -72,7 +72,7 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
         nothing_written = task.to is Destination.FILES and not done.written
         if nothing_written and not job.in_shared_report:
             return Skipped(job.source)
-        return replace(done, seconds=perf_counter() - started, kept=nothing_written)
+        return done._replace(seconds=perf_counter() - started, kept=nothing_written)
 
     return attempt(job, work)
 

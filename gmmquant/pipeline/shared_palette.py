@@ -133,7 +133,7 @@ def _with_failures(entries: Sequence[Job | Failure], failures: Iterable[Failure]
     """Return the entries of a plan, with `failures` in place of their jobs and under the planned paths."""
     failed = {identity(failure.source): failure for failure in failures}
     found = [(entry, failed.get(identity(entry.source))) for entry in entries]
-    return [entry if failure is None else replace(failure, source=entry.source) for entry, failure in found]
+    return [entry if failure is None else failure._replace(source=entry.source) for entry, failure in found]
 
 
 def _refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapping[str, str]) -> None:

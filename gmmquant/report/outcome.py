@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gmmquant.system.paths import AnyPath, SourcePath
@@ -11,22 +11,20 @@ if TYPE_CHECKING:
     from gmmquant.quantization.result import ImageStatistics
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(NamedTuple):
     """An image that was recoloured."""
 
     source: SourcePath
     record: dict[str, Any]  # see `report.record.build_record`
     written: list[AnyPath]
-    notes: list[str] = field(default_factory=list)  # warnings about the image
+    notes: Sequence[str] = ()  # warnings about the image
     seconds: float = 0.0
     drawn: bytes | None = None  # the file for standard output, if that was asked for
     kept: bool = False  # whether all outputs existed and were kept; for a shared mixture the image is still recoloured
-    statistics: list[ImageStatistics] = field(default_factory=list)  # for each k, in the order of the job
+    statistics: Sequence[ImageStatistics] = ()  # for each k, in the order of the job
 
 
-@dataclass(frozen=True)
-class SharedReport:
+class SharedReport(NamedTuple):
     """The record of a mixture that images share, and its files; `source` is the folder that contains the images."""
 
     source: SourcePath
@@ -34,15 +32,13 @@ class SharedReport:
     written: list[AnyPath]
 
 
-@dataclass(frozen=True)
-class Skipped:
+class Skipped(NamedTuple):
     """An image whose outputs all exist."""
 
     source: SourcePath
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """An image that failed, or the shared report if not `is_image`: the reason and the remedy in one line."""
 
     source: SourcePath
