@@ -391,6 +391,25 @@ def test_if_the_system_refuses_more_processes_the_others_do_the_work(monkeypatch
     assert list(ProcessExecutor(3).map(lambda item, admit: 2 * item, range(9))) == [2 * item for item in range(9)]
 
 
+def test_no_more_processes_are_tried_after_the_system_has_refused_one(monkeypatch, nothing_left):
+    """Each refused process costs descriptors, of which a long run would have none left."""
+    start, refused = processes._ProcessPool._start, []
+
+    def refuse_a_second(pool):
+        if pool._workers:
+            refused.append(pool)
+            raise BlockingIOError(errno.EAGAIN, "no more processes")
+        return start(pool)
+
+    def work(item, admit):
+        time.sleep(0.3)  # several times `processes` looks for results
+        return item
+
+    monkeypatch.setattr(processes._ProcessPool, "_start", refuse_a_second)
+    assert list(ProcessExecutor(3).map(work, range(4))) == list(range(4))
+    assert len(refused) == 1
+
+
 def test_the_results_of_a_total_do_not_wait_for_an_early_one():
     """The first item takes longest; the others are added meanwhile."""
 

@@ -85,12 +85,16 @@ class _ProcessPool:
     def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
         unstarted, self._unstarted = self._unstarted, []
         for number, item in chain(unstarted, numbered):
+            worker = next((worker for worker in self._workers if worker.number is None), None)
             try:
-                worker = next((worker for worker in self._workers if worker.number is None), None) or self._start()
+                if worker is None and len(self._workers) < self._n:
+                    worker = self._start()
             except OSError:
                 if not self._workers:
                     raise
+                # Each attempt leaves four descriptors open in Python, so no other is made until a process dies.
                 self._n = len(self._workers)
+            if worker is None:
                 self._unstarted.append((number, item))
                 continue
             worker.number = number
