@@ -61,7 +61,7 @@ class Estimator:
     def _print(self, message: str, details: str = "") -> None:
         """Print a line to standard output if `verbose` is at least 1, with details if it is at least 2."""
         if self.verbose:
-            print(message + details * (self.verbose > 1))  # noqa: T201 - only here, and only if asked to
+            print(message + (details if self.verbose > 1 else ""))  # noqa: T201 - only here, and only if asked to
 
     @classmethod
     def _parameter_names(cls) -> list[str]:

@@ -786,6 +786,12 @@ def test_verbose_2_adds_the_gain_of_each_iteration_and_the_lower_bound(capsys):
     assert end.startswith(f"Initialization 1 converged: {fit.n_iter_} iterations, lower bound {fit.lower_bound_:.5f}")
 
 
+@pytest.mark.parametrize("verbose", [True, np.int64(1), np.int64(2)])
+def test_verbose_may_be_a_bool_or_a_numpy_integer(verbose, capsys):
+    GaussianMixture(2, random_state=0, verbose=verbose).fit(samples(3))
+    assert ("lower bound" in capsys.readouterr().out) == (verbose > 1)
+
+
 @pytest.mark.parametrize("options", [{"verbose": -1}, {"verbose_interval": 0}, {"verbose": "loud"}])
 def test_verbosity_outside_its_range_is_refused(options):
     with pytest.raises(ParameterError, match=next(iter(options))):
