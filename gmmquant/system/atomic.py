@@ -205,12 +205,12 @@ _StagedFile = _LocalFile | _MovedFile | _Object
 
 
 def _remove(path: AnyPath) -> None:
-    """Remove a file if it exists; an error of a remote storage is ignored, as it only follows another one."""
-    if isinstance(path, Path):
-        path.unlink(missing_ok=True)
-        return
+    """Remove a file if possible: an error only follows another one, or leaves a temporary, which later runs sweep."""
     with contextlib.suppress(OSError):
-        ask(path, lambda system, name: system.rm_file(name))
+        if isinstance(path, Path):
+            path.unlink()
+        else:
+            ask(path, lambda system, name: system.rm_file(name))
 
 
 class HeldSet(contextlib.ExitStack):
@@ -313,8 +313,9 @@ def _lock(folder: Path) -> Iterator[str]:
     try:
         yield token
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        _remove(path)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +176,39 @@ def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, call):
             files.stage(tmp_path / "b", b"does not fit")
         assert caught.value.filename == str(tmp_path / "b")
     assert names(tmp_path) == []
+
+
+def refuse_removal(monkeypatch, refuses):
+    """Make the removal of files fail whose names `refuses` returns true for."""
+    unlink = Path.unlink
+
+    def fail(path, *arguments, **options):
+        if refuses(path.name):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        unlink(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+
+
+def test_a_temporary_that_cannot_be_removed_fails_nothing_and_is_swept_later(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"1")
+        assert files.commit() == [tmp_path / "a"]
+        refuse_removal(patch, lambda name: name.startswith("."))
+        files.close()
+        assert len(names(tmp_path)) == 3
+    sweep_temporaries(tmp_path)
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_written_file_that_cannot_be_removed_does_not_hide_the_failure_or_keep_the_others(tmp_path, monkeypatch):
+    (tmp_path / "c").touch()
+    refuse_removal(monkeypatch, lambda name: name == "a")
+    with pytest.raises(OutputError, match="c exists"), OutputSet(overwrite=False) as files:
+        for name in "abc":
+            files.stage(tmp_path / name, b"1")
+        files.commit()
+    assert names(tmp_path) == ["a", "c"]
 
 
 def test_partial_writes_are_continued(tmp_path, monkeypatch):
