@@ -5,6 +5,7 @@ import os
 import shutil
 import struct
 import subprocess
+import threading
 import time
 import zlib
 
@@ -243,6 +244,27 @@ def test_noise_is_encoded_as_an_optimized_jpeg_and_the_buffer_of_pillow_is_left_
     optimized = encode_image(noise, "jpg", optimize=True)
     assert len(optimized) > 2 * 200 * 200
     assert np.array_equal(by_pillow(optimized)[0], by_pillow(encode_image(noise, "jpg"))[0])
+    assert usual == ImageFile.MAXBLOCK
+
+
+def test_threads_that_optimize_jpegs_do_not_change_the_buffer_of_each_other(monkeypatch):
+    usual, save, is_enough = ImageFile.MAXBLOCK, jpg.save_by_pillow, []
+
+    def save_slowly(image, *arguments, **options):
+        time.sleep(0.2)
+        is_enough.append(2.4 * image.width * image.height <= ImageFile.MAXBLOCK)
+        return save(image, *arguments, **options)
+
+    monkeypatch.setattr(jpg, "save_by_pillow", save_slowly)
+    threads = []
+    for side in (160, 320):
+        image = ColorImage(np.zeros((side, side, 3), np.uint8))
+        threads.append(threading.Thread(target=encode_image, args=(image, "jpg"), kwargs={"optimize": True}))
+        threads[-1].start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+    assert is_enough == [True, True]
     assert usual == ImageFile.MAXBLOCK
 
 

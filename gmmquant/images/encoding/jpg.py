@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,8 @@ _QUALITY = 95
 _MAX_SEGMENT_BYTES = 65533
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 
+_pillow_state = threading.Lock()
+
 
 def encode_jpg(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
     """Encode an image as a JPEG."""
@@ -26,15 +31,25 @@ def encode_jpg(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     settings |= {"optimize": options.optimize, "progressive": options.optimize}
     settings |= {what.lower(): data for what, data, limit in _single_segments(metadata) if 0 < len(data) <= limit}
     rgb = _on_white(image.pixels)
-    # An optimized JPEG is written at once. Pillow's buffer has 2 bytes a pixel, and random colours took 2.4.
-    usual, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, max(ImageFile.MAXBLOCK, 6 * rgb.width * rgb.height)
-    try:
+    with _buffer_of(6 * rgb.width * rgb.height) if options.optimize else nullcontext():
         jpeg = save_by_pillow(rgb, "JPEG", metadata, **settings)
-    finally:
-        ImageFile.MAXBLOCK = usual
     comments = b"".join(map(_comment, (MARK.encode(), *comments_of(metadata))))
     after_jfif = 4 + struct.unpack_from(">H", jpeg, 4)[0]
     return jpeg[:after_jfif] + comments + jpeg[after_jfif:]
+
+
+@contextmanager
+def _buffer_of(n_bytes: int) -> Iterator[None]:
+    """Give Pillow a buffer of at least `n_bytes`, in one thread at a time.
+
+    An optimized JPEG is written at once. Pillow's buffer has 2 bytes a pixel, and random colours took 2.4.
+    """
+    with _pillow_state:
+        usual, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, max(ImageFile.MAXBLOCK, n_bytes)
+        try:
+            yield
+        finally:
+            ImageFile.MAXBLOCK = usual
 
 
 def _comment(text: bytes) -> bytes:

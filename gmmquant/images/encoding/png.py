@@ -166,7 +166,7 @@ def _paeth(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def _animated(
     frames: npt.NDArray[Any], animation: Animation, compress: Callable[[npt.NDArray[np.uint8]], bytes]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks of an animation, each frame but the first being the box that changed, put over what was."""
+    """Yield the chunks of an animation, each frame after the first drawing only the box that changed."""
     numbers = count()
     yield b"acTL", struct.pack(">II", len(frames), min(max(animation.loop, 0), _MAX_LOOP))
     for frame, box, duration in zip(frames, changed_boxes(frames), milliseconds(animation), strict=True):

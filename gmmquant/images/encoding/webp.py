@@ -69,7 +69,7 @@ def _bitstream(pixels: npt.NDArray[np.uint8], effort: dict[str, Any]) -> bytes:
 
 
 def _animated(frames: npt.NDArray[np.uint8], animation: Animation, effort: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the chunks of an animation, each frame but the first being the box that changed, put over what was."""
+    """Yield the chunks of an animation, each frame after the first drawing only the box that changed."""
     yield _chunk(b"ANIM", struct.pack("<IH", 0, min(max(animation.loop, 0), _MAX_LOOP)))
     for frame, box, duration in zip(frames, changed_boxes(frames, multiple=2), FORMAT.times(animation), strict=True):
         layout = _three_bytes(box.x // 2, box.y // 2, box.width - 1, box.height - 1, duration)
