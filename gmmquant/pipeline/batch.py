@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import tee
+from pathlib import Path
 
 from gmmquant.pipeline.earlier_run import EarlierRun, read_earlier_run, settings_of
 from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run
@@ -31,7 +32,8 @@ def run_all(
 
     No more images are started after a failure that the others would share, or after any failure with `fail_fast`.
     Temporary files of killed runs are removed from an output folder before its first image, and those of killed
-    processes of this run at the end. `watch` is called only if the work is done in this process.
+    processes of this run at the end if the folder is on this machine. `watch` is called only if the work is done in
+    this process.
     """
     task, folders, stopped = planned.task, set[AnyPath](), False
     yielded, started = tee(executor.repeatable(planned.entries, partial(_repeatable, task)))
@@ -68,7 +70,8 @@ def run_all(
     finally:
         outcomes.close()  # now, not when garbage is collected: processes end before temporaries are removed
         for folder in folders:
-            sweep_temporaries(folder)
+            if isinstance(folder, Path):  # temporaries of this run in a remote storage are too new to be swept
+                sweep_temporaries(folder)
 
 
 def _repeatable(task: Task, entry: Job | Failure) -> Job | Outcome:

@@ -210,10 +210,10 @@ def make_folder(folder: AnyPath) -> None:
     if isinstance(folder, Path):
         folder.mkdir(parents=True, exist_ok=True)
     elif not is_object_store(folder):
-        try:
+        with contextlib.suppress(OSError):
             ask(folder, make)
-        except OSError:  # another run may have made a part of the same folders at the same time
-            ask(folder, make)
+            return
+        ask(folder, make)  # another run may have made a part of the same folders at the same time
 
 
 def open_regular(path: str | os.PathLike[str], limit: int | None = None) -> BinaryIO:

@@ -21,6 +21,7 @@ from gmmquant.pipeline.sources import Source, sources_of
 from gmmquant.report.outcome import Done, Failure
 from gmmquant.system.executors.processes import ProcessExecutor
 from gmmquant.system.executors.serial import SerialExecutor
+from gmmquant.system.paths import parse_path
 
 SMALL = ("alpha.png", "flat.png", "grey.png", "sixteen.png")
 
@@ -356,6 +357,19 @@ def test_if_a_worker_is_killed_only_its_image_fails(tmp_path, photos, samples, c
 
 
 # --- exit codes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("folder", "n_sweeps"), [("out", 2), ("memory://sweeps/out", 1)])
+def test_a_remote_output_folder_is_swept_once_and_a_local_one_also_at_the_end(
+    samples, tmp_path, monkeypatch, folder, n_sweeps
+):
+    """Each sweep of a remote folder is a request, and would find the temporaries of this run too new."""
+    monkeypatch.chdir(tmp_path)
+    swept, target = [], parse_path(folder)
+    monkeypatch.setattr("gmmquant.pipeline.batch.sweep_temporaries", swept.append)
+    planned = plan([Source(samples / "flat.png"), Source(samples / "grey.png")], Task([2]), target)
+    assert [type(outcome) for outcome in run_all(planned)] == [Done, Done]
+    assert swept == n_sweeps * [target]
 
 
 def test_exit_codes_for_good_bad_mixed_and_empty_folders(command, mixed, tmp_path, samples):

@@ -1,5 +1,6 @@
 """Folders and files in storages: on this machine, in memory, and on local SFTP and S3 servers."""
 
+import errno
 import io
 import itertools
 import os
@@ -322,6 +323,18 @@ def test_an_unknown_server_is_reported_as_such(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", fail_to_resolve)
     with pytest.raises(OSError, match="the server was not found; check its name and the network"):
         exists(parse_path("http://nowhere.invalid/cat.png"))
+
+
+def test_a_folder_that_cannot_be_made_at_the_second_attempt_is_reported_with_the_second_reason(monkeypatch):
+    errors = [ConnectionRefusedError(errno.ECONNREFUSED, "refused"), PermissionError(errno.EACCES, "denied")]
+
+    class System:
+        def makedirs(self, name, exist_ok):
+            raise errors.pop(0)
+
+    monkeypatch.setattr("gmmquant.system.filesystem._connected", lambda path: (System(), "a"))
+    with pytest.raises(PermissionError):
+        make_folder(parse_path("sftp://host/a"))
 
 
 def test_an_error_of_a_wrong_password_does_not_show_it(sftp):
