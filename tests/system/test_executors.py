@@ -392,8 +392,13 @@ def test_if_the_system_refuses_more_processes_the_others_do_the_work(monkeypatch
 
 
 def test_no_more_processes_are_tried_after_the_system_has_refused_one(monkeypatch, nothing_left):
-    """Each refused process costs descriptors, of which a long run would have none left."""
-    start, refused = processes._ProcessPool._start, []
+    """Each refused process costs descriptors, of which a long run would have none left. Only one item waits."""
+    start, refused, taken = processes._ProcessPool._start, [], []
+
+    def items():
+        for item in range(4):
+            taken.append(item)
+            yield item
 
     def refuse_a_second(pool):
         if pool._workers:
@@ -406,7 +411,9 @@ def test_no_more_processes_are_tried_after_the_system_has_refused_one(monkeypatc
         return item
 
     monkeypatch.setattr(processes._ProcessPool, "_start", refuse_a_second)
-    assert list(ProcessExecutor(3).map(work, range(4))) == list(range(4))
+    results = ProcessExecutor(3).map(work, items(), on_result=lambda result: taken.append(f"result {result}"))
+    assert list(results) == list(range(4))
+    assert taken[:3] == [0, 1, "result 0"]
     assert len(refused) == 1
 
 

@@ -83,7 +83,7 @@ class _ProcessPool:
         return any(worker.number is not None for worker in self._workers)
 
     def submit(self, numbered: Iterable[tuple[int, Any]]) -> None:
-        unstarted, self._unstarted = self._unstarted, []
+        unstarted, self._unstarted = iter(self._unstarted), []
         for number, item in chain(unstarted, numbered):
             worker = next((worker for worker in self._workers if worker.number is None), None)
             try:
@@ -94,9 +94,9 @@ class _ProcessPool:
                     raise
                 # Each attempt leaves four descriptors open in Python, so no other is made until a process dies.
                 self._n = len(self._workers)
-            if worker is None:
-                self._unstarted.append((number, item))
-                continue
+            if worker is None:  # take no others
+                self._unstarted = [(number, item), *unstarted]
+                return
             worker.number = number
             with contextlib.suppress(OSError):  # it has died, which `collect` will find
                 worker.connection.send(item)
