@@ -310,7 +310,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         if "" in arguments:
-            raise ParameterError("an argument is empty; check that its shell variable is set")
+            raise ParameterError("an argument is empty; use a name or a value, or set its shell variable")
         command = typer.main.get_command(app)
         result = command.main(arguments, prog_name="gmmquant", standalone_mode=False)
         return int(result or ExitCode.DONE)
