@@ -42,6 +42,8 @@ def quantize(
     space: Space = Settings.space,
     seed: int = Settings.seed,
     covariance: CovarianceName = Settings.covariance,
+    noise: float = Settings.noise,
+    shrink: float = Settings.shrink,
     init: InitName = Settings.init,
     restarts: int = Settings.restarts,
     tol: float | None = Settings.tol,
@@ -70,7 +72,7 @@ def quantize(
         Colour space of the fit.
     seed : int
         Seed of the random starts and of the grain of dithering.
-    covariance, init, restarts, tol, max_iter
+    covariance, noise, shrink, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
 
     Returns
@@ -91,6 +93,8 @@ def quantize(
         max_iter=max_iter,
         tol=tol,
         covariance=covariance,
+        noise=noise,
+        shrink=shrink,
         init=init,
         restarts=restarts,
         method=method,

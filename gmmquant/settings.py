@@ -24,6 +24,7 @@ AUTO = "auto"
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
 MAX_K = 4096
 MAX_TRANSFER_K = 256
+MAX_NOISE = 64  # levels of 255
 MAX_PIXELS = 200_000_000
 
 Method = Literal["gmm", "kmeans"]
@@ -33,7 +34,7 @@ Space = Literal["srgb", "linear", "lab", "oklab"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
 
 # Settings that have no effect on recolouring.
-OF_FITS = ("max_iter", "tol", "covariance", "init", "restarts", "method")
+OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "init", "restarts", "method")
 
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
@@ -55,6 +56,8 @@ class SettingsOptions(TypedDict, total=False):
     max_iter: int | None
     tol: float | None
     covariance: CovarianceName
+    noise: float
+    shrink: float
     init: InitName
     restarts: int
     method: Method
@@ -81,6 +84,12 @@ class Settings:
         for EM on few pixels min(k / 2, 8) divided by their number if that is more, at most 5e-4.
     covariance : "full", "tied", "diag" or "spherical"
         One matrix per component, one matrix for all, variances per component, one variance per component.
+    noise : float
+        Standard deviation of each recorded value, in levels of 255, by which a mixture takes it to be uncertain. It has
+        an effect where it is larger than the recording step: at 8 bits from 0.25.
+    shrink : float
+        How far "full" covariances are drawn towards one that all components share, from 0 (not at all) to below 1,
+        where the fit would be "tied". See `gmmquant.models.prior`.
     init : "kmeans", "k-means++", "random_from_data" or "random"
         Initialisation of a mixture.
     restarts : int
@@ -108,6 +117,8 @@ class Settings:
     max_iter: int | None = None
     tol: float | None = None
     covariance: CovarianceName = "full"
+    noise: float = 0.0
+    shrink: float = 0.0
     init: InitName = "kmeans"
     restarts: int = 4
     method: Method = "gmm"
@@ -123,6 +134,10 @@ class Settings:
             check_integer("max_iter", self.max_iter, 1)
         if self.tol is not None:
             check_non_negative("tol", self.tol)
+        if check_non_negative("noise", self.noise) > MAX_NOISE:
+            raise ParameterError(f"noise = {self.noise} is too large; use at most {MAX_NOISE} levels")
+        if check_non_negative("shrink", self.shrink) >= 1:
+            raise ParameterError(f"shrink = {self.shrink} is too large; use a number below 1, or covariance = 'tied'")
         check_integer("restarts", self.restarts, 1)
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)

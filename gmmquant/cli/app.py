@@ -115,8 +115,11 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
             _refuse(ctx, _option_name(name), reason, others)
     if settings.method == "kmeans":
         _refuse(ctx, "--method kmeans", "chooses its starts itself", ["init"])
+        _refuse(ctx, "--method kmeans", "fits no mixture", ["noise", "shrink"])
     if _is_set(ctx, "strength") and settings.dither == "none":
         raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
+    if _is_set(ctx, "shrink") and settings.covariance != "full":
+        raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}: leave out one of them")
     if _is_set(ctx, "sample_size") and not _is_set(ctx, "shared"):
         raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
     if _is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
@@ -199,6 +202,8 @@ def quantize(
     scheduler: options.run.Scheduler = None,
     init: options.model.Init = Settings.init,
     covariance: options.model.Covariance = Settings.covariance,
+    noise: options.model.Noise = Settings.noise,
+    shrink: options.model.Shrink = Settings.shrink,
     restarts: options.model.Restarts = Settings.restarts,
     tol: options.model.Tol = Settings.tol,
     max_iter: options.model.MaxIter = Settings.max_iter,

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.histogram import ColorHistogram, entropy_power, merge
+from gmmquant.colors.histogram import ColorHistogram, merge, value_variance
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import ParameterError
 from gmmquant.models.cells import Cells, upper_triangle
@@ -63,7 +63,7 @@ class ColorCells:
         """Number of pixels counted."""
         return self.tree.n_pixels
 
-    def cells(self, space: ColorSpace = SRGB) -> Cells:
+    def cells(self, space: ColorSpace = SRGB, noise: float = 0.0) -> Cells:
         """Return the cubes as cells of `space`, to which a mixture is fitted.
 
         As with a histogram, the scatter includes the variance of each colour except in sRGB.
@@ -76,14 +76,14 @@ class ColorCells:
         corners = self.tree.channels.astype(np.float64) * (1 << (_DEPTH - self.tree.bit_depth))
         means = (corners + within) / _LARGEST
         if space is not SRGB:
-            scatter[_ROWS == _COLUMNS] += entropy_power(_LARGEST)
+            scatter[_ROWS == _COLUMNS] += value_variance(_LARGEST, noise)
             means, scatter = space.transform_moments(means, scatter)
         origin = np.array([(channel * weights).sum() for channel in means]) / weights.sum()
         return Cells(weights, means - origin[:, np.newaxis], scatter, origin)
 
-    def variance_in(self, space: ColorSpace) -> float:
+    def variance_in(self, space: ColorSpace, noise: float = 0.0) -> float:
         """Return the variance of each colour in each channel of `space`, in addition to the scatter of its cell."""
-        return entropy_power(_LARGEST) if space is SRGB else 0.0
+        return value_variance(_LARGEST, noise) if space is SRGB else 0.0
 
 
 Colors = ColorHistogram | ColorCells

@@ -132,21 +132,21 @@ class ColorHistogram:
         offsets -= origin[:, np.newaxis]
         return Cells(weights, offsets, None, origin)
 
-    def cells(self, space: ColorSpace = SRGB) -> Cells:
+    def cells(self, space: ColorSpace = SRGB, noise: float = 0.0) -> Cells:
         """Return the colours as cells of `space`, weighted by their counts, to which a mixture is fitted.
 
-        In sRGB all colours have the same variance, `variance_in(SRGB)`, and the cells have no scatter. In other spaces
-        the variance differs from colour to colour and is the scatter of the cells.
+        In sRGB all colours have the same variance, `variance_in(SRGB, noise)`, and the cells have no scatter. In other
+        spaces the variance differs from colour to colour and is the scatter of the cells.
         """
         points = self.points(space)
         if space is SRGB:
             return points
-        scatter = space.rounding_scatter(self.values, self.rounding_variance)
+        scatter = space.rounding_scatter(self.values, value_variance(self.largest, noise))
         return Cells(points.weights, points.offsets, scatter, points.origin)
 
-    def variance_in(self, space: ColorSpace) -> float:
+    def variance_in(self, space: ColorSpace, noise: float = 0.0) -> float:
         """Return the variance of each colour in each channel of `space`, in addition to the scatter of its cell."""
-        return self.rounding_variance if space is SRGB else 0.0
+        return value_variance(self.largest, noise) if space is SRGB else 0.0
 
     def cubes(self, bits: int) -> npt.NDArray[np.intp]:
         """Return the starts of the runs of colours that agree in their first `bits` a channel: cubes of equal size."""
@@ -251,6 +251,14 @@ def _lengths(starts: npt.NDArray[np.intp], end: int) -> npt.NDArray[np.int64]:
     np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
     lengths[-1:] = end - starts[-1:]
     return lengths
+
+
+def value_variance(largest: int, noise: float) -> float:
+    """Return the variance, in [0, 1] units, of values up to `largest` that are uncertain by `noise` levels of 255.
+
+    It is that of the noise, or of the recording in steps where that is larger.
+    """
+    return max(entropy_power(largest), (noise / 255) ** 2)
 
 
 def entropy_power(largest: int) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import tol_at_level
-from gmmquant.models.covariance import FULL, CovarianceType
+from gmmquant.models.covariance import FULL, TIED, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
+from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.starts import make_start, start_from_centers
 
 
@@ -66,6 +69,37 @@ def best_start(
     return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter)
 
 
+def shrunk_start(
+    levels: Sequence[Cells],
+    start: EMFit,
+    shrinkage: float,
+    *,
+    variance: float,
+    tol: float,
+    max_iter: int | None,
+    means_fixed: bool = False,
+) -> tuple[EMFit, CovariancePrior]:
+    """Fit `start`, a tied mixture, at the coarsest level; return it as a start with full covariances, and the prior.
+
+    All components of the start have the tied covariance, so the penalty of the prior is 0 and the objective continues.
+    With `max_iter`, at most half of the remaining iterations are run.
+    """
+    cells, K = levels[0], len(start.gaussians.weights)
+    limit = budget.MAX_LEVEL_SCORES // (cells.weights.size * K) if max_iter is None else (max_iter - start.n_iter) // 2
+    fit = em(
+        cells,
+        start.gaussians,
+        variance=variance,
+        tol=tol_at_level(tol, cells.weights.size, levels[-1].weights.size, K),
+        max_iter=limit,
+        accelerated=True,
+        means_fixed=means_fixed,
+    ).after(_without_last_objective(start))
+    tied = fit.gaussians
+    full = Gaussians(tied.weights, tied.means, np.repeat(tied.covariances[np.newaxis], K, axis=0), FULL)
+    return replace(fit, gaussians=full), CovariancePrior.towards(tied, shrinkage)
+
+
 def descend(
     levels: Sequence[Cells],
     start: EMFit,
@@ -73,6 +107,7 @@ def descend(
     variance: float,
     tol: float,
     max_iter: int | None,
+    prior: CovariancePrior | None = None,
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
@@ -84,8 +119,7 @@ def descend(
     """
     K = len(start.gaussians.weights)
     limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
-    # The first level computes the last objective of the start again.
-    fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
+    fit = _without_last_objective(start)
     for cells in levels:
         size, remaining = cells.weights.size, limit - fit.n_iter
         level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
@@ -97,6 +131,7 @@ def descend(
             variance=variance,
             tol=tol_at_level(tol, size, levels[-1].weights.size, K),
             max_iter=level_max_iter,
+            prior=prior,
             accelerated=True,
             means_fixed=means_fixed,
             watch=partial(watch_after, watch, fit.n_iter),
@@ -105,11 +140,17 @@ def descend(
     return fit
 
 
+def _without_last_objective(fit: EMFit) -> EMFit:
+    """Return a fit without the last value of its trace, which EM that continues from it computes again."""
+    return replace(fit, trace=fit.trace[:-1], n_cells=fit.n_cells[:-1])
+
+
 def fit_with_means(
     levels: Sequence[Cells],
     means: FloatArray,
     *,
     covariance_type: CovarianceType = FULL,
+    shrinkage: float = 0.0,
     variance: float,
     tol: float,
     max_iter: int | None,
@@ -122,6 +163,10 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    gaussians = start_from_centers(levels[0], means, variance, covariance_type, means_fixed=True)
+    first_type, prior = TIED if shrinkage else covariance_type, None
+    gaussians = start_from_centers(levels[0], means, variance, first_type, means_fixed=True)
     start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
-    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)
+    limits: dict[str, Any] = {"variance": variance, "tol": tol, "max_iter": max_iter, "means_fixed": True}
+    if shrinkage:
+        start, prior = shrunk_start(levels, start, shrinkage, **limits)
+    return descend(levels, start, prior=prior, watch=watch, **limits)

@@ -21,6 +21,7 @@ from gmmquant.models.array_validation import FloatArray, IndexArray, check_finit
 from gmmquant.models.cells import Cells, upper_triangle
 from gmmquant.models.convergence import is_small_gain
 from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.sweep import SOFTMAX, sweep
 
 Watcher = Callable[[int, float], None]
@@ -82,15 +83,26 @@ def best(fits: Iterable[EMFit]) -> EMFit:
     return max(fits, key=lambda fit: fit.trace[-1])
 
 
-def e_step(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, float]:
-    """Return the moments of the responsibilities, shape (K, F), and J."""
-    return sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
+def e_step(
+    cells: Cells, gaussians: Gaussians, variance: float, prior: CovariancePrior | None = None
+) -> tuple[FloatArray, float]:
+    """Return the moments of the responsibilities, shape (K, F), and J, less the penalty of a `prior`."""
+    moments, objective = sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
+    return moments, objective if prior is None else objective - prior.penalty(gaussians)
 
 
 def m_step(
-    moments: FloatArray, origin: FloatArray, variance: float, previous: Gaussians, *, means_fixed: bool = False
+    moments: FloatArray,
+    origin: FloatArray,
+    variance: float,
+    previous: Gaussians,
+    *,
+    prior: CovariancePrior | None = None,
+    means_fixed: bool = False,
 ) -> Gaussians:
     """Return the mixture that maximises J for these moments (K, F) of the responsibilities about `origin`.
+
+    With a `prior` it maximises J less the penalty.
 
     The `variance` of each sample is added to every covariance, after the subtraction that cancels. `previous` supplies
     the covariance type, and the parameters of components that vanish. With `means_fixed` its means are kept and
@@ -113,6 +125,8 @@ def m_step(
         scatter = second - offsets**2 + variance
     if means_fixed:
         scatter += _squares(offsets - (previous.means - origin), dense=dense)
+    if prior is not None:
+        scatter = prior.shrunk(scatter, totals / np.add.reduce(totals))
     means = previous.means if means_fixed else offsets + origin
     covariances = covariance_type.pool(scatter, totals)
     updated = Gaussians(totals / np.add.reduce(totals), means, covariances, covariance_type)
@@ -138,7 +152,14 @@ def nesterov_coefficient(n_gains: int) -> float:
 
 
 def iterate(
-    cells: Cells, start: Gaussians, *, variance: float, tol: float, accelerated: bool = False, means_fixed: bool = False
+    cells: Cells,
+    start: Gaussians,
+    *,
+    variance: float,
+    tol: float,
+    prior: CovariancePrior | None = None,
+    accelerated: bool = False,
+    means_fixed: bool = False,
 ) -> Iterator[Iterate]:
     """Yield the start, then the state after each iteration, without end: an M-step, and an E-step at the candidate.
 
@@ -148,15 +169,15 @@ def iterate(
     With `means_fixed` only weights and covariances are fitted; the M-step maximises J under that constraint.
     """
     gaussians, n_gains = start, 0
-    moments, objective = e_step(cells, start, variance)
+    moments, objective = e_step(cells, start, variance, prior)
     check_finite_objective("objective", objective)
     previous_moments = moments
     yield Iterate(gaussians, objective)
     while True:
         extrapolated = _extrapolate(moments, previous_moments, n_gains, means_fixed=means_fixed)
         try:
-            candidate = m_step(extrapolated, cells.origin, variance, gaussians, means_fixed=means_fixed)
-            candidate_moments, candidate_objective = e_step(cells, candidate, variance)
+            candidate = m_step(extrapolated, cells.origin, variance, gaussians, prior=prior, means_fixed=means_fixed)
+            candidate_moments, candidate_objective = e_step(cells, candidate, variance, prior)
         except SingularCovarianceError:
             if not n_gains:
                 raise
@@ -182,6 +203,7 @@ def em(
     variance: float,
     tol: float,
     max_iter: int,
+    prior: CovariancePrior | None = None,
     accelerated: bool = False,
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
@@ -191,7 +213,10 @@ def em(
     `watch(n_iter, J)` is called at the start and after each iteration that was kept.
     """
     trace: list[float] = []
-    for state in iterate(cells, start, variance=variance, tol=tol, accelerated=accelerated, means_fixed=means_fixed):
+    states = iterate(
+        cells, start, variance=variance, tol=tol, prior=prior, accelerated=accelerated, means_fixed=means_fixed
+    )
+    for state in states:
         if state.kept:
             watch(len(trace), state.objective)
             trace.append(state.objective)

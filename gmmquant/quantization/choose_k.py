@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import descend
 from gmmquant.models.convergence import DEFAULT_TOL_NATS
@@ -28,7 +27,7 @@ _BITS, _MIN_CELLS = 5, 400
 
 def choose_k(fitter: Fitter) -> Choice:
     """Choose a number of colours by ICL, from fits along `AUTO_PATH` to coarse cells: see `coarse_cells`."""
-    cells = coarse_cells(fitter.colors, fitter.space)
+    cells = coarse_cells(fitter.colors, fitter.cells)
     n_cells = cells.weights.size
     if n_cells == 1:
         return choose([_criteria(fitter, cells, 1)])
@@ -40,18 +39,18 @@ def choose_k(fitter: Fitter) -> Choice:
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:
     """Fit min(k, number of cells) components as any other fit to `cells`; return the criteria for k components."""
-    start = fitter.best_start([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
-    fit = descend([cells], start, variance=fitter.variance, tol=DEFAULT_TOL_NATS, max_iter=None)
+    start, prior = fitter.start([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
+    fit = descend([cells], start, variance=fitter.variance, tol=DEFAULT_TOL_NATS, max_iter=None, prior=prior)
     sums, free = evaluate(cells, fit.gaussians), n_parameters(k, 3, fitter.covariance_type)
     return Criteria.of(k, sums.log_likelihood, sums.entropy, free, fitter.colors.n_pixels)
 
 
-def coarse_cells(colors: Colors, space: ColorSpace = SRGB) -> Cells:
-    """Return the colours in cubes of 5 bits per channel, or of more bits if that gives fewer than 400 cubes.
+def coarse_cells(colors: Colors, cells: Cells) -> Cells:
+    """Return the `cells` of `colors`, in cubes of 5 bits per channel, or of more bits if that gives fewer than 400.
 
     Images of low contrast need more bits. The colours of an image of few colours are returned unchanged.
     """
-    tree, cells = colors.tree, colors.cells(space)
+    tree = colors.tree
     if tree.n_colors > AUTO_PATH[-1]:
         for bits in range(_BITS, tree.bit_depth):
             cubes = tree.cubes(bits)

@@ -35,6 +35,13 @@ Init = Annotated[str, option("--init", "METHOD", "Initialisation:", _ADVANCED, c
 Covariance = Annotated[
     str, option("--covariance", "TYPE", "Shape of the components:", _ADVANCED, choices=COVARIANCE_NAMES)
 ]
+Noise = Annotated[
+    float, option("--noise", "LEVELS", "Uncertainty of the pixel values, in levels of 255.", _ADVANCED, convert=number)
+]
+Shrink = Annotated[
+    float,
+    option("--shrink", "FLOAT", "Draw covariances towards a common one: 0 to below 1.", _ADVANCED, convert=number),
+]
 Restarts = Annotated[
     int, option("--restarts", "INT", "Number of starts; the best is kept.", _ADVANCED, convert=integer)
 ]
