@@ -8,10 +8,9 @@ one on the colours of a large photograph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -69,37 +68,6 @@ def best_start(
     return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter)
 
 
-def shrunk_start(
-    levels: Sequence[Cells],
-    start: EMFit,
-    shrinkage: float,
-    *,
-    variance: float,
-    tol: float,
-    max_iter: int | None,
-    means_fixed: bool = False,
-) -> tuple[EMFit, CovariancePrior]:
-    """Fit `start`, a tied mixture, at the coarsest level; return it as a start with full covariances, and the prior.
-
-    All components of the start have the tied covariance, so the penalty of the prior is 0 and the objective continues.
-    With `max_iter`, at most half of the remaining iterations are run.
-    """
-    cells, K = levels[0], len(start.gaussians.weights)
-    limit = budget.MAX_LEVEL_SCORES // (cells.weights.size * K) if max_iter is None else (max_iter - start.n_iter) // 2
-    fit = em(
-        cells,
-        start.gaussians,
-        variance=variance,
-        tol=tol_at_level(tol, cells.weights.size, levels[-1].weights.size, K),
-        max_iter=limit,
-        accelerated=True,
-        means_fixed=means_fixed,
-    ).after(_without_last_objective(start))
-    tied = fit.gaussians
-    full = Gaussians(tied.weights, tied.means, np.repeat(tied.covariances[np.newaxis], K, axis=0), FULL)
-    return replace(fit, gaussians=full), CovariancePrior.towards(tied, shrinkage)
-
-
 def descend(
     levels: Sequence[Cells],
     start: EMFit,
@@ -107,7 +75,7 @@ def descend(
     variance: float,
     tol: float,
     max_iter: int | None,
-    prior: CovariancePrior | None = None,
+    shrinkage: float = 0.0,
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
@@ -116,10 +84,43 @@ def descend(
     At each level EM runs until it has converged (see `tol_at_level`). It runs `max_iter` iterations in all, and at any
     level but the last at most half of those that remain. If `max_iter` is None, `MAX_ITERATIONS` and, at each level,
     `MAX_LEVEL_SCORES` are the limits. With `means_fixed` the means of `start` stay.
+
+    With a `shrinkage` above 0, `start` is tied. It is refined as such at the levels of at most `MAX_TIED_CELLS`, where
+    the common covariance hardly changes any more. From there on each component has its own, under a prior that draws it
+    towards the common one. They start equal, so the penalty starts at 0 and the objective continues.
     """
+    K, n_finest = len(start.gaussians.weights), levels[-1].weights.size
+
+    def tol_at(cells: Cells) -> float:
+        return tol_at_level(tol, cells.weights.size, n_finest, K)
+
+    refine = partial(_refine, variance=variance, tol_at=tol_at, means_fixed=means_fixed, watch=watch)
+    if not shrinkage:
+        return refine(levels, start, max_iter=max_iter)
+    n_tied = max(sum(cells.weights.size <= budget.MAX_TIED_CELLS for cells in levels), 1)
+    fit = refine(levels[:n_tied], start, max_iter=None if max_iter is None else (max_iter + start.n_iter) // 2)
+    tied = fit.gaussians
+    prior = CovariancePrior.towards(tied, shrinkage)
+    full = Gaussians(tied.weights, tied.means, np.repeat(tied.covariances[np.newaxis], K, axis=0), FULL)
+    return refine(levels[n_tied - 1 :], replace(fit, gaussians=full), prior=prior, max_iter=max_iter)
+
+
+def _refine(
+    levels: Sequence[Cells],
+    start: EMFit,
+    *,
+    variance: float,
+    tol_at: Callable[[Cells], float],
+    max_iter: int | None,
+    means_fixed: bool,
+    watch: Watcher,
+    prior: CovariancePrior | None = None,
+) -> EMFit:
+    """Run EM at each of `levels`: see `descend`."""
     K = len(start.gaussians.weights)
     limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
-    fit = _without_last_objective(start)
+    # The first level computes the last objective of the start again.
+    fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
     for cells in levels:
         size, remaining = cells.weights.size, limit - fit.n_iter
         level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
@@ -129,7 +130,7 @@ def descend(
             cells,
             fit.gaussians,
             variance=variance,
-            tol=tol_at_level(tol, size, levels[-1].weights.size, K),
+            tol=tol_at(cells),
             max_iter=level_max_iter,
             prior=prior,
             accelerated=True,
@@ -138,11 +139,6 @@ def descend(
         )
         fit = level.after(fit)
     return fit
-
-
-def _without_last_objective(fit: EMFit) -> EMFit:
-    """Return a fit without the last value of its trace, which EM that continues from it computes again."""
-    return replace(fit, trace=fit.trace[:-1], n_cells=fit.n_cells[:-1])
 
 
 def fit_with_means(
@@ -163,10 +159,15 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    first_type, prior = TIED if shrinkage else covariance_type, None
-    gaussians = start_from_centers(levels[0], means, variance, first_type, means_fixed=True)
+    gaussians = start_from_centers(levels[0], means, variance, TIED if shrinkage else covariance_type, means_fixed=True)
     start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
-    limits: dict[str, Any] = {"variance": variance, "tol": tol, "max_iter": max_iter, "means_fixed": True}
-    if shrinkage:
-        start, prior = shrunk_start(levels, start, shrinkage, **limits)
-    return descend(levels, start, prior=prior, watch=watch, **limits)
+    return descend(
+        levels,
+        start,
+        variance=variance,
+        tol=tol,
+        max_iter=max_iter,
+        shrinkage=shrinkage,
+        means_fixed=True,
+        watch=watch,
+    )

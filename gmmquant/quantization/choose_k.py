@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import descend
 from gmmquant.models.convergence import DEFAULT_TOL_NATS
 from gmmquant.models.inference import evaluate
 from gmmquant.models.selection import Choice, Criteria, choose, n_parameters
@@ -39,8 +38,8 @@ def choose_k(fitter: Fitter) -> Choice:
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:
     """Fit min(k, number of cells) components as any other fit to `cells`; return the criteria for k components."""
-    start, prior = fitter.start([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
-    fit = descend([cells], start, variance=fitter.variance, tol=DEFAULT_TOL_NATS, max_iter=None, prior=prior)
+    start = fitter.best_start([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
+    fit = fitter.descend([cells], start, DEFAULT_TOL_NATS, max_iter=None)
     sums, free = evaluate(cells, fit.gaussians), n_parameters(k, 3, fitter.covariance_type)
     return Criteria.of(k, sums.log_likelihood, sums.entropy, free, fitter.colors.n_pixels)
 

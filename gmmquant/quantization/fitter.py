@@ -21,12 +21,11 @@ from gmmquant.colors.palette import check_palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.models.array_validation import check_finite_objective
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, levels_for, shrunk_start
+from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, TIED
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.selection import Choice
 from gmmquant.models.starts import start_from_centers
 from gmmquant.settings import Settings, check_k
@@ -117,6 +116,7 @@ class Fitter:
         self.settings = settings or Settings()
         self.space = COLOR_SPACES[self.settings.space]
         self.covariance_type = COVARIANCE_TYPES[self.settings.covariance]
+        self.shrinkage = self.settings.shrink if self.covariance_type is FULL else 0.0
         # The variance of each colour in each channel, in addition to the scatter of its cell.
         self.noise = 0.0 if self.settings.method == "kmeans" else self.settings.noise
         self.variance = colors.variance_in(self.space, self.noise)
@@ -166,7 +166,7 @@ class Fitter:
             self._levels_for(K),
             self.space.from_srgb(palette / 255),
             covariance_type=self.covariance_type,
-            shrinkage=self._shrinkage,
+            shrinkage=self.shrinkage,
             variance=self.variance,
             tol=tol,
             max_iter=settings.max_iter,
@@ -186,33 +186,41 @@ class Fitter:
         fit = self._result(len(mixture.weights), self._unfitted(mixture, objective), None, perf_counter() - started)
         return replace(fit, converged=None, nearest_by_mean=nearest_by_mean)
 
-    def start(
-        self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None
-    ) -> tuple[EMFit, CovariancePrior | None]:
-        """Return the best of the starts that the settings ask for, at the coarsest of `levels`, and the prior."""
-        shrinkage, covariance_type, variance = self._shrinkage, self.covariance_type, self.variance
-        start = best_start(
+    def best_start(self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None) -> EMFit:
+        """Return the best of the starts that the settings ask for, at the coarsest of `levels`; tied to be shrunk."""
+        return best_start(
             levels,
             k,
             init=self.settings.init,
             restarts=self.settings.restarts,
             rng=np.random.default_rng(self.settings.seed),
-            covariance_type=TIED if shrinkage else covariance_type,
-            variance=variance,
+            covariance_type=TIED if self.shrinkage else self.covariance_type,
+            variance=self.variance,
             tol=tol,
             max_iter=max_iter,
         )
-        if not shrinkage:
-            return start, None
-        return shrunk_start(levels, start, shrinkage, variance=variance, tol=tol, max_iter=max_iter)
+
+    def descend(
+        self, levels: Sequence[Cells], start: EMFit, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
+    ) -> EMFit:
+        """Refine `start` at each of `levels`."""
+        return descend(
+            levels,
+            start,
+            variance=self.variance,
+            tol=tol,
+            max_iter=max_iter,
+            shrinkage=self.shrinkage,
+            watch=watch,
+        )
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
         """Fit a mixture by EM."""
         started = perf_counter()
         levels, tol, max_iter = self._levels_for(k), self._tol_for(k), self.settings.max_iter
-        start, prior = self.start(levels, k, tol, max_iter)
+        start = self.best_start(levels, k, tol, max_iter)
         seeded = perf_counter()
-        fit = descend(levels, start, variance=self.variance, tol=tol, max_iter=max_iter, prior=prior, watch=watch)
+        fit = self.descend(levels, start, tol, max_iter, watch)
         return self._result(k, fit, tol, perf_counter() - seeded, seed=seeded - started)
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
@@ -242,10 +250,6 @@ class Fitter:
         objective = 0.0 if self.settings.method == "kmeans" else e_step(cells, mixture, variance)[1]
         fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
         return replace(fit, exact=True, nearest_by_mean=True, recoloring="nearest")
-
-    @property
-    def _shrinkage(self) -> float:
-        return self.settings.shrink if self.covariance_type is FULL else 0.0
 
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
