@@ -85,8 +85,7 @@ class Settings:
     covariance : "full", "tied", "diag" or "spherical"
         One matrix per component, one matrix for all, variances per component, one variance per component.
     noise : float
-        Standard deviation of each recorded value, in levels of 255, by which a mixture takes it to be uncertain. It has
-        an effect where it is larger than the recording step: at 8 bits from 0.25.
+        Standard deviation, in levels of 255, of each recorded value for a mixture; of effect at 8 bits from 0.25 on.
     shrink : float
         How far "full" covariances are drawn towards one that all components share, from 0 (not at all) to below 1,
         where the fit would be "tied". See `gmmquant.models.prior`.

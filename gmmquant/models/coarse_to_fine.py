@@ -8,7 +8,7 @@ one on the colours of a large photograph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -85,60 +85,44 @@ def descend(
     level but the last at most half of those that remain. If `max_iter` is None, `MAX_ITERATIONS` and, at each level,
     `MAX_LEVEL_SCORES` are the limits. With `means_fixed` the means of `start` stay.
 
-    With a `shrinkage` above 0, `start` is tied. It is refined as such at the levels of at most `MAX_TIED_CELLS`, where
-    the common covariance hardly changes any more. From there on each component has its own, under a prior that draws it
-    towards the common one. They start equal, so the penalty starts at 0 and the objective continues.
+    With a `shrinkage` above 0, `start` is tied, and refined so at the levels of at most `MAX_TIED_CELLS`. Then each
+    component gets its own covariance, under a prior that draws it towards the common one. They start equal, so the
+    penalty starts at 0 and the objective continues.
     """
     K, n_finest = len(start.gaussians.weights), levels[-1].weights.size
 
-    def tol_at(cells: Cells) -> float:
-        return tol_at_level(tol, cells.weights.size, n_finest, K)
+    def refine(
+        levels: Sequence[Cells], start: EMFit, max_iter: int | None, prior: CovariancePrior | None = None
+    ) -> EMFit:
+        limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
+        # The first level computes the last objective of the start again.
+        fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
+        for cells in levels:
+            size, remaining = cells.weights.size, limit - fit.n_iter
+            level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
+            if max_iter is None:
+                level_max_iter = min(level_max_iter, budget.MAX_LEVEL_SCORES // (size * K))
+            level = em(
+                cells,
+                fit.gaussians,
+                variance=variance,
+                tol=tol_at_level(tol, size, n_finest, K),
+                max_iter=level_max_iter,
+                prior=prior,
+                accelerated=True,
+                means_fixed=means_fixed,
+                watch=partial(watch_after, watch, fit.n_iter),
+            )
+            fit = level.after(fit)
+        return fit
 
-    refine = partial(_refine, variance=variance, tol_at=tol_at, means_fixed=means_fixed, watch=watch)
     if not shrinkage:
-        return refine(levels, start, max_iter=max_iter)
+        return refine(levels, start, max_iter)
     n_tied = max(sum(cells.weights.size <= budget.MAX_TIED_CELLS for cells in levels), 1)
-    fit = refine(levels[:n_tied], start, max_iter=None if max_iter is None else (max_iter + start.n_iter) // 2)
-    tied = fit.gaussians
-    prior = CovariancePrior.towards(tied, shrinkage)
+    fit = refine(levels[:n_tied], start, None if max_iter is None else (max_iter + start.n_iter) // 2)
+    tied, prior = fit.gaussians, CovariancePrior.towards(fit.gaussians, shrinkage)
     full = Gaussians(tied.weights, tied.means, np.repeat(tied.covariances[np.newaxis], K, axis=0), FULL)
-    return refine(levels[n_tied - 1 :], replace(fit, gaussians=full), prior=prior, max_iter=max_iter)
-
-
-def _refine(
-    levels: Sequence[Cells],
-    start: EMFit,
-    *,
-    variance: float,
-    tol_at: Callable[[Cells], float],
-    max_iter: int | None,
-    means_fixed: bool,
-    watch: Watcher,
-    prior: CovariancePrior | None = None,
-) -> EMFit:
-    """Run EM at each of `levels`: see `descend`."""
-    K = len(start.gaussians.weights)
-    limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
-    # The first level computes the last objective of the start again.
-    fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
-    for cells in levels:
-        size, remaining = cells.weights.size, limit - fit.n_iter
-        level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
-        if max_iter is None:
-            level_max_iter = min(level_max_iter, budget.MAX_LEVEL_SCORES // (size * K))
-        level = em(
-            cells,
-            fit.gaussians,
-            variance=variance,
-            tol=tol_at(cells),
-            max_iter=level_max_iter,
-            prior=prior,
-            accelerated=True,
-            means_fixed=means_fixed,
-            watch=partial(watch_after, watch, fit.n_iter),
-        )
-        fit = level.after(fit)
-    return fit
+    return refine(levels[n_tied - 1 :], replace(fit, gaussians=full), max_iter, prior)
 
 
 def fit_with_means(
@@ -162,12 +146,5 @@ def fit_with_means(
     gaussians = start_from_centers(levels[0], means, variance, TIED if shrinkage else covariance_type, means_fixed=True)
     start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
     return descend(
-        levels,
-        start,
-        variance=variance,
-        tol=tol,
-        max_iter=max_iter,
-        shrinkage=shrinkage,
-        means_fixed=True,
-        watch=watch,
+        levels, start, variance=variance, tol=tol, max_iter=max_iter, shrinkage=shrinkage, means_fixed=True, watch=watch
     )

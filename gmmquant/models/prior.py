@@ -2,8 +2,7 @@
 
 The prior acts as `weight` more samples of each component, with the covariance `scale` about its mean (Fraley and
 Raftery, "Bayesian regularization for normal mixture estimation and model-based clustering", 2007). The M-step then
-maximises J less a penalty, and that objective never falls. The nearer the shrinkage is to 1, the nearer the fit is to
-the tied one.
+maximises J less a penalty, and that objective never falls. Towards shrinkage 1 the fit becomes the tied one.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ class CovariancePrior(NamedTuple):
 
     def penalty(self, gaussians: Gaussians) -> float:
         """Return `weight` times the sum over components of KL(N(0, scale) || N(0, covariance)), in nats per sample."""
-        K, d = gaussians.means.shape
-        factors = gaussians.factors
+        (K, d), factors = gaussians.means.shape, gaussians.factors
         traces = np.vdot(self.scale @ factors, factors)
         log_roots = np.log(factors.diagonal(axis1=1, axis2=2)).sum()
         return float(self.weight * (0.5 * (traces - K * (d + np.linalg.slogdet(self.scale)[1])) - log_roots))

@@ -38,8 +38,7 @@ def choose_k(fitter: Fitter) -> Choice:
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:
     """Fit min(k, number of cells) components as any other fit to `cells`; return the criteria for k components."""
-    start = fitter.best_start([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
-    fit = fitter.descend([cells], start, DEFAULT_TOL_NATS, max_iter=None)
+    fit, _ = fitter.fit_mixture([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
     sums, free = evaluate(cells, fit.gaussians), n_parameters(k, 3, fitter.covariance_type)
     return Criteria.of(k, sums.log_likelihood, sums.entropy, free, fitter.colors.n_pixels)
 

@@ -186,42 +186,33 @@ class Fitter:
         fit = self._result(len(mixture.weights), self._unfitted(mixture, objective), None, perf_counter() - started)
         return replace(fit, converged=None, nearest_by_mean=nearest_by_mean)
 
-    def best_start(self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None) -> EMFit:
-        """Return the best of the starts that the settings ask for, at the coarsest of `levels`; tied to be shrunk."""
-        return best_start(
+    def fit_mixture(
+        self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
+    ) -> tuple[EMFit, dict[str, float]]:
+        """Fit a mixture by EM: at the coarsest of `levels` the best of the starts, then each level in turn.
+
+        Return it with the seconds of both. To be shrunk, it starts with a tied covariance.
+        """
+        started, settings, variance = perf_counter(), self.settings, self.variance
+        start = best_start(
             levels,
             k,
-            init=self.settings.init,
-            restarts=self.settings.restarts,
-            rng=np.random.default_rng(self.settings.seed),
+            init=settings.init,
+            restarts=settings.restarts,
+            rng=np.random.default_rng(settings.seed),
             covariance_type=TIED if self.shrinkage else self.covariance_type,
-            variance=self.variance,
+            variance=variance,
             tol=tol,
             max_iter=max_iter,
         )
-
-    def descend(
-        self, levels: Sequence[Cells], start: EMFit, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
-    ) -> EMFit:
-        """Refine `start` at each of `levels`."""
-        return descend(
-            levels,
-            start,
-            variance=self.variance,
-            tol=tol,
-            max_iter=max_iter,
-            shrinkage=self.shrinkage,
-            watch=watch,
-        )
+        seeded, shrinkage = perf_counter(), self.shrinkage
+        fit = descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, shrinkage=shrinkage, watch=watch)
+        return fit, {"seed": seeded - started, "fit": perf_counter() - seeded}
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
-        """Fit a mixture by EM."""
-        started = perf_counter()
-        levels, tol, max_iter = self._levels_for(k), self._tol_for(k), self.settings.max_iter
-        start = self.best_start(levels, k, tol, max_iter)
-        seeded = perf_counter()
-        fit = self.descend(levels, start, tol, max_iter, watch)
-        return self._result(k, fit, tol, perf_counter() - seeded, seed=seeded - started)
+        tol = self._tol_for(k)
+        fit, seconds = self.fit_mixture(self._levels_for(k), k, tol, self.settings.max_iter, watch)
+        return self._result(k, fit, tol, seconds["fit"], seconds["seed"])
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
         """Fit centers by KMeans; the mixture consists of their clusters as Gaussians."""
@@ -262,8 +253,8 @@ class Fitter:
         """Return the result of a fit without iterations."""
         return EMFit((objective,), (self.cells.weights.size,), n_iter=0, converged=True, gaussians=mixture)
 
-    def _result(self, k: int, fit: EMFit, tol: float | None, seconds: float, *, seed: float = 0.0) -> Fit:
-        """Return `fit` as a `Fit` that took `seconds`, after `seed` seconds for the starts."""
+    def _result(self, k: int, fit: EMFit, tol: float | None, fit_seconds: float, seed: float = 0.0) -> Fit:
+        """Return `fit` as a `Fit` that took `fit_seconds`, after `seed` seconds for the starts."""
         return Fit(
             k=k,
             method=self.settings.method,
@@ -274,5 +265,5 @@ class Fitter:
             n_iter=fit.n_iter,
             tol=tol,
             converged=fit.converged,
-            seconds={"seed": seed, "fit": seconds},
+            seconds={"seed": seed, "fit": fit_seconds},
         )

@@ -100,10 +100,7 @@ def asked_record(
 
 
 def settings_record(
-    settings: Settings,
-    extra_inputs: Mapping[str, Path | Sequence[str]],
-    report: AnyPath,
-    variance: float | None = None,
+    settings: Settings, extra_inputs: Mapping[str, Path | Sequence[str]], report: AnyPath, variance: float | None = None
 ) -> Record:
     """Return everything except k that influences the outputs of an image; `variance`, if known, as `reg_covar`."""
     values = asdict(settings)

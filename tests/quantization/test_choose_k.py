@@ -62,7 +62,9 @@ def test_the_number_of_flat_colours_is_found(samples):
 )
 def test_images_of_low_contrast_get_smaller_cells(image):
     quantizer = Quantizer(image)
-    assert coarse_cells(quantizer.histogram, quantizer.fitter.cells).weights.size >= min(quantizer.histogram.n_colors, 400)
+    assert coarse_cells(quantizer.histogram, quantizer.fitter.cells).weights.size >= min(
+        quantizer.histogram.n_colors, 400
+    )
     choice = quantizer.choose_k()
     assert [criteria.k for criteria in choice.path][:4] == [1, 2, 4, 8]
 

@@ -27,8 +27,7 @@ MaxPixels = Annotated[
     int, option("--max-pixels", "INT", "Refuse images with more pixels, summed over frames.", _FILES, convert=positive)
 ]
 PaletteOut = Annotated[
-    Any,
-    option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True),
+    Any, option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True)
 ]
 Maps = Annotated[Any, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
 Layers = Annotated[bool, flag("--layers", "Write each component as an image with alpha.", _ADDITIONAL)]
