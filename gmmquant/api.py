@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -88,21 +89,8 @@ def quantize(
     OSError
         If it cannot be read.
     """
-    settings = Settings(
-        seed=seed,
-        max_iter=max_iter,
-        tol=tol,
-        covariance=covariance,
-        noise=noise,
-        shrink=shrink,
-        init=init,
-        restarts=restarts,
-        method=method,
-        recolor=recolor,
-        space=space,
-        dither=dither,
-        strength=strength,
-    )
+    options = locals()
+    settings = Settings(**{field.name: options[field.name] for field in fields(Settings)})
     if isinstance(k, str):
         check_choice("k", k, [AUTO])
         quantizer = Quantizer(image, settings)
