@@ -12,8 +12,8 @@ maximises the objective under the type's constraint. A new type is one entry her
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.scalar_validation import check_choice
 
 
-@dataclass(frozen=True)
-class CovarianceType:
+class CovarianceType(NamedTuple):
     """A type of covariance, for K components and d features.
 
     Scatter is (K, d, d) if `dense`, otherwise (K, d). If `shared`, all components have the same covariance.

@@ -10,10 +10,11 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from gmmquant.errors import OutputError
 from gmmquant.pipeline.sources import Source
@@ -44,8 +45,7 @@ class Destination(Enum):
     RECORD = "record"  # the record only, in memory
 
 
-@dataclass(frozen=True)
-class Products:
+class Products(NamedTuple):
     """The files that are written for each fit."""
 
     format: str = DEFAULT_OUTPUT_FORMAT  # of the image; see `settings.OUTPUT_FORMATS`
@@ -58,16 +58,15 @@ class Products:
     images: bool = True  # whether the recoloured image is written
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What is done with every image."""
 
     ks: Sequence[int | str]  # numbers of colours, and "auto"
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = Settings()
     existing: Existing = Existing.REFUSE
     max_pixels: int = MAX_PIXELS
-    products: Products = field(default_factory=Products)
-    strategy: Strategy = field(default_factory=FitEach)
+    products: Products = Products()
+    strategy: Strategy = FitEach()
     keep_extension: bool = False  # in the names of outputs: `cat.jpg_k7.png`
     preserve_times: bool = False  # of the source, as the times of the outputs
     shared: bool = False  # whether one mixture is fitted to all images together
@@ -135,8 +134,7 @@ class Job:
         return output.name if output.parent == self.report.parent else relative(output, self.report.parent)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Jobs and failed sources, in the order of the sources, and the job of the mixture that the images share."""
 
     entries: list[Job | Failure]
@@ -198,7 +196,7 @@ def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | N
         job = replace(job, path_in_record=as_text(path))
     if shared_job is None:
         return job
-    products = replace(task.products, models=False, palettes=())
+    products = task.products._replace(models=False, palettes=())
     return replace(job, products=products, report=shared_job.report, in_shared_report=True)
 
 

@@ -70,7 +70,7 @@ def run_shared(
     if earlier is not None:
         digest_of = earlier.digest_of_image
         entries = [replace(e, earlier_digest=digest_of(e.source)) if isinstance(e, Job) else e for e in planned.entries]
-        planned = replace(planned, entries=entries)
+        planned = planned._replace(entries=entries)
 
     counted = Counted()
     if not (fail_fast and len(planned.jobs) < len(planned.entries)):
@@ -89,7 +89,7 @@ def run_shared(
     fitter = Fitter(counted.colors, task.settings)
     strategy = fit_shared(fitter, task.ks, idle)
     outcomes: list[Outcome] = []
-    recoloring = Plan(entries, replace(task, strategy=strategy))
+    recoloring = Plan(entries, task._replace(strategy=strategy))
     with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
         for outcome in running:
             outcomes.append(outcome)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gmmquant.errors import OutputError, ParameterError
 from gmmquant.system.filesystem import ask, entries, exists, is_folder, is_object_store
@@ -108,8 +108,7 @@ class OutputSet(contextlib.ExitStack):
 # FileExistsError if another run has taken it), and is discarded in the end.
 
 
-@dataclass
-class _LocalFile:
+class _LocalFile(NamedTuple):
     """A file on this machine."""
 
     path: Path
