@@ -75,21 +75,19 @@ def test_16_bit_colours_have_the_noise_of_8_bit_ones(histogram):
     np.testing.assert_allclose(fits[0].mixture.means, fits[1].mixture.means, atol=1e-9)
 
 
-@pytest.mark.parametrize("space", ["srgb", "oklab"])
-def test_cells_of_many_16_bit_colours_have_the_noise_too(space):
-    pixels = np.random.default_rng(1).integers(0, 65536, (4000, 3)).astype(np.uint16)
-    cells = add_up([ColorHistogram.from_pixels(pixels)], limit=2000)
+def test_cells_of_many_16_bit_colours_have_the_noise_too():
+    """In sRGB beside the cells, in other spaces in their scatter, as for a histogram of the same colours.
+
+    The cubes are 32 levels wide, over which the curves of a space bend by some 15 %.
+    """
+    pixels = np.random.default_rng(1).integers(16_384, 49_152, (4000, 3)).astype(np.uint16)
+    histogram = ColorHistogram.from_pixels(pixels)
+    cells = add_up([histogram], limit=2000)
     assert isinstance(cells, ColorCells)
-    space = COLOR_SPACES[space]
-    plain, noisy = (
-        cells.cells(space, noise).covariance + cells.variance_in(space, noise) * np.eye(3) for noise in (0, 5)
-    )
-    added = ((5 / 255) ** 2 - cells.variance_in(COLOR_SPACES["srgb"])) * np.eye(3)
-    expected = plain + (added if space.name == "srgb" else 0)
-    if space.name == "srgb":
-        np.testing.assert_allclose(noisy, expected, rtol=1e-9)
-    else:
-        assert (np.diag(noisy) > np.diag(plain)).all()
+    for space in COLOR_SPACES.values():
+        assert cells.variance_in(space, 5.0) == histogram.variance_in(space, 5.0)
+        added = [colors.cells(space, 5.0).covariance - colors.cells(space).covariance for colors in (cells, histogram)]
+        np.testing.assert_allclose(*added, rtol=0.2, atol=0.02 * np.abs(added[1]).max())
 
 
 def test_exact_colours_and_kmeans_have_no_noise(flat):
