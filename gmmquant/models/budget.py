@@ -3,10 +3,6 @@
 Work is counted in scores: a score is that of one component for one cell, and costs about 4 ns.
 """
 
-# Cells up to which a mixture that is to be shrunk is fitted as a tied one: with more than 5,000, the common standard
-# deviation of the photographs tried changed by 3 % at most.
-MAX_TIED_CELLS = 10_000
-
 # The levels of a mixture (coarse_to_fine)
 MIN_CELLS_PER_COMPONENT = 8  # at the level where a fit starts
 MAX_STARTING_SWEEP_SCORES = 256_000_000  # one sweep over the level where a fit starts

@@ -18,9 +18,8 @@ from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import tol_at_level
-from gmmquant.models.covariance import FULL, TIED, CovarianceType
+from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
-from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.starts import make_start, start_from_centers
 
@@ -50,11 +49,15 @@ def best_start(
     restarts: int,
     rng: np.random.Generator,
     covariance_type: CovarianceType,
+    shrinkage: float = 0.0,
     variance: float,
     tol: float,
     max_iter: int | None,
 ) -> EMFit:
-    """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level."""
+    """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
+
+    With a `shrinkage` above 0, all of them have the same prior, which is made from the first start.
+    """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
     kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
@@ -62,10 +65,11 @@ def best_start(
         make_start(cells, n_components, init, rng, variance, covariance_type, budget.START_KMEANS_TOL, kmeans_max_iter)
         for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
     ]
+    prior = CovariancePrior.towards_pooled(starts[0], shrinkage) if shrinkage else None
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
     max_iter = max_trial if max_iter is None else min(max_iter, max_trial)
     trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
-    return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter)
+    return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter, prior=prior)
 
 
 def descend(
@@ -75,7 +79,6 @@ def descend(
     variance: float,
     tol: float,
     max_iter: int | None,
-    shrinkage: float = 0.0,
     means_fixed: bool = False,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
@@ -83,46 +86,30 @@ def descend(
 
     At each level EM runs until it has converged (see `tol_at_level`). It runs `max_iter` iterations in all, and at any
     level but the last at most half of those that remain. If `max_iter` is None, `MAX_ITERATIONS` and, at each level,
-    `MAX_LEVEL_SCORES` are the limits. With `means_fixed` the means of `start` stay.
-
-    With a `shrinkage` above 0, `start` is tied, and refined so at the levels of at most `MAX_TIED_CELLS`. Then each
-    component gets its own covariance, under a prior that draws it towards the common one. They start equal, so the
-    penalty starts at 0 and the objective continues.
+    `MAX_LEVEL_SCORES` are the limits. The prior of `start` stays, and with `means_fixed` its means.
     """
     K, n_finest = len(start.gaussians.weights), levels[-1].weights.size
-
-    def refine(
-        levels: Sequence[Cells], start: EMFit, max_iter: int | None, prior: CovariancePrior | None = None
-    ) -> EMFit:
-        limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
-        # The first level computes the last objective of the start again.
-        fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
-        for cells in levels:
-            size, remaining = cells.weights.size, limit - fit.n_iter
-            level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
-            if max_iter is None:
-                level_max_iter = min(level_max_iter, budget.MAX_LEVEL_SCORES // (size * K))
-            level = em(
-                cells,
-                fit.gaussians,
-                variance=variance,
-                tol=tol_at_level(tol, size, n_finest, K),
-                max_iter=level_max_iter,
-                prior=prior,
-                accelerated=True,
-                means_fixed=means_fixed,
-                watch=partial(watch_after, watch, fit.n_iter),
-            )
-            fit = level.after(fit)
-        return fit
-
-    if not shrinkage:
-        return refine(levels, start, max_iter)
-    n_tied = max(sum(cells.weights.size <= budget.MAX_TIED_CELLS for cells in levels), 1)
-    fit = refine(levels[:n_tied], start, None if max_iter is None else (max_iter + start.n_iter) // 2)
-    tied, prior = fit.gaussians, CovariancePrior.towards(fit.gaussians, shrinkage)
-    full = Gaussians(tied.weights, tied.means, np.repeat(tied.covariances[np.newaxis], K, axis=0), FULL)
-    return refine(levels[n_tied - 1 :], replace(fit, gaussians=full), max_iter, prior)
+    limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
+    # The first level computes the last objective of the start again.
+    fit = replace(start, trace=start.trace[:-1], n_cells=start.n_cells[:-1])
+    for cells in levels:
+        size, remaining = cells.weights.size, limit - fit.n_iter
+        level_max_iter = remaining if cells is levels[-1] else (remaining + 1) // 2
+        if max_iter is None:
+            level_max_iter = min(level_max_iter, budget.MAX_LEVEL_SCORES // (size * K))
+        level = em(
+            cells,
+            fit.gaussians,
+            variance=variance,
+            tol=tol_at_level(tol, size, n_finest, K),
+            max_iter=level_max_iter,
+            prior=start.prior,
+            accelerated=True,
+            means_fixed=means_fixed,
+            watch=partial(watch_after, watch, fit.n_iter),
+        )
+        fit = level.after(fit)
+    return fit
 
 
 def fit_with_means(
@@ -143,8 +130,7 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    gaussians = start_from_centers(levels[0], means, variance, TIED if shrinkage else covariance_type, means_fixed=True)
-    start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
-    return descend(
-        levels, start, variance=variance, tol=tol, max_iter=max_iter, shrinkage=shrinkage, means_fixed=True, watch=watch
-    )
+    gaussians = start_from_centers(levels[0], means, variance, covariance_type, means_fixed=True)
+    prior = CovariancePrior.towards_pooled(gaussians, shrinkage) if shrinkage else None
+    start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0, prior=prior)
+    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)

@@ -1,8 +1,10 @@
-"""An inverse-Wishart prior that draws the full covariance of each component towards that of a tied mixture.
+"""An inverse-Wishart prior that draws the full covariance of each component towards a common one.
 
 The prior acts as `weight` more samples of each component, with the covariance `scale` about its mean (Fraley and
 Raftery, "Bayesian regularization for normal mixture estimation and model-based clustering", 2007). The M-step then
-maximises J less a penalty, and that objective never falls. Towards shrinkage 1 the fit becomes the tied one.
+maximises J less a penalty, and that objective never falls. Towards shrinkage 1 all covariances become the common one,
+the pooled covariance of the clusters that the fit starts from. Those of KMeans are compact, so borders between the
+components stay near to those of the nearest mean.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.covariance import TIED
 from gmmquant.models.gaussian import Gaussians
 
 
@@ -22,9 +25,13 @@ class CovariancePrior(NamedTuple):
     weight: float
 
     @classmethod
-    def towards(cls, tied: Gaussians, shrinkage: float) -> CovariancePrior:
-        """Return the prior that draws a component of average weight by `shrinkage`, 0 to below 1, towards `tied`."""
-        return cls(tied.covariances, shrinkage / (1 - shrinkage) / len(tied.weights))
+    def towards_pooled(cls, start: Gaussians, shrinkage: float) -> CovariancePrior:
+        """Return the prior that draws a component of average weight by `shrinkage`, 0 to below 1.
+
+        Its scale is the pooled covariance of the full mixture `start`.
+        """
+        pooled = TIED.pool(start.covariances, start.weights)
+        return cls(pooled, shrinkage / (1 - shrinkage) / len(start.weights))
 
     def shrunk(self, scatter: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the mean of the `scatter` (K, d, d) of components with `weights` (K,) and that of the prior."""

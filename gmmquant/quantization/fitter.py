@@ -23,7 +23,7 @@ from gmmquant.models.array_validation import check_finite_objective
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
-from gmmquant.models.covariance import COVARIANCE_TYPES, FULL, TIED
+from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Choice
@@ -191,7 +191,7 @@ class Fitter:
     ) -> tuple[EMFit, dict[str, float]]:
         """Fit a mixture by EM: at the coarsest of `levels` the best of the starts, then each level in turn.
 
-        Return it with the seconds of both. To be shrunk, it starts with a tied covariance.
+        Return it with the seconds of both.
         """
         started, settings, variance = perf_counter(), self.settings, self.variance
         start = best_start(
@@ -200,13 +200,14 @@ class Fitter:
             init=settings.init,
             restarts=settings.restarts,
             rng=np.random.default_rng(settings.seed),
-            covariance_type=TIED if self.shrinkage else self.covariance_type,
+            covariance_type=self.covariance_type,
+            shrinkage=self.shrinkage,
             variance=variance,
             tol=tol,
             max_iter=max_iter,
         )
-        seeded, shrinkage = perf_counter(), self.shrinkage
-        fit = descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, shrinkage=shrinkage, watch=watch)
+        seeded = perf_counter()
+        fit = descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
         return fit, {"seed": seeded - started, "fit": perf_counter() - seeded}
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:

@@ -6,11 +6,14 @@ from helpers import draw_from, random_covariances, random_mixture, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
 from scipy.stats import invwishart
 
 from gmmquant import ColorHistogram
+from gmmquant.models.budget import START_KMEANS_TOL
 from gmmquant.models.cells import Cells
-from gmmquant.models.covariance import FULL, TIED
+from gmmquant.models.coarse_to_fine import best_start, descend
+from gmmquant.models.covariance import FULL
 from gmmquant.models.em import e_step, em, m_step
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
@@ -56,11 +59,22 @@ def test_the_penalty_is_0_where_all_covariances_are_the_priors_and_positive_else
 
 def test_a_component_of_average_weight_is_drawn_by_the_shrinkage():
     rng = np.random.default_rng(4)
-    scale, scatter = random_covariances(rng, 2, 3)
-    tied = Gaussians(np.full(5, 0.2), rng.normal(size=(5, 3)), scale, TIED)
-    prior = CovariancePrior.towards(tied, 0.7)
+    (scatter,) = random_covariances(rng, 1, 3)
+    start = Gaussians(np.full(5, 0.2), rng.normal(size=(5, 3)), random_covariances(rng, 5, 3))
+    prior = CovariancePrior.towards_pooled(start, 0.7)
     (shrunk,) = prior.shrunk(scatter[np.newaxis], np.array([0.2]))
-    np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * scale, rtol=1e-12)
+    np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * start.covariances.mean(axis=0), rtol=1e-12)
+
+
+def test_the_scale_is_the_covariance_within_the_clusters_of_the_first_start(cells):
+    limits = {"variance": VARIANCE, "tol": 1e-4, "max_iter": 3, "covariance_type": FULL}
+    fit = best_start([cells], 4, init="kmeans", restarts=3, rng=np.random.default_rng(7), shrinkage=0.5, **limits)
+    centers = make_start(cells, 4, "kmeans", np.random.default_rng(7), VARIANCE, kmeans_tol=START_KMEANS_TOL).means
+    samples = cells.positions()
+    labels = cdist(samples, centers).argmin(axis=1)
+    deviations = samples - np.stack([samples[labels == label].mean(axis=0) for label in range(4)])[labels]
+    np.testing.assert_allclose(fit.prior.scale, deviations.T @ deviations / N + VARIANCE * np.eye(3), rtol=1e-9)
+    assert fit.prior.weight == pytest.approx(1 / 4)
 
 
 def test_the_m_step_finds_the_covariances_that_a_general_optimizer_finds(cells):
@@ -94,10 +108,7 @@ def test_the_penalized_objective_never_falls(seed, shrinkage, accelerated, means
     rng = np.random.default_rng(seed)
     cells = Cells.from_samples(draw_from(rng, random_mixture(rng, 4, 3), 150), rng.uniform(0.5, 2.0, 150))
     start = make_start(cells, 4, "kmeans", rng, VARIANCE)
-    tied = m_step(
-        e_step(cells, start, VARIANCE)[0], cells.origin, VARIANCE, make_start(cells, 4, "kmeans", rng, VARIANCE, TIED)
-    )
-    prior = CovariancePrior.towards(tied, shrinkage)
+    prior = CovariancePrior.towards_pooled(start, shrinkage)
     limits = {"variance": VARIANCE, "tol": 1e-7, "max_iter": 60, "means_fixed": means_fixed}
     fit = em(cells, start, prior=prior, accelerated=accelerated, **limits)
     assert np.diff(fit.trace).min() > -1e-12
@@ -115,14 +126,21 @@ def fitted(histogram, **options):
     return Fitter(histogram, Settings(**options)).fit(7)
 
 
-def test_a_fit_approaches_the_tied_one_as_the_shrinkage_approaches_1(histogram):
-    """The common covariance is that of cells of many colours, so it differs a little."""
-    tied = Fitter(histogram, Settings(covariance="tied")).fit(3)
-    nearly = Fitter(histogram, Settings(shrink=0.9999)).fit(3)
-    assert nearly.mixture.covariance_type is FULL
-    np.testing.assert_allclose(nearly.mixture.means, tied.mixture.means, atol=0.006)
+def test_all_covariances_approach_the_scale_as_the_shrinkage_approaches_1(cells):
+    limits = {"variance": VARIANCE, "tol": 1e-9, "max_iter": 200}
+    start = best_start(
+        [cells],
+        3,
+        init="kmeans",
+        restarts=1,
+        rng=np.random.default_rng(0),
+        covariance_type=FULL,
+        shrinkage=0.9999,
+        **limits,
+    )
+    fit = descend([cells], start, **limits)
     np.testing.assert_allclose(
-        nearly.mixture.covariances, np.repeat(tied.mixture.covariances[None], 3, axis=0), atol=3e-4
+        fit.gaussians.covariances, np.repeat(start.prior.scale[None], 3, axis=0), rtol=0.01, atol=1e-3
     )
 
 
