@@ -15,7 +15,7 @@ from gmmquant.models.scalar_validation import CovarianceName, InitName, check_ch
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import AUTO, MAX_TRANSFER_K, Dither, Method, Recoloring, Settings, Space, check_k
+from gmmquant.settings import AUTO, MAX_TRANSFER_K, Dither, Method, Recoloring, Settings, Space, Style, check_k
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -36,15 +36,17 @@ def quantize(
     image: ImageLike,
     k: int | Literal["auto"] | Iterable[int],
     *,
-    method: Method = Settings.method,
-    recolor: Recoloring | None = Settings.recolor,
-    dither: Dither = Settings.dither,
-    strength: float = Settings.strength,
-    space: Space = Settings.space,
+    style: Style = Settings.style,
+    method: Method | None = None,
+    recolor: Recoloring | None = None,
+    dither: Dither | None = None,
+    strength: float | None = None,
+    space: Space | None = None,
+    covariance: CovarianceName | None = None,
+    noise: float | None = None,
+    shrink: float | None = None,
+    snap: float | None = None,
     seed: int = Settings.seed,
-    covariance: CovarianceName = Settings.covariance,
-    noise: float = Settings.noise,
-    shrink: float = Settings.shrink,
     init: InitName = Settings.init,
     restarts: int = Settings.restarts,
     tol: float | None = Settings.tol,
@@ -60,6 +62,9 @@ def quantize(
         The path of an image file, which `read_image` reads. Fully transparent pixels take no part in the fit.
     k : int from 1 to 4096, "auto", or iterable of int
         Number of colours; "auto" chooses it by ICL; several numbers share one histogram.
+    style : "mixture", "poster", "faithful" or "likelihood"
+        What the image is for: a smooth one with vivid accents, flat areas, the least visible error, or the highest
+        likelihood. It decides the settings that are None: see `gmmquant.settings.STYLES`.
     method : "gmm" or "kmeans"
         A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
@@ -71,9 +76,7 @@ def quantize(
         Amount of dithering, from 0 to 1.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit.
-    seed : int
-        Seed of the random starts and of the grain of dithering.
-    covariance, noise, shrink, init, restarts, tol, max_iter
+    covariance, noise, shrink, snap, seed, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
 
     Returns
@@ -105,7 +108,7 @@ def quantize(
 
 
 def transfer_colors(
-    image: ImageLike, target: ImageLike, k: int = 20, *, seed: int = Settings.seed, space: Space = Settings.space
+    image: ImageLike, target: ImageLike, k: int = 20, *, seed: int = Settings.seed, space: Space = "srgb"
 ) -> npt.NDArray[np.uint8]:
     """Recolour an image with the colours of another, by optimal transport between mixtures fitted to both.
 
@@ -116,8 +119,10 @@ def transfer_colors(
     k : int from 1 to 256
         Number of components of each mixture. Few change the overall mood; with many, colours follow those of the
         target more closely.
-    seed, space
-        As for `quantize`.
+    seed : int
+        Seed of the random starts.
+    space : "srgb", "linear", "lab" or "oklab"
+        Colour space of the fits and of the transport.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import (
@@ -27,11 +27,31 @@ MAX_TRANSFER_K = 256
 MAX_NOISE = 64  # levels of 255
 MAX_PIXELS = 200_000_000
 
+Style = Literal["mixture", "poster", "faithful", "likelihood"]
 Method = Literal["gmm", "kmeans"]
 Recoloring = Literal["posterior", "nearest", "soft"]
 Dither = Literal["none", "floyd-steinberg", "blue-noise", "posterior"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
+
+# The settings that a style decides unless they are set: their values for a mixture, and what other styles change.
+_OF_MIXTURE: dict[str, Any] = {
+    "method": "gmm",
+    "covariance": "full",
+    "noise": 2.0,
+    "shrink": 0.9,
+    "space": "srgb",
+    "snap": 12.0,
+    "dither": "none",
+    "strength": 1.0,
+}
+STYLES: dict[str, dict[str, Any]] = {
+    "mixture": {},
+    "poster": {},
+    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85},
+    "likelihood": {"noise": 0.0, "shrink": 0.0, "snap": 0.0},
+}
+_OF_STYLE: Any = None
 
 # Settings that have no effect on recolouring.
 OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "init", "restarts", "method")
@@ -44,7 +64,14 @@ DEFAULT_OUTPUT_FORMAT = "png"
 PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
 MAPS = ("labels", "entropy", "loglik")
 
-_CHOICES = {"covariance": COVARIANCE_NAMES, "init": INIT_NAMES, "method": METHODS, "space": SPACES, "dither": DITHERS}
+_CHOICES = {
+    "style": tuple(STYLES),
+    "covariance": COVARIANCE_NAMES,
+    "init": INIT_NAMES,
+    "method": METHODS,
+    "space": SPACES,
+    "dither": DITHERS,
+}
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
 
@@ -52,12 +79,14 @@ _RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", 
 class SettingsOptions(TypedDict, total=False):
     """The attributes of `Settings` by name, for functions that take settings as keyword arguments."""
 
+    style: Style
     seed: int
     max_iter: int | None
     tol: float | None
     covariance: CovarianceName
     noise: float
     shrink: float
+    snap: float
     init: InitName
     restarts: int
     method: Method
@@ -71,8 +100,12 @@ class SettingsOptions(TypedDict, total=False):
 class Settings:
     """The settings of a fit and of recolouring.
 
+    Settings for which no default is named here are None until they are set, and then have the value of the style.
+
     Attributes
     ----------
+    style : "mixture", "poster", "faithful" or "likelihood"
+        What the image is for; a name for values of other settings (see `STYLES`), each of which may still be set.
     seed : int
         Seed of the random starts and of the grain of dithering.
     max_iter : int or None
@@ -87,8 +120,11 @@ class Settings:
     noise : float
         Standard deviation, in levels of 255, of each recorded value for a mixture; of effect at 8 bits from 0.25 on.
     shrink : float
-        How far "full" covariances are drawn towards one that all components share, from 0 (not at all) to below 1,
-        where the fit would be "tied". See `gmmquant.models.prior`.
+        How far "full" covariances are drawn towards a common one, from 0 (not at all) to below 1. See
+        `gmmquant.models.prior`.
+    snap : float
+        A component of which most pixels have exactly one colour is drawn in it, if it is at most this far from the
+        mean: the Euclidean distance of the 8-bit values. 0: components are drawn in their means.
     init : "kmeans", "k-means++", "random_from_data" or "random"
         Initialisation of a mixture.
     restarts : int
@@ -112,22 +148,27 @@ class Settings:
         If a value is not accepted.
     """
 
+    style: Style = "mixture"
     seed: int = 0
     max_iter: int | None = None
     tol: float | None = None
-    covariance: CovarianceName = "full"
-    noise: float = 0.0
-    shrink: float = 0.0
+    covariance: CovarianceName = _OF_STYLE
+    noise: float = _OF_STYLE
+    shrink: float = _OF_STYLE
+    snap: float = _OF_STYLE
     init: InitName = "kmeans"
     restarts: int = 4
-    method: Method = "gmm"
+    method: Method = _OF_STYLE
     recolor: Recoloring | None = None
-    space: Space = "srgb"
-    dither: Dither = "none"
-    strength: float = 1.0
+    space: Space = _OF_STYLE
+    dither: Dither = _OF_STYLE
+    strength: float = _OF_STYLE
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Set what the style decides, and check the values."""
+        check_choice("style", self.style, tuple(STYLES))
+        for name, value in self._of_style().items():
+            object.__setattr__(self, name, value)
         check_integer("seed", self.seed, 0)
         if self.max_iter is not None:
             check_integer("max_iter", self.max_iter, 1)
@@ -137,6 +178,7 @@ class Settings:
             raise ParameterError(f"noise = {self.noise} is too large; use at most {MAX_NOISE} levels")
         if check_non_negative("shrink", self.shrink) >= 1:
             raise ParameterError(f"shrink = {self.shrink} is too large; use a number below 1, or covariance = 'tied'")
+        check_non_negative("snap", self.snap)
         check_integer("restarts", self.restarts, 1)
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)
@@ -149,6 +191,25 @@ class Settings:
             raise ParameterError(
                 f"recolor = {self.recolor!r} contradicts dither = {self.dither!r}, which needs {required!r}; omit one"
             )
+
+    def _of_style(self) -> dict[str, Any]:
+        """Return the values of the settings that are not set: those of the style, where they do not contradict others.
+
+        Without noise and shrinkage the fit is the textbook's, and components are drawn in their means.
+        """
+        unset = {name for name in _OF_MIXTURE if getattr(self, name) is None}
+        values = _OF_MIXTURE | STYLES[self.style]
+        values |= {name: getattr(self, name) for name in _OF_MIXTURE if name not in unset}
+        if "dither" in unset and self.recolor not in (None, _RECOLORING_OF_DITHER.get(values["dither"])):
+            values["dither"] = "none"
+        if values["method"] == "kmeans":
+            values |= dict.fromkeys({"noise", "shrink"} & unset, 0.0)
+        if values["covariance"] != "full" and "shrink" in unset:
+            values["shrink"] = 0.0
+        textbook = not values["noise"] and not values["shrink"] and "method" not in STYLES[self.style]
+        if textbook and "snap" in unset:
+            values["snap"] = 0.0
+        return {name: values[name] for name in unset}
 
     @property
     def recoloring(self) -> str:

@@ -25,6 +25,7 @@ from gmmquant.settings import (
     MAX_TRANSFER_K,
     OF_FITS,
     STANDARD_OUTPUT,
+    STYLES,
     Settings,
     largest_of,
 )
@@ -65,8 +66,21 @@ _EPILOG = """\
 
 [cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
 
+[bold]Styles[/bold] stand for other options, each of which may still be set; all start from mixture
+
+{styles}
+
 Exit codes: 0 all done or skipped, 1 some images failed, 2 wrong usage, 130, 143 or 129 stopped by INT, TERM or HUP.
 """
+
+
+def _options_of(style: str) -> str:
+    """Return what a style changes in the options of the default one."""
+    changes = STYLES[style] or {name: getattr(Settings(), name) for name in ("noise", "shrink", "snap")}
+    return " ".join(f"--{name} {value}" for name, value in changes.items())
+
+
+_STYLES = "\n\n".join(f"[cyan]{style}[/cyan]   {_options_of(style)}" for style in STYLES)
 
 _DEFAULT_K = [",".join(map(str, DEFAULT_K))]
 
@@ -79,10 +93,13 @@ _CONTRADICTIONS = {
     "as_json": ("prints one array of records", ("json_lines",)),
     "dry_run": ("prints no records", ("as_json",)),
     "quiet": ("prints only errors", ("verbose",)),
-    "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
-    "palette": ("sets the colours", ("k", "method", "init", "restarts", "transfer_from")),
+    "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
+    "palette": ("sets the colours", ("snap", "k", "method", "init", "restarts", "transfer_from")),
     "shared": ("fits one mixture to all images", ("model", "palette", "transfer_from")),
-    "transfer_from": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
+    "transfer_from": (
+        "moves every colour",
+        ("style", "snap", "recolor", "dither", "strength", "palette_out", "layers", "save_model"),
+    ),
 }
 
 # Options of files, which contradict standard output.
@@ -161,11 +178,17 @@ def _strategy(
     return strategy.FitEach()
 
 
-@app.command(cls=Command, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@app.command(
+    cls=Command,
+    help=_HELP,
+    epilog=_EPILOG.format(styles=_STYLES),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def quantize(
     ctx: typer.Context,
     image: options.run.Images,
     k: options.model.Colors = _DEFAULT_K,
+    style: options.drawing.Style = Settings.style,
     output: options.output.Output = None,
     force: options.output.Force = False,
     skip_existing: options.output.SkipExisting = False,
@@ -176,14 +199,15 @@ def quantize(
     as_json: reporters.Json = False,
     json_lines: reporters.JsonLines = False,
     version: options.run.Version = False,
-    method: options.model.Method = Settings.method,
-    space: options.model.Space = Settings.space,
+    method: options.model.Method = None,
+    space: options.model.Space = None,
     palette: options.model.Palette = None,
     model: options.model.ModelFile = None,
     transfer_from: options.model.TransferFrom = None,
     recolor: options.drawing.Recolor = Settings.recolor,
-    dither: options.drawing.Dither = Settings.dither,
-    strength: options.drawing.Strength = Settings.strength,
+    dither: options.drawing.Dither = None,
+    strength: options.drawing.Strength = None,
+    snap: options.drawing.Snap = None,
     format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: options.output.Optimize = False,
     keep_metadata: options.output.KeepMetadata = False,
@@ -201,9 +225,9 @@ def quantize(
     fail_fast: options.run.FailFast = False,
     scheduler: options.run.Scheduler = None,
     init: options.model.Init = Settings.init,
-    covariance: options.model.Covariance = Settings.covariance,
-    noise: options.model.Noise = Settings.noise,
-    shrink: options.model.Shrink = Settings.shrink,
+    covariance: options.model.Covariance = None,
+    noise: options.model.Noise = None,
+    shrink: options.model.Shrink = None,
     restarts: options.model.Restarts = Settings.restarts,
     tol: options.model.Tol = Settings.tol,
     max_iter: options.model.MaxIter = Settings.max_iter,

@@ -18,8 +18,9 @@ from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import tol_at_level
-from gmmquant.models.covariance import FULL, CovarianceType
+from gmmquant.models.covariance import FULL, TIED, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
+from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.starts import make_start, start_from_centers
 
@@ -56,20 +57,47 @@ def best_start(
 ) -> EMFit:
     """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
 
-    With a `shrinkage` above 0, all of them have the same prior, which is made from the first start.
+    With a `shrinkage` above 0, it is a tied one until it has converged: see `start_with_prior`.
     """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
     kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
+    start_type = TIED if shrinkage else covariance_type
     starts = [
-        make_start(cells, n_components, init, rng, variance, covariance_type, budget.START_KMEANS_TOL, kmeans_max_iter)
+        make_start(cells, n_components, init, rng, variance, start_type, budget.START_KMEANS_TOL, kmeans_max_iter)
         for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
     ]
-    prior = CovariancePrior.towards_pooled(starts[0], shrinkage) if shrinkage else None
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
-    max_iter = max_trial if max_iter is None else min(max_iter, max_trial)
-    trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
-    return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter, prior=prior)
+    max_trial = max_trial if max_iter is None else min(max_iter, max_trial)
+    tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
+    start = best_trial(cells, starts, variance=variance, tol=tol, max_iter=max_trial)
+    if not shrinkage:
+        return start
+    return start_with_prior(cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter)
+
+
+def start_with_prior(
+    cells: Cells,
+    tied: Gaussians,
+    shrinkage: float,
+    *,
+    variance: float,
+    tol: float,
+    max_iter: int | None,
+    means_fixed: bool = False,
+) -> EMFit:
+    """Fit the `tied` mixture to `cells`, and return a full one with a prior that draws its covariances by `shrinkage`.
+
+    All covariances start where the prior draws them. Iterations of the tied mixture are not counted, as those of KMeans
+    are not: they are part of the start.
+    """
+    if max_iter is None:
+        max_iter = min(budget.MAX_ITERATIONS, budget.MAX_LEVEL_SCORES // (cells.weights.size * len(tied.weights)))
+    fit = partial(em, cells, variance=variance, tol=tol, means_fixed=means_fixed)
+    tied = fit(start=tied, max_iter=max_iter, accelerated=True).gaussians
+    prior = CovariancePrior.towards(tied, shrinkage)
+    covariances = np.repeat(prior.scale[np.newaxis], len(tied.weights), axis=0)
+    return fit(start=Gaussians(tied.weights, tied.means, covariances), max_iter=0, prior=prior)
 
 
 def descend(
@@ -130,7 +158,12 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    gaussians = start_from_centers(levels[0], means, variance, covariance_type, means_fixed=True)
-    prior = CovariancePrior.towards_pooled(gaussians, shrinkage) if shrinkage else None
-    start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0, prior=prior)
+    gaussians = start_from_centers(levels[0], means, variance, TIED if shrinkage else covariance_type, means_fixed=True)
+    if shrinkage:
+        start_tol = tol_at_level(tol, levels[0].weights.size, levels[-1].weights.size, len(means))
+        start = start_with_prior(
+            levels[0], gaussians, shrinkage, variance=variance, tol=start_tol, max_iter=max_iter, means_fixed=True
+        )
+    else:
+        start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
     return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)

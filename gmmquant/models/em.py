@@ -227,20 +227,12 @@ def em(
     return EMFit(tuple(trace), n_cells, len(trace) - 1, state.converged, state.gaussians, prior)
 
 
-def best_trial(
-    cells: Cells,
-    starts: Sequence[Gaussians],
-    *,
-    variance: float,
-    tol: float,
-    max_iter: int,
-    prior: CovariancePrior | None = None,
-) -> EMFit:
-    """Return the fit with the highest objective after `max_iter` accelerated iterations, kept or not, of each start.
+def best_trial(cells: Cells, starts: Sequence[Gaussians], *, variance: float, tol: float, max_iter: int) -> EMFit:
+    """Return the fit with the highest J after `max_iter` accelerated iterations, kept or not, from each of `starts`.
 
     The trials end earlier if all of them have converged. The first of equal fits is returned.
     """
-    trials = [iterate(cells, start, variance=variance, tol=tol, prior=prior, accelerated=True) for start in starts]
+    trials = [iterate(cells, start, variance=variance, tol=tol, accelerated=True) for start in starts]
     traces: list[list[float]] = [[] for _ in starts]
     for states in islice(zip(*trials, strict=True), max_iter + 1):
         for trace, state in zip(traces, states, strict=True):
@@ -249,7 +241,7 @@ def best_trial(
         if converged:
             break
     return best(
-        EMFit(tuple(trace), (cells.weights.size,) * len(trace), len(trace) - 1, converged, state.gaussians, prior)
+        EMFit(tuple(trace), (cells.weights.size,) * len(trace), len(trace) - 1, converged, state.gaussians)
         for state, trace in zip(states, traces, strict=True)
     )
 

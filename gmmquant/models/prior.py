@@ -2,9 +2,11 @@
 
 The prior acts as `weight` more samples of each component, with the covariance `scale` about its mean (Fraley and
 Raftery, "Bayesian regularization for normal mixture estimation and model-based clustering", 2007). The M-step then
-maximises J less a penalty, and that objective never falls. Towards shrinkage 1 all covariances become the common one,
-the pooled covariance of the clusters that the fit starts from. Those of KMeans are compact, so borders between the
-components stay near to those of the nearest mean.
+maximises J less a penalty, and that objective never falls.
+
+The common covariance is half that of a tied mixture, whose shape makes borders between components depend on hue as much
+as on lightness, after a quarter of it was spread evenly over all directions. Half the variance and the rounder shape
+bring borders closer to those of the nearest mean: docs/noise-and-shape.md has the figures of other choices.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gmmquant.models.array_validation import FloatArray
-from gmmquant.models.covariance import TIED
 from gmmquant.models.gaussian import Gaussians
+
+# The fraction of the tied covariance that covariances are drawn towards, and the part of it that is spread evenly.
+_SCALE, _ROUND = 0.5, 0.25
 
 
 class CovariancePrior(NamedTuple):
@@ -25,13 +29,12 @@ class CovariancePrior(NamedTuple):
     weight: float
 
     @classmethod
-    def towards_pooled(cls, start: Gaussians, shrinkage: float) -> CovariancePrior:
-        """Return the prior that draws a component of average weight by `shrinkage`, 0 to below 1.
-
-        Its scale is the pooled covariance of the full mixture `start`.
-        """
-        pooled = TIED.pool(start.covariances, start.weights)
-        return cls(pooled, shrinkage / (1 - shrinkage) / len(start.weights))
+    def towards(cls, tied: Gaussians, shrinkage: float) -> CovariancePrior:
+        """Return the prior that draws a component of average weight by `shrinkage`, 0 to below 1."""
+        K, d = tied.means.shape
+        sphere = np.trace(tied.covariances) / d * np.eye(d)
+        scale = _SCALE * (tied.covariances + _ROUND * (sphere - tied.covariances))
+        return cls(scale, shrinkage / (1 - shrinkage) / K)
 
     def shrunk(self, scatter: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the mean of the `scatter` (K, d, d) of components with `weights` (K,) and that of the prior."""

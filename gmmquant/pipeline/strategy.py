@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import hex_code
+from gmmquant.colors.palette import Palette, hex_code
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
@@ -68,18 +68,21 @@ class ApplyModel(Strategy):
     """Recolour by a saved model."""
 
     model: Model
+    palette: Palette | None = None
 
     def settings(self, asked: Settings) -> Settings:
-        """Take the colour space and the method of the model, and its recoloring unless the user chose one."""
+        """Take the space, the method and the noise of the model, and its recoloring unless the user chose one."""
         facts = self.model.facts
         recolor = facts.get("recolor")
         method = facts["method"] if facts.get("method") in METHODS else asked.method
-        settings = replace(asked, space=facts["color_space"], method=method)
+        noise = facts.get("noise", 0.0)
+        settings = replace(asked, space=facts["color_space"], method=method, noise=noise)
         return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Apply the model; nothing is fitted."""
-        return quantizer.apply(self.model.gaussians, exact=self.model.facts.get("exact") is True, receive=receive)
+        exact = self.model.facts.get("exact") is True
+        return quantizer.apply(self.model.gaussians, palette=self.palette, exact=exact, receive=receive)
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ def _errors_of(path: Path, error_type: type[GmmquantError], remedy: str = "") ->
 
 def load_model(path: Path) -> ApplyModel:
     """Read a model; every error is a `ModelFileError` with the path."""
+    from gmmquant.colors.palette_files import parse_colors
+
     with _errors_of(path, ModelFileError):
         model = read_model(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -162,7 +167,13 @@ def load_model(path: Path) -> ApplyModel:
             raise ModelFileError(
                 f"means or covariances are not of {SPACE_TITLES[space.name]} colours; use one written by --save-model"
             )
-    return ApplyModel(model, ks=[K], inputs={"model": path.absolute()}, digest=digest)
+        colors = model.facts.get("palette")
+        is_list = isinstance(colors, list) and len(colors) == K and all(isinstance(color, str) for color in colors)
+        if colors is not None and not is_list:
+            raise ModelFileError(f"palette is not a list of {K} hex codes; use a model written by --save-model")
+        palette = None if colors is None else parse_colors(",".join(colors))
+        Settings(noise=model.facts.get("noise", 0.0))  # checks it
+    return ApplyModel(model, palette, ks=[K], inputs={"model": path.absolute()}, digest=digest)
 
 
 def load_fixed_palette(text: str) -> FixedPalette:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.colors.dominant import dominant_colors
 from gmmquant.colors.exact import exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.palette import check_palette, to_8_bits
@@ -66,6 +67,8 @@ class Fit:
         None if the mixture was fitted elsewhere.
     seconds : dict
         Time spent: `seed` (starts) and `fit`.
+    noise : float
+        See `Settings.noise`.
     exact : bool
         Whether there were at most `k` colours, each of which is a component. Nothing is fitted or dithered, and each
         pixel gets the nearest colour.
@@ -73,6 +76,8 @@ class Fit:
         Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
     fixed_palette : ndarray of uint8, shape (K, 3), or None
         The palette whose colours are the means, if it was fixed.
+    snapped_palette : ndarray of uint8, shape (K, 3), or None
+        The means rounded to 8 bits, but dominant colours where components have one: see `dominant_colors`.
     recoloring : str or None
         How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
     """
@@ -87,16 +92,19 @@ class Fit:
     tol: float | None
     converged: bool | None
     seconds: dict[str, float]
+    noise: float = 0.0
     exact: bool = False
     nearest_by_mean: bool = False
     fixed_palette: npt.NDArray[np.uint8] | None = None
+    snapped_palette: npt.NDArray[np.uint8] | None = None
     recoloring: str | None = None
 
     @cached_property
     def palette(self) -> npt.NDArray[np.uint8]:
-        """The colours of recoloured images, uint8 (K, 3): the fixed palette, or the means rounded to 8 bits."""
-        if self.fixed_palette is not None:
-            return self.fixed_palette
+        """The colours of recoloured images, uint8 (K, 3): the fixed palette, or the means, snapped or rounded."""
+        for palette in (self.fixed_palette, self.snapped_palette):
+            if palette is not None:
+                return palette
         return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
 
     def drawing(self, settings: Settings) -> tuple[str, str]:
@@ -151,7 +159,12 @@ class Fitter:
             return self._keep(k, self.colors)
         fitted = self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture
         fit = fitted(k, watch)
-        return replace(fit, mixture=fit.mixture.sorted())
+        fit = replace(fit, mixture=fit.mixture.sorted())
+        if not self.settings.snap or not isinstance(self.colors, ColorHistogram):
+            return fit
+        by_mean = self.settings.method == "kmeans"
+        snapped = dominant_colors(self.colors, fit.mixture, self.space, self.settings.snap, by_mean=by_mean)
+        return replace(fit, snapped_palette=snapped)
 
     def fit_palette(self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing) -> Fit:
         """Fit weights and covariances about a fixed palette, uint8 (K, 3), whose colours are the means.
@@ -178,13 +191,19 @@ class Fitter:
             self._result(K, fit, tol, perf_counter() - started), fixed_palette=palette, recoloring=recoloring
         )
 
-    def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False) -> Fit:
-        """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective."""
+    def evaluate(
+        self,
+        mixture: Gaussians,
+        *,
+        palette: npt.NDArray[np.uint8] | None = None,
+        nearest_by_mean: bool = False,
+    ) -> Fit:
+        """Return a mixture that was fitted elsewhere as a `Fit` to these colours, drawn in a `palette`."""
         started = perf_counter()
         _, objective = e_step(self.cells, mixture, self.variance)
         check_finite_objective("objective", objective)
         fit = self._result(len(mixture.weights), self._unfitted(mixture, objective), None, perf_counter() - started)
-        return replace(fit, converged=None, nearest_by_mean=nearest_by_mean)
+        return replace(fit, converged=None, nearest_by_mean=nearest_by_mean, snapped_palette=palette)
 
     def fit_mixture(
         self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
@@ -241,7 +260,7 @@ class Fitter:
         cells, variance = histogram.cells(self.space), histogram.variance_in(self.space)  # exact colours have no noise
         objective = 0.0 if self.settings.method == "kmeans" else e_step(cells, mixture, variance)[1]
         fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
-        return replace(fit, exact=True, nearest_by_mean=True, recoloring="nearest")
+        return replace(fit, noise=0.0, exact=True, nearest_by_mean=True, recoloring="nearest")
 
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
@@ -267,4 +286,5 @@ class Fitter:
             tol=tol,
             converged=fit.converged,
             seconds={"seed": seed, "fit": fit_seconds},
+            noise=self.noise,
         )

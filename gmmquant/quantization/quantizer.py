@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import to_8_bits
+from gmmquant.colors.palette import check_palette, to_8_bits
 from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
@@ -111,7 +111,12 @@ class Quantizer:
         return self.recolor(self.fitter.fit_palette(palette, watch), receive)
 
     def apply(
-        self, mixture: GaussianMixture | Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing
+        self,
+        mixture: GaussianMixture | Gaussians,
+        *,
+        palette: npt.NDArray[np.uint8] | None = None,
+        exact: bool = False,
+        receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
         """Recolour the image by a mixture that was fitted elsewhere; `receive(image)` as for `fit`.
 
@@ -119,6 +124,8 @@ class Quantizer:
         ----------
         mixture : fitted or loaded GaussianMixture, or Gaussians
             Of three features: colours in the space of the settings (sRGB in [0, 1] by default).
+        palette : ndarray of uint8, shape (K, 3), optional
+            The colours of the components, if they are not the means.
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
             by the means and not by the palette.
@@ -126,14 +133,18 @@ class Quantizer:
         Raises
         ------
         ParameterError
-            If the mixture is not one of colours.
+            If the mixture is not one of colours, or the palette not one of its colours.
         NotFittedError
             If the GaussianMixture is not fitted.
         """
         gaussians = mixture if isinstance(mixture, Gaussians) else mixture.gaussians()
         if gaussians.means.shape[1] != 3:
             raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
-        return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact), receive)
+        if palette is not None and len(check_palette(palette)) != len(gaussians.means):
+            raise ParameterError(
+                f"the palette has {len(palette)} colours, the mixture {len(gaussians.means)} components"
+            )
+        return self.recolor(self.fitter.evaluate(gaussians, palette=palette, nearest_by_mean=exact), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""

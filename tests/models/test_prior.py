@@ -6,14 +6,12 @@ from helpers import draw_from, random_covariances, random_mixture, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from scipy.spatial.distance import cdist
 from scipy.stats import invwishart
 
 from gmmquant import ColorHistogram
-from gmmquant.models.budget import START_KMEANS_TOL
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import best_start, descend
-from gmmquant.models.covariance import FULL
+from gmmquant.models.coarse_to_fine import best_start, descend, start_with_prior
+from gmmquant.models.covariance import FULL, TIED
 from gmmquant.models.em import e_step, em, m_step
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
@@ -57,24 +55,28 @@ def test_the_penalty_is_0_where_all_covariances_are_the_priors_and_positive_else
     assert prior.penalty(mixture) > 0.01
 
 
-def test_a_component_of_average_weight_is_drawn_by_the_shrinkage():
+def test_a_component_of_average_weight_is_drawn_by_the_shrinkage_to_half_of_a_rounder_tied_covariance():
     rng = np.random.default_rng(4)
-    (scatter,) = random_covariances(rng, 1, 3)
-    start = Gaussians(np.full(5, 0.2), rng.normal(size=(5, 3)), random_covariances(rng, 5, 3))
-    prior = CovariancePrior.towards_pooled(start, 0.7)
+    tied, scatter = random_covariances(rng, 2, 3)
+    start = Gaussians(np.full(5, 0.2), rng.normal(size=(5, 3)), tied, TIED)
+    prior = CovariancePrior.towards(start, 0.7)
     (shrunk,) = prior.shrunk(scatter[np.newaxis], np.array([0.2]))
-    np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * start.covariances.mean(axis=0), rtol=1e-12)
+    variances, axes = np.linalg.eigh(tied)
+    target = axes @ np.diag(0.5 * (0.75 * variances + 0.25 * variances.mean())) @ axes.T
+    np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * target, rtol=1e-12)
 
 
-def test_the_scale_is_the_covariance_within_the_clusters_of_the_first_start(cells):
-    limits = {"variance": VARIANCE, "tol": 1e-4, "max_iter": 3, "covariance_type": FULL}
-    fit = best_start([cells], 4, init="kmeans", restarts=3, rng=np.random.default_rng(7), shrinkage=0.5, **limits)
-    centers = make_start(cells, 4, "kmeans", np.random.default_rng(7), VARIANCE, kmeans_tol=START_KMEANS_TOL).means
-    samples = cells.positions()
-    labels = cdist(samples, centers).argmin(axis=1)
-    deviations = samples - np.stack([samples[labels == label].mean(axis=0) for label in range(4)])[labels]
-    np.testing.assert_allclose(fit.prior.scale, deviations.T @ deviations / N + VARIANCE * np.eye(3), rtol=1e-9)
-    assert fit.prior.weight == pytest.approx(1 / 4)
+def test_a_start_with_a_prior_has_its_scale_as_covariances_and_no_penalty(cells):
+    rng = np.random.default_rng(7)
+    tied = make_start(cells, 4, "kmeans", rng, VARIANCE, TIED)
+    limits = {"variance": VARIANCE, "tol": 1e-7, "max_iter": 100}
+    start = start_with_prior(cells, tied, 0.5, **limits)
+    converged = em(cells, tied, accelerated=True, **limits).gaussians
+    np.testing.assert_array_equal(start.prior.scale, CovariancePrior.towards(converged, 0.5).scale)
+    np.testing.assert_array_equal(start.gaussians.means, converged.means)
+    np.testing.assert_array_equal(start.gaussians.covariances, np.repeat(start.prior.scale[None], 4, axis=0))
+    assert start.prior.penalty(start.gaussians) == pytest.approx(0, abs=1e-12)
+    assert start.trace == pytest.approx([e_step(cells, start.gaussians, VARIANCE)[1]], abs=1e-12)
 
 
 def test_the_m_step_finds_the_covariances_that_a_general_optimizer_finds(cells):
@@ -108,7 +110,7 @@ def test_the_penalized_objective_never_falls(seed, shrinkage, accelerated, means
     rng = np.random.default_rng(seed)
     cells = Cells.from_samples(draw_from(rng, random_mixture(rng, 4, 3), 150), rng.uniform(0.5, 2.0, 150))
     start = make_start(cells, 4, "kmeans", rng, VARIANCE)
-    prior = CovariancePrior.towards_pooled(start, shrinkage)
+    prior = CovariancePrior.towards(make_start(cells, 4, "kmeans", rng, VARIANCE, TIED), shrinkage)
     limits = {"variance": VARIANCE, "tol": 1e-7, "max_iter": 60, "means_fixed": means_fixed}
     fit = em(cells, start, prior=prior, accelerated=accelerated, **limits)
     assert np.diff(fit.trace).min() > -1e-12

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from gmmquant.errors import ParameterError
-from gmmquant.settings import parse_choices
+from gmmquant.settings import STYLES, Settings, parse_choices
 
 
 def flag(names: str, text: str, panel: str | None = None, **settings: Any) -> Any:
@@ -51,6 +51,15 @@ def option(
         autocompletion=complete,
         callback=None if convert is None else _callback(convert),
     )
+
+
+def by_style(setting: str) -> str:
+    """Return the default of a setting that the style decides: that of the default style, and what others set."""
+    default = getattr(Settings(), setting)
+    others = [
+        f"{style}: {values[setting]}" for style, values in STYLES.items() if values.get(setting, default) != default
+    ]
+    return "; ".join([f"{default}", *others])
 
 
 def integer(text: str) -> int:

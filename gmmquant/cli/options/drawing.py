@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from gmmquant.cli.options.declaration import number, option
-from gmmquant.settings import DITHERS, RECOLORINGS
+from gmmquant.cli.options.declaration import by_style, number, option
+from gmmquant.settings import DITHERS, RECOLORINGS, STYLES
 
 _PANEL = "Drawing"
 
+Style = Annotated[str, option("--style", "STYLE", "What the image is for:", choices=tuple(STYLES))]
 Recolor = Annotated[
     str | None,
     option(
         "--recolor", "METHOD", "Recolouring:", _PANEL, choices=RECOLORINGS, default="posterior, or nearest for kmeans"
     ),
 ]
-Dither = Annotated[str, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS)]
-Strength = Annotated[float, option("--strength", "FLOAT", "Amount of dithering, from 0 to 1.", _PANEL, convert=number)]
+Dither = Annotated[
+    str | None, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS, default=by_style("dither"))
+]
+Strength = Annotated[
+    float | None,
+    option(
+        "--strength",
+        "FLOAT",
+        "Amount of dithering, from 0 to 1.",
+        _PANEL,
+        convert=number,
+        default=by_style("strength"),
+    ),
+]
+Snap = Annotated[
+    float | None,
+    option(
+        "--snap",
+        "LEVELS",
+        "Draw a component in the colour of most of it, if this near its mean.",
+        _PANEL,
+        convert=number,
+        default=by_style("snap"),
+    ),
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from gmmquant.cli.options.declaration import integer, number, option
+from gmmquant.cli.options.declaration import by_style, integer, number, option
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
 from gmmquant.settings import METHODS, SPACES, parse_k
 
@@ -16,10 +16,20 @@ Colors = Annotated[
     list[str], option("-k, --colors", "INT...", "Numbers of colours, such as 2 3 7 or 2-8, or auto.", convert=parse_k)
 ]
 Method = Annotated[
-    str,
-    option("--method", "METHOD", "gmm (highest likelihood) or kmeans (least squared error).", _COLORS, choices=METHODS),
+    str | None,
+    option(
+        "--method",
+        "METHOD",
+        "gmm (a Gaussian mixture) or kmeans (least squared error).",
+        _COLORS,
+        choices=METHODS,
+        default=by_style("method"),
+    ),
 ]
-Space = Annotated[str, option("--space", "SPACE", "Colour space of the fit:", _COLORS, choices=SPACES)]
+Space = Annotated[
+    str | None,
+    option("--space", "SPACE", "Colour space of the fit:", _COLORS, choices=SPACES, default=by_style("space")),
+]
 Palette = Annotated[
     str | None,
     option("--palette", "FILE|#HEX,...", "Colours from a palette file, from an image, or '#1d3557,#e63946'.", _COLORS),
@@ -33,14 +43,37 @@ TransferFrom = Annotated[
 ]
 Init = Annotated[str, option("--init", "METHOD", "Initialisation:", _ADVANCED, choices=INIT_NAMES)]
 Covariance = Annotated[
-    str, option("--covariance", "TYPE", "Shape of the components:", _ADVANCED, choices=COVARIANCE_NAMES)
+    str | None,
+    option(
+        "--covariance",
+        "TYPE",
+        "Shape of the components:",
+        _ADVANCED,
+        choices=COVARIANCE_NAMES,
+        default=by_style("covariance"),
+    ),
 ]
 Noise = Annotated[
-    float, option("--noise", "LEVELS", "Uncertainty of the pixel values, in levels of 255.", _ADVANCED, convert=number)
+    float | None,
+    option(
+        "--noise",
+        "LEVELS",
+        "Uncertainty of the pixel values, in levels of 255.",
+        _ADVANCED,
+        convert=number,
+        default=by_style("noise"),
+    ),
 ]
 Shrink = Annotated[
-    float,
-    option("--shrink", "FLOAT", "Draw covariances towards a common one: 0 to below 1.", _ADVANCED, convert=number),
+    float | None,
+    option(
+        "--shrink",
+        "FLOAT",
+        "Draw covariances towards a common one: 0 to below 1.",
+        _ADVANCED,
+        convert=number,
+        default=by_style("shrink"),
+    ),
 ]
 Restarts = Annotated[
     int, option("--restarts", "INT", "Number of starts; the best is kept.", _ADVANCED, convert=integer)
