@@ -19,7 +19,7 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 
 # The fraction of the tied covariance that covariances are drawn towards, and the part of it that is spread evenly.
-_SCALE, _ROUND = 0.5, 0.25
+SCALE, ROUND = 0.5, 0.25
 
 
 class CovariancePrior(NamedTuple):
@@ -33,7 +33,7 @@ class CovariancePrior(NamedTuple):
         """Return the prior that draws a component of average weight by `shrinkage`, 0 to below 1."""
         K, d = tied.means.shape
         sphere = np.trace(tied.covariances) / d * np.eye(d)
-        scale = _SCALE * (tied.covariances + _ROUND * (sphere - tied.covariances))
+        scale = SCALE * (tied.covariances + ROUND * (sphere - tied.covariances))
         return cls(scale, shrinkage / (1 - shrinkage) / K)
 
     def shrunk(self, scatter: FloatArray, weights: FloatArray) -> FloatArray:
