@@ -43,6 +43,7 @@ OUTPUT_FORMATS = {"png": (), "webp": (), "tiff": ("tif",), "gif": (), "bmp": (),
 DEFAULT_OUTPUT_FORMAT = "png"
 PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
 MAPS = ("labels", "entropy", "loglik")
+LAYERS = ("flat", "exact")
 
 _CHOICES = {"covariance": COVARIANCE_NAMES, "init": INIT_NAMES, "method": METHODS, "space": SPACES, "dither": DITHERS}
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}

@@ -123,12 +123,12 @@ class FlatImage:
         """Count the distinct colours of the visible pixels."""
         return ColorHistogram.from_codes(self.codes, self.bit_depth)
 
-    def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return an array (height, width, ...) with `values` (n_visible, ...) at the visible pixels and 0 elsewhere."""
+    def laid_out(self, values: npt.NDArray[Any], hidden: npt.ArrayLike = 0) -> npt.NDArray[Any]:
+        """Return an array (height, width, ...), `values` (n_visible, ...) at visible pixels and `hidden` elsewhere."""
         shape = (*self.shape, *values.shape[1:])
         if self.visible is None:
             return values.reshape(shape)
-        laid_out = np.zeros(shape, dtype=values.dtype)
+        laid_out = np.full(shape, hidden, dtype=values.dtype)
         laid_out[self.visible] = values
         return laid_out
 

@@ -72,11 +72,15 @@ def write_products(
                     writer.write(paths[f"map {name}"], encode_grey_map, grey)
                     files["maps"][name] |= {"unit": grey.unit, "black": grey.black, "white": grey.white}
     if job.products.layers:
+        exact = job.products.layers == "exact"
         files["layers"] = []
-        for number, layer in enumerate(quantizer.layers(fit), start=1):
+        for number, layer in enumerate(quantizer.layers(fit, exact=exact), start=1):
             path = job.layer(k, number)
             writer.write(path, encode_image, layer, "png")
             files["layers"].append(job.output_in_record(path))
+        if exact:
+            writer.write(paths["openraster"], quantizer.openraster, fit)
+            files["openraster"] = job.output_in_record(paths["openraster"])
     return files
 
 

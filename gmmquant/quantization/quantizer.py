@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import to_8_bits
+from gmmquant.colors.palette import hex_code, to_8_bits
 from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
@@ -35,6 +35,7 @@ from gmmquant.quantization.result import ImageStatistics, QuantizedImage
 from gmmquant.settings import Settings, SettingsOptions
 
 if TYPE_CHECKING:
+    from gmmquant.images.layers import Layers
     from gmmquant.images.maps import GreyMap
     from gmmquant.images.pixels import ImageLike
     from gmmquant.models.mixture import GaussianMixture
@@ -148,16 +149,26 @@ class Quantizer:
             GreyMap.of_log_density(self._to_pixels(log_density), self.visible),
         )
 
-    def layers(self, fit: QuantizedImage) -> Iterator[ColorImage]:
-        """Yield a layer for each component of a fit to this image: its colour, with its responsibility as alpha."""
-        from gmmquant.images.layers import layer_alphas
+    def layers(self, fit: QuantizedImage, *, exact: bool = False) -> Iterator[ColorImage]:
+        """Yield a layer for each component of a fit to this image, with its responsibility as alpha.
 
-        index = self.histogram.to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32), self._flat.codes)
-        alpha = np.full(self.shape, 255, dtype=np.uint8) if self._flat.alpha is None else self._flat.alpha
-        visible = alpha.ravel() if self.visible is None else alpha[self.visible]
-        layers = layer_alphas(self._points, fit.mixture, fit.palette, index, visible)
-        for color, layer in zip(fit.palette, layers, strict=True):
-            yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
+        The layers have the colours of the palette, and their sum is the soft image. With `exact` each pixel of a layer
+        has its own colour, and their sum is this image, to half a level of 255.
+        """
+        return self._laid_out_layers(fit, self._layers(fit, exact=exact))
+
+    def openraster(self, fit: QuantizedImage) -> bytes:
+        """Return the exact layers of a fit to this image as an OpenRaster file, the heaviest component lowest.
+
+        They are drawn over each other, so each has the alpha that this needs instead of its responsibility.
+        """
+        from gmmquant.images.openraster import encode_openraster
+
+        layers = self._layers(fit, exact=True, stacked=True)
+        names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
+        alpha, colors = layers.composed()
+        composed = ColorImage(self._flat.laid_out(colors), None if self.visible is None else self._flat.laid_out(alpha))
+        return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
 
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
@@ -241,6 +252,30 @@ class Quantizer:
         # Cells outside sRGB have scatter, which takes eight times as long to compute, and only a fit needs it.
         space = self.fitter.space
         return self.fitter.cells if space is SRGB else self.histogram.points(space)
+
+    def _layers(self, fit: QuantizedImage, *, exact: bool, stacked: bool = False) -> Layers:
+        from gmmquant.images.layers import Layers, Pixels
+
+        histogram, mixture, space = self.histogram, fit.mixture, self.fitter.space
+        index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint32), self._flat.codes)
+        alpha = None if self._flat.alpha is None else self._flat.visible_values(self._flat.alpha)
+        pixels, unmixing = Pixels.of(index, histogram.n_colors, alpha), None
+        if exact:
+            from gmmquant.images.unmixing import Unmixing
+
+            values, largest = histogram.channels, histogram.largest
+            if space is SRGB:
+                unmixing = Unmixing(mixture.means, mixture.full_covariances(), values, largest)
+            else:
+                variance = histogram.variance_in(SRGB, self.fitter.noise)
+                unmixing = Unmixing.from_colors(self._points, mixture, values, largest, variance)
+        return Layers(self._points, mixture, fit.palette, pixels, unmixing, stacked=stacked)
+
+    def _laid_out_layers(self, fit: QuantizedImage, layers: Layers) -> Iterator[ColorImage]:
+        """Yield layers as images, with the colours of the palette where they have no others."""
+        for color, (alpha, colors) in zip(fit.palette, layers, strict=True):
+            filled = np.broadcast_to(color, (*self.shape, 3)) if colors is None else self._flat.laid_out(colors, color)
+            yield ColorImage(filled, self._flat.laid_out(alpha))
 
     def _dither(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Return labels (height, width) dithered in the space of the fit."""
