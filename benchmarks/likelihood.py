@@ -72,7 +72,7 @@ def gain_of_continuing(quantizer: Quantizer, fit: Any) -> float:
     cells, variance = quantizer.histogram.cells(), quantizer.histogram.rounding_variance
     assert fit.mixture.covariance_type is FULL
     continued = em(cells, fit.mixture, variance=variance, tol=1e-7, max_iter=1000, accelerated=True)
-    return evaluate(cells, continued.gaussians).log_likelihood / fit.statistics.n_pixels - fit.mean_log_likelihood
+    return evaluate(cells, continued.gaussians).log_likelihood / fit.statistics.weight - fit.mean_log_likelihood
 
 
 def table(paths: Sequence[Path], kept: dict[str, Any]) -> list[str]:

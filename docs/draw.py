@@ -2,7 +2,8 @@
 
     python docs/draw.py
 
-The image `images/drawing/FOLDER/NAME` of the page is the output `FOLDER/NAME` of the commands.
+The image `images/drawing/FOLDER/NAME` of the page is the output `FOLDER/NAME` of the commands, except
+those that `draw_layers` composes of them.
 """
 
 import re
@@ -12,10 +13,16 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 PAGE = HERE / "drawing.md"
 IMAGES = HERE / "images" / "drawing"
+
+_CHECKERS_PIXELS, _WIDTH_PIXELS, _GAP_PIXELS = 12, 226, 6
 
 
 def commands() -> list[str]:
@@ -34,6 +41,32 @@ def run_commands(folder: Path, program: str = f"{sys.executable} -m gmmquant") -
     shutil.copytree(PROJECT / "sample_images", folder / "sample_images")
     for command in commands():
         subprocess.run(["sh", "-c", re.sub("^gmmquant", program, command)], cwd=folder, check=True)  # noqa: S603, S607
+    draw_layers(folder / "layers")
+
+
+def draw_layers(folder: Path) -> None:
+    """Draw the layers of `folder` over checkers, and then their sum, in a row: `flat.jpg` and `exact.jpg`."""
+    for kind, ending in (("flat", ""), ("exact", "_exact")):
+        layers = [np.asarray(Image.open(path)) / 255 for path in sorted(folder.glob(f"*_layer??{ending}.png"))]
+        images = [over_checkers(layer) for layer in layers]
+        images.append(sum(layer[..., :3] * layer[..., 3:] for layer in layers))
+        row = np.concatenate([framed(image) for image in images], axis=1)
+        Image.fromarray(row).save(folder / f"{kind}.jpg", quality=82)
+
+
+def over_checkers(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return a layer (h, w, 4) in [0, 1] over light and dark squares."""
+    y, x = np.indices(layer.shape[:2]) // _CHECKERS_PIXELS
+    checkers = np.where((x + y) % 2, 0.8, 1.0)[..., np.newaxis]
+    return layer[..., :3] * layer[..., 3:] + checkers * (1 - layer[..., 3:])
+
+
+def framed(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Return an image (h, w, 3) in [0, 1] made smaller, with white edges."""
+    pixels = Image.fromarray(np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8))
+    pixels.thumbnail((_WIDTH_PIXELS, _WIDTH_PIXELS), Image.Resampling.LANCZOS)
+    edges = (_GAP_PIXELS // 2, _GAP_PIXELS // 2)
+    return np.pad(np.asarray(pixels), (edges, edges, (0, 0)), constant_values=255)
 
 
 def main() -> None:

@@ -59,7 +59,8 @@ def quantize(
     image : array, PIL image or path
         An array of uint8 or uint16 and of shape (height, width), (height, width, 3) or (height, width, 4): grey, RGB or
         RGBA, sRGB values (OpenCV's arrays are BGR: pass `image[..., ::-1]`). A PIL image of any mode except I and F.
-        The path of an image file, which `read_image` reads. Fully transparent pixels take no part in the fit.
+        The path of an image file, which `read_image` reads. A pixel weighs (alpha / 255)^2 in the fit, and the colours
+        of fully transparent pixels are kept. If no pixel is visible, the result is the image with a palette of none.
     k : int from 1 to 4096, "auto", or iterable of int
         Number of colours; "auto" chooses it by ICL; several numbers share one histogram.
     style : "mixture", "poster", "faithful" or "likelihood"
@@ -86,7 +87,7 @@ def quantize(
     Raises
     ------
     ParameterError
-        If the image or a setting is not accepted, or no pixel is visible.
+        If the image or a setting is not accepted.
     ImageError
         If the file at a path is not a supported image.
     OSError
@@ -131,11 +132,11 @@ def transfer_colors(
     Raises
     ------
     ParameterError, ImageError, OSError
-        As for `quantize`.
+        As for `quantize`; and a ParameterError if no pixel of `target` is visible.
     """
     if check_k(k) > MAX_TRANSFER_K:
         raise ParameterError(f"k = {k} is above the limit of a transfer; use at most {MAX_TRANSFER_K}")
     settings = Settings(seed=seed, space=space)
     quantizer = Quantizer(image, settings)
-    target_fit = Fitter(FlatImage.from_array(to_array(target)).histogram(), settings).fit(k)
+    target_fit = Fitter(FlatImage.from_array(to_array(target)).require_visible().histogram(), settings).fit(k)
     return quantizer.transfer(quantizer.fit(k), target_fit.mixture).image

@@ -63,6 +63,7 @@ OUTPUT_FORMATS = {"png": (), "webp": (), "tiff": ("tif",), "gif": (), "bmp": (),
 DEFAULT_OUTPUT_FORMAT = "png"
 PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
 MAPS = ("labels", "entropy", "loglik")
+LAYERS = ("flat", "exact")
 
 _CHOICES = {
     "style": tuple(STYLES),

@@ -216,7 +216,7 @@ def quantize(
     max_pixels: options.output.MaxPixels = MAX_PIXELS,
     palette_out: options.output.PaletteOut = None,
     maps: options.output.Maps = None,
-    layers: options.output.Layers = False,
+    layers: options.output.Layers = None,
     save_model: options.output.SaveModel = False,
     jobs: options.run.Jobs = None,
     null: options.run.Null = False,

@@ -5,6 +5,10 @@ colours exceed it, they are gathered in cells: cubes with as many bits per chann
 with the number, the sums and the products of its pixels' values, as integers. Nothing is rounded, and an addition never
 lowers the number of colours or of occupied cubes. So any tree of partial sums ends with the same bytes.
 
+Translucent pixels have weights in units of 1 / 65025 (see `gmmquant.colors.histogram`). In these units, the products of
+540 million opaque pixels would leave the range of 64-bit integers. So each sum has two parts, as hours have minutes:
+whole opaque pixels, and the rest below one.
+
 Cells have a scatter (see `gmmquant.models.cells`), and a fit to them is one to a level that is not the finest. The bits
 adapt since 16-bit images of low contrast have many colours in few cubes of 8 bits.
 """
@@ -13,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.histogram import ColorHistogram, merge, value_variance
+from gmmquant.colors.histogram import OPAQUE_SQUARE, ColorHistogram, add_runs, merge, value_variance
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import ParameterError
 from gmmquant.models.cells import Cells, upper_triangle
@@ -35,6 +40,7 @@ _CUBES = 2048
 
 _DEPTH = 16
 _LARGEST = (1 << _DEPTH) - 1
+_LARGEST_SUM = (1 << 63) - 1
 _ROWS, _COLUMNS = upper_triangle(3)
 
 
@@ -42,21 +48,32 @@ _ROWS, _COLUMNS = upper_triangle(3)
 class ColorCells:
     """16-bit colours in cubes, with the moments of the pixels in each.
 
-    `tree` counts the pixels of the cubes, whose size follows from its `bit_depth`. `sums` (3, n_cells) are those of
-    red, green and blue over the pixels of a cube, relative to the lowest values in the cube; `products` (6, n_cells)
-    are the sums of their products, upper triangles row by row.
+    `tree` has the counts and weights of the cubes, whose size follows from its `bit_depth`. `moments` (9, n_cells) are
+    weighted sums over the pixels of a cube: the `sums` (3, n_cells) of red, green and blue, relative to the lowest
+    values in the cube, and the `products` (6, n_cells) of these, upper triangles row by row. Their `rests` below whole
+    numbers, of the same shape and in units of 1 / 65025, are None if all pixels are opaque.
     """
 
     n_colors: ClassVar[None] = None  # it is not known
     bit_depth: ClassVar[int] = _DEPTH  # of the colours
     tree: ColorHistogram
-    sums: IntArray
-    products: IntArray
+    moments: IntArray
+    rests: IntArray | None = None
 
     @property
-    def moments(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Number, sums and products of the pixels of each cube."""
-        return self.tree.counts, self.sums, self.products
+    def sums(self) -> IntArray:
+        """The sums, without their rests."""
+        return self.moments[:3]
+
+    @property
+    def products(self) -> IntArray:
+        """The products, without their rests."""
+        return self.moments[3:]
+
+    @property
+    def total_weight(self) -> float:
+        """The weight of all pixels, in opaque ones."""
+        return self.tree.total_weight
 
     @property
     def n_pixels(self) -> int:
@@ -68,9 +85,10 @@ class ColorCells:
 
         As with a histogram, the scatter includes the variance of each colour except in sRGB.
         """
-        weights = self.tree.counts.astype(np.float64)
-        within = self.sums / weights
-        scatter = self.products / weights - within[_ROWS] * within[_COLUMNS]
+        weights = self.tree.weights
+        moments = self.moments if self.rests is None else self.moments + self.rests / OPAQUE_SQUARE
+        within = moments[:3] / weights
+        scatter = moments[3:] / weights - within[_ROWS] * within[_COLUMNS]
         scatter[_ROWS == _COLUMNS] = np.maximum(scatter[_ROWS == _COLUMNS], 0.0)
         scatter /= _LARGEST**2
         corners = self.tree.channels.astype(np.float64) * (1 << (_DEPTH - self.tree.bit_depth))
@@ -99,10 +117,14 @@ def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
     ------
     ParameterError
         If there are no parts, or if 64-bit integers cannot hold the products of all pixels in cells: of more than
-        3.5e13 in those of 7 bits, the coarsest that the default limit leads to, and 1.4e14 in those of 8.
+        3.5e13 in those of 7 bits, the coarsest that the default limit leads to, and 1.4e14 in those of 8; or the
+        squared alpha of more than 1.4e14 pixels.
     """
     if not parts:
         raise ParameterError("no colours to add up; pass those of at least one image")
+    n_pixels = sum(part.n_pixels for part in parts)
+    if any(part.tree.alpha_squares is not None for part in parts):
+        _refuse_more_than(_LARGEST_SUM // OPAQUE_SQUARE, n_pixels)
     histograms = [part for part in parts if isinstance(part, ColorHistogram)]
     if len(histograms) == len(parts):
         first, *others = histograms
@@ -110,21 +132,25 @@ def add_up(parts: Sequence[Colors], limit: int = MOST_COLORS) -> Colors:
         if merged.bit_depth < _DEPTH or merged.n_colors <= limit:
             return merged
         parts = [merged]
-    n_pixels, max_cells = sum(part.n_pixels for part in parts), max(limit // _CELLS, 1)
+    max_cells = max(limit // _CELLS, 1)
     cells = [_as_cells(part) if isinstance(part, ColorHistogram) else part for part in parts]
     bits = min(_finest(part.tree, max_cells) for part in cells)
     total = _add_cells([_coarser(part, bits) for part in cells])
     bits = _finest(total.tree, max_cells)
-    max_pixels = np.iinfo(np.int64).max >> 2 * (_DEPTH - bits)
+    _refuse_more_than(_LARGEST_SUM >> 2 * (_DEPTH - bits), n_pixels)
+    return _coarser(total, bits)
+
+
+def _refuse_more_than(max_pixels: int, n_pixels: int) -> None:
     if n_pixels > max_pixels:
         raise ParameterError(f"{n_pixels} pixels are too many to add up; use at most {max_pixels}")
-    return _coarser(total, bits)
 
 
 def _as_cells(histogram: ColorHistogram) -> ColorCells:
     """Return colours as cubes of 16 bits a channel, whose pixels all have the lowest value."""
     n = histogram.n_colors
-    return ColorCells(histogram.deepened(), *(np.broadcast_to(np.int64(0), (rows, n)) for rows in (3, 6)))
+    zeros = np.broadcast_to(np.int64(0), (9, n))
+    return ColorCells(histogram.deepened(), zeros, None if histogram.alpha_squares is None else zeros)
 
 
 def _finest(tree: ColorHistogram, max_cells: int) -> int:
@@ -139,34 +165,62 @@ def _coarser(cells: ColorCells, bits: int) -> ColorCells:
     """Return `cells` in larger cubes, of `bits` a channel.
 
     Relative to the corner of the larger cube a value is the offset o of the smaller one's corner, plus the value v in
-    it. The sums of o + v and of the products (o + v)(o' + v') over n pixels follow from n and the sums of v and v v'.
+    it. The sums of o + v and of the products (o + v)(o' + v') over pixels of weight n follow from n and the sums of v
+    and v v'. They are linear in these, so whole numbers and rests are moved by themselves.
     """
     tree = cells.tree
     if bits == tree.bit_depth:
         return cells
-    lost = tree.bit_depth - bits
     starts = tree.cubes(bits)
+
+    codes = tree.codes[starts] >> tree.codes.dtype.type(3 * (tree.bit_depth - bits))
+    squares = tree.alpha_squares
+    larger = ColorHistogram(
+        codes, np.add.reduceat(tree.counts, starts), bits, None if squares is None else np.add.reduceat(squares, starts)
+    )
+    if squares is None or cells.rests is None:
+        return ColorCells(larger, _moved(tree, starts, bits, tree.counts, cells.moments))
+    whole, rest = np.divmod(squares, OPAQUE_SQUARE)
+    moments = _moved(tree, starts, bits, whole, cells.moments)
+    return _carried(larger, moments, _moved(tree, starts, bits, rest, cells.rests))
+
+
+def _moved(
+    tree: ColorHistogram, starts: npt.NDArray[np.intp], bits: int, weights: IntArray, moments: IntArray
+) -> IntArray:
+    """Return the moments (9, n_larger) in larger cubes, which begin at `starts` among the cubes of `tree`."""
+    lost = tree.bit_depth - bits
     ends = np.append(starts[1:], tree.n_colors)
-    counts, sums, products = (np.empty((*rows, starts.size), dtype=np.int64) for rows in ((), (3,), (6,)))
+    moved = np.empty((9, starts.size), dtype=np.int64)
     for cubes in (slice(first, first + _CUBES) for first in range(0, starts.size, _CUBES)):
         members = slice(int(starts[cubes][0]), int(ends[cubes][-1]))
-        first, n, v, vv = starts[cubes] - members.start, *(part[..., members] for part in cells.moments)
+        first, n, v, vv = starts[cubes] - members.start, weights[members], moments[:3, members], moments[3:, members]
         o = (tree.channels[:, members] & ((1 << lost) - 1)).astype(np.int64) << (_DEPTH - tree.bit_depth)
-        moved = o[_ROWS] * (n * o[_COLUMNS] + v[_COLUMNS]) + o[_COLUMNS] * v[_ROWS] + vv
-        counts[cubes] = np.add.reduceat(n, first)
-        sums[:, cubes] = np.add.reduceat(n * o + v, first, axis=1)
-        products[:, cubes] = np.add.reduceat(moved, first, axis=1)
-    codes = tree.codes[starts] >> tree.codes.dtype.type(3 * lost)
-    return ColorCells(ColorHistogram(codes, counts, bits), sums, products)
+        products = o[_ROWS] * (n * o[_COLUMNS] + v[_COLUMNS]) + o[_COLUMNS] * v[_ROWS] + vv
+        moved[:3, cubes] = np.add.reduceat(n * o + v, first, axis=1)
+        moved[3:, cubes] = np.add.reduceat(products, first, axis=1)
+    return moved
+
+
+def _carried(tree: ColorHistogram, moments: IntArray, rests: IntArray) -> ColorCells:
+    """Return cells whose rests are below a whole number, the excess being added to `moments`."""
+    carries, rests = np.divmod(rests, OPAQUE_SQUARE)
+    return ColorCells(tree, moments + carries, rests)
 
 
 def _add_cells(cells: Sequence[ColorCells]) -> ColorCells:
     """Return the sum of cells whose cubes have one size."""
+    first = cells[0]
     if len(cells) == 1:
-        return cells[0]
+        return first
     codes, order, starts = merge([part.tree.codes for part in cells])
-    counts, sums, products = (
-        np.add.reduceat(np.concatenate(parts, axis=-1)[..., order], starts, axis=-1)
-        for parts in zip(*(part.moments for part in cells), strict=True)
-    )
-    return ColorCells(ColorHistogram(codes, counts, cells[0].tree.bit_depth), sums, products)
+    total = partial(add_runs, order=order, starts=starts)
+    opaque = all(part.tree.alpha_squares is None for part in cells)
+    squares = None if opaque else total([part.tree.opacity for part in cells])
+    tree = ColorHistogram(codes, total([part.tree.counts for part in cells]), first.tree.bit_depth, squares)
+    moments = total([part.moments for part in cells])
+    if opaque:
+        return ColorCells(tree, moments)
+    zero = np.int64(0)
+    rests = [np.broadcast_to(zero, part.moments.shape) if part.rests is None else part.rests for part in cells]
+    return _carried(tree, moments, total(rests))

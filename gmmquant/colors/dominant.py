@@ -22,14 +22,14 @@ def dominant_colors(
     and otherwise the mean. A colour is of its most probable component, or of the nearest mean if `by_mean`.
     """
     palette = to_8_bits(mixture.means, space)
-    majority = mixture.weights * (histogram.n_pixels / 2)
-    frequent = np.flatnonzero(histogram.counts > majority.min())
+    majority, weights = mixture.weights * histogram.total_weight / 2, histogram.weights
+    frequent = np.flatnonzero(weights > majority.min())
     if frequent.size == 0:
         return palette
     values, origin = histogram.colors[frequent] / np.float64(histogram.largest), mixture.means.mean(axis=0)
     theta = center_scores(mixture.means, origin) if by_mean else natural_parameters(mixture, origin)
     labels = most_probable(theta, Cells.points(space.from_srgb(values), origin))
     shifts = np.linalg.norm(255 * (values - space.to_srgb(mixture.means)[labels]), axis=1)
-    dominant = (histogram.counts[frequent] > majority[labels]) & (shifts <= levels)
+    dominant = (weights[frequent] > majority[labels]) & (shifts <= levels)
     palette[labels[dominant]] = to_8_bits(values[dominant])
     return palette

@@ -12,14 +12,14 @@ from gmmquant.models.gaussian import Gaussians
 
 
 def exact_mixture(histogram: ColorHistogram, covariance_type: CovarianceType, space: ColorSpace) -> Gaussians:
-    """Return a component for each distinct colour, the most frequent first, as wide as the rounding of a colour.
+    """Return a component for each distinct colour, the heaviest first, as wide as the rounding of a colour.
 
     EM is not run, since it could only merge neighbours. The pixels take the nearest mean, which is their colour: the
     most probable component would be that of a neighbour some 400 times as frequent.
     """
-    order = np.argsort(-histogram.counts, kind="stable")
+    order = np.argsort(-histogram.weights, kind="stable")
     colors = histogram.values[order]
-    weights = histogram.counts[order] / histogram.n_pixels
+    weights = histogram.weights[order] / histogram.total_weight
     rows, columns = upper_triangle(3)
     scatter = np.empty((histogram.n_colors, 3, 3))
     upper = space.rounding_scatter(colors, histogram.rounding_variance)

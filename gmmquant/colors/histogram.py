@@ -3,6 +3,10 @@
 Equal colours have equal responsibilities, so a fit to the distinct colours weighted by their counts is exactly the fit
 to all pixels. Photographs have 3 to 10 times fewer distinct colours than pixels, graphics thousands of times.
 
+A pixel weighs as much as its colour can be seen. Composited over any background, colours x and y of alpha a differ by
+a (x - y), so the squared error is that of an opaque pixel times (a / 255)^2. That is the weight of the pixel. Sums of
+a^2 are integers, so sums of histograms are exact.
+
 Sorting the codes and counting runs takes 0.05 s for 12 million pixels in two threads, and 0.08 in one. OpenCV's
 histogram of 256^3 bins takes 0.08 s too, but 14 ms for the smallest image; a table of 2^24 counters takes 0.10.
 """
@@ -30,10 +34,14 @@ _COARSEST = 150
 _REFINEMENT = 8
 _FINEST = 0.8
 
+# The squared alpha of an opaque pixel: the unit in which weights are integers.
+OPAQUE_SQUARE = 255**2
+_ALPHA_SQUARES = np.arange(256, dtype=np.int64) ** 2
+
 
 @dataclass(frozen=True)
 class ColorHistogram:
-    """Distinct RGB colours in the order of their Morton codes, each with the number of pixels that have it.
+    """Distinct RGB colours in the order of their Morton codes, each with the number and weight of its pixels.
 
     Attributes
     ----------
@@ -42,24 +50,46 @@ class ColorHistogram:
     counts : ndarray of int64, shape (n_colors,)
     bit_depth : int
         Bits a channel: 8 or 16.
+    alpha_squares : ndarray of int64, shape (n_colors,), or None
+        Sum of the squared alpha, from 0 to 255, of the pixels of each colour; None if all pixels are opaque.
     """
 
     codes: MortonCodes
     counts: npt.NDArray[np.int64]
     bit_depth: int
+    alpha_squares: npt.NDArray[np.int64] | None = None
 
     @classmethod
-    def from_pixels(cls, pixels: npt.NDArray[Any]) -> ColorHistogram:
-        """Count the colours of `pixels`, RGB of shape (n_pixels, 3), uint8 or uint16; other types are refused."""
-        return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize)
+    def from_pixels(cls, pixels: npt.NDArray[Any], alpha: npt.NDArray[np.uint8] | None = None) -> ColorHistogram:
+        """Count the colours of `pixels`, RGB of shape (n_pixels, 3), uint8 or uint16; other types are refused.
+
+        `alpha` (n_pixels,) is above 0; without it, all pixels are opaque.
+        """
+        return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize, alpha)
 
     @classmethod
-    def from_codes(cls, codes: MortonCodes, bit_depth: int) -> ColorHistogram:
-        """Count the distinct Morton `codes` (n_pixels,) of pixels."""
-        ordered = codes.copy()
+    def from_codes(
+        cls, codes: MortonCodes, bit_depth: int, alpha: npt.NDArray[np.uint8] | None = None
+    ) -> ColorHistogram:
+        """Count the distinct Morton `codes` (n_pixels,) of pixels with `alpha` (n_pixels,), or of opaque ones."""
+        if alpha is None or (alpha == 255).all():
+            ordered = codes.copy()
+            sort(ordered)
+            starts = _run_starts(ordered)
+            return cls(ordered[starts], _lengths(starts, ordered.size), bit_depth)
+        # A code has 8 bits free for alpha, so that one sort suffices.
+        ordered = codes << codes.dtype.type(8)
+        ordered |= alpha
         sort(ordered)
+        squares = _ALPHA_SQUARES[(ordered & codes.dtype.type(255)).astype(np.uint8)]
+        ordered >>= codes.dtype.type(8)
         starts = _run_starts(ordered)
-        return cls(ordered[starts], _lengths(starts, ordered.size), bit_depth)
+        return cls(ordered[starts], _lengths(starts, ordered.size), bit_depth, np.add.reduceat(squares, starts))
+
+    @classmethod
+    def empty(cls) -> ColorHistogram:
+        """Return the histogram of no pixels."""
+        return cls(np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.int64), 8)
 
     def merged(self, *others: ColorHistogram) -> ColorHistogram:
         """Return the histogram of all pixels of this one and of `others`, with 16 bits if one of them has 16."""
@@ -67,8 +97,10 @@ class ColorHistogram:
         if len({histogram.bit_depth for histogram in histograms}) > 1:
             histograms = [histogram.deepened() for histogram in histograms]
         codes, order, starts = merge([histogram.codes for histogram in histograms])
-        counts = np.concatenate([histogram.counts for histogram in histograms])[order]
-        return ColorHistogram(codes, np.add.reduceat(counts, starts), histograms[0].bit_depth)
+        counts = add_runs([histogram.counts for histogram in histograms], order, starts)
+        opaque = all(histogram.alpha_squares is None for histogram in histograms)
+        squares = None if opaque else add_runs([histogram.opacity for histogram in histograms], order, starts)
+        return ColorHistogram(codes, counts, histograms[0].bit_depth, squares)
 
     def deepened(self) -> ColorHistogram:
         """Return the histogram of the same colours with 16 bits a channel: v of 8 bits is v * 257 of 16."""
@@ -76,11 +108,11 @@ class ColorHistogram:
             return self
         # The bits of v * 257 are those of v, twice, and so are those of its code.
         codes = self.codes.astype(np.uint64)
-        return ColorHistogram(codes << np.uint64(24) | codes, self.counts, 16)
+        return ColorHistogram(codes << np.uint64(24) | codes, self.counts, 16, self.alpha_squares)
 
-    def __reduce__(self) -> tuple[type[ColorHistogram], tuple[MortonCodes, npt.NDArray[np.int64], int]]:
+    def __reduce__(self) -> tuple[type[ColorHistogram], tuple[Any, ...]]:
         """Pickle without the decoded channels."""
-        return ColorHistogram, (self.codes, self.counts, self.bit_depth)
+        return ColorHistogram, (self.codes, self.counts, self.bit_depth, self.alpha_squares)
 
     @property
     def tree(self) -> ColorHistogram:
@@ -96,6 +128,24 @@ class ColorHistogram:
     def n_pixels(self) -> int:
         """Number of pixels counted."""
         return int(self.counts.sum())
+
+    @property
+    def opacity(self) -> npt.NDArray[np.int64]:
+        """Sum of the squared alpha of the pixels of each colour, shape (n_colors,)."""
+        return self.counts * OPAQUE_SQUARE if self.alpha_squares is None else self.alpha_squares
+
+    @property
+    def weights(self) -> FloatArray:
+        """The weight of each colour, shape (n_colors,), in opaque pixels."""
+        if self.alpha_squares is None:
+            return self.counts.astype(np.float64)
+        return self.alpha_squares / OPAQUE_SQUARE
+
+    @property
+    def total_weight(self) -> float:
+        """The weight of all pixels, in opaque ones: their number, if all are opaque."""
+        squares = self.alpha_squares
+        return float(self.n_pixels) if squares is None else int(squares.sum()) / OPAQUE_SQUARE
 
     @property
     def largest(self) -> int:
@@ -123,8 +173,8 @@ class ColorHistogram:
         return self.colors / np.float64(self.largest)
 
     def points(self, space: ColorSpace = SRGB) -> Cells:
-        """Return the colours as points of `space`, weighted by their counts, at which a mixture is evaluated."""
-        weights = self.counts.astype(np.float64)
+        """Return the colours as points of `space` with their weights, at which a mixture is evaluated."""
+        weights = self.weights
         offsets = self.channels / np.float64(self.largest)
         if space is not SRGB:
             offsets = np.ascontiguousarray(space.from_srgb(offsets.T).T)
@@ -133,7 +183,7 @@ class ColorHistogram:
         return Cells(weights, offsets, None, origin)
 
     def cells(self, space: ColorSpace = SRGB, noise: float = 0.0) -> Cells:
-        """Return the colours as cells of `space`, weighted by their counts, to which a mixture is fitted.
+        """Return the colours as cells of `space` with their weights, to which a mixture is fitted.
 
         In sRGB all colours have the same variance, `variance_in(SRGB, noise)`, and the cells have no scatter. In other
         spaces the variance differs from colour to colour and is the scatter of the cells.
@@ -153,10 +203,10 @@ class ColorHistogram:
         return _run_starts(self.codes >> self.codes.dtype.type(3 * (self.bit_depth - bits)))
 
     def octrees(self, capacities: Sequence[float]) -> Iterator[npt.NDArray[np.intp]]:
-        """Yield, for each of the ascending `capacities` in pixels, the starts of the leaves of an octree.
+        """Yield, for each of the ascending `capacities` in opaque pixels, the starts of the leaves of an octree.
 
         A leaf is the largest node that holds at most the capacity, or a single colour that holds more. So leaves are
-        small where there are many pixels; an image has some 4 n_pixels / capacity of them, whatever its contrast. A
+        small where there are many pixels; an image has some 4 total_weight / capacity of them, whatever its contrast. A
         start is an index of the leaves of the previous octree, at first of the colours.
         """
         ancestors = self._common_ancestors()
@@ -166,7 +216,7 @@ class ColorHistogram:
             ancestors = ancestors[starts]
 
     def _common_ancestors(self) -> FloatArray:
-        """Return the pixels in the lowest common ancestor of each colour and the previous one, shape (n_colors,).
+        """Return the weight of the lowest common ancestor of each colour and the previous one, shape (n_colors,).
 
         The two are in one leaf of an octree if and only if that node is within its capacity. The first is infinity.
         """
@@ -175,7 +225,8 @@ class ColorHistogram:
         common[1:] = 0
         for bits in range(1, self.bit_depth):
             common[1:] += different < (1 << 3 * (self.bit_depth - bits))
-        ancestors, nodes, weights = np.empty(self.n_colors), np.arange(self.n_colors), self.counts
+        weights = self.counts if self.alpha_squares is None else self.alpha_squares
+        ancestors, nodes = np.empty(self.n_colors), np.arange(self.n_colors)
         # From the single colours up, each node gets the weight of its parent. That is its lowest common ancestor with
         # the previous node, except for a first child, which occurs again as its parent.
         for bits in range(self.bit_depth - 1, -1, -1):
@@ -183,6 +234,8 @@ class ColorHistogram:
             weights = np.add.reduceat(weights, first)
             ancestors[nodes] = np.repeat(weights, _lengths(first, nodes.size))
             nodes, common = nodes[first], common[first]
+        if self.alpha_squares is not None:
+            ancestors /= OPAQUE_SQUARE
         ancestors[0] = np.inf
         return ancestors
 
@@ -192,7 +245,7 @@ class ColorHistogram:
         while shares[-1] * _REFINEMENT * 4 < _FINEST * self.n_colors:
             shares.append(shares[-1] * _REFINEMENT)
         # All octrees come first, since both they and the cells need memory for a moment.
-        octrees = list(self.octrees([self.n_pixels / share for share in reversed(shares)]))
+        octrees = list(self.octrees([self.total_weight / share for share in reversed(shares)]))
         levels = [cells]
         for starts in octrees:
             levels.append(levels[-1].merged(starts))
@@ -236,6 +289,13 @@ def merge(codes: Sequence[MortonCodes]) -> tuple[MortonCodes, npt.NDArray[np.int
     ordered = everything[order]
     starts = _run_starts(ordered)
     return ordered[starts], order, starts
+
+
+def add_runs(
+    parts: Sequence[npt.NDArray[np.int64]], order: npt.NDArray[np.intp], starts: npt.NDArray[np.intp]
+) -> npt.NDArray[np.int64]:
+    """Return the sums of `parts` (..., n) over equal codes, for the order and starts of `merge`."""
+    return np.asarray(np.add.reduceat(np.concatenate(parts, axis=-1)[..., order], starts, axis=-1))
 
 
 def _run_starts(ordered: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

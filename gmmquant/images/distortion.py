@@ -1,4 +1,8 @@
-"""How far a recoloured image is from the original: squared errors in 0..255 units, summed over the channels."""
+"""How far a recoloured image is from the original: squared errors in 0..255 units, summed over the channels.
+
+They are errors of the image composited over a background of one colour, whichever it is: the error of a pixel times its
+squared alpha (see `gmmquant.colors.histogram`). Means are over the visible pixels, whatever their alpha.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +33,30 @@ def error_of_colors(histogram: ColorHistogram, colors: npt.NDArray[np.uint8]) ->
 
 
 def _error_of_histogram(histogram: ColorHistogram, drawn: Callable[[slice], Any]) -> float:
+    weights = histogram.counts if histogram.alpha_squares is None else histogram.weights
+
     def errors(part: slice) -> npt.NDArray[np.float64]:
-        return histogram.counts[part] * _squared(histogram.channels[:, part], histogram.largest, drawn(part))
+        return weights[part] * _squared(histogram.channels[:, part], histogram.largest, drawn(part))
 
     return _total(errors, histogram.n_colors) / histogram.n_pixels
 
 
 def error_of_pixels(
-    codes: MortonCodes, bit_depth: int, labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]
+    codes: MortonCodes,
+    bit_depth: int,
+    labels: npt.NDArray[Any],
+    palette: npt.NDArray[np.uint8],
+    alpha: npt.NDArray[np.uint8] | None = None,
 ) -> float:
-    """Return the mean squared error over pixels of `codes` (n_pixels,), each with its entry of `palette` (K, 3)."""
+    """Return the mean squared error over pixels of `codes` (n_pixels,), each with its entry of `palette` (K, 3).
+
+    `alpha` (n_pixels,) is None for opaque pixels.
+    """
 
     def errors(part: slice) -> npt.NDArray[np.float64]:
         drawn = (entries[labels[part]] for entries in palette.T)
-        return _squared(decode(codes[part], bit_depth), (1 << bit_depth) - 1, drawn)
+        squared = _squared(decode(codes[part], bit_depth), (1 << bit_depth) - 1, drawn)
+        return squared if alpha is None else squared * (alpha[part] / 255) ** 2
 
     return _total(errors, codes.size) / codes.size
 

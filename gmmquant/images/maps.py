@@ -31,13 +31,13 @@ class GreyMap:
     @classmethod
     def of_entropy(cls, entropy: npt.NDArray[np.float64], n_components: int) -> GreyMap:
         """Return a map of the entropy (height, width) of responsibilities, in bits; white is the maximum log2 K."""
-        return cls(entropy, "bits", 0.0, max(math.log2(n_components), 1.0))
+        return cls(entropy, "bits", 0.0, math.log2(max(n_components, 2)))
 
     @classmethod
     def of_log_density(cls, log_density: npt.NDArray[np.float64], visible: npt.NDArray[np.bool_] | None) -> GreyMap:
         """Return a map of log-densities (height, width), in nats, from the lowest, black, to the highest, white."""
         seen = log_density if visible is None else log_density[visible]
-        low, high = float(seen.min()), float(seen.max())
+        low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
         values = log_density if visible is None else np.where(visible, log_density, low)
         return cls(values, "nats", low, high if high > low else low + 1.0)
 
@@ -63,7 +63,7 @@ def encode_label_map(
     hides = visible is not None and not visible.all()
     if visible is not None:
         values[~visible] = K
-    meaning = f"labels from 0 to {K - 1}; {K} where nothing is visible"
+    meaning = f"labels from 0 to {K - 1}; {K} where nothing is visible" if K else "0: nothing is visible"
     if K + hides > 256:
         return _encode(Image.fromarray(values), meaning)
     image = Image.fromarray(values.astype(np.uint8))

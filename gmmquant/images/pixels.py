@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +89,8 @@ class FlatImage:
     alpha : ndarray of uint8, shape (height, width), or None
     visible : ndarray of bool, shape (height, width), or None
         Where the image is not fully transparent; None without alpha.
+    hidden : ndarray of uint8, shape (n_hidden, 3) or (1, 3), or None
+        The colours of the fully transparent pixels, row by row, or the only one; None if there are no such pixels.
     n_frames : int
         Number of frames of equal height, one below the other.
     """
@@ -97,6 +100,7 @@ class FlatImage:
     shape: tuple[int, int]
     alpha: npt.NDArray[np.uint8] | None = None
     visible: npt.NDArray[np.bool_] | None = None
+    hidden: npt.NDArray[np.uint8] | None = None
     n_frames: int = 1
 
     @classmethod
@@ -108,27 +112,43 @@ class FlatImage:
         Raises
         ------
         ParameterError
-            If the array is of another shape or type, or has no visible pixel.
+            If the array is of another shape or type.
         """
         rgb, alpha = split_channels(image)
         visible = None if alpha is None else alpha > 0
         pixels = rgb.reshape(-1, 3) if visible is None else rgb[visible]
-        if len(pixels) == 0:
-            raise ParameterError("every pixel is fully transparent; use an image with a visible pixel")
+        hidden = None if visible is None else hidden_colors(rgb, visible)
         shape = int(rgb.shape[0]), int(rgb.shape[1])
         alpha = None if alpha is None else alpha_to_8_bits(alpha)
-        return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, n_frames)
+        return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, hidden, n_frames)
+
+    @property
+    def n_visible(self) -> int:
+        """Number of visible pixels."""
+        return int(self.codes.size)
+
+    @cached_property
+    def visible_alpha(self) -> npt.NDArray[np.uint8] | None:
+        """The alpha of the visible pixels, shape (n_visible,); None if all of them are opaque."""
+        alpha = None if self.alpha is None else self.visible_values(self.alpha)
+        return None if alpha is None or (alpha == 255).all() else alpha
+
+    def require_visible(self) -> FlatImage:
+        """Return the image; a ParameterError is raised if it has no visible pixel."""
+        if self.n_visible == 0:
+            raise ParameterError("every pixel is fully transparent; use an image with a visible pixel")
+        return self
 
     def histogram(self) -> ColorHistogram:
-        """Count the distinct colours of the visible pixels."""
-        return ColorHistogram.from_codes(self.codes, self.bit_depth)
+        """Count and weigh the distinct colours of the visible pixels."""
+        return ColorHistogram.from_codes(self.codes, self.bit_depth, self.visible_alpha)
 
-    def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return an array (height, width, ...) with `values` (n_visible, ...) at the visible pixels and 0 elsewhere."""
+    def laid_out(self, values: npt.NDArray[Any], hidden: npt.ArrayLike = 0) -> npt.NDArray[Any]:
+        """Return an array (height, width, ...), `values` (n_visible, ...) at visible pixels and `hidden` elsewhere."""
         shape = (*self.shape, *values.shape[1:])
         if self.visible is None:
             return values.reshape(shape)
-        laid_out = np.zeros(shape, dtype=values.dtype)
+        laid_out = np.full(shape, hidden, dtype=values.dtype)
         laid_out[self.visible] = values
         return laid_out
 
@@ -159,9 +179,23 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
     return image[:, :, :3], image[:, :, 3] if image.shape[2] == 4 else None
 
 
+def hidden_colors(rgb: npt.NDArray[Any], visible: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | None:
+    """Return the colours of the pixels of `rgb` that are not `visible`, as `FlatImage.hidden`, rounded to 8 bits."""
+    hidden = rgb[~visible]
+    if len(hidden) == 0:
+        return None
+    if (hidden == hidden[0]).all():
+        hidden = hidden[:1].copy()
+    return _to_8_bits(hidden)
+
+
 def alpha_to_8_bits(alpha: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return a copy of uint8 alpha, or uint16 alpha rounded to 8 bits, with 0 only for fully transparent pixels."""
-    if alpha.dtype == np.uint8:
-        return alpha.copy()
-    rounded = ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return np.maximum(rounded, alpha > 0)
+    return alpha.copy() if alpha.dtype == np.uint8 else np.maximum(_to_8_bits(alpha), alpha > 0)
+
+
+def _to_8_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return uint8 values, or uint16 values rounded to 8 bits."""
+    if values.dtype == np.uint8:
+        return values
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

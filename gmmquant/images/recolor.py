@@ -26,16 +26,35 @@ class ColorImage(NamedTuple):
 
 
 class IndexedImage(NamedTuple):
-    """An image of `labels` (height, width), uint8 or uint16, into a `palette` (K, 3), uint8; with `alpha` as above."""
+    """An image of `labels` (height, width), uint8 or uint16, into a `palette` (K, 3), uint8; with `alpha` as above.
+
+    `hidden` are the colours of the pixels of alpha 0, row by row, or their only one: (n_hidden, 3) or (1, 3), uint8. If
+    it is None, they have those of their labels.
+    """
 
     labels: npt.NDArray[Any]
     palette: npt.NDArray[np.uint8]
     alpha: npt.NDArray[np.uint8] | None = None
+    hidden: npt.NDArray[np.uint8] | None = None
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The colours, RGB (height, width, 3), or RGBA with alpha."""
-        return ColorImage(self.palette[self.labels], self.alpha).pixels
+        colors = self.palette[self.labels]
+        if self.alpha is not None and self.hidden is not None:
+            colors[self.alpha == 0] = self.hidden
+        return ColorImage(colors, self.alpha).pixels
+
+    @property
+    def hidden_color(self) -> npt.NDArray[np.uint8] | None:
+        """The colour of all pixels of alpha 0, shape (3,); None if they have several, or those of their labels."""
+        return self.hidden[0] if self.hidden is not None and len(self.hidden) == 1 else None
+
+    @property
+    def only_hides(self) -> bool:
+        """Whether nothing is visible, and the pixels hide several colours."""
+        several = self.hidden is not None and len(self.hidden) > 1
+        return several and self.alpha is not None and not self.alpha.any()
 
 
 def to_pil(image: IndexedImage | ColorImage) -> PILImage:

@@ -23,7 +23,7 @@ def is_small_gain(gain: float, tol: float) -> bool:
     return abs(gain) < tol
 
 
-def default_tol(n_components: int, n_samples: int) -> float:
+def default_tol(n_components: int, n_samples: float) -> float:
     """Return the tolerance of a fit to `n_samples` pixels for which none was set, in nats per pixel."""
     total = min(_TOTAL_NATS_PER_COMPONENT * n_components, _MAX_TOTAL_NATS)
     return min(max(DEFAULT_TOL_NATS, total / n_samples), _MAX_TOL_NATS)

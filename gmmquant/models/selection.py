@@ -34,13 +34,20 @@ class Criteria(NamedTuple):
 
     @classmethod
     def of(cls, k: int, log_likelihood: float, entropy: float, n_parameters: int, n_samples: float) -> Criteria:
-        """Return the criteria; log-likelihood and entropy of the responsibilities are sums over samples, in nats."""
-        bic = n_parameters * math.log(n_samples) - 2 * log_likelihood
+        """Return the criteria; log-likelihood and entropy of the responsibilities are sums over samples, in nats.
+
+        Nearly invisible pixels may weigh less than one sample together. They count as one, since BIC would otherwise
+        reward parameters.
+        """
+        bic = n_parameters * math.log(max(n_samples, 1.0)) - 2 * log_likelihood
         return cls(k, 2 * n_parameters - 2 * log_likelihood, bic, bic + 2 * entropy)
 
 
 class Choice(NamedTuple):
-    """A choice of k, and the path of fits, in ascending order of k, that it was made from."""
+    """A choice of k, and the path of fits, in ascending order of k, that it was made from.
+
+    The path is empty if there was nothing to fit; then k is 0.
+    """
 
     k: int
     path: tuple[Criteria, ...]
@@ -48,7 +55,7 @@ class Choice(NamedTuple):
     @property
     def lowest_icl(self) -> int:
         """The k of the lowest ICL on the path."""
-        return min(self.path, key=lambda criteria: criteria.icl).k
+        return min(self.path, key=lambda criteria: criteria.icl).k if self.path else self.k
 
     @property
     def runner_up(self) -> int:
@@ -59,7 +66,7 @@ class Choice(NamedTuple):
     @property
     def lowest_bic(self) -> int:
         """The k of the lowest BIC on the path."""
-        return min(self.path, key=lambda criteria: criteria.bic).k
+        return min(self.path, key=lambda criteria: criteria.bic).k if self.path else self.k
 
 
 def choose(path: Sequence[Criteria]) -> Choice:

@@ -84,9 +84,10 @@ class EarlierRun(NamedTuple):
                 refuse_changed(source, self.report, earlier_digest, digest_of(file))
 
     def has_layers(self, job: Job) -> bool:
-        """Return whether all layers exist that the report names for each k of a job."""
-        names = [self.layers.get(k, []) for k in job.ks]
-        return all(names) and all(exists(job.folder / name) for of_fit in names for name in of_fit)
+        """Return whether all layers exist that the report names for each k of a job, and are of the kind of the job."""
+        names = {k: self.layers.get(k, []) for k in job.ks}
+        same = all(job.layer(k, 1).name in of_fit for k, of_fit in names.items())
+        return same and all(exists(job.folder / name) for of_fit in names.values() for name in of_fit)
 
 
 def read_earlier_run(report: AnyPath) -> EarlierRun | None:

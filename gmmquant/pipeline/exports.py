@@ -73,16 +73,22 @@ def write_products(
                     writer.write(paths[f"map {name}"], encode_grey_map, grey)
                     files["maps"][name] |= {"unit": grey.unit, "black": grey.black, "white": grey.white}
     if job.products.layers:
+        exact = job.products.layers == "exact"
         files["layers"] = []
-        for number, layer in enumerate(quantizer.layers(fit), start=1):
+        for number, layer in enumerate(quantizer.layers(fit, exact=exact), start=1):
             path = job.layer(k, number)
             writer.write(path, encode_image, layer, "png")
             files["layers"].append(job.output_in_record(path))
+        if exact and files["layers"]:
+            writer.write(paths["openraster"], quantizer.openraster, fit)
+            files["openraster"] = job.output_in_record(paths["openraster"])
     return files
 
 
 def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter) -> dict[str, Any]:
-    """Write the model and the palettes of a fit; return their paths for the record."""
+    """Write the model and the palettes of a fit, unless it has no components; return their paths for the record."""
+    if len(fit.weights) == 0:
+        return {}
     paths, palettes = job.files(k), job.products.palettes
     files: dict[str, Any] = {}
     if job.products.models:

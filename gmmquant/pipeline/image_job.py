@@ -145,6 +145,9 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
     image, flat, digest = read(job.source, task.max_pixels, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     notes = [*image.notes, *_losses(image, flat, task)]
+    if flat.n_visible == 0:
+        exports = " and without a palette or model" * bool(job.products.palettes or job.products.models)
+        notes.append(f"every pixel is fully transparent: the image is written as it is, with zero colours{exports}")
     if job.report in kept:
         notes.append(f"{job.report.name} exists from an earlier run and is kept; use --force to replace it")
     encode = partial(
@@ -208,7 +211,8 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]
         return ()
     output = output_format(task.products.format)
     transparent = flat.alpha is not None and bool((flat.alpha < 255).any())
-    if reason := output.refusal_of_colors(largest_of(task.ks), transparent=transparent):
+    n_colors = largest_of(task.ks) if flat.n_visible else 0
+    if reason := output.refusal_of_colors(n_colors, transparent=transparent):
         raise ImageError(reason)
     metadata = image.metadata if task.products.keep_metadata else None
     return output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)

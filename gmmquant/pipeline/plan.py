@@ -25,8 +25,8 @@ from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
 
-# The usual file systems take names of 255 bytes. The longest ending is that of a layer.
-_MAX_STEM_BYTES = 255 - len("_kauto_layer0000.png")
+# The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
+_MAX_STEM_BYTES = 255 - len("_kauto_layer0000_exact.png")
 
 
 class Existing(Enum):
@@ -54,7 +54,7 @@ class Products(NamedTuple):
     models: bool = False
     palettes: tuple[str, ...] = ()  # see `settings.PALETTE_FORMATS`
     maps: tuple[str, ...] = ()  # see `settings.MAPS`
-    layers: bool = False
+    layers: str | None = None  # see `settings.LAYERS`
     images: bool = True  # whether the recoloured image is written
 
 
@@ -104,13 +104,16 @@ class Job:
             names["model"] = f"{start}.gmm.json"
         names |= {f"palette {name}": f"{start}_palette.{name}" for name in products.palettes}
         names |= {f"map {name}": f"{start}_{name}.png" for name in products.maps}
+        if products.layers == "exact":
+            names["openraster"] = f"{start}.ora"
         files = {content: self.folder / name for content, name in names.items()}
         return files | {"layer": self.layer(k, 1)} if products.layers else files
 
     def layer(self, k: int | str, number: int) -> AnyPath:
         """Return the path of a layer, numbered from 1, the heaviest component first."""
         width = 2 if k == AUTO else max(len(str(k)), 2)
-        return self.folder / f"{self.stem}_k{k}_layer{number:0{width}}.png"
+        kind = "_exact" if self.products.layers == "exact" else ""
+        return self.folder / f"{self.stem}_k{k}_layer{number:0{width}}{kind}.png"
 
     @property
     def outputs(self) -> list[AnyPath]:

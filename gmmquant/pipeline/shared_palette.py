@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from gmmquant.colors.color_sum import Colors, add_up
+from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import ParameterError
 from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
 from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, refuse_changed, settings_of
@@ -77,7 +78,7 @@ def run_shared(
         counted = _count_all(planned, executor, on_counted, sample_size=sample_size, fail_fast=fail_fast)
     entries = _with_failures(planned.entries, counted.failures)
     failures = [entry for entry in entries if isinstance(entry, Failure)]
-    if counted.colors is None or (failures and fail_fast):
+    if not counted.digests or (failures and fail_fast):
         yield from failures
         return
     if earlier is not None:
@@ -86,7 +87,8 @@ def run_shared(
             yield refusal
             return
 
-    fitter = Fitter(counted.colors, task.settings)
+    colors = ColorHistogram.empty() if counted.colors is None else counted.colors
+    fitter = Fitter(colors, task.settings)
     strategy = fit_shared(fitter, task.ks, idle)
     outcomes: list[Outcome] = []
     recoloring = Plan(entries, task._replace(strategy=strategy))
@@ -155,9 +157,12 @@ def _count_all(
 ) -> Counted:
     """Count the colours of all images that can be read, or of `sample_size` of them."""
     counted, left = Counted(), planned.jobs
-    while left and (sample_size is None or len(counted.digests) < sample_size) and not (fail_fast and counted.failures):
-        # Images of the sample that cannot be read are replaced by others.
-        jobs, left = _spread(left, len(left) if sample_size is None else sample_size - len(counted.digests))
+    while left and not (fail_fast and counted.failures):
+        # Images of the sample that cannot be read are replaced by others, and a sample without a visible pixel grows.
+        missing = len(left) if sample_size is None else sample_size - len(counted.digests)
+        if missing <= 0 and counted.colors is not None:
+            break
+        jobs, left = _spread(left, max(missing, 1))
         repeatable = executor.repeatable(jobs, with_absolute_paths)
         counted = add(counted, _count_jobs(executor, planned.task, repeatable, on_counted, fail_fast=fail_fast))
     return counted
@@ -196,11 +201,11 @@ def _count_jobs(
 
 
 def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
-    """Count the colours of an image."""
+    """Count the colours of an image, if any pixel is visible."""
 
     def work() -> Counted:
         _, flat, digest = read(job.source, task.max_pixels, admit)
-        return Counted(flat.histogram(), {identity(job.source): digest})
+        return Counted(flat.histogram() if flat.n_visible else None, {identity(job.source): digest})
 
     result = attempt(job, work)
     return Counted(failures=(result,)) if isinstance(result, Failure) else result

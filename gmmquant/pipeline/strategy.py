@@ -203,5 +203,5 @@ def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PI
             raise ImageError("is a folder; use one image")
         pixels = read_image(path, max_pixels=max_pixels).pixels
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        fitter = Fitter(FlatImage.from_array(pixels).histogram(), settings)
+        fitter = Fitter(FlatImage.from_array(pixels).require_visible().histogram(), settings)
     return TransferColors(fitter, inputs={"transfer_from": path.absolute()}, digest=digest)

@@ -25,7 +25,12 @@ _BITS, _MIN_CELLS = 5, 400
 
 
 def choose_k(fitter: Fitter) -> Choice:
-    """Choose a number of colours by ICL, from fits along `AUTO_PATH` to coarse cells: see `coarse_cells`."""
+    """Choose a number of colours by ICL, from fits along `AUTO_PATH` to coarse cells: see `coarse_cells`.
+
+    Without a visible pixel it is 0.
+    """
+    if fitter.colors.n_colors == 0:
+        return Choice(0, ())
     cells = coarse_cells(fitter.colors, fitter.cells)
     n_cells = cells.weights.size
     if n_cells == 1:
@@ -40,7 +45,7 @@ def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:
     """Fit min(k, number of cells) components as any other fit to `cells`; return the criteria for k components."""
     fit, _ = fitter.fit_mixture([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
     sums, free = evaluate(cells, fit.gaussians), n_parameters(k, 3, fitter.covariance_type)
-    return Criteria.of(k, sums.log_likelihood, sums.entropy, free, fitter.colors.n_pixels)
+    return Criteria.of(k, sums.log_likelihood, sums.entropy, free, fitter.colors.total_weight)
 
 
 def coarse_cells(colors: Colors, cells: Cells) -> Cells:

@@ -135,7 +135,7 @@ class Fitter:
 
     @cached_property
     def cells(self) -> Cells:
-        """The distinct colours, weighted by their counts."""
+        """The distinct colours with their weights."""
         return self.colors.cells(self.space, self.noise)
 
     @cached_property
@@ -154,6 +154,8 @@ class Fitter:
 
         `watch(n_iter, objective)` is called at the start and after each iteration of EM.
         """
+        if self.colors.n_colors == 0:
+            return self._fit_nothing(k)
         check_k(k)
         if isinstance(self.colors, ColorHistogram) and self.colors.n_colors <= k:
             return self._keep(k, self.colors)
@@ -174,6 +176,8 @@ class Fitter:
         started = perf_counter()
         settings, palette = self.settings, check_palette(palette)
         K = len(palette)
+        if self.colors.n_colors == 0:
+            return self._fit_nothing(K)
         tol = self._tol_for(K)
         fit = fit_with_means(
             self._levels_for(K),
@@ -199,6 +203,8 @@ class Fitter:
         nearest_by_mean: bool = False,
     ) -> Fit:
         """Return a mixture that was fitted elsewhere as a `Fit` to these colours, drawn in a `palette`."""
+        if self.colors.n_colors == 0:
+            return self._fit_nothing(len(mixture.weights))
         started = perf_counter()
         _, objective = e_step(self.cells, mixture, self.variance)
         check_finite_objective("objective", objective)
@@ -262,12 +268,19 @@ class Fitter:
         fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
         return replace(fit, noise=0.0, exact=True, nearest_by_mean=True, recoloring="nearest")
 
+    def _fit_nothing(self, k: int) -> Fit:
+        """Return the fit to an image without a visible pixel: a mixture of no components."""
+        covariances = np.zeros(self.covariance_type.shape(0, 3))
+        mixture = Gaussians(np.zeros(0), np.zeros((0, 3)), covariances, self.covariance_type)
+        fit = self._result(k, EMFit((), (), n_iter=0, converged=True, gaussians=mixture), None, 0.0)
+        return replace(fit, exact=True)
+
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
 
     def _tol_for(self, k: int) -> float:
         """Return the gain in J below which EM with `k` components ends."""
-        return default_tol(k, self.colors.n_pixels) if self.settings.tol is None else self.settings.tol
+        return default_tol(k, self.colors.total_weight) if self.settings.tol is None else self.settings.tol
 
     def _unfitted(self, mixture: Gaussians, objective: float) -> EMFit:
         """Return the result of a fit without iterations."""

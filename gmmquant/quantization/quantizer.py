@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import check_palette, to_8_bits
+from gmmquant.colors.palette import check_palette, hex_code, to_8_bits
 from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
@@ -35,6 +35,7 @@ from gmmquant.quantization.result import ImageStatistics, QuantizedImage
 from gmmquant.settings import Settings, SettingsOptions
 
 if TYPE_CHECKING:
+    from gmmquant.images.layers import Layers
     from gmmquant.images.maps import GreyMap
     from gmmquant.images.pixels import ImageLike
     from gmmquant.models.mixture import GaussianMixture
@@ -73,7 +74,7 @@ class Quantizer:
     Raises
     ------
     ParameterError
-        If the image or a setting is not accepted, or no pixel is visible.
+        If the image or a setting is not accepted.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class Quantizer:
         from gmmquant.images.maps import GreyMap
 
         entropy, log_density = np.empty((2, self.histogram.n_colors))
-        for posterior in posteriors(self._points, fit.mixture):
+        for posterior in posteriors(self._points, fit.mixture) if self._flat.n_visible else ():
             entropy[posterior.columns] = posterior.entropies / np.log(2)
             log_density[posterior.columns] = posterior.log_densities
         return (
@@ -159,16 +160,27 @@ class Quantizer:
             GreyMap.of_log_density(self._to_pixels(log_density), self.visible),
         )
 
-    def layers(self, fit: QuantizedImage) -> Iterator[ColorImage]:
-        """Yield a layer for each component of a fit to this image: its colour, with its responsibility as alpha."""
-        from gmmquant.images.layers import layer_alphas
+    def layers(self, fit: QuantizedImage, *, exact: bool = False) -> Iterator[ColorImage]:
+        """Yield a layer for each component of a fit to this image, with its responsibility as alpha.
 
-        index = self.histogram.to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32), self._flat.codes)
-        alpha = np.full(self.shape, 255, dtype=np.uint8) if self._flat.alpha is None else self._flat.alpha
-        visible = alpha.ravel() if self.visible is None else alpha[self.visible]
-        layers = layer_alphas(self._points, fit.mixture, fit.palette, index, visible)
-        for color, layer in zip(fit.palette, layers, strict=True):
-            yield ColorImage(np.broadcast_to(color, (*self.shape, 3)), self._flat.laid_out(layer))
+        The layers have the colours of the palette, and their sum is the soft image. With `exact` each pixel of a layer
+        has its own colour, and their sum is this image, to half a level of 255. Without a visible pixel there are none.
+        """
+        visible = self._flat.n_visible > 0
+        return self._laid_out_layers(fit, self._layers(fit, exact=exact)) if visible else iter(())
+
+    def openraster(self, fit: QuantizedImage) -> bytes:
+        """Return the exact layers of a fit to this image as an OpenRaster file, the heaviest component lowest.
+
+        They are drawn over each other, so each has the alpha that this needs instead of its responsibility.
+        """
+        from gmmquant.images.openraster import encode_openraster
+
+        layers = self._layers(fit, exact=True, stacked=True)
+        names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
+        alpha, colors = layers.composed()
+        composed = ColorImage(self._flat.laid_out(colors), None if self.visible is None else self._flat.laid_out(alpha))
+        return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
 
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
@@ -177,10 +189,13 @@ class Quantizer:
         """
         from gmmquant.models.transport import transport_between
 
+        if self._flat.n_visible == 0:
+            receive(fit.recolored)
+            return fit
         started = perf_counter()
         moved = transport_between(fit.mixture, target).map(self._points)
         colors = to_8_bits(moved, self.fitter.space)
-        recolored = self._to_pixels(colors)
+        recolored = self._color_pixels(colors)
         color_labels = most_probable(natural_parameters(fit.mixture, self._points.origin), self._points)
         seconds = fit.statistics.seconds
         seconds = {**seconds, "recolor": seconds["recolor"] + perf_counter() - started}
@@ -213,8 +228,11 @@ class Quantizer:
             raise ParameterError(
                 f"the fit is in {fit.space}, the settings are for {self.settings.space}; use one space for both"
             )
+        if self._flat.n_visible == 0:
+            return self._leave_hidden(fit, receive)
         started = perf_counter()
-        mixture, palette, alpha, points = fit.mixture, fit.palette, self._flat.alpha, self._points
+        mixture, palette, points = fit.mixture, fit.palette, self._points
+        alpha, hidden = self._flat.alpha, self._flat.hidden
         recoloring, dither = fit.drawing(self.settings)
         centers = mixture.means if fit.nearest_by_mean else self.fitter.space.from_srgb(palette / 255)
         scores = {
@@ -225,9 +243,9 @@ class Quantizer:
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
         color_labels = most_probable(scores[used], points)
         labels = self._label_pixels(color_labels, len(palette)) if dither == "none" else self._dither(mixture, palette)
-        colors = None if evaluated is None else self._to_pixels(evaluated[1])
+        colors = None if evaluated is None else self._color_pixels(evaluated[1])
         recolored = perf_counter()
-        receive(IndexedImage(labels, palette, alpha) if colors is None else ColorImage(colors, alpha))
+        receive(IndexedImage(labels, palette, alpha, hidden) if colors is None else ColorImage(colors, alpha))
         received = perf_counter()
         evaluation, mean_colors = evaluated or self._evaluate(mixture, palette)
         errors = {}
@@ -239,19 +257,57 @@ class Quantizer:
             mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
         else:
             visible = self._flat.visible_values(labels)
-            mse = error_of_pixels(self._flat.codes, self._flat.bit_depth, visible, palette)
+            flat = self._flat
+            mse = error_of_pixels(flat.codes, flat.bit_depth, visible, palette, flat.visible_alpha)
             counts = np.bincount(visible, minlength=len(palette))
         fit_seconds = fit.seconds["fit"] + perf_counter() - received
         seconds = {"seed": fit.seconds["seed"], "fit": fit_seconds, "recolor": recolored - started}
-        statistics = ImageStatistics(counts, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds)
-        return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, alpha)
+        weight = self.histogram.total_weight
+        statistics = ImageStatistics(
+            counts, weight, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds
+        )
+        return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, alpha, hidden)
+
+    def _leave_hidden(self, fit: Fit, receive: Receiver) -> QuantizedImage:
+        """Return an image without a visible pixel as it is, in none of the colours of `fit`."""
+        flat, K = self._flat, len(fit.palette)
+        errors, seconds = dict.fromkeys(("posterior", "nearest", "soft"), 0.0), {**fit.seconds, "recolor": 0.0}
+        statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds)
+        labels = np.zeros(flat.shape, dtype=np.uint8 if K <= 256 else np.uint16)
+        result = QuantizedImage(fit, *fit.drawing(self.settings), statistics, labels, None, flat.alpha, flat.hidden)
+        receive(result.recolored)
+        return result
 
     @cached_property
     def _points(self) -> Cells:
-        """The distinct colours without scatter, weighted by their counts, for evaluating a mixture."""
+        """The distinct colours without scatter, with their weights, for evaluating a mixture."""
         # Cells outside sRGB have scatter, which takes eight times as long to compute, and only a fit needs it.
         space = self.fitter.space
         return self.fitter.cells if space is SRGB else self.histogram.points(space)
+
+    def _layers(self, fit: QuantizedImage, *, exact: bool, stacked: bool = False) -> Layers:
+        from gmmquant.images.layers import Layers, Pixels
+
+        histogram, mixture, space = self.histogram, fit.mixture, self.fitter.space
+        index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint32), self._flat.codes)
+        alpha = None if self._flat.alpha is None else self._flat.visible_values(self._flat.alpha)
+        pixels, unmixing = Pixels.of(index, histogram.n_colors, alpha), None
+        if exact:
+            from gmmquant.images.unmixing import Unmixing
+
+            values, largest = histogram.channels, histogram.largest
+            if space is SRGB:
+                unmixing = Unmixing(mixture.means, mixture.full_covariances(), values, largest)
+            else:
+                variance = histogram.variance_in(SRGB, self.fitter.noise)
+                unmixing = Unmixing.from_colors(self._points, mixture, values, largest, variance)
+        return Layers(self._points, mixture, fit.palette, pixels, unmixing, stacked=stacked)
+
+    def _laid_out_layers(self, fit: QuantizedImage, layers: Layers) -> Iterator[ColorImage]:
+        """Yield layers as images, with the colours of the palette where they have no others."""
+        for color, (alpha, colors) in zip(fit.palette, layers, strict=True):
+            filled = np.broadcast_to(color, (*self.shape, 3)) if colors is None else self._flat.laid_out(colors, color)
+            yield ColorImage(filled, self._flat.laid_out(alpha))
 
     def _dither(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Return labels (height, width) dithered in the space of the fit."""
@@ -287,6 +343,13 @@ class Quantizer:
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
         """Return the label of each pixel, shape (height, width), from those of the distinct colours."""
         return self._to_pixels(color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16))
+
+    def _color_pixels(self, colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the pixels (height, width, 3) in `colors` (n_colors, 3), and in the hidden ones where invisible."""
+        pixels = self._to_pixels(colors)
+        if self.visible is not None and self._flat.hidden is not None:
+            pixels[~self.visible] = self._flat.hidden
+        return pixels
 
     def _to_pixels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...)."""

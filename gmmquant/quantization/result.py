@@ -33,12 +33,15 @@ class ImageStatistics:
     ----------
     counts : ndarray of int64, shape (K,)
         Visible pixels of each component.
+    weight : float
+        Sum over visible pixels of (alpha / 255)^2: their number, if all are opaque.
     log_likelihood : float
-        Sum over visible pixels of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
+        Sum over visible pixels, with this weight, of log sum_k weights[k] N(x | means[k], covariances[k]), in nats.
     entropy : float
-        Sum over visible pixels of the entropy of the responsibilities, in nats.
+        Sum over visible pixels, with this weight, of the entropy of the responsibilities, in nats.
     mse : float
-        Mean over visible pixels of the squared error, summed over the three channels, in 0..255 units.
+        Mean over visible pixels of the squared error, summed over the three channels, in 0..255 units, of the image
+        composited over one colour: that of a pixel times (alpha / 255)^2.
     errors : dict
         The same for each recoloring by this fit, without dithering: `posterior`, `nearest`, `soft`.
     seconds : dict
@@ -46,6 +49,7 @@ class ImageStatistics:
     """
 
     counts: npt.NDArray[np.int64]
+    weight: float
     log_likelihood: float
     entropy: float
     mse: float
@@ -63,10 +67,11 @@ class ImageStatistics:
         n = [image.n_pixels for image in images]
 
         def mean(values: Sequence[float]) -> float:
-            return math.fsum(value * n_pixels for value, n_pixels in zip(values, n, strict=True)) / sum(n)
+            return math.fsum(value * n_pixels for value, n_pixels in zip(values, n, strict=True)) / max(sum(n), 1)
 
         return cls(
             counts=np.sum([image.counts for image in images], axis=0),
+            weight=math.fsum(image.weight for image in images),
             log_likelihood=math.fsum(image.log_likelihood for image in images),
             entropy=math.fsum(image.entropy for image in images),
             mse=mean([image.mse for image in images]),
@@ -131,13 +136,13 @@ class RecoloredFit:
 
     @property
     def log_likelihood(self) -> float:
-        """Log-likelihood of the visible pixels, in nats."""
+        """Log-likelihood of the visible pixels, in nats; a pixel weighs (alpha / 255)^2."""
         return self.statistics.log_likelihood
 
     @property
     def mean_log_likelihood(self) -> float:
-        """Log-likelihood per visible pixel, in nats."""
-        return self.log_likelihood / self.statistics.n_pixels
+        """Log-likelihood divided by the weight of the visible pixels, in nats; NaN without a visible pixel."""
+        return self.log_likelihood / self.statistics.weight if self.statistics.weight else math.nan
 
     @property
     def aic(self) -> float:
@@ -146,7 +151,7 @@ class RecoloredFit:
 
     @property
     def bic(self) -> float:
-        """Bayesian information criterion with the visible pixels as samples; smaller is better."""
+        """Bayesian information criterion with the weight of the visible pixels as their number; smaller is better."""
         return self._criteria.bic
 
     @property
@@ -157,14 +162,14 @@ class RecoloredFit:
     @property
     def _criteria(self) -> Criteria:
         mixture, sums = self.mixture, self.statistics
-        free = n_parameters(len(mixture.weights), 3, mixture.covariance_type)
+        free = n_parameters(len(mixture.weights), 3, mixture.covariance_type) if len(mixture.weights) else 0
         if self.fit.fixed_palette is not None:
             free -= mixture.means.size
-        return Criteria.of(self.k, sums.log_likelihood, sums.entropy, free, sums.n_pixels)
+        return Criteria.of(self.k, sums.log_likelihood, sums.entropy, free, sums.weight)
 
     @property
     def mse(self) -> float:
-        """Mean squared error per visible pixel, summed over the three channels, in 0..255 units."""
+        """Mean squared error per visible pixel, composited, summed over the three channels, in 0..255 units."""
         return self.statistics.mse
 
     @property
@@ -184,11 +189,15 @@ class QuantizedImage(RecoloredFit):
     colors : ndarray of uint8, shape (height, width, 3), or None
         The colours of the pixels where they are not entries of the palette ("soft" and "transfer").
     alpha : ndarray of uint8, shape (height, width), or None
+    hidden : ndarray of uint8, shape (n_hidden, 3) or (1, 3), or None
+        The original colours of the fully transparent pixels, row by row, or the only one; None if there are no such
+        pixels. They are kept in `image` and in files in true colour.
     """
 
     labels: npt.NDArray[Any]
     colors: npt.NDArray[np.uint8] | None
     alpha: npt.NDArray[np.uint8] | None
+    hidden: npt.NDArray[np.uint8] | None = None
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
@@ -200,7 +209,9 @@ class QuantizedImage(RecoloredFit):
         """The recoloured image as it is written: indexed, or with a colour for each pixel."""
         if self.colors is not None:
             return ColorImage(self.colors, self.alpha)
-        return IndexedImage(self.labels, self.palette, self.alpha)
+        # Without a visible pixel there may be no palette, but a file needs an entry.
+        palette = self.hidden[:1] if self.hidden is not None and len(self.palette) == 0 else self.palette
+        return IndexedImage(self.labels, palette, self.alpha, self.hidden)
 
     def save(self, path: str | os.PathLike[str], *, optimize: bool = False) -> None:
         """Write the recoloured image, indexed where the format allows it; an existing file is replaced.

@@ -69,6 +69,7 @@ def image_record(path: str, quantizer: Quantizer) -> Record:
         "frames": quantizer.n_frames,
         "pixels": width * height,
         "visible_pixels": histogram.n_pixels,
+        "visible_weight": histogram.total_weight,
         "distinct_colors": histogram.n_colors,
         "bit_depth": histogram.bit_depth,
     }
@@ -132,7 +133,7 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
         "space": fit.space,
         "covariance": fit.mixture.covariance_type.name,
         "log_likelihood": result.log_likelihood,
-        "mean_log_likelihood": result.mean_log_likelihood,
+        "mean_log_likelihood": finite(result.mean_log_likelihood),
         "aic": result.aic,
         "bic": result.bic,
         "icl": result.icl,
@@ -162,7 +163,7 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
 
 def few_colors_notes(quantizer: Quantizer, fits: Sequence[RecoloredFit]) -> list[str]:
     """Return a note on the k that are larger than the number of colours of the image, if there are any."""
-    ks = [str(fit.k) for fit in fits if fit.fit.exact and len(fit.weights) < fit.k]
+    ks = [str(fit.k) for fit in fits if fit.fit.exact and 0 < len(fit.weights) < fit.k]
     if not ks:
         return []
     n_colors, bit_depth = quantizer.histogram.n_colors, quantizer.histogram.bit_depth
@@ -172,7 +173,7 @@ def few_colors_notes(quantizer: Quantizer, fits: Sequence[RecoloredFit]) -> list
 
 
 def finite(value: float) -> float | None:
-    """Return `value`, or None if it is infinite, which JSON cannot hold."""
+    """Return `value`, or None if it is infinite or NaN, which JSON cannot hold."""
     return value if math.isfinite(value) else None
 
 

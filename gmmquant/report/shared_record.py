@@ -6,6 +6,7 @@ and rounded once, so they do not depend on the order of the images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: b
         "k": result.k,
         "auto": auto,
         "log_likelihood": result.log_likelihood,
-        "mean_log_likelihood": result.mean_log_likelihood,
+        "mean_log_likelihood": finite(result.mean_log_likelihood),
         "entropy": statistics.entropy,
         "mse": result.mse,
         "errors": statistics.errors,
@@ -83,10 +84,12 @@ def build_shared_record(
             "images": len(images),
             "pixels": sum(image["pixels"] for image in images),
             "visible_pixels": sum(image["visible_pixels"] for image in images),
+            "visible_weight": math.fsum(image["visible_weight"] for image in images),
         },
         "fitted": {
             "images": n_fitted,
             "visible_pixels": colors.n_pixels,
+            "visible_weight": colors.total_weight,
             "distinct_colors": colors.n_colors,  # None beyond the limit of a sum, which then has cells
             "cells": colors.tree.n_colors if isinstance(colors, ColorCells) else None,
             "bit_depth": colors.bit_depth,

@@ -29,8 +29,8 @@ def deep(image, seed=0):
     return (image.astype(np.int64) * 256 + noise * 255 // 256).clip(0, 65535).astype(np.uint16)
 
 
-def histogram_of(image):
-    return ColorHistogram.from_pixels(image.reshape(-1, 3))
+def histogram_of(image, alpha=None):
+    return ColorHistogram.from_pixels(image.reshape(-1, 3), alpha)
 
 
 def as_16_bits(image):
@@ -46,9 +46,10 @@ def together(images):
 
 def bytes_of(colors):
     """Return all that a sum consists of."""
-    arrays = [colors.tree.codes, colors.tree.counts]
+    arrays = [colors.tree.codes, colors.tree.counts, colors.tree.alpha_squares]
     if isinstance(colors, ColorCells):
-        arrays += [colors.sums, colors.products]
+        arrays += [colors.sums, colors.products, colors.rests]
+    arrays = [array for array in arrays if array is not None]
     return type(colors), colors.tree.bit_depth, [(array.dtype, array.shape, array.tobytes()) for array in arrays]
 
 
@@ -125,6 +126,58 @@ def test_a_sum_is_exact_up_to_the_limit_and_otherwise_has_cells_with_the_moments
     np.testing.assert_allclose(cells.covariance, np.cov(values.T, bias=True), rtol=1e-9, atol=1e-15)
 
 
+@st.composite
+def translucent_collections(draw):
+    """Draw images as pixels (n, 3) with alpha (n,), some opaque."""
+    images, rng = draw(collections()), np.random.default_rng(draw(st.integers(0, 10_000)))
+    ranges = st.sampled_from([(255, 256), (1, 4), (1, 256), (254, 256)])
+    return [(image, rng.integers(*draw(ranges), len(image)).astype(np.uint8)) for image in images]
+
+
+@law
+@given(translucent_collections(), st.sampled_from([*LIMITS, 1 << 24]), st.randoms(use_true_random=False))
+def test_the_sum_of_translucent_images_is_the_same_bytes_in_any_order_and_grouping(images, limit, random):
+    parts = [histogram_of(*image) for image in images]
+    expected = bytes_of(reduce(lambda one, other: add_up([one, other], limit), parts[1:], add_up(parts[:1], limit)))
+    random.shuffle(parts)
+    while len(parts) > 1:
+        n = random.randint(2, len(parts))
+        first = random.randint(0, len(parts) - n)
+        parts[first : first + n] = [pickle.loads(pickle.dumps(add_up(parts[first : first + n], limit)))]
+    assert bytes_of(add_up(parts, limit)) == expected
+
+
+@law
+@given(translucent_collections(), st.sampled_from([*LIMITS, 1 << 24]))
+def test_a_sum_has_the_exact_moments_of_its_pixels_weighted_by_their_squared_alpha(images, limit):
+    total = add_up([histogram_of(*image) for image in images], limit)
+    pixels, alpha = together([image for image, _ in images])[0].astype(int), np.concatenate([a for _, a in images])
+    squares = alpha.astype(int) ** 2
+    assert (total.tree.alpha_squares is None) == (alpha == 255).all()
+    assert total.tree.opacity.sum() == squares.sum()
+    assert total.total_weight == squares.sum() / 255**2
+    size = 1 << (total.bit_depth - total.tree.bit_depth)
+    corners = {tuple(corner): n for n, corner in enumerate((total.tree.channels.T.astype(int) * size).tolist())}
+    number = np.array([corners[tuple(corner)] for corner in (pixels // size * size).tolist()])
+    expected = np.zeros(total.tree.n_colors, dtype=int)
+    np.add.at(expected, number, squares)
+    np.testing.assert_array_equal(total.tree.opacity, expected)
+    if isinstance(total, ColorCells):
+        rows, columns = upper_triangle(3)
+        within = (pixels % size).T
+        values = np.concatenate([within, within[rows] * within[columns]]) * squares
+        expected = np.zeros((9, total.tree.n_colors), dtype=int)
+        np.add.at(expected.T, number, values.T)
+        rests = 0 if total.rests is None else total.rests
+        np.testing.assert_array_equal(total.moments * 255**2 + rests, expected)
+        assert ((np.asarray(rests) >= 0) & (np.asarray(rests) < 255**2)).all()
+    cells, values = total.cells(), pixels / ((1 << total.bit_depth) - 1)
+    np.testing.assert_allclose(cells.weights.sum(), squares.sum() / 255**2, rtol=1e-12)
+    np.testing.assert_allclose(cells.origin, np.average(values, axis=0, weights=squares), rtol=1e-12)
+    covariance = np.cov(values.T, bias=True, aweights=squares)
+    np.testing.assert_allclose(cells.covariance, covariance, rtol=1e-9, atol=1e-15)
+
+
 def test_images_of_low_contrast_have_many_small_cells():
     image = np.random.default_rng(0).integers(30000, 30200, (4000, 3)).astype(np.uint16)
     assert added_up([image], 3000).tree.n_colors >= 3000 // 64
@@ -152,6 +205,25 @@ def test_more_pixels_than_64_bit_products_can_hold_are_refused_alone_and_togethe
         for _ in range(40):
             half = add_up([half, half], 50)
     assert (half.products >= 0).all()
+
+
+def test_as_many_translucent_pixels_as_opaque_ones_fit_into_64_bits():
+    few = histogram_of(np.random.default_rng(0).integers(32_000, 32_768, (100, 3)).astype(np.uint16))
+    bits = add_up([few], 50).tree.bit_depth
+    counts = np.full(few.n_colors, (np.iinfo(np.int64).max >> 2 * (16 - bits)) // few.n_colors)
+    parts = (ColorHistogram(few.codes, counts, 16, squares) for squares in (None, counts * 255**2 - 1))
+    opaque, translucent = (add_up([part], 50) for part in parts)
+    assert opaque.products.max() > 1 << 61
+    assert (translucent.moments >= 0).all()
+    np.testing.assert_allclose(translucent.moments + translucent.rests / 255**2, opaque.moments, rtol=1e-9)
+
+
+def test_more_pixels_than_64_bit_squares_of_alpha_can_hold_are_refused():
+    black, many, few = np.zeros(1, dtype=np.uint32), np.array([1 << 60]), np.array([1 << 30])
+    parts = [ColorHistogram(black, many, 8), ColorHistogram(black, few, 8, few)]
+    assert [add_up([part]).n_pixels for part in parts] == [1 << 60, 1 << 30]
+    with pytest.raises(ParameterError, match=r"too many to add up; use at most 14184\d+"):
+        add_up(parts)
 
 
 # --- other spaces -----------------------------------------------------------------------------------------------------

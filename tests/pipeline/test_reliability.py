@@ -48,7 +48,6 @@ def flat(tmp_path, samples):
         ("pipe.png", os.mkfifo, "not a regular file"),
         ("loop.png", lambda path: path.symlink_to(path.name), "too many levels of symbolic links"),
         ("float.tif", lambda path: Image.new("F", (4, 4)).save(path), "pixels of type float32 are not supported"),
-        ("clear.png", lambda path: Image.new("RGBA", (4, 4)).save(path), "every pixel is fully transparent"),
     ],
 )
 def test_a_bad_input_is_one_line_with_exit_1_and_nothing_is_left(command, tmp_path, name, make, reason):

@@ -109,7 +109,7 @@ def test_the_shared_figures_are_the_sums_of_those_of_the_images(command, tmp_pat
 
 @pytest.mark.parametrize("options", [["--jobs", "2"], ["--jobs", "3", "-q"]])
 def test_any_number_of_jobs_gives_the_same_bytes(command, tmp_path, album, options):
-    products = ["--save-model", "--palette-out", "gpl,png", "--maps", "entropy", "--layers"]
+    products = ["--save-model", "--palette-out", "gpl,png", "--maps", "entropy", "--layers", "flat"]
     command("album", "-k", "2", "auto", "--shared", "-o", "one", "--jobs", "1", *products)
     assert command("album", "-k", "2", "auto", "--shared", "-o", "other", *options, *products).returncode == 0
     one = contents(tmp_path / "one")
@@ -327,7 +327,7 @@ def test_a_run_is_resumed_with_a_mixture_that_another_processor_fitted(command, 
 
 
 def test_missing_layers_are_written(command, tmp_path, album):
-    arguments = ["album", "-k", "2", "--shared", "-o", "out", "--layers"]
+    arguments = ["album", "-k", "2", "--shared", "-o", "out", "--layers", "flat"]
     command(*arguments)
     before = contents(tmp_path / "out")
     (tmp_path / "out/p0_k2_layer02.png").unlink()

@@ -145,7 +145,10 @@ def test_a_folder_without_images_is_reported_with_a_remedy(tree):
 def test_outputs_are_inputs_only_if_they_are_named(command, tree, tmp_path):
     tree("a.png")
     assert (
-        command("a.png", "-k", "2", "--maps", "all", "--layers", "--palette-out", "png", "-o", "made").returncode == 0
+        command(
+            "a.png", "-k", "2", "--maps", "all", "--layers", "exact", "--palette-out", "png", "-o", "made"
+        ).returncode
+        == 0
     )
     made = sorted(str(path) for path in Path("made").glob("*.png"))
     assert len(made) == 7
@@ -420,7 +423,19 @@ def test_an_image_named_twice_is_done_once(tree):
 def test_with_keep_extension_all_names_have_it(command, tree, tmp_path, samples):
     tree("cat.png")
     shutil.copy(samples / "cat.jpg", "cat.jpg")
-    options = ["-k", "2", "--save-model", "--maps", "labels", "--palette-out", "hex", "--layers", "--max-iter", "2"]
+    options = [
+        "-k",
+        "2",
+        "--save-model",
+        "--maps",
+        "labels",
+        "--palette-out",
+        "hex",
+        "--layers",
+        "flat",
+        "--max-iter",
+        "2",
+    ]
     refused = command("cat.png", "cat.jpg", *options, "-o", "out")
     assert (refused.returncode, os.path.exists("out")) == (2, False)
     assert command("cat.png", "cat.jpg", *options, "-o", "out", "--keep-extension").returncode == 0
@@ -431,7 +446,7 @@ def test_with_keep_extension_all_names_have_it(command, tree, tmp_path, samples)
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=250))
 def test_no_name_of_an_output_is_too_long(stem):
-    products = Products(models=True, palettes=("hex",), maps=("entropy",), layers=True)
+    products = Products(models=True, palettes=("hex",), maps=("entropy",), layers="exact")
     (job,) = plan([Source(Path(stem))], Task(["auto", 4096], products=products), Path("out")).jobs
     assert all(len(os.fsencode(path.name)) <= 255 for path in job.outputs)
     assert isinstance(job, Job)
@@ -453,7 +468,8 @@ def test_an_existing_remote_file_is_not_taken_for_a_pattern():
     assert source.path == parse_path("memory://brackets/a[1].png")
 
 
-def test_no_layer_may_overwrite_an_input(tree):
-    tree("cat.png", "cat_k3_layer02.png")
+@pytest.mark.parametrize(("kind", "name"), [("flat", "cat_k3_layer02.png"), ("exact", "cat_k3_layer02_exact.png")])
+def test_no_layer_may_overwrite_an_input(tree, kind, name):
+    tree("cat.png", name)
     with pytest.raises(OutputError, match="would overwrite the input"):
-        plan(sources_of(["cat.png", "cat_k3_layer02.png"]), Task([3], products=Products(layers=True)), None)
+        plan(sources_of(["cat.png", name]), Task([3], products=Products(layers=kind)), None)

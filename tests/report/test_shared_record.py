@@ -149,7 +149,8 @@ def test_each_image_has_the_same_entry_as_in_a_separate_record():
 def test_the_total_counts_all_images():
     record = shared_record(BOTH, [2])
     pixels = together(BOTH)[0]
-    assert record["total"] == {"images": 10, "pixels": len(pixels), "visible_pixels": len(pixels)}
+    n = len(pixels)
+    assert record["total"] == {"images": 10, "pixels": n, "visible_pixels": n, "visible_weight": n}
     assert record["fitted"] == {
         "images": 10,
         "visible_pixels": len(pixels),

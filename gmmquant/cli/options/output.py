@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from gmmquant.cli.options.declaration import flag, option, positive
-from gmmquant.settings import MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, parse_output_format
+from gmmquant.models.scalar_validation import check_choice
+from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, parse_output_format
 
 _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
@@ -30,5 +32,15 @@ PaletteOut = Annotated[
     Any, option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True)
 ]
 Maps = Annotated[Any, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
-Layers = Annotated[bool, flag("--layers", "Write each component as an image with alpha.", _ADDITIONAL)]
+Layers = Annotated[
+    str | None,
+    option(
+        "--layers",
+        "KIND",
+        "Write each component as an image with alpha:",
+        _ADDITIONAL,
+        choices=LAYERS,
+        convert=partial(check_choice, "layers", choices=LAYERS),
+    ),
+]
 SaveModel = Annotated[bool, flag("--save-model", "Write each fitted mixture as a file for --model.", _ADDITIONAL)]

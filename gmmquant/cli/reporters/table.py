@@ -58,7 +58,7 @@ def render(record: Record, name: str, stream: TextIO, *, details: bool = False) 
     if summary := settings_line(record):
         console.print(Text(summary))
     console.print(fit_table(record, colors=colors, width=width))
-    if record["choice"] is not None:
+    if record["choice"] is not None and record["choice"]["path"]:
         console.print(Text(choice_line(record["choice"])))
     for fit in record["fits"] if details else ():
         console.print(component_table(fit, colors=colors))
@@ -78,7 +78,9 @@ def heading(record: Record, name: str) -> Text:
         if fitted["images"] < total["images"]:
             facts.append(f"fitted to {fitted['images']:,} of them")
         n_colors = fitted["distinct_colors"]
-        facts.append(f"{n_colors:,} distinct colours" if n_colors else f"{fitted['cells']:,} cells of colours")
+        facts.append(
+            f"{n_colors:,} distinct colours" if n_colors is not None else f"{fitted['cells']:,} cells of colours"
+        )
     else:
         image = record["image"]
         facts = [f"{image['width']} x {image['height']}"]
@@ -139,7 +141,7 @@ def _cells(fit: Record) -> dict[str, str]:
     fitted = "" if fit["k_fitted"] == fit["k"] else f" ({fit['k_fitted']})"
     return {
         "k": f"{'auto ' * fit['auto']}{fit['k']}{fitted}",
-        "log-lik./px": f"{fit['mean_log_likelihood']:.4f}",
+        "log-lik./px": "-" if fit["mean_log_likelihood"] is None else f"{fit['mean_log_likelihood']:.4f}",
         "log-lik.": f"{fit['log_likelihood']:,.0f}",
         "AIC": f"{fit['aic']:,.0f}",
         "BIC": f"{fit['bic']:,.0f}",

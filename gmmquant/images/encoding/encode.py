@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from gmmquant.errors import ImageError
 from gmmquant.images.decoded import Animation, Metadata
 from gmmquant.images.encoding.frame_diff import frames_of
@@ -83,4 +85,7 @@ def _first_frame(image: IndexedImage | ColorImage, height: int) -> IndexedImage 
     alpha = None if image.alpha is None else image.alpha[:height]
     if isinstance(image, ColorImage):
         return ColorImage(image.colors[:height], alpha)
-    return IndexedImage(image.labels[:height], image.palette, alpha)
+    hidden = image.hidden
+    if hidden is not None and len(hidden) > 1 and alpha is not None:
+        hidden = hidden[: np.count_nonzero(alpha == 0)]
+    return IndexedImage(image.labels[:height], image.palette, alpha, hidden)

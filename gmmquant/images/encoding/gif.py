@@ -68,7 +68,7 @@ def _with_binary_alpha(image: IndexedImage) -> Entries:
         entries = entries_of(IndexedImage(image.labels, image.palette))
     else:
         labels, alpha = np.where(opaque, image.labels, 0), np.where(opaque, 255, 0).astype(np.uint8)
-        entries = entries_of(IndexedImage(labels, image.palette, alpha))
+        entries = entries_of(IndexedImage(labels, image.palette, alpha, image.hidden))
     if entries is None:
         raise ImageError(FORMAT.refusal_of_colors(len(image.palette), transparent=image.alpha is not None))
     return entries

@@ -27,12 +27,15 @@ class Entries(NamedTuple):
 def entries_of(image: IndexedImage) -> Entries | None:
     """Return the entries of an image, in the order of its palette; None where 256 do not suffice.
 
-    Without alpha, a palette of at most 256 colours is kept; otherwise entries that do not occur are left out.
+    Without alpha, a palette of at most 256 colours is kept; otherwise entries that do not occur are left out. If all
+    fully transparent pixels have one colour, their entry has it; otherwise it has a colour of the palette.
     """
     if image.alpha is None and len(image.palette) <= MAX_ENTRIES:
         opaque = np.full(len(image.palette), 255, dtype=np.uint8)
         return Entries(image.labels.astype(np.uint8, copy=False), image.palette, opaque)
     labels, colors, alphas = pair_with_alpha(image.labels, image.palette, image.alpha)
+    if image.hidden_color is not None:
+        colors[alphas == 0] = image.hidden_color
     return Entries(labels, colors, alphas) if len(colors) <= MAX_ENTRIES else None
 
 

@@ -72,9 +72,10 @@ _MARK, _SHORT_MARK = (b"tEXt", b"Software\0" + MARK.encode()), (b"gmQT", b"")
 def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
     """Encode an image as a PNG: the smallest of those by its palette, at each depth that may pay, and in true colour.
 
-    True colour is tried only of a tiny image of very many entries, unless the order of the palette is to be kept.
+    True colour is tried only of a tiny image of very many entries, unless the order of the palette is to be kept. An
+    image without a visible pixel is in true colour if its pixels hide several colours, of which a palette keeps none.
     """
-    entries = entries_of(image) if isinstance(image, IndexedImage) else None
+    entries = entries_of(image) if isinstance(image, IndexedImage) and not image.only_hides else None
     if entries is None:
         return _encode(image, None, 8, options)
     depths = {bits_for(len(entries))}
