@@ -41,7 +41,7 @@ _OF_MIXTURE: dict[str, Any] = {
     "noise": 2.0,
     "shrink": 0.9,
     "space": "srgb",
-    "snap": 12.0,
+    "snap": 16.0,
     "dither": "none",
     "strength": 1.0,
 }

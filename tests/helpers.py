@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
@@ -126,3 +126,15 @@ def read_only(array):
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
+
+
+def antialiased_logo():
+    """Return a drawing of four flat colours with antialiased edges, (80, 200, 3)."""
+    scale = 8
+    image = Image.new("RGB", (200 * scale, 80 * scale), (255, 255, 255))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse([scale * v for v in (10, 10, 70, 70)], fill=(29, 161, 242))
+    draw.polygon([scale * v for v in (90, 70, 120, 10, 150, 70)], fill=(0, 0, 0))
+    draw.rectangle([scale * v for v in (160, 10, 190, 70)], fill=(225, 48, 108))
+    draw.line([scale * v for v in (5, 5, 195, 75)], fill=(0, 0, 0), width=scale)
+    return np.asarray(image.resize((200, 80), Image.Resampling.LANCZOS))

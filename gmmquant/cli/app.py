@@ -16,6 +16,7 @@ import typer
 
 from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
+from gmmquant.cli.options.declaration import shown
 from gmmquant.cli.parser import Command
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
@@ -77,7 +78,7 @@ Exit codes: 0 all done or skipped, 1 some images failed, 2 wrong usage, 130, 143
 def _options_of(style: str) -> str:
     """Return what a style changes in the options of the default one."""
     changes = STYLES[style] or {name: getattr(Settings(), name) for name in ("noise", "shrink", "snap")}
-    return " ".join(f"--{name} {value}" for name, value in changes.items())
+    return " ".join(f"--{name} {shown(value)}" for name, value in changes.items())
 
 
 _STYLES = "\n\n".join(f"[cyan]{style}[/cyan]   {_options_of(style)}" for style in STYLES)

@@ -56,10 +56,13 @@ def option(
 def by_style(setting: str) -> str:
     """Return the default of a setting that the style decides: that of the default style, and what others set."""
     default = getattr(Settings(), setting)
-    others = [
-        f"{style}: {values[setting]}" for style, values in STYLES.items() if values.get(setting, default) != default
-    ]
-    return "; ".join([f"{default}", *others])
+    others = {style: values[setting] for style, values in STYLES.items() if values.get(setting, default) != default}
+    return "; ".join([shown(default), *(f"{style}: {shown(value)}" for style, value in others.items())])
+
+
+def shown(value: object) -> str:
+    """Return the value of an option as it is typed."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def integer(text: str) -> int:

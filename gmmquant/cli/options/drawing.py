@@ -35,7 +35,7 @@ Snap = Annotated[
     option(
         "--snap",
         "LEVELS",
-        "Draw a component in the colour of most of it, if this near its mean.",
+        "Draw a component in its most frequent colour, if so near its mean.",
         _PANEL,
         convert=number,
         default=by_style("snap"),

@@ -1,0 +1,63 @@
+"""Dominant colours, against the definition written out with scipy's densities."""
+
+import numpy as np
+import pytest
+from helpers import antialiased_logo
+from scipy.spatial.distance import cdist
+from scipy.stats import multivariate_normal
+
+from gmmquant import quantize
+from gmmquant.colors.spaces import COLOR_SPACES
+
+LOGO_COLORS = [(255, 255, 255), (0, 0, 0), (29, 161, 242), (225, 48, 108)]
+
+
+def expected_palette(image, result, levels, *, by_mean):
+    colors, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+    space = COLOR_SPACES[result.fit.space]
+    points, means = space.from_srgb(colors / 255), result.means
+    if by_mean:
+        labels = cdist(points, means).argmin(axis=1)
+    else:
+        mixture = zip(result.weights, means, result.covariances, strict=True)
+        labels = np.argmax([np.log(w) + multivariate_normal(m, c).logpdf(points) for w, m, c in mixture], axis=0)
+    srgb = np.clip(space.to_srgb(means), 0, 1)
+    palette = np.rint(255 * srgb).astype(np.uint8)
+    for k in range(len(means)):
+        mine = np.flatnonzero(labels == k)
+        if mine.size:
+            top = mine[counts[mine].argmax()]
+            shift = np.sqrt(((colors[top] - 255 * srgb[k]) ** 2).sum())
+            if counts[top] > result.weights[k] * counts.sum() / 2 and shift <= levels:
+                palette[k] = colors[top]
+    return palette
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"space": "oklab"}, {"covariance": "tied"}, {"method": "kmeans", "snap": 16.0}]
+)
+@pytest.mark.parametrize("k", [3, 4, 7])
+def test_a_component_is_drawn_in_the_colour_of_most_of_its_pixels_if_that_is_near_its_mean(k, options):
+    image = antialiased_logo()
+    result = quantize(image, k, **options)
+    expected = expected_palette(image, result, 16.0, by_mean="method" in options)
+    np.testing.assert_array_equal(result.palette, expected)
+    assert (result.palette != np.rint(255 * result.means)).any() or "space" in options
+
+
+def test_the_flat_colours_of_a_logo_are_exact():
+    image = antialiased_logo()
+    for k in (4, 5, 6, 8, 16):
+        palette = {tuple(color) for color in quantize(image, k).palette.tolist()}
+        assert palette.issuperset(LOGO_COLORS)
+
+
+def test_the_colours_of_16_bit_images_snap_too():
+    image = antialiased_logo()
+    deep = quantize(image.astype(np.uint16) * 257, 4)
+    assert {tuple(color) for color in deep.palette.tolist()} == set(LOGO_COLORS)
+
+
+def test_without_snapping_colours_are_the_means():
+    result = quantize(antialiased_logo(), 4, snap=0.0)
+    np.testing.assert_array_equal(result.palette, np.rint(255 * result.means))

@@ -1,0 +1,94 @@
+"""Styles: each is a set of other settings, which may still be set."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from helpers import antialiased_logo, read_sample
+from PIL import Image
+
+from gmmquant import ParameterError, quantize
+from gmmquant.settings import STYLES, Settings
+
+# What the documentation says that each style stands for.
+OPTIONS = {
+    "mixture": {"noise": 2.0, "shrink": 0.9, "snap": 16.0},
+    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85, "snap": 16.0},
+    "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "snap": 0.0},
+}
+
+
+def as_options(values):
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
+
+
+@pytest.mark.parametrize("style", OPTIONS)
+def test_a_style_is_the_same_as_its_options(command, tmp_path, samples, style):
+    named = command(samples / "cat.jpg", "-k", "5", "--style", style, "-o", "named")
+    options = command(samples / "cat.jpg", "-k", "5", *as_options(OPTIONS[style]), "-o", "options")
+    assert named.returncode == options.returncode == 0, named.stderr + options.stderr
+    images = [(tmp_path / folder / "cat_k5.png").read_bytes() for folder in ("named", "options")]
+    assert images[0] == images[1]
+    settings = json.loads((tmp_path / "named" / "cat_report.json").read_text())["settings"]
+    assert settings["style"] == style
+    assert settings.items() >= OPTIONS[style].items()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_setting_that_a_style_decides_may_be_set(style):
+    others = {
+        "method": "gmm",
+        "covariance": "full",
+        "noise": 1.5,
+        "shrink": 0.25,
+        "space": "lab",
+        "snap": 3.0,
+        "dither": "blue-noise",
+        "strength": 0.5,
+    }
+    assert asdict(Settings(style=style, **others)).items() >= others.items()
+
+
+def test_a_textbook_fit_is_drawn_in_its_means():
+    image = antialiased_logo()
+    explicit = quantize(image, 5, covariance="full", noise=0, shrink=0)
+    likelihood = quantize(image, 5, style="likelihood")
+    np.testing.assert_array_equal(explicit.image, likelihood.image)
+    assert explicit.log_likelihood == likelihood.log_likelihood
+    np.testing.assert_array_equal(likelihood.palette, np.rint(255 * likelihood.means))
+
+
+def test_what_a_style_decides_yields_to_what_is_set_and_contradicts_it():
+    assert Settings(style="faithful", recolor="posterior").dither == "none"
+    assert Settings(covariance="tied").shrink == 0
+    kmeans = Settings(method="kmeans")
+    assert (kmeans.noise, kmeans.shrink, kmeans.snap) == (0, 0, 0)
+
+
+def test_the_highest_likelihood_is_that_of_its_style():
+    cat = read_sample("cat.jpg")
+    assert quantize(cat, 7, style="likelihood").log_likelihood > quantize(cat, 7).log_likelihood
+
+
+def test_an_unknown_style_is_refused_with_the_names_of_all(command):
+    result = command("cat.jpg", "--style", "nice")
+    assert result.returncode == 2
+    assert "mixture, poster, faithful, likelihood" in result.stderr
+    with pytest.raises(ParameterError, match="style = 'nice'"):
+        Settings(style="nice")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_help_shows_what_each_style_stands_for(command, clean_environment, style):
+    text = " ".join(command("--help", env={**clean_environment, "COLUMNS": "200"}).stdout.split())
+    for name, value in STYLES[style].items():
+        typed = f"{value:g}" if isinstance(value, float) else value
+        assert f"--{name} {typed}" in text
+
+
+def test_a_saved_model_redraws_the_image_in_its_snapped_colours(command, tmp_path):
+    Image.fromarray(antialiased_logo()).save(tmp_path / "logo.png")
+    assert command("logo.png", "-k", "4", "--save-model", "-o", "fit").returncode == 0
+    assert command("logo.png", "--model", "fit/logo_k4.gmm.json", "-o", "again").returncode == 0
+    assert (tmp_path / "again" / "logo_k4.png").read_bytes() == (tmp_path / "fit" / "logo_k4.png").read_bytes()
