@@ -40,6 +40,7 @@ def quantize(
     recolor: Recoloring | None = Settings.recolor,
     dither: Dither = Settings.dither,
     strength: float = Settings.strength,
+    smooth: float = Settings.smooth,
     space: Space = Settings.space,
     seed: int = Settings.seed,
     covariance: CovarianceName = Settings.covariance,
@@ -70,6 +71,8 @@ def quantize(
         How colours between those of the palette are mixed.
     strength : float
         Amount of dithering, from 0 to 1.
+    smooth : float
+        How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit.
     seed : int

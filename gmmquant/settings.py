@@ -25,6 +25,7 @@ STANDARD_INPUT = STANDARD_OUTPUT = "-"
 MAX_K = 4096
 MAX_TRANSFER_K = 256
 MAX_NOISE = 64  # levels of 255
+MAX_SMOOTH = 4
 MAX_PIXELS = 200_000_000
 
 Method = Literal["gmm", "kmeans"]
@@ -66,6 +67,7 @@ class SettingsOptions(TypedDict, total=False):
     space: Space
     dither: Dither
     strength: float
+    smooth: float
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class Settings:
         a blue-noise mask, or by drawing from the responsibilities of each pixel.
     strength : float
         Amount of dithering, from 0 to 1.
+    smooth : float
+        How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
+        the same label adds half of this to its score, in nats. Not with "soft" and with dithering. See
+        `gmmquant.images.smoothing`.
 
     Raises
     ------
@@ -126,6 +132,7 @@ class Settings:
     space: Space = "srgb"
     dither: Dither = "none"
     strength: float = 1.0
+    smooth: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -145,6 +152,14 @@ class Settings:
             check_choice("recolor", self.recolor, RECOLORINGS)
         if check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
+        if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
+            raise ParameterError(f"smooth = {self.smooth} is too large; use a number from 0 to {MAX_SMOOTH}")
+        if self.smooth and self.dither != "none":
+            raise ParameterError(
+                f"smooth = {self.smooth} contradicts dither = {self.dither!r}, which mixes colours; omit one"
+            )
+        if self.smooth and self.recolor == "soft":
+            raise ParameterError(f"smooth = {self.smooth} contradicts recolor = 'soft', which has no labels; omit one")
         required = _RECOLORING_OF_DITHER.get(self.dither)
         if required and self.recolor not in (None, required):
             raise ParameterError(

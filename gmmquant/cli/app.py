@@ -82,7 +82,10 @@ _CONTRADICTIONS = {
     "model": ("fits nothing", ("k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
     "palette": ("sets the colours", ("k", "method", "init", "restarts", "transfer_from")),
     "shared": ("fits one mixture to all images", ("model", "palette", "transfer_from")),
-    "transfer_from": ("moves every colour", ("recolor", "dither", "strength", "palette_out", "layers", "save_model")),
+    "transfer_from": (
+        "moves every colour",
+        ("recolor", "dither", "strength", "smooth", "palette_out", "layers", "save_model"),
+    ),
 }
 
 # Options of files, which contradict standard output.
@@ -184,6 +187,7 @@ def quantize(
     recolor: options.drawing.Recolor = Settings.recolor,
     dither: options.drawing.Dither = Settings.dither,
     strength: options.drawing.Strength = Settings.strength,
+    smooth: options.drawing.Smooth = Settings.smooth,
     format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: options.output.Optimize = False,
     keep_metadata: options.output.KeepMetadata = False,
@@ -225,8 +229,8 @@ def quantize(
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
     ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)
-    smooth = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
-    most = None if smooth else largest_of(ks)
+    many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
+    most = None if many else largest_of(ks)
     if reason := output_format(format).refusal_of_colors(most):
         raise ParameterError(reason)
     products = Products(

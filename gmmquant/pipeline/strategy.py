@@ -75,6 +75,8 @@ class ApplyModel(Strategy):
         recolor = facts.get("recolor")
         method = facts["method"] if facts.get("method") in METHODS else asked.method
         settings = replace(asked, space=facts["color_space"], method=method)
+        if recolor == "soft" and asked.smooth:  # the labels of a mixture that was drawn softly are smoothed
+            recolor = None
         return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:

@@ -17,3 +17,6 @@ Recolor = Annotated[
 ]
 Dither = Annotated[str, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS)]
 Strength = Annotated[float, option("--strength", "FLOAT", "Amount of dithering, from 0 to 1.", _PANEL, convert=number)]
+Smooth = Annotated[
+    float, option("--smooth", "STRENGTH", "Larger regions, fewer specks, from 0 to 4.", _PANEL, convert=number)
+]
