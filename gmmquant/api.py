@@ -41,6 +41,7 @@ def quantize(
     recolor: Recoloring | None = None,
     dither: Dither | None = None,
     strength: float | None = None,
+    smooth: float | None = None,
     space: Space | None = None,
     covariance: CovarianceName | None = None,
     noise: float | None = None,
@@ -75,6 +76,8 @@ def quantize(
         How colours between those of the palette are mixed.
     strength : float
         Amount of dithering, from 0 to 1.
+    smooth : float
+        How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit.
     covariance, noise, shrink, snap, seed, init, restarts, tol, max_iter

@@ -25,6 +25,7 @@ STANDARD_INPUT = STANDARD_OUTPUT = "-"
 MAX_K = 4096
 MAX_TRANSFER_K = 256
 MAX_NOISE = 64  # levels of 255
+MAX_SMOOTH = 4
 MAX_PIXELS = 200_000_000
 
 Style = Literal["mixture", "poster", "faithful", "likelihood"]
@@ -44,10 +45,11 @@ _OF_MIXTURE: dict[str, Any] = {
     "snap": 16.0,
     "dither": "none",
     "strength": 1.0,
+    "smooth": 0.0,
 }
 STYLES: dict[str, dict[str, Any]] = {
     "mixture": {},
-    "poster": {},
+    "poster": {"smooth": 2.0},
     "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85},
     "likelihood": {"noise": 0.0, "shrink": 0.0, "snap": 0.0},
 }
@@ -95,6 +97,7 @@ class SettingsOptions(TypedDict, total=False):
     space: Space
     dither: Dither
     strength: float
+    smooth: float
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,10 @@ class Settings:
         a blue-noise mask, or by drawing from the responsibilities of each pixel.
     strength : float
         Amount of dithering, from 0 to 1.
+    smooth : float
+        How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
+        the same label adds half of this to its score, in nats. Not with "soft" and with dithering. See
+        `gmmquant.images.smoothing`.
 
     Raises
     ------
@@ -164,6 +171,7 @@ class Settings:
     space: Space = _OF_STYLE
     dither: Dither = _OF_STYLE
     strength: float = _OF_STYLE
+    smooth: float = _OF_STYLE
 
     def __post_init__(self) -> None:
         """Set what the style decides, and check the values."""
@@ -187,6 +195,14 @@ class Settings:
             check_choice("recolor", self.recolor, RECOLORINGS)
         if check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
+        if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
+            raise ParameterError(f"smooth = {self.smooth} is too large; use a number from 0 to {MAX_SMOOTH}")
+        if self.smooth and self.dither != "none":
+            raise ParameterError(
+                f"smooth = {self.smooth} contradicts dither = {self.dither!r}, which mixes colours; omit one"
+            )
+        if self.smooth and self.recolor == "soft":
+            raise ParameterError(f"smooth = {self.smooth} contradicts recolor = 'soft', which has no labels; omit one")
         required = _RECOLORING_OF_DITHER.get(self.dither)
         if required and self.recolor not in (None, required):
             raise ParameterError(
@@ -202,6 +218,10 @@ class Settings:
         values = _OF_MIXTURE | STYLES[self.style]
         values |= {name: getattr(self, name) for name in _OF_MIXTURE if name not in unset}
         if "dither" in unset and self.recolor not in (None, _RECOLORING_OF_DITHER.get(values["dither"])):
+            values["dither"] = "none"
+        if "smooth" in unset and (values["dither"] != "none" or self.recolor == "soft"):
+            values["smooth"] = 0.0
+        if "dither" in unset and values["smooth"]:
             values["dither"] = "none"
         if values["method"] == "kmeans":
             values |= dict.fromkeys({"noise", "shrink"} & unset, 0.0)

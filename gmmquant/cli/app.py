@@ -99,7 +99,7 @@ _CONTRADICTIONS = {
     "shared": ("fits one mixture to all images", ("model", "palette", "transfer_from")),
     "transfer_from": (
         "moves every colour",
-        ("style", "snap", "recolor", "dither", "strength", "palette_out", "layers", "save_model"),
+        ("style", "snap", "recolor", "dither", "strength", "smooth", "palette_out", "layers", "save_model"),
     ),
 }
 
@@ -209,6 +209,7 @@ def quantize(
     dither: options.drawing.Dither = None,
     strength: options.drawing.Strength = None,
     snap: options.drawing.Snap = None,
+    smooth: options.drawing.Smooth = None,
     format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: options.output.Optimize = False,
     keep_metadata: options.output.KeepMetadata = False,
@@ -250,8 +251,8 @@ def quantize(
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
     ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)
-    smooth = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
-    most = None if smooth else largest_of(ks)
+    many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
+    most = None if many else largest_of(ks)
     if reason := output_format(format).refusal_of_colors(most):
         raise ParameterError(reason)
     products = Products(

@@ -77,6 +77,8 @@ class ApplyModel(Strategy):
         method = facts["method"] if facts.get("method") in METHODS else asked.method
         noise = facts.get("noise", 0.0)
         settings = replace(asked, space=facts["color_space"], method=method, noise=noise)
+        if recolor == "soft" and asked.smooth:  # the labels of a mixture that was drawn softly are smoothed
+            recolor = None
         return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:

@@ -111,6 +111,10 @@ class Fit:
         """Return the recoloring and the dither of images: those of the fit, otherwise those of `settings`."""
         return self.recoloring or settings.recoloring, "none" if self.exact else settings.dither
 
+    def smoothing(self, settings: Settings) -> float:
+        """Return the strength of smoothing: that of `settings`, or 0 where each pixel keeps its colour."""
+        return 0.0 if self.exact else settings.smooth
+
 
 class Fitter:
     """Fits mixtures to the colours of one image or many, at any k; what the fits share is computed once.

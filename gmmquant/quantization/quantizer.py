@@ -23,11 +23,12 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
 from gmmquant.images.pixels import FlatImage, to_array
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
-from gmmquant.models.kmeans import center_scores
+from gmmquant.models.kmeans import center_scores, nearest_squared_distances
 from gmmquant.models.selection import Choice
 from gmmquant.models.sweep import most_probable
 from gmmquant.quantization.fitter import Fit, Fitter
@@ -35,10 +36,14 @@ from gmmquant.quantization.result import ImageStatistics, QuantizedImage
 from gmmquant.settings import Settings, SettingsOptions
 
 if TYPE_CHECKING:
+    from gmmquant.images.dithering.pixels import Pixels
     from gmmquant.images.layers import Layers
     from gmmquant.images.maps import GreyMap
     from gmmquant.images.pixels import ImageLike
     from gmmquant.models.mixture import GaussianMixture
+
+# Used instead of a variance of 0 about centers, if each colour is one of them.
+_MIN_VARIANCE = 1e-12
 
 Receiver = Callable[[IndexedImage | ColorImage], None]
 
@@ -233,7 +238,7 @@ class Quantizer:
         started = perf_counter()
         mixture, palette, points = fit.mixture, fit.palette, self._points
         alpha, hidden = self._flat.alpha, self._flat.hidden
-        recoloring, dither = fit.drawing(self.settings)
+        (recoloring, dither), smoothing = fit.drawing(self.settings), fit.smoothing(self.settings)
         centers = mixture.means if fit.nearest_by_mean else self.fitter.space.from_srgb(palette / 255)
         scores = {
             "posterior": natural_parameters(mixture, points.origin),
@@ -242,7 +247,12 @@ class Quantizer:
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
         color_labels = most_probable(scores[used], points)
-        labels = self._label_pixels(color_labels, len(palette)) if dither == "none" else self._dither(mixture, palette)
+        if dither != "none":
+            labels = self._dither(mixture, palette)
+        elif smoothing:
+            labels = self._smooth(scores[used], centers if used == "nearest" else None, smoothing)
+        else:
+            labels = self._label_pixels(color_labels, len(palette))
         colors = None if evaluated is None else self._color_pixels(evaluated[1])
         recolored = perf_counter()
         receive(IndexedImage(labels, palette, alpha, hidden) if colors is None else ColorImage(colors, alpha))
@@ -253,7 +263,7 @@ class Quantizer:
             by_score = color_labels if name == used else most_probable(theta, points)
             errors[name] = error_of_labels(self.histogram, by_score, palette)
         errors["soft"] = error_of_colors(self.histogram, mean_colors)
-        if dither == "none":
+        if dither == "none" and not smoothing:
             mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
         else:
             visible = self._flat.visible_values(labels)
@@ -263,8 +273,9 @@ class Quantizer:
         fit_seconds = fit.seconds["fit"] + perf_counter() - received
         seconds = {"seed": fit.seconds["seed"], "fit": fit_seconds, "recolor": recolored - started}
         weight = self.histogram.total_weight
+        regions = self._count_regions(labels) if smoothing else None
         statistics = ImageStatistics(
-            counts, weight, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds
+            counts, weight, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds, regions
         )
         return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, alpha, hidden)
 
@@ -272,7 +283,8 @@ class Quantizer:
         """Return an image without a visible pixel as it is, in none of the colours of `fit`."""
         flat, K = self._flat, len(fit.palette)
         errors, seconds = dict.fromkeys(("posterior", "nearest", "soft"), 0.0), {**fit.seconds, "recolor": 0.0}
-        statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds)
+        regions = 0 if fit.smoothing(self.settings) else None
+        statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds, regions)
         labels = np.zeros(flat.shape, dtype=np.uint8 if K <= 256 else np.uint16)
         result = QuantizedImage(fit, *fit.drawing(self.settings), statistics, labels, None, flat.alpha, flat.hidden)
         receive(result.recolored)
@@ -313,12 +325,10 @@ class Quantizer:
         """Return labels (height, width) dithered in the space of the fit."""
         from gmmquant.images.dithering.blue_noise import blue_noise
         from gmmquant.images.dithering.error_diffusion import floyd_steinberg
-        from gmmquant.images.dithering.pixels import Pixels
         from gmmquant.images.dithering.posterior import sample_labels
 
         settings, histogram = self.settings, self.histogram
-        index = self._to_pixels(np.arange(histogram.n_colors, dtype=np.uint32))
-        pixels = Pixels(index, self.visible, self.shape[0] // self.n_frames)
+        pixels = self._pixels()
         colors = self.fitter.space.from_srgb(palette / 255)
         if settings.dither == "posterior":
             blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, mixture))
@@ -326,6 +336,34 @@ class Quantizer:
         dither = {"floyd-steinberg": floyd_steinberg, "blue-noise": blue_noise}[settings.dither]
         values = self.fitter.space.from_srgb(histogram.values)
         return dither(pixels, values, colors, strength=settings.strength, seed=settings.seed)
+
+    def _smooth(self, theta: FloatArray, centers: FloatArray | None, strength: float) -> npt.NDArray[Any]:
+        """Return labels (height, width) that take account of their neighbours.
+
+        `theta` are the scores of a mixture, or those of `centers`. KMeans is the limit of a mixture with one variance
+        in all directions (Bishop, "Pattern Recognition and Machine Learning", 2006, section 9.3.2), so scores of
+        centers are divided by the variance about them.
+        """
+        from gmmquant.images.smoothing import smooth_labels
+
+        if centers is not None:
+            squared = nearest_squared_distances(self._points, centers)
+            variance = float((self._points.weights * squared).sum()) / (3 * self._points.total_weight)
+            theta = theta / max(variance, _MIN_VARIANCE)
+        return smooth_labels(self._pixels(), self._points, theta, strength)
+
+    def _count_regions(self, labels: npt.NDArray[Any]) -> int:
+        """Return the number of connected regions of `labels` (height, width) in all frames."""
+        from gmmquant.images.regions import count_regions
+
+        return count_regions(labels, self.visible, self.shape[0] // self.n_frames)
+
+    def _pixels(self) -> Pixels:
+        """Return the distinct colour of each pixel, by its index, for methods that look at neighbours."""
+        from gmmquant.images.dithering.pixels import Pixels
+
+        index = self._to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32))
+        return Pixels(index, self.visible, self.shape[0] // self.n_frames)
 
     def _evaluate(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> tuple[Evaluation, npt.NDArray[np.uint8]]:
         """Return the evaluation of the mixture and the posterior mean of each distinct colour, (n_colors, 3).

@@ -43,9 +43,11 @@ class ImageStatistics:
         Mean over visible pixels of the squared error, summed over the three channels, in 0..255 units, of the image
         composited over one colour: that of a pixel times (alpha / 255)^2.
     errors : dict
-        The same for each recoloring by this fit, without dithering: `posterior`, `nearest`, `soft`.
+        The same for each recoloring by this fit, without dithering and smoothing: `posterior`, `nearest`, `soft`.
     seconds : dict
         Time spent: `seed` (KMeans), `fit` (EM and the final likelihood), `recolor`, and `write` once files are written.
+    regions : int or None
+        Connected regions of visible pixels with one label, in all frames; None if the image was not smoothed.
     """
 
     counts: npt.NDArray[np.int64]
@@ -55,6 +57,7 @@ class ImageStatistics:
     mse: float
     errors: dict[str, float]
     seconds: dict[str, float]
+    regions: int | None = None
 
     @property
     def n_pixels(self) -> int:
@@ -65,6 +68,7 @@ class ImageStatistics:
     def total(cls, images: Sequence[ImageStatistics]) -> ImageStatistics:
         """Return the statistics of several images together, the same for any order of them."""
         n = [image.n_pixels for image in images]
+        counted = [image.regions for image in images if image.regions is not None]
 
         def mean(values: Sequence[float]) -> float:
             return math.fsum(value * n_pixels for value, n_pixels in zip(values, n, strict=True)) / max(sum(n), 1)
@@ -77,6 +81,7 @@ class ImageStatistics:
             mse=mean([image.mse for image in images]),
             errors={name: mean([image.errors[name] for image in images]) for name in images[0].errors},
             seconds={name: math.fsum(image.seconds[name] for image in images) for name in images[0].seconds},
+            regions=sum(counted) if len(counted) == len(images) else None,
         )
 
 

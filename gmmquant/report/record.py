@@ -13,7 +13,7 @@ from gmmquant.colors.palette import hex_code
 from gmmquant.models.selection import KEPT_GAIN, Choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
-from gmmquant.quantization.result import RecoloredFit
+from gmmquant.quantization.result import ImageStatistics, RecoloredFit
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
 from gmmquant.settings import AUTO, OF_FITS, Settings
 from gmmquant.system.paths import AnyPath, as_text, relative
@@ -146,6 +146,7 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
         "mse": result.mse,
         "errors": statistics.errors,
         "psnr": finite(result.psnr),
+        **regions_record(statistics),
         "seconds": statistics.seconds,
         "components": [
             {
@@ -159,6 +160,11 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
         ],
         "files": dict(files),
     }
+
+
+def regions_record(statistics: ImageStatistics) -> Record:
+    """Return the number of regions, if they were counted."""
+    return {} if statistics.regions is None else {"regions": statistics.regions}
 
 
 def few_colors_notes(quantizer: Quantizer, fits: Sequence[RecoloredFit]) -> list[str]:

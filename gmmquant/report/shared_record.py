@@ -16,7 +16,7 @@ from gmmquant.models.selection import Choice
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
-from gmmquant.report.record import Record, asked_record, finite, image_record
+from gmmquant.report.record import Record, asked_record, finite, image_record, regions_record
 from gmmquant.settings import Settings
 from gmmquant.system.paths import AnyPath
 from gmmquant.version import __version__
@@ -37,6 +37,7 @@ def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: b
         "errors": statistics.errors,
         "psnr": finite(result.psnr),
         "pixels": statistics.counts.tolist(),
+        **regions_record(statistics),
         "seconds": statistics.seconds,
         "files": dict(files),
     }

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
@@ -20,6 +20,8 @@ _CHUNK_ELEMENTS = 1 << 16
 _MIN_ELEMENTS = 1 << 20
 
 _MAX_THREADS = 4
+
+Item = TypeVar("Item")
 
 # Limit for a process that shares the processors with others.
 _share: int | None = None
@@ -33,12 +35,16 @@ def use_at_most(n_threads: int) -> None:
 
 def for_chunks(work: Callable[[slice], object], n: int) -> None:
     """Call `work` with a slice for each chunk of `n` elements; calls must be independent of each other."""
-    chunks = [slice(start, min(start + _CHUNK_ELEMENTS, n)) for start in range(0, n, _CHUNK_ELEMENTS)]
+    for_each(work, [slice(start, min(start + _CHUNK_ELEMENTS, n)) for start in range(0, n, _CHUNK_ELEMENTS)], n)
+
+
+def for_each(work: Callable[[Item], object], items: Sequence[Item], n: int) -> None:
+    """Call `work` with each of `items`, of `n` elements together; calls must be independent of each other."""
     n_threads = 1 if n < _MIN_ELEMENTS else min(n_processors(), _MAX_THREADS)
 
     def work_on(first: int) -> None:
-        for chunk in chunks[first::n_threads]:
-            work(chunk)
+        for item in items[first::n_threads]:
+            work(item)
 
     together([partial(work_on, first) for first in range(n_threads)])
 

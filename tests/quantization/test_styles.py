@@ -14,6 +14,7 @@ from gmmquant.settings import STYLES, Settings
 # What the documentation says that each style stands for.
 OPTIONS = {
     "mixture": {"noise": 2.0, "shrink": 0.9, "snap": 16.0},
+    "poster": {"noise": 2.0, "shrink": 0.9, "snap": 16.0, "smooth": 2.0},
     "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85, "snap": 16.0},
     "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "snap": 0.0},
 }
@@ -46,6 +47,7 @@ def test_every_setting_that_a_style_decides_may_be_set(style):
         "snap": 3.0,
         "dither": "blue-noise",
         "strength": 0.5,
+        "smooth": 0.0,
     }
     assert asdict(Settings(style=style, **others)).items() >= others.items()
 
@@ -61,6 +63,8 @@ def test_a_textbook_fit_is_drawn_in_its_means():
 
 def test_what_a_style_decides_yields_to_what_is_set_and_contradicts_it():
     assert Settings(style="faithful", recolor="posterior").dither == "none"
+    assert Settings(style="faithful", smooth=1.0).dither == "none"
+    assert Settings(style="poster", dither="blue-noise").smooth == Settings(style="poster", recolor="soft").smooth == 0
     assert Settings(covariance="tied").shrink == 0
     kmeans = Settings(method="kmeans")
     assert (kmeans.noise, kmeans.shrink, kmeans.snap) == (0, 0, 0)

@@ -41,3 +41,14 @@ Snap = Annotated[
         default=by_style("snap"),
     ),
 ]
+Smooth = Annotated[
+    float | None,
+    option(
+        "--smooth",
+        "STRENGTH",
+        "Larger regions, fewer specks, from 0 to 4.",
+        _PANEL,
+        convert=number,
+        default=by_style("smooth"),
+    ),
+]

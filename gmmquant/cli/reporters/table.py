@@ -109,6 +109,8 @@ def settings_line(record: Record) -> str:
     fitted = [fit for fit in record["fits"] if not fit["exact"]]
     parts |= {f"dithered by {fit['dither']}{strength}": True for fit in fitted if fit["dither"] != "none"}
     parts |= {names[fit["recolor"]]: True for fit in fitted if fit["recolor"] in names}
+    if regions := [f"{fit['regions']:,}" for fit in fitted if "regions" in fit]:
+        parts[f"smoothed at {settings['smooth']:g} into {' / '.join(regions)} regions"] = True
     return "; ".join(part for part, is_shown in parts.items() if is_shown)
 
 
