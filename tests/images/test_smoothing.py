@@ -293,7 +293,7 @@ def in_pillow(path):
 
 @pytest.mark.parametrize("recolor", ["posterior", "soft", "nearest"])
 def test_a_model_is_smoothed_as_a_fit_is(command, tmp_path, samples, recolor):
-    fit = ["--covariance", "full", "--noise", "1", "--recolor", recolor, "--save-model", "-o", "fit"]
+    fit = ["--covariance", "full", "--shrink", "0", "--noise", "1", "--recolor", recolor, "--save-model", "-o", "fit"]
     assert command(samples / "cat.jpg", "-k", "4", *fit).returncode == 0
     applied = command(samples / "cat.jpg", "--model", "fit/cat_k4.gmm.json", "--smooth", "1", "-o", "out", "-v")
     assert applied.returncode == 0, applied.stderr
