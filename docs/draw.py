@@ -3,7 +3,7 @@
     python docs/draw.py
 
 The image `images/drawing/FOLDER/NAME` of the page is the output `FOLDER/NAME` of the commands, except
-those that `draw_layers` composes of them.
+those that `draw_layers` and `draw_cutout` compose of them.
 """
 
 import re
@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from gmmquant import quantize
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
@@ -42,6 +44,16 @@ def run_commands(folder: Path, program: str = f"{sys.executable} -m gmmquant") -
     for command in commands():
         subprocess.run(["sh", "-c", re.sub("^gmmquant", program, command)], cwd=folder, check=True)  # noqa: S603, S607
     draw_layers(folder / "layers")
+    draw_cutout(folder / "sample_images" / "cutout.png", folder / "cutout")
+
+
+def draw_cutout(original: Path, folder: Path) -> None:
+    """Draw a cut-out over white, in the colours of all its pixels, and in those weighted by alpha: `over_white.png`."""
+    image = np.asarray(Image.open(original))
+    unweighted = np.dstack([quantize(image[..., :3], 8).image, image[..., 3]])
+    weighted = np.asarray(Image.open(folder / "cutout_k8.png").convert("RGBA"))
+    row = [framed(over(each / 255, np.ones(3))) for each in (image, unweighted, weighted)]
+    Image.fromarray(np.concatenate(row, axis=1)).save(folder / "over_white.png", optimize=True)
 
 
 def draw_layers(folder: Path) -> None:
@@ -58,7 +70,12 @@ def over_checkers(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return a layer (h, w, 4) in [0, 1] over light and dark squares."""
     y, x = np.indices(layer.shape[:2]) // _CHECKERS_PIXELS
     checkers = np.where((x + y) % 2, 0.8, 1.0)[..., np.newaxis]
-    return layer[..., :3] * layer[..., 3:] + checkers * (1 - layer[..., 3:])
+    return over(layer, checkers)
+
+
+def over(image: npt.NDArray[np.float64], background: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return an image (h, w, 4) in [0, 1] composited over a background."""
+    return image[..., :3] * image[..., 3:] + background * (1 - image[..., 3:])
 
 
 def framed(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Draw the small sample images: alpha, 16 bits, grey, three flat colours, an animation."""
+"""Draw the small sample images: alpha, nearly invisible pixels, 16 bits, grey, three flat colours, an animation."""
 
 from pathlib import Path
 
@@ -7,6 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
+
+WHEEL = [
+    *((220, 40, 30), (240, 160, 20), (250, 235, 60), (60, 170, 60)),
+    *((40, 150, 190), (40, 60, 170), (130, 50, 150), (30, 30, 30)),
+]
 
 
 def leaf_with_alpha() -> Image.Image:
@@ -18,6 +23,22 @@ def leaf_with_alpha() -> Image.Image:
     green = 200 - y / 2
     blue = np.full_like(red, 70)
     return Image.fromarray(np.dstack([red, green, blue, 255 * alpha]).round().astype(np.uint8))
+
+
+def wheel_on_a_nearly_invisible_ground() -> Image.Image:
+    """Return a wheel of eight colours, 180 x 120, RGBA, on a ground of many colours and an alpha of 1 to 3.
+
+    Programs that cut out an image leave such a ground.
+    """
+    y, x = np.mgrid[:120, :180].astype(float)
+    waves = [
+        127.5 + 127.5 * np.sin(x / a + np.cos(y / b) * 2 + c) for a, b, c in ((31, 17, 0), (23, 29, 2), (41, 13, 4))
+    ]
+    radius, sector = np.hypot(x - 89.5, y - 59.5), ((np.arctan2(y - 59.5, x - 89.5) / np.pi + 1) * 4).astype(int) % 8
+    inside = radius < 28
+    colors = np.where(inside[..., np.newaxis], np.array(WHEEL)[sector], np.dstack(waves))
+    alpha = np.where(inside, np.clip((28 - radius) / 3 * 255, 3, 255), 1 + (x + y) % 3)
+    return Image.fromarray(np.dstack([colors, alpha]).round().astype(np.uint8))
 
 
 def dusk_16_bits() -> np.ndarray:
@@ -68,6 +89,7 @@ def bouncing_ball(n_frames: int = 12) -> list[Image.Image]:
 def main() -> None:
     """Write all sample images beside this script."""
     leaf_with_alpha().save(HERE / "alpha.png")
+    wheel_on_a_nearly_invisible_ground().save(HERE / "cutout.png")
     cv2.imwrite(str(HERE / "sixteen.png"), dusk_16_bits()[:, :, ::-1])
     grey_ramp().save(HERE / "grey.png")
     flag_of_three_colors().save(HERE / "flat.png")

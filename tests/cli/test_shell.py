@@ -65,7 +65,7 @@ def test_each_script_of_the_page_processes_its_images(section, user, clean_envir
     if word == "--json-lines":
         rows = [line.split() for line in result.stdout.splitlines()]
         errors = {source: float(error) for error, source in rows}
-        assert len(errors) == len(stems) == 8
+        assert len(errors) == len(stems) == 9
         report = json.loads((output / "cat_report.json").read_text())
         assert errors["sample_images/cat.jpg"] == report["fits"][0]["mse"]
         assert list(errors.values()) == sorted(errors.values())

@@ -110,6 +110,16 @@ def test_the_python_of_the_readme_runs(readme, workplace, monkeypatch):
     assert names["mixture"].weights_.shape == (7,)
 
 
+def test_the_python_of_the_page_on_figures_recomputes_the_log_likelihood(
+    project, workplace, clean_environment, monkeypatch
+):
+    command = ["gmmquant", "sample_images/cutout.png", "-k", "8", "-o", "cutout", "-q"]
+    subprocess.run(command, cwd=workplace, env=clean_environment, check=True)
+    monkeypatch.chdir(workplace)
+    (code,) = blocks((project / "docs/figures.md").read_text(encoding="utf-8"), "python")
+    exec(compile(code, "figures.md", "exec"), {})
+
+
 def test_the_table_of_the_readme_matches_the_output_of_the_command(readme, workplace, clean_environment):
     table = next(block for block in blocks(readme, "text") if "log-lik." in block)
     result = subprocess.run(

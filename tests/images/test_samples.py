@@ -24,6 +24,7 @@ def redrawn(samples, tmp_path_factory):
     ("name", "shape", "dtype"),
     [
         ("alpha.png", (96, 96, 4), np.uint8),
+        ("cutout.png", (120, 180, 4), np.uint8),
         ("sixteen.png", (64, 96, 3), np.uint16),
         ("grey.png", (64, 96, 3), np.uint8),
         ("flat.png", (64, 96, 3), np.uint8),

@@ -87,6 +87,8 @@ def heading(record: Record, name: str) -> Text:
         facts.append(f"{image['distinct_colors']:,} distinct colour{'s' * (image['distinct_colors'] != 1)}")
         if image["visible_pixels"] < image["pixels"]:
             facts.append(f"{image['visible_pixels']:,} of {image['pixels']:,} pixels visible")
+        if image["visible_weight"] < image["visible_pixels"]:
+            facts.append(f"as visible as {image['visible_weight']:,.0f} opaque pixels")
         if image["frames"] > 1:
             facts.append(f"{image['frames']:,} frames")
     return Text(printable(name), style="bold").append(f"  {', '.join(facts)}", style="not bold")
