@@ -31,6 +31,7 @@ docs: $(VENV)/.installed ## Update the options in docs/cli.md from the command
 examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py
 	$(BIN)/python docs/draw.py
+	$(BIN)/python docs/draw_shapes.py
 
 bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md (PHOTOGRAPHS: other images)
 	$(BIN)/python benchmarks/page.py $(PHOTOGRAPHS)
