@@ -57,7 +57,7 @@ def best_start(
 ) -> EMFit:
     """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
 
-    With a `shrinkage` above 0, it is a tied one until it has converged: see `start_with_prior`.
+    With a `shrinkage` above 0, it is fitted as a tied one first: see `start_with_prior`.
     """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
@@ -69,8 +69,8 @@ def best_start(
     ]
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
     max_trial = max_trial if max_iter is None else min(max_iter, max_trial)
-    tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
-    start = best_trial(cells, starts, variance=variance, tol=tol, max_iter=max_trial)
+    trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
+    start = best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_trial)
     if not shrinkage:
         return start
     return start_with_prior(cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter)
@@ -86,7 +86,7 @@ def start_with_prior(
     max_iter: int | None,
     means_fixed: bool = False,
 ) -> EMFit:
-    """Fit the `tied` mixture to `cells`, and return a full one with a prior that draws its covariances by `shrinkage`.
+    """Refine the `tied` mixture on `cells`, and return a full one with a prior that draws its covariances by `shrinkage`.
 
     All covariances start where the prior draws them. Iterations of the tied mixture are not counted, as those of KMeans
     are not: they are part of the start.
@@ -160,9 +160,8 @@ def fit_with_means(
     check_size("means", means)
     gaussians = start_from_centers(levels[0], means, variance, TIED if shrinkage else covariance_type, means_fixed=True)
     if shrinkage:
-        start_tol = tol_at_level(tol, levels[0].weights.size, levels[-1].weights.size, len(means))
         start = start_with_prior(
-            levels[0], gaussians, shrinkage, variance=variance, tol=start_tol, max_iter=max_iter, means_fixed=True
+            levels[0], gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True
         )
     else:
         start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
