@@ -308,6 +308,7 @@ def test_an_openraster_file_has_the_layout_of_its_specification():
     assert data[30:54] == b"mimetypeimage/openraster"
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.infolist()[0].compress_type == zipfile.ZIP_STORED
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {entry.compress_type for entry in archive.infolist()} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
         with Image.open(io.BytesIO(archive.read("Thumbnails/thumbnail.png"))) as thumbnail:
             assert max(thumbnail.size) == 256
@@ -342,6 +343,10 @@ def test_exact_layers_and_an_openraster_file_are_written_beside_flat_layers(comm
     assert record["fits"][0]["files"]["layers"] == exact
     assert record["fits"][0]["files"]["openraster"] == "alpha_k3.ora"
     assert "skipped" in command(*arguments, "--layers", "exact", "--skip-existing").stderr
+    # The report now names exact layers, and says nothing of flat ones.
+    (tmp_path / "out/alpha_k3_layer02.png").unlink()
+    assert command(*arguments, "--layers", "flat", "--skip-existing").returncode == 0
+    assert (tmp_path / "out/alpha_k3_layer02.png").read_bytes() == flat["alpha_k3_layer02.png"]
 
 
 def test_missing_files_of_exact_layers_are_written(command, tmp_path, samples):
