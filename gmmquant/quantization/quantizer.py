@@ -166,14 +166,17 @@ class Quantizer:
     def openraster(self, fit: QuantizedImage) -> bytes:
         """Return the exact layers of a fit to this image as an OpenRaster file, the heaviest component lowest.
 
-        They are drawn over each other, so each has the alpha that this needs instead of its responsibility.
+        They are drawn over each other, so each has the alpha that this needs instead of its responsibility. Without a
+        visible pixel, a ParameterError is raised.
         """
         from gmmquant.images.openraster import encode_openraster
 
+        self._flat.require_visible()
         layers = self._layers(fit, exact=True, stacked=True)
         names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
         alpha, colors = layers.composed()
-        composed = ColorImage(self._flat.laid_out(colors), None if self.visible is None else self._flat.laid_out(alpha))
+        pixels = self._with_hidden(self._flat.laid_out(colors))
+        composed = ColorImage(pixels, None if self.visible is None else self._flat.laid_out(alpha))
         return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
 
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
@@ -291,8 +294,7 @@ class Quantizer:
 
         histogram, mixture, space = self.histogram, fit.mixture, self.fitter.space
         index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint32), self._flat.codes)
-        alpha = None if self._flat.alpha is None else self._flat.visible_values(self._flat.alpha)
-        pixels, unmixing = Pixels.of(index, histogram.n_colors, alpha), None
+        pixels, unmixing = Pixels.of(index, histogram.n_colors, self._flat.visible_alpha), None
         if exact:
             from gmmquant.images.unmixing import Unmixing
 
@@ -373,7 +375,10 @@ class Quantizer:
 
     def _color_pixels(self, colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the pixels (height, width, 3) in `colors` (n_colors, 3), and in the hidden ones where invisible."""
-        pixels = self._to_pixels(colors)
+        return self._with_hidden(self._to_pixels(colors))
+
+    def _with_hidden(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return `pixels` (height, width, 3) after setting the invisible ones to their hidden colours."""
         if self.visible is not None and self._flat.hidden is not None:
             pixels[~self.visible] = self._flat.hidden
         return pixels

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from gmmquant import Quantizer, Settings, read_image
+from gmmquant import ParameterError, Quantizer, Settings, read_image
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images import layers as layers_module
 from gmmquant.images.layers import covering, rounded
@@ -297,7 +297,7 @@ def test_an_openraster_file_shows_the_image_in_any_program(case):
     assert np.abs(drawn[seen] / total[seen, np.newaxis] * 255 - colors[seen]).max() <= 0.5 + 1e-9
     assert np.array_equal(merged[..., 3], alpha)
     if image.dtype == np.uint8:
-        assert np.array_equal(merged[seen, :3], colors[seen])
+        assert np.array_equal(merged[..., :3], colors)  # also the hidden colours of transparent pixels
 
 
 def test_an_openraster_file_has_the_layout_of_its_specification():
@@ -318,6 +318,14 @@ def test_an_openraster_file_has_the_layout_of_its_specification():
     codes = ["#" + bytes(color.tolist()).hex() for color in fit.palette]
     assert names == [f"{number} {code}" for number, code in enumerate(codes, start=1)][::-1]
     assert quantizer.openraster(fit) == data
+
+
+def test_an_image_without_visible_pixels_has_no_layers():
+    quantizer = Quantizer(np.zeros((3, 4, 4), dtype=np.uint8))
+    fit = quantizer.fit(2)
+    assert list(quantizer.layers(fit, exact=True)) == []
+    with pytest.raises(ParameterError, match="every pixel is fully transparent"):
+        quantizer.openraster(fit)
 
 
 # The command
