@@ -53,23 +53,27 @@ def best_start(
     variance: float,
     tol: float,
     max_iter: int | None,
+    fixed: FloatArray | None = None,
 ) -> EMFit:
     """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
 
-    With a `shrinkage` above 0, all of them have the same prior, which is made from the first start.
+    The first means are those in `fixed` (n_fixed, d), and stay. With a `shrinkage` above 0, all starts have the same
+    prior, which is made from the first.
     """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
     kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
+    kmeans = budget.START_KMEANS_TOL, kmeans_max_iter
     starts = [
-        make_start(cells, n_components, init, rng, variance, covariance_type, budget.START_KMEANS_TOL, kmeans_max_iter)
+        make_start(cells, n_components, init, rng, variance, covariance_type, *kmeans, fixed)
         for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
     ]
     prior = CovariancePrior.towards_pooled(starts[0], shrinkage) if shrinkage else None
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
     max_iter = max_trial if max_iter is None else min(max_iter, max_trial)
     trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
-    return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter, prior=prior)
+    n_fixed = 0 if fixed is None else len(fixed)
+    return best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_iter, prior=prior, n_fixed=n_fixed)
 
 
 def descend(
@@ -79,14 +83,14 @@ def descend(
     variance: float,
     tol: float,
     max_iter: int | None,
-    means_fixed: bool = False,
+    n_fixed: int = 0,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
     """Refine `start`, which was fitted at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until it has converged (see `tol_at_level`). It runs `max_iter` iterations in all, and at any
     level but the last at most half of those that remain. If `max_iter` is None, `MAX_ITERATIONS` and, at each level,
-    `MAX_LEVEL_SCORES` are the limits. The prior of `start` stays, and with `means_fixed` its means.
+    `MAX_LEVEL_SCORES` are the limits. The prior of `start` stays, and so do the first `n_fixed` of its means.
     """
     K, n_finest = len(start.gaussians.weights), levels[-1].weights.size
     limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
@@ -105,7 +109,7 @@ def descend(
             max_iter=level_max_iter,
             prior=start.prior,
             accelerated=True,
-            means_fixed=means_fixed,
+            n_fixed=n_fixed,
             watch=partial(watch_after, watch, fit.n_iter),
         )
         fit = level.after(fit)
@@ -130,7 +134,8 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    gaussians = start_from_centers(levels[0], means, variance, covariance_type, means_fixed=True)
+    n_fixed = len(means)
+    gaussians = start_from_centers(levels[0], means, variance, covariance_type, n_fixed=n_fixed)
     prior = CovariancePrior.towards_pooled(gaussians, shrinkage) if shrinkage else None
     start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0, prior=prior)
-    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)
+    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed, watch=watch)
