@@ -8,6 +8,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from gmmquant.colors.palette import hex_code
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.pipeline.earlier_run import refuse_other_content
 from gmmquant.pipeline.plan import Job
@@ -109,5 +110,12 @@ def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter)
 def _encode_model(fit: RecoloredFit) -> bytes:
     from gmmquant.models.serialization import Model, model_to_json
 
-    facts = {"color_space": fit.fit.space, "exact": fit.fit.exact, "recolor": fit.recoloring, "method": fit.fit.method}
+    facts: dict[str, Any] = {
+        "color_space": fit.fit.space,
+        "exact": fit.fit.exact,
+        "recolor": fit.recoloring,
+        "method": fit.fit.method,
+    }
+    if fit.fit.colors is not None:
+        facts["palette"] = [hex_code(color) for color in fit.fit.colors]
     return model_to_json(Model(fit.mixture, facts), __version__).encode("ascii")

@@ -102,22 +102,33 @@ class Quantizer:
         return self.recolor(self.fitter.fit(k, watch), receive)
 
     def fit_palette(
-        self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing, receive: Receiver = receive_nothing
+        self,
+        palette: npt.NDArray[np.uint8],
+        k: int | None = None,
+        watch: Watcher = watch_nothing,
+        receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
         """Recolour the image with a fixed palette (K, 3), to which weights and covariances are fitted.
 
-        The palette keeps its colours and their order. Each pixel gets the nearest colour unless the settings choose a
+        With `k`, it is recoloured with the k colours of the palette that have the least squared error. The colours keep
+        their order. Each pixel gets the nearest colour unless the settings choose a
         recoloring or a dither.
 
         Raises
         ------
         ParameterError
-            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
+            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours, or fewer distinct ones
+            than `k`.
         """
-        return self.recolor(self.fitter.fit_palette(palette, watch), receive)
+        return self.recolor(self.fitter.fit_palette(palette, k, watch), receive)
 
     def apply(
-        self, mixture: GaussianMixture | Gaussians, *, exact: bool = False, receive: Receiver = receive_nothing
+        self,
+        mixture: GaussianMixture | Gaussians,
+        *,
+        exact: bool = False,
+        colors: npt.NDArray[np.uint8] | None = None,
+        receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
         """Recolour the image by a mixture that was fitted elsewhere; `receive(image)` as for `fit`.
 
@@ -128,6 +139,8 @@ class Quantizer:
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
             by the means and not by the palette.
+        colors : ndarray of uint8, shape (K, 3), optional
+            The colours of the components where these are not the means rounded to 8 bits.
 
         Raises
         ------
@@ -139,7 +152,7 @@ class Quantizer:
         gaussians = mixture if isinstance(mixture, Gaussians) else mixture.gaussians()
         if gaussians.means.shape[1] != 3:
             raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
-        return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact), receive)
+        return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact, colors=colors), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
