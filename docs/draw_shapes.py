@@ -1,6 +1,6 @@
 """Draw the sheets of docs/noise-and-shape.md: an original and its image in few colours by several options.
 
-    python docs/draw_shapes.py
+python docs/draw_shapes.py
 """
 
 import io

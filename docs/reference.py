@@ -38,13 +38,12 @@ def names(option: Any) -> list[str]:
 
 def summary(option: Any) -> str:
     """Return the help of an option, and its default if it has one to show."""
-    default = option.default[0] if isinstance(option.default, list) else option.default
     if isinstance(option.show_default, str):
-        shown = option.show_default
-    elif default is None or isinstance(default, bool):
+        return f"{option.help} Default: {option.show_default}."
+    default = option.default[0] if isinstance(option.default, list) else option.default
+    if default is None or isinstance(default, bool):
         return option.help
-    else:
-        shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+    shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
     return f"{option.help} Default: {shown}."
 
 

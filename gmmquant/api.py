@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -15,7 +15,19 @@ from gmmquant.models.scalar_validation import CovarianceName, InitName, check_ch
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import AUTO, MAX_TRANSFER_K, Dither, Method, Recoloring, Settings, Space, Style, check_k
+from gmmquant.settings import (
+    AUTO,
+    MAX_TRANSFER_K,
+    ColorDepth,
+    Dither,
+    Method,
+    PaletteOrder,
+    Recoloring,
+    Settings,
+    Space,
+    Style,
+    check_k,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -52,6 +64,9 @@ def quantize(
     restarts: int = Settings.restarts,
     tol: float | None = Settings.tol,
     max_iter: int | None = Settings.max_iter,
+    keep_colors: Sequence[str] = Settings.keep_colors,
+    palette_order: PaletteOrder | None = Settings.palette_order,
+    color_depth: ColorDepth = Settings.color_depth,
 ) -> QuantizedImage | list[QuantizedImage]:
     """Redraw an image in `k` colours: the means of a Gaussian mixture fitted to its pixels.
 
@@ -71,7 +86,8 @@ def quantize(
         A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
         The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
-        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm" and "nearest" for "kmeans".
+        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans" and
+        with kept colours.
     dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
         How colours between those of the palette are mixed.
     strength : float
@@ -82,6 +98,13 @@ def quantize(
         Colour space of the fit.
     covariance, noise, shrink, snap, seed, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
+    keep_colors : sequence of str
+        Colours that the palette contains exactly: hex codes or names of CSS, also as one text with commas. The other
+        colours are fitted about them, and all together are `k`.
+    palette_order : "weight", "luminance", "hue", "given" or None
+        Order of the colours and components: see `Settings`.
+    color_depth : "rgb888", "rgb565", "rgb555" or "rgb444"
+        Bits of red, green and blue of hardware that the colours are made for.
 
     Returns
     -------

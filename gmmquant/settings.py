@@ -18,6 +18,8 @@ from gmmquant.models.scalar_validation import (
     check_non_negative,
 )
 
+Color = tuple[int, ...]  # red, green and blue, 0 to 255
+
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
 # The name of standard input and of standard output.
@@ -33,7 +35,10 @@ Method = Literal["gmm", "kmeans"]
 Recoloring = Literal["posterior", "nearest", "soft"]
 Dither = Literal["none", "floyd-steinberg", "blue-noise", "posterior"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
+PaletteOrder = Literal["weight", "luminance", "hue", "given"]
+ColorDepth = Literal["rgb888", "rgb565", "rgb555", "rgb444"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
+PALETTE_ORDERS, COLOR_DEPTHS = map(get_args, (PaletteOrder, ColorDepth))
 
 # The settings that a style decides unless they are set: their values for a mixture, and what other styles change.
 _OF_MIXTURE: dict[str, Any] = {
@@ -56,7 +61,7 @@ STYLES: dict[str, dict[str, Any]] = {
 _OF_STYLE: Any = None
 
 # Settings that have no effect on recolouring.
-OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "init", "restarts", "method")
+OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "init", "restarts", "method", "keep_colors")
 
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
@@ -74,8 +79,10 @@ _CHOICES = {
     "method": METHODS,
     "space": SPACES,
     "dither": DITHERS,
+    "color_depth": COLOR_DEPTHS,
 }
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
+_HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
 _RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
 
 
@@ -98,6 +105,9 @@ class SettingsOptions(TypedDict, total=False):
     dither: Dither
     strength: float
     smooth: float
+    keep_colors: Sequence[str]
+    palette_order: PaletteOrder | None
+    color_depth: ColorDepth
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,8 @@ class Settings:
         A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
         The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
-        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm" and "nearest" for "kmeans".
+        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans" and
+        with kept colours.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit and of distances between colours.
     dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
@@ -149,6 +160,16 @@ class Settings:
         How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
         the same label adds half of this to its score, in nats. Not with "soft" and with dithering. See
         `gmmquant.images.smoothing`.
+    keep_colors : sequence of str
+        Colours that the palette contains exactly, among its k colours: hex codes or names of CSS, also as one text with
+        commas; kept as a tuple of `#rrggbb`. They are the means of components, and the others are fitted about them.
+    palette_order : "weight", "luminance", "hue", "given" or None
+        Order of the colours, and so of the components: the heaviest, the darkest, or the greys and then red first.
+        "given" is the order of a palette or a model; for fitted colours, kept ones first and then by weight. None:
+        "weight" for fitted colours, otherwise "given".
+    color_depth : "rgb888", "rgb565", "rgb555" or "rgb444"
+        Bits of red, green and blue of hardware that the colours are made for. They are rounded to its colours, to
+        distinct ones where possible.
 
     Raises
     ------
@@ -172,6 +193,9 @@ class Settings:
     dither: Dither = _OF_STYLE
     strength: float = _OF_STYLE
     smooth: float = _OF_STYLE
+    keep_colors: Sequence[str] = ()
+    palette_order: PaletteOrder | None = None
+    color_depth: ColorDepth = "rgb888"
 
     def __post_init__(self) -> None:
         """Set what the style decides, and check the values."""
@@ -193,6 +217,18 @@ class Settings:
             check_choice(name, getattr(self, name), choices)
         if self.recolor is not None:
             check_choice("recolor", self.recolor, RECOLORINGS)
+        if self.palette_order is not None:
+            check_choice("palette_order", self.palette_order, PALETTE_ORDERS)
+        if self.recolor == "soft" and self.color_depth != "rgb888":
+            raise ParameterError(f"recolor = 'soft' mixes colours outside {self.color_depth}; omit color_depth or it")
+        if self.keep_colors:
+            object.__setattr__(self, "keep_colors", hex_codes(self.keep_colors))
+            for code in self.keep_colors:
+                shown = displayed(parse_color(code), self.color_depth)
+                if shown != parse_color(code):
+                    raise ParameterError(
+                        f"keep_colors: {code} is not an {self.color_depth} colour; use {_hex_code(shown)}, the nearest"
+                    )
         if check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
         if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
@@ -234,8 +270,10 @@ class Settings:
 
     @property
     def recoloring(self) -> str:
-        """The recoloring: `recolor`, otherwise that of the dither or of the method."""
-        return self.recolor or _RECOLORING_OF_DITHER.get(self.dither) or _RECOLORING_OF_METHOD[self.method]
+        """The recoloring: `recolor`, otherwise that of the dither, of kept colours or of the method."""
+        decided = self.recolor or _RECOLORING_OF_DITHER.get(self.dither)
+        # A pixel that has a kept colour keeps it. Its most probable component may be another with a mean nearby.
+        return decided or ("nearest" if self.keep_colors else _RECOLORING_OF_METHOD[self.method])
 
 
 def parse_output_format(text: str) -> str:
@@ -243,6 +281,82 @@ def parse_output_format(text: str) -> str:
     name = text.lower()
     name = next((format for format, others in OUTPUT_FORMATS.items() if name in others), name)  # noqa: A001
     return check_choice("format", name, tuple(OUTPUT_FORMATS))
+
+
+def hex_codes(colors: str | Iterable[str]) -> tuple[str, ...]:
+    """Return colours, in texts with or without commas, as `#rrggbb`, without repetitions, in their order."""
+    texts = [colors] if isinstance(colors, str) else colors
+    parts = [part for text in texts for part in text.split(",")]
+    return tuple(dict.fromkeys(_hex_code(parse_color(part)) for part in parts))
+
+
+def _hex_code(color: Color) -> str:
+    return "#" + bytes(color).hex()
+
+
+def displayed(color: Color, depth: str) -> Color:
+    """Return the nearest colour that hardware of a depth shows."""
+    return tuple(
+        min(levels_of(bits), key=lambda level: abs(level - value))
+        for bits, value in zip(bits_of(depth), color, strict=True)
+    )
+
+
+def bits_of(depth: str) -> tuple[int, ...]:
+    """Return the bits of red, green and blue of a depth such as "rgb565"."""
+    return tuple(int(bits) for bits in depth.removeprefix("rgb"))
+
+
+def levels_of(bits: int) -> list[int]:
+    """Return the 8-bit values that a channel of 1 to 8 bits can show, ascending: its bits repeated.
+
+    Of 5 bits, v is shown as v << 3 | v >> 2, so that the least value is 0 and the largest 255.
+    """
+    return [int((f"{value:0{bits}b}" * 8)[:8], 2) for value in range(1 << bits)]
+
+
+def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
+    """Return the colour of a hex code, `#rrggbb`, `#rgb` or without the sign, or of a name of CSS.
+
+    If it is neither, a `ParameterError` lists similar names, also of `other_names`.
+    """
+    color = parse_hex(text.strip()) or parse_color_name(text.strip())
+    if color is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 3)
+        similar = f", or {' or '.join(near)}" if near else ""
+        what = "a colour, a palette or a file" if other_names else "a colour"
+        raise ParameterError(
+            f"{shortened(text)!r} is not {what}; use hex codes or names of CSS, as in #1a2b3c,#fff,red{similar}"
+        )
+    return color
+
+
+def parse_hex(text: str) -> Color | None:
+    """Return the colour of `#rrggbb` or `#rgb`, with or without the sign; None if it is neither."""
+    match = _HEX_DIGITS.fullmatch(text)
+    if match is None:
+        return None
+    digits = match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
+    return tuple(bytes.fromhex(digits))
+
+
+def parse_color_name(text: str) -> Color | None:
+    """Return the colour of a name of CSS, in upper or lower case; None if there is no such name."""
+    return parse_hex(color_names().get(text.lower(), ""))
+
+
+def color_names() -> dict[str, str]:
+    """Return the hex codes of the names of CSS."""
+    from PIL import ImageColor  # few runs name colours
+
+    return {name: code for name, code in ImageColor.colormap.items() if isinstance(code, str)}
+
+
+def shortened(text: str) -> str:
+    """Return a text of at most 40 characters for a message."""
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def check_k(k: object) -> int:

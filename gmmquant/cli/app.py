@@ -20,8 +20,10 @@ from gmmquant.cli.options.declaration import shown
 from gmmquant.cli.parser import Command
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
+    AUTO,
     DEFAULT_K,
     DEFAULT_OUTPUT_FORMAT,
+    MAX_K,
     MAX_PIXELS,
     MAX_TRANSFER_K,
     OF_FITS,
@@ -84,6 +86,7 @@ def _options_of(style: str) -> str:
 _STYLES = "\n\n".join(f"[cyan]{style}[/cyan]   {_options_of(style)}" for style in STYLES)
 
 _DEFAULT_K = [",".join(map(str, DEFAULT_K))]
+_NO_COLORS: list[str] = []
 
 # Options whose names differ from those of their parameters.
 _NAMES = {"k": "-k", "as_json": "--json"}
@@ -94,12 +97,15 @@ _CONTRADICTIONS = {
     "as_json": ("prints one array of records", ("json_lines",)),
     "dry_run": ("prints no records", ("as_json",)),
     "quiet": ("prints only errors", ("verbose",)),
-    "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "palette", "transfer_from", "save_model")),
-    "palette": ("sets the colours", ("snap", "k", "method", "init", "restarts", "transfer_from")),
-    "shared": ("fits one mixture to all images", ("model", "palette", "transfer_from")),
+    "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
+    "palette": ("sets the colours", ("snap", "method", "init", "restarts", "transfer_from")),
+    "shared": ("fits one mixture to all images", ("model", "transfer_from")),
     "transfer_from": (
         "moves every colour",
-        ("style", "snap", "recolor", "dither", "strength", "smooth", "palette_out", "layers", "save_model"),
+        (
+            *("style", "recolor", "dither", "strength", "smooth", "snap", "keep_colors", "color_depth"),
+            *("palette_out", "layers", "save_model"),
+        ),
     ),
 }
 
@@ -138,11 +144,28 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
     if _is_set(ctx, "shrink") and settings.covariance != "full":
         raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}: leave out one of them")
+    if settings.keep_colors:
+        _refuse_to_keep(ctx, settings, ks)
+    if _is_set(ctx, "palette") and AUTO in ks:
+        raise ParameterError("-k auto chooses colours by a fit, not from --palette: use numbers, as in -k 3")
     if _is_set(ctx, "sample_size") and not _is_set(ctx, "shared"):
         raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
     if _is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
         raise ParameterError(
             f"k = {largest_of(ks)} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}"
+        )
+
+
+def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
+    """Raise a `ParameterError` if the colours of --keep-colors are too many, or are all kept anyway."""
+    n_kept = len(settings.keep_colors)
+    smallest = min((k for k in ks if isinstance(k, int)), default=MAX_K)
+    if _is_set(ctx, "palette") and not _is_set(ctx, "k"):
+        raise ParameterError("--palette keeps all its colours: leave out --keep-colors, or choose some, as in -k 3")
+    if smallest < n_kept:
+        source = "" if _is_set(ctx, "k") else " (the default)"
+        raise ParameterError(
+            f"k = {smallest}{source} is below the {n_kept} colours of --keep-colors; use at least -k {n_kept}"
         )
 
 
@@ -165,15 +188,23 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
 
 
 def _strategy(
-    model: Path | None, palette: str | None, transfer_from: Path | None, settings: Settings, max_pixels: int
+    model: Path | None,
+    palette: str | None,
+    transfer_from: Path | None,
+    settings: Settings,
+    max_pixels: int,
+    ks: Sequence[int | str],
 ) -> Strategy:
-    """Return the strategy that the options name: load a model, a palette or an image, or fit each image."""
+    """Return the strategy that the options name: load a model, a palette or an image, or fit each image.
+
+    `ks` are the numbers of colours that the user chose, if any.
+    """
     from gmmquant.pipeline import strategy
 
     if model is not None:
         return strategy.load_model(model)
     if palette is not None:
-        return strategy.load_fixed_palette(palette)
+        return strategy.load_fixed_palette(palette, settings, ks)
     if transfer_from is not None:
         return strategy.load_transfer_image(transfer_from, settings, max_pixels)
     return strategy.FitEach()
@@ -203,6 +234,9 @@ def quantize(
     method: options.model.Method = None,
     space: options.model.Space = None,
     palette: options.model.Palette = None,
+    keep_colors: options.model.KeepColors = _NO_COLORS,
+    palette_order: options.model.PaletteOrder = Settings.palette_order,
+    color_depth: options.model.ColorDepth = Settings.color_depth,
     model: options.model.ModelFile = None,
     transfer_from: options.model.TransferFrom = None,
     recolor: options.drawing.Recolor = Settings.recolor,
@@ -248,7 +282,8 @@ def quantize(
     from gmmquant.pipeline.sources import Reading, sources_of
     from gmmquant.system.paths import parse_path
 
-    strategy = _strategy(model, palette, transfer_from, settings, max_pixels)
+    chosen_ks = k if _is_set(ctx, "k") else ()
+    strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
     ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)
     many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None

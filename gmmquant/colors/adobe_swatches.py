@@ -15,8 +15,9 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gmmquant.colors.palette import Color, NamedPalette
+from gmmquant.colors.palette import NamedPalette
 from gmmquant.errors import PaletteFileError
+from gmmquant.settings import Color
 
 ASE_BEGINNING = b"ASEF"
 ACO_BEGINNINGS = (b"\0\1", b"\0\2")

@@ -15,8 +15,8 @@ from gmmquant.models.sweep import most_probable
 
 def dominant_colors(
     histogram: ColorHistogram, mixture: Gaussians, space: ColorSpace, levels: float, *, by_mean: bool = False
-) -> Palette:
-    """Return a colour for each component of `mixture`, in `space`, as 8-bit sRGB (K, 3).
+) -> Palette | None:
+    """Return a colour for each component of `mixture`, in `space`, as 8-bit sRGB (K, 3), or None for the means.
 
     It is the colour of more than half of the component's pixels, if there is one at most `levels` of 255 from the mean,
     and otherwise the mean. A colour is of its most probable component, or of the nearest mean if `by_mean`.
@@ -25,11 +25,11 @@ def dominant_colors(
     majority, weights = mixture.weights * histogram.total_weight / 2, histogram.weights
     frequent = np.flatnonzero(weights > majority.min())
     if frequent.size == 0:
-        return palette
+        return None
     values, origin = histogram.colors[frequent] / np.float64(histogram.largest), mixture.means.mean(axis=0)
     theta = center_scores(mixture.means, origin) if by_mean else natural_parameters(mixture, origin)
     labels = most_probable(theta, Cells.points(space.from_srgb(values), origin))
     shifts = np.linalg.norm(255 * (values - space.to_srgb(mixture.means)[labels]), axis=1)
     dominant = (weights[frequent] > majority[labels]) & (shifts <= levels)
     palette[labels[dominant]] = to_8_bits(values[dominant])
-    return palette
+    return palette if dominant.any() else None

@@ -12,13 +12,12 @@ import numpy.typing as npt
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.models.array_validation import FloatArray, check_array
-from gmmquant.settings import MAX_K
+from gmmquant.settings import MAX_K, Color
 
 # Weights may exceed 1 by the rounding of floating-point sums.
 _ROUNDING = 1e-9
 
 Palette = npt.NDArray[np.uint8]  # (K, 3)
-Color = tuple[int, ...]  # red, green and blue, 0 to 255
 
 
 class NamedPalette(NamedTuple):

@@ -21,9 +21,11 @@ from typing import Any
 import numpy.typing as npt
 
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
-from gmmquant.colors.palette import Color, NamedPalette, Palette, check_palette, check_shares, collect_colors, hex_code
+from gmmquant.colors.named_palettes import NAMED_PALETTES
+from gmmquant.colors.palette import NamedPalette, Palette, check_palette, check_shares, collect_colors, hex_code
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_choice
+from gmmquant.settings import Color, parse_color, parse_color_name, parse_hex, shortened
 
 SCHEMA = "gmmquant-palette/1"
 
@@ -36,13 +38,12 @@ _MAX_NAME_CHARACTERS = 240
 _GPL_COLUMNS = 16
 _RGB_LINE = re.compile(r"\s*([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})(?:\s|$)")
 _GPL_FIELD = re.compile(r"\w+:")
-_HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
 _ALPHA_AND_HEX_DIGITS = re.compile(r"[0-9a-fA-F]{2}([0-9a-fA-F]{6})")
 _CSS_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _CSS_COLOR_FUNCTION = re.compile(
     r"(?:rgba?|hsla?|hwb|(?:ok)?(?:lab|lch)|color|color-mix|contrast-color|device-cmyk|light-dark)\(", re.IGNORECASE
 )
-_CSS_RGB = re.compile(r"rgb\(\s*[0-9]{1,3}(?:\s*,\s*[0-9]{1,3}){2}\s*\)", re.IGNORECASE)
+_CSS_RGB = re.compile(r"rgb\(\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -103,23 +104,15 @@ def read_palette(data: bytes) -> Palette:
 
 
 def parse_colors(text: str) -> Palette:
-    """Return the colours of hex codes between commas, as in "#1a2b3c,#fff,000"; others raise a `ParameterError`."""
-    colors = []
-    for code in text.split(","):
-        color = _parse_hex(code.strip())
-        if color is None:
-            raise ParameterError(f"{_shown(code)} is not a colour; use hex codes, as in #1a2b3c,#fff,#000")
-        colors.append(color)
+    """Return the colours of a text with commas: hex codes, names of CSS and of `NAMED_PALETTES`, as in "gameboy,red".
+
+    Others raise a `ParameterError` that lists names which are similar.
+    """
+    colors: list[Color] = []
+    for item in text.split(","):
+        named = NAMED_PALETTES.get(item.strip().lower())
+        colors += [parse_color(code) for code in named] if named else [parse_color(item, tuple(NAMED_PALETTES))]
     return collect_colors(colors, ParameterError)
-
-
-def _parse_hex(text: str) -> Color | None:
-    """Return the colour of `#rrggbb` or `#rgb`, with or without the sign; None if it is neither."""
-    match = _HEX_DIGITS.fullmatch(text)
-    if match is None:
-        return None
-    digits = match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
-    return tuple(bytes.fromhex(digits))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -192,7 +185,7 @@ def _read_hex(data: bytes) -> Iterator[Color]:
         codes = line.partition(";")[0].partition("//")[0]
         for word in codes.replace(",", " ").split():
             match = _ALPHA_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
-            color = _parse_hex(match[1] if match else word)
+            color = parse_hex(match[1] if match else word)
             if color is None:
                 raise _no_color(f"line {number}", word)
             yield color
@@ -237,7 +230,7 @@ def _read_json(data: bytes) -> Iterator[Color]:
         raise PaletteFileError('JSON without a list of colours; use a list of hex codes, or {"colors": [...]}')
     for number, entry in enumerate(entries, 1):
         code = entry.get("hex") if isinstance(entry, dict) else entry
-        color = _parse_hex(code) if isinstance(code, str) else None
+        color = parse_hex(code) if isinstance(code, str) else None
         if color is None:
             raise _no_color(f"colors, entry {number}", code)
         if isinstance(entry, dict) and "rgb" in entry and entry["rgb"] != list(color):
@@ -266,13 +259,10 @@ def _read_css(data: bytes) -> Iterator[Color]:
 def _parse_css(value: str) -> Color | None:
     """Return the colour of a hex code, a name or rgb() of three integers; None for others, which may be inexact."""
     if value.startswith("#"):
-        return _parse_hex(value)
-    from PIL import ImageColor  # for CSS files only
-
-    if value.lower() not in ImageColor.colormap and not _CSS_RGB.fullmatch(value):
-        return None
-    color = ImageColor.getrgb(value)[:3]
-    return color if max(color) <= 255 else None
+        return parse_hex(value)
+    match = _CSS_RGB.fullmatch(value)
+    color = tuple(map(int, match.groups())) if match else parse_color_name(value)
+    return color if color is None or max(color) <= 255 else None
 
 
 def _no_color(where: str, found: object) -> PaletteFileError:
@@ -284,7 +274,7 @@ def _shown(found: object) -> str:
     if isinstance(found, list | dict):
         return f"a {type(found).__name__}"
     text = found if isinstance(found, str) else json.dumps(found)
-    text = text if len(text) <= 40 else text[:37] + "..."
+    text = shortened(text)
     return repr(text) if isinstance(found, str) else text
 
 

@@ -54,26 +54,32 @@ def best_start(
     variance: float,
     tol: float,
     max_iter: int | None,
+    fixed: FloatArray | None = None,
 ) -> EMFit:
     """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
 
-    With a `shrinkage` above 0, it is fitted as a tied one first: see `start_with_prior`.
+    The first means are those in `fixed` (n_fixed, d), and stay. With a `shrinkage` above 0, a tied mixture is fitted
+    first: see `start_with_prior`.
     """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
     kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
     start_type = TIED if shrinkage else covariance_type
+    kmeans = budget.START_KMEANS_TOL, kmeans_max_iter
     starts = [
-        make_start(cells, n_components, init, rng, variance, start_type, budget.START_KMEANS_TOL, kmeans_max_iter)
+        make_start(cells, n_components, init, rng, variance, start_type, *kmeans, fixed)
         for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
     ]
     max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
     max_trial = max_trial if max_iter is None else min(max_iter, max_trial)
     trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
-    start = best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_trial)
+    n_fixed = 0 if fixed is None else len(fixed)
+    start = best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_trial, n_fixed=n_fixed)
     if not shrinkage:
         return start
-    return start_with_prior(cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter)
+    return start_with_prior(
+        cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
+    )
 
 
 def start_with_prior(
@@ -84,16 +90,16 @@ def start_with_prior(
     variance: float,
     tol: float,
     max_iter: int | None,
-    means_fixed: bool = False,
+    n_fixed: int = 0,
 ) -> EMFit:
-    """Refine the `tied` mixture on `cells`, and return a full one with a prior that draws its covariances by `shrinkage`.
+    """Refine the `tied` mixture on `cells`; return a full one with a prior that draws its covariances by `shrinkage`.
 
-    All covariances start where the prior draws them. Iterations of the tied mixture are not counted, as those of KMeans
-    are not: they are part of the start.
+    The first `n_fixed` means stay. All covariances start where the prior draws them. Iterations of the tied mixture are
+    not counted, as those of KMeans are not: they are part of the start.
     """
     if max_iter is None:
         max_iter = min(budget.MAX_ITERATIONS, budget.MAX_LEVEL_SCORES // (cells.weights.size * len(tied.weights)))
-    fit = partial(em, cells, variance=variance, tol=tol, means_fixed=means_fixed)
+    fit = partial(em, cells, variance=variance, tol=tol, n_fixed=n_fixed)
     tied = fit(start=tied, max_iter=max_iter, accelerated=True).gaussians
     prior = CovariancePrior.towards(tied, shrinkage)
     covariances = np.repeat(prior.scale[np.newaxis], len(tied.weights), axis=0)
@@ -107,14 +113,14 @@ def descend(
     variance: float,
     tol: float,
     max_iter: int | None,
-    means_fixed: bool = False,
+    n_fixed: int = 0,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
     """Refine `start`, which was fitted at the first of `levels`, at each of them in turn, the finest last.
 
     At each level EM runs until it has converged (see `tol_at_level`). It runs `max_iter` iterations in all, and at any
     level but the last at most half of those that remain. If `max_iter` is None, `MAX_ITERATIONS` and, at each level,
-    `MAX_LEVEL_SCORES` are the limits. The prior of `start` stays, and with `means_fixed` its means.
+    `MAX_LEVEL_SCORES` are the limits. The prior of `start` stays, and so do the first `n_fixed` of its means.
     """
     K, n_finest = len(start.gaussians.weights), levels[-1].weights.size
     limit = budget.MAX_ITERATIONS if max_iter is None else max_iter
@@ -133,7 +139,7 @@ def descend(
             max_iter=level_max_iter,
             prior=start.prior,
             accelerated=True,
-            means_fixed=means_fixed,
+            n_fixed=n_fixed,
             watch=partial(watch_after, watch, fit.n_iter),
         )
         fit = level.after(fit)
@@ -158,11 +164,12 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    gaussians = start_from_centers(levels[0], means, variance, TIED if shrinkage else covariance_type, means_fixed=True)
+    start_type, n_fixed = TIED if shrinkage else covariance_type, len(means)
+    gaussians = start_from_centers(levels[0], means, variance, start_type, n_fixed=n_fixed)
     if shrinkage:
         start = start_with_prior(
-            levels[0], gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True
+            levels[0], gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
         )
     else:
         start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)
-    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, means_fixed=True, watch=watch)
+    return descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed, watch=watch)

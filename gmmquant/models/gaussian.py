@@ -39,9 +39,12 @@ class Gaussians:
         """C with C C^T = inverse covariance, in the shape of the covariances: see `precisions_cholesky`."""
         return precisions_cholesky(self.covariances, self.covariance_type)
 
-    def sorted(self) -> Gaussians:
-        """Return the same mixture with the heaviest component first; equal weights in order of their means."""
-        order = np.lexsort([*self.means.T[::-1], -self.weights])
+    def order(self) -> IndexArray:
+        """Return the indices of the components, the heaviest first; equal weights in order of their means."""
+        return np.lexsort([*self.means.T[::-1], -self.weights])
+
+    def taken(self, order: IndexArray) -> Gaussians:
+        """Return the components with the indices `order`, in that order."""
         covariances = self.covariances if self.covariance_type.shared else self.covariances[order]
         return Gaussians(self.weights[order], self.means[order], covariances, self.covariance_type)
 

@@ -71,18 +71,28 @@ def inertia(cells: Cells, centers: FloatArray) -> float:
     return float((cells.weights * nearest_squared_distances(cells, centers)).sum())
 
 
-def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
+def kmeans_plus_plus(
+    cells: Cells, n_clusters: int, rng: np.random.Generator, fixed: FloatArray | None = None
+) -> FloatArray:
     """Draw starting centers (n_clusters, d): each the best of 2 + log(n_clusters) candidates.
 
     Candidates are drawn with probability proportional to weight times squared distance to the nearest center so far;
-    the one that leaves the smallest weighted sum of squared distances is taken.
+    the one that leaves the smallest weighted sum of squared distances is taken. The first centers are those in `fixed`
+    (n_fixed, d); without any, the first is drawn with probability proportional to weight.
     """
     n_candidates = 2 + int(np.log(n_clusters))
     positions = cells.positions()
-    chances = rng.random(1 + (n_clusters - 1) * n_candidates)
-    chosen = [int(_draw(cells.weights, chances[:1])[0])]
-    closest = squared_distances(cells, positions[chosen])[0]
-    for step in range(1, chances.size, n_candidates):
+    chosen: list[int] = []
+    if fixed is None or not len(fixed):
+        fixed = np.empty((0, len(cells.origin)))
+        chances = rng.random(1 + (n_clusters - 1) * n_candidates)
+        chosen.append(int(_draw(cells.weights, chances[:1])[0]))
+        chances = chances[1:]
+        closest = squared_distances(cells, positions[chosen])[0]
+    else:
+        chances = rng.random((n_clusters - len(fixed)) * n_candidates)
+        closest = nearest_squared_distances(cells, fixed)
+    for step in range(0, chances.size, n_candidates):
         mass = cells.weights * closest
         if not mass.any():
             # Every sample equals a center already: any further center is a repetition.
@@ -92,7 +102,7 @@ def kmeans_plus_plus(cells: Cells, n_clusters: int, rng: np.random.Generator) ->
         best = int(np.einsum("ln,n->l", closer, cells.weights).argmin())
         chosen.append(int(candidates[best]))
         closest = closer[best]
-    return np.asarray(positions[chosen])
+    return np.concatenate([fixed, positions[chosen]])
 
 
 def random_centers(cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:
@@ -107,14 +117,15 @@ def lloyd(
     *,
     tol: float,
     max_iter: int,
+    n_fixed: int = 0,
     watch: Callable[[int, FloatArray], object] | None = None,
 ) -> Clusters:
     """Alternate assignment and means until the centers' squared shift is at most `tol`, or `max_iter` times.
 
-    `watch(n_iter, centers)` is called after each iteration.
+    The first `n_fixed` centers stay. `watch(n_iter, centers)` is called after each iteration.
     """
     for n_iter in range(1, max_iter + 1):
-        moved = lloyd_step(cells, centers)
+        moved = lloyd_step(cells, centers, n_fixed)
         shift = float(((moved - centers) ** 2).sum())
         centers = moved
         if watch is not None:
@@ -124,20 +135,22 @@ def lloyd(
     return Clusters(centers, max_iter, converged=False)
 
 
-def lloyd_step(cells: Cells, centers: FloatArray) -> FloatArray:
-    """Move each center to the mean of the cells nearest to it."""
+def lloyd_step(cells: Cells, centers: FloatArray, n_fixed: int = 0) -> FloatArray:
+    """Move each center but the first `n_fixed` to the mean of the cells nearest to it."""
     moments, _ = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
-    return cluster_means(cells, moments, centers)
+    return cluster_means(cells, moments, centers, n_fixed)
 
 
-def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray) -> FloatArray:
-    """Return the mean of each cluster from its `moments` (K, 1 + d); the center of an empty cluster is relocated."""
+def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray, n_fixed: int = 0) -> FloatArray:
+    """Return the mean of each cluster from its `moments` (K, 1 + d); the center of an empty cluster is relocated.
+
+    The first `n_fixed` centers stay where they are.
+    """
     totals = moments[:, :1]
-    if totals.all():
-        return np.asarray(moments[:, 1:] / totals + cells.origin)
     empty = totals == 0
     means = np.where(empty, centers, moments[:, 1:] / np.where(empty, 1.0, totals) + cells.origin)
-    return relocate_empty(cells, means, centers, empty[:, 0])
+    means[:n_fixed], empty[:n_fixed] = centers[:n_fixed], False
+    return relocate_empty(cells, means, centers, empty[:, 0]) if empty.any() else means
 
 
 def relocate_empty(cells: Cells, moved: FloatArray, centers: FloatArray, empty: npt.NDArray[np.bool_]) -> FloatArray:

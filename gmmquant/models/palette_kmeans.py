@@ -41,47 +41,68 @@ def fit_codebook(
     rng: np.random.Generator,
     tol: float,
     max_iter: int | None,
+    fixed: FloatArray | None = None,
     watch: Watcher = watch_nothing,
 ) -> Codebook:
     """Return centers of low error, fitted at each of `levels` in turn, the finest last.
 
     Of the `restarts` starts, one is made by splits, the others by k-means++, within `MAX_PALETTE_SEEDING_SCORES`. A
     level ends with an iteration that lowers the error by less than the fraction `tol`. After the search for a start
-    there are at most `max_iter` iterations; if that is None, the limits of `budget` apply to each level.
+    there are at most `max_iter` iterations; if that is None, the limits of `budget` apply to each level. The first
+    centers are those in `fixed` (n_fixed, d), and stay.
     """
     coarsest = levels[0]
-    starts = [principal_splits(coarsest, n_clusters)]
+    fixed = np.empty((0, len(coarsest.origin))) if fixed is None else fixed
+    n_fixed = len(fixed)
+    starts = [
+        np.concatenate([fixed, _without_nearest(principal_splits(coarsest, n_clusters), fixed, n_clusters - n_fixed)])
+    ]
     n_random = min(restarts - 1, budget.MAX_PALETTE_SEEDING_SCORES // (coarsest.weights.size * n_clusters))
-    starts += [kmeans_plus_plus(coarsest, n_clusters, rng) for _ in range(n_random)]
-    through = partial(_refine_through, tol=tol, max_iter=max_iter)
+    starts += [kmeans_plus_plus(coarsest, n_clusters, rng, fixed) for _ in range(n_random)]
+    through = partial(_refine_through, tol=tol, max_iter=max_iter, n_fixed=n_fixed)
     # The starts are compared at the second level; the first is too coarse.
-    trials = (through(levels[:2], Codebook((), (), 0, False, improve(coarsest, start))) for start in starts)
+    trials = (through(levels[:2], Codebook((), (), 0, False, improve(coarsest, start, n_fixed))) for start in starts)
     best = min(trials, key=lambda fit: fit.trace[-1])
     watch(best.n_iter, best.trace[-1])
     return through(levels[2:], best, watch=watch)
 
 
 def _refine_through(
-    levels: Sequence[Cells], fit: Codebook, *, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
+    levels: Sequence[Cells],
+    fit: Codebook,
+    *,
+    tol: float,
+    max_iter: int | None,
+    n_fixed: int,
+    watch: Watcher = watch_nothing,
 ) -> Codebook:
     """Refine the centers of `fit` at each of `levels`."""
     for cells in levels:
         affordable = max(budget.MAX_PALETTE_LEVEL_SCORES // (cells.weights.size * len(fit.centers)), 1)
         most = min(budget.MAX_PALETTE_LEVEL_ITERATIONS, affordable) if max_iter is None else max_iter - fit.n_iter
-        level = refine(cells, fit.centers, tol=tol, max_iter=most, watch=partial(watch_after, watch, fit.n_iter))
+        watch_level = partial(watch_after, watch, fit.n_iter)
+        level = refine(cells, fit.centers, tol=tol, max_iter=most, n_fixed=n_fixed, watch=watch_level)
         fit = level.after(fit)
     return fit
 
 
-def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watch: Watcher = watch_nothing) -> Codebook:
+def refine(
+    cells: Cells,
+    centers: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    n_fixed: int = 0,
+    watch: Watcher = watch_nothing,
+) -> Codebook:
     """Alternate assignment and means until an iteration lowers the error by less than the fraction `tol`.
 
     As in `em`, means are extrapolated (Nesterov's momentum), and an iteration that would raise the error is discarded.
-    `watch(n_iter, error)` is called at the start and after each iteration.
+    The first `n_fixed` centers stay. `watch(n_iter, error)` is called at the start and after each iteration.
     """
     spread = float(np.trace(cells.covariance))
     moments, error = _assign(cells, centers, spread)
-    means = previous_means = cluster_means(cells, moments, centers)
+    means = previous_means = cluster_means(cells, moments, centers, n_fixed)
     trace, n_gains, converged = [error], 0, False
     watch(0, error)
     while len(trace) <= max_iter and not converged:
@@ -91,7 +112,7 @@ def refine(cells: Cells, centers: FloatArray, *, tol: float, max_iter: int, watc
             n_gains = 0
             continue
         converged = trace[-1] - error <= tol * error
-        previous_means, means = means, cluster_means(cells, moments, extrapolated)
+        previous_means, means = means, cluster_means(cells, moments, extrapolated, n_fixed)
         trace.append(error)
         watch(len(trace) - 1, error)
         n_gains += 1
@@ -102,6 +123,13 @@ def _assign(cells: Cells, centers: FloatArray, spread: float) -> tuple[FloatArra
     """Return the moments (K, 1 + d) of the cells nearest to each center, and the mean squared distance to them."""
     moments, score = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
     return moments, max(spread - 2 * float(score), 0.0)
+
+
+def _without_nearest(centers: FloatArray, fixed: FloatArray, n: int) -> FloatArray:
+    """Return `n` of `centers` (K, d), without those nearest to `fixed` (n_fixed, d), which replace them."""
+    for mean in fixed[: len(centers) - n]:
+        centers = np.delete(centers, ((centers - mean) ** 2).sum(axis=1).argmin(), axis=0)
+    return centers
 
 
 def principal_splits(cells: Cells, n_clusters: int) -> FloatArray:
@@ -144,13 +172,17 @@ def _leaf(cells: Cells, members: IndexArray) -> _Leaf:
     )
 
 
-def improve(cells: Cells, centers: FloatArray) -> FloatArray:
-    """Return centers of lower error: some of them are moved between trials of a few iterations."""
-    trial = partial(refine, cells, tol=budget.PALETTE_TRIAL_TOL, max_iter=budget.MAX_PALETTE_TRIAL_ITERATIONS)
+def improve(cells: Cells, centers: FloatArray, n_fixed: int = 0) -> FloatArray:
+    """Return centers of lower error: some of them are moved between trials of a few iterations.
+
+    The first `n_fixed` stay.
+    """
+    tol, max_iter = budget.PALETTE_TRIAL_TOL, budget.MAX_PALETTE_TRIAL_ITERATIONS
+    trial = partial(refine, cells, tol=tol, max_iter=max_iter, n_fixed=n_fixed)
     best = trial(centers)
     fraction = 1.0
     for _ in range(budget.MAX_PALETTE_SHIFTS if len(centers) > 1 else 0):
-        shifted, n_shifted = shift_centers(cells, best.centers, fraction)
+        shifted, n_shifted = shift_centers(cells, best.centers, fraction, n_fixed)
         if n_shifted == 0:
             break
         other = trial(shifted)
@@ -163,22 +195,26 @@ def improve(cells: Cells, centers: FloatArray) -> FloatArray:
     return best.centers
 
 
-def shift_centers(cells: Cells, centers: FloatArray, fraction: float = 1.0) -> tuple[FloatArray, int]:
+def shift_centers(cells: Cells, centers: FloatArray, fraction: float = 1.0, n_fixed: int = 0) -> tuple[FloatArray, int]:
     """Move centers that are hardly needed into clusters that gain more by a split; return centers and number moved.
 
     Removing a center costs the distance of its cells to their second nearest less that to their nearest. A split at the
     mean along the first axis of a Gaussian cluster removes 2 / pi of the variance along it. Of the pairs of a center
-    and a cluster that gain more than they cost (see `_pairs`), a `fraction` is used, but at least one.
+    and a cluster that gain more than they cost (see `_pairs`), a `fraction` is used, but at least one. The first
+    `n_fixed` centers stay; in the clusters of these, a second center is added by a split.
     """
     clusters = start_from_centers(cells, centers, variance=0.0)
     variances, axes = np.linalg.eigh(clusters.covariances)
     gains = clusters.weights * variances[:, -1] * (2 / np.pi)
-    pairs = list(_pairs(_costs_of_removal(cells, clusters.means), gains))
+    costs = _costs_of_removal(cells, clusters.means)
+    costs[:n_fixed] = np.inf
+    pairs = list(_pairs(costs, gains))
     pairs = pairs[: max(1, int(fraction * len(pairs)))]
     shifted = clusters.means.copy()
     for moved, split in pairs:
         half = axes[split, :, -1] * np.sqrt(variances[split, -1] * 2 / np.pi)
         shifted[moved], shifted[split] = clusters.means[split] + half, clusters.means[split] - half
+    shifted[:n_fixed] = centers[:n_fixed]
     return shifted, len(pairs)
 
 

@@ -22,20 +22,25 @@ def make_start(
     covariance_type: CovarianceType = FULL,
     kmeans_tol: float = 1e-4,
     kmeans_max_iter: int = 300,
+    fixed: FloatArray | None = None,
 ) -> Gaussians:
     """Return a start by the method that `init` names: kmeans, k-means++, random_from_data or random.
 
     KMeans stops when the squared shift of its centers is at most `kmeans_tol` times the mean variance of the features,
-    or after `kmeans_max_iter` iterations.
+    or after `kmeans_max_iter` iterations. The first means are those in `fixed` (n_fixed, d), and the others are chosen
+    about them.
     """
+    fixed = np.empty((0, len(cells.origin))) if fixed is None else fixed
     if init == "random":
-        return start_at_random(cells, n_components, rng, variance, covariance_type)
-    draw_centers = random_centers if init == "random_from_data" else kmeans_plus_plus
-    centers = draw_centers(cells, n_components, rng)
+        return start_at_random(cells, n_components, rng, variance, covariance_type, fixed)
+    if init == "random_from_data":
+        centers = np.concatenate([fixed, random_centers(cells, n_components - len(fixed), rng)])
+    else:
+        centers = kmeans_plus_plus(cells, n_components, rng, fixed)
     if init == "kmeans":
         shift = kmeans_tol * float(np.diagonal(cells.covariance).mean())
-        centers = lloyd(cells, centers, tol=shift, max_iter=kmeans_max_iter).centers
-    return start_from_centers(cells, centers, variance, covariance_type)
+        centers = lloyd(cells, centers, tol=shift, max_iter=kmeans_max_iter, n_fixed=len(fixed)).centers
+    return start_from_centers(cells, centers, variance, covariance_type, n_fixed=len(fixed))
 
 
 def start_from_centers(
@@ -44,35 +49,55 @@ def start_from_centers(
     variance: float,
     covariance_type: CovarianceType = FULL,
     *,
-    means_fixed: bool = False,
+    n_fixed: int = 0,
 ) -> Gaussians:
     """Return a Gaussian for each cluster, the cells nearest to one of `centers` (K, d).
 
-    With `means_fixed` the centers are the means. A mean without nearest cells then gets a part of every cell, together
-    the weight of an average cell, and becomes as wide as all of the data about it. Its weight must not start at 0,
-    since EM would never raise it.
+    The first `n_fixed` centers are the means of theirs. Such a mean without nearest cells gets a part of every cell,
+    together the weight of an average cell, and becomes as wide as all of the data about it. Its weight must not start
+    at 0, since EM would never raise it.
     """
+    moments = _cluster_moments(cells, centers, covariance_type)
+    moments[np.flatnonzero(moments[:n_fixed, 0] == 0)] = moments.sum(axis=0) / cells.weights.size
+    return _start_from_moments(cells, moments, centers, variance, covariance_type, n_fixed)
+
+
+def clusters_about(
+    cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType, n_fixed: int
+) -> Gaussians:
+    """Return the same with weight 0 for every cluster without cells: the clusters of KMeans as a mixture."""
+    moments = _cluster_moments(cells, centers, covariance_type)
+    return _start_from_moments(cells, moments, centers, variance, covariance_type, n_fixed)
+
+
+def _cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+    """Return the moments (K, F) of the cells nearest to each center."""
     first_order = center_scores(centers, cells.origin)
     theta = np.zeros((len(centers), _n_rows(cells, covariance_type)))
     theta[:, : first_order.shape[1]] = first_order
-    moments = sweep(theta, cells, HARDMAX)[0]
-    if means_fixed:
-        moments[moments[:, 0] == 0] = moments.sum(axis=0) / cells.weights.size
-    return _start_from_moments(cells, moments, centers, variance, covariance_type, means_fixed=means_fixed)
+    return sweep(theta, cells, HARDMAX)[0]
 
 
 def start_at_random(
-    cells: Cells, n_components: int, rng: np.random.Generator, variance: float, covariance_type: CovarianceType
+    cells: Cells,
+    n_components: int,
+    rng: np.random.Generator,
+    variance: float,
+    covariance_type: CovarianceType,
+    fixed: FloatArray,
 ) -> Gaussians:
-    """Return Gaussians of random responsibilities: K components that differ from all of the data by noise only."""
+    """Return Gaussians of random responsibilities: K components that differ from all of the data by noise only.
+
+    The first means are those in `fixed` (n_fixed, d).
+    """
     n_rows = _n_rows(cells, covariance_type)
     moments = np.zeros((n_components, n_rows))
     for columns in cells.blocks(n_components, n_rows).columns:
         weights = rng.random((n_components, cells.weights[columns].size))
         weights *= cells.weights[columns] / weights.sum(axis=0)
         moments += weights @ cells.features(columns, n_rows).T
-    centers = np.broadcast_to(cells.origin, (n_components, len(cells.origin)))
-    return _start_from_moments(cells, moments, centers, variance, covariance_type)
+    centers = np.broadcast_to(cells.origin, (n_components - len(fixed), len(cells.origin)))
+    return _start_from_moments(cells, moments, np.concatenate([fixed, centers]), variance, covariance_type, len(fixed))
 
 
 def _start_from_moments(
@@ -81,8 +106,7 @@ def _start_from_moments(
     centers: FloatArray,
     variance: float,
     covariance_type: CovarianceType,
-    *,
-    means_fixed: bool = False,
+    n_fixed: int,
 ) -> Gaussians:
     """Run the M-step on the moments of a start; an empty component stays at its center with the covariance of all."""
     K, d = centers.shape
@@ -90,7 +114,7 @@ def _start_from_moments(
     spread = overall if covariance_type.dense else np.diagonal(overall)
     scatter = np.broadcast_to(spread, (K, *spread.shape))
     empty = Gaussians(np.zeros(K), centers, covariance_type.pool(scatter, np.ones(K)), covariance_type)
-    return m_step(moments, cells.origin, variance, previous=empty, means_fixed=means_fixed)
+    return m_step(moments, cells.origin, variance, previous=empty, n_fixed=n_fixed)
 
 
 def _n_rows(cells: Cells, covariance_type: CovarianceType) -> int:

@@ -182,5 +182,5 @@ def _is_close(one: Any, other: Any) -> bool:
 def _shown(value: object) -> str:
     """Return the value of a setting as on the command line."""
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "none"
     return "default" if value is None else str(value)

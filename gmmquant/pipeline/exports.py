@@ -110,12 +110,13 @@ def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter)
 def _encode_model(fit: RecoloredFit) -> bytes:
     from gmmquant.models.serialization import Model, model_to_json
 
-    facts = {
+    facts: dict[str, Any] = {
         "color_space": fit.fit.space,
         "exact": fit.fit.exact,
         "recolor": fit.recoloring,
         "method": fit.fit.method,
         "noise": fit.fit.noise,
-        "palette": [hex_code(color) for color in fit.palette],
     }
+    if fit.fit.colors is not None:
+        facts["palette"] = [hex_code(color) for color in fit.fit.colors]
     return model_to_json(Model(fit.mixture, facts), __version__).encode("ascii")

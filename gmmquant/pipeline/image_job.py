@@ -157,7 +157,7 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
         animation=image.animation,
         keep_metadata=job.products.keep_metadata,
         optimize=job.products.optimize,
-        keep_order=task.strategy.keeps_order,
+        keep_order=task.strategy.keeps_order or task.settings.palette_order is not None,
     )
     del image  # to free its memory
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))

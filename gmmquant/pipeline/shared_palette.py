@@ -19,7 +19,7 @@ from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, ref
 from gmmquant.pipeline.exports import FileWriter, write_mixture
 from gmmquant.pipeline.image_job import attempt, is_kept, number_of_colors, read, refuse_existing
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
-from gmmquant.pipeline.strategy import ApplyFits
+from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
 from gmmquant.report.record import Record, fit_record, to_json
@@ -88,8 +88,8 @@ def run_shared(
             return
 
     colors = ColorHistogram.empty() if counted.colors is None else counted.colors
-    fitter = Fitter(colors, task.settings)
-    strategy = fit_shared(fitter, task.ks, idle)
+    fitter = Fitter(colors, task.strategy.settings(task.settings))
+    strategy = fit_shared(fitter, task.ks, idle, task.strategy)
     outcomes: list[Outcome] = []
     recoloring = Plan(entries, task._replace(strategy=strategy))
     with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
@@ -107,6 +107,7 @@ def run_shared(
             build_shared_record,
             shared.report,
             fitter,
+            extra_inputs=task.strategy.inputs,
             images=[outcome.record for outcome in done],
             n_fitted=len(counted.digests),
             failed=[(path, failure.reason) for path, failure in zip(paths, failures, strict=True)],
@@ -218,11 +219,17 @@ def add(one: Counted, other: Counted) -> Counted:
     return Counted(colors, {**one.digests, **other.digests}, one.failures + other.failures)
 
 
-def fit_shared(fitter: Fitter, ks: Sequence[int | str], idle: Callable[[], None] = ignore) -> ApplyFits:
-    """Fit one mixture for each of `ks`, with "auto" chosen by ICL; `idle()` is called after iterations of EM."""
+def fit_shared(
+    fitter: Fitter, ks: Sequence[int | str], idle: Callable[[], None] = ignore, strategy: Strategy | None = None
+) -> ApplyFits:
+    """Fit one mixture for each of `ks`, with "auto" chosen by ICL; `idle()` is called after iterations of EM.
+
+    `strategy` fits them.
+    """
+    fit = (strategy or FitEach()).fit
     choice = fitter.choose_k() if AUTO in ks else None
     numbers = dict.fromkeys(number_of_colors(k, choice) for k in ks)
-    return ApplyFits({k: fitter.fit(k, lambda *_: idle()) for k in numbers}, choice, keeps_order=True)
+    return ApplyFits({k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choice, keeps_order=True)
 
 
 def _write_shared(

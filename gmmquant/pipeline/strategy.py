@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import Palette, hex_code
+from gmmquant.colors.palette import hex_code
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
@@ -25,10 +25,20 @@ from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Choice
 from gmmquant.models.serialization import Model, read_model
-from gmmquant.quantization.fitter import Fit, Fitter
+from gmmquant.quantization.fitter import Fit, Fitter, candidates_of
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import MAX_PIXELS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Recoloring, Settings, check_k
+from gmmquant.settings import (
+    MAX_PIXELS,
+    METHODS,
+    RECOLORINGS,
+    SPACE_TITLES,
+    SPACES,
+    Recoloring,
+    Settings,
+    check_k,
+    parse_hex,
+)
 from gmmquant.system.process import system_reason
 
 
@@ -49,6 +59,10 @@ class Strategy(ABC):
         """Return the choice of k for "auto"."""
         return quantizer.choose_k()
 
+    def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
+        """Return the fit in `k` colours to the colours of an image, or of many."""
+        return fitter.fit(k, watch)
+
     @abstractmethod
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Recolour an image in `k` colours; `watch` and `receive` as for `Quantizer.fit`."""
@@ -60,7 +74,7 @@ class FitEach(Strategy):
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Fit and recolour."""
-        return quantizer.fit(k, watch, receive)
+        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ class ApplyModel(Strategy):
     """Recolour by a saved model."""
 
     model: Model
-    palette: Palette | None = None
+    colors: npt.NDArray[np.uint8] | None = None  # (K, 3), where these are not the means rounded to 8 bits
 
     def settings(self, asked: Settings) -> Settings:
         """Take the space, the method and the noise of the model, and its recoloring unless the user chose one."""
@@ -84,12 +98,12 @@ class ApplyModel(Strategy):
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Apply the model; nothing is fitted."""
         exact = self.model.facts.get("exact") is True
-        return quantizer.apply(self.model.gaussians, palette=self.palette, exact=exact, receive=receive)
+        return quantizer.apply(self.model.gaussians, exact=exact, colors=self.colors, receive=receive)
 
 
 @dataclass(frozen=True)
 class FixedPalette(Strategy):
-    """Fit weights and covariances about fixed colours, uint8 (K, 3)."""
+    """Fit weights and covariances about fixed colours, uint8 (K, 3), or about the best k of them."""
 
     colors: npt.NDArray[np.uint8]
 
@@ -97,9 +111,13 @@ class FixedPalette(Strategy):
         """Give pixels the nearest colour, unless the user chose another recoloring."""
         return _with_default_recolor(asked, "nearest")
 
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
+    def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
         """Fit weights and covariances to the palette."""
-        return quantizer.fit_palette(self.colors, watch, receive)
+        return fitter.fit_palette(self.colors, None if self.ks else k, watch)
+
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
+        """Fit and recolour."""
+        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
@@ -151,8 +169,6 @@ def _errors_of(path: Path, error_type: type[GmmquantError], remedy: str = "") ->
 
 def load_model(path: Path) -> ApplyModel:
     """Read a model; every error is a `ModelFileError` with the path."""
-    from gmmquant.colors.palette_files import parse_colors
-
     with _errors_of(path, ModelFileError):
         model = read_model(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -169,29 +185,43 @@ def load_model(path: Path) -> ApplyModel:
             raise ModelFileError(
                 f"means or covariances are not of {SPACE_TITLES[space.name]} colours; use one written by --save-model"
             )
-        colors = model.facts.get("palette")
-        is_list = isinstance(colors, list) and len(colors) == K and all(isinstance(color, str) for color in colors)
-        if colors is not None and not is_list:
-            raise ModelFileError(f"palette is not a list of {K} hex codes; use a model written by --save-model")
-        palette = None if colors is None else parse_colors(",".join(colors))
+        colors = _colors_of(model)
         Settings(noise=model.facts.get("noise", 0.0))  # checks it
-    return ApplyModel(model, palette, ks=[K], inputs={"model": path.absolute()}, digest=digest)
+    return ApplyModel(model, colors, ks=[K], inputs={"model": path.absolute()}, digest=digest)
 
 
-def load_fixed_palette(text: str) -> FixedPalette:
-    """Read a palette from colours, `#rrggbb,#rgb`, or from a file; every error of the file is a `PaletteFileError`."""
+def _colors_of(model: Model) -> npt.NDArray[np.uint8] | None:
+    """Return the colours that a model names, (K, 3); None if they are the means rounded to 8 bits."""
+    codes, K = model.facts.get("palette"), len(model.gaussians.weights)
+    if codes is None:
+        return None
+    colors = [parse_hex(code) for code in codes if isinstance(code, str)] if isinstance(codes, list) else []
+    if len(colors) != K or None in colors:
+        raise ModelFileError(f"palette is not a list of {K} hex codes; use a model written by --save-model")
+    return np.array(colors, dtype=np.uint8)
+
+
+def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = ()) -> FixedPalette:
+    """Read a palette from a file, or from colours and names such as "gameboy" and "#fff,red".
+
+    A file of that name comes first. Every error of a file is a `PaletteFileError`. For each of `ks`, the best k colours
+    are used, and a `ParameterError` is raised if there are fewer; without any, all are.
+    """
     from gmmquant.colors.palette_files import parse_colors
     from gmmquant.images.palette_image import load_palette
 
     path, source = Path(text), None
-    if text.startswith("#") or ("," in text and not path.exists()):
+    is_path = path.suffix or len(path.parts) > 1 or path.exists()
+    if text.startswith("#") or not (path.is_file() or ("," not in text and is_path)):
         colors = parse_colors(text)
     else:
         with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
             colors, source = load_palette(path), path.absolute()
+    for k in ks:
+        candidates_of(colors, settings, int(k))
     return FixedPalette(
         colors,
-        ks=[len(colors)],
+        ks=None if ks else [len(colors)],
         keeps_order=True,
         inputs={"palette": source or [hex_code(color) for color in colors]},
         digest=hashlib.sha256(colors.tobytes()).hexdigest(),

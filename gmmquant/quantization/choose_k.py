@@ -31,20 +31,24 @@ def choose_k(fitter: Fitter) -> Choice:
     """
     if fitter.colors.n_colors == 0:
         return Choice(0, ())
-    cells = coarse_cells(fitter.colors, fitter.cells)
+    cells, n_kept = coarse_cells(fitter.colors, fitter.cells), len(fitter.kept_colors)
     n_cells = cells.weights.size
     if n_cells == 1:
-        return choose([_criteria(fitter, cells, 1)])
+        return choose([_criteria(fitter, cells, max(n_kept, 1))])
     # With few colours each may be a component. The next k shows that one more costs parameters and gains nothing.
     ks = sorted({*(k for k in AUTO_PATH if k < n_cells), *(k for k in (n_cells,) if k < AUTO_PATH[-1])})
     ks += [k for k in AUTO_PATH if k > n_cells][:1]
+    if n_kept:  # the reference of the gain is then the kept colours alone
+        ks = [n_kept, *(k for k in ks if k > n_kept)]
     return choose([_criteria(fitter, cells, k) for k in ks])
 
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:
-    """Fit min(k, number of cells) components as any other fit to `cells`; return the criteria for k components."""
-    fit, _ = fitter.fit_mixture([cells], min(k, cells.weights.size), DEFAULT_TOL_NATS, max_iter=None)
-    sums, free = evaluate(cells, fit.gaussians), n_parameters(k, 3, fitter.covariance_type)
+    """Fit k components, but not more free ones than cells, as any other fit; return the criteria for k components."""
+    n_kept = len(fitter.kept_colors)
+    K = max(min(k, cells.weights.size), n_kept)
+    fit, _ = fitter.fit_mixture([cells], K, DEFAULT_TOL_NATS, max_iter=None)
+    sums, free = evaluate(cells, fit.gaussians), n_parameters(k, 3, fitter.covariance_type) - 3 * n_kept
     return Criteria.of(k, sums.log_likelihood, sums.entropy, free, fitter.colors.total_weight)
 
 

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.dominant import dominant_colors
-from gmmquant.colors.exact import exact_mixture
+from gmmquant.colors.exact import equal_colors, exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.colors.palette import check_palette, to_8_bits
+from gmmquant.colors.palette import Palette, check_palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
-from gmmquant.models.array_validation import check_finite_objective
+from gmmquant.errors import ParameterError
+from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
@@ -28,14 +29,16 @@ from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Choice
-from gmmquant.models.starts import start_from_centers
-from gmmquant.settings import Settings, check_k
+from gmmquant.models.starts import clusters_about
+from gmmquant.settings import COLOR_DEPTHS, Settings, check_k, parse_color
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
 
 # KMeans stops when an iteration reduces the squared error by less than this multiple of `tol`, relatively.
 _KMEANS_TOL_FACTOR = 6
+
+_NO_COLORS = np.empty((0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +77,13 @@ class Fit:
         pixel gets the nearest colour.
     nearest_by_mean : bool
         Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
-    fixed_palette : ndarray of uint8, shape (K, 3), or None
-        The palette whose colours are the means, if it was fixed.
-    snapped_palette : ndarray of uint8, shape (K, 3), or None
-        The means rounded to 8 bits, but dominant colours where components have one: see `dominant_colors`.
+    colors : ndarray of uint8, shape (K, 3), or None
+        The colours of recoloured images where these are not the means rounded to 8 bits: those of a fixed palette, kept
+        colours and others that differ from them, dominant colours, or colours of a lower depth.
+    fixed : ndarray of bool, shape (K,), or None
+        Which components have fixed colours, as means and in the images; None if none have.
+    keeps_order : bool
+        Whether files must keep the order of the palette.
     recoloring : str or None
         How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
     """
@@ -95,16 +101,16 @@ class Fit:
     noise: float = 0.0
     exact: bool = False
     nearest_by_mean: bool = False
-    fixed_palette: npt.NDArray[np.uint8] | None = None
-    snapped_palette: npt.NDArray[np.uint8] | None = None
+    colors: Palette | None = None
+    fixed: npt.NDArray[np.bool_] | None = None
+    keeps_order: bool = False
     recoloring: str | None = None
 
     @cached_property
-    def palette(self) -> npt.NDArray[np.uint8]:
-        """The colours of recoloured images, uint8 (K, 3): the fixed palette, or the means, snapped or rounded."""
-        for palette in (self.fixed_palette, self.snapped_palette):
-            if palette is not None:
-                return palette
+    def palette(self) -> Palette:
+        """The colours of recoloured images, uint8 (K, 3): `colors`, or the means rounded to 8 bits."""
+        if self.colors is not None:
+            return self.colors
         return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
 
     def drawing(self, settings: Settings) -> tuple[str, str]:
@@ -114,6 +120,29 @@ class Fit:
     def smoothing(self, settings: Settings) -> float:
         """Return the strength of smoothing: that of `settings`, or 0 where each pixel keeps its colour."""
         return 0.0 if self.exact else settings.smooth
+
+
+def displayed_palette(palette: Palette, settings: Settings) -> Palette:
+    """Return the nearest colours of the depth that the settings name."""
+    if settings.color_depth == COLOR_DEPTHS[0]:
+        return palette
+    from gmmquant.colors.color_depth import to_depth
+
+    return to_depth(palette, settings.color_depth)
+
+
+def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette, list[int]]:
+    """Return the distinct colours of a palette of which `k` can be chosen, and the indices of those to keep."""
+    colors = list(dict.fromkeys(map(tuple, displayed_palette(palette, settings).tolist())))
+    kept = {code: parse_color(code) for code in settings.keep_colors}
+    missing = [code for code, color in kept.items() if color not in colors]
+    if missing:
+        raise ParameterError(f"keep_colors: {missing[0]} is not in the palette; use colours of it, or omit it")
+    if not max(len(kept), 1) <= k <= len(colors):
+        limit = f"above the {len(colors)} colours of the palette; use at most {len(colors)}"
+        limit = f"below the {len(kept)} colours to keep; use at least {len(kept)}" if k < len(kept) else limit
+        raise ParameterError(f"k = {k} is {limit}")
+    return np.array(colors, dtype=np.uint8), [colors.index(color) for color in kept.values()]
 
 
 class Fitter:
@@ -160,28 +189,32 @@ class Fitter:
         """
         if self.colors.n_colors == 0:
             return self._fit_nothing(k)
-        check_k(k)
-        if isinstance(self.colors, ColorHistogram) and self.colors.n_colors <= k:
-            return self._keep(k, self.colors)
-        fitted = self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture
-        fit = fitted(k, watch)
-        fit = replace(fit, mixture=fit.mixture.sorted())
-        if not self.settings.snap or not isinstance(self.colors, ColorHistogram):
-            return fit
-        by_mean = self.settings.method == "kmeans"
-        snapped = dominant_colors(self.colors, fit.mixture, self.space, self.settings.snap, by_mean=by_mean)
-        return replace(fit, snapped_palette=snapped)
+        kept = self.kept_colors
+        if check_k(k) < len(kept):
+            raise ParameterError(f"k = {k} is below the {len(kept)} colours to keep; use at least {len(kept)}")
+        fit = self._keep_all(k)
+        if fit is not None:
+            by_weight = np.argsort(-fit.mixture.weights, kind="stable")
+        else:
+            fit = (self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture)(k, watch)
+            fit = replace(fit, colors=self._snapped(fit.mixture))
+            by_weight = fit.mixture.order()
+        kept_first = np.concatenate([np.arange(len(kept)), by_weight[by_weight >= len(kept)]])
+        return self._with_colors(fit, kept, by_weight, given=kept_first, default="weight")
 
-    def fit_palette(self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing) -> Fit:
+    def fit_palette(self, palette: npt.NDArray[np.uint8], k: int | None = None, watch: Watcher = watch_nothing) -> Fit:
         """Fit weights and covariances about a fixed palette, uint8 (K, 3), whose colours are the means.
 
-        Each pixel gets the nearest colour unless the settings choose a recoloring or a dither.
+        With `k`, these are the k of its colours with the least squared error (see `gmmquant.models.subset`), among them
+        those that the settings keep. Each pixel gets the nearest colour unless the settings choose a recoloring or a
+        dither.
         """
         started = perf_counter()
         settings, palette = self.settings, check_palette(palette)
-        K = len(palette)
         if self.colors.n_colors == 0:
-            return self._fit_nothing(K)
+            return self._fit_nothing(len(palette) if k is None else k)
+        palette = self._subset(palette, check_k(k)) if k is not None else displayed_palette(palette, settings)
+        K = len(palette)
         tol = self._tol_for(K)
         fit = fit_with_means(
             self._levels_for(K),
@@ -195,25 +228,24 @@ class Fitter:
         )
         undecided = settings.recolor is None and settings.dither == "none"
         recoloring = "nearest" if undecided else None
-        return replace(
-            self._result(K, fit, tol, perf_counter() - started), fixed_palette=palette, recoloring=recoloring
-        )
+        result = replace(self._result(K, fit, tol, perf_counter() - started), recoloring=recoloring)
+        by_weight = result.mixture.order()
+        return self._with_colors(result, palette, by_weight, given=np.arange(K), default="given")
 
-    def evaluate(
-        self,
-        mixture: Gaussians,
-        *,
-        palette: npt.NDArray[np.uint8] | None = None,
-        nearest_by_mean: bool = False,
-    ) -> Fit:
-        """Return a mixture that was fitted elsewhere as a `Fit` to these colours, drawn in a `palette`."""
+    def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False, colors: Palette | None = None) -> Fit:
+        """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective.
+
+        `colors` (K, 3) are the colours of images where these are not the means rounded to 8 bits.
+        """
         if self.colors.n_colors == 0:
             return self._fit_nothing(len(mixture.weights))
         started = perf_counter()
         _, objective = e_step(self.cells, mixture, self.variance)
         check_finite_objective("objective", objective)
-        fit = self._result(len(mixture.weights), self._unfitted(mixture, objective), None, perf_counter() - started)
-        return replace(fit, converged=None, nearest_by_mean=nearest_by_mean, snapped_palette=palette)
+        K = len(mixture.weights)
+        fit = self._result(K, self._unfitted(mixture, objective), None, perf_counter() - started)
+        fit = replace(fit, converged=None, nearest_by_mean=nearest_by_mean, colors=colors)
+        return self._with_colors(fit, _NO_COLORS, mixture.order(), given=np.arange(K), default="given")
 
     def fit_mixture(
         self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
@@ -234,9 +266,11 @@ class Fitter:
             variance=variance,
             tol=tol,
             max_iter=max_iter,
+            fixed=self._kept_means,
         )
         seeded = perf_counter()
-        fit = descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+        n_fixed = len(self.kept_colors)
+        fit = descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed, watch=watch)
         return fit, {"seed": seeded - started, "fit": perf_counter() - seeded}
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
@@ -258,15 +292,22 @@ class Fitter:
             rng=np.random.default_rng(settings.seed),
             tol=_KMEANS_TOL_FACTOR * tol,
             max_iter=settings.max_iter,
+            fixed=self._kept_means,
             watch=watch,
         )
-        clusters = start_from_centers(self.cells, codebook.centers, self.variance, self.covariance_type)
+        n_fixed = len(self.kept_colors)
+        clusters = clusters_about(self.cells, codebook.centers, self.variance, self.covariance_type, n_fixed)
         fit = EMFit(codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged, clusters)
         return self._result(k, fit, tol, perf_counter() - started)
 
-    def _keep(self, k: int, histogram: ColorHistogram) -> Fit:
-        """Return the exact fit: one component per distinct colour."""
-        mixture = exact_mixture(histogram, self.covariance_type, self.space)
+    def _keep_all(self, k: int) -> Fit | None:
+        """Return the exact fit, one component per distinct colour and colour to keep, or None for more than `k`."""
+        histogram, kept = self.colors, self.kept_colors
+        if not isinstance(histogram, ColorHistogram) or histogram.n_colors > k:
+            return None
+        if len(kept) and np.count_nonzero(~equal_colors(histogram, kept).any(axis=1)) + len(kept) > k:
+            return None
+        mixture = exact_mixture(histogram, self.covariance_type, self.space, kept)
         cells, variance = histogram.cells(self.space), histogram.variance_in(self.space)  # exact colours have no noise
         objective = 0.0 if self.settings.method == "kmeans" else e_step(cells, mixture, variance)[1]
         fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
@@ -278,6 +319,65 @@ class Fitter:
         mixture = Gaussians(np.zeros(0), np.zeros((0, 3)), covariances, self.covariance_type)
         fit = self._result(k, EMFit((), (), n_iter=0, converged=True, gaussians=mixture), None, 0.0)
         return replace(fit, exact=True)
+
+    @cached_property
+    def kept_colors(self) -> Palette:
+        """The colours to keep, (n_kept, 3)."""
+        kept = [parse_color(code) for code in self.settings.keep_colors]
+        return np.array(kept, dtype=np.uint8).reshape(-1, 3)
+
+    @property
+    def _kept_means(self) -> FloatArray:
+        """The colours to keep in the space of the fit, (n_kept, 3)."""
+        return self.space.from_srgb(self.kept_colors / 255)
+
+    def _subset(self, palette: Palette, k: int) -> Palette:
+        """Return the `k` colours of a palette with the least squared error, in its order."""
+        from gmmquant.models.subset import best_subset
+
+        candidates, required = candidates_of(palette, self.settings, k)
+        rng = np.random.default_rng(self.settings.seed)
+        return candidates[best_subset(self.levels, self.space.from_srgb(candidates / 255), k, rng, required)]
+
+    def _with_colors(self, fit: Fit, fixed: Palette, by_weight: IndexArray, *, given: IndexArray, default: str) -> Fit:
+        """Return `fit` with its palette, and its components in the order of the settings.
+
+        The first components have the colours `fixed` (n_fixed, 3). Orders are indices: `by_weight`, the heaviest first,
+        and that `given`; the one named `default` is used unless the settings name another.
+        """
+        settings, mixture, n_fixed, colors = self.settings, fit.mixture, len(fixed), fit.colors
+        if n_fixed == len(mixture.weights):
+            colors = fixed
+        elif n_fixed or settings.color_depth != COLOR_DEPTHS[0]:
+            from gmmquant.colors.color_depth import distinct_colors
+
+            wanted = 255 * np.clip(self.space.to_srgb(mixture.means), 0.0, 1.0) if colors is None else colors
+            colors, free = np.empty((len(mixture.weights), 3), dtype=np.uint8), by_weight[by_weight >= n_fixed]
+            colors[:n_fixed] = fixed
+            colors[free] = distinct_colors(wanted[free], settings.color_depth, map(tuple, fixed.tolist()))
+        name = settings.palette_order or default
+        if name in ("weight", "given"):
+            order = by_weight if name == "weight" else given
+        else:
+            from gmmquant.colors.palette_order import order_by_hue, order_by_luminance
+
+            palette = to_8_bits(mixture.means, self.space) if colors is None else colors
+            order = (order_by_hue if name == "hue" else order_by_luminance)(palette)
+        return replace(
+            fit,
+            mixture=mixture.taken(order),
+            colors=None if colors is None else colors[order],
+            fixed=(np.arange(len(order)) < n_fixed)[order] if n_fixed else None,
+            keeps_order=settings.palette_order is not None or default == "given",
+        )
+
+    def _snapped(self, mixture: Gaussians) -> Palette | None:
+        """Return the colours of components of which some have a dominant one, or None."""
+        settings, histogram = self.settings, self.colors
+        if not settings.snap or not isinstance(histogram, ColorHistogram):
+            return None
+        by_mean = settings.method == "kmeans"
+        return dominant_colors(histogram, mixture, self.space, settings.snap, by_mean=by_mean)
 
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)

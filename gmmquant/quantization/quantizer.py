@@ -102,26 +102,32 @@ class Quantizer:
         return self.recolor(self.fitter.fit(k, watch), receive)
 
     def fit_palette(
-        self, palette: npt.NDArray[np.uint8], watch: Watcher = watch_nothing, receive: Receiver = receive_nothing
+        self,
+        palette: npt.NDArray[np.uint8],
+        k: int | None = None,
+        watch: Watcher = watch_nothing,
+        receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
         """Recolour the image with a fixed palette (K, 3), to which weights and covariances are fitted.
 
-        The palette keeps its colours and their order. Each pixel gets the nearest colour unless the settings choose a
+        With `k`, it is recoloured with the k colours of the palette that have the least squared error. The colours keep
+        their order. Each pixel gets the nearest colour unless the settings choose a
         recoloring or a dither.
 
         Raises
         ------
         ParameterError
-            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours.
+            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours, or fewer distinct ones
+            than `k`.
         """
-        return self.recolor(self.fitter.fit_palette(palette, watch), receive)
+        return self.recolor(self.fitter.fit_palette(palette, k, watch), receive)
 
     def apply(
         self,
         mixture: GaussianMixture | Gaussians,
         *,
-        palette: npt.NDArray[np.uint8] | None = None,
         exact: bool = False,
+        colors: npt.NDArray[np.uint8] | None = None,
         receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
         """Recolour the image by a mixture that was fitted elsewhere; `receive(image)` as for `fit`.
@@ -135,6 +141,8 @@ class Quantizer:
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
             by the means and not by the palette.
+        colors : ndarray of uint8, shape (K, 3), optional
+            The colours of the components where these are not the means rounded to 8 bits.
 
         Raises
         ------
@@ -146,11 +154,9 @@ class Quantizer:
         gaussians = mixture if isinstance(mixture, Gaussians) else mixture.gaussians()
         if gaussians.means.shape[1] != 3:
             raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
-        if palette is not None and len(check_palette(palette)) != len(gaussians.means):
-            raise ParameterError(
-                f"the palette has {len(palette)} colours, the mixture {len(gaussians.means)} components"
-            )
-        return self.recolor(self.fitter.evaluate(gaussians, palette=palette, nearest_by_mean=exact), receive)
+        if colors is not None and len(check_palette(colors)) != len(gaussians.means):
+            raise ParameterError(f"colors has {len(colors)} rows, the mixture {len(gaussians.means)} components")
+        return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact, colors=colors), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
@@ -177,14 +183,17 @@ class Quantizer:
     def openraster(self, fit: QuantizedImage) -> bytes:
         """Return the exact layers of a fit to this image as an OpenRaster file, the heaviest component lowest.
 
-        They are drawn over each other, so each has the alpha that this needs instead of its responsibility.
+        They are drawn over each other, so each has the alpha that this needs instead of its responsibility. Without a
+        visible pixel, a ParameterError is raised.
         """
         from gmmquant.images.openraster import encode_openraster
 
+        self._flat.require_visible()
         layers = self._layers(fit, exact=True, stacked=True)
         names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
         alpha, colors = layers.composed()
-        composed = ColorImage(self._flat.laid_out(colors), None if self.visible is None else self._flat.laid_out(alpha))
+        pixels = self._with_hidden(self._flat.laid_out(colors))
+        composed = ColorImage(pixels, None if self.visible is None else self._flat.laid_out(alpha))
         return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
 
     def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
@@ -302,8 +311,7 @@ class Quantizer:
 
         histogram, mixture, space = self.histogram, fit.mixture, self.fitter.space
         index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint32), self._flat.codes)
-        alpha = None if self._flat.alpha is None else self._flat.visible_values(self._flat.alpha)
-        pixels, unmixing = Pixels.of(index, histogram.n_colors, alpha), None
+        pixels, unmixing = Pixels.of(index, histogram.n_colors, self._flat.visible_alpha), None
         if exact:
             from gmmquant.images.unmixing import Unmixing
 
@@ -384,7 +392,10 @@ class Quantizer:
 
     def _color_pixels(self, colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the pixels (height, width, 3) in `colors` (n_colors, 3), and in the hidden ones where invisible."""
-        pixels = self._to_pixels(colors)
+        return self._with_hidden(self._to_pixels(colors))
+
+    def _with_hidden(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return `pixels` (height, width, 3) after setting the invisible ones to their hidden colours."""
         if self.visible is not None and self._flat.hidden is not None:
             pixels[~self.visible] = self._flat.hidden
         return pixels

@@ -121,7 +121,7 @@ class RecoloredFit:
 
     @property
     def palette(self) -> npt.NDArray[np.uint8]:
-        """The colours, sRGB, shape (K, 3), the heaviest component first, or in the order of a fixed palette."""
+        """The colours, sRGB, shape (K, 3), in the order of the components: see `Settings.palette_order`."""
         return self.fit.palette
 
     @property
@@ -168,8 +168,8 @@ class RecoloredFit:
     def _criteria(self) -> Criteria:
         mixture, sums = self.mixture, self.statistics
         free = n_parameters(len(mixture.weights), 3, mixture.covariance_type) if len(mixture.weights) else 0
-        if self.fit.fixed_palette is not None:
-            free -= mixture.means.size
+        if self.fit.fixed is not None:
+            free -= mixture.means.shape[1] * np.count_nonzero(self.fit.fixed)
         return Criteria.of(self.k, sums.log_likelihood, sums.entropy, free, sums.weight)
 
     @property
@@ -241,8 +241,7 @@ class QuantizedImage(RecoloredFit):
 
         target = parse_path(path)
         format = target.suffix.lower().removeprefix(".")  # noqa: A001
-        keep_order = self.fit.fixed_palette is not None
-        data = encode_image(self.recolored, format, optimize=optimize, keep_order=keep_order)
+        data = encode_image(self.recolored, format, optimize=optimize, keep_order=self.fit.keeps_order)
         try:
             with OutputSet(overwrite=True) as outputs:
                 outputs.stage(target, data)

@@ -104,7 +104,7 @@ def settings_record(
     settings: Settings, extra_inputs: Mapping[str, Path | Sequence[str]], report: AnyPath, variance: float | None = None
 ) -> Record:
     """Return everything except k that influences the outputs of an image; `variance`, if known, as `reg_covar`."""
-    values = asdict(settings)
+    values = {**asdict(settings), "keep_colors": list(settings.keep_colors)}
     if "model" in extra_inputs:  # nothing was fitted
         values |= dict.fromkeys(("style", "snap", *OF_FITS))
     if "palette" in extra_inputs:
@@ -154,6 +154,7 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
                 "mean": result.means[i].tolist(),
                 "hex": hex_code(result.palette[i]),
                 "covariance": covariances[i].tolist(),
+                "fixed": bool(fit.fixed is not None and fit.fixed[i]),
                 "pixels": int(statistics.counts[i]),
             }
             for i in range(len(result.weights))

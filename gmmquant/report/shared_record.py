@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.color_sum import ColorCells
@@ -69,13 +70,14 @@ def build_shared_record(
     choice: Choice | None = None,
     sample_size: int | None = None,
     digests: Mapping[str, str] | None = None,
+    extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
 ) -> Record:
     """Return the record of images that share one mixture, in the order of their paths.
 
     `fitter` has the colours of the `n_fitted` images that were fitted, at most `sample_size`. `fits` are the
     `fit_record` of the `total_result` for each k, `images` the `shared_image_record` of each image, and `failed` path
     and reason of each image that was not recoloured. `digests` are the SHA-256 of the digests of the images fitted
-    ("sources") and of everything else that decides the outputs ("settings").
+    ("sources") and of everything else that decides the outputs ("settings"), `extra_inputs` as for `build_record`.
     """
     colors = fitter.colors
     return {
@@ -96,7 +98,7 @@ def build_shared_record(
             "bit_depth": colors.bit_depth,
             "sample_size": sample_size,
         },
-        **asked_record(report, fitter, fits, choice, {}),
+        **asked_record(report, fitter, fits, choice, extra_inputs or {}),
         "digest": dict(digests or {}),
         "fits": list(fits),
         "images": sorted(images, key=lambda image: str(image["path"])),

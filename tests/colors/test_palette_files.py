@@ -19,11 +19,13 @@ from PIL import GimpPaletteFile, Image, ImageCms, ImageColor
 
 import gmmquant.settings
 from gmmquant.colors import palette_files
+from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_colors, read_palette
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.palette_image import ALL_FORMATS, encode_swatches, load_palette, read_palette_image
+from gmmquant.settings import color_names, parse_color
 
 WRITTEN = [entry.name for entry in palette_files.FORMATS if entry.encode]
 
@@ -453,10 +455,36 @@ def test_json_of_other_programs_is_read_too():
 # --- typed ------------------------------------------------------------------------------------------------------------
 
 
-def test_typed_colors_are_codes_separated_by_commas():
+def test_typed_colors_are_codes_or_names_separated_by_commas():
     assert parse_colors("#1a2b3c,#fff,#000").tolist() == ROW.tolist()
     assert parse_colors(" 1A2B3C , FFF,000").tolist() == ROW.tolist()
     assert parse_colors("#fff,#fff").tolist() == [[255] * 3] * 2
+    assert parse_colors("black").tolist() == [[0] * 3]
+    assert parse_colors("RebeccaPurple, bw").tolist() == [[102, 51, 153], [0] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize("name", NAMED_PALETTES)
+def test_a_named_palette_is_its_colors_without_repetitions(name):
+    colors = parse_colors(name)
+    assert [bytes(color).hex() for color in colors.tolist()] == list(NAMED_PALETTES[name])
+    assert len(np.unique(colors, axis=0)) == len(colors)
+    digits = re.search(r"\d+$", name)
+    assert name == "c64" or name == "pico8" or digits is None or len(colors) == int(digits[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [("gamboy", "gameboy"), ("bw,rebecapurple", "rebeccapurple"), ("pico-8", "pico8")]
+)
+def test_an_unknown_name_lists_those_that_are_similar(text, names):
+    with pytest.raises(ParameterError, match=names):
+        parse_colors(text)
+
+
+def test_the_names_of_colors_are_those_of_matplotlib():
+    matplotlib = pytest.importorskip("matplotlib.colors")
+    assert {name: code.lower() for name, code in matplotlib.CSS4_COLORS.items()} == {
+        name: f"#{bytes(parse_color(name)).hex()}" for name in color_names()
+    }
 
 
 @pytest.mark.parametrize(
@@ -464,7 +492,7 @@ def test_typed_colors_are_codes_separated_by_commas():
     [
         ("", "''"),
         ("#fff,", "''"),
-        ("#fff,red", "'red'"),
+        ("#fff,rad", "'rad'"),
         ("#fff #000", "'#fff #000'"),
         ("#12345", "'#12345'"),
         ("#fff,\x1b[2J", "'\\x1b[2J'"),
@@ -474,7 +502,8 @@ def test_typed_colors_are_codes_separated_by_commas():
 def test_an_invalid_typed_color_is_shown(text, bad):
     with pytest.raises(ParameterError) as caught:
         parse_colors(text)
-    assert str(caught.value) == f"{bad} is not a colour; use hex codes, as in #1a2b3c,#fff,#000"
+    expected = f"{bad} is not a colour, a palette or a file; use hex codes or names of CSS, as in #1a2b3c,#fff,red"
+    assert str(caught.value).startswith(expected)
 
 
 # --- images ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import blocks
 from PIL import Image
+from scipy import ndimage
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,20 @@ def test_the_errors_on_the_drawing_page_match_the_reports(drawing):
             report = json.loads((drawing.folder / folder / f"{file.split('_')[0]}_report.json").read_text())
             assert error == pytest.approx(report["fits"][0]["mse"], rel=0.15)
             checked += 1
-    assert checked == 12
+    assert checked == 15
+
+
+def test_the_regions_and_sizes_of_smoothed_images_on_the_drawing_page_match_the_files(drawing):
+    page = drawing.PAGE.read_text(encoding="utf-8")
+    (rows,) = re.findall(r"^(\|.*\n\|.* regions \|\n\|.* bytes \|)$", page, flags=re.MULTILINE)
+    paths = [drawing.folder / name for name in re.findall(r"images/drawing/([^)]+)", rows)]
+    regions, sizes = ([int(number) for number in re.findall(rf"(\d+) {unit}", rows)] for unit in ("regions", "bytes"))
+    for path, stated_regions, stated_size in zip(paths, regions, sizes, strict=True):
+        with Image.open(path) as image:
+            labels = np.asarray(image)
+        n_regions = sum(ndimage.label(labels == label)[1] for label in np.unique(labels))
+        assert n_regions == pytest.approx(stated_regions, rel=0.15)
+        assert path.stat().st_size == pytest.approx(stated_size, rel=0.1)
 
 
 def test_the_file_sizes_on_the_drawing_page_match_the_files(drawing):

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from gmmquant import Quantizer, Settings, read_image
+from gmmquant import ParameterError, Quantizer, Settings, read_image
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images import layers as layers_module
 from gmmquant.images.layers import covering, rounded
@@ -297,7 +297,7 @@ def test_an_openraster_file_shows_the_image_in_any_program(case):
     assert np.abs(drawn[seen] / total[seen, np.newaxis] * 255 - colors[seen]).max() <= 0.5 + 1e-9
     assert np.array_equal(merged[..., 3], alpha)
     if image.dtype == np.uint8:
-        assert np.array_equal(merged[seen, :3], colors[seen])
+        assert np.array_equal(merged[..., :3], colors)  # also the hidden colours of transparent pixels
 
 
 def test_an_openraster_file_has_the_layout_of_its_specification():
@@ -308,6 +308,7 @@ def test_an_openraster_file_has_the_layout_of_its_specification():
     assert data[30:54] == b"mimetypeimage/openraster"
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.infolist()[0].compress_type == zipfile.ZIP_STORED
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {entry.compress_type for entry in archive.infolist()} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
         with Image.open(io.BytesIO(archive.read("Thumbnails/thumbnail.png"))) as thumbnail:
             assert max(thumbnail.size) == 256
@@ -317,6 +318,14 @@ def test_an_openraster_file_has_the_layout_of_its_specification():
     codes = ["#" + bytes(color.tolist()).hex() for color in fit.palette]
     assert names == [f"{number} {code}" for number, code in enumerate(codes, start=1)][::-1]
     assert quantizer.openraster(fit) == data
+
+
+def test_an_image_without_visible_pixels_has_no_layers():
+    quantizer = Quantizer(np.zeros((3, 4, 4), dtype=np.uint8))
+    fit = quantizer.fit(2)
+    assert list(quantizer.layers(fit, exact=True)) == []
+    with pytest.raises(ParameterError, match="every pixel is fully transparent"):
+        quantizer.openraster(fit)
 
 
 # The command
@@ -342,6 +351,10 @@ def test_exact_layers_and_an_openraster_file_are_written_beside_flat_layers(comm
     assert record["fits"][0]["files"]["layers"] == exact
     assert record["fits"][0]["files"]["openraster"] == "alpha_k3.ora"
     assert "skipped" in command(*arguments, "--layers", "exact", "--skip-existing").stderr
+    # The report now names exact layers, and says nothing of flat ones.
+    (tmp_path / "out/alpha_k3_layer02.png").unlink()
+    assert command(*arguments, "--layers", "flat", "--skip-existing").returncode == 0
+    assert (tmp_path / "out/alpha_k3_layer02.png").read_bytes() == flat["alpha_k3_layer02.png"]
 
 
 def test_missing_files_of_exact_layers_are_written(command, tmp_path, samples):

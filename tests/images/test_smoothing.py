@@ -14,7 +14,7 @@ from scipy.special import softmax
 from gmmquant import Quantizer, quantize
 from gmmquant.images import smoothing
 from gmmquant.images.dithering.pixels import Pixels
-from gmmquant.images.smoothing import run_sweeps, smooth_labels, sweeps_for
+from gmmquant.images.smoothing import first_sweeps, run_sweeps, smooth_labels
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import SPHERICAL
 from gmmquant.models.gaussian import Gaussians, natural_parameters
@@ -144,21 +144,23 @@ def test_labels_are_the_same_for_tiles_of_any_size_and_for_any_number_of_threads
     ranks = ndimage.gaussian_filter(rng.random((181, 227)), 2).argsort(axis=None).argsort().reshape(181, 227)
     pixels = Pixels((ranks * 60 // ranks.size).astype(np.uint32), pixels.visible)
     expected, labels = np.empty((2, 181, 227), dtype=np.uint8)
-    n_changed = run_sweeps(pixels, points, theta, strength, n_sweeps, expected)
+    share = run_sweeps(pixels, points, theta, strength, n_sweeps, expected)
     monkeypatch.setattr(smoothing, "_TILE_BELIEFS", 1)
     monkeypatch.setattr(smoothing, "_CHUNK_BELIEFS", 3000)
     for n_threads in (1, 2, 3):
         monkeypatch.setattr(threads, "_MIN_ELEMENTS", 1)
         monkeypatch.setattr(threads, "_share", n_threads)
-        assert run_sweeps(pixels, points, theta, strength, n_sweeps, labels) == n_changed
+        assert run_sweeps(pixels, points, theta, strength, n_sweeps, labels) == share
         np.testing.assert_array_equal(labels, expected)
 
 
 def test_frames_are_smoothed_separately():
     pixels, points, theta = random_field(2, 20, 31, 4, n_frames=3)
-    together = smooth_labels(pixels, points, theta, 1.0)
+    together, alone = np.zeros((60, 31), dtype=np.uint8), np.zeros((20, 31), dtype=np.uint8)
+    run_sweeps(pixels, points, theta, 1.0, 5, together)
     for index, visible, labels in zip(*map(pixels.frames, (pixels.index, pixels.visible, together)), strict=True):
-        np.testing.assert_array_equal(smooth_labels(Pixels(index, visible), points, theta, 1.0), labels)
+        run_sweeps(Pixels(index, visible), points, theta, 1.0, 5, alone)
+        np.testing.assert_array_equal(alone[visible], labels[visible])
 
 
 def cat_of(k, **options):
@@ -172,15 +174,43 @@ def test_one_more_sweep_changes_less_than_a_thousandth_of_the_labels(monkeypatch
     pixels, points, theta, _ = cat_of(7)
     last = []
     original = smoothing.run_sweeps
-    monkeypatch.setattr(smoothing, "run_sweeps", lambda *arguments: last.append(arguments[4]) or original(*arguments))
+
+    def record(*arguments, **options):
+        last.append(arguments[4])
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(smoothing, "run_sweeps", record)
     for strength in (0.25, 1.0, 2.0, 4.0):
         labels = smooth_labels(pixels, points, theta, strength)
         more = np.empty_like(labels)
-        changed = original(pixels, points, theta, strength, last[-1] + 1, more)
-        assert changed <= 1e-3 * labels.size
-        assert np.count_nonzero(more != labels) == changed
-    assert sweeps_for(2.0) in last
-    assert max(last) > sweeps_for(4.0)  # somewhere, sweeps were added
+        share = original(pixels, points, theta, strength, last[-1] + 1, more)
+        assert share <= 1e-3
+        assert np.mean(more != labels) == share
+    assert max(last) > first_sweeps(4.0)  # somewhere, sweeps were added
+
+
+def test_the_sweeps_of_a_large_image_are_as_many_as_some_of_its_tiles_need(monkeypatch):
+    image = np.tile(read_sample("cat.jpg"), (2, 2, 1))
+    quantizer = Quantizer(image, Settings(covariance="full", noise=0, shrink=0, smooth=1))
+    monkeypatch.setattr(smoothing, "_MIN_SAMPLED_PIXELS", 500_000)
+    monkeypatch.setattr(smoothing, "_SAMPLED_TILE", 2)
+    shares = []
+    original = smoothing.run_sweeps
+
+    def record(*arguments, **options):
+        shares.append((options.get("sampled", False), arguments[4], original(*arguments, **options)))
+        return shares[-1][-1]
+
+    monkeypatch.setattr(smoothing, "run_sweeps", record)
+    labels = quantizer.fit(7).labels
+    assert [sampled for sampled, _, _ in shares] == [True] + [False] * (len(shares) - 1)
+    _, n_sweeps, share = shares[-1]
+    assert n_sweeps >= 3
+    assert share <= 1e-3
+    more = np.empty_like(labels)
+    pixels, theta = quantizer._pixels(), natural_parameters(quantizer.fitter.fit(7).mixture, quantizer._points.origin)
+    original(pixels, quantizer._points, theta, 1.0, n_sweeps, more)
+    np.testing.assert_array_equal(labels, more)
 
 
 def test_more_strength_gives_fewer_regions_and_more_error():
@@ -291,7 +321,7 @@ def in_pillow(path):
         return np.asarray(image.convert("RGB"))
 
 
-@pytest.mark.parametrize("recolor", ["posterior", "soft", "nearest"])
+@pytest.mark.parametrize("recolor", ["soft", "nearest"])
 def test_a_model_is_smoothed_as_a_fit_is(command, tmp_path, samples, recolor):
     fit = ["--covariance", "full", "--shrink", "0", "--noise", "1", "--recolor", recolor, "--save-model", "-o", "fit"]
     assert command(samples / "cat.jpg", "-k", "4", *fit).returncode == 0

@@ -214,7 +214,7 @@ def test_sorted_mixture_is_the_same_mixture_heaviest_first_and_ties_by_mean(weig
     K = len(weights)
     means = rng.integers(0, 2, (K, 3)) + 0.001 * rng.permutation(K)[:, np.newaxis] * [0, 0, 1]
     gaussians = Gaussians(np.array(weights) / sum(weights), means, random_covariances(rng, K, 3))
-    ordered = gaussians.sorted()
+    ordered = gaussians.taken(gaussians.order())
     rows = list(zip(gaussians.weights, map(tuple, means), gaussians.covariances.tolist(), strict=True))
     expected = sorted(rows, key=lambda row: (-row[0], row[1]))
     assert ordered.weights.tolist() == [row[0] for row in expected]

@@ -398,7 +398,22 @@ def test_missing_layers_are_written_and_the_others_kept(command, tmp_path, sampl
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--palette", "#fff,#000", "-k", "3"], "--palette sets the colours: leave out -k or --palette"),
+        (["--palette", "#fff,#000", "-k", "3"], "k = 3 is above the 2 colours of the palette; use at most"),
+        (["--palette", "bw", "-k", "auto"], "-k auto chooses colours by a fit, not from --palette: use numbers"),
+        (["--palette", "bw", "--keep-colors", "red"], "leave out --keep-colors, or choose some, as in -k 3"),
+        (["--palette", "gamboy"], "'gamboy' is not a colour, a palette or a file"),
+        (["--palette", "gamboy"], "or gameboy"),
+        (["--palette", "bw", "-k", "1", "--keep-colors", "red"], "#ff0000 is not in the palette"),
+        (["--keep-colors", "red,white,blue", "-k", "5", "2"], "k = 2 is below the 3 colours of --keep-colors"),
+        (["--keep-colors", "red,white,blue"], "k = 2 (the default) is below the 3 colours"),
+        (["--keep-colors", "#ff"], "'#ff' is not a colour"),
+        (["--keep-colors", "#e30613", "--color-depth", "rgb565", "-k", "3"], "use #e70410, the nearest"),
+        (["--color-depth", "rgb565", "--recolor", "soft"], "recolor = 'soft' mixes colours outside rgb565"),
+        (["--color-depth", "rgb332"], "color_depth = 'rgb332' is unknown"),
+        (["--palette-order", "size"], "palette_order = 'size' is unknown"),
+        (["--transfer-from", "rocket.jpg", "--keep-colors", "red"], "leave out --keep-colors"),
+        (["--transfer-from", "rocket.jpg", "--color-depth", "rgb444"], "leave out --color-depth"),
+        (["--model", "m.gmm.json", "--keep-colors", "red"], "leave out --keep-colors"),
         (["--palette", "#fff,#000", "--method", "kmeans"], "leave out --method"),
         (["--transfer-from", "rocket.jpg", "--dither", "posterior"], "leave out --dither"),
         (["--strength", "0.5"], "--strength has no effect without dithering: add --dither"),
@@ -434,10 +449,10 @@ def test_wrong_usage_is_one_line_and_nothing_is_written(command, tmp_path, sampl
 @pytest.mark.parametrize("content", [None, b"", b"not a palette or an image"])
 def test_an_unreadable_additional_input_is_one_line_with_exit_1(command, tmp_path, samples, option, content):
     if content is not None:
-        (tmp_path / "other").write_bytes(content)
-    result = command(samples / "grey.png", "-o", "out", option, "other")
+        (tmp_path / "other.gpl").write_bytes(content)
+    result = command(samples / "grey.png", "-o", "out", option, "other.gpl")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("gmmquant: other: ")
+    assert result.stderr.startswith("gmmquant: other.gpl: ")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

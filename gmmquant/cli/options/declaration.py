@@ -30,18 +30,20 @@ def option(
     choices: Sequence[str] = (),
     several: bool = False,
     convert: Callable[[Any], Any] | None = None,
+    complete: Callable[[str], list[str]] | None = None,
 ) -> Any:
     """Declare an option with a value; `names`, `text` and `panel` as for `flag`.
 
     `default` describes a default that is not a value. A shell completes the value by `choices`, which also end a help
     with a colon; `several` of them may be joined by commas. `convert` is called with the text of the value, or with the
-    default if that is not None; it may raise a ValueError.
+    default if that is not None; it may raise a ValueError. `complete` completes a value that has no `choices`.
     """
     if text.endswith(":"):
         text = f"{text} {', '.join(choices)}{' or all' if several else ''}."
     if several:
         convert = partial(parse_choices, names.lstrip("-"), choices=choices)
-    complete = None if not choices else _complete_several(choices) if several else _complete_one(choices)
+    if choices:
+        complete = _complete_several(choices) if several else _complete_one(choices)
     return typer.Option(
         *names.split(", "),
         metavar=metavar,

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from gmmquant.cli.options.declaration import by_style, integer, number, option
+from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
-from gmmquant.settings import METHODS, SPACES, parse_k
+from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SPACES, color_names, hex_codes, parse_k
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
+
+
+def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
+    """Return the completion of the last of colours with commas: by `names`, and once it is begun by those of CSS."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        known = [*names, *(color_names() if last else ())]
+        return [before + comma + name for name in known if name.startswith(last.lower())]
+
+    return complete
 
 
 Colors = Annotated[
@@ -32,7 +45,39 @@ Space = Annotated[
 ]
 Palette = Annotated[
     str | None,
-    option("--palette", "FILE|#HEX,...", "Colours from a palette file, from an image, or '#1d3557,#e63946'.", _COLORS),
+    option(
+        "--palette",
+        "FILE|COLORS",
+        "A file, colours such as '#1d3557,red', or a name such as gameboy.",
+        _COLORS,
+        complete=_complete_colors(tuple(NAMED_PALETTES)),
+    ),
+]
+KeepColors = Annotated[
+    list[str],
+    option(
+        "--keep-colors",
+        "COLORS",
+        "Colours that the palette contains exactly: '#ffffff,red'.",
+        _COLORS,
+        default="none",
+        convert=hex_codes,
+        complete=_complete_colors(),
+    ),
+]
+PaletteOrder = Annotated[
+    str | None,
+    option(
+        "--palette-order",
+        "ORDER",
+        "Order of the colours:",
+        _COLORS,
+        choices=PALETTE_ORDERS,
+        default="weight, or given for --palette and --model",
+    ),
+]
+ColorDepth = Annotated[
+    str, option("--color-depth", "DEPTH", "Colours of displays with fewer bits:", _COLORS, choices=COLOR_DEPTHS)
 ]
 ModelFile = Annotated[
     Path | None, option("--model", "FILE", "Use a mixture written by --save-model.", _COLORS, convert=Path)
