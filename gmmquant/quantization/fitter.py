@@ -19,7 +19,7 @@ from gmmquant.colors.dominant import dominant_colors
 from gmmquant.colors.exact import equal_colors, exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.palette import Palette, check_palette, to_8_bits
-from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
 from gmmquant.models.cells import Cells
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 # KMeans stops when an iteration reduces the squared error by less than this multiple of `tol`, relatively.
 _KMEANS_TOL_FACTOR = 6
+
+# The largest noise, as a part of the standard deviation of the image's values. Otherwise a night scene of values from 0
+# to 9 would be drawn in one colour, whatever k.
+_MAX_NOISE = 0.125
 
 _NO_COLORS = np.empty((0, 3), dtype=np.uint8)
 
@@ -158,18 +162,32 @@ class Fitter:
         self.space = COLOR_SPACES[self.settings.space]
         self.covariance_type = COVARIANCE_TYPES[self.settings.covariance]
         self.shrinkage = self.settings.shrink if self.covariance_type is FULL else 0.0
-        # The variance of each colour in each channel, in addition to the scatter of its cell.
-        self.noise = 0.0 if self.settings.method == "kmeans" else self.settings.noise
-        self.variance = colors.variance_in(self.space, self.noise)
 
     def __reduce__(self) -> tuple[type[Fitter], tuple[Colors, Settings]]:
         """Pickle the two arguments only."""
         return Fitter, (self.colors, self.settings)
 
     @cached_property
+    def noise(self) -> float:
+        """The noise of the settings in levels of 255, or what an image of low contrast can bear: see `_MAX_NOISE`."""
+        if self.settings.method == "kmeans" or not self.settings.noise or self.colors.n_colors == 0:
+            return 0.0
+        spread = 255 * float(np.sqrt(np.trace(self._srgb_cells.covariance) / 3))
+        return min(self.settings.noise, _MAX_NOISE * spread)
+
+    @cached_property
+    def variance(self) -> float:
+        """The variance of each colour in each channel, in addition to the scatter of its cell."""
+        return self.colors.variance_in(self.space, self.noise)
+
+    @cached_property
+    def _srgb_cells(self) -> Cells:
+        return self.colors.cells(SRGB)
+
+    @cached_property
     def cells(self) -> Cells:
         """The distinct colours with their weights."""
-        return self.colors.cells(self.space, self.noise)
+        return self._srgb_cells if self.space is SRGB else self.colors.cells(self.space, self.noise)
 
     @cached_property
     def levels(self) -> list[Cells]:

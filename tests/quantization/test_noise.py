@@ -7,7 +7,7 @@ import pytest
 from helpers import read_sample
 from PIL import Image
 
-from gmmquant import ColorHistogram, GaussianMixture, quantize
+from gmmquant import ColorHistogram, GaussianMixture, Quantizer, quantize
 from gmmquant.colors.color_sum import ColorCells, add_up
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.quantization.fitter import Fitter
@@ -109,3 +109,15 @@ def test_the_command_records_noise_and_shrinkage_and_recolours_as_python_does(co
     with Image.open(tmp_path / "out/cat_k5.png") as image:
         expected = quantize(samples / "cat.jpg", 5, noise=2.0, shrink=0.8).image
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), expected)
+
+
+def test_an_image_of_low_contrast_is_not_taken_for_noise():
+    rng = np.random.default_rng(0)
+    dark = np.clip(rng.normal(3, 2, (60, 60, 3)), 0, 9).round().astype(np.uint8)
+    spread = np.sqrt(dark.reshape(-1, 3).var(axis=0).mean())
+    for space in ("srgb", "lab"):
+        fits = quantize(dark, [8, 32], noise=2.0, shrink=0.9, space=space)
+        for fit in fits:
+            assert fit.fit.noise == pytest.approx(spread / 8, rel=1e-9)
+            assert len(np.unique(fit.palette, axis=0)) >= 0.9 * fit.k
+    assert Quantizer(read_sample("cat.jpg"), noise=2.0).fitter.noise == 2.0
