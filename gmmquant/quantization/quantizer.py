@@ -371,7 +371,8 @@ class Quantizer:
         from gmmquant.images.dithering.pixels import Pixels
 
         index = self._to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32))
-        return Pixels(index, self.visible, self.shape[0] // self.n_frames)
+        alpha = None if self._flat.visible_alpha is None else self._flat.alpha
+        return Pixels(index, self.visible, self.shape[0] // self.n_frames, alpha)
 
     def _evaluate(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> tuple[Evaluation, npt.NDArray[np.uint8]]:
         """Return the evaluation of the mixture and the posterior mean of each distinct colour, (n_colors, 3).

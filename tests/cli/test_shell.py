@@ -121,6 +121,10 @@ COMPLETIONS = [
     ("--dither ", ["blue-noise", "floyd-steinberg", "none", "posterior"]),
     ("--format w", ["webp"]),
     ("--palette-out g", ["gpl"]),
+    ("--palette ga", ["gainsboro", "gameboy"]),
+    ("--palette-order l", ["luminance"]),
+    ("--keep-colors rebecca", ["rebeccapurple"]),
+    ("--color-depth rgb5", ["rgb555", "rgb565"]),
     ("--palette-out gpl,", ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,png"]),
     ("--maps labels,e", ["labels,entropy"]),
 ]

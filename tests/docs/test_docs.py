@@ -82,7 +82,7 @@ def test_the_errors_on_the_drawing_page_match_the_reports(drawing):
             report = json.loads((drawing.folder / folder / f"{file.split('_')[0]}_report.json").read_text())
             assert error == pytest.approx(report["fits"][0]["mse"], rel=0.15)
             checked += 1
-    assert checked == 15
+    assert checked == 18
 
 
 def test_the_regions_and_sizes_of_smoothed_images_on_the_drawing_page_match_the_files(drawing):

@@ -381,6 +381,36 @@ def test_invisible_pixels_do_not_change_the_others(dither, seed):
     assert not dither(Pixels(pixels.index, np.zeros_like(visible)), values, palette).any()
 
 
+def test_errors_spread_in_an_area_of_one_alpha_as_in_an_opaque_one():
+    pixels, values, palette = random_image(3, 70, 50)
+    expected = floyd_steinberg(pixels, values, palette)
+    for alpha in (1, 128, 255):
+        veiled = Pixels(pixels.index, alpha=np.full((70, 50), alpha, np.uint8))
+        np.testing.assert_array_equal(floyd_steinberg(veiled, values, palette), expected)
+
+
+def test_alpha_of_0_and_255_is_visibility():
+    pixels, values, palette = random_image(4, 70, 50)
+    visible = np.random.default_rng(0).random((70, 50)) < 0.7
+    alpha = np.where(visible, 255, 0).astype(np.uint8)
+    labels = floyd_steinberg(Pixels(pixels.index, visible), values, palette)
+    np.testing.assert_array_equal(floyd_steinberg(Pixels(pixels.index, visible, alpha=alpha), values, palette), labels)
+
+
+def test_the_errors_of_nearly_invisible_pixels_do_not_show_in_their_neighbours():
+    pixels, values, palette = random_image(5, 70, 50)
+    opaque = np.random.default_rng(0).random((70, 50)) < 0.6
+    alpha, other = np.where(opaque, 255, 1).astype(np.uint8), pixels.index.copy()
+    other[~opaque] = 11
+
+    def share_that_differs(alpha):
+        images = [floyd_steinberg(Pixels(index, alpha=alpha), values, palette) for index in (pixels.index, other)]
+        return (images[0] != images[1])[opaque].mean()
+
+    assert share_that_differs(alpha) < 0.03
+    assert share_that_differs(None) > 0.1
+
+
 @every_method
 def test_one_seed_gives_one_image_and_another_seed_another(dither):
     pixels, values, palette = random_image(8, 60, 80)

@@ -772,3 +772,93 @@ def test_layers_of_any_mixture_add_up_to_its_mean_within_half_a_level(n_componen
     assert np.array_equal(levels.sum(axis=0, dtype=int), alpha)
     assert not levels[r == 0].any()
     assert np.abs((levels - r * alpha).T @ palette / 255).max() < 0.5
+
+
+# Kept colours, subsets, orders and depths of palettes in files
+
+
+def palette_of(path):
+    with Image.open(path) as image:
+        entries = np.array(image.getpalette()).reshape(-1, 3)
+        return entries, np.asarray(image)
+
+
+def test_kept_colors_and_their_order_are_in_every_file(command, tmp_path, samples):
+    options = [
+        "--keep-colors",
+        "white,#e30613",
+        "--palette-order",
+        "given",
+        "--palette-out",
+        "hex,json",
+        "--save-model",
+    ]
+    arguments = [*options, "--maps", "labels", "--layers", "flat", "-k", "5", "-o", "out"]
+    assert command(samples / "cat.jpg", *arguments).returncode == 0
+    report = json.loads((tmp_path / "out" / "cat_report.json").read_text())
+    (fit,) = report["fits"]
+    assert report["settings"]["keep_colors"] == ["#ffffff", "#e30613"]
+    assert (report["settings"]["palette_order"], report["settings"]["recolor"]) == ("given", "nearest")
+    codes = [part["hex"] for part in fit["components"]]
+    assert codes[:2] == ["#ffffff", "#e30613"]
+    assert [part["fixed"] for part in fit["components"]] == [True, True, False, False, False]
+    assert (tmp_path / "out" / "cat_k5_palette.hex").read_text().split() == codes
+    entries, labels = palette_of(tmp_path / "out" / "cat_k5.png")
+    assert ["#" + bytes(entry.tolist()).hex() for entry in entries[:5]] == codes
+    assert np.bincount(labels.ravel(), minlength=5).tolist() == [part["pixels"] for part in fit["components"]]
+    assert np.array_equal(palette_of(tmp_path / "out" / "cat_k5_labels.png")[1], labels)
+    with Image.open(tmp_path / "out" / "cat_k5_layer02.png") as layer:
+        assert layer.convert("RGBA").getpixel((0, 0))[:3] == (227, 6, 19)
+
+    assert command(samples / "cat.jpg", "--skip-existing", *arguments).returncode == 0
+    other = command(samples / "cat.jpg", "--skip-existing", "--keep-colors", "red", *arguments[2:])
+    assert (other.returncode, "--keep-colors #ffffff #e30613" in other.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("options", [["--keep-colors", "white,red", "--space", "oklab"], ["--color-depth", "rgb444"]])
+def test_a_saved_model_gives_the_same_colors(command, tmp_path, samples, options):
+    assert command(samples / "cat.jpg", *options, "-k", "8", "--save-model", "-o", "out").returncode == 0
+    model = tmp_path / "out" / "cat_k8.gmm.json"
+    assert command(samples / "cat.jpg", "--model", model, "-o", "again").returncode == 0
+    one, other = (palette_of(tmp_path / folder / "cat_k8.png") for folder in ("out", "again"))
+    assert all(map(np.array_equal, one, other))
+    damaged = json.loads(model.read_text()) | {"palette": ["#fff"]}
+    model.write_text(json.dumps(damaged))
+    result = command(samples / "cat.jpg", "--model", model, "-o", "third")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "palette is not a list of 8 hex codes" in result.stderr
+
+
+def test_shared_images_get_the_best_colors_of_a_palette_together(command, tmp_path, samples):
+    images = [samples / "cat.jpg", samples / "flat.png"]
+    result = command(*images, "--shared", "--palette", "html16", "-k", "3", "5", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "out" / "shared_report.json").read_text())
+    assert len(report["settings"]["palette"]) == 16
+    assert [fit["recolor"] for fit in report["fits"]] == ["nearest", "nearest"]
+    assert report["fits"][0]["mse"] > report["fits"][1]["mse"]
+    for fit in report["fits"]:
+        codes = [part["hex"] for part in fit["components"]]
+        assert [code for code in report["settings"]["palette"] if code in codes] == codes
+        for image in images:
+            entries, _ = palette_of(tmp_path / "out" / f"{image.stem}_k{fit['k']}.png")
+            assert ["#" + bytes(entry.tolist()).hex() for entry in entries[: fit["k"]]] == codes
+
+
+def test_a_file_comes_before_a_palette_of_its_name(command, tmp_path, samples):
+    (tmp_path / "bw").write_text("#ff0000\n")
+    command(samples / "grey.png", "--palette", "bw", "-o", "file")
+    command(samples / "grey.png", "--palette", "BW", "-o", "name")
+    (tmp_path / "gameboy").mkdir()
+    command(samples / "grey.png", "--palette", "gameboy", "-o", "folder")
+    assert (tmp_path / "folder" / "grey_k4.png").exists()
+    assert (tmp_path / "file" / "grey_k1.png").exists()
+    assert (tmp_path / "name" / "grey_k2.png").exists()
+
+
+def test_colors_to_keep_of_a_palette_are_chosen(command, tmp_path, samples):
+    result = command(
+        samples / "cat.jpg", "--palette", "html16", "-k", "3", "--keep-colors", "fuchsia", "--json", "-o", "out"
+    )
+    (fit,) = json.loads(result.stdout)[0]["fits"]
+    assert "#ff00ff" in [part["hex"] for part in fit["components"]]

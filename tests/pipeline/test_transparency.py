@@ -3,6 +3,7 @@
 import io
 import json
 
+import cv2
 import numpy as np
 import pytest
 from helpers import log_density_by_scipy, read_sample
@@ -67,6 +68,10 @@ def test_a_fully_transparent_file_on_standard_output_is_the_image_or_its_record(
 
 
 def test_in_a_shared_mixture_a_fully_transparent_image_adds_nothing(command, clear, samples):
+    # Of 16 bits, it does not turn the sum of 8-bit images into one of 16 bits.
+    cv2.imwrite(
+        str(clear / "deep.png"), np.dstack([MANY[..., :3].astype(np.uint16) * 250, MANY[..., 3].astype(np.uint16)])
+    )
     both = command(".", samples / "flat.png", "-k", "2", "auto", "--shared", "-o", "both", "--save-model", "-q")
     alone = command(samples / "flat.png", "-k", "2", "auto", "--shared", "-o", "alone", "--save-model", "-q")
     assert both.returncode == alone.returncode == 0
@@ -75,7 +80,7 @@ def test_in_a_shared_mixture_a_fully_transparent_image_adds_nothing(command, cle
     for fit, expected in zip(one["fits"], other["fits"], strict=True):
         for name in ("k", "log_likelihood", "bic", "icl", "mse", "components", "trace"):
             assert fit[name] == expected[name]
-    assert (one["total"]["images"], one["fitted"]["images"]) == (3, 3)
+    assert (one["total"]["images"], one["fitted"]["images"]) == (4, 4)
     assert one["total"]["visible_weight"] == other["total"]["visible_weight"]
     for image in one["images"]:
         if image["visible_pixels"] == 0:

@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 from gmmquant import ColorHistogram, Quantizer, quantize
 from gmmquant.colors.morton import encode
 from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.models.convergence import default_tol
 
 CAT = read_sample("cat.jpg")
 EIGHT = np.array(
@@ -137,6 +138,13 @@ def test_nearly_invisible_pixels_do_not_change_the_choice_of_k():
     veil = [np.full(part.shape[:2], alpha, np.uint8) for part, alpha in ((photo, 255), (noise, 1))]
     image = np.vstack([np.dstack([photo, veil[0]]), np.dstack([noise, veil[1]])])
     assert Quantizer(image, noise=2, shrink=0.8).choose_k().k == Quantizer(photo, noise=2, shrink=0.8).choose_k().k
+
+
+def test_the_tolerance_is_that_of_an_image_of_as_many_opaque_pixels():
+    image = np.dstack([CAT[:100, :100], np.full((100, 100), 51, np.uint8)])
+    assert (
+        quantize(image, 2).fit.tol == quantize(CAT[:20, :20], 2).fit.tol == default_tol(2, 400) > default_tol(2, 10_000)
+    )
 
 
 def test_criteria_of_an_image_that_weighs_less_than_one_pixel_do_not_reward_parameters():

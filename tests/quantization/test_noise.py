@@ -26,7 +26,7 @@ def histogram():
 
 def test_noise_is_the_reg_covar_of_an_estimator(histogram):
     """From the same start, the estimator with `reg_covar` (s / 255)^2 makes the same steps."""
-    fit = Fitter(histogram, Settings(noise=2.0, init="random_from_data", max_iter=500, tol=1e-9)).fit(3)
+    fit = Fitter(histogram, Settings(noise=2.0, shrink=0.0, init="random_from_data", max_iter=500, tol=1e-9)).fit(3)
     mixture = fit.mixture
     estimator = GaussianMixture(
         3,

@@ -14,6 +14,7 @@ A step is one pixel of each band: 12 million pixels in 0.12 million steps of 8 m
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -37,7 +38,8 @@ def floyd_steinberg(
 ) -> Labels:
     """Dither by error diffusion, passing on the share `strength` of the error; with 0, labels are the nearest.
 
-    Errors passed to an invisible pixel are dropped. `seed` is that of the errors that bands start with.
+    Errors passed to an invisible pixel are dropped. A pixel of alpha a passes the share min(a / b, 1) of its error to
+    one of alpha b, where more of it could be seen. `seed` is that of the errors that bands start with.
     """
     nearest = nearest_labels(values, palette)
     if check_strength(strength) == 0 or len(palette) == 1 or np.array_equal(palette[nearest], values):
@@ -57,6 +59,7 @@ def _diffuse(grid: ColorGrid, values: FloatArray, pixels: Pixels, image: Labels,
     """Write the labels of all `pixels` to `image` (height, width), line by line of all bands."""
     index, out = _lines(pixels, pixels.index), _lines(pixels, image)
     visible = None if pixels.visible is None else _lines(pixels, pixels.visible)
+    alpha = None if pixels.alpha is None else _lines(pixels, pixels.alpha)
     n_frames, n_lines, length = index.shape
     first = np.arange(0, n_lines, BAND_LINES)
     n_bands = n_frames * first.size
@@ -83,7 +86,8 @@ def _diffuse(grid: ColorGrid, values: FloatArray, pixels: Pixels, image: Labels,
         read_colors(step)
         direction = slice(None, None, 1 if step % 2 == 0 else -1)
         seen = None if visible is None else of_bands(visible, step)[direction]
-        _scan(grid, colors[direction], errors[direction], labels[direction], seen, strength)
+        alphas = None if alpha is None else [of_bands(alpha, line)[direction] for line in (step - 1, step)]
+        _scan(grid, colors[direction], errors[direction], labels[direction], seen, alphas, strength)
         lines = first + step
         inside = lines < n_lines
         if step >= 0:
@@ -96,16 +100,21 @@ def _scan(
     errors: Coordinates,
     labels: Labels,
     visible: npt.NDArray[np.bool_] | None,
+    alphas: Sequence[npt.NDArray[np.uint8]] | None,
     strength: float,
 ) -> None:
     """Scan a line of all bands, `colors` (length, 3, n_bands), and write its `labels` (length, n_bands).
 
     `errors`, of the shape of `colors`, are those of the previous line before and those of this line afterwards.
+    `alphas` are those of the previous line and of this one, (length, n_bands) each, or None if all are opaque.
     """
     sixteenth = np.float32(strength / 16)
-    colors += errors * (5 * sixteenth)
-    colors[1:] += errors[:-1] * (3 * sixteenth)
-    colors[:-1] += errors[1:] * sixteenth
+    everywhere, first, last = slice(None), slice(None, -1), slice(1, None)
+    for source, target, parts in ((everywhere, everywhere, 5), (first, last, 3), (last, first, 1)):
+        passed = errors[source] * (parts * sixteenth)
+        if alphas is not None:
+            passed *= _seen_share(alphas[0][source], alphas[1][target])[:, np.newaxis]
+        colors[target] += passed
     n_bands = colors.shape[2]
     # The number of a cube is a word whose bytes are the truncated coordinates.
     numbers = np.zeros(n_bands, dtype="<i8")
@@ -113,10 +122,13 @@ def _scan(
     color, carried = np.empty((3, n_bands), dtype=np.float32), np.zeros((3, n_bands), dtype=np.float32)
     chosen = np.empty((n_bands, 3), dtype=np.float32)
     to_next, zero = np.float32(strength * 7 / 16), np.float32(0)
-    seen = repeat(None) if visible is None else visible
+    seen: Iterable[npt.NDArray[Any] | None] = repeat(None) if visible is None else visible
+    onward: Iterable[Any] = repeat(to_next)
+    if alphas is not None:
+        onward = to_next * _seen_share(alphas[1], np.roll(alphas[1], -1, axis=0))
     # The innermost loop: each attribute look-up saved is a percent.
     label_of, color_of, box, chosen_color = grid.labels.take, grid.palette.take, grid.box, chosen.T
-    for original, error, label, shown in zip(colors, errors, labels, seen, strict=False):
+    for original, error, label, shown, share in zip(colors, errors, labels, seen, onward, strict=False):
         np.add(original, carried, out=color)
         np.maximum(color, zero, out=color)
         np.minimum(color, box, out=color)
@@ -126,7 +138,12 @@ def _scan(
         np.subtract(color, chosen_color, out=error)
         if shown is not None:
             np.multiply(error, shown, out=error)
-        np.multiply(error, to_next, out=carried)
+        np.multiply(error, share, out=carried)
+
+
+def _seen_share(source: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return min(a / b, 1) for the alpha a of a `source` of errors and the alpha b of their `target`."""
+    return np.minimum(source / np.maximum(target, 1).astype(np.float32), np.float32(1))
 
 
 def _typical_errors(grid: ColorGrid, colors: Coordinates, draws: Coordinates) -> Coordinates:

@@ -30,12 +30,13 @@ class Pixels:
     """The pixels to be dithered: the `index` (height, width) of the distinct colour of each.
 
     Where they are not `visible` (height, width), they are ignored and get label 0. Frames of `frame_height` pixels, one
-    below the other, are dithered separately.
+    below the other, are dithered separately. `alpha` (height, width) is None if all visible pixels are opaque.
     """
 
     index: npt.NDArray[np.uint32]
     visible: npt.NDArray[np.bool_] | None = None
     frame_height: int | None = None
+    alpha: npt.NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         height = len(self.index)
