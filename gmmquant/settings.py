@@ -159,7 +159,7 @@ class Settings:
         Amount of dithering, from 0 to 1.
     smooth : float
         How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
-        the same label adds half of this to its score, in nats. Not with "soft" and with dithering. See
+        the same label adds this to its score, in nats. Not with "soft" and with dithering. See
         `gmmquant.images.smoothing`.
     keep_colors : sequence of str
         Colours that the palette contains exactly, among its k colours: hex codes or names of CSS, also as one text with

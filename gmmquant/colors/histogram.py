@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.morton import MortonCodes, decode, encode
 from gmmquant.colors.spaces import SRGB, ColorSpace
+from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
 from gmmquant.system.threads import for_chunks, sort
@@ -65,6 +66,8 @@ class ColorHistogram:
 
         `alpha` (n_pixels,) is above 0; without it, all pixels are opaque.
         """
+        if alpha is not None and (alpha == 0).any():
+            raise ParameterError("alpha is 0 for some pixels; leave them out")
         return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize, alpha)
 
     @classmethod
@@ -73,18 +76,13 @@ class ColorHistogram:
     ) -> ColorHistogram:
         """Count the distinct Morton `codes` (n_pixels,) of pixels with `alpha` (n_pixels,), or of opaque ones."""
         if alpha is None or (alpha == 255).all():
-            ordered = codes.copy()
-            sort(ordered)
-            starts = _run_starts(ordered)
-            return cls(ordered[starts], _lengths(starts, ordered.size), bit_depth)
+            return cls(*_counted(codes.copy()), bit_depth)
         # A code has 8 bits free for alpha, so that one sort suffices.
-        ordered = codes << codes.dtype.type(8)
-        ordered |= alpha
-        sort(ordered)
-        squares = _ALPHA_SQUARES[(ordered & codes.dtype.type(255)).astype(np.uint8)]
-        ordered >>= codes.dtype.type(8)
+        pairs, counts = _counted(codes << codes.dtype.type(8) | alpha)
+        squares = _ALPHA_SQUARES[pairs & codes.dtype.type(255)] * counts
+        ordered = pairs >> codes.dtype.type(8)
         starts = _run_starts(ordered)
-        return cls(ordered[starts], _lengths(starts, ordered.size), bit_depth, np.add.reduceat(squares, starts))
+        return cls(ordered[starts], np.add.reduceat(counts, starts), bit_depth, np.add.reduceat(squares, starts))
 
     @classmethod
     def empty(cls) -> ColorHistogram:
@@ -296,6 +294,13 @@ def add_runs(
 ) -> npt.NDArray[np.int64]:
     """Return the sums of `parts` (..., n) over equal codes, for the order and starts of `merge`."""
     return np.asarray(np.add.reduceat(np.concatenate(parts, axis=-1)[..., order], starts, axis=-1))
+
+
+def _counted(codes: MortonCodes) -> tuple[MortonCodes, npt.NDArray[np.int64]]:
+    """Sort `codes` (n,) in place; return the distinct ones with their numbers."""
+    sort(codes)
+    starts = _run_starts(codes)
+    return codes[starts], _lengths(starts, codes.size)
 
 
 def _run_starts(ordered: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -5,10 +5,10 @@ The colours x have the densities of a mixture, and the labels z have a Potts pri
     log p(z | x) = sum_i u_i(z_i) + b * (pairs of neighbours with equal labels) + constant
 
 u_i(k) is the score of component k, log weights[k] + log N(x_i | means[k], covariances[k]). Neighbours are the up to
-eight visible pixels around a pixel. b is half the strength, as in the potential of Zhang, Brady and Smith,
-"Segmentation of brain MR images through a hidden Markov random field model and the expectation-maximization algorithm"
-(2001). The mixture stays as it is. The mean-field approximation gives each pixel beliefs q_i(k) that sum to 1. They
-start as the responsibilities, and an update sets
+eight visible pixels around a pixel, and b is the strength (Zhang, Brady and Smith, "Segmentation of brain MR images
+through a hidden Markov random field model and the expectation-maximization algorithm", 2001). The mixture stays as it
+is. The mean-field approximation gives each pixel beliefs q_i(k) that sum to 1. They start as the responsibilities, and
+an update sets
 
     q_i(k) = exp(u_i(k) + b * sum over neighbours j of q_j(k)) / the sum of the same over k
 
@@ -98,7 +98,7 @@ def smooth_labels(pixels: Pixels, points: Cells, theta: FloatArray, strength: fl
     `points` are the distinct colours; theta (K, F) are the coefficients of their scores, see `models.sweep`.
     """
     labels = np.zeros(pixels.index.shape, dtype=label_type(len(theta)))
-    n_sweeps, sampled = first_sweeps(strength), labels.size >= _MIN_SAMPLED_PIXELS
+    n_sweeps, sampled = _first_sweeps(strength), labels.size >= _MIN_SAMPLED_PIXELS
     while True:
         share = run_sweeps(pixels, points, theta, strength, n_sweeps, labels, sampled=sampled)
         if not sampled and (share <= _TOLERANCE or n_sweeps == _MAX_SWEEPS):
@@ -108,9 +108,9 @@ def smooth_labels(pixels: Pixels, points: Cells, theta: FloatArray, strength: fl
         sampled = False
 
 
-def first_sweeps(strength: float) -> int:
+def _first_sweeps(strength: float) -> int:
     """Return the number of sweeps to begin with, which suffices for many images."""
-    return 5 + math.ceil(1.5 * strength)
+    return 5 + math.ceil(3 * strength)
 
 
 def run_sweeps(
@@ -130,7 +130,7 @@ def run_sweeps(
     counts: list[tuple[int, int]] = []
 
     def work(tile: _Tile) -> None:
-        counts.append(_smooth_tile(tile, points, theta, strength / 2, n_sweeps))
+        counts.append(_smooth_tile(tile, points, theta, strength, n_sweeps))
 
     for_each(work, tiles, labels.size)
     n_changed, n_visible = np.sum(counts, axis=0) if counts else (0, 0)

@@ -33,6 +33,7 @@ class FileWriter:
     ) -> None:
         self._executor, self._outputs, self._is_kept, self._compares = executor, outputs, is_kept, compares
         self._staged: list[Future[float]] = []
+        self._seconds_here = 0.0
 
     def write(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
         """Stage `encode(*content)` as the file at `path`, unless that is kept."""
@@ -50,9 +51,17 @@ class FileWriter:
             self._staged[-2].result()
         self._staged.append(self._executor.submit(stage))
 
+    def write_here(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
+        """Do the same, but encode in this thread, where a signal stops what takes long."""
+        if not self._is_kept(path) or self._compares:
+            started = perf_counter()
+            data = encode(*content)
+            self._seconds_here += perf_counter() - started
+            self.write(path, bytes, data)
+
     def seconds(self) -> float:
         """Wait until all files are staged, and return the seconds that this took in total."""
-        return sum(seconds.result() for seconds in self._staged)
+        return self._seconds_here + sum(seconds.result() for seconds in self._staged)
 
 
 def write_products(
@@ -80,7 +89,7 @@ def write_products(
             writer.write(path, encode_image, layer, "png")
             files["layers"].append(job.output_in_record(path))
         if exact and files["layers"]:
-            writer.write(paths["openraster"], quantizer.openraster, fit)
+            writer.write_here(paths["openraster"], quantizer.openraster, fit)
             files["openraster"] = job.output_in_record(paths["openraster"])
     return files
 

@@ -181,7 +181,7 @@ class Quantizer:
         return self._laid_out_layers(fit, self._layers(fit, exact=exact)) if visible else iter(())
 
     def openraster(self, fit: QuantizedImage) -> bytes:
-        """Return the exact layers of a fit to this image as an OpenRaster file, the heaviest component lowest.
+        """Return the exact layers of a fit to this image as an OpenRaster file, the first colour lowest.
 
         They are drawn over each other, so each has the alpha that this needs instead of its responsibility. Without a
         visible pixel, a ParameterError is raised.

@@ -14,7 +14,7 @@ from scipy.special import softmax
 from gmmquant import Quantizer, quantize
 from gmmquant.images import smoothing
 from gmmquant.images.dithering.pixels import Pixels
-from gmmquant.images.smoothing import first_sweeps, run_sweeps, smooth_labels
+from gmmquant.images.smoothing import run_sweeps, smooth_labels
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import SPHERICAL
 from gmmquant.models.gaussian import Gaussians, natural_parameters
@@ -55,7 +55,7 @@ def mean_field(scores, visible, strength, n_sweeps):
         for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
             for i, j in itertools.product(range(top, height, 2), range(left, width, 2)):
                 agreement = sum(beliefs[near] for near in neighbours(i, j, visible))
-                beliefs[i, j] = softmax(scores[i, j] + strength / 2 * agreement)
+                beliefs[i, j] = softmax(scores[i, j] + strength * agreement)
         yield beliefs.copy()
 
 
@@ -65,7 +65,7 @@ def free_energy(beliefs, scores, visible, strength):
     for i, j in np.argwhere(visible):
         q = beliefs[i, j]
         agreement = sum((q @ beliefs[near] for near in neighbours(i, j, visible)), 0.0)
-        total += q @ scores[i, j] - np.sum(q * np.log(np.maximum(q, 1e-300))) + strength / 4 * agreement
+        total += q @ scores[i, j] - np.sum(q * np.log(np.maximum(q, 1e-300))) + strength / 2 * agreement
     return total
 
 
@@ -75,7 +75,7 @@ def log_posterior(labels, scores, visible, strength):
     pairs = 0
     for i, j in np.argwhere(visible):
         pairs += sum(labels[near] == labels[i, j] for near in neighbours(i, j, visible))
-    return own + strength / 2 * pairs / 2
+    return own + strength * pairs / 2
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0, 4.0])
@@ -112,12 +112,12 @@ def test_beliefs_are_those_of_the_formula(monkeypatch):
 
 
 @pytest.mark.parametrize(("difference", "outvoted"), [(-15.5, True), (-16.5, False)])
-def test_eight_certain_neighbours_outweigh_four_times_the_strength(difference, outvoted):
+def test_eight_certain_neighbours_outweigh_eight_times_the_strength(difference, outvoted):
     index = np.zeros((7, 7), dtype=np.uint32)
     index[3, 3] = 1
     points = Cells.points(np.array([[0.0], [1.0]]), np.zeros(1))
     theta = np.array([[0.0, 0.0], [-50.0, 50.0 - difference]])  # scores (0, -50) and (0, -difference)
-    labels = smooth_labels(Pixels(index), points, theta, 4.0)
+    labels = smooth_labels(Pixels(index), points, theta, 2.0)
     assert labels[3, 3] == (0 if outvoted else 1)
     assert np.count_nonzero(labels) == (not outvoted)
 
@@ -186,7 +186,7 @@ def test_one_more_sweep_changes_less_than_a_thousandth_of_the_labels(monkeypatch
         share = original(pixels, points, theta, strength, last[-1] + 1, more)
         assert share <= 1e-3
         assert np.mean(more != labels) == share
-    assert max(last) > first_sweeps(4.0)  # somewhere, sweeps were added
+    assert len(last) > 4  # somewhere, sweeps were added
 
 
 def test_the_sweeps_of_a_large_image_are_as_many_as_some_of_its_tiles_need(monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -756,6 +757,22 @@ def test_at_most_two_files_wait_to_be_written(tmp_path):
         writer.seconds()
     assert written == drawn
     assert most <= 2
+
+
+def test_a_file_that_takes_long_is_encoded_in_the_calling_thread(tmp_path):
+    kept = tmp_path / "kept"
+
+    def encode():
+        return threading.current_thread().name.encode()
+
+    with OutputSet(overwrite=False) as outputs, ThreadPoolExecutor(1) as executor:
+        writer = FileWriter(executor, outputs, lambda path: path == kept)
+        for path in (tmp_path / "here", kept):
+            writer.write_here(path, encode)
+        assert writer.seconds() > 0
+        outputs.commit()
+    assert (tmp_path / "here").read_bytes() == encode()
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("n_components", [9, 64, 200])

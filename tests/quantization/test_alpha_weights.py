@@ -6,7 +6,7 @@ from helpers import log_joint_by_scipy, read_sample
 from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 
-from gmmquant import ColorHistogram, Quantizer, quantize
+from gmmquant import ColorHistogram, ParameterError, Quantizer, quantize
 from gmmquant.colors.morton import encode
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.models.convergence import default_tol
@@ -164,6 +164,8 @@ def test_a_histogram_has_the_sums_of_squared_alpha_by_a_dictionary():
         assert (
             dict(zip(map(tuple, histogram.colors.tolist()), histogram.alpha_squares.tolist(), strict=True)) == expected
         )
+        with pytest.raises(ParameterError, match="alpha is 0 for some pixels"):
+            ColorHistogram.from_pixels(pixels, alpha * (alpha > 9))
         np.testing.assert_array_equal(histogram.counts, ColorHistogram.from_pixels(pixels).counts)
         np.testing.assert_array_equal(histogram.weights, histogram.alpha_squares / 255**2)
         codes = encode(pixels)
