@@ -153,7 +153,8 @@ def test_the_total_counts_all_images():
     assert record["total"] == {"images": 10, "pixels": n, "visible_pixels": n, "visible_weight": n}
     assert record["fitted"] == {
         "images": 10,
-        "visible_pixels": len(pixels),
+        "visible_pixels": n,
+        "visible_weight": n,
         "distinct_colors": len(np.unique(pixels, axis=0)),
         "cells": None,
         "bit_depth": 16,
