@@ -43,8 +43,8 @@ FITS: dict[str, dict[str, Any]] = {
 SHAPES = {
     (1.0, 0.0): "the tied covariance",
     (0.5, 0.0): "half of it",
-    (0.5, 0.5): "half of it, half round",
-    (0.5, 1.0): "half of it, round",
+    (0.5, 0.25): "half of it, a quarter round",
+    (0.5, 1.0): "half of it, all round",
 }
 
 

@@ -24,6 +24,10 @@ from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.starts import make_start, start_from_centers
 
+# A tied mixture from which a shrunk one starts ends at this part of the tolerance. With all of the tolerance, the
+# objective of the cat at k = 20 ended 0.02 nats lower; with a hundredth, 0.002 nats higher.
+_TIED_TOL = 0.1
+
 
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
     """Return those of `levels`, the coarsest first, that a fit of `n_components` goes through.
@@ -99,11 +103,11 @@ def start_with_prior(
     """
     if max_iter is None:
         max_iter = min(budget.MAX_ITERATIONS, budget.MAX_LEVEL_SCORES // (cells.weights.size * len(tied.weights)))
-    fit = partial(em, cells, variance=variance, tol=tol, n_fixed=n_fixed)
-    tied = fit(start=tied, max_iter=max_iter, accelerated=True).gaussians
+    fit = partial(em, cells, variance=variance, n_fixed=n_fixed)
+    tied = fit(start=tied, tol=_TIED_TOL * tol, max_iter=max_iter, accelerated=True).gaussians
     prior = CovariancePrior.towards(tied, shrinkage)
     covariances = np.repeat(prior.scale[np.newaxis], len(tied.weights), axis=0)
-    return fit(start=Gaussians(tied.weights, tied.means, covariances), max_iter=0, prior=prior)
+    return fit(start=Gaussians(tied.weights, tied.means, covariances), tol=tol, max_iter=0, prior=prior)
 
 
 def descend(

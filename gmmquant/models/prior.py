@@ -5,7 +5,7 @@ Raftery, "Bayesian regularization for normal mixture estimation and model-based 
 maximises J less a penalty, and that objective never falls.
 
 The common covariance is half that of a tied mixture, whose shape makes borders between components depend on hue as much
-as on lightness, after a quarter of it was spread evenly over all directions. Half the variance and the rounder shape
+as on lightness, after half of it was spread evenly over all directions. Half the variance and the rounder shape
 bring borders closer to those of the nearest mean: docs/noise-and-shape.md has the figures of other choices.
 """
 
@@ -19,7 +19,7 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 
 # The fraction of the tied covariance that covariances are drawn towards, and the part of it that is spread evenly.
-SCALE, ROUND = 0.5, 0.25
+SCALE, ROUND = 0.5, 0.5
 
 
 class CovariancePrior(NamedTuple):
