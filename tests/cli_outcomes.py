@@ -26,6 +26,7 @@ def fit_of(k, **changes):
         "k": k,
         "k_fitted": k,
         "auto": False,
+        "asked": k,
         "exact": False,
         "space": "srgb",
         "dither": "none",
@@ -53,6 +54,7 @@ def record_of(*fits, **settings):
         "settings": {**names, "dither": "none", **settings},
         "fits": list(fits) or [fit_of(2)],
         "choice": None,
+        "choices": [],
     }
 
 
