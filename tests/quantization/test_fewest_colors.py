@@ -251,7 +251,7 @@ def test_images_that_share_a_mixture_share_the_choice(command, tmp_path):
     images = [photograph(seed=seed) // (1 + seed) for seed in range(3)]
     for number, each in enumerate(images):
         Image.fromarray(each).save(tmp_path / "album" / f"p{number}.png")
-    result = command("album", "-k", "auto:6", "--method", "kmeans", "--shared", "-o", "out", "--layers")
+    result = command("album", "-k", "auto:6", "--method", "kmeans", "--shared", "-o", "out", "--layers", "flat")
     assert result.returncode == 0, result.stderr
     (choice,) = record_in(tmp_path / "out", "shared_report.json")["choices"]
     drawn = [np.asarray(Image.open(tmp_path / "out" / f"p{number}_kauto6.png").convert("RGB")) for number in range(3)]
