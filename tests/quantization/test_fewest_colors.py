@@ -274,3 +274,28 @@ def test_a_bound_contradicts_a_transfer_of_colours(command, image):
     result = command("p.png", "-k", "auto:2", "--transfer-from", "p.png")
     assert (result.returncode, result.stdout) == (2, "")
     assert "-k auto:2 keeps the colours, --transfer-from moves them: use a number, or auto" in result.stderr
+
+
+def test_colours_to_keep_are_among_the_chosen_number(command, tmp_path, image):
+    result = command("p.png", "-k", "auto:9", "--keep-colors", "#ff00ff,#00ff00", "--method", "kmeans", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    record = record_in(tmp_path / "out")
+    (fit,), (choice,) = record["fits"], record["choices"]
+    assert {"#ff00ff", "#00ff00"} <= {component["hex"] for component in fit["components"]}
+    written = np.asarray(Image.open(tmp_path / "out" / "p_kauto9.png").convert("RGB"))
+    assert choice["reached"] == pytest.approx(difference(image, written), rel=1e-4)
+    assert choice["reached"] <= 9
+    assert min(tried["k"] for tried in choice["path"]) == 2
+
+
+def test_a_bound_contradicts_a_palette(command, image):
+    result = command("p.png", "-k", "auto:2", "--palette", "#000,#fff,#f00")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "-k auto:2 chooses colours by a fit, not from --palette: use numbers, as in -k 3" in result.stderr
+
+
+def test_an_image_without_a_visible_pixel_has_no_colours(command, tmp_path):
+    Image.fromarray(np.zeros((4, 5, 4), np.uint8)).save(tmp_path / "clear.png")
+    result = command("clear.png", "-k", "auto:2", "auto")
+    assert result.returncode == 0, result.stderr
+    assert [choice["k"] for choice in record_in(tmp_path, "clear_report.json")["choices"]] == [0, 0]
