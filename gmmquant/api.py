@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
 from gmmquant.images.pixels import FlatImage, to_array
-from gmmquant.models.scalar_validation import CovarianceName, InitName, check_choice
+from gmmquant.models.scalar_validation import CovarianceName, InitName
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import (
-    AUTO,
     MAX_TRANSFER_K,
     ColorDepth,
     Dither,
@@ -27,6 +26,7 @@ from gmmquant.settings import (
     Space,
     Style,
     check_k,
+    parse_auto,
 )
 
 if TYPE_CHECKING:
@@ -37,16 +37,18 @@ if TYPE_CHECKING:
 
 
 @overload
-def quantize(image: ImageLike, k: int | Literal["auto"], **settings: Unpack[SettingsOptions]) -> QuantizedImage: ...
+def quantize(  # type: ignore[overload-overlap]  # a str is one k
+    image: ImageLike, k: int | str, **settings: Unpack[SettingsOptions]
+) -> QuantizedImage: ...
 
 
 @overload
-def quantize(image: ImageLike, k: Iterable[int], **settings: Unpack[SettingsOptions]) -> list[QuantizedImage]: ...
+def quantize(image: ImageLike, k: Iterable[int | str], **settings: Unpack[SettingsOptions]) -> list[QuantizedImage]: ...
 
 
 def quantize(
     image: ImageLike,
-    k: int | Literal["auto"] | Iterable[int],
+    k: int | str | Iterable[int | str],
     *,
     style: Style = Settings.style,
     method: Method | None = None,
@@ -77,8 +79,9 @@ def quantize(
         RGBA, sRGB values (OpenCV's arrays are BGR: pass `image[..., ::-1]`). A PIL image of any mode except I and F.
         The path of an image file, which `read_image` reads. A pixel weighs (alpha / 255)^2 in the fit, and the colours
         of fully transparent pixels are kept. If no pixel is visible, the result is the image with a palette of none.
-    k : int from 1 to 4096, "auto", or iterable of int
-        Number of colours; "auto" chooses it by ICL; several numbers share one histogram.
+    k : int from 1 to 4096, "auto", "auto:DE", or an iterable of them
+        Number of colours; several share one histogram. "auto" chooses the number that ICL supports, "auto:2" the fewest
+        colours with a mean OKLab difference from the image, times 100, of at most 2: see `Quantizer.choose_k`.
     style : "mixture", "poster", "faithful" or "likelihood"
         What the image is for: a smooth one with vivid accents, flat areas, the least visible error, or the highest
         likelihood. It decides the settings that are None: see `gmmquant.settings.STYLES`.
@@ -121,17 +124,14 @@ def quantize(
     """
     options = locals()
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings)})
-    if isinstance(k, str):
-        check_choice("k", k, [AUTO])
-        quantizer = Quantizer(image, settings)
-        return quantizer.fit(quantizer.choose_k().k)
-    if isinstance(k, Iterable):
-        ks = [check_k(each) for each in k]
-        if not ks:
-            raise ParameterError("k is empty; use at least one number of colours")
-        quantizer = Quantizer(image, settings)
-        return [quantizer.fit(each) for each in ks]
-    return Quantizer(image, settings).fit(check_k(k))
+    one = isinstance(k, str) or not isinstance(k, Iterable)
+    asked = cast("Iterable[int | str]", [k] if one else k)
+    ks = [parse_auto(each) if isinstance(each, str) else check_k(each) for each in asked]
+    if not ks:
+        raise ParameterError("k is empty; use at least one number of colours")
+    quantizer = Quantizer(image, settings)
+    results = [quantizer.fit(quantizer.choose_k(each).k if isinstance(each, str) else each) for each in ks]
+    return results[0] if one else results
 
 
 def transfer_colors(

@@ -22,9 +22,12 @@ Color = tuple[int, ...]  # red, green and blue, 0 to 255
 
 DEFAULT_K = (2, 3, 7, 20)
 AUTO = "auto"
+# The largest number of colours that "auto:DE" chooses: that of an indexed file.
+MAX_AUTO_K = 256
 # The name of standard input and of standard output.
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
 MAX_K = 4096
+_MAX_DIFFERENCE = 100  # in hundredths of the unit of OKLab: that of black and white
 MAX_TRANSFER_K = 256
 MAX_NOISE = 64  # levels of 255
 MAX_SMOOTH = 4
@@ -369,18 +372,41 @@ def check_k(k: object) -> int:
 
 
 def largest_of(ks: Iterable[int | str]) -> int:
-    """Return the largest number of colours in `ks`; 0 if there is none but "auto"."""
+    """Return the largest number of colours in `ks`; 0 if all of them are chosen automatically."""
     return max((k for k in ks if isinstance(k, int)), default=0)
 
 
+def largest_difference(k: int | str) -> float | None:
+    """Return the bound DE of the k "auto:DE", in hundredths of the unit of OKLab; None for a number and for "auto"."""
+    return float(k.partition(":")[2]) if isinstance(k, str) and k != AUTO else None
+
+
+def in_names(k: int | str) -> str:
+    """Return `k` as in the names of files: 7, auto, and auto2 for "auto:2", since some systems refuse colons."""
+    return str(k).replace(":", "")
+
+
+def parse_auto(text: str) -> str:
+    """Return "auto", or "auto:DE" with DE in its shortest form."""
+    bound = re.fullmatch(r"auto:([0-9]{1,3}(?:\.[0-9]{1,3})?)", text)
+    if text == AUTO:
+        return AUTO
+    if bound is None or not 0 < float(bound[1]) <= _MAX_DIFFERENCE:
+        raise ParameterError(
+            f"k = {text!r} is not a choice of k; use auto, or auto:DE with a mean OKLab difference DE from 0.001 to "
+            f"{_MAX_DIFFERENCE}, as in auto:2"
+        )
+    return f"{AUTO}:{float(bound[1]):g}"
+
+
 def parse_k(texts: Iterable[str]) -> list[int | str]:
-    """Parse texts such as "2,3", "5-8" and "auto" into numbers of colours, without repetitions, in their order."""
+    """Parse texts such as "2,3", "5-8" and "auto:2" into numbers of colours, without repetitions, in their order."""
     return list(dict.fromkeys(k for text in texts for part in text.split(",") for k in _parse_k_part(part)))
 
 
 def _parse_k_part(part: str) -> Iterator[int | str]:
-    if part == AUTO:
-        yield AUTO
+    if part.strip().startswith(AUTO):
+        yield parse_auto(part.strip())
         return
     numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
     if numbers is None:

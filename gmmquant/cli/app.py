@@ -20,7 +20,6 @@ from gmmquant.cli.options.declaration import shown
 from gmmquant.cli.parser import Command
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
-    AUTO,
     DEFAULT_K,
     DEFAULT_OUTPUT_FORMAT,
     MAX_K,
@@ -30,6 +29,7 @@ from gmmquant.settings import (
     STANDARD_OUTPUT,
     STYLES,
     Settings,
+    largest_difference,
     largest_of,
 )
 from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
@@ -65,7 +65,7 @@ _EPILOG = """\
 
 [cyan]gmmquant photos -k 2-8 -o out[/cyan]   every image of a folder
 
-[cyan]gmmquant cat.jpg -k auto[/cyan]   a number of colours that suits the image
+[cyan]gmmquant cat.jpg -k auto:3[/cyan]   the fewest colours that look like the image
 
 [cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
 
@@ -146,10 +146,14 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}: leave out one of them")
     if settings.keep_colors:
         _refuse_to_keep(ctx, settings, ks)
-    if _is_set(ctx, "palette") and AUTO in ks:
-        raise ParameterError("-k auto chooses colours by a fit, not from --palette: use numbers, as in -k 3")
+    automatic = next((k for k in ks if isinstance(k, str)), None)
+    if _is_set(ctx, "palette") and automatic is not None:
+        raise ParameterError(f"-k {automatic} chooses colours by a fit, not from --palette: use numbers, as in -k 3")
     if _is_set(ctx, "sample_size") and not _is_set(ctx, "shared"):
         raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
+    bounded = next((k for k in ks if largest_difference(k) is not None), None)
+    if _is_set(ctx, "transfer_from") and bounded is not None:
+        raise ParameterError(f"-k {bounded} keeps the colours, --transfer-from moves them: use a number, or auto")
     if _is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
         raise ParameterError(
             f"k = {largest_of(ks)} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}"

@@ -119,7 +119,7 @@ class Console:
         """Show the outcome of an image, or of a shared mixture."""
         if isinstance(outcome, Failure):
             self._show_failure(outcome)
-        if isinstance(outcome, Done):
+        if isinstance(outcome, (Done, SharedReport)):
             for note in outcome.notes:
                 self.note(f"{outcome.source}: {note}")
         if isinstance(outcome, Done) and outcome.drawn is not None:

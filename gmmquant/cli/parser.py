@@ -9,13 +9,14 @@ from typing import Any
 from typer.core import TyperCommand
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
-_K_VALUE = re.compile(r"(auto|[0-9]+(-[0-9]+)?)(,(auto|[0-9]+(-[0-9]+)?))*,?")
+_K_ITEM = r"(auto(:[^,]*)?|[0-9]+(-[0-9]+)?)"
+_K_VALUE = re.compile(f"{_K_ITEM}(,{_K_ITEM})*,?")
 
 
 def gather_k(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `-k 2 3 7 20` rewritten to `-k 2,3,7,20`, since typer has no options that take a list.
 
-    The list ends at `--`, or at the first argument that is not an integer, a range or `auto`.
+    The list ends at `--`, or at the first argument that is not an integer, a range, `auto` or `auto:DE`.
     """
     gathered, rest = list[str](), list(arguments)
     while rest and rest[0] != "--":

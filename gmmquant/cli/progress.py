@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from gmmquant.cli.printable import printable
-from gmmquant.settings import AUTO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +73,7 @@ class FitBar(_RichBar):
         """Show an iteration of the fit at `k`."""
         if n_iter == 0:
             self._bar.start()
-        position = self._ks.index(k if k in self._ks else AUTO)
+        position = self._ks.index(k) if k in self._ks else next(i for i, k in enumerate(self._ks) if isinstance(k, str))
         text = f"{printable(name)}  k = {k}  iteration {n_iter}"
         self._bar.update(self._task, completed=position, description=text)
 

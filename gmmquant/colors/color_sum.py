@@ -99,6 +99,11 @@ class ColorCells:
         origin = np.array([(channel * weights).sum() for channel in means]) / weights.sum()
         return Cells(weights, means - origin[:, np.newaxis], scatter, origin)
 
+    def points(self, space: ColorSpace = SRGB) -> Cells:
+        """Return the means of the cubes as points of `space`, weighted by their pixels."""
+        cells = self.cells(space)
+        return Cells(cells.weights, cells.offsets, None, cells.origin)
+
     def variance_in(self, space: ColorSpace, noise: float = 0.0) -> float:
         """Return the variance of each colour in each channel of `space`, in addition to the scatter of its cell."""
         return value_variance(_LARGEST, noise) if space is SRGB else 0.0

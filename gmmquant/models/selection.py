@@ -69,6 +69,26 @@ class Choice(NamedTuple):
         return min(self.path, key=lambda criteria: criteria.bic).k if self.path else self.k
 
 
+class Tried(NamedTuple):
+    """A k that was tried, the mean difference of its fit, and whether the fit was to all samples or to coarse cells."""
+
+    k: int
+    difference: float
+    full: bool
+
+
+class BoundedChoice(NamedTuple):
+    """The fewest components for a bound of the mean difference, the one reached, and the fits in their order.
+
+    The difference is above the bound only if the largest k does not reach it.
+    """
+
+    k: int
+    bound: float
+    difference: float
+    path: tuple[Tried, ...]
+
+
 def choose(path: Sequence[Criteria]) -> Choice:
     """Choose the smallest k after the first that keeps `KEPT_GAIN` of the ICL's gain over the first.
 

@@ -18,7 +18,6 @@ from gmmquant.errors import GmmquantError, ImageError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.record import Record, settings_record
-from gmmquant.settings import AUTO
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, relative
 from gmmquant.system.process import system_reason
@@ -35,7 +34,7 @@ class EarlierRun(NamedTuple):
     report: AnyPath
     settings: Record  # those of the record; of a shared one also `sample_size`
     digests: dict[str, str]  # SHA-256 of the settings, and of the source or the sources
-    layers: dict[int | str, list[str]]  # names of the layers by k, or "auto" if it was chosen
+    layers: dict[int | str, list[str]]  # names of the layers by the k that was asked for
     images: dict[str, str | None]  # in a shared report: SHA-256 of each image by its path; None if the image failed
     n_fitted: int = 1  # in a shared report: the number of images that the mixture was fitted to
 
@@ -105,10 +104,7 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
             if record["total"]["images"] != len(images):
                 raise ValueError
         digests = {name: str(record["digest"][name]) for name in ("settings", "sources" if shared else "source")}
-        layers = {
-            AUTO if fit["auto"] else fit["k"]: [str(name) for name in fit["files"].get("layers", [])]
-            for fit in record["fits"]
-        }
+        layers = {fit["asked"]: [str(name) for name in fit["files"].get("layers", [])] for fit in record["fits"]}
         digests_of_images = {image["path"]: image["digest"] for image in images}
         digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
         return EarlierRun(report, {**settings}, digests, layers, digests_of_images, n_fitted)

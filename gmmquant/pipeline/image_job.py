@@ -18,16 +18,16 @@ from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
-from gmmquant.models.selection import Choice
 from gmmquant.pipeline.earlier_run import digest_of, read_earlier_run, refuse_changed, settings_of
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
+from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Skipped
-from gmmquant.report.record import Record, build_record, few_colors_notes, fit_record, to_json
-from gmmquant.settings import AUTO, largest_of
+from gmmquant.report.record import Choices, Record, build_record, fit_record, to_json
+from gmmquant.settings import largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
@@ -161,10 +161,10 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
     )
     del image  # to free its memory
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
-    choice = None
-    if AUTO in task.ks:
-        watch(job.source, AUTO, 0, math.nan)
-        choice = task.strategy.choose_k(quantizer)
+    choices = {}
+    for asked in (k for k in task.ks if isinstance(k, str)):
+        watch(job.source, asked, 0, math.nan)
+        choices[asked] = task.strategy.choose_k(quantizer, asked)
     is_large = quantizer.shape[0] * quantizer.shape[1] > _LARGE_IMAGE_PIXELS
     # Optimizing takes longer than fitting, and in this thread a signal ends it at once.
     in_background = is_large and not job.products.optimize and threads.n_processors() > 1
@@ -172,8 +172,8 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
         new_writer = partial(
             FileWriter, executor, outputs, partial(is_kept, job, task), compares=job.earlier_digest is None
         )
-        results = _recolor(job, task, quantizer, choice, encode, new_writer, watch)
-        record = _record_of(job, task, quantizer, results, notes, choice, digest)
+        results = _recolor(job, task, quantizer, choices, encode, new_writer, watch)
+        record = _record_of(job, task, quantizer, results, notes, choices, digest)
         if task.to is Destination.FILES and not job.in_shared_report and job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         written = outputs.commit()
@@ -186,7 +186,7 @@ def _recolor(
     job: Job,
     task: Task,
     quantizer: Quantizer,
-    choice: Choice | None,
+    choices: Choices,
     encode: Callable[..., bytes],
     new_writer: Callable[[], FileWriter],
     watch: Watcher,
@@ -195,7 +195,7 @@ def _recolor(
     to_record = task.to is Destination.RECORD
     fits: list[tuple[QuantizedImage, dict[str, Any], FileWriter]] = []
     for k in job.ks:
-        number, writer = number_of_colors(k, choice), new_writer()
+        number, writer = number_of_colors(k, choices), new_writer()
         watch_fit = partial(watch, job.source, number)
         watch_fit(0, math.nan)
         receive = receive_nothing if to_record else partial(writer.write, job.files(k)["image"], encode)
@@ -219,23 +219,25 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]
 
 
 def _record_of(
-    job: Job, task: Task, quantizer: Quantizer, results: Results, notes: list[str], choice: Choice | None, digest: str
+    job: Job, task: Task, quantizer: Quantizer, results: Results, notes: list[str], choices: Choices, digest: str
 ) -> Record:
-    """Return the record of an image, or its entry in a shared one; a note on too few colours is added to `notes`."""
+    """Return the record of an image, or its entry in a shared one; the notes on its fits are added to `notes`."""
     path = job.source_in_record
     if job.in_shared_report:
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        fits = [shared_fit_record(*result, auto=k == AUTO) for k, result in zip(job.ks, results, strict=True)]
+        fits = [shared_fit_record(*result, asked=k) for k, result in zip(job.ks, results, strict=True)]
         return shared_image_record(path, quantizer, fits, notes=notes, digest=digest)
-    notes += few_colors_notes(quantizer, [fit for fit, _ in results])
+    recolored = [fit for fit, _ in results]
+    chosen = recoloring_is_chosen(task)
+    notes += fit_notes(recolored, quantizer.histogram, quantizer.settings, choices=choices, recoloring_chosen=chosen)
     return build_record(
         path,
         job.report,
         quantizer,
-        [fit_record(*result, auto=k == AUTO) for k, result in zip(job.ks, results, strict=True)],
+        [fit_record(*result, asked=k) for k, result in zip(job.ks, results, strict=True)],
         notes=notes,
-        choice=choice,
+        choices=choices,
         extra_inputs=task.strategy.inputs,
         digests={"source": digest, "settings": settings_of(task, job.report)[1]},
     )
@@ -255,9 +257,14 @@ def _outputs_of(job: Job, task: Task) -> Outputs:
     return OutputSet(overwrite=overwrite, keep=task.existing is Existing.KEEP and not overwrite, times=times)
 
 
-def number_of_colors(k: int | str, choice: Choice | None) -> int:
-    """Return `k`, or the chosen number if it is "auto"."""
-    return choice.k if choice is not None and k == AUTO else int(k)
+def number_of_colors(k: int | str, choices: Choices) -> int:
+    """Return `k`, or the chosen number if it is "auto" or "auto:DE"."""
+    return choices[k].k if isinstance(k, str) else k
+
+
+def recoloring_is_chosen(task: Task) -> bool:
+    """Return whether the user chose how images are recoloured."""
+    return task.settings.recolor is not None or task.settings.dither != "none"
 
 
 def is_kept(job: Job, task: Task, path: AnyPath) -> bool:

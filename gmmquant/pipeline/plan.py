@@ -20,13 +20,13 @@ from gmmquant.errors import OutputError
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
-from gmmquant.settings import AUTO, DEFAULT_OUTPUT_FORMAT, MAX_PIXELS, Settings
+from gmmquant.settings import DEFAULT_OUTPUT_FORMAT, MAX_PIXELS, Settings, in_names
 from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
 
 # The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
-_MAX_STEM_BYTES = 255 - len("_kauto_layer0000_exact.png")
+_MAX_STEM_BYTES = 255 - len("_kauto99.999_layer000_exact.png")
 
 
 class Existing(Enum):
@@ -61,7 +61,7 @@ class Products(NamedTuple):
 class Task(NamedTuple):
     """What is done with every image."""
 
-    ks: Sequence[int | str]  # numbers of colours, and "auto"
+    ks: Sequence[int | str]  # numbers of colours, "auto" and "auto:DE"
     settings: Settings = Settings()
     existing: Existing = Existing.REFUSE
     max_pixels: int = MAX_PIXELS
@@ -98,7 +98,7 @@ class Job:
 
     def files(self, k: int | str) -> dict[str, AnyPath]:
         """Return the files of a fit by content, such as "image" or "palette gpl"; only the first of the layers."""
-        products, start = self.products, f"{self.stem}_k{k}"
+        products, start = self.products, f"{self.stem}_k{in_names(k)}"
         names = {"image": f"{start}.{products.format}"} if products.images else {}
         if products.models:
             names["model"] = f"{start}.gmm.json"
@@ -111,9 +111,9 @@ class Job:
 
     def layer(self, k: int | str, number: int) -> AnyPath:
         """Return the path of a layer, numbered from 1, the heaviest component first."""
-        width = 2 if k == AUTO else max(len(str(k)), 2)
+        width = 2 if isinstance(k, str) else max(len(str(k)), 2)
         kind = "_exact" if self.products.layers == "exact" else ""
-        return self.folder / f"{self.stem}_k{k}_layer{number:0{width}}{kind}.png"
+        return self.folder / f"{self.stem}_k{in_names(k)}_layer{number:0{width}}{kind}.png"
 
     @property
     def outputs(self) -> list[AnyPath]:
@@ -124,8 +124,8 @@ class Job:
     @property
     def possible_outputs(self) -> list[AnyPath]:
         """All outputs that the job may write, including every layer."""
-        ks = [k for k in self.ks if k != AUTO] if self.products.layers else []
-        return [*self.outputs, *(self.layer(k, number) for k in ks for number in range(1, int(k) + 1))]
+        ks = [k for k in self.ks if isinstance(k, int)] if self.products.layers else []
+        return [*self.outputs, *(self.layer(k, number) for k in ks for number in range(1, k + 1))]
 
     @property
     def source_in_record(self) -> str:

@@ -17,14 +17,22 @@ from gmmquant.errors import ParameterError
 from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
 from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, refuse_changed, settings_of
 from gmmquant.pipeline.exports import FileWriter, write_mixture
-from gmmquant.pipeline.image_job import attempt, is_kept, number_of_colors, read, refuse_existing
+from gmmquant.pipeline.image_job import (
+    attempt,
+    is_kept,
+    number_of_colors,
+    read,
+    recoloring_is_chosen,
+    refuse_existing,
+)
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
 from gmmquant.quantization.fitter import Fitter
+from gmmquant.quantization.result import RecoloredFit
+from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
 from gmmquant.report.record import Record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, total_result
-from gmmquant.settings import AUTO
 from gmmquant.system.atomic import OutputSet, writing
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
 from gmmquant.system.filesystem import check_writable, exists, make_folder
@@ -112,15 +120,22 @@ def run_shared(
             images=[outcome.record for outcome in done],
             n_fitted=len(counted.digests),
             failed=[(path, failure.reason) for path, failure in zip(paths, failures, strict=True)],
-            choice=strategy.choice,
+            choices=strategy.choices,
             sample_size=sample_size,
             digests={
                 "sources": digest_of_all(counted.digests.values()),
                 "settings": settings_of(task, shared.report)[1],
             },
         )
+        note = partial(
+            fit_notes,
+            colors=fitter.colors,
+            settings=task.settings,
+            choices=strategy.choices,
+            recoloring_chosen=recoloring_is_chosen(task),
+        )
         compares = earlier is None
-        yield attempt(shared, lambda: _write_shared(shared, task, strategy, done, build, compares=compares))
+        yield attempt(shared, lambda: _write_shared(shared, task, strategy, done, note, build, compares=compares))
 
 
 def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
@@ -223,37 +238,47 @@ def add(one: Counted, other: Counted) -> Counted:
 def fit_shared(
     fitter: Fitter, ks: Sequence[int | str], idle: Callable[[], None] = ignore, strategy: Strategy | None = None
 ) -> ApplyFits:
-    """Fit one mixture for each of `ks`, with "auto" chosen by ICL; `idle()` is called after iterations of EM.
+    """Fit one mixture for each of `ks`, numbers or "auto" and "auto:DE"; `idle()` is called after iterations of EM.
 
     `strategy` fits them.
     """
     fit = (strategy or FitEach()).fit
-    choice = fitter.choose_k() if AUTO in ks else None
-    numbers = dict.fromkeys(number_of_colors(k, choice) for k in ks)
-    return ApplyFits({k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choice, keeps_order=True)
+    choices = {k: fitter.choose_k(k) for k in ks if isinstance(k, str)}
+    numbers = dict.fromkeys(number_of_colors(k, choices) for k in ks)
+    return ApplyFits({k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choices, keeps_order=True)
 
 
 def _write_shared(
-    shared: Job, task: Task, strategy: ApplyFits, done: list[Done], build: Callable[..., Record], *, compares: bool
+    shared: Job,
+    task: Task,
+    strategy: ApplyFits,
+    done: list[Done],
+    note: Callable[[Sequence[RecoloredFit]], list[str]],
+    build: Callable[..., Record],
+    *,
+    compares: bool,
 ) -> SharedReport:
     """Write the files of the shared mixture, and the report, which is replaced in every run.
 
-    `build(fits=...)` returns the record. `compares` as for `FileWriter`.
+    `note(fits)` returns the notes on the fits, `build(fits=..., notes=...)` the record. `compares` as for `FileWriter`.
     """
     to_files = task.to is Destination.FILES
     if to_files:
         make_folder(shared.folder)
     records: list[Record] = []
+    results: list[RecoloredFit] = []
     overwrite = task.existing is not Existing.REFUSE
     with OutputSet(overwrite=overwrite) as outputs, writing(in_background=False) as this_thread:
         writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=compares)
         for index, k in enumerate(shared.ks):
-            fit = strategy.fits[number_of_colors(k, strategy.choice)]
+            fit = strategy.fits[number_of_colors(k, strategy.choices)]
             result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
             files = write_mixture(result, shared, k, writer) if to_files else {}
-            records.append(fit_record(result, files, auto=k == AUTO))
-        record = build(fits=records)
+            results.append(result)
+            records.append(fit_record(result, files, asked=k))
+        notes = note(results)
+        record = build(fits=records, notes=notes)
         if to_files:
             outputs.stage(shared.report, to_json(record).encode("ascii"))
         written = outputs.commit()
-    return SharedReport(shared.folder, record, written)
+    return SharedReport(shared.folder, record, written, notes)

@@ -23,7 +23,7 @@ from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.selection import Choice
+from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.models.serialization import Model, read_model
 from gmmquant.quantization.fitter import Fit, Fitter, candidates_of
 from gmmquant.quantization.quantizer import Quantizer, Receiver
@@ -55,9 +55,9 @@ class Strategy(ABC):
         """Return the settings asked for, completed by those of the strategy."""
         return asked
 
-    def choose_k(self, quantizer: Quantizer) -> Choice:
-        """Return the choice of k for "auto"."""
-        return quantizer.choose_k()
+    def choose_k(self, quantizer: Quantizer, asked: str) -> Choice | BoundedChoice:
+        """Return the choice of k for "auto" or "auto:DE"."""
+        return quantizer.choose_k(asked)
 
     def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
         """Return the fit in `k` colours to the colours of an image, or of many."""
@@ -136,14 +136,14 @@ class TransferColors(Strategy):
 
 @dataclass(frozen=True)
 class ApplyFits(Strategy):
-    """Recolour by fits to many images together: the fits by k, and the choice of k for "auto"."""
+    """Recolour by fits to many images together: the fits by k, and the choices of k for "auto" and "auto:DE"."""
 
     fits: Mapping[int, Fit]
-    choice: Choice | None = None
+    choices: Mapping[str, Choice | BoundedChoice] = field(default_factory=dict)
 
-    def choose_k(self, quantizer: Quantizer) -> Choice:
+    def choose_k(self, quantizer: Quantizer, asked: str) -> Choice | BoundedChoice:
         """Return the choice of k for all images together."""
-        return self.choice if self.choice is not None else quantizer.choose_k()
+        return self.choices[asked]
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Recolour by the fit for `k`; the seconds of the result are those spent on this image."""

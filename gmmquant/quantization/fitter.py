@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +27,14 @@ from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, 
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
-from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.selection import Choice
+from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.models.kmeans import center_scores
 from gmmquant.models.starts import clusters_about
-from gmmquant.settings import COLOR_DEPTHS, Settings, check_k, parse_color
+from gmmquant.settings import AUTO, COLOR_DEPTHS, Settings, check_k, largest_difference, parse_auto, parse_color
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
+    from gmmquant.models.selection import BoundedChoice, Choice
 
 # KMeans stops when an iteration reduces the squared error by less than this multiple of `tol`, relatively.
 _KMEANS_TOL_FACTOR = 6
@@ -117,6 +118,17 @@ class Fit:
             return self.colors
         return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
 
+    @property
+    def centers(self) -> FloatArray:
+        """The colours among which the nearest is found, in the space of the fit, (K, 3)."""
+        return self.mixture.means if self.nearest_by_mean else COLOR_SPACES[self.space].from_srgb(self.palette / 255)
+
+    def scores(self, recoloring: str, origin: FloatArray) -> FloatArray:
+        """Return the parameters by which a colour relative to `origin` gets its entry of the palette: see `sweep`."""
+        if recoloring == "nearest":
+            return center_scores(self.centers, origin)
+        return natural_parameters(self.mixture, origin)
+
     def drawing(self, settings: Settings) -> tuple[str, str]:
         """Return the recoloring and the dither of images: those of the fit, otherwise those of `settings`."""
         return self.recoloring or settings.recoloring, "none" if self.exact else settings.dither
@@ -162,6 +174,7 @@ class Fitter:
         self.space = COLOR_SPACES[self.settings.space]
         self.covariance_type = COVARIANCE_TYPES[self.settings.covariance]
         self.shrinkage = self.settings.shrink if self.covariance_type is FULL else 0.0
+        self.found: dict[int, Fit] = {}  # fits by k that a choice of k has made
 
     def __reduce__(self) -> tuple[type[Fitter], tuple[Colors, Settings]]:
         """Pickle the two arguments only."""
@@ -190,12 +203,41 @@ class Fitter:
         return self._srgb_cells if self.space is SRGB else self.colors.cells(self.space, self.noise)
 
     @cached_property
+    def points(self) -> Cells:
+        """The distinct colours without scatter, weighted by their counts, at which a mixture is evaluated."""
+        # Cells outside sRGB have scatter, which takes eight times as long to compute, and only a fit needs it.
+        plain = self.space is SRGB and isinstance(self.colors, ColorHistogram)
+        return self.cells if plain else self.colors.points(self.space)
+
+    @cached_property
     def levels(self) -> list[Cells]:
         """The levels of a fit: the coarsest cells first, `cells` last."""
         return self.colors.tree.levels(self.cells)
 
-    def choose_k(self) -> Choice:
-        """Choose a number of colours by ICL."""
+    def coarsened(self, min_cells: int) -> Fitter:
+        """Return a fitter whose fits end at the coarsest level of at least `min_cells` cells, or at the finest."""
+        n_coarser = sum(cells.weights.size < min_cells for cells in self.levels)
+        coarse = Fitter(self.colors, self.settings)
+        coarse.levels = self.levels[: n_coarser + 1]
+        coarse.cells = coarse.levels[-1]
+        return coarse
+
+    @overload
+    def choose_k(self, asked: Literal["auto"] = "auto") -> Choice: ...
+
+    @overload
+    def choose_k(self, asked: str) -> Choice | BoundedChoice: ...
+
+    def choose_k(self, asked: str = AUTO) -> Choice | BoundedChoice:
+        """Choose a number of colours: by ICL for "auto", the fewest with a mean difference of at most DE for "auto:DE".
+
+        The difference is between the colours and those of the recoloured image, in hundredths of the unit of OKLab.
+        """
+        bound = largest_difference(parse_auto(asked))
+        if bound is not None:
+            from gmmquant.quantization.fewest_colors import fewest_colors
+
+            return fewest_colors(self, bound)
         from gmmquant.quantization.choose_k import choose_k
 
         return choose_k(self)
@@ -210,6 +252,8 @@ class Fitter:
         kept = self.kept_colors
         if check_k(k) < len(kept):
             raise ParameterError(f"k = {k} is below the {len(kept)} colours to keep; use at least {len(kept)}")
+        if k in self.found:
+            return self.found[k]
         fit = self._keep_all(k)
         if fit is not None:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +27,11 @@ from gmmquant.models.cells import Cells
 from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
-from gmmquant.models.kmeans import center_scores, nearest_squared_distances
-from gmmquant.models.selection import Choice
+from gmmquant.models.kmeans import nearest_squared_distances
 from gmmquant.models.sweep import most_probable
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage
-from gmmquant.settings import Settings, SettingsOptions
+from gmmquant.settings import AUTO, Settings, SettingsOptions
 
 if TYPE_CHECKING:
     from gmmquant.images.dithering.pixels import Pixels
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from gmmquant.images.maps import GreyMap
     from gmmquant.images.pixels import ImageLike
     from gmmquant.models.mixture import GaussianMixture
+    from gmmquant.models.selection import BoundedChoice, Choice
 
 # Used instead of a variance of 0 about centers, if each colour is one of them.
 _MIN_VARIANCE = 1e-12
@@ -226,9 +225,23 @@ class Quantizer:
             labels=self._label_pixels(color_labels, K),
         )
 
-    def choose_k(self) -> Choice:
-        """Choose a number of colours by ICL."""
-        return self.fitter.choose_k()
+    @overload
+    def choose_k(self, asked: Literal["auto"] = "auto") -> Choice: ...
+
+    @overload
+    def choose_k(self, asked: str) -> Choice | BoundedChoice: ...
+
+    def choose_k(self, asked: str = AUTO) -> Choice | BoundedChoice:
+        """Choose a number of colours.
+
+        Parameters
+        ----------
+        asked : str
+            "auto" chooses the number that ICL supports; "auto:DE", such as "auto:2", the fewest colours, at most 256,
+            with which the mean OKLab difference between the image and its recoloured copy, times 100, is at most DE.
+            The copy is the one that the settings ask for, without dithering. 2 is a just noticeable difference.
+        """
+        return self.fitter.choose_k(asked)
 
     def recolor(self, fit: Fit, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by a fit, also one to other images; `receive(image)` as for `fit`.
@@ -248,18 +261,14 @@ class Quantizer:
         mixture, palette, points = fit.mixture, fit.palette, self._points
         alpha, hidden = self._flat.alpha, self._flat.hidden
         (recoloring, dither), smoothing = fit.drawing(self.settings), fit.smoothing(self.settings)
-        centers = mixture.means if fit.nearest_by_mean else self.fitter.space.from_srgb(palette / 255)
-        scores = {
-            "posterior": natural_parameters(mixture, points.origin),
-            "nearest": center_scores(centers, points.origin),
-        }
+        scores = {name: fit.scores(name, points.origin) for name in ("posterior", "nearest")}
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
         color_labels = most_probable(scores[used], points)
         if dither != "none":
             labels = self._dither(mixture, palette)
         elif smoothing:
-            labels = self._smooth(scores[used], centers if used == "nearest" else None, smoothing)
+            labels = self._smooth(scores[used], fit.centers if used == "nearest" else None, smoothing)
         else:
             labels = self._label_pixels(color_labels, len(palette))
         colors = None if evaluated is None else self._color_pixels(evaluated[1])
@@ -299,12 +308,10 @@ class Quantizer:
         receive(result.recolored)
         return result
 
-    @cached_property
+    @property
     def _points(self) -> Cells:
         """The distinct colours without scatter, with their weights, for evaluating a mixture."""
-        # Cells outside sRGB have scatter, which takes eight times as long to compute, and only a fit needs it.
-        space = self.fitter.space
-        return self.fitter.cells if space is SRGB else self.histogram.points(space)
+        return self.fitter.points
 
     def _layers(self, fit: QuantizedImage, *, exact: bool, stacked: bool = False) -> Layers:
         from gmmquant.images.layers import Layers, Pixels

@@ -30,6 +30,7 @@ class SharedReport(NamedTuple):
     source: SourcePath
     record: dict[str, Any]  # see `report.shared_record.build_shared_record`
     written: list[AnyPath]
+    notes: Sequence[str] = ()  # on the fits
 
 
 class Skipped(NamedTuple):

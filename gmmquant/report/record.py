@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.palette import hex_code
-from gmmquant.models.selection import KEPT_GAIN, Choice
+from gmmquant.models.selection import KEPT_GAIN, BoundedChoice, Choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
+from gmmquant.report.notes import n_distinct
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
-from gmmquant.settings import AUTO, OF_FITS, Settings
+from gmmquant.settings import OF_FITS, Settings
 from gmmquant.system.paths import AnyPath, as_text, relative
 from gmmquant.version import __version__
 
@@ -23,6 +24,9 @@ SCHEMA = "gmmquant-report/1"
 OUTCOME_SCHEMA = "gmmquant-outcome/1"
 
 Record = dict[str, Any]
+
+# The choices of k by what was asked for: "auto", "auto:2".
+Choices = Mapping[str, Choice | BoundedChoice]
 
 # Settings that do not matter for a fixed palette.
 _OF_STARTS = ("init", "restarts", "method")
@@ -38,7 +42,7 @@ def build_record(
     fits: Sequence[Record],
     *,
     notes: Sequence[str] = (),
-    choice: Choice | None = None,
+    choices: Choices | None = None,
     extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> Record:
@@ -51,7 +55,7 @@ def build_record(
         "schema": SCHEMA,
         "version": __version__,
         "image": image_record(path, quantizer),
-        **asked_record(report, quantizer.fitter, fits, choice, extra_inputs or {}),
+        **asked_record(report, quantizer.fitter, fits, choices or {}, extra_inputs or {}),
         "digest": dict(digests or {}),
         "notes": list(notes),
         "fits": list(fits),
@@ -79,24 +83,34 @@ def asked_record(
     report: AnyPath,
     fitter: Fitter,
     fits: Sequence[Record],
-    choice: Choice | None,
+    choices: Choices,
     extra_inputs: Mapping[str, Path | Sequence[str]],
 ) -> Record:
-    """Return the settings of `fits` and the choice of k."""
-    ks = [AUTO if fit["auto"] else fit["k"] for fit in fits]
+    """Return the settings of `fits` and the choices of k; `choice` is the first of them."""
+    ks = [fit["asked"] for fit in fits]
+    records = [choice_record(asked, choice) for asked, choice in choices.items()]
     return {
         "settings": {"k": ks, **settings_record(fitter.settings, extra_inputs, report, fitter.variance)},
-        "choice": None
-        if choice is None
-        else {
-            "criterion": "icl",
-            "k": choice.k,
-            "kept_gain": KEPT_GAIN,
-            "runner_up": choice.runner_up,
-            "lowest_icl": choice.lowest_icl,
-            "lowest_bic": choice.lowest_bic,
-            "path": [criteria._asdict() for criteria in choice.path],
-        },
+        "choice": records[0] if records else None,
+        "choices": records,
+    }
+
+
+def choice_record(asked: str, choice: Choice | BoundedChoice) -> Record:
+    """Return the record of a choice of k."""
+    path = [entry._asdict() for entry in choice.path]
+    if isinstance(choice, BoundedChoice):
+        facts = {"criterion": "oklab", "k": choice.k, "bound": choice.bound, "reached": choice.difference}
+        return {"asked": asked, **facts, "path": path}
+    return {
+        "asked": asked,
+        "criterion": "icl",
+        "k": choice.k,
+        "kept_gain": KEPT_GAIN,
+        "runner_up": choice.runner_up,
+        "lowest_icl": choice.lowest_icl,
+        "lowest_bic": choice.lowest_bic,
+        "path": path,
     }
 
 
@@ -119,14 +133,20 @@ def settings_record(
     return {**values, **dict.fromkeys(_EXTRA_INPUTS), **inputs}
 
 
-def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = False) -> Record:
-    """Return the record of one fit; `files` are the paths of its files by content, `auto` whether k was chosen."""
+def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, asked: int | str | None = None) -> Record:
+    """Return the record of one fit.
+
+    `files` are the paths of its files by content. `asked` is the k that was asked for, which may be "auto" or
+    "auto:DE"; None: the number of the fit.
+    """
     fit, statistics, covariances = result.fit, result.statistics, result.covariances
     return {
         "k": fit.k,
         "k_fitted": len(result.weights),
-        "auto": auto,
+        "auto": isinstance(asked, str),
+        "asked": fit.k if asked is None else asked,
         "exact": fit.exact,
+        "distinct_colors": n_distinct(result),
         "method": fit.method,
         "recolor": result.recoloring,
         "dither": result.dither,
@@ -166,17 +186,6 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = F
 def regions_record(statistics: ImageStatistics) -> Record:
     """Return the number of regions, if they were counted."""
     return {} if statistics.regions is None else {"regions": statistics.regions}
-
-
-def few_colors_notes(quantizer: Quantizer, fits: Sequence[RecoloredFit]) -> list[str]:
-    """Return a note on the k that are larger than the number of colours of the image, if there are any."""
-    ks = [str(fit.k) for fit in fits if fit.fit.exact and 0 < len(fit.weights) < fit.k]
-    if not ks:
-        return []
-    n_colors, bit_depth = quantizer.histogram.n_colors, quantizer.histogram.bit_depth
-    colors = "1 distinct colour" if n_colors == 1 else f"{n_colors} distinct colours"
-    rounded = "" if bit_depth == 8 else ", rounded to 8 bits"
-    return [f"{colors}, fewer than k = {', '.join(ks)}: the exact colours are kept{rounded}"]
 
 
 def finite(value: float) -> float | None:

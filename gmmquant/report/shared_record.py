@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.color_sum import ColorCells
-from gmmquant.models.selection import Choice
 from gmmquant.quantization.fitter import Fit, Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
-from gmmquant.report.record import Record, asked_record, finite, image_record, regions_record
+from gmmquant.report.record import Choices, Record, asked_record, finite, image_record, regions_record
 from gmmquant.settings import Settings
 from gmmquant.system.paths import AnyPath
 from gmmquant.version import __version__
@@ -25,12 +24,13 @@ from gmmquant.version import __version__
 SCHEMA = "gmmquant-shared/1"
 
 
-def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, auto: bool = False) -> Record:
-    """Return the record of one image at one k; `auto` and `files` as for `fit_record`."""
+def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, asked: int | str | None = None) -> Record:
+    """Return the record of one image at one k; `asked` and `files` as for `fit_record`."""
     statistics = result.statistics
     return {
         "k": result.k,
-        "auto": auto,
+        "auto": isinstance(asked, str),
+        "asked": result.k if asked is None else asked,
         "log_likelihood": result.log_likelihood,
         "mean_log_likelihood": finite(result.mean_log_likelihood),
         "entropy": statistics.entropy,
@@ -67,10 +67,11 @@ def build_shared_record(
     *,
     n_fitted: int,
     failed: Sequence[tuple[str, str]] = (),
-    choice: Choice | None = None,
+    choices: Choices | None = None,
     sample_size: int | None = None,
     digests: Mapping[str, str] | None = None,
     extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
+    notes: Sequence[str] = (),
 ) -> Record:
     """Return the record of images that share one mixture, in the order of their paths.
 
@@ -98,8 +99,9 @@ def build_shared_record(
             "bit_depth": colors.bit_depth,
             "sample_size": sample_size,
         },
-        **asked_record(report, fitter, fits, choice, extra_inputs or {}),
+        **asked_record(report, fitter, fits, choices or {}, extra_inputs or {}),
         "digest": dict(digests or {}),
+        "notes": list(notes),
         "fits": list(fits),
         "images": sorted(images, key=lambda image: str(image["path"])),
         "failed": [{"path": path, "reason": reason} for path, reason in failed],

@@ -167,7 +167,9 @@ def test_the_second_line_names_the_settings_that_are_not_the_defaults(changes, s
 
 
 def test_a_chosen_k_and_a_lowered_k_are_marked():
-    text, _ = shown("table", [done(record_of(fit_of(5, auto=True), fit_of(7, k_fitted=3), fit_of(2, converged=None)))])
+    text, _ = shown(
+        "table", [done(record_of(fit_of(5, auto=True, asked="auto"), fit_of(7, k_fitted=3), fit_of(2, converged=None)))]
+    )
     rows = [line.split() for line in text.splitlines()]
     assert ["auto", "5"] in [row[:2] for row in rows]
     assert ["7", "(3)"] in [row[:2] for row in rows]

@@ -49,10 +49,10 @@ def outcome_of(image, number, shared, ks, settings):
     quantizer = Quantizer(image, settings)
     fits, statistics = [], []
     for k in ks:
-        n = shared.choice.k if k == "auto" else k
+        n = shared.choices[k].k if isinstance(k, str) else k
         seconds = 2.0 if k == "auto" else 10.0 ** (5 * number) + 0.1
         result = shared.recolor(quantizer, n, lambda *step: None, lambda image: None).with_seconds(write=seconds)
-        fits.append(shared_fit_record(result, {"image": f"{number}_k{k}.png"}, auto=k == "auto"))
+        fits.append(shared_fit_record(result, {"image": f"{number}_k{k}.png"}, asked=k))
         statistics.append(result.statistics)
     record = shared_image_record(f"../in/{number}.png", quantizer, fits, notes=[f"note {number}"])
     return record, statistics
@@ -65,11 +65,11 @@ def outcomes_of(images, shared, ks, settings):
 def record_of(outcomes, shared, fitter, ks):
     fits = []
     for index, k in enumerate(ks):
-        fit = shared.fits[shared.choice.k if k == "auto" else k]
+        fit = shared.fits[shared.choices[k].k if isinstance(k, str) else k]
         result = total_result(fit, fitter.settings, [statistics[index] for _, statistics in outcomes])
-        fits.append(fit_record(result, {"model": "m"}, auto=k == "auto"))
+        fits.append(fit_record(result, {"model": "m"}, asked=k))
     images = [record for record, _ in outcomes]
-    return build_shared_record(REPORT, fitter, fits, images, n_fitted=len(outcomes), choice=shared.choice)
+    return build_shared_record(REPORT, fitter, fits, images, n_fitted=len(outcomes), choices=shared.choices)
 
 
 def shared_record(images, ks, settings=None, limit=1 << 24):

@@ -26,7 +26,14 @@ def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
 
 
 Colors = Annotated[
-    list[str], option("-k, --colors", "INT...", "Numbers of colours, such as 2 3 7 or 2-8, or auto.", convert=parse_k)
+    list[str],
+    option(
+        "-k, --colors",
+        "INT...",
+        "Numbers of colours, such as 2 3 7 or 2-8, auto, or auto:DE.",
+        choices=("auto", "auto:1", "auto:2", "auto:3", "auto:5"),
+        convert=parse_k,
+    ),
 ]
 Method = Annotated[
     str | None,

@@ -58,8 +58,9 @@ def render(record: Record, name: str, stream: TextIO, *, details: bool = False) 
     if summary := settings_line(record):
         console.print(Text(summary))
     console.print(fit_table(record, colors=colors, width=width))
-    if record["choice"] is not None and record["choice"]["path"]:
-        console.print(Text(choice_line(record["choice"])))
+    for choice in record["choices"]:
+        if choice["path"]:
+            console.print(Text(choice_line(choice)))
     for fit in record["fits"] if details else ():
         console.print(component_table(fit, colors=colors))
         errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
@@ -144,7 +145,7 @@ def _cells(fit: Record) -> dict[str, str]:
     """Return the cells of a fit's row by the names of their columns, without the palette."""
     fitted = "" if fit["k_fitted"] == fit["k"] else f" ({fit['k_fitted']})"
     return {
-        "k": f"{'auto ' * fit['auto']}{fit['k']}{fitted}",
+        "k": f"{fit['asked']} " * fit["auto"] + f"{fit['k']}{fitted}",
         "log-lik./px": "-" if fit["mean_log_likelihood"] is None else f"{fit['mean_log_likelihood']:.4f}",
         "log-lik.": f"{fit['log_likelihood']:,.0f}",
         "AIC": f"{fit['aic']:,.0f}",
@@ -158,14 +159,20 @@ def _cells(fit: Record) -> dict[str, str]:
 
 
 def choice_line(choice: Record) -> str:
-    """Return the line that explains the choice of k, with the runner-up and the k of the lowest BIC."""
-    k, bic = choice["k"], choice["lowest_bic"]
+    """Return the line that explains a choice of k: by ICL with the runner-up and the k of the lowest BIC."""
+    k = choice["k"]
+    if choice["criterion"] == "oklab":
+        reached = f"mean OKLab difference {choice['reached']:.3g}"
+        fewest = "the fewest colours" if choice["reached"] <= choice["bound"] else "the most that are tried"
+        return f"{choice['asked']}: k = {k}, {fewest}; {reached}"
+    bic = choice["lowest_bic"]
     if choice["lowest_icl"] == 1 != k:
         reason = "the minimum, as ICL is lowest at one colour"
     else:
         reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of the gain in ICL over one colour"
     aside = " (the largest k tried, as usual)" if bic == choice["path"][-1]["k"] != k else ""
-    return f"auto: k = {k}, {reason}; runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
+    figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
+    return f"auto: k = {k}, {reason}; {figures}; a statistical choice, while auto:3 bounds what the eye sees"
 
 
 def component_table(fit: Record, *, colors: bool) -> Table:

@@ -1,0 +1,123 @@
+"""Notes on fits: what the figures show, in one line for all k."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import read_sample
+from PIL import Image, ImageDraw
+
+from gmmquant import Quantizer, Settings
+from gmmquant.report.notes import fit_notes
+
+PLAIN = Settings(noise=0, shrink=0)
+
+
+def logo():
+    """Return an antialiased logo: a disc, a block and lines on white."""
+    image = Image.new("RGB", (480, 360), "white")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((40, 40, 240, 240), fill="#e30613")
+    draw.rectangle((200, 140, 440, 320), fill="#1d3557")
+    for i in range(9):
+        draw.line((20, 20 + 10 * i, 460, 60 + 30 * i), fill="#222222", width=5)
+    return np.asarray(image.resize((160, 120), Image.Resampling.LANCZOS))
+
+
+def notes_on(image, ks, settings, *, recoloring_chosen=False):
+    quantizer = Quantizer(image, settings)
+    fits = [quantizer.fit(k) for k in ks]
+    notes = fit_notes(fits, quantizer.histogram, settings, choices={}, recoloring_chosen=recoloring_chosen)
+    return fits, notes
+
+
+def squared_error(image, fit, *, nearest):
+    """Return the error of the image as it is drawn, or with the nearest colour of the palette for each pixel."""
+    pixels, palette = image.reshape(-1, 3).astype(float), fit.palette.astype(float)
+    distances = ((pixels[:, None] - palette) ** 2).sum(-1)
+    return (distances.min(1) if nearest else distances[np.arange(len(pixels)), fit.labels.ravel()]).mean()
+
+
+def test_an_error_several_times_that_of_the_nearest_colours_is_noted_in_one_line_for_all_k():
+    image = logo()
+    fits, notes = notes_on(image, [2, 6, 8], PLAIN)
+    ratios = {fit.k: squared_error(image, fit, nearest=False) / squared_error(image, fit, nearest=True) for fit in fits}
+    many = {k: ratio for k, ratio in ratios.items() if ratio >= 2.5}
+    assert set(many) == {6, 8}
+    (note,) = notes
+    low, high = (f"{ratio:.1f}" for ratio in sorted(many.values()))
+    assert f"the squared error is {low} to {high} times that of the nearest colours at k = 6, 8;" in note
+    assert note.endswith("--recolor nearest draws these, --noise 2 --shrink 0.9 fits a smoother mixture")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(noise=2, shrink=0.9), Settings(noise=0, shrink=0, recolor="nearest"), Settings(method="kmeans")],
+    ids=["smoother", "nearest", "kmeans"],
+)
+def test_the_remedies_of_the_note_end_it(settings):
+    assert notes_on(logo(), [6, 8], settings)[1] == []
+
+
+def test_an_image_whose_errors_are_too_small_to_see_gets_no_note():
+    image = logo() // 16 + 100
+    assert (image.max() - image.min()) > 10
+    _, notes = notes_on(image.astype(np.uint8), [6], PLAIN)
+    assert not [note for note in notes if "squared error" in note]
+
+
+def test_a_user_who_chose_the_recoloring_gets_no_advice_on_it():
+    assert notes_on(logo(), [6], PLAIN, recoloring_chosen=True)[1] == []
+
+
+def dark():
+    return np.clip(np.random.default_rng(0).normal(3, 2, (40, 40, 3)), 0, 9).round().astype(np.uint8)
+
+
+def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
+    fits, (note,) = notes_on(dark(), [8, 24, 48], Settings(noise=2, shrink=0.9))
+    distinct = {fit.k: len({tuple(color) for color in fit.palette.tolist()}) for fit in fits}
+    assert any(n < k for k, n in distinct.items())
+    shown = " and ".join(f"{n} of {k} colours at k = {k}" for k, n in distinct.items() if n < k)
+    assert note == f"{shown} are distinct after rounding to 8 bits; --noise 0 or --method kmeans keeps more apart"
+
+
+@pytest.mark.parametrize("space", ["srgb", "oklab"])
+@pytest.mark.parametrize("image", [dark(), np.tile(np.arange(60, dtype=np.uint8), (4, 1))], ids=["dark", "ramp"])
+def test_the_colours_of_kmeans_are_distinct(image, space):
+    fits, notes = notes_on(image, [8, 24, 48], Settings(method="kmeans", space=space))
+    assert [len({tuple(color) for color in fit.palette.tolist()}) for fit in fits] == [8, 24, 48]
+    assert notes == []
+
+
+def test_equal_colours_of_a_fixed_palette_are_not_noted():
+    settings = Settings(noise=0, shrink=0)
+    quantizer = Quantizer(read_sample("grey.png"), settings)
+    fit = quantizer.fit_palette(np.array([[0, 0, 0], [0, 0, 0], [250, 250, 250]], np.uint8))
+    assert fit_notes([fit], quantizer.histogram, settings, choices={}, recoloring_chosen=False) == []
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_and_the_console_have_the_notes(command, tmp_path):
+    Image.fromarray(logo()).save(tmp_path / "logo.png")
+    options = ("-k", "2", "8", "--noise", "0", "--shrink", "0")
+    result = command("logo.png", *options, "-o", "out")
+    record = json.loads((tmp_path / "out" / "logo_report.json").read_text())
+    (note,) = record["notes"]
+    assert f"gmmquant: logo.png: {note}\n" in result.stderr
+    assert [fit["distinct_colors"] for fit in record["fits"]] == [2, 8]
+    assert command("logo.png", *options, "--recolor", "posterior", "-o", "chosen").stderr == ""
+
+
+def test_images_that_share_a_mixture_get_one_note_for_all(command, tmp_path):
+    (tmp_path / "album").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(dark()[:: 1 if name == "a" else -1]).save(tmp_path / "album" / f"{name}.png")
+    result = command("album", "-k", "24", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
+    record = json.loads((tmp_path / "out" / "shared_report.json").read_text())
+    (note,) = record["notes"]
+    assert "of 24 colours at k = 24 are distinct after rounding to 8 bits" in note
+    assert result.stderr.count(note) == 1
+    assert f"gmmquant: out: {note}\n" in result.stderr
