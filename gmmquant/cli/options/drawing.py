@@ -12,7 +12,12 @@ _PANEL = "Drawing"
 Recolor = Annotated[
     str | None,
     option(
-        "--recolor", "METHOD", "Recolouring:", _PANEL, choices=RECOLORINGS, default="posterior, or nearest for kmeans"
+        "--recolor",
+        "METHOD",
+        "Recolouring:",
+        _PANEL,
+        choices=RECOLORINGS,
+        default="posterior, or nearest for kmeans, --palette and --keep-colors",
     ),
 ]
 Dither = Annotated[str, option("--dither", "METHOD", "Dithering:", _PANEL, choices=DITHERS)]
