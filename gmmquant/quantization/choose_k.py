@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import DEFAULT_TOL_NATS
 from gmmquant.models.inference import evaluate
-from gmmquant.models.selection import Choice, Criteria, choose, n_parameters
+from gmmquant.models.selection import KEPT_GAIN, KEPT_GAIN_SHRUNKEN, Choice, Criteria, choose, n_parameters
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
@@ -40,7 +40,8 @@ def choose_k(fitter: Fitter) -> Choice:
     ks += [k for k in AUTO_PATH if k > n_cells][:1]
     if n_kept:  # the reference of the gain is then the kept colours alone
         ks = [n_kept, *(k for k in ks if k > n_kept)]
-    return choose([_criteria(fitter, cells, k) for k in ks])
+    kept_gain = KEPT_GAIN_SHRUNKEN if fitter.shrinkage else KEPT_GAIN
+    return choose([_criteria(fitter, cells, k) for k in ks], kept_gain)
 
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.palette import hex_code
-from gmmquant.models.selection import KEPT_GAIN, BoundedChoice, Choice
+from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
@@ -106,7 +106,7 @@ def choice_record(asked: str, choice: Choice | BoundedChoice) -> Record:
         "asked": asked,
         "criterion": "icl",
         "k": choice.k,
-        "kept_gain": KEPT_GAIN,
+        "kept_gain": choice.kept_gain,
         "runner_up": choice.runner_up,
         "lowest_icl": choice.lowest_icl,
         "lowest_bic": choice.lowest_bic,

@@ -853,6 +853,7 @@ def test_shared_images_get_the_best_colors_of_a_palette_together(command, tmp_pa
     report = json.loads((tmp_path / "out" / "shared_report.json").read_text())
     assert len(report["settings"]["palette"]) == 16
     assert [fit["recolor"] for fit in report["fits"]] == ["nearest", "nearest"]
+    assert report["settings"]["recolor"] == "nearest"
     assert report["fits"][0]["mse"] > report["fits"][1]["mse"]
     for fit in report["fits"]:
         codes = [part["hex"] for part in fit["components"]]

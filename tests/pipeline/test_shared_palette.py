@@ -505,7 +505,6 @@ def test_images_of_8_and_16_bits_share_a_mixture(command, tmp_path, album):
         (["--shared", "--sample-size", "0"], "sample"),
         (["--shared", "--model", "m.gmm.json"], "--model"),
         (["--shared", "-k", "3", "-o", "-"], "--shared"),
-        (["--shared", "--palette", "#000,#fff"], "--palette"),
         (["--shared", "--transfer-from", "cat.jpg"], "--transfer-from"),
     ],
 )

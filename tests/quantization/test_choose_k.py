@@ -24,6 +24,20 @@ def test_the_fewest_components_that_keep_nine_tenths_of_the_gain_are_chosen():
     assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (8, 16, 32)
 
 
+def test_a_shrunken_mixture_needs_three_quarters_of_the_gain(samples):
+    """Its ICL falls up to the end of the path, so that nine tenths would be kept by too many colours."""
+    image = read_image(samples / "cat.jpg").pixels[::2, ::2]
+    for settings, kept in ((Settings(noise=2, shrink=0.9), 0.75), (Settings(noise=2, shrink=0), 0.9)):
+        choice = Quantizer(image, settings).choose_k()
+        icls = {criteria.k: criteria.icl for criteria in choice.path}
+        others = {k: icl for k, icl in icls.items() if k > 1}
+        enough = icls[1] - kept * max(icls[1] - min(others.values()), 0)
+        expected = min(k for k, icl in others.items() if icl <= max(enough, min(others.values())))
+        assert (choice.k, choice.kept_gain) == (expected, kept)
+    path = path_of({1: 0.0, 2: -80.0, 4: -89.9, 8: -90.1, 16: -100.0})
+    assert [choose(path, kept).k for kept in (0.75, 0.9)] == [2, 8]
+
+
 def test_one_component_is_chosen_only_without_alternative():
     assert choose(path_of({1: 0.0, 2: 5.0, 4: 9.0})).k == 2
     assert choose(path_of({1: 0.0, 2: 5.0, 4: 3.0})).k == 4
@@ -165,7 +179,7 @@ def test_the_line_on_a_choice_mentions_a_lowest_icl_at_one_colour(command, tmp_p
     path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
     assert min(path, key=lambda criteria: criteria["icl"])["k"] == 1
     assert "auto: k = 2, the minimum, as ICL is lowest at one colour" in result.stdout
-    result = command("grey.png", "-k", "auto", "-o", "out")
+    result = command("grey.png", "-k", "auto", "-o", "out", "--noise", "0", "--shrink", "0")
     assert "the fewest colours that keep 90%" in result.stdout
 
 
@@ -185,7 +199,7 @@ def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(com
     assert f"runner-up {min(others, key=lambda criteria: criteria['icl'])['k']}; BIC is lowest at" in line
     path = choice["path"]
     gained = path[0]["icl"] - min(criteria["icl"] for criteria in path)
-    enough = [criteria["k"] for criteria in path if criteria["icl"] <= path[0]["icl"] - 0.9 * gained]
+    enough = [criteria["k"] for criteria in path if criteria["icl"] <= path[0]["icl"] - choice["kept_gain"] * gained]
     assert choice["k"] == enough[0]
 
 

@@ -171,8 +171,11 @@ def test_free_parameters_do_not_count_fixed_means():
 
 
 def test_auto_chooses_at_least_the_kept_colors():
-    fit = quantize(CAT, "auto", keep_colors=KEEP)
+    small = CAT[::3, ::3]
+    fit = quantize(small, "auto", keep_colors=KEEP)
     assert len(fit.palette) > 2
+    kept = quantize(small, "auto", keep_colors=[f"#{value:06x}" for value in range(9)])
+    assert len(kept.palette) > 9
     one = quantize(np.zeros((4, 4, 3), np.uint8), "auto", keep_colors=KEEP)
     assert set(KEPT) <= set(colors_of(one.palette))
 

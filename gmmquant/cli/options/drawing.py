@@ -13,7 +13,12 @@ Style = Annotated[str, option("--style", "STYLE", "What the image is for:", choi
 Recolor = Annotated[
     str | None,
     option(
-        "--recolor", "METHOD", "Recolouring:", _PANEL, choices=RECOLORINGS, default="posterior, or nearest for kmeans"
+        "--recolor",
+        "METHOD",
+        "Recolouring:",
+        _PANEL,
+        choices=RECOLORINGS,
+        default="posterior, or nearest for kmeans, --palette and --keep-colors",
     ),
 ]
 Dither = Annotated[
