@@ -1,8 +1,8 @@
 """The stability of `-k auto`: print the choice for images, for their halves in size, and for JPEGs at quality 90.
 
-    python benchmarks/choose_k.py IMAGE_OR_FOLDER...
+    python benchmarks/choose_k.py STYLE IMAGE_OR_FOLDER...
 
-It prints the table of docs/choosing-k.md.
+It prints the table of a style in docs/choosing-k.md.
 """
 
 import sys
@@ -30,11 +30,11 @@ def main() -> None:
     """Print a Markdown table with a row for each image."""
     print("| image | k | half size | JPEG 90 | lowest ICL | lowest BIC | interior | within a step |")
     print("|---|---|---|---|---|---|---|---|")
-    for argument in map(Path, sys.argv[1:]):
+    for argument in map(Path, sys.argv[2:]):
         for path in sorted(argument.iterdir()) if argument.is_dir() else [argument]:
             if path.suffix not in (".png", ".jpg"):
                 continue
-            choices = [Quantizer(image).choose_k() for image in variants(path)]
+            choices = [Quantizer(image, style=sys.argv[1]).choose_k() for image in variants(path)]
             interior = choices[0].path[0].k < choices[0].k < choices[0].path[-1].k
             steps = [sum(k < choice.k for k in AUTO_PATH) for choice in choices]
             stable = max(abs(step - steps[0]) for step in steps) <= 1
