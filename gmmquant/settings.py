@@ -182,6 +182,7 @@ class Settings:
     """
 
     style: Style = "mixture"
+    method: Method = _OF_STYLE
     seed: int = 0
     max_iter: int | None = None
     tol: float | None = None
@@ -191,7 +192,6 @@ class Settings:
     snap: float = _OF_STYLE
     init: InitName = "kmeans"
     restarts: int = 4
-    method: Method = _OF_STYLE
     recolor: Recoloring | None = None
     space: Space = _OF_STYLE
     dither: Dither = _OF_STYLE

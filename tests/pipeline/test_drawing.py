@@ -134,7 +134,8 @@ def test_the_figures_of_a_dithered_image_are_those_of_its_pixels(dither):
 
 def test_local_means_of_posterior_dithering_approach_the_soft_image():
     cat = read_sample("cat.jpg")
-    fits = [quantize(cat, 5, **how) for how in ({"dither": "posterior"}, {}, {"recolor": "soft"})]
+    variants = ({"dither": "posterior"}, {}, {"recolor": "soft"})
+    fits = [quantize(cat, 5, style="likelihood", **options) for options in variants]
     drawn, hard, soft = (fit.image for fit in fits)
     r = posterior(fits[0], cat.reshape(-1, 3))
     uniforms = np.random.default_rng(0).random((len(r), 1))
@@ -659,7 +660,7 @@ def test_a_fixed_palette_has_covariances_of_the_chosen_type(kind):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_the_covariance_of_one_component_is_that_of_the_colors_and_of_their_rounding(space):
-    fit = quantize(CAT, 1, space=space)
+    fit = quantize(CAT, 1, space=space, noise=0)
     there, srgb = COLOR_SPACES[space], CAT.reshape(-1, 3) / 255
     rounding = there.rounding_scatter(srgb, 1 / (2 * np.pi * np.e * 255**2)).mean(axis=1)
     expected = np.cov(there.from_srgb(srgb), rowvar=False, bias=True)[np.triu_indices(3)] + rounding
