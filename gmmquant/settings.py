@@ -411,7 +411,8 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
     numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
     if numbers is None:
         raise ParameterError(
-            f"k = {part!r} is not a number of colours; use integers from 1 to {MAX_K} (2 3 7, 2,3,7 or 2-8) or auto"
+            f"k = {part!r} is not a number of colours; use integers from 1 to {MAX_K} (2 3 7, 2,3,7 or 2-8), auto or "
+            "auto:2"
         )
     low, high = check_k(int(numbers[1])), check_k(int(numbers[2] or numbers[1]))
     if low > high:

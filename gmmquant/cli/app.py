@@ -103,7 +103,7 @@ _CONTRADICTIONS = {
     "transfer_from": (
         "moves every colour",
         (
-            *("style", "recolor", "dither", "strength", "smooth", "snap", "keep_colors", "color_depth"),
+            *("recolor", "dither", "strength", "smooth", "snap", "keep_colors", "color_depth"),
             *("palette_out", "layers", "save_model"),
         ),
     ),
@@ -138,8 +138,12 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         if _is_set(ctx, name):
             _refuse(ctx, _option_name(name), reason, others)
     if settings.method == "kmeans":
-        _refuse(ctx, "--method kmeans", "chooses its starts itself", ["init"])
-        _refuse(ctx, "--method kmeans", "fits no mixture", ["noise", "shrink"])
+        option = "--method kmeans" if _is_set(ctx, "method") else f"--style {settings.style}"
+        _refuse(ctx, option, "chooses its starts itself", ["init"])
+        _refuse(ctx, option, "fits no mixture", ["noise", "shrink"])
+    if _is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):
+        style = f"--style {settings.style}"
+        raise ParameterError(f"--transfer-from moves every colour: leave out {style} or --transfer-from")
     if _is_set(ctx, "strength") and settings.dither == "none":
         raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
     if _is_set(ctx, "shrink") and settings.covariance != "full":

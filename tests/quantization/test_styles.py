@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from helpers import antialiased_logo, read_sample
+from helpers import SAMPLE_IMAGES, antialiased_logo, read_sample
 from PIL import Image
 
 from gmmquant import ParameterError, quantize
@@ -96,3 +96,36 @@ def test_a_saved_model_redraws_the_image_in_its_snapped_colours(command, tmp_pat
     assert command("logo.png", "-k", "4", "--save-model", "-o", "fit").returncode == 0
     assert command("logo.png", "--model", "fit/logo_k4.gmm.json", "-o", "again").returncode == 0
     assert (tmp_path / "again" / "logo_k4.png").read_bytes() == (tmp_path / "fit" / "logo_k4.png").read_bytes()
+
+
+@pytest.mark.parametrize("option", [("--noise", "1"), ("--init", "random")])
+def test_an_option_that_kmeans_refuses_names_the_style_that_chose_kmeans(command, option):
+    by_style = command("cat.jpg", "--style", "faithful", *option)
+    assert by_style.returncode == 2
+    assert f"leave out {option[0]} or --style faithful" in by_style.stderr
+    assert "--method" not in by_style.stderr
+    by_method = command("cat.jpg", "--style", "faithful", "--method", "kmeans", *option)
+    assert f"leave out {option[0]} or --method kmeans" in by_method.stderr
+
+
+def test_a_transfer_takes_the_mixtures_of_a_style_but_not_its_drawing(command, tmp_path, samples):
+    transfer = (samples / "cat.jpg", "--transfer-from", samples / "rocket.jpg", "-k", "3")
+    for folder, options in (("style", ("--style", "likelihood")), ("options", ("--noise", "0", "--shrink", "0"))):
+        result = command(*transfer, *options, "-o", folder)
+        assert result.returncode == 0, result.stderr
+    images = [(tmp_path / folder / "cat_k3.png").read_bytes() for folder in ("style", "options")]
+    assert images[0] == images[1]
+    for style in ("poster", "faithful"):
+        result = command(*transfer, "--style", style)
+        assert result.returncode == 2
+        assert f"leave out --style {style} or --transfer-from" in result.stderr
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_page_of_the_command_has_the_options_of_each_style(style):
+    page = (SAMPLE_IMAGES.parent / "docs" / "cli.md").read_text()
+    changed = STYLES[style] or {name: OPTIONS[style][name] for name in ("noise", "shrink", "snap")}
+    options = " ".join(
+        f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}" for name, value in changed.items()
+    )
+    assert f"| `{style}` | `{options}` |" in page
