@@ -75,7 +75,7 @@ def dark():
 
 
 def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
-    fits, (note,) = notes_on(dark(), [8, 24, 48], Settings(noise=2, shrink=0.9))
+    fits, (note,) = notes_on(dark(), [8, 64], Settings(noise=2, shrink=0.9))
     distinct = {fit.k: len({tuple(color) for color in fit.palette.tolist()}) for fit in fits}
     assert any(n < k for k, n in distinct.items())
     shown = " and ".join(f"{n} of {k} colours at k = {k}" for k, n in distinct.items() if n < k)
@@ -115,9 +115,9 @@ def test_images_that_share_a_mixture_get_one_note_for_all(command, tmp_path):
     (tmp_path / "album").mkdir()
     for name in ("a", "b"):
         Image.fromarray(dark()[:: 1 if name == "a" else -1]).save(tmp_path / "album" / f"{name}.png")
-    result = command("album", "-k", "24", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
+    result = command("album", "-k", "64", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
     record = json.loads((tmp_path / "out" / "shared_report.json").read_text())
     (note,) = record["notes"]
-    assert "of 24 colours at k = 24 are distinct after rounding to 8 bits" in note
+    assert "of 64 colours at k = 64 are distinct after rounding to 8 bits" in note
     assert result.stderr.count(note) == 1
     assert f"gmmquant: out: {note}\n" in result.stderr
