@@ -14,7 +14,7 @@ from gmmquant.models.kmeans import kmeans_plus_plus
 from gmmquant.models.palette_kmeans import fit_codebook
 from gmmquant.models.starts import make_start, start_from_centers
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.settings import bits_of, levels_of
+from gmmquant.settings import COLOR_DEPTHS, bits_of, displayed, levels_of
 
 KINDS = ["full", "tied", "diag", "spherical"]
 CAT = read_sample("cat.jpg")[::3, ::3]
@@ -135,6 +135,23 @@ def test_few_colors_are_kept_exactly_beside_the_kept_ones(method):
     assert fit.fit.fixed.tolist() == [False, True, True]
     assert fit.statistics.counts.tolist() == [2, 1, 0]
     np.testing.assert_allclose(fit.weights, [2 / 3, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("depth", COLOR_DEPTHS[1:])
+@pytest.mark.parametrize("method", ["gmm", "kmeans"])
+def test_as_many_colors_as_asked_for_are_drawn_in_the_nearest_ones_of_a_lower_depth(method, depth):
+    """The palette has no colour twice, so it also has colours farther from some greys than the nearest."""
+    greys = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(8, 32, 3)
+    quantizer = Quantizer(greys, method=method, color_depth=depth)
+    fit = quantizer.fit(256)
+    assert fit.fit.exact
+    assert len(set(colors_of(fit.palette))) == 256
+    nearest = np.array([displayed(color, depth) for color in colors_of(greys.reshape(-1, 3))], dtype=float)
+    expected = ((nearest - greys.reshape(-1, 3)) ** 2).sum(axis=1).mean()
+    assert ((fit.image.astype(float) - greys) ** 2).sum(axis=2).mean() == pytest.approx(expected)
+    assert fit.mse == pytest.approx(expected)
+    later = Quantizer(greys, color_depth=depth, recolor="nearest").apply(quantizer.fit(256).mixture, exact=True)
+    assert later.mse == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
