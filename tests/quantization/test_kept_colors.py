@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from helpers import cells_of, draw_from, log_joint_by_scipy, random_mixture, read_sample
+from PIL import Image
 from scipy.special import logsumexp
 
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings, quantize
@@ -14,7 +15,7 @@ from gmmquant.models.kmeans import kmeans_plus_plus
 from gmmquant.models.palette_kmeans import fit_codebook
 from gmmquant.models.starts import make_start, start_from_centers
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.settings import COLOR_DEPTHS, bits_of, displayed, levels_of
+from gmmquant.settings import COLOR_DEPTHS, bits_of, color_names, displayed, levels_of
 
 KINDS = ["full", "tied", "diag", "spherical"]
 CAT = read_sample("cat.jpg")[::3, ::3]
@@ -293,6 +294,12 @@ def test_colors_of_a_depth_are_distinct_and_each_pixel_gets_the_nearest(depth, m
 def test_a_fixed_palette_is_rounded_to_a_depth():
     palette = np.array([[227, 6, 19], [255, 255, 255]], np.uint8)
     assert colors_of(Quantizer(CAT, color_depth="rgb565").fit_palette(palette).palette) == [(231, 4, 16), (255,) * 3]
+
+
+def test_a_name_that_pillow_has_used_is_still_a_colour():
+    Image.new("RGB", (1, 1), "teal")
+    assert Settings(keep_colors=["teal", "Navy"]).keep_colors == ("#008080", "#000080")
+    assert color_names()["teal"] == "#008080"
 
 
 def test_settings_at_their_defaults_change_no_bit():
