@@ -217,7 +217,7 @@ class Quantizer:
             fit=replace(fit.fit, exact=False),
             recoloring="transfer",
             dither="none",
-            statistics=replace(fit.statistics, counts=counts, mse=mse, seconds=seconds),
+            statistics=replace(fit.statistics, counts=counts, mse=mse, seconds=seconds, regions=None),
             colors=recolored,
             labels=self._label_pixels(color_labels, K),
         )

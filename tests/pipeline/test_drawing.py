@@ -604,6 +604,13 @@ def test_the_table_mentions_no_dithering_if_all_colors_are_kept(command, samples
     assert "3" in shown
 
 
+def test_a_transfer_has_no_regions_of_a_smoothed_image():
+    quantizer = Quantizer(CAT, smooth=1.0)
+    fit = quantizer.fit(3)
+    assert fit.statistics.regions > 0
+    assert quantizer.transfer(fit, fit.mixture).statistics.regions is None
+
+
 def test_a_transfer_does_not_claim_to_keep_exact_colors(command, samples):
     result = command(samples / "flat.png", "-k", "7", "--transfer-from", samples / "coffee.png", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
