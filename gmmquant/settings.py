@@ -355,7 +355,9 @@ def color_names() -> dict[str, str]:
     """Return the hex codes of the names of CSS."""
     from PIL import ImageColor  # few runs name colours
 
-    return {name: code for name, code in ImageColor.colormap.items() if isinstance(code, str)}
+    # Pillow replaces the code of a name by its colour when it is used first.
+    codes = ImageColor.colormap.items()
+    return {name: code if isinstance(code, str) else _hex_code(code[:3]) for name, code in codes}
 
 
 def shortened(text: str) -> str:

@@ -18,14 +18,16 @@ def dominant_colors(
 ) -> Palette | None:
     """Return a colour for each component of `mixture`, in `space`, as 8-bit sRGB (K, 3), or None for the means.
 
-    It is the colour of more than half of the component's pixels, if there is one at most `levels` of 255 from the mean,
-    and otherwise the mean. A colour is of its most probable component, or of the nearest mean if `by_mean`.
+    It is the most frequent colour with more than half of the component's weight, if there is one at most `levels` of
+    255 from the mean, and otherwise the mean. A colour is of its most probable component, or of the nearest mean if
+    `by_mean`.
     """
     palette = to_8_bits(mixture.means, space)
     majority, weights = mixture.weights * histogram.total_weight / 2, histogram.weights
     frequent = np.flatnonzero(weights > majority.min())
     if frequent.size == 0:
         return None
+    frequent = frequent[np.argsort(weights[frequent], kind="stable")]  # the last one is drawn
     values, origin = histogram.colors[frequent] / np.float64(histogram.largest), mixture.means.mean(axis=0)
     theta = center_scores(mixture.means, origin) if by_mean else natural_parameters(mixture, origin)
     labels = most_probable(theta, Cells.points(space.from_srgb(values), origin))

@@ -121,7 +121,7 @@ def _encode_model(fit: RecoloredFit) -> bytes:
 
     facts: dict[str, Any] = {
         "color_space": fit.fit.space,
-        "exact": fit.fit.exact,
+        "exact": fit.fit.nearest_by_mean,
         "recolor": fit.recoloring,
         "method": fit.fit.method,
         "noise": fit.fit.noise,

@@ -29,6 +29,7 @@ from gmmquant.quantization.fitter import Fit, Fitter, candidates_of
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import (
+    COLOR_DEPTHS,
     MAX_PIXELS,
     METHODS,
     RECOLORINGS,
@@ -91,8 +92,8 @@ class ApplyModel(Strategy):
         method = facts["method"] if facts.get("method") in METHODS else asked.method
         noise = facts.get("noise", 0.0)
         settings = replace(asked, space=facts["color_space"], method=method, noise=noise)
-        if recolor == "soft" and asked.smooth:  # the labels of a mixture that was drawn softly are smoothed
-            recolor = None
+        if recolor == "soft" and (asked.smooth or asked.color_depth != COLOR_DEPTHS[0]):
+            recolor = None  # the labels of a mixture that was drawn softly are smoothed, or colours of the depth
         return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:

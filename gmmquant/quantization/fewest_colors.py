@@ -87,7 +87,7 @@ def least(reaches: Callable[[int], bool], start: int, lowest: int, most: int) ->
 def mean_difference(fitter: Fitter, fit: Fit) -> float:
     """Return the mean over pixels of the OKLab distance, times 100, between the colours and those `fit` gives them.
 
-    Colours are recoloured as the settings of `fitter` ask for, without dithering.
+    Colours are recoloured as the settings of `fitter` ask for, without dithering and smoothing.
     """
     points, palette = fitter.points, fit.palette.astype(np.float64)
     recoloring, _ = fit.drawing(fitter.settings)

@@ -82,6 +82,7 @@ class Fit:
         pixel gets the nearest colour.
     nearest_by_mean : bool
         Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
+        Not at a lower depth, where the colour of a component may be farther from its mean than another.
     colors : ndarray of uint8, shape (K, 3), or None
         The colours of recoloured images where these are not the means rounded to 8 bits: those of a fixed palette, kept
         colours and others that differ from them, dominant colours, or colours of a lower depth.
@@ -429,6 +430,7 @@ class Fitter:
             fit,
             mixture=mixture.taken(order),
             colors=None if colors is None else colors[order],
+            nearest_by_mean=fit.nearest_by_mean and settings.color_depth == COLOR_DEPTHS[0],
             fixed=(np.arange(len(order)) < n_fixed)[order] if n_fixed else None,
             keeps_order=settings.palette_order is not None or default == "given",
         )

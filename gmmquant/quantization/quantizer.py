@@ -110,8 +110,7 @@ class Quantizer:
         """Recolour the image with a fixed palette (K, 3), to which weights and covariances are fitted.
 
         With `k`, it is recoloured with the k colours of the palette that have the least squared error. The colours keep
-        their order. Each pixel gets the nearest colour unless the settings choose a
-        recoloring or a dither.
+        their order. Each pixel gets the nearest colour unless the settings choose a recoloring or a dither.
 
         Raises
         ------
@@ -135,8 +134,6 @@ class Quantizer:
         ----------
         mixture : fitted or loaded GaussianMixture, or Gaussians
             Of three features: colours in the space of the settings (sRGB in [0, 1] by default).
-        palette : ndarray of uint8, shape (K, 3), optional
-            The colours of the components, if they are not the means.
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
             by the means and not by the palette.
@@ -146,7 +143,7 @@ class Quantizer:
         Raises
         ------
         ParameterError
-            If the mixture is not one of colours, or the palette not one of its colours.
+            If the mixture is not one of colours, or `colors` are not one for each component.
         NotFittedError
             If the GaussianMixture is not fitted.
         """
@@ -220,7 +217,7 @@ class Quantizer:
             fit=replace(fit.fit, exact=False),
             recoloring="transfer",
             dither="none",
-            statistics=replace(fit.statistics, counts=counts, mse=mse, seconds=seconds),
+            statistics=replace(fit.statistics, counts=counts, mse=mse, seconds=seconds, regions=None),
             colors=recolored,
             labels=self._label_pixels(color_labels, K),
         )
@@ -239,7 +236,8 @@ class Quantizer:
         asked : str
             "auto" chooses the number that ICL supports; "auto:DE", such as "auto:2", the fewest colours, at most 256,
             with which the mean OKLab difference between the image and its recoloured copy, times 100, is at most DE.
-            The copy is the one that the settings ask for, without dithering. 2 is a just noticeable difference.
+            The copy is the one that the settings ask for, without dithering and smoothing. 2 is a just noticeable
+            difference.
         """
         return self.fitter.choose_k(asked)
 
@@ -326,7 +324,7 @@ class Quantizer:
             if space is SRGB:
                 unmixing = Unmixing(mixture.means, mixture.full_covariances(), values, largest)
             else:
-                variance = histogram.variance_in(SRGB, self.fitter.noise)
+                variance = histogram.variance_in(SRGB, fit.fit.noise)
                 unmixing = Unmixing.from_colors(self._points, mixture, values, largest, variance)
         return Layers(self._points, mixture, fit.palette, pixels, unmixing, stacked=stacked)
 

@@ -9,7 +9,7 @@ import numpy as np
 from gmmquant.colors.color_sum import Colors
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.quantization.result import RecoloredFit
-from gmmquant.settings import Settings
+from gmmquant.settings import COLOR_DEPTHS, Settings
 
 # The error of the posterior, as a multiple of that of the nearest colours, from which on there is a note, if the error
 # itself is large enough to be seen. Without noise and shrinkage, antialiased drawings have 2.5 to 12 times the error
@@ -33,20 +33,23 @@ def fit_notes(
     `recoloring_chosen` is whether the user chose the recoloring or a dither, and needs no advice on it.
     """
     return [
-        *_few_colors(fits, colors),
+        *_few_colors(fits, colors, settings),
         *_equal_colors(fits, settings),
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
         *_unreached_bounds(choices, settings),
     ]
 
 
-def _few_colors(fits: Sequence[RecoloredFit], colors: Colors) -> Iterable[str]:
+def _few_colors(fits: Sequence[RecoloredFit], colors: Colors, settings: Settings) -> Iterable[str]:
     """Yield a note on the k that are larger than the number of colours of the image, if there are any."""
     ks = [str(fit.k) for fit in fits if fit.fit.exact and 0 < len(fit.weights) < fit.k]
     if ks:
         number = "1 distinct colour" if colors.n_colors == 1 else f"{colors.n_colors} distinct colours"
         rounded = "" if colors.bit_depth == 8 else ", rounded to 8 bits"
-        yield f"{number}, fewer than k = {', '.join(ks)}: the exact colours are kept{rounded}"
+        drawn = f"the exact colours are kept{rounded}"
+        if settings.color_depth != COLOR_DEPTHS[0]:
+            drawn = f"they are rounded to {settings.color_depth}"
+        yield f"{number}, fewer than k = {', '.join(ks)}: {drawn}"
 
 
 def _equal_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:

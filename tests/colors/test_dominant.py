@@ -6,8 +6,10 @@ from helpers import antialiased_logo
 from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 
-from gmmquant import quantize
+from gmmquant import ColorHistogram, quantize
+from gmmquant.colors.dominant import dominant_colors
 from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.models.gaussian import Gaussians
 
 LOGO_COLORS = [(255, 255, 255), (0, 0, 0), (29, 161, 242), (225, 48, 108)]
 
@@ -61,3 +63,14 @@ def test_the_colours_of_16_bit_images_snap_too():
 def test_without_snapping_colours_are_the_means():
     result = quantize(antialiased_logo(), 4, snap=0.0)
     np.testing.assert_array_equal(result.palette, np.rint(255 * result.means))
+
+
+@pytest.mark.parametrize("colors", [[(100, 100, 100), (104, 104, 104)], [(104, 104, 104), (100, 100, 100)]])
+def test_of_two_colours_with_more_than_half_of_the_weight_the_more_frequent_is_drawn(colors):
+    """Pixels belong to components in parts, so those labelled as one may have more than its weight."""
+    pixels = np.repeat([*colors, (200, 200, 200)], [40, 30, 30], axis=0).astype(np.uint8)
+    histogram = ColorHistogram.from_pixels(pixels)
+    means, covariances = np.array([[0.4] * 3, [0.8] * 3]), np.repeat(0.01 * np.eye(3)[np.newaxis], 2, axis=0)
+    mixture = Gaussians(np.array([0.5, 0.5]), means, covariances)
+    palette = dominant_colors(histogram, mixture, COLOR_SPACES["srgb"], 16.0)
+    assert tuple(palette[0].tolist()) == colors[0]

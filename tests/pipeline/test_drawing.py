@@ -604,6 +604,13 @@ def test_the_table_mentions_no_dithering_if_all_colors_are_kept(command, samples
     assert "3" in shown
 
 
+def test_a_transfer_has_no_regions_of_a_smoothed_image():
+    quantizer = Quantizer(CAT, smooth=1.0)
+    fit = quantizer.fit(3)
+    assert fit.statistics.regions > 0
+    assert quantizer.transfer(fit, fit.mixture).statistics.regions is None
+
+
 def test_a_transfer_does_not_claim_to_keep_exact_colors(command, samples):
     result = command(samples / "flat.png", "-k", "7", "--transfer-from", samples / "coffee.png", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
@@ -845,6 +852,32 @@ def test_a_saved_model_gives_the_same_colors(command, tmp_path, samples, options
     result = command(samples / "cat.jpg", "--model", model, "-o", "third")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert "palette is not a list of 8 hex codes" in result.stderr
+
+
+def test_a_saved_model_of_exact_colors_gives_the_same_image_at_a_lower_depth(command, tmp_path, samples):
+    options = ["--color-depth", "rgb444", "-k", "256", "--save-model", "-o", "out"]
+    result = command(samples / "grey.png", *options)
+    assert result.returncode == 0
+    assert "the exact colours are kept" not in result.stderr
+    assert "are rounded to rgb444" in result.stderr
+    model = tmp_path / "out" / "grey_k256.gmm.json"
+    assert command(samples / "grey.png", "--model", model, "-o", "again").returncode == 0
+    n_colors = len(json.loads(model.read_text())["weights"])
+    (entries, labels), (other_entries, other_labels) = (
+        palette_of(tmp_path / folder / f"grey_k{n}.png") for folder, n in (("out", 256), ("again", n_colors))
+    )
+    assert np.array_equal(entries[labels], other_entries[other_labels])
+
+
+def test_a_model_of_a_soft_image_is_drawn_by_its_components_at_a_lower_depth(command, tmp_path, samples):
+    assert command(samples / "cat.jpg", "-k", "3", "--recolor", "soft", "--save-model", "-o", "out").returncode == 0
+    model = tmp_path / "out" / "cat_k3.gmm.json"
+    arguments = [samples / "cat.jpg", "--model", model, "--color-depth", "rgb444", "-o", "again", "--json"]
+    result = command(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)[0]["fits"][0]["recolor"] == "posterior"
+    refused = command(*arguments, "--recolor", "soft", "--force")
+    assert (refused.returncode, "mixes colours outside rgb444" in refused.stderr) == (2, True)
 
 
 def test_shared_images_get_the_best_colors_of_a_palette_together(command, tmp_path, samples):

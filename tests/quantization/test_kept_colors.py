@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from helpers import cells_of, draw_from, log_joint_by_scipy, random_mixture, read_sample
+from PIL import Image
 from scipy.special import logsumexp
 
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings, quantize
@@ -14,7 +15,7 @@ from gmmquant.models.kmeans import kmeans_plus_plus
 from gmmquant.models.palette_kmeans import fit_codebook
 from gmmquant.models.starts import make_start, start_from_centers
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.settings import bits_of, levels_of
+from gmmquant.settings import COLOR_DEPTHS, bits_of, color_names, displayed, levels_of
 
 KINDS = ["full", "tied", "diag", "spherical"]
 CAT = read_sample("cat.jpg")[::3, ::3]
@@ -135,6 +136,23 @@ def test_few_colors_are_kept_exactly_beside_the_kept_ones(method):
     assert fit.fit.fixed.tolist() == [False, True, True]
     assert fit.statistics.counts.tolist() == [2, 1, 0]
     np.testing.assert_allclose(fit.weights, [2 / 3, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("depth", COLOR_DEPTHS[1:])
+@pytest.mark.parametrize("method", ["gmm", "kmeans"])
+def test_as_many_colors_as_asked_for_are_drawn_in_the_nearest_ones_of_a_lower_depth(method, depth):
+    """The palette has no colour twice, so it also has colours farther from some greys than the nearest."""
+    greys = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(8, 32, 3)
+    quantizer = Quantizer(greys, method=method, color_depth=depth)
+    fit = quantizer.fit(256)
+    assert fit.fit.exact
+    assert len(set(colors_of(fit.palette))) == 256
+    nearest = np.array([displayed(color, depth) for color in colors_of(greys.reshape(-1, 3))], dtype=float)
+    expected = ((nearest - greys.reshape(-1, 3)) ** 2).sum(axis=1).mean()
+    assert ((fit.image.astype(float) - greys) ** 2).sum(axis=2).mean() == pytest.approx(expected)
+    assert fit.mse == pytest.approx(expected)
+    later = Quantizer(greys, color_depth=depth, recolor="nearest").apply(quantizer.fit(256).mixture, exact=True)
+    assert later.mse == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
@@ -276,6 +294,12 @@ def test_colors_of_a_depth_are_distinct_and_each_pixel_gets_the_nearest(depth, m
 def test_a_fixed_palette_is_rounded_to_a_depth():
     palette = np.array([[227, 6, 19], [255, 255, 255]], np.uint8)
     assert colors_of(Quantizer(CAT, color_depth="rgb565").fit_palette(palette).palette) == [(231, 4, 16), (255,) * 3]
+
+
+def test_a_name_that_pillow_has_used_is_still_a_colour():
+    Image.new("RGB", (1, 1), "teal")
+    assert Settings(keep_colors=["teal", "Navy"]).keep_colors == ("#008080", "#000080")
+    assert color_names()["teal"] == "#008080"
 
 
 def test_settings_at_their_defaults_change_no_bit():

@@ -71,7 +71,7 @@ def test_a_user_who_chose_the_recoloring_gets_no_advice_on_it():
 
 
 def dark():
-    return np.clip(np.random.default_rng(0).normal(3, 2, (40, 40, 3)), 0, 9).round().astype(np.uint8)
+    return np.clip(np.random.default_rng(0).normal(3, 1, (40, 40, 3)), 0, 9).round().astype(np.uint8)
 
 
 def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
