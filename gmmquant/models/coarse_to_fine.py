@@ -63,13 +63,12 @@ def best_start(
     """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
 
     The first means are those in `fixed` (n_fixed, d), and stay. With a `shrinkage` above 0, a tied mixture is fitted
-    first: see `start_with_prior`. A single component shares its covariance with none, and is not shrunk.
+    first: see `start_with_prior`.
     """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
     kmeans_max_iter = max(budget.MAX_START_KMEANS_SCORES // n_scores, 1)
-    shrinks = shrinkage > 0 and n_components > 1
-    start_type = TIED if shrinks else covariance_type
+    start_type = TIED if shrinkage else covariance_type
     kmeans = budget.START_KMEANS_TOL, kmeans_max_iter
     starts = [
         make_start(cells, n_components, init, rng, variance, start_type, *kmeans, fixed)
@@ -80,7 +79,7 @@ def best_start(
     trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
     n_fixed = 0 if fixed is None else len(fixed)
     start = best_trial(cells, starts, variance=variance, tol=trial_tol, max_iter=max_trial, n_fixed=n_fixed)
-    if not shrinks:
+    if not shrinkage:
         return start
     return start_with_prior(
         cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
@@ -169,10 +168,9 @@ def fit_with_means(
     """
     means = check_array("means", means, (max(len(means), 1), len(levels[0].origin)))
     check_size("means", means)
-    n_fixed, shrinks = len(means), shrinkage > 0 and len(means) > 1
-    start_type = TIED if shrinks else covariance_type
+    start_type, n_fixed = TIED if shrinkage else covariance_type, len(means)
     gaussians = start_from_centers(levels[0], means, variance, start_type, n_fixed=n_fixed)
-    if shrinks:
+    if shrinkage:
         start = start_with_prior(
             levels[0], gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
         )

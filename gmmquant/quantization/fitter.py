@@ -283,7 +283,7 @@ class Fitter:
             self._levels_for(K),
             self.space.from_srgb(palette / 255),
             covariance_type=self.covariance_type,
-            shrinkage=self.shrinkage,
+            shrinkage=self._shrinkage_for(K),
             variance=self.variance,
             tol=tol,
             max_iter=settings.max_iter,
@@ -311,11 +311,18 @@ class Fitter:
         return self._with_colors(fit, _NO_COLORS, mixture.order(), given=np.arange(K), default="given")
 
     def fit_mixture(
-        self, levels: Sequence[Cells], k: int, tol: float, max_iter: int | None, watch: Watcher = watch_nothing
+        self,
+        levels: Sequence[Cells],
+        k: int,
+        tol: float,
+        max_iter: int | None,
+        watch: Watcher = watch_nothing,
+        *,
+        shrinkage: float | None = None,
     ) -> tuple[EMFit, dict[str, float]]:
         """Fit a mixture by EM: at the coarsest of `levels` the best of the starts, then each level in turn.
 
-        Return it with the seconds of both.
+        Return it with the seconds of both. `shrinkage` is that of the settings unless it is set.
         """
         started, settings, variance = perf_counter(), self.settings, self.variance
         start = best_start(
@@ -325,7 +332,7 @@ class Fitter:
             restarts=settings.restarts,
             rng=np.random.default_rng(settings.seed),
             covariance_type=self.covariance_type,
-            shrinkage=self.shrinkage,
+            shrinkage=self.shrinkage if shrinkage is None else shrinkage,
             variance=variance,
             tol=tol,
             max_iter=max_iter,
@@ -338,7 +345,8 @@ class Fitter:
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
         tol = self._tol_for(k)
-        fit, seconds = self.fit_mixture(self._levels_for(k), k, tol, self.settings.max_iter, watch)
+        levels, shrinkage = self._levels_for(k), self._shrinkage_for(k)
+        fit, seconds = self.fit_mixture(levels, k, tol, self.settings.max_iter, watch, shrinkage=shrinkage)
         return self._result(k, fit, tol, seconds["fit"], seconds["seed"])
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
@@ -442,6 +450,10 @@ class Fitter:
             return None
         by_mean = settings.method == "kmeans"
         return dominant_colors(histogram, mixture, self.space, settings.snap, by_mean=by_mean)
+
+    def _shrinkage_for(self, k: int) -> float:
+        """Return the shrinkage of an image's fit: a single component shares its covariance with none."""
+        return self.shrinkage if k > 1 else 0.0
 
     def _levels_for(self, k: int) -> list[Cells]:
         return levels_for(self.levels, k, bounded=self.settings.max_iter is None)

@@ -99,7 +99,7 @@ def test_icl_and_not_bic_decides(samples):
     """If components overlap, the entropy of the responsibilities makes the two criteria differ."""
     choice = choose([Criteria(1, 0, 0, 0), Criteria(2, -10, -10, -9), Criteria(4, -90, -90, -5)])
     assert (choice.k, choice.lowest_icl, choice.lowest_bic) == (2, 2, 4)
-    photograph = Quantizer(read_image(samples / "cat.jpg").pixels).choose_k()
+    photograph = Quantizer(read_image(samples / "cat.jpg").pixels, style="likelihood").choose_k()
     assert all(criteria.icl > criteria.bic for criteria in photograph.path[1:])
     assert photograph.lowest_bic > photograph.lowest_icl
 
@@ -175,7 +175,7 @@ def fits_of(tmp_path, name="grey"):
 
 def test_the_line_on_a_choice_mentions_a_lowest_icl_at_one_colour(command, tmp_path, samples, grey):
     shutil.copy(samples / "alpha.png", tmp_path / "alpha.png")
-    result = command("alpha.png", "-k", "auto", "-o", "out")
+    result = command("alpha.png", "-k", "auto", "-o", "out", "--style", "likelihood")
     path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
     assert min(path, key=lambda criteria: criteria["icl"])["k"] == 1
     assert "auto: k = 2, the minimum, as ICL is lowest at one colour" in result.stdout
@@ -233,7 +233,12 @@ def test_the_covariance_option_is_fitted_and_reported(command, tmp_path, grey, c
 def test_restarts_reach_a_higher_likelihood_than_a_single_start(samples):
     pixels = read_image(samples / "alpha.png").pixels
     single, several = (
-        np.array([Quantizer(pixels, Settings(restarts=n, seed=seed)).fit(7).fit.trace[-1] for seed in range(3)])
+        np.array(
+            [
+                Quantizer(pixels, Settings(style="likelihood", restarts=n, seed=seed)).fit(7).fit.trace[-1]
+                for seed in range(3)
+            ]
+        )
         for n in (1, 5)
     )
     assert (several >= single - 1e-9).all()

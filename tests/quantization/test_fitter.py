@@ -152,7 +152,7 @@ def test_an_exact_fit_separates_16_bit_colours_that_are_equal_in_8_bits():
 
 
 def test_an_evaluated_mixture_is_a_fit_without_iterations():
-    fitter = Fitter(histogram_of(CAT))
+    fitter = Fitter(histogram_of(CAT), Settings(style="likelihood"))
     fit = fitter.fit(3)
     judged = fitter.evaluate(fit.mixture)
     assert (judged.n_iter, judged.converged, judged.n_cells) == (0, None, (fitter.colors.n_colors,))

@@ -248,7 +248,7 @@ def test_iterations_end_at_the_limit_or_at_the_tolerance():
 
 def test_the_watcher_is_called_with_the_trace():
     seen = []
-    result = Quantizer(IMAGES["rgb"], Settings(tol=1e-3)).fit(3, lambda *step: seen.append(step))
+    result = Quantizer(IMAGES["rgb"], Settings(style="likelihood", tol=1e-3)).fit(3, lambda *step: seen.append(step))
     sizes, level = np.unique(result.fit.n_cells, return_inverse=True)
     assert len(sizes) > 1
     iterations = (
@@ -445,7 +445,11 @@ BAD_OPTIONS = [
     ({"k": -3}, "k = -3 is too small; use at least 1"),
     ({"k": 4097}, "k = 4097 is too large; use at most 4096"),
     ({"k": 2.0}, "k = 2.0 is not an integer; use one of at least 1"),
-    ({"k": "7"}, "k = '7' is not a choice of k; use auto, or auto:DE with"),
+    (
+        {"k": "7"},
+        "k = '7' is not a choice of k; use auto, or auto:DE with a mean OKLab difference DE from 0.001 to 100, "
+        "as in auto:2",
+    ),
     ({"k": None}, "k = None is not an integer; use one of at least 1"),
     ({"k": True}, "k = True is not an integer; use one of at least 1"),
     ({"k": [2, 0]}, "k = 0 is too small; use at least 1"),
@@ -562,7 +566,7 @@ LIKELIHOODS_OF_CAT = {2: 4.6155, 3: 4.6653, 7: 4.8932, 20: 5.0330}
 
 @pytest.fixture(scope="module")
 def cat_fits():
-    return quantize(read_sample("cat.jpg"), LIKELIHOODS_OF_CAT)
+    return quantize(read_sample("cat.jpg"), LIKELIHOODS_OF_CAT, style="likelihood")
 
 
 def test_fits_of_the_cat_reach_known_likelihoods(cat_fits):
