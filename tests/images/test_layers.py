@@ -242,7 +242,7 @@ def test_exact_layers_of_a_mixture_fitted_to_another_image_add_up_to_the_image()
 @pytest.mark.parametrize("exact", [False, True])
 def test_layers_are_the_same_if_few_are_kept_at_a_time(monkeypatch, exact):
     quantizer = Quantizer(ALPHA)
-    fit = quantizer.fit(12)
+    fit = quantizer.fit(5)
     whole = [layer.pixels for layer in quantizer.layers(fit, exact=exact)]
     monkeypatch.setattr(layers_module, "_MAX_ENTRIES", 1000)
     monkeypatch.setattr(layers_module, "_SHARES_AT_A_TIME", 100)
