@@ -10,7 +10,7 @@ demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
 
 test: $(VENV)/.installed-dev ## Run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random moments each (some minutes)
 	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py

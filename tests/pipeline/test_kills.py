@@ -1,6 +1,6 @@
 """Batches that are stopped or killed at any moment, and two at once: no file is incomplete, lost or left behind.
 
-Each test runs for a few moments; `make kill-test` runs for more, GMMQUANT_KILLS of them.
+Each test runs for one moment; `make kill-test` runs for more, GMMQUANT_KILLS of them.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from PIL import Image
 from running import pids_of_workers
 from test_batch import digests
 
-N_KILLS = int(os.environ.get("GMMQUANT_KILLS", "2"))
+N_KILLS = int(os.environ.get("GMMQUANT_KILLS", "1"))
 CODES = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGTERM: (143, -signal.SIGTERM), signal.SIGKILL: (-9,)}
 OPTIONS = ["photos", "-r", "-k", "2", "5", "--jobs", "2", "--max-iter", "30", "-q", "-o"]
 
