@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test kill-test lint format docs examples bench samples clean
+.PHONY: demo test slow-test kill-test lint format docs examples bench samples clean
 
 demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
 
-test: $(VENV)/.installed-dev ## Run the tests
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+test: $(VENV)/.installed-dev ## Run the tests, without those that take long
+	$(BIN)/python -m pytest -n 2
+
+slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing page, clusters that die
+	$(BIN)/python -m pytest -n 2 -m slow
 
 kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random moments each (some minutes)
 	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py

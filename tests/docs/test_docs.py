@@ -21,10 +21,6 @@ def readme(project):
     return (project / "README.md").read_text(encoding="utf-8")
 
 
-# One process of pytest-xdist runs these tests, so that the commands of the page run once.
-DRAWN_ONCE = pytest.mark.xdist_group("drawing")
-
-
 @pytest.fixture(scope="module")
 def drawing(project, tmp_path_factory):
     """The page on drawing, and a folder in which all of its commands were run."""
@@ -57,7 +53,7 @@ def test_every_command_of_a_page_works(project, page, workplace, clean_environme
         assert result.stdout or result.stderr or "> " in line
 
 
-@DRAWN_ONCE
+@pytest.mark.slow
 def test_every_image_of_the_drawing_page_is_the_output_of_its_command(drawing):
     names = drawing.images()
     assert len(names) > 25
@@ -74,7 +70,7 @@ def test_every_image_of_the_drawing_page_is_the_output_of_its_command(drawing):
             assert np.abs(made_small - shown_small).mean() < 0.06 * max(shown_small.max(), 1)
 
 
-@DRAWN_ONCE
+@pytest.mark.slow
 def test_the_errors_on_the_drawing_page_match_the_reports(drawing):
     rows = drawing.PAGE.read_text(encoding="utf-8").splitlines()
     checked = 0
@@ -91,7 +87,7 @@ def test_the_errors_on_the_drawing_page_match_the_reports(drawing):
     assert checked == 18
 
 
-@DRAWN_ONCE
+@pytest.mark.slow
 def test_the_regions_and_sizes_of_smoothed_images_on_the_drawing_page_match_the_files(drawing):
     page = drawing.PAGE.read_text(encoding="utf-8")
     (rows,) = re.findall(r"^(\|.*\n\|.* regions \|\n\|.* bytes \|)$", page, flags=re.MULTILINE)
@@ -105,7 +101,7 @@ def test_the_regions_and_sizes_of_smoothed_images_on_the_drawing_page_match_the_
         assert path.stat().st_size == pytest.approx(stated_size, rel=0.1)
 
 
-@DRAWN_ONCE
+@pytest.mark.slow
 def test_the_file_sizes_on_the_drawing_page_match_the_files(drawing):
     rows = re.findall(r"^\| `(\w+)( --optimize)?` \| (\d+) \|", drawing.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(rows) == 7

@@ -240,6 +240,7 @@ def test_a_worker_that_is_killed_changes_no_byte(dask, images, tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_a_total_is_right_although_a_worker_with_parts_of_it_is_killed(dask):
     counted = []
 
@@ -270,6 +271,7 @@ def test_workers_compute_in_one_thread_and_so_does_their_numpy(dask):
         assert set(cluster.map(count_threads, range(8))) == {(1, "1")}
 
 
+@pytest.mark.slow
 def test_only_the_item_that_kills_its_workers_fails(dask):
     with dask_executor(dask.address) as cluster:
         results = list(cluster.map(die_at_5, range(10)))
@@ -311,6 +313,7 @@ def test_a_run_without_workers_notifies_the_user_and_waits(dask, monkeypatch):
     assert messages[:1] == ["no worker is connected to the scheduler; waiting for one"]
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE / "system"))
     with dask_executor("local", 1) as cluster:
@@ -321,6 +324,7 @@ def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
             list(results)
 
 
+@pytest.mark.slow
 def test_a_local_cluster_ends_when_its_parent_is_killed(tmp_path, clean_environment):
     script = (
         "import os, sys, time\n"
@@ -445,6 +449,7 @@ def test_several_threads_in_one_process_write_the_same_bytes(images, tmp_path):
     assert contents(tmp_path / "threads") == contents(tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_a_local_cluster_leaves_nothing_behind(images, tmp_path, command, clean_environment):
     folders = [tmp_path, tmp_path / "temporary"]
     folders[1].mkdir()
@@ -459,6 +464,7 @@ def test_a_local_cluster_leaves_nothing_behind(images, tmp_path, command, clean_
     assert contents(tmp_path / "local") == contents(tmp_path / "plain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["local", "cluster"])
 def test_ctrl_c_leaves_complete_outputs_and_nothing_else(where, request, tmp_path, samples, clean_environment):
     dask = request.getfixturevalue("dask") if where == "cluster" else None
