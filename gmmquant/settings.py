@@ -252,7 +252,8 @@ class Settings:
     def _of_style(self) -> dict[str, Any]:
         """Return the values of the settings that are not set: those of the style, where they do not contradict others.
 
-        Without noise and shrinkage the fit is the textbook's, and components are drawn in their means.
+        Components are drawn in their means for a mixture without noise and shrinkage, which is the textbook's, and for
+        KMeans outside the style that names it, which minimises the error.
         """
         unset = {name for name in _OF_MIXTURE if getattr(self, name) is None}
         values = _OF_MIXTURE | STYLES[self.style]
@@ -267,8 +268,9 @@ class Settings:
             values |= dict.fromkeys({"noise", "shrink"} & unset, 0.0)
         if values["covariance"] != "full" and "shrink" in unset:
             values["shrink"] = 0.0
-        textbook = not values["noise"] and not values["shrink"] and "method" not in STYLES[self.style]
-        if textbook and "snap" in unset:
+        kmeans, of_style = values["method"] == "kmeans", "method" in STYLES[self.style]
+        plain = not of_style if kmeans else not values["noise"] and not values["shrink"]
+        if plain and "snap" in unset:
             values["snap"] = 0.0
         return {name: values[name] for name in unset}
 

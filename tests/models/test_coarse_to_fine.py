@@ -210,7 +210,10 @@ def test_work_at_a_level_is_bounded_unless_max_iter_is_set(levels, photograph, k
     assert obeyed.n_cells.count(photograph.n_colors) > 4
 
 
-@pytest.mark.parametrize("n_colors", [30_000, 390_000, 420_000, 1_200_000])
+@pytest.mark.parametrize(
+    "n_colors",
+    [30_000, 390_000, 420_000, *(pytest.param(n, marks=pytest.mark.slow) for n in (500_000, 700_000, 1_200_000))],
+)
 def test_the_finest_affordable_level_has_at_least_a_tenth_of_the_colours(n_colors):
     """No level is more than ten times larger than the next coarser one."""
     rng = np.random.default_rng(0)

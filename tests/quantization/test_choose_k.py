@@ -118,10 +118,11 @@ def test_the_criteria_count_the_parameters_of_the_covariance_type():
         assert first.bic - first.aic == pytest.approx(n_parameters * (np.log(6000) - 2))
 
 
-def test_the_choice_for_a_photograph_is_inside_the_path_and_stable_when_it_is_halved(samples):
+@pytest.mark.parametrize("name", ["cat.jpg", pytest.param("rocket.jpg", marks=pytest.mark.slow)])
+def test_the_choice_for_photographs_is_inside_the_path_and_stable_when_they_are_halved(samples, name):
     from PIL import Image
 
-    with Image.open(samples / "cat.jpg") as image:
+    with Image.open(samples / name) as image:
         halved = np.asarray(image.resize((image.width // 2, image.height // 2)))
         whole = np.asarray(image)
     first, second = (AUTO_PATH.index(Quantizer(original).choose_k().k) for original in (whole, halved))

@@ -66,6 +66,8 @@ def test_what_a_style_decides_yields_to_what_is_set_and_contradicts_it():
     assert Settings(style="faithful", smooth=1.0).dither == "none"
     assert Settings(style="poster", dither="blue-noise").smooth == Settings(style="poster", recolor="soft").smooth == 0
     assert Settings(covariance="tied").shrink == 0
+    assert Settings(style="faithful", method="gmm", noise=0, shrink=0).snap == 0
+    assert Settings(style="faithful").snap == 16
     kmeans = Settings(method="kmeans")
     assert (kmeans.noise, kmeans.shrink, kmeans.snap) == (0, 0, 0)
 

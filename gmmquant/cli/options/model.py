@@ -15,7 +15,7 @@ _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
 
 def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
-    """Return the completion of the last of colours with commas: by `names`, and once it is begun by those of CSS."""
+    """Return the completion of the last of colours with commas: by `names`, and after a letter by those of CSS."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
