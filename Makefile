@@ -10,7 +10,7 @@ demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
 
 test: $(VENV)/.installed-dev ## Run the tests, without those that take long
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing page, clusters that die
 	$(BIN)/python -m pytest -n 2 -m slow

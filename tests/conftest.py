@@ -1,15 +1,23 @@
 """Fixtures shared by the tests: sample images, the command in a process, remote storages."""
 
+import contextlib
 import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+# One thread for BLAS, as in the command, and one for scikit-learn, set before they are loaded. With two in each of two
+# processes of tests on two processors, they wait for each other: tests of models took 1.7 times the processor time, and
+# KMeans of scikit-learn four times.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from command_server import CommandServer
 from helpers import read_sample
 from hypothesis import settings
 from PIL import Image
@@ -18,8 +26,9 @@ from storage_servers import s3_server, sftp_server
 from gmmquant import ColorHistogram
 from gmmquant.system.paths import parse_path
 
-# Background jobs of a shell ignore SIGINT, and the programs that the tests start and stop would inherit that.
+# Background jobs of a shell ignore SIGINT, nohup SIGHUP, and the programs that tests start and stop would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples in every run, and no deadline, because machines may be busy.
 settings.register_profile("gmmquant", deadline=None, derandomize=True)
@@ -46,18 +55,30 @@ def samples() -> Path:
 def clean_environment() -> dict[str, str]:
     """An environment with a path and a locale, without variables that configure Python or a terminal.
 
-    The variables of BLAS are kept: the last digits of a fit depend on its kernel, and tests compare processes.
+    The kernel of BLAS is kept: the last digits of a fit depend on it, and tests compare processes.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    blas = {name: value for name, value in os.environ.items() if "BLAS" in name}
+    blas = {name: value for name, value in os.environ.items() if "BLAS" in name and "THREADS" not in name}
     return {**blas, "PATH": path, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
 
 
+@pytest.fixture(scope="session")
+def command_server(clean_environment: dict[str, str]) -> Iterator[CommandServer]:
+    """A process that runs the command in copies of itself."""
+    with contextlib.closing(CommandServer(clean_environment)) as server:
+        yield server
+
+
 @pytest.fixture
-def command(tmp_path: Path, clean_environment: dict[str, str]) -> Callable[..., Result]:
-    """Return a function that runs `gmmquant` in `tmp_path` and returns the completed process."""
+def command(tmp_path: Path, clean_environment: dict[str, str], command_server: CommandServer) -> Callable[..., Result]:
+    """Return a function that runs `gmmquant` in `tmp_path` and returns the completed process.
+
+    With `options` of `subprocess.run`, it is a new process, and otherwise a copy of the command server.
+    """
 
     def run(*arguments: str | Path | bytes, **options: object) -> Result:
+        if not options:
+            return command_server.run(arguments, tmp_path, clean_environment)
         settings: dict[str, object] = {
             "cwd": tmp_path,
             "env": clean_environment,
