@@ -108,59 +108,66 @@ def test_the_make_rule_of_the_page_runs_only_for_a_changed_image(section, user, 
 
 # --- completion -------------------------------------------------------------------------------------------------------
 
-COMPLETIONS = [
-    ("--scheduler l", ["local"]),
-    ("--me", ["--method"]),
-    ("--skip", ["--skip-existing"]),
-    ("--method ", ["gmm", "kmeans"]),
-    ("-k 2 3 --method k", ["kmeans"]),
-    ("--space o", ["oklab"]),
-    ("--covariance ", ["diag", "full", "spherical", "tied"]),
-    ("--init r", ["random", "random_from_data"]),
-    ("--recolor n", ["nearest"]),
-    ("--dither ", ["blue-noise", "floyd-steinberg", "none", "posterior"]),
-    ("--format w", ["webp"]),
-    ("--palette-out g", ["gpl"]),
-    ("--palette ga", ["gainsboro", "gameboy"]),
-    ("--palette-order l", ["luminance"]),
-    ("--keep-colors rebecca", ["rebeccapurple"]),
-    ("--color-depth rgb5", ["rgb555", "rgb565"]),
-    ("--palette-out gpl,", ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,png"]),
-    ("--maps labels,e", ["labels,entropy"]),
-]
+COMPLETIONS = {
+    "--scheduler l": ["local"],
+    "--me": ["--method"],
+    "--skip": ["--skip-existing"],
+    "--method ": ["gmm", "kmeans"],
+    "-k 2 3 --method k": ["kmeans"],
+    "--space o": ["oklab"],
+    "--covariance ": ["diag", "full", "spherical", "tied"],
+    "--init r": ["random", "random_from_data"],
+    "--recolor n": ["nearest"],
+    "--dither ": ["blue-noise", "floyd-steinberg", "none", "posterior"],
+    "--format w": ["webp"],
+    "--palette-out g": ["gpl"],
+    "--palette ga": ["gainsboro", "gameboy"],
+    "--palette-order l": ["luminance"],
+    "--keep-colors rebecca": ["rebeccapurple"],
+    "--color-depth rgb5": ["rgb555", "rgb565"],
+    "--palette-out gpl,": ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,png"],
+    "--maps labels,e": ["labels,entropy"],
+}
 
 
-def completed(shell, words, folder, environment):
-    """Return the completions that a shell offers after `gmmquant` and these words."""
+def completed(shell, lines, folder, environment):
+    """Return the completions that a shell offers after `gmmquant` and each of these lines of words."""
     if shell == "fish":
-        script = f'_GMMQUANT_COMPLETE=source_fish gmmquant | source; complete -C "gmmquant {words}"'
+        set_up = "_GMMQUANT_COMPLETE=source_fish gmmquant | source"
+        scripts = [f'complete -C "gmmquant {words}"' for words in lines]
     else:
-        number = len(words.split(" "))
-        script = (
-            'eval "$(_GMMQUANT_COMPLETE=source_bash gmmquant)"; '
-            f'COMP_WORDS=(gmmquant {words}""); COMP_CWORD={number}; _gmmquant_completion gmmquant; '
-            'printf "%s\\n" "${COMPREPLY[@]}"'
-        )
+        set_up = 'eval "$(_GMMQUANT_COMPLETE=source_bash gmmquant)"'
+        scripts = [
+            f'COMP_WORDS=(gmmquant {words}""); COMP_CWORD={len(words.split(" "))}; COMPREPLY=(); '
+            '_gmmquant_completion gmmquant; printf "%s\\n" "${COMPREPLY[@]}"'
+            for words in lines
+        ]
+    script = "; ".join([set_up, *(f"{script}; echo =====" for script in scripts)])
     result = run_in(shell, script, folder, environment)
     assert result.stderr == ""
-    return sorted(line.split("\t")[0] for line in result.stdout.splitlines() if line.startswith(words.split(" ")[-1]))
+    *answers, rest = result.stdout.split("=====\n")
+    assert rest == ""
+    return {
+        words: sorted(line.split("\t")[0] for line in answer.splitlines() if line.startswith(words.split(" ")[-1]))
+        for words, answer in zip(lines, answers, strict=True)
+    }
 
 
 @needs("bash")
-@pytest.mark.parametrize(("words", "offered"), COMPLETIONS)
-def test_bash_completes_options_and_their_values(tmp_path, clean_environment, words, offered):
-    assert completed("bash", words, tmp_path, clean_environment) == offered
+def test_bash_completes_options_and_their_values(tmp_path, clean_environment):
+    assert completed("bash", COMPLETIONS, tmp_path, clean_environment) == COMPLETIONS
 
 
 @needs("fish")
-@pytest.mark.parametrize(("words", "offered"), [*COMPLETIONS[:3], COMPLETIONS[-1]])
-def test_fish_completes_options_and_their_values(tmp_path, clean_environment, words, offered):
-    assert completed("fish", words, tmp_path, clean_environment) == offered
+def test_fish_completes_options_and_their_values(tmp_path, clean_environment):
+    some = {words: COMPLETIONS[words] for words in ("--scheduler l", "--me", "--skip", "--maps labels,e")}
+    assert completed("fish", some, tmp_path, clean_environment) == some
 
 
 @needs("fish")
 def test_fish_completes_the_names_of_files(user, clean_environment):
-    assert completed("fish", "sample_images/fl", user, clean_environment) == ["sample_images/flat.png"]
+    words, offered = "sample_images/fl", ["sample_images/flat.png"]
+    assert completed("fish", [words], user, clean_environment) == {words: offered}
 
 
 class Terminal:

@@ -245,7 +245,7 @@ def directory(count, size, length):
 
 @pytest.mark.parametrize("file_format", ["JPEG", "AVIF", "PNG", "WEBP", "TIFF"])
 def test_exif_data_that_would_take_gigabytes_are_refused_or_left_out(tmp_path, photo, file_format):
-    block = directory(60_000, 900_000, 1_000_000)  # 54 GB
+    block = directory(20_000, 900_000, 1_000_000)  # 18 GB
     if file_format == "TIFF":
         data = block
     elif file_format == "JPEG":
@@ -267,7 +267,7 @@ def test_exif_data_that_would_take_gigabytes_are_refused_or_left_out(tmp_path, p
         assert len(read(tmp_path, data).metadata.exif) <= 1_000_000
     except ImageError as error:
         assert "\n" not in str(error)
-    assert time.process_time() - began < 60  # it would take hours, or all memory
+    assert time.process_time() - began < 60  # it would take long, or all memory
 
 
 def test_profiles_are_decompressed_up_to_the_limit():
