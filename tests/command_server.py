@@ -12,6 +12,8 @@ import subprocess
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pkgutil import walk_packages
 
 _MAX_REQUEST_BYTES = 1 << 20
 _MAX_SECONDS = 120
@@ -52,8 +54,11 @@ class CommandServer:
 def serve(connection):
     """Run each command that is requested in a copy of this process, and answer with its exit code."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does before it loads numpy
-    import gmmquant.cli.reporters.table
-    import gmmquant.pipeline.batch  # noqa: F401
+    import gmmquant
+
+    for module in walk_packages(gmmquant.__path__, "gmmquant."):
+        if "dask" not in module.name:  # which few runs import
+            import_module(module.name)
 
     while True:
         request, descriptors, _, _ = socket.recv_fds(connection, _MAX_REQUEST_BYTES, 2)

@@ -117,6 +117,7 @@ def test_the_error_falls_from_level_to_level(levels, k):
 
 @pytest.mark.parametrize("k", [4, 16, 64])
 def test_the_error_is_at_most_that_of_the_best_of_many_starts_of_scikit_learn(levels, k):
+    levels = levels[:-1]  # not to the distinct colours, which take scikit-learn four times as long
     cells = levels[-1]
     theirs = sklearn.cluster.KMeans(k, n_init=5, random_state=0).fit(cells.positions(), sample_weight=cells.weights)
     for seed in range(2):

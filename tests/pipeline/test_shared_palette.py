@@ -1,5 +1,6 @@
 """One mixture for many images, with the command: a fit to all their pixels, one palette, one record."""
 
+import functools
 import json
 import os
 import re
@@ -23,16 +24,41 @@ from gmmquant.system.executors.serial import SerialExecutor
 NAMES = [f"p{number}.png" for number in range(10)]
 
 
-@pytest.fixture
-def album(tmp_path):
-    """Return a folder with ten parts of three samples, of the same width."""
-    folder = tmp_path / "album"
+def draw_album(folder):
+    """Write ten parts of three samples, of the same width."""
     folder.mkdir()
     sources = [read_sample(name)[:, :90, :3] for name in ("cat.jpg", "coffee.png", "rocket.jpg")]
     for number, name in enumerate(NAMES):
         source = sources[number % 3]
         Image.fromarray(source[20 * number : 20 * number + 30 + number]).save(folder / name)
-    return folder
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Return a folder with ten images."""
+    draw_album(tmp_path / "album")
+    return tmp_path / "album"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, command_server, clean_environment):
+    """Return a function that returns the outputs of a run on the album with some options, which is made once."""
+
+    @functools.cache
+    def outputs_of(*options):
+        folder = tmp_path_factory.mktemp("runs")
+        draw_album(folder / "album")
+        arguments = ["album", "-k", "3", "--shared", "-o", "out", *options]
+        assert command_server.run(arguments, folder, clean_environment).returncode == 0
+        return folder / "out"
+
+    return outputs_of
+
+
+@pytest.fixture
+def finished(runs, tmp_path, album):
+    """Return a function that leaves everything as after `gmmquant album -k 3 --shared -o out` and some options."""
+    return lambda *options: shutil.copytree(runs(*options), tmp_path / "out")
 
 
 def pixels_of(path):
@@ -107,13 +133,13 @@ def test_the_shared_figures_are_the_sums_of_those_of_the_images(command, tmp_pat
     assert sum(weight for weight, *_ in mixture) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("options", [["--jobs", "2"], ["--jobs", "3", "-q"]])
-def test_any_number_of_jobs_gives_the_same_bytes(command, tmp_path, album, options):
+def test_any_number_of_jobs_gives_the_same_bytes(command, tmp_path, album):
     products = ["--save-model", "--palette-out", "gpl,png", "--maps", "entropy", "--layers", "flat"]
-    command("album", "-k", "2", "auto", "--shared", "-o", "one", "--jobs", "1", *products)
-    assert command("album", "-k", "2", "auto", "--shared", "-o", "other", *options, *products).returncode == 0
-    one = contents(tmp_path / "one")
-    assert one == contents(tmp_path / "other")
+    for options in (["--jobs", "1"], ["--jobs", "2"], ["--jobs", "3", "-q"]):
+        out = f"out {options[1]}"
+        assert command("album", "-k", "2", "auto", "--shared", "-o", out, *options, *products).returncode == 0
+    one, *others = (contents(tmp_path / f"out {jobs}") for jobs in (1, 2, 3))
+    assert others == [one, one]
     assert {"shared_k2.gmm.json", "shared_kauto_palette.gpl", "shared_k2_palette.png"} <= set(one)
     assert {"p3_k2.png", "p3_kauto_entropy.png", "p3_k2_layer02.png"} <= set(one)
 
@@ -182,8 +208,8 @@ def test_missing_files_are_written_with_the_same_bytes(command, tmp_path, album)
         ("report", "p0_k3.png exists, but was written for other images or options, or has changed; use another"),
     ],
 )
-def test_a_shared_run_does_not_resume_a_different_one(command, tmp_path, album, change, message, missing):
-    command("album", "-k", "3", "--shared", "-o", "out", *(["--sample-size", "4"] if change == "sample" else []))
+def test_a_shared_run_does_not_resume_a_different_one(command, finished, tmp_path, album, change, message, missing):
+    finished(*(["--sample-size", "4"] if change == "sample" else []))
     if change == "one more":
         shutil.copy(SAMPLE_IMAGES / "flat.png", album / "another.png")
     elif change == "one less":
@@ -209,9 +235,9 @@ def test_a_shared_run_does_not_resume_a_different_one(command, tmp_path, album, 
         assert after == before
 
 
-def test_a_shared_run_is_not_resumed_with_other_images_of_the_same_sizes(command, tmp_path, album):
+def test_a_shared_run_is_not_resumed_with_other_images_of_the_same_sizes(command, finished, tmp_path, album):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
-    command(*arguments)
+    finished()
     Image.fromarray(255 - pixels_of(album / "p4.png")).save(album / "p4.png")
     (tmp_path / "out/p4_k3.png").unlink()
     before = contents(tmp_path / "out")
@@ -240,9 +266,9 @@ def test_a_shared_run_is_not_resumed_with_others_of_the_same_numbers_of_pixels_a
 
 
 @pytest.mark.parametrize("images", ["Infinity", "3.7", '"ten"', "null", "[]"])
-def test_a_report_with_another_value_for_a_number_is_not_resumed(command, tmp_path, album, images):
+def test_a_report_with_another_value_for_a_number_is_not_resumed(command, finished, tmp_path, album, images):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
-    command(*arguments)
+    finished()
     path = tmp_path / "out/shared_report.json"
     path.write_text(re.sub(r'"images": 10', f'"images": {images}', path.read_text()))
     result = command(*arguments)
@@ -262,9 +288,9 @@ def test_a_finished_run_of_the_same_sample_is_skipped(command, tmp_path, album):
 
 
 @pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
-def test_without_a_report_a_changed_file_is_refused(command, tmp_path, album, name):
+def test_without_a_report_a_changed_file_is_refused(command, finished, tmp_path, album, name):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
-    command(*arguments)
+    finished("--save-model")
     for missing in ("p2_k3.png", "shared_report.json"):
         (tmp_path / "out" / missing).unlink()
     (tmp_path / "out" / name).write_text("mine")
@@ -277,9 +303,9 @@ def test_without_a_report_a_changed_file_is_refused(command, tmp_path, album, na
 
 
 @pytest.mark.parametrize("name", ["p3_k3.png", "shared_k3.gmm.json"])
-def test_with_a_report_of_the_same_images_files_are_kept_without_a_comparison(command, tmp_path, album, name):
+def test_with_a_report_of_the_same_images_files_are_kept_without_a_comparison(command, finished, tmp_path, album, name):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
-    command(*arguments)
+    finished("--save-model")
     complete = contents(tmp_path / "out")
     (tmp_path / "out/p2_k3.png").unlink()
     (tmp_path / "out" / name).write_text("mine")
@@ -311,10 +337,10 @@ def test_a_changed_image_outside_the_sample_is_refused(command, tmp_path, album,
 
 
 @pytest.mark.parametrize("missing", ["p2_k3.png", "shared_report.json"])
-def test_a_run_is_resumed_with_a_mixture_that_another_processor_fitted(command, tmp_path, album, missing):
+def test_a_run_is_resumed_with_a_mixture_that_another_processor_fitted(command, finished, tmp_path, album, missing):
     """The last digits of all numbers differ, as on another processor."""
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model"]
-    command(*arguments)
+    finished("--save-model")
     (tmp_path / "out" / missing).unlink()
     for path in (tmp_path / "out").glob("*.json"):
         digits = re.compile(r"(0\.\d{12})\d+")
@@ -367,9 +393,9 @@ def test_with_fail_fast_only_images_that_are_already_running_are_counted_after_a
 
 @pytest.mark.parametrize("missing", [None, "out/p2_k3.png", "out/shared_report.json", "out/shared_k3.gmm.json", "out"])
 @pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"]])
-def test_a_dry_run_predicts_the_actions_of_a_shared_run(command, tmp_path, album, missing, options):
+def test_a_dry_run_predicts_the_actions_of_a_shared_run(command, finished, tmp_path, album, missing, options):
     arguments = ["album", "-k", "3", "--shared", "-o", "out", "--save-model", *options]
-    command(*arguments)
+    finished("--save-model")
     if missing == "out":
         shutil.rmtree(tmp_path / "out")
     elif missing is not None:
@@ -404,9 +430,9 @@ def test_a_failure_of_the_shared_report_is_not_counted_as_an_image(command, tmp_
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--json-lines"], ["-o", "-", "--json-lines"]])
-def test_images_with_kept_outputs_are_skipped_in_every_style_of_results(command, tmp_path, album, options):
+def test_images_with_kept_outputs_are_skipped_in_every_style_of_results(command, finished, tmp_path, album, options):
     to_files = "-" not in options
-    command("album", "-k", "3", "--shared", "-o", "out")
+    finished()
     (tmp_path / "out/p4_k3.png").unlink()
     result = command("album", "-k", "3", "--shared", *(["-o", "out", "--skip-existing"] if to_files else []), *options)
     assert result.returncode == 0
@@ -418,9 +444,9 @@ def test_images_with_kept_outputs_are_skipped_in_every_style_of_results(command,
         assert outcomes.count("done") == 10 - 9 * to_files
 
 
-def test_if_images_fail_a_report_of_more_images_is_kept(command, tmp_path, album):
+def test_if_images_fail_a_report_of_more_images_is_kept(command, finished, tmp_path, album):
     arguments = ["album", "-k", "3", "--shared", "-o", "out"]
-    command(*arguments)
+    finished()
     before = contents(tmp_path / "out")
     (tmp_path / "out/p5_k3.png").unlink()
     limit = os.path.getsize(tmp_path / "out/p0_k3.png") // 8
@@ -469,8 +495,8 @@ def test_without_an_output_folder_the_report_is_in_the_common_folder(command, tm
     assert (album / "p1_k3.png").exists()
 
 
-def test_the_record_can_go_to_standard_output(command, tmp_path, album):
-    command("album", "-k", "3", "--shared", "-o", "out")
+def test_the_record_can_go_to_standard_output(command, finished, tmp_path, album):
+    finished()
     result = command("album", "missing.png", "-k", "3", "--shared", "-o", "-", "--json")
     assert result.returncode == 1
     (record,) = json.loads(result.stdout)
