@@ -16,8 +16,9 @@ A sweep updates four classes of pixels in turn, those with even or odd rows and 
 neighbours, so an update maximises the free energy of mean-field over their beliefs, and no sweep lowers it. Updates of
 all pixels at once can oscillate. The label of a pixel is its largest belief.
 
-Beliefs are computed tile by tile and never stored for the whole image. A tile has so wide a border that nothing beyond
-it can have an effect: labels are the same for tiles of any size.
+Beliefs and scores are integers of 8 bits, so most beliefs soon stay the same, and only pixels with a neighbour that has
+changed are updated: this is exact. Beliefs are computed tile by tile and never stored for the whole image. A tile has
+so wide a border that nothing beyond it can have an effect: labels are the same for tiles of any size.
 """
 
 from __future__ import annotations
@@ -25,19 +26,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.dithering.pixels import Labels, Pixels, label_type
 from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells, feature_map
-from gmmquant.models.sweep import exp
+from gmmquant.models.sweep import exp, largest_scores
 from gmmquant.system.threads import for_each
 
-# Beliefs are integers from 0 to this, so that the sum over eight neighbours fits into 16 bits.
-_CERTAIN = 8191
+# Beliefs are integers from 0 to this, so that the sum over eight neighbours fits into 8 bits.
+_CERTAIN = 31
+
+# Scores are numbers of steps below the largest of the pixel, at most this.
+_LOWEST = 255
 
 # Parities of the row and the column of each class: first the even rows, then the odd ones.
 _CLASSES = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -45,22 +50,23 @@ _CLASSES = ((0, 0), (0, 1), (1, 0), (1, 1))
 # Rows and columns by which a change can spread in a sweep: a row for each parity, a column for each class.
 _REACH_ROWS, _REACH_COLUMNS = 2, 4
 
-# The last sweep changes at most this share of the labels, or there are more sweeps, as many as for the other share.
-_TOLERANCE, _EXPECTED = 9e-4, 6e-4
-_MIN_SWEEPS, _MAX_SWEEPS = 3, 64
+# The last sweep changes at most this share of the labels, or there are twice as many sweeps.
+_TOLERANCE, _MAX_SWEEPS = 9e-4, 64
 
-# Of a large image, the sweeps that it needs are found with one tile in 24.
-_MIN_SAMPLED_PIXELS, _SAMPLED_TILE = 4_000_000, 24
-
-# Beliefs of a tile and its border, at about 9 bytes each, and the smallest edge of a tile without its border.
-_TILE_BELIEFS = 1 << 21
+# Beliefs of a tile and its border, at about 3 bytes each, and the smallest edge of a tile without its border.
+_TILE_BELIEFS = 1 << 22
 _MIN_EDGE_PIXELS = 64
 
-# Scores and beliefs that are computed at a time.
-_CHUNK_SCORES, _CHUNK_BELIEFS = 1 << 17, 1 << 18
+# Scores of all colours that are kept; where there are more, each tile computes those of its colours.
+_MAX_KEPT_SCORES = 1 << 25
 
-Beliefs = npt.NDArray[np.uint16]
-Likelihoods = npt.NDArray[np.float32]
+# Scores and beliefs that are computed at a time.
+_CHUNK_SCORES, _CHUNK_BELIEFS = 1 << 14, 1 << 16
+
+# A pixel has a multiple of so many scores and beliefs, because numpy copies 8 or 16 bytes three times as fast as 12.
+_PADDING = 8
+
+Bytes = npt.NDArray[np.uint8]
 
 
 class _Tile(NamedTuple):
@@ -73,23 +79,21 @@ class _Tile(NamedTuple):
     columns: slice
 
 
-class _Class(NamedTuple):
-    """Likelihoods and beliefs, (rows, K, columns), of a class of pixels, with a line of zeros at each edge.
+class _Field(NamedTuple):
+    """The state of a tile: flat arrays of its pixels, class by class, each with a line of nothing at its edges.
 
-    `flat` are the beliefs with one more number before and after, so that each has neighbours.
+    `shape` is (class, rows, columns). The scores of a pixel are `scores[colors]`, and scores and beliefs have a column
+    for each of `components`. Pixels that are `undecided` have more than one component that matters. Those that are
+    `stale` have a neighbour that changed after their last update.
     """
 
-    likelihoods: Likelihoods
-    beliefs: Beliefs
-    flat: Beliefs
-
-    @classmethod
-    def of(cls, likelihoods: Likelihoods) -> _Class:
-        """Return a class whose beliefs are the responsibilities."""
-        flat = np.zeros(likelihoods.size + 2, dtype=np.uint16)
-        beliefs = flat[1:-1].reshape(likelihoods.shape)
-        _normalize(likelihoods.copy(), out=beliefs)
-        return cls(likelihoods, beliefs, flat)
+    components: IndexArray
+    shape: tuple[int, int, int]
+    scores: Bytes
+    colors: npt.NDArray[np.int32]
+    beliefs: Bytes
+    undecided: npt.NDArray[np.bool_]
+    stale: npt.NDArray[np.bool_]
 
 
 def smooth_labels(pixels: Pixels, points: Cells, theta: FloatArray, strength: float) -> Labels:
@@ -98,41 +102,33 @@ def smooth_labels(pixels: Pixels, points: Cells, theta: FloatArray, strength: fl
     `points` are the distinct colours; theta (K, F) are the coefficients of their scores, see `models.sweep`.
     """
     labels = np.zeros(pixels.index.shape, dtype=label_type(len(theta)))
-    n_sweeps, sampled = _first_sweeps(strength), labels.size >= _MIN_SAMPLED_PIXELS
-    while True:
-        share = run_sweeps(pixels, points, theta, strength, n_sweeps, labels, sampled=sampled)
-        if not sampled and (share <= _TOLERANCE or n_sweeps == _MAX_SWEEPS):
-            return pixels.shown(labels)
-        # The share falls with about the square of the number of sweeps.
-        n_sweeps = min(max(math.ceil(n_sweeps * math.sqrt(share / _EXPECTED)), _MIN_SWEEPS), _MAX_SWEEPS)
-        sampled = False
-
-
-def _first_sweeps(strength: float) -> int:
-    """Return the number of sweeps to begin with, which suffices for many images."""
-    return 5 + math.ceil(3 * strength)
+    n_sweeps = 6 + math.ceil(4 * strength)
+    while run_sweeps(pixels, points, theta, strength, n_sweeps, labels) > _TOLERANCE and n_sweeps < _MAX_SWEEPS:
+        n_sweeps = min(2 * n_sweeps, _MAX_SWEEPS)
+    return pixels.shown(labels)
 
 
 def run_sweeps(
-    pixels: Pixels,
-    points: Cells,
-    theta: FloatArray,
-    strength: float,
-    n_sweeps: int,
-    labels: Labels,
-    *,
-    sampled: bool = False,
+    pixels: Pixels, points: Cells, theta: FloatArray, strength: float, n_sweeps: int, labels: Labels
 ) -> float:
-    """Write `labels` after `n_sweeps`, or some tiles of them; return the share that the last sweep changed."""
-    tiles = list(_tiles(pixels, labels, len(theta), n_sweeps))
-    if sampled:
-        tiles = tiles[_SAMPLED_TILE // 2 :: _SAMPLED_TILE]
+    """Write `labels` after `n_sweeps`; return the share that the last sweep changed."""
+    n_colors, kept = points.weights.size, None
+    if n_colors * _padded(len(theta)) <= _MAX_KEPT_SCORES:
+        kept = _scores(np.arange(n_colors), points, theta, strength)
     counts: list[tuple[int, int]] = []
 
     def work(tile: _Tile) -> None:
-        counts.append(_smooth_tile(tile, points, theta, strength, n_sweeps))
+        used = np.zeros(n_colors, dtype=np.bool_)
+        used[tile.indices] = True
+        colors = np.flatnonzero(used)
+        scores = _scores(colors, points, theta, strength) if kept is None else kept.take(colors, axis=0)
+        # 0 is nothing, and the colours of the tile have the numbers from 1.
+        numbers = np.cumsum(used, dtype=np.int32).take(tile.indices)
+        if tile.visible is not None:
+            numbers *= tile.visible
+        counts.append(_smooth_tile(tile, _field(numbers, scores, strength), strength, n_sweeps))
 
-    for_each(work, tiles, labels.size)
+    for_each(work, list(_tiles(pixels, labels, len(theta), n_sweeps)), labels.size)
     n_changed, n_visible = np.sum(counts, axis=0) if counts else (0, 0)
     return float(n_changed / max(n_visible, 1))
 
@@ -157,129 +153,157 @@ def _tiles(pixels: Pixels, labels: Labels, K: int, n_sweeps: int) -> Iterator[_T
             )
 
 
-def _smooth_tile(tile: _Tile, points: Cells, theta: FloatArray, b: float, n_sweeps: int) -> tuple[int, int]:
+def _smooth_tile(tile: _Tile, field: _Field, b: float, n_sweeps: int) -> tuple[int, int]:
     """Label the inside of a tile; return how many labels the last sweep changed, and how many are visible."""
-    inside, height = (tile.rows, tile.columns), len(tile.indices)
-    components, likelihoods = _likelihoods(tile, points, theta, b)
-    classes = {parity: _Class.of(each) for parity, each in zip(_CLASSES, likelihoods, strict=True)}
-    before: Labels | None = None
+    inside = tile.labels[tile.rows, tile.columns]
+    before = inside
     for sweeps_left in reversed(range(n_sweeps)):
         if sweeps_left == 0:
-            before = _most_believed(classes, components, tile)
-        for y, x in _CLASSES:
-            # The rows from which later updates can carry a change to the inside.
-            margin = _REACH_ROWS * sweeps_left + 1 - y
-            rows = slice(max(tile.rows.start - margin, 0), min(tile.rows.stop + margin, height))
-            _update(classes, y, x, _of_parity(rows, y), b)
-    after = _most_believed(classes, components, tile)
-    tile.labels[inside] = after
-    changed, seen = after != before, None if tile.visible is None else tile.visible[inside]
-    if seen is None:
-        return int(np.count_nonzero(changed)), after.size
-    return int(np.count_nonzero(changed & seen)), int(np.count_nonzero(seen))
+            before = _most_believed(field, tile)
+        for number in range(len(_CLASSES)):
+            _update(field, number, b)
+    inside[...] = _most_believed(field, tile)
+    seen = np.ones_like(before, dtype=np.bool_) if tile.visible is None else tile.visible[tile.rows, tile.columns]
+    return int(np.count_nonzero((inside != before) & seen)), int(np.count_nonzero(seen))
 
 
-def _likelihoods(tile: _Tile, points: Cells, theta: FloatArray, b: float) -> tuple[IndexArray, Likelihoods]:
-    """Return the components that matter in a tile, and exp(score) relative to the largest, (class, rows, K, columns).
+def _scores(colors: IndexArray, points: Cells, theta: FloatArray, b: float) -> Bytes:
+    """Return by how many steps the components of `colors` are below the largest, (n_colors, K and padding)."""
+    K, width = len(theta), max(_CHUNK_SCORES // len(theta), 1)
+    below = np.full((colors.size, _padded(K)), _LOWEST, dtype=np.uint8)
 
-    It is 0 where a component does not matter, because its belief would be 0 even if all neighbours were certain of it;
-    at the edges; and where nothing is visible.
-    """
-    lowest = -(8 * b + math.log(_CERTAIN))
-    width = max(_CHUNK_SCORES // len(theta), 1)
-    parts = [tile.indices[y::2, x::2] for y, x in _CLASSES]
-    chunks = [list(_relative_likelihoods(part.ravel(), points, theta, lowest, width)) for part in parts]
-    components = np.unique(np.concatenate([near for of_class in chunks for near, _ in of_class]))
-    rows, columns = parts[0].shape
-    likelihoods = np.zeros((len(_CLASSES), rows + 2, len(components), columns + 2), dtype=np.float32)
-    for out, part, of_class, (y, x) in zip(likelihoods, parts, chunks, _CLASSES, strict=True):
-        rows, columns = part.shape
-        flat = np.zeros((len(components), part.size), dtype=np.float32)
-        for number, (near, relative) in enumerate(of_class):
-            start = number * width
-            flat[np.searchsorted(components, near), start : start + width] = relative
-        of_class.clear()
-        inner = out[1 : rows + 1, :, 1 : columns + 1]
-        inner[...] = flat.reshape(len(components), rows, columns).swapaxes(0, 1)
-        if tile.visible is not None:
-            inner *= tile.visible[y::2, np.newaxis, x::2]
-    return components, likelihoods
-
-
-def _relative_likelihoods(
-    index: npt.NDArray[np.uint32], points: Cells, theta: FloatArray, lowest: float, width: int
-) -> Iterator[tuple[IndexArray, Likelihoods]]:
-    """Yield, for `width` pixels at a time, components and exp(score) relative to the largest, (components, pixels).
-
-    Where the relative score is below `lowest` it is 0; components that are below everywhere are left out.
-    """
-    for start in range(0, index.size, width):
-        part = index[start : start + width]
+    def work(start: int) -> None:
+        out = below[start : start + width, :K]
         # BLAS has other last digits for products of other shapes, so all have the same.
-        padded = np.zeros(width, dtype=index.dtype)
-        padded[: part.size] = part
-        scores = theta @ feature_map(points.offsets.take(padded, axis=1), theta.shape[1])
-        largest = scores.max(axis=0)
-        near = np.flatnonzero((scores >= largest + lowest).any(axis=1))
-        relative = np.subtract(scores[near, : part.size], largest[: part.size], dtype=np.float32, casting="same_kind")
-        matters = relative >= np.float32(lowest)
-        # Processors are slow with the tiny results of lower numbers.
-        np.maximum(relative, np.float32(lowest), out=relative)
-        yield near, np.multiply(exp(relative, relative), matters, out=relative)
+        part = np.zeros(width, dtype=np.intp)
+        part[: len(out)] = colors[start : start + width]
+        scores = theta @ feature_map(points.offsets.take(part, axis=1), theta.shape[1])
+        np.subtract(scores.max(axis=0), scores, out=scores)
+        scores *= 1 / _step(b)
+        np.minimum(scores, _LOWEST, out=scores)
+        out[...] = np.rint(scores, out=scores).T[: len(out)]
+
+    for_each(work, range(0, colors.size, width), below.size)
+    return below
 
 
-def _update(classes: dict[tuple[int, int], _Class], y: int, x: int, rows: slice, b: float) -> None:
-    """Update the beliefs of the pixels with row parity `y` and column parity `x`, in some `rows` of their class.
+def _step(b: float) -> float:
+    """Return the nats in a step of scores: with it, `_LOWEST` is too low to matter.
 
-    With the zeros at the edges, each neighbour is at a constant distance in the flat arrays of beliefs.
+    A component 8 b + log(2 _CERTAIN) below the largest has a belief of 0 even if all neighbours are certain of it.
     """
-    own, beside, above, diagonal = (classes[key] for key in ((y, x), (y, 1 - x), (1 - y, x), (1 - y, 1 - x)))
-    row = own.beliefs[0].size
-    n_rows = max(_CHUNK_BELIEFS // row, 1)
-    lines_buffer, scores_buffer = np.empty((n_rows + 1) * row, dtype=np.uint16), np.empty(n_rows * row, np.float32)
-    for first in range(rows.start + 1, rows.stop + 1, n_rows):
-        last = min(first + n_rows, rows.stop + 1)
-        # The neighbours in even rows or columns have the numbers i and i + 1, those in odd ones i - 1 and i.
-        left, right = (slice(first * row + x + i, last * row + x + i) for i in (0, 1))
-        top, bottom = (first + y - 1) * row, (last + y) * row
-        lines = np.add(
-            diagonal.flat[top + x : bottom + x],
-            diagonal.flat[top + x + 1 : bottom + x + 1],
-            out=lines_buffer[: bottom - top],
-        )
-        lines += above.flat[top + 1 : bottom + 1]
-        agreement = lines[:-row]
-        agreement += lines[row:]
-        agreement += beside.flat[left]
-        agreement += beside.flat[right]
-        scores = np.multiply(agreement, np.float32(b / _CERTAIN), dtype=np.float32, out=scores_buffer[: agreement.size])
-        likelihoods = own.likelihoods[first:last]
-        beliefs = exp(scores, scores).reshape(likelihoods.shape)
-        beliefs *= likelihoods
-        _normalize(beliefs, out=own.beliefs[first:last])
+    return (8 * b + math.log(2 * _CERTAIN + 1)) / _LOWEST
 
 
-def _normalize(values: Likelihoods, out: Beliefs) -> None:
-    """Write `values` (rows, K, columns) as beliefs; they are scaled in place. Zeros for all components stay zeros."""
-    # The largest likelihood of a visible pixel is 1, and so its sum is at least that.
-    total = values.sum(axis=1, keepdims=True)
-    values *= np.float32(_CERTAIN) / np.maximum(total, np.float32(1))
-    out[...] = values
+def _padded(K: int) -> int:
+    """Return the number of scores and beliefs of a pixel."""
+    return -(-K // _PADDING) * _PADDING
 
 
-def _most_believed(classes: dict[tuple[int, int], _Class], components: IndexArray, tile: _Tile) -> Labels:
+def _field(numbers: npt.NDArray[np.int32], scores: Bytes, b: float) -> _Field:
+    """Return the first state of a tile: the beliefs are the responsibilities.
+
+    `numbers` (height, width) are those of the colours with `scores`, from 1, or 0 where nothing is visible.
+    """
+    components = np.flatnonzero(scores.min(axis=0) < _LOWEST)
+    table = np.full((len(scores) + 1, _padded(components.size)), _LOWEST, dtype=np.uint8)
+    table[0, 0] = 0
+    table[1:, : components.size] = scores.take(components, axis=1)
+    beliefs, undecided = np.zeros_like(table), np.zeros(len(table), dtype=np.bool_)
+    certain_of = np.zeros(len(table), dtype=np.uint16)
+    for part in _chunks(table):
+        planes = _transposed(table[part])
+        undecided[part] = np.count_nonzero(planes < _LOWEST, axis=0) > 1
+        planes = _believe(planes, np.zeros_like(planes), b)
+        largest, first = largest_scores(planes)
+        certain_of[part] = np.where(largest == _CERTAIN, first + 1, 0)
+        beliefs[part] = _transposed(planes)
+    beliefs[0] = certain_of[0] = 0
+    # Pixels stay certain if their neighbours are certain of the same.
+    certain, square = certain_of.take(numbers), np.ones((3, 3), dtype=np.uint8)
+    stale = (certain == 0) | (cv2.dilate(certain, square) != cv2.erode(certain, square))
+    colors = _by_class(numbers)
+    flat = colors.ravel()
+    beliefs, stale = beliefs.take(flat, axis=0), _by_class(stale).ravel()
+    return _Field(components, colors.shape, table, flat, beliefs, undecided.take(flat), stale)
+
+
+def _by_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return `values` (height, width) of pixels as (class, rows, columns), with a line of zeros at each edge."""
+    height, width = values.shape
+    classes = np.zeros((len(_CLASSES), (height + 1) // 2 + 2, (width + 1) // 2 + 2), dtype=values.dtype)
+    for of_class, (y, x) in zip(classes, _CLASSES, strict=True):
+        part = values[y::2, x::2]
+        of_class[1 : 1 + part.shape[0], 1 : 1 + part.shape[1]] = part
+    return classes
+
+
+def _transposed(values: Bytes) -> Bytes:
+    """Return `values` (m, n) as (n, m); numpy takes two to eight times as long to copy them."""
+    return np.asarray(cv2.transpose(values))
+
+
+def _chunks(values: Bytes) -> Iterator[slice]:
+    """Yield slices of the rows of `values` that are computed at a time."""
+    size = max(_CHUNK_BELIEFS // values.shape[1], 1)
+    return (slice(start, start + size) for start in range(0, len(values), size))
+
+
+def _update(field: _Field, number: int, b: float) -> None:
+    """Update the stale pixels of a class; neighbours of those whose beliefs change become stale."""
+    size, steps = field.shape[1] * field.shape[2], _steps(field.shape, number)
+    of_class = slice(number * size, (number + 1) * size)
+    stale = np.flatnonzero(field.stale[of_class] & field.undecided[of_class]) + of_class.start
+    field.stale[of_class] = False
+    rows = field.beliefs.view(f"V{field.beliefs.shape[1]}").ravel()
+    n_at_a_time = max(_CHUNK_BELIEFS // field.beliefs.shape[1], 1)
+    for start in range(0, stale.size, n_at_a_time):
+        pixels = stale[start : start + n_at_a_time]
+        agreement = field.beliefs.take(pixels + steps[0], axis=0)
+        for step in steps[1:]:
+            agreement += field.beliefs.take(pixels + step, axis=0)
+        scores = field.scores.take(field.colors.take(pixels), axis=0)
+        beliefs = _believe(_transposed(scores), _transposed(agreement), b)
+        changed = np.flatnonzero((beliefs != _transposed(field.beliefs.take(pixels, axis=0))).any(axis=0))
+        pixels = pixels.take(changed)
+        rows[pixels] = _transposed(beliefs).take(changed, axis=0).view(rows.dtype).ravel()
+        for step in steps:
+            field.stale[pixels + step] = True
+
+
+def _steps(shape: tuple[int, int, int], number: int) -> list[int]:
+    """Return the distances, in the arrays of a field, from a pixel of a class to its eight neighbours."""
+    (y, x), (_, n_rows, n_columns) = _CLASSES[number], shape
+    # The neighbours in even rows or columns have the numbers i and i + 1, those in odd ones i - 1 and i.
+    rows, columns = ((y, 0), (1 - y, y - 1), (1 - y, y)), ((x, 0), (1 - x, x - 1), (1 - x, x))
+    steps = [
+        ((_CLASSES.index((row, column)) - number) * n_rows + down) * n_columns + right
+        for (row, down), (column, right) in product(rows, columns)
+    ]
+    return steps[1:]
+
+
+def _believe(scores: Bytes, agreement: Bytes, b: float) -> Bytes:
+    """Return the beliefs (K, n) of pixels with `scores`, whose neighbours' beliefs have the sums `agreement`."""
+    values = np.multiply(scores, np.float32(-_step(b)), dtype=np.float32)
+    values += np.multiply(agreement, np.float32(b / _CERTAIN), dtype=np.float32)
+    exp(values, values)
+    np.copyto(values, 0, where=scores == _LOWEST)
+    # The largest score is 0 steps below itself, so the sum is at least 1.
+    values *= np.float32(_CERTAIN) / values.sum(axis=0)
+    return np.asarray(cv2.convertScaleAbs(values))
+
+
+def _most_believed(field: _Field, tile: _Tile) -> Labels:
     """Return the labels of the inside of a tile."""
-    numbers = components.astype(tile.labels.dtype)
-    labels = np.empty_like(tile.labels[tile.rows, tile.columns])
-    for (y, x), of_class in classes.items():
+    labels = np.empty(len(field.beliefs), dtype=tile.labels.dtype)
+    for part in _chunks(field.beliefs):
+        labels[part] = field.components.take(largest_scores(_transposed(field.beliefs[part]))[1])
+    inside = np.empty_like(tile.labels[tile.rows, tile.columns])
+    for of_class, (y, x) in zip(labels.reshape(field.shape), _CLASSES, strict=True):
         rows, columns = _of_parity(tile.rows, y), _of_parity(tile.columns, x)
-        beliefs = of_class.beliefs[rows.start + 1 : rows.stop + 1, :, columns.start + 1 : columns.stop + 1]
-        largest, best = beliefs[:, 0].copy(), np.full(beliefs[:, 0].shape, numbers[0])
-        for belief, number in zip(beliefs.swapaxes(0, 1)[1:], numbers[1:], strict=True):
-            best = np.where(belief > largest, number, best)
-            np.maximum(largest, belief, out=largest)
-        labels[y::2, x::2] = best
-    return labels
+        inside[y::2, x::2] = of_class[rows.start + 1 : rows.stop + 1, columns.start + 1 : columns.stop + 1]
+    return inside
 
 
 def _of_parity(part: slice, parity: int) -> slice:
