@@ -16,9 +16,9 @@ A sweep updates four classes of pixels in turn, those with even or odd rows and 
 neighbours, so an update maximises the free energy of mean-field over their beliefs, and no sweep lowers it. Updates of
 all pixels at once can oscillate. The label of a pixel is its largest belief.
 
-Beliefs and scores are integers of 8 bits, so most beliefs soon stay the same, and only pixels with a neighbour that has
-changed are updated: this is exact. Beliefs are computed tile by tile and never stored for the whole image. A tile has
-so wide a border that nothing beyond it can have an effect: labels are the same for tiles of any size.
+Beliefs and scores are integers of 8 bits. Most beliefs soon stay as they are, and only pixels with a neighbour that has
+changed are updated, which gives the same labels. Beliefs are computed tile by tile and never stored for the whole
+image. A tile has so wide a border that nothing beyond it can have an effect: labels are the same for tiles of any size.
 """
 
 from __future__ import annotations
