@@ -288,7 +288,7 @@ def _believe(scores: Bytes, agreement: Bytes, b: float) -> Bytes:
     values = np.multiply(scores, np.float32(-_step(b)), dtype=np.float32)
     values += np.multiply(agreement, np.float32(b / _CERTAIN), dtype=np.float32)
     exp(values, values)
-    np.copyto(values, 0, where=scores == _LOWEST)
+    values *= scores < _LOWEST
     # The largest score is 0 steps below itself, so the sum is at least 1.
     values *= np.float32(_CERTAIN) / values.sum(axis=0)
     return np.asarray(cv2.convertScaleAbs(values))
