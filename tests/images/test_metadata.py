@@ -236,16 +236,16 @@ def test_chunks_after_the_end_of_a_png_are_ignored(tmp_path):
     assert len(list(iterate_chunks(data + bytes(1200)))) == 3
 
 
-def directory(count, size, length):
+def directory(tags, size, length):
     """A TIFF structure whose entries all point at the same `size` bytes."""
-    entries = b"".join(struct.pack("<HHII", n, 7, size, 8) for n in range(count))
-    block = b"II*\0" + struct.pack("<IH", 8, count) + entries + bytes(4)
+    entries = b"".join(struct.pack("<HHII", tag, 7, size, 8) for tag in tags)
+    block = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
     return block.ljust(length, b"\0")
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "AVIF", "PNG", "WEBP", "TIFF"])
 def test_exif_data_that_would_take_gigabytes_are_refused_or_left_out(tmp_path, photo, file_format):
-    block = directory(20_000, 900_000, 1_000_000)  # 18 GB
+    block = directory([*range(1000), *range(33_000, 53_000)], 900_000, 1_000_000)  # 19 GB
     if file_format == "TIFF":
         data = block
     elif file_format == "JPEG":

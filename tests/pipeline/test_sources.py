@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from running import obey_permissions
 
@@ -445,6 +445,7 @@ def test_with_keep_extension_all_names_have_it(command, tree, tmp_path, samples)
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=250))
+@example("x" * 250)
 @settings(max_examples=40)
 def test_no_name_of_an_output_is_too_long(stem):
     products = Products(models=True, palettes=("hex",), maps=("entropy",), layers="exact")
