@@ -35,16 +35,17 @@ FITS: dict[str, dict[str, Any]] = {
     "`--style likelihood`": {"style": "likelihood"},
     **{f"`--noise {noise}` only": {"shrink": 0.0, "noise": noise} for noise in (1, 2, 3)},
     "`--covariance tied --noise 2`": {"covariance": "tied"},
-    **{f"`--shrink {shrink} --noise 2`": {"shrink": shrink} for shrink in (0.5, 0.7, 0.95)},
-    "**the default**: `--shrink 0.9 --noise 2`": {},
+    **{f"`--shrink {shrink} --noise 2`": {"shrink": shrink} for shrink in (0.5, 0.7, 0.9)},
+    "**the default**: `--shrink 0.8 --noise 2`": {},
     "`--method kmeans`": {"method": "kmeans"},
 }
 # What covariances are drawn towards: the scale of the tied covariance, and the part that is spread evenly.
 SHAPES = {
     (1.0, 0.0): "the tied covariance",
-    (0.5, 0.0): "half of it",
-    (0.5, 0.25): "half of it, a quarter round",
-    (0.5, 1.0): "half of it, all round",
+    (1 / 3, 0.0): "a third of it",
+    (1 / 3, 0.25): "a third of it, a quarter round",
+    (1 / 3, 1.0): "a third of it, all round",
+    (1 / 2, 0.5): "half of it, half round",
 }
 
 

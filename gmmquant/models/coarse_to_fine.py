@@ -74,7 +74,8 @@ def best_start(
         make_start(cells, n_components, init, rng, variance, start_type, *kmeans, fixed)
         for _ in range(min(restarts, max(budget.MAX_SEEDING_SCORES // n_scores, 1)))
     ]
-    max_trial = min(budget.MAX_TRIAL_ITERATIONS, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
+    max_iterations = budget.MAX_TIED_TRIAL_ITERATIONS if shrinkage else budget.MAX_TRIAL_ITERATIONS
+    max_trial = min(max_iterations, max(budget.MAX_TRIAL_SCORES // n_scores, 1))
     max_trial = max_trial if max_iter is None else min(max_iter, max_trial)
     trial_tol = tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components)
     n_fixed = 0 if fixed is None else len(fixed)

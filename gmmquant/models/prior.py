@@ -4,9 +4,9 @@ The prior acts as `weight` more samples of each component, with the covariance `
 Raftery, "Bayesian regularization for normal mixture estimation and model-based clustering", 2007). The M-step then
 maximises J less a penalty, and that objective never falls.
 
-The common covariance is half that of a tied mixture, whose shape makes borders between components depend on hue as much
-as on lightness, after half of it was spread evenly over all directions. Half the variance and the rounder shape
-bring borders closer to those of the nearest mean: docs/noise-and-shape.md has the figures of other choices.
+The common covariance is a third of that of a tied mixture, whose shape makes borders between components depend on hue
+as much as on lightness, after half of it was spread evenly over all directions. The smaller variance and the rounder
+shape bring borders closer to those of the nearest mean: docs/noise-and-shape.md has the figures of other choices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 
 # The fraction of the tied covariance that covariances are drawn towards, and the part of it that is spread evenly.
-SCALE, ROUND = 0.5, 0.5
+SCALE, ROUND = 1 / 3, 0.5
 
 
 class CovariancePrior(NamedTuple):

@@ -55,14 +55,14 @@ def test_the_penalty_is_0_where_all_covariances_are_the_priors_and_positive_else
     assert prior.penalty(mixture) > 0.01
 
 
-def test_a_component_of_average_weight_is_drawn_by_the_shrinkage_to_half_of_a_rounder_tied_covariance():
+def test_a_component_of_average_weight_is_drawn_by_the_shrinkage_to_a_third_of_a_rounder_tied_covariance():
     rng = np.random.default_rng(4)
     tied, scatter = random_covariances(rng, 2, 3)
     start = Gaussians(np.full(5, 0.2), rng.normal(size=(5, 3)), tied, TIED)
     prior = CovariancePrior.towards(start, 0.7)
     (shrunk,) = prior.shrunk(scatter[np.newaxis], np.array([0.2]))
     variances, axes = np.linalg.eigh(tied)
-    target = axes @ np.diag(0.5 * (0.5 * variances + 0.5 * variances.mean())) @ axes.T
+    target = axes @ np.diag((0.5 * variances + 0.5 * variances.mean()) / 3) @ axes.T
     np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * target, rtol=1e-12)
 
 
