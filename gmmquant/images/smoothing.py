@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ import numpy.typing as npt
 from gmmquant.images.dithering.pixels import Labels, Pixels, label_type
 from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells, feature_map
-from gmmquant.models.sweep import exp, largest_scores
+from gmmquant.models.sweep import largest_scores
 from gmmquant.system.threads import for_each
 
 # Beliefs are integers from 0 to this, so that the sum over eight neighbours fits into 8 bits.
@@ -61,12 +62,16 @@ _MIN_EDGE_PIXELS = 64
 _MAX_KEPT_SCORES = 1 << 25
 
 # Scores and beliefs that are computed at a time.
-_CHUNK_SCORES, _CHUNK_BELIEFS = 1 << 14, 1 << 16
+_CHUNK_SCORES, _CHUNK_BELIEFS = 1 << 16, 1 << 19
+
+# Sums are computed for all pixels in a range of which at least this share is needed.
+_MIN_DENSITY = 0.2
 
 # A pixel has a multiple of so many scores and beliefs, because numpy copies 8 or 16 bytes three times as fast as 12.
 _PADDING = 8
 
 Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
 
 class _Tile(NamedTuple):
@@ -84,7 +89,7 @@ class _Field(NamedTuple):
 
     `shape` is (class, rows, columns). The scores of a pixel are `scores[colors]`, and scores and beliefs have a column
     for each of `components`. Pixels that are `undecided` have more than one component that matters. Those that are
-    `stale` have a neighbour that changed after their last update.
+    `stale` have a neighbour that changed after their last update. For `buffers` see `_believe`.
     """
 
     components: IndexArray
@@ -94,6 +99,7 @@ class _Field(NamedTuple):
     beliefs: Bytes
     undecided: npt.NDArray[np.bool_]
     stale: npt.NDArray[np.bool_]
+    buffers: Floats
 
 
 def smooth_labels(pixels: Pixels, points: Cells, theta: FloatArray, strength: float) -> Labels:
@@ -210,11 +216,11 @@ def _field(numbers: npt.NDArray[np.int32], scores: Bytes, b: float) -> _Field:
     table[0, 0] = 0
     table[1:, : components.size] = scores.take(components, axis=1)
     beliefs, undecided = np.zeros_like(table), np.zeros(len(table), dtype=np.bool_)
-    certain_of = np.zeros(len(table), dtype=np.uint16)
-    for part in _chunks(table):
+    certain_of, buffers = np.zeros(len(table), dtype=np.uint16), np.empty((2, _CHUNK_BELIEFS), dtype=np.float32)
+    for part in _chunks(*table.shape):
         planes = _transposed(table[part])
         undecided[part] = np.count_nonzero(planes < _LOWEST, axis=0) > 1
-        planes = _believe(planes, np.zeros_like(planes), b)
+        planes = _believe(planes, np.zeros_like(planes), b, buffers)
         largest, first = largest_scores(planes)
         certain_of[part] = np.where(largest == _CERTAIN, first + 1, 0)
         beliefs[part] = _transposed(planes)
@@ -225,7 +231,7 @@ def _field(numbers: npt.NDArray[np.int32], scores: Bytes, b: float) -> _Field:
     colors = _by_class(numbers)
     flat = colors.ravel()
     beliefs, stale = beliefs.take(flat, axis=0), _by_class(stale).ravel()
-    return _Field(components, colors.shape, table, flat, beliefs, undecided.take(flat), stale)
+    return _Field(components, colors.shape, table, flat, beliefs, undecided.take(flat), stale, buffers)
 
 
 def _by_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -243,32 +249,45 @@ def _transposed(values: Bytes) -> Bytes:
     return np.asarray(cv2.transpose(values))
 
 
-def _chunks(values: Bytes) -> Iterator[slice]:
-    """Yield slices of the rows of `values` that are computed at a time."""
-    size = max(_CHUNK_BELIEFS // values.shape[1], 1)
-    return (slice(start, start + size) for start in range(0, len(values), size))
+def _chunks(n_pixels: int, width: int) -> Iterator[slice]:
+    """Yield slices of the pixels, with `width` beliefs each, that are computed at a time."""
+    size = max(_CHUNK_BELIEFS // width, 1)
+    return (slice(start, start + size) for start in range(0, n_pixels, size))
 
 
 def _update(field: _Field, number: int, b: float) -> None:
     """Update the stale pixels of a class; neighbours of those whose beliefs change become stale."""
-    size, steps = field.shape[1] * field.shape[2], _steps(field.shape, number)
-    of_class = slice(number * size, (number + 1) * size)
+    size, steps, width = field.shape[1] * field.shape[2], _steps(field.shape, number), field.beliefs.shape[1]
+    of_class, rows = slice(number * size, (number + 1) * size), field.beliefs.view(f"V{width}").ravel()
     stale = np.flatnonzero(field.stale[of_class] & field.undecided[of_class]) + of_class.start
     field.stale[of_class] = False
-    rows = field.beliefs.view(f"V{field.beliefs.shape[1]}").ravel()
-    n_at_a_time = max(_CHUNK_BELIEFS // field.beliefs.shape[1], 1)
-    for start in range(0, stale.size, n_at_a_time):
-        pixels = stale[start : start + n_at_a_time]
-        agreement = field.beliefs.take(pixels + steps[0], axis=0)
-        for step in steps[1:]:
-            agreement += field.beliefs.take(pixels + step, axis=0)
+    has_changed = np.zeros(size, dtype=np.bool_)
+    for part in _chunks(stale.size, width):
+        pixels = stale[part]
+        agreement = _agreement(field.beliefs, pixels, steps)
         scores = field.scores.take(field.colors.take(pixels), axis=0)
-        beliefs = _believe(_transposed(scores), _transposed(agreement), b)
-        changed = np.flatnonzero((beliefs != _transposed(field.beliefs.take(pixels, axis=0))).any(axis=0))
+        beliefs = _transposed(_believe(_transposed(scores), _transposed(agreement), b, field.buffers))
+        before = field.beliefs.take(pixels, axis=0)
+        changed = np.flatnonzero((beliefs.view(np.uint64) != before.view(np.uint64)).any(axis=1))
         pixels = pixels.take(changed)
-        rows[pixels] = _transposed(beliefs).take(changed, axis=0).view(rows.dtype).ravel()
-        for step in steps:
-            field.stale[pixels + step] = True
+        rows[pixels] = beliefs.take(changed, axis=0).view(rows.dtype).ravel()
+        has_changed[pixels - of_class.start] = True
+    for step in steps:
+        field.stale[of_class.start + step : of_class.stop + step] |= has_changed
+
+
+def _agreement(beliefs: Bytes, pixels: IndexArray, steps: list[int]) -> Bytes:
+    """Return the sums of the beliefs of the neighbours, `steps` away, of `pixels`, which ascend."""
+    first, stop = int(pixels[0]), int(pixels[-1]) + 1
+    if pixels.size < _MIN_DENSITY * (stop - first):
+        total = beliefs.take(pixels + steps[0], axis=0)
+        for step in steps[1:]:
+            total += beliefs.take(pixels + step, axis=0)
+        return total
+    total = beliefs[first + steps[0] : stop + steps[0]].copy()
+    for step in steps[1:]:
+        total += beliefs[first + step : stop + step]
+    return total.take(pixels - first, axis=0)
 
 
 def _steps(shape: tuple[int, int, int], number: int) -> list[int]:
@@ -283,21 +302,33 @@ def _steps(shape: tuple[int, int, int], number: int) -> list[int]:
     return steps[1:]
 
 
-def _believe(scores: Bytes, agreement: Bytes, b: float) -> Bytes:
-    """Return the beliefs (K, n) of pixels with `scores`, whose neighbours' beliefs have the sums `agreement`."""
-    values = np.multiply(scores, np.float32(-_step(b)), dtype=np.float32)
-    values += np.multiply(agreement, np.float32(b / _CERTAIN), dtype=np.float32)
-    exp(values, values)
-    values *= scores < _LOWEST
+def _believe(scores: Bytes, agreement: Bytes, b: float, buffers: Floats) -> Bytes:
+    """Return the beliefs (K, n) of pixels with `scores`, whose neighbours' beliefs have the sums `agreement`.
+
+    `buffers` (2, K n or more) are written to: new arrays of this size take longer than the computation.
+    """
+    values, factors = buffers[:, : scores.size].reshape(2, *scores.shape)
+    of_score, of_agreement = _exponentials(b)
+    cv2.LUT(scores, of_score, dst=values)
+    cv2.LUT(agreement, of_agreement, dst=factors)
+    values *= factors
     # The largest score is 0 steps below itself, so the sum is at least 1.
     values *= np.float32(_CERTAIN) / values.sum(axis=0)
     return np.asarray(cv2.convertScaleAbs(values))
 
 
+@lru_cache(maxsize=8)
+def _exponentials(b: float) -> tuple[Floats, Floats]:
+    """Return the exponentials of scores and of agreements from 0 to 255, (1, 256) each; 0 for the lowest score."""
+    numbers = np.arange(256.0)[np.newaxis]
+    of_score = np.where(numbers < _LOWEST, np.exp(-_step(b) * numbers), 0)
+    return of_score.astype(np.float32), np.exp(b / _CERTAIN * numbers).astype(np.float32)
+
+
 def _most_believed(field: _Field, tile: _Tile) -> Labels:
     """Return the labels of the inside of a tile."""
     labels = np.empty(len(field.beliefs), dtype=tile.labels.dtype)
-    for part in _chunks(field.beliefs):
+    for part in _chunks(*field.beliefs.shape):
         labels[part] = field.components.take(largest_scores(_transposed(field.beliefs[part]))[1])
     inside = np.empty_like(tile.labels[tile.rows, tile.columns])
     for of_class, (y, x) in zip(labels.reshape(field.shape), _CLASSES, strict=True):

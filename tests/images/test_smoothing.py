@@ -139,9 +139,9 @@ def test_only_pixels_beside_a_change_are_updated_and_that_changes_nothing(monkey
     n_updated = []
     believe, update = smoothing._believe, smoothing._update
 
-    def count(scores, agreement, b):
+    def count(scores, agreement, b, buffers):
         n_updated.append(scores.shape[1])
-        return believe(scores, agreement, b)
+        return believe(scores, agreement, b, buffers)
 
     monkeypatch.setattr(smoothing, "_believe", count)
     run_sweeps(part, points, theta, 1.0, 8, labels)
