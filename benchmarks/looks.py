@@ -35,8 +35,8 @@ FITS: dict[str, dict[str, Any]] = {
     "`--style likelihood`": {"style": "likelihood"},
     **{f"`--noise {noise}` only": {"shrink": 0.0, "noise": noise} for noise in (1, 2, 3)},
     "`--covariance tied --noise 2`": {"covariance": "tied"},
-    **{f"`--shrink {shrink} --noise 2`": {"shrink": shrink} for shrink in (0.5, 0.7, 0.9)},
-    "**the default**: `--shrink 0.8 --noise 2`": {},
+    **{f"`--shrink {shrink} --noise 2`": {"shrink": shrink} for shrink in (0.5, 0.7, 0.8, 0.95)},
+    "**the default**: `--shrink 0.9 --noise 2`": {},
     "`--method kmeans`": {"method": "kmeans"},
 }
 # What covariances are drawn towards: the scale of the tied covariance, and the part that is spread evenly.

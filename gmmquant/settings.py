@@ -48,7 +48,7 @@ _OF_MIXTURE: dict[str, Any] = {
     "method": "gmm",
     "covariance": "full",
     "noise": 2.0,
-    "shrink": 0.8,
+    "shrink": 0.9,
     "space": "srgb",
     "snap": 16.0,
     "dither": "none",

@@ -13,8 +13,8 @@ from gmmquant.settings import STYLES, Settings
 
 # What the documentation says that each style stands for.
 OPTIONS = {
-    "mixture": {"noise": 2.0, "shrink": 0.8, "snap": 16.0},
-    "poster": {"noise": 2.0, "shrink": 0.8, "snap": 16.0, "smooth": 2.0},
+    "mixture": {"noise": 2.0, "shrink": 0.9, "snap": 16.0},
+    "poster": {"noise": 2.0, "shrink": 0.9, "snap": 16.0, "smooth": 2.0},
     "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85, "snap": 16.0},
     "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "snap": 0.0},
 }

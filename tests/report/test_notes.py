@@ -47,7 +47,7 @@ def test_an_error_several_times_that_of_the_nearest_colours_is_noted_in_one_line
     (note,) = notes
     low, high = (f"{ratio:.1f}" for ratio in sorted(many.values()))
     assert f"the squared error is {low} to {high} times that of the nearest colours at k = 6, 8;" in note
-    assert note.endswith("--recolor nearest draws these, --noise 2 --shrink 0.8 fits a smoother mixture")
+    assert note.endswith("--recolor nearest draws these, --noise 2 --shrink 0.9 fits a smoother mixture")
 
 
 @pytest.mark.parametrize(
