@@ -16,7 +16,7 @@ import numpy as np
 
 from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray, check_array, check_size
-from gmmquant.models.cells import Cells
+from gmmquant.models.cells import Cells, second_moments
 from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import FULL, TIED, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
@@ -24,9 +24,31 @@ from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
 from gmmquant.models.starts import make_start, start_from_centers
 
-# A tied mixture from which a shrunk one starts ends at this part of the tolerance. With all of the tolerance, the
-# objective of the cat at k = 20 ended 0.02 nats lower; with a hundredth, 0.002 nats higher.
-_TIED_TOL = 0.1
+# A tied mixture from which a shrunk one starts ends at this part of the tolerance. On thirteen photographs, a tenth
+# gained nothing, and with all of it fits of 20 components ended 0.02 nats lower on average.
+_TIED_TOL = 0.3
+
+# Cells are fine enough where the variance of a sample is at most this multiple of that on the finest level.
+_MAX_VARIANCE = 1.5
+
+
+def down_to_noise(levels: Sequence[Cells], variance: float) -> Sequence[Cells]:
+    """Return `levels` up to the first whose samples have at most half as much variance again as on the finest.
+
+    The variance of a sample is the scatter of its cell and the `variance` in each feature. Where that is mostly noise,
+    finer cells took a quarter to a third of the time, for 0.002 nats of J on average over thirteen photographs.
+    """
+    limit = _MAX_VARIANCE * _sample_variance(levels[-1], variance)
+    n_coarser = sum(_sample_variance(cells, variance) > limit for cells in levels)
+    return levels[: n_coarser + 1]
+
+
+def _sample_variance(cells: Cells, variance: float) -> float:
+    """Return the mean variance of samples about the means of their cells, summed over the features."""
+    d, scatter = len(cells.origin), 0.0
+    if cells.scatter is not None:
+        scatter = float(second_moments(cells.scatter, d, dense=False).sum(axis=0) @ cells.weights) / cells.total_weight
+    return scatter + d * variance
 
 
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:

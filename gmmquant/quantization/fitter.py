@@ -23,7 +23,7 @@ from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import best_start, descend, fit_with_means, levels_for
+from gmmquant.models.coarse_to_fine import best_start, descend, down_to_noise, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
@@ -456,7 +456,10 @@ class Fitter:
         return self.shrinkage if k > 1 else 0.0
 
     def _levels_for(self, k: int) -> list[Cells]:
-        return levels_for(self.levels, k, bounded=self.settings.max_iter is None)
+        """Return the levels of a fit of `k` components. Cells are not finer than the noise, unless there is none."""
+        bounded = self.settings.max_iter is None
+        levels = down_to_noise(self.levels, self.variance) if self.noise and bounded else self.levels
+        return levels_for(levels, k, bounded=bounded)
 
     def _tol_for(self, k: int) -> float:
         """Return the gain in J below which EM with `k` components ends."""

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import ColorHistogram, Quantizer, Settings
+from gmmquant.colors.spaces import SRGB
 from gmmquant.models import budget, coarse_to_fine
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import best_start, descend, levels_for
+from gmmquant.models.coarse_to_fine import best_start, descend, down_to_noise, levels_for
 from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import em
@@ -286,7 +287,7 @@ def test_levels_of_any_image_rise_to_its_colours(seed, k, covariance_type, dtype
         size=(5000, 3)
     )
     image = (np.clip(values, 0, 1) * largest).astype(dtype).reshape(50, 100, 3)
-    quantizer = Quantizer(image, Settings(covariance=covariance_type, restarts=2))
+    quantizer = Quantizer(image, Settings(covariance=covariance_type, restarts=2, noise=0))
     quantized = quantizer.fit(k)
     result = quantized.fit
     assert np.diff(result.trace).min() >= (-1e-9 if dtype == np.uint8 else -1e-6)
@@ -295,3 +296,23 @@ def test_levels_of_any_image_rise_to_its_colours(seed, k, covariance_type, dtype
     assert result.n_cells[-1] == quantizer.histogram.n_colors
     assert len(result.trace) == result.n_iter + len(set(result.n_cells))
     assert quantized.mean_log_likelihood >= result.trace[-1]
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0, 6.0])
+def test_cells_of_a_noisy_fit_are_the_coarsest_with_at_most_half_of_the_noise_as_scatter(noise):
+    histogram = ColorHistogram.from_pixels(read_sample("cat.jpg").reshape(-1, 3))
+    levels, variance = histogram.levels(histogram.cells()), histogram.variance_in(SRGB, noise)
+    kept = down_to_noise(levels, variance)
+    # What the means of the cells do not vary of the colours' variance is inside the cells.
+    spreads = [np.cov(cells.positions().T, aweights=cells.weights, bias=True).trace() for cells in levels]
+    fine = [spreads[-1] - spread <= 0.5 * 3 * variance for spread in spreads]
+    assert fine[: len(kept)] == [False] * (len(kept) - 1) + [True]
+
+
+def test_a_fit_without_noise_ends_at_the_colours_and_a_noisy_one_before():
+    histogram = ColorHistogram.from_pixels(read_sample("cat.jpg").reshape(-1, 3))
+    ends = [
+        Fitter(histogram, Settings(noise=noise, max_iter=max_iter)).fit(3).n_cells[-1]
+        for noise, max_iter in ((0, None), (2, None), (2, 40))
+    ]
+    assert ends[0] == ends[2] == histogram.n_colors > 4 * ends[1]
