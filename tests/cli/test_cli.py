@@ -233,7 +233,8 @@ def test_the_cat_is_written_in_2_3_7_and_20_colors_with_exact_figures(command, t
         objectives = [step["objective"] for step in fit["trace"]]
         sizes = [step["level"] for step in fit["trace"]]
         assert sizes == sorted(sizes)
-        assert sizes[0] < sizes[-1] < record["image"]["distinct_colors"]  # cells end where they are finer than the noise
+        # Cells are not finer than the noise.
+        assert sizes[0] < sizes[-1] < record["image"]["distinct_colors"]
         assert len(objectives) == fit["n_iter"] + len(set(sizes))
         assert min(np.diff(objectives)) > -1e-9
 
