@@ -55,7 +55,7 @@ _REACH_ROWS, _REACH_COLUMNS = 2, 4
 _TOLERANCE, _MAX_SWEEPS = 9e-4, 64
 
 # Beliefs of a tile and its border, at about 3 bytes each, and the smallest edge of a tile without its border.
-_TILE_BELIEFS = 1 << 22
+_TILE_BELIEFS = 3 << 20
 _MIN_EDGE_PIXELS = 64
 
 # Scores of all colours that are kept; where there are more, each tile computes those of its colours.

@@ -16,7 +16,7 @@ import numpy as np
 
 from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray, check_array, check_size
-from gmmquant.models.cells import Cells, second_moments
+from gmmquant.models.cells import Cells, upper_triangle
 from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import FULL, TIED, CovarianceType
 from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
@@ -47,8 +47,11 @@ def _sample_variance(cells: Cells, variance: float) -> float:
     """Return the mean variance of samples about the means of their cells, summed over the features."""
     d, scatter = len(cells.origin), 0.0
     if cells.scatter is not None:
-        scatter = float(second_moments(cells.scatter, d, dense=False).sum(axis=0) @ cells.weights) / cells.total_weight
-    return scatter + d * variance
+        rows, columns = upper_triangle(d)
+        scatter = sum(
+            float(np.einsum("n,n->", cells.scatter[i], cells.weights)) for i in np.flatnonzero(rows == columns)
+        )
+    return scatter / cells.total_weight + d * variance
 
 
 def levels_for(levels: Sequence[Cells], n_components: int, *, bounded: bool) -> list[Cells]:
