@@ -14,7 +14,7 @@ from gmmquant.settings import COLOR_DEPTHS, Settings
 # The error of the posterior, as a multiple of that of the nearest colours, from which on there is a note, if the error
 # itself is large enough to be seen. Without noise and shrinkage, antialiased drawings have 2.5 to 12 times the error
 # from about seven colours on, with rings around every shape; photographs mostly 1.3 to 2.3 times. With --noise 2
-# --shrink 0.9 no image that was tried (17 photographs and charts, 10 drawings) has more than 2.1 times.
+# --shrink 0.9 no image that was tried (28 photographs, 6 drawings; 4 to 32 colours) has more than 1.3 times.
 _MANY_TIMES, _VISIBLE_MSE = 2.5, 100.0
 
 _SMOOTHER = "--noise 2 --shrink 0.9"
