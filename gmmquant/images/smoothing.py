@@ -64,10 +64,10 @@ _MAX_KEPT_SCORES = 1 << 25
 # Scores and beliefs that are computed at a time.
 _CHUNK_SCORES, _CHUNK_BELIEFS = 1 << 16, 1 << 19
 
-# Sums are computed for all pixels in a range of which at least this share is needed.
+# Sums are computed for all pixels of a range if at least this share of them is needed.
 _MIN_DENSITY = 0.2
 
-# A pixel has a multiple of so many scores and beliefs, because numpy copies 8 or 16 bytes three times as fast as 12.
+# Scores and beliefs of a pixel are padded to a multiple of this: numpy copies 8 or 16 bytes three times as fast as 12.
 _PADDING = 8
 
 Bytes = npt.NDArray[np.uint8]
