@@ -22,6 +22,7 @@ from gmmquant.settings import (
     Method,
     PaletteOrder,
     Recoloring,
+    Search,
     Settings,
     Space,
     Style,
@@ -60,6 +61,7 @@ def quantize(
     covariance: CovarianceName | None = None,
     noise: float | None = None,
     shrink: float | None = None,
+    search: Search | None = None,
     snap: float | None = None,
     seed: int = Settings.seed,
     init: InitName = Settings.init,
@@ -99,7 +101,7 @@ def quantize(
         How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit.
-    covariance, noise, shrink, snap, seed, init, restarts, tol, max_iter
+    covariance, noise, shrink, search, snap, seed, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
     keep_colors : sequence of str
         Colours that the palette contains exactly: hex codes or names of CSS, also as one text with commas. The other

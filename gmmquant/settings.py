@@ -37,11 +37,12 @@ Style = Literal["mixture", "poster", "faithful", "likelihood"]
 Method = Literal["gmm", "kmeans"]
 Recoloring = Literal["posterior", "nearest", "soft"]
 Dither = Literal["none", "floyd-steinberg", "blue-noise", "posterior"]
+Search = Literal["none", "split-merge"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
 PaletteOrder = Literal["weight", "luminance", "hue", "given"]
 ColorDepth = Literal["rgb888", "rgb565", "rgb555", "rgb444"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
-PALETTE_ORDERS, COLOR_DEPTHS = map(get_args, (PaletteOrder, ColorDepth))
+SEARCHES, PALETTE_ORDERS, COLOR_DEPTHS = map(get_args, (Search, PaletteOrder, ColorDepth))
 
 # The settings that a style decides unless they are set: their values for a mixture, and what other styles change.
 _OF_MIXTURE: dict[str, Any] = {
@@ -49,6 +50,7 @@ _OF_MIXTURE: dict[str, Any] = {
     "covariance": "full",
     "noise": 2.0,
     "shrink": 0.9,
+    "search": "none",
     "space": "srgb",
     "snap": 16.0,
     "dither": "none",
@@ -59,12 +61,12 @@ STYLES: dict[str, dict[str, Any]] = {
     "mixture": {},
     "poster": {"smooth": 2.0},
     "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85},
-    "likelihood": {"noise": 0.0, "shrink": 0.0, "snap": 0.0},
+    "likelihood": {"noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
 }
 _OF_STYLE: Any = None
 
 # Settings that have no effect on recolouring.
-OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "init", "restarts", "method", "keep_colors")
+OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "search", "init", "restarts", "method", "keep_colors")
 
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
@@ -80,6 +82,7 @@ _CHOICES = {
     "covariance": COVARIANCE_NAMES,
     "init": INIT_NAMES,
     "method": METHODS,
+    "search": SEARCHES,
     "space": SPACES,
     "dither": DITHERS,
     "color_depth": COLOR_DEPTHS,
@@ -99,6 +102,7 @@ class SettingsOptions(TypedDict, total=False):
     covariance: CovarianceName
     noise: float
     shrink: float
+    search: Search
     snap: float
     init: InitName
     restarts: int
@@ -140,13 +144,17 @@ class Settings:
     shrink : float
         How far "full" covariances are drawn towards a common one, from 0 (not at all) to below 1. See
         `gmmquant.models.prior`.
+    search : "none" or "split-merge"
+        How a better optimum of a mixture's likelihood is looked for: not at all, or by splits and merges of components;
+        see `gmmquant.models.split_merge`. Not with shrinkage, "tied" covariances, and `max_iter`.
     snap : float
         A component of which most pixels have exactly one colour is drawn in it, if it is at most this far from the
         mean: the Euclidean distance of the 8-bit values. 0: components are drawn in their means.
     init : "kmeans", "k-means++", "random_from_data" or "random"
         Initialisation of a mixture.
     restarts : int
-        Number of starts on the coarsest cells; the best one is continued.
+        Number of starts on the coarsest cells. The best one is continued; with a search, several of them are: see
+        `gmmquant.models.coarse_to_fine.fit_by_search`.
     method : "gmm" or "kmeans"
         A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
@@ -189,6 +197,7 @@ class Settings:
     covariance: CovarianceName = _OF_STYLE
     noise: float = _OF_STYLE
     shrink: float = _OF_STYLE
+    search: Search = _OF_STYLE
     snap: float = _OF_STYLE
     init: InitName = "kmeans"
     restarts: int = 4
@@ -233,6 +242,9 @@ class Settings:
                     raise ParameterError(
                         f"keep_colors: {code} is not an {self.color_depth} colour; use {_hex_code(shown)}, the nearest"
                     )
+        contradicted = self._without_search(vars(self)) if self.search != "none" else None
+        if contradicted:
+            raise ParameterError(f"search = {self.search!r} contradicts {contradicted}; omit one")
         if check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
         if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
@@ -268,11 +280,23 @@ class Settings:
             values |= dict.fromkeys({"noise", "shrink"} & unset, 0.0)
         if values["covariance"] != "full" and "shrink" in unset:
             values["shrink"] = 0.0
+        if "search" in unset and self._without_search(values):
+            values["search"] = "none"
         kmeans, of_style = values["method"] == "kmeans", "method" in STYLES[self.style]
         plain = not of_style if kmeans else not values["noise"] and not values["shrink"]
         if plain and "snap" in unset:
             values["snap"] = 0.0
         return {name: values[name] for name in unset}
+
+    def _without_search(self, values: dict[str, Any]) -> str | None:
+        """Return the setting that a search contradicts, of `values` and those that no style decides, or None."""
+        if values["method"] == "kmeans":
+            return "method = 'kmeans'"
+        if values["shrink"]:
+            return f"shrink = {values['shrink']}"
+        if values["covariance"] == "tied":
+            return "covariance = 'tied'"
+        return None if self.max_iter is None else f"max_iter = {self.max_iter}"
 
     @property
     def recoloring(self) -> str:

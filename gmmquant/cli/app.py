@@ -98,7 +98,7 @@ _CONTRADICTIONS = {
     "dry_run": ("prints no records", ("as_json",)),
     "quiet": ("prints only errors", ("verbose",)),
     "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
-    "palette": ("sets the colours", ("snap", "method", "init", "restarts", "transfer_from")),
+    "palette": ("sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
     "shared": ("fits one mixture to all images", ("model", "transfer_from")),
     "transfer_from": (
         "moves every colour",
@@ -140,7 +140,7 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
     if settings.method == "kmeans":
         option = "--method kmeans" if _is_set(ctx, "method") else f"--style {settings.style}"
         _refuse(ctx, option, "chooses its starts itself", ["init"])
-        _refuse(ctx, option, "fits no mixture", ["noise", "shrink"])
+        _refuse(ctx, option, "fits no mixture", ["noise", "shrink", "search"])
     if _is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):
         style = f"--style {settings.style}"
         raise ParameterError(f"--transfer-from moves every colour: leave out {style} or --transfer-from")
@@ -272,6 +272,7 @@ def quantize(
     covariance: options.model.Covariance = None,
     noise: options.model.Noise = None,
     shrink: options.model.Shrink = None,
+    search: options.model.Search = None,
     restarts: options.model.Restarts = Settings.restarts,
     tol: options.model.Tol = Settings.tol,
     max_iter: options.model.MaxIter = Settings.max_iter,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from gmmquant.models.array_validation import FloatArray, check_array, check_size
 from gmmquant.models.cells import Cells, upper_triangle
 from gmmquant.models.convergence import tol_at_level
 from gmmquant.models.covariance import FULL, TIED, CovarianceType
-from gmmquant.models.em import EMFit, Watcher, best_trial, em, watch_after, watch_nothing
+from gmmquant.models.em import EMFit, Watcher, best, best_trial, em, watch_after, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.prior import CovariancePrior
+from gmmquant.models.split_merge import MIN_GAIN_NATS, split_and_merge
 from gmmquant.models.starts import make_start, start_from_centers
 
 # A tied mixture from which a shrunk one starts ends at this part of the tolerance. On thirteen photographs, a tenth
@@ -111,6 +113,61 @@ def best_start(
     return start_with_prior(
         cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
     )
+
+
+def fit_by_search(
+    levels: Sequence[Cells],
+    n_components: int,
+    *,
+    init: str,
+    restarts: int,
+    rng: np.random.Generator,
+    covariance_type: CovarianceType,
+    variance: float,
+    tol: float,
+    fixed: FloatArray | None = None,
+    watch: Watcher = watch_nothing,
+) -> EMFit:
+    """Return the best of the fits that follow from `restarts` starts and a search by splits and merges.
+
+    The first start, the best of the next three, of the next twelve and so on are each improved on coarse cells. If one
+    is better there than those before, the search goes on at the next level, and EM at the finer ones. So more starts
+    never lower the result. The first means are those in `fixed` (n_fixed, d), and stay. With too many components for a
+    search within `budget`, this is the descent from the best start.
+    """
+    n_fixed = 0 if fixed is None else len(fixed)
+    draw = partial(best_start, levels, n_components, init=init, rng=rng, covariance_type=covariance_type)
+    draw = partial(draw, variance=variance, tol=tol, max_iter=None, fixed=fixed)
+    finish = partial(descend, variance=variance, tol=tol, max_iter=None, n_fixed=n_fixed, watch=watch)
+    max_cells = min(budget.MAX_SEARCHED_CELLS, budget.MAX_SEARCHED_SCORES // n_components)
+    n_coarse = sum(cells.weights.size <= max_cells for cells in levels)
+    if n_coarse == 0:
+        return finish(levels, draw(restarts=restarts))
+    searched, finer = levels[max(n_coarse - 2, 0) : n_coarse], levels[n_coarse - 1 :]
+
+    def improve(cells: Cells, start: EMFit, ranking: Cells | None = None) -> EMFit:
+        return split_and_merge(
+            cells,
+            start.gaussians,
+            variance=variance,
+            tol=tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components),
+            max_scores=budget.MAX_SEARCH_SCORES,
+            n_fixed=n_fixed,
+            ranking=ranking,
+        )
+
+    fits: list[EMFit] = []
+    highest, n_drawn, n_starts = -np.inf, 0, 1
+    while n_drawn + n_starts <= restarts:
+        fit = improve(searched[0], draw(restarts=n_starts))
+        if fit.trace[-1] > highest + MIN_GAIN_NATS:
+            highest = fit.trace[-1]
+            for coarser, cells in pairwise(searched):
+                fit = improve(cells, fit, coarser)
+            fits.append(finish(finer, fit))
+        n_drawn += n_starts
+        n_starts = 3 * n_drawn
+    return best(fits)
 
 
 def start_with_prior(

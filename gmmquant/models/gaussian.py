@@ -83,6 +83,13 @@ def natural_parameters(gaussians: Gaussians, origin: FloatArray, variance: float
     return theta
 
 
+def entropies(gaussians: Gaussians) -> FloatArray:
+    """Return the differential entropy of each component, log((2 pi e)^d |covariance|) / 2 nats, shape (K,)."""
+    K, d = gaussians.means.shape
+    factors = gaussians.covariance_type.spread(gaussians.factors, K, d)
+    return np.asarray(0.5 * d * (_LOG_2_PI + 1) - _log_roots(gaussians, factors))
+
+
 def log_joint(
     gaussians: Gaussians, cells: Cells, margin: float = np.inf
 ) -> Iterator[tuple[slice, IndexArray, FloatArray]]:
@@ -148,8 +155,14 @@ def _log_peaks(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
         log_weights = np.log(weights)
     else:
         log_weights = np.log(weights, where=weights > 0, out=np.full(len(weights), LOG_OF_ZERO))
+    d = gaussians.means.shape[1]
+    return np.asarray(log_weights + _log_roots(gaussians, factors) - 0.5 * d * _LOG_2_PI)
+
+
+def _log_roots(gaussians: Gaussians, factors: FloatArray) -> FloatArray:
+    """Return the logarithm of the root of each inverse covariance's determinant, shape (K,)."""
     roots = factors.diagonal(axis1=1, axis2=2) if gaussians.covariance_type.dense else factors
-    return np.asarray(log_weights + np.add.reduce(np.log(roots), axis=1) - 0.5 * roots.shape[1] * _LOG_2_PI)
+    return np.asarray(np.add.reduce(np.log(roots), axis=1))
 
 
 @cache

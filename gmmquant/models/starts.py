@@ -73,7 +73,7 @@ def clusters_about(
 def _cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the moments (K, F) of the cells nearest to each center."""
     first_order = center_scores(centers, cells.origin)
-    theta = np.zeros((len(centers), _n_rows(cells, covariance_type)))
+    theta = np.zeros((len(centers), n_rows_for(cells, covariance_type)))
     theta[:, : first_order.shape[1]] = first_order
     return sweep(theta, cells, HARDMAX)[0]
 
@@ -90,7 +90,7 @@ def start_at_random(
 
     The first means are those in `fixed` (n_fixed, d).
     """
-    n_rows = _n_rows(cells, covariance_type)
+    n_rows = n_rows_for(cells, covariance_type)
     moments = np.zeros((n_components, n_rows))
     for columns in cells.blocks(n_components, n_rows).columns:
         weights = rng.random((n_components, cells.weights[columns].size))
@@ -117,5 +117,6 @@ def _start_from_moments(
     return m_step(moments, cells.origin, variance, previous=empty, n_fixed=n_fixed)
 
 
-def _n_rows(cells: Cells, covariance_type: CovarianceType) -> int:
+def n_rows_for(cells: Cells, covariance_type: CovarianceType) -> int:
+    """Return the number of features that a covariance of this type takes: see `phi_rows`."""
     return phi_rows(len(cells.origin), "dense" if covariance_type.dense else "diagonal")

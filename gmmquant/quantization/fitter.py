@@ -23,7 +23,7 @@ from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
 from gmmquant.models.cells import Cells
-from gmmquant.models.coarse_to_fine import best_start, descend, down_to_noise, fit_with_means, levels_for
+from gmmquant.models.coarse_to_fine import best_start, descend, down_to_noise, fit_by_search, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
 from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
@@ -346,8 +346,26 @@ class Fitter:
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
         tol = self._tol_for(k)
         levels, shrinkage = self._levels_for(k), self._shrinkage_for(k)
+        if self.settings.search != "none":
+            started = perf_counter()
+            fit = self._fit_by_search(levels, k, tol, watch)
+            return self._result(k, fit, tol, perf_counter() - started)
         fit, seconds = self.fit_mixture(levels, k, tol, self.settings.max_iter, watch, shrinkage=shrinkage)
         return self._result(k, fit, tol, seconds["fit"], seconds["seed"])
+
+    def _fit_by_search(self, levels: Sequence[Cells], k: int, tol: float, watch: Watcher) -> EMFit:
+        return fit_by_search(
+            levels,
+            k,
+            init=self.settings.init,
+            restarts=self.settings.restarts,
+            rng=np.random.default_rng(self.settings.seed),
+            covariance_type=self.covariance_type,
+            variance=self.variance,
+            tol=tol,
+            fixed=self._kept_means,
+            watch=watch,
+        )
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
         """Fit centers by KMeans; the mixture consists of their clusters as Gaussians."""

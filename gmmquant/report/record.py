@@ -29,7 +29,7 @@ Record = dict[str, Any]
 Choices = Mapping[str, Choice | BoundedChoice]
 
 # Settings that do not matter for a fixed palette.
-_OF_STARTS = ("init", "restarts", "method")
+_OF_STARTS = ("init", "restarts", "search", "method")
 
 # The inputs that a run may have in addition to images.
 _EXTRA_INPUTS = ("model", "palette", "transfer_from")

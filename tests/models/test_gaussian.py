@@ -5,6 +5,7 @@ import pytest
 from helpers import log_density_by_scipy, log_joint_by_scipy, random_covariances, random_mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
 
 from gmmquant.errors import GmmquantError, SingularCovarianceError
 from gmmquant.models.cells import Cells, phi_rows
@@ -15,8 +16,9 @@ from gmmquant.models.covariance import (
     precisions_cholesky,
 )
 from gmmquant.models.em import keep_vanished, m_step
-from gmmquant.models.gaussian import Gaussians, log_joint, natural_parameters
+from gmmquant.models.gaussian import Gaussians, entropies, log_joint, natural_parameters
 from gmmquant.models.mixture import _inverses
+from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
 
 
@@ -234,3 +236,12 @@ def test_covariance_without_inverse_is_refused_with_component_cause_and_remedies
         assert part in message
     assert "starting values" in message
     assert f"{np.linalg.eigvalsh(third).min():.3g}" in message
+
+
+@pytest.mark.parametrize("kind", list(COVARIANCE_TYPES))
+def test_entropies_are_those_of_scipy(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)) * [1.0, 2.0, 0.5]
+    mixture = make_start(Cells.from_samples(X, np.ones(60)), 4, "kmeans", rng, 0.1, COVARIANCE_TYPES[kind])
+    expected = [multivariate_normal(cov=covariance).entropy() for covariance in mixture.full_covariances()]
+    np.testing.assert_allclose(entropies(mixture), expected)

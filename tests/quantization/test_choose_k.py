@@ -235,7 +235,7 @@ def test_restarts_reach_a_higher_likelihood_than_a_single_start(samples):
     single, several = (
         np.array(
             [
-                Quantizer(pixels, Settings(style="likelihood", restarts=n, seed=seed)).fit(7).fit.trace[-1]
+                Quantizer(pixels, Settings(noise=0, shrink=0, restarts=n, seed=seed)).fit(7).fit.trace[-1]
                 for seed in range(3)
             ]
         )

@@ -248,7 +248,7 @@ def test_iterations_end_at_the_limit_or_at_the_tolerance():
 
 def test_the_watcher_is_called_with_the_trace():
     seen = []
-    result = Quantizer(IMAGES["rgb"], Settings(style="likelihood", tol=1e-3)).fit(3, lambda *step: seen.append(step))
+    result = Quantizer(IMAGES["rgb"], Settings(noise=0, shrink=0, tol=1e-3)).fit(3, lambda *step: seen.append(step))
     sizes, level = np.unique(result.fit.n_cells, return_inverse=True)
     assert len(sizes) > 1
     iterations = (

@@ -16,7 +16,7 @@ OPTIONS = {
     "mixture": {"noise": 2.0, "shrink": 0.9, "snap": 16.0},
     "poster": {"noise": 2.0, "shrink": 0.9, "snap": 16.0, "smooth": 2.0},
     "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85, "snap": 16.0},
-    "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "snap": 0.0},
+    "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
 }
 
 
@@ -55,7 +55,7 @@ def test_every_setting_that_a_style_decides_may_be_set(style):
 def test_a_textbook_fit_is_drawn_in_its_means():
     image = antialiased_logo()
     explicit = quantize(image, 5, covariance="full", noise=0, shrink=0)
-    likelihood = quantize(image, 5, style="likelihood")
+    likelihood = quantize(image, 5, style="likelihood", search="none")
     np.testing.assert_array_equal(explicit.image, likelihood.image)
     assert explicit.log_likelihood == likelihood.log_likelihood
     np.testing.assert_array_equal(likelihood.palette, np.rint(255 * likelihood.means))
@@ -111,8 +111,9 @@ def test_an_option_that_kmeans_refuses_names_the_style_that_chose_kmeans(command
 
 
 def test_a_transfer_takes_the_mixtures_of_a_style_but_not_its_drawing(command, tmp_path, samples):
+    likelihood = {name: value for name, value in OPTIONS["likelihood"].items() if name != "snap"}
     transfer = (samples / "cat.jpg", "--transfer-from", samples / "rocket.jpg", "-k", "3")
-    for folder, options in (("style", ("--style", "likelihood")), ("options", ("--noise", "0", "--shrink", "0"))):
+    for folder, options in (("style", ("--style", "likelihood")), ("options", as_options(likelihood))):
         result = command(*transfer, *options, "-o", folder)
         assert result.returncode == 0, result.stderr
     images = [(tmp_path / folder / "cat_k3.png").read_bytes() for folder in ("style", "options")]

@@ -9,7 +9,7 @@ from typing import Annotated
 from gmmquant.cli.options.declaration import by_style, integer, number, option
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
-from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SPACES, color_names, hex_codes, parse_k
+from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SEARCHES, SPACES, color_names, hex_codes, parse_k
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
@@ -125,6 +125,17 @@ Shrink = Annotated[
         _ADVANCED,
         convert=number,
         default=by_style("shrink"),
+    ),
+]
+Search = Annotated[
+    str | None,
+    option(
+        "--search",
+        "NAME",
+        "How a higher likelihood is looked for:",
+        _ADVANCED,
+        choices=SEARCHES,
+        default=by_style("search"),
     ),
 ]
 Restarts = Annotated[
