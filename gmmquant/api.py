@@ -93,10 +93,10 @@ def quantize(
         The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
         their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans" and
         with kept colours.
-    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
+    dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
         How colours between those of the palette are mixed.
-    strength : float
-        Amount of dithering, from 0 to 1.
+    strength : float or None
+        Amount of dithering, from 0 to 1. None: 0.9 for fitted colours; 1 for a palette and with "posterior".
     smooth : float
         How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"

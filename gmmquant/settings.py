@@ -36,7 +36,7 @@ MAX_PIXELS = 200_000_000
 Style = Literal["mixture", "poster", "faithful", "likelihood"]
 Method = Literal["gmm", "kmeans"]
 Recoloring = Literal["posterior", "nearest", "soft"]
-Dither = Literal["none", "floyd-steinberg", "blue-noise", "posterior"]
+Dither = Literal["none", "floyd-steinberg", "blue-noise", "bayer", "posterior"]
 Search = Literal["none", "split-merge"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
 PaletteOrder = Literal["weight", "luminance", "hue", "given"]
@@ -54,13 +54,12 @@ _OF_MIXTURE: dict[str, Any] = {
     "space": "srgb",
     "snap": 16.0,
     "dither": "none",
-    "strength": 1.0,
     "smooth": 0.0,
 }
 STYLES: dict[str, dict[str, Any]] = {
     "mixture": {},
     "poster": {"smooth": 2.0},
-    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85},
+    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg"},
     "likelihood": {"noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
 }
 _OF_STYLE: Any = None
@@ -89,7 +88,7 @@ _CHOICES = {
 }
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
-_RECOLORING_OF_DITHER = {"floyd-steinberg": "nearest", "blue-noise": "nearest", "posterior": "posterior"}
+_RECOLORING_OF_DITHER = {dither: "posterior" if dither == "posterior" else "nearest" for dither in DITHERS[1:]}
 
 
 class SettingsOptions(TypedDict, total=False):
@@ -110,7 +109,7 @@ class SettingsOptions(TypedDict, total=False):
     recolor: Recoloring | None
     space: Space
     dither: Dither
-    strength: float
+    strength: float | None
     smooth: float
     keep_colors: Sequence[str]
     palette_order: PaletteOrder | None
@@ -162,12 +161,13 @@ class Settings:
         their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans" and
         with kept colours.
     space : "srgb", "linear", "lab" or "oklab"
-        Colour space of the fit and of distances between colours.
-    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
+        Colour space of the fit and of distances between colours, except those of dithering, which are of the eye: see
+        `gmmquant.images.dithering.mixing`.
+    dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
         How colours between those of the palette are mixed: by diffusing errors to the next pixels, by the thresholds of
-        a blue-noise mask, or by drawing from the responsibilities of each pixel.
-    strength : float
-        Amount of dithering, from 0 to 1.
+        a mask, which is blue noise or Bayer's matrix, or by drawing from the responsibilities of each pixel.
+    strength : float or None
+        Amount of dithering, from 0 to 1. None: 0.9 for fitted colours; 1 for a palette and with "posterior".
     smooth : float
         How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
         the same label adds this to its score, in nats. Not with "soft" and with dithering. See
@@ -204,7 +204,7 @@ class Settings:
     recolor: Recoloring | None = None
     space: Space = _OF_STYLE
     dither: Dither = _OF_STYLE
-    strength: float = _OF_STYLE
+    strength: float | None = None
     smooth: float = _OF_STYLE
     keep_colors: Sequence[str] = ()
     palette_order: PaletteOrder | None = None
@@ -245,7 +245,7 @@ class Settings:
         contradicted = self._without_search(vars(self)) if self.search != "none" else None
         if contradicted:
             raise ParameterError(f"search = {self.search!r} contradicts {contradicted}; omit one")
-        if check_non_negative("strength", self.strength) > 1:
+        if self.strength is not None and check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
         if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
             raise ParameterError(f"smooth = {self.smooth} is too large; use a number from 0 to {MAX_SMOOTH}")

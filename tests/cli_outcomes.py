@@ -49,7 +49,7 @@ def fit_of(k, **changes):
 def record_of(*fits, **settings):
     image = {"width": 20, "height": 10, "distinct_colors": 150, "pixels": 200, "frames": 1}
     image |= {"visible_pixels": 200, "visible_weight": 200.0}
-    names = {"model": None, "palette": None, "transfer_from": None, "method": "gmm", "space": "srgb", "strength": 1.0}
+    names = {"model": None, "palette": None, "transfer_from": None, "method": "gmm", "space": "srgb", "strength": None}
     return {
         "image": image,
         "settings": {**names, "dither": "none", **settings},

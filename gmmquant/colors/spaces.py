@@ -99,7 +99,12 @@ def lab_to_srgb(lab: FloatArray) -> FloatArray:
 
 def srgb_to_oklab(srgb: FloatArray) -> FloatArray:
     """Return OKLab of sRGB values in [0, 1]."""
-    return np.asarray(np.cbrt(srgb_to_linear(srgb) @ (_XYZ_TO_LMS @ _LINEAR_TO_XYZ).T) @ _OKLAB.T)
+    return linear_to_oklab(srgb_to_linear(srgb))
+
+
+def linear_to_oklab(linear: FloatArray) -> FloatArray:
+    """Return OKLab of linear light in [0, 1]."""
+    return np.asarray(np.cbrt(linear @ (_XYZ_TO_LMS @ _LINEAR_TO_XYZ).T) @ _OKLAB.T)
 
 
 def oklab_to_srgb(oklab: FloatArray) -> FloatArray:

@@ -263,8 +263,8 @@ class Quantizer:
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
         color_labels = most_probable(scores[used], points)
-        if dither != "none":
-            labels = self._dither(mixture, palette)
+        if dither != "none" and self.settings.strength != 0:
+            labels = self._dither(fit)
         elif smoothing:
             labels = self._smooth(scores[used], fit.centers if used == "nearest" else None, smoothing)
         else:
@@ -334,21 +334,27 @@ class Quantizer:
             filled = np.broadcast_to(color, (*self.shape, 3)) if colors is None else self._flat.laid_out(colors, color)
             yield ColorImage(filled, self._flat.laid_out(alpha))
 
-    def _dither(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Return labels (height, width) dithered in the space of the fit."""
-        from gmmquant.images.dithering.blue_noise import blue_noise
+    def _dither(self, fit: Fit) -> npt.NDArray[Any]:
+        """Return labels (height, width) dithered as the eye sees colours: see `gmmquant.images.dithering.mixing`."""
         from gmmquant.images.dithering.error_diffusion import floyd_steinberg
+        from gmmquant.images.dithering.masks import bayer_mask, blue_noise_mask
+        from gmmquant.images.dithering.mixing import mixing_of
+        from gmmquant.images.dithering.ordered import ordered
         from gmmquant.images.dithering.posterior import sample_labels
 
-        settings, histogram = self.settings, self.histogram
-        pixels = self._pixels()
-        colors = self.fitter.space.from_srgb(palette / 255)
-        if settings.dither == "posterior":
-            blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, mixture))
-            return sample_labels(pixels, blocks, colors, strength=settings.strength, seed=settings.seed)
-        dither = {"floyd-steinberg": floyd_steinberg, "blue-noise": blue_noise}[settings.dither]
-        values = self.fitter.space.from_srgb(histogram.values)
-        return dither(pixels, values, colors, strength=settings.strength, seed=settings.seed)
+        pixels, seed, method = self._pixels(), self.settings.seed, self.settings.dither
+        mixing = mixing_of(fit.palette, given=fit.fixed is not None and bool(fit.fixed.all()))
+        colors = mixing.from_srgb(fit.palette / 255)
+        if method == "posterior":
+            strength = 1.0 if self.settings.strength is None else self.settings.strength
+            blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, fit.mixture))
+            return sample_labels(pixels, blocks, colors, strength=strength, seed=seed)
+        strength = mixing.strength if self.settings.strength is None else self.settings.strength
+        values = mixing.from_srgb(self.histogram.values)
+        if method == "floyd-steinberg":
+            return floyd_steinberg(pixels, values, colors, seen=mixing.seen, strength=strength, seed=seed)
+        mask = bayer_mask() if method == "bayer" else blue_noise_mask(seed=seed)
+        return ordered(pixels, values, colors, mask, seen=mixing.seen, strength=strength)
 
     def _smooth(self, theta: FloatArray, centers: FloatArray | None, strength: float) -> npt.NDArray[Any]:
         """Return labels (height, width) that take account of their neighbours.

@@ -95,7 +95,7 @@ class RecoloredFit:
     recoloring : "posterior", "nearest", "soft" or "transfer"
         What a label means: the most probable component, or the nearest colour of the palette. "soft" and "transfer"
         have the labels of "posterior" but draw other colours: the posterior means, or transported colours.
-    dither : "none", "floyd-steinberg", "blue-noise" or "posterior"
+    dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
     statistics : ImageStatistics
     """
 

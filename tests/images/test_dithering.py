@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import ParameterError
-from gmmquant.images.dithering import blue_noise as blue_noise_module
+from gmmquant.colors.spaces import linear_to_oklab
 from gmmquant.images.dithering import color_grid, error_diffusion
-from gmmquant.images.dithering.blue_noise import blue_noise, blue_noise_mask
+from gmmquant.images.dithering import ordered as ordered_module
 from gmmquant.images.dithering.color_grid import ColorGrid
 from gmmquant.images.dithering.error_diffusion import BAND_LINES, WARM_UP_LINES, floyd_steinberg
+from gmmquant.images.dithering.masks import bayer_mask, blue_noise_mask
+from gmmquant.images.dithering.mixing import same
+from gmmquant.images.dithering.ordered import ordered
 from gmmquant.images.dithering.pixels import Pixels, nearest_labels, order_of_colors, principal_axes
 from gmmquant.images.dithering.posterior import sample_labels
 from gmmquant.models.kmeans import KMeans
@@ -45,14 +48,23 @@ def by_posterior(pixels, values, palette, **options):
     return sample_labels(pixels, in_blocks(soft_shares(values, palette)), palette, **options)
 
 
+def blue_noise(*arguments, seed=0, **options):
+    return ordered(*arguments, blue_noise_mask(seed=seed), **options)
+
+
+def bayer(*arguments, seed=0, **options):
+    """Dither by a pattern that is the same for every seed."""
+    return ordered(*arguments, bayer_mask(), **options)
+
+
 @pytest.fixture(autouse=True)
 def coarse_grid(monkeypatch):
     """Use fewer cubes, which are filled faster; no law depends on their number."""
     monkeypatch.setattr(color_grid, "_MAX_CUBES", 1 << 14)
 
 
-every_method = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise, by_posterior])
-to_the_original = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise])
+every_method = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise, bayer, by_posterior])
+to_the_original = pytest.mark.parametrize("dither", [floyd_steinberg, blue_noise, bayer])
 
 
 def random_image(seed, height, width, n_colors=40, K=6):
@@ -81,19 +93,21 @@ def distance_of_means(labels, palette, wanted, size=8):
     return np.sqrt((difference**2).sum(axis=-1).mean())
 
 
+@pytest.mark.parametrize("seen", [same, linear_to_oklab])
 @pytest.mark.parametrize("K", [2, 3, 9, 300, 1500])
 @pytest.mark.parametrize("shape", ["cube", "slab", "line"])
-def test_a_cube_has_the_label_of_the_colour_nearest_to_its_centre(K, shape):
+def test_a_cube_has_the_label_of_the_colour_nearest_to_its_centre(K, shape, seen):
     rng = np.random.default_rng(K)
     spread = {"cube": np.eye(3), "slab": rng.random((3, 3)) * [[1], [1], [0.01]], "line": np.ones((3, 3)) / 3}[shape]
     palette = rng.random((K, 3)) @ spread
-    grid = ColorGrid.of(palette)
+    grid = ColorGrid.of(palette, seen)
     assert grid.box.min() >= 0
     assert 24 <= grid.box.max() < 256
     cubes = rng.integers(np.floor(grid.box[:, 0]) + 1, size=(500, 3))
-    distances = ((cubes[:, np.newaxis] + 0.5 - grid.palette) ** 2).sum(axis=-1)
+    centers = np.linalg.solve(grid.axes, (cubes + 0.5).T + grid.origin[:, np.newaxis]).T
+    distances = ((seen(centers)[:, np.newaxis] - seen(palette)) ** 2).sum(axis=-1)
     labels = grid.label((cubes + 0.5).T.astype(np.float32))
-    nearest = distances[np.arange(500), labels] <= distances.min(axis=1) + 1e-3
+    nearest = distances[np.arange(500), labels] <= distances.min(axis=1) + 1e-9
     held = (np.floor(grid.palette)[:, np.newaxis] == cubes).all(axis=-1).any(axis=0)
     assert nearest[~held].all()
 
@@ -209,6 +223,28 @@ def test_a_small_mask_has_every_rank_once(size):
     np.testing.assert_array_equal(np.sort(blue_noise_mask(size), axis=None), np.arange(size * size))
 
 
+@pytest.mark.parametrize("bits", range(5))
+def test_the_matrix_of_bayer_has_every_rank_once_and_its_bits_are_those_of_the_position(bits):
+    size = 1 << bits
+    mask = bayer_mask(size)
+    np.testing.assert_array_equal(np.sort(mask, axis=None), np.arange(size * size))
+    y, x = np.indices((size, size))
+    ranks = np.zeros((size, size), dtype=int)
+    for bit in range(bits):  # the lowest bits of a position are the highest of its rank
+        pair = 2 * ((x ^ y) >> bit & 1) + (y >> bit & 1)
+        ranks += pair << 2 * (bits - 1 - bit)
+    np.testing.assert_array_equal(mask, ranks)
+    assert not mask.flags.writeable
+
+
+@pytest.mark.parametrize("sixteenths", range(17))
+def test_a_grey_of_sixteenths_is_a_pattern_of_period_4_in_bayer(sixteenths):
+    grey = np.full((1, 3), sixteenths / 16)
+    white = bayer(Pixels(np.zeros((24, 40), np.uint32)), grey, BLACK_AND_WHITE) == 1
+    assert (white.reshape(6, 4, 10, 4).sum(axis=(1, 3)) == sixteenths).all()
+    assert (white == np.roll(white, (4, 4), axis=(0, 1))).all()
+
+
 @law
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12))
 def test_the_picks_of_a_colour_have_its_mean(seed, K):
@@ -244,7 +280,7 @@ def test_lists_get_shorter_where_there_are_very_many_colours(monkeypatch):
     index = np.arange(256, dtype=np.uint32).repeat(64)[np.newaxis].repeat(64, axis=0)
     shares = []
     for picks in (1 << 24, 256 * 32, 1):
-        monkeypatch.setattr(blue_noise_module, "_MAX_TOTAL_PICKS", picks)
+        monkeypatch.setattr(ordered_module, "_MAX_TOTAL_PICKS", picks)
         means = blue_noise(Pixels(index), GREYS, BLACK_AND_WHITE).reshape(64, 256, 64).mean(axis=(0, 2))
         shares.append(len(np.unique(means)))
         np.testing.assert_allclose(means, GREYS[:, 0], atol=1 / 16)
@@ -257,6 +293,30 @@ def test_a_colour_between_others_does_not_prevent_their_mixture(dither, color):
     palette = np.concatenate([CORNERS, [[0.5, 0.5, 0.5]]])
     labels = dither(Pixels(np.zeros((64, 64), np.uint32)), np.array([color]), palette)
     np.testing.assert_allclose(palette[labels].mean(axis=(0, 1)), color, atol=0.02)
+
+
+@to_the_original
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("strength", [1.0, 0.9])
+def test_the_mean_of_a_flat_area_is_its_colour_but_for_the_dropped_part_of_the_error(dither, seed, strength):
+    rng = np.random.default_rng(seed)
+    palette = rng.random((8, 3))
+    color = rng.dirichlet(np.ones(8)) @ palette
+    labels = dither(Pixels(np.zeros((96, 96), np.uint32)), color[np.newaxis], palette, strength=strength)
+    off = np.linalg.norm(palette[labels[16:80, 16:80]].mean(axis=(0, 1)) - color)
+    nearest = np.linalg.norm(palette - color, axis=1).min()
+    assert off < (1 - strength) * 2 * nearest + 0.02
+
+
+@to_the_original
+@pytest.mark.parametrize("strength", [1.0, 0.9])
+def test_an_edge_keeps_its_place(dither, strength):
+    palette = np.array([0.1, 0.3, 0.7, 0.9])[:, np.newaxis] * [1.0, 1, 1]
+    left, right = 0.22, 0.79
+    index = (np.indices((70, 90)).sum(axis=0) > 80).astype(np.uint32)
+    labels = dither(Pixels(index), np.array([[left] * 3, [right] * 3]), palette, strength=strength)
+    np.testing.assert_array_equal(labels >= 2, index == 1)
+    assert len(np.unique(labels)) == 4
 
 
 @to_the_original
@@ -416,7 +476,7 @@ def test_one_seed_gives_one_image_and_another_seed_another(dither):
     pixels, values, palette = random_image(8, 60, 80)
     first, again, other = (dither(pixels, values, palette, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
+    assert (first != other).any() == (dither is not bayer)
 
 
 @to_the_original
@@ -438,7 +498,7 @@ def test_any_image_gets_labels_of_the_palette(height, width, n_colors, K, grey, 
     pixels, values, palette = random_image(seed, height, width, n_colors, K)
     if grey:
         values, palette = values[:, :1].repeat(3, axis=1), np.round(palette[:, :1], 1).repeat(3, axis=1)
-    for dither in (floyd_steinberg, blue_noise, by_posterior):
+    for dither in (floyd_steinberg, blue_noise, bayer, by_posterior):
         labels = dither(pixels, values, palette, seed=seed)
         assert labels.shape == (height, width)
         assert labels.max() < K

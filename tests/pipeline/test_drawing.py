@@ -22,6 +22,7 @@ from gmmquant.system.atomic import OutputSet
 
 CAT = read_sample("cat.jpg")[::3, ::3]
 ALPHA = read_sample("alpha.png")
+BLACK_WHITE_RED = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], dtype=np.uint8)
 
 
 def posterior(fit, pixels):
@@ -682,16 +683,22 @@ def test_a_number_of_clear_colors_is_found_in_any_space(space):
     assert Quantizer(image.astype(np.uint8), Settings(space=space)).choose_k().k == 4
 
 
-def test_a_dither_mixes_in_the_space_of_the_fit():
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("dither", ["floyd-steinberg", "blue-noise"])
+def test_areas_of_a_given_palette_have_the_light_of_the_original_in_every_space(space, dither):
     ramp = np.repeat(np.linspace(10, 245, 96).round().astype(np.uint8)[np.newaxis, :, np.newaxis], 96, axis=0)
     ramp = np.repeat(ramp, 3, axis=2)
     linear = COLOR_SPACES["linear"].from_srgb
-    palette = np.array([[0] * 3, [255] * 3], np.uint8)
-    off = {}
-    for space in ("srgb", "linear"):
-        drawn = Quantizer(ramp, Settings(space=space, dither="blue-noise")).fit_palette(palette).image
-        off[space] = np.abs(box_means(linear(drawn / 255), 32) - box_means(linear(ramp / 255), 32)).mean()
-    assert off["linear"] < 0.01 < 0.05 < off["srgb"]
+    drawn = Quantizer(ramp, Settings(space=space, dither=dither)).fit_palette(BLACK_WHITE_RED[:2]).image
+    assert np.abs(box_means(linear(drawn / 255), 32) - box_means(linear(ramp / 255), 32)).mean() < 0.01
+
+
+@pytest.mark.parametrize("dither", ["floyd-steinberg", "blue-noise", "bayer"])
+def test_a_cat_in_black_white_and_red_is_not_red_where_it_is_grey(dither):
+    chroma = np.linalg.norm(COLOR_SPACES["oklab"].from_srgb(CAT / 255)[..., 1:], axis=-1)
+    red = Quantizer(CAT, Settings(dither=dither)).fit_palette(BLACK_WHITE_RED).labels == 2
+    assert red[chroma < 0.02].mean() < 0.05
+    assert 0.1 < red.mean() < 0.25  # 0.77 by distances in OKLab
 
 
 def test_black_in_a_map_of_log_densities_is_the_lowest_visible_one():

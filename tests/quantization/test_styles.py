@@ -15,7 +15,7 @@ from gmmquant.settings import STYLES, Settings
 OPTIONS = {
     "mixture": {"noise": 2.0, "shrink": 0.9, "snap": 16.0},
     "poster": {"noise": 2.0, "shrink": 0.9, "snap": 16.0, "smooth": 2.0},
-    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "strength": 0.85, "snap": 16.0},
+    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "snap": 16.0},
     "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
 }
 
@@ -46,7 +46,6 @@ def test_every_setting_that_a_style_decides_may_be_set(style):
         "space": "lab",
         "snap": 3.0,
         "dither": "blue-noise",
-        "strength": 0.5,
         "smooth": 0.0,
     }
     assert asdict(Settings(style=style, **others)).items() >= others.items()

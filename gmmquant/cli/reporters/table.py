@@ -107,7 +107,7 @@ def settings_line(record: Record) -> str:
         f"colours transferred from {_file_name(source)}; figures and palette are those of the image's mixture, "
         "the squared error is the change of colours": source,
     }
-    strength = "" if settings["strength"] == 1 else f" at {settings['strength']:g}"
+    strength = "" if settings["strength"] is None else f" at {settings['strength']:g}"
     names = {} if settings["dither"] != "none" else {"nearest": "nearest colours", "soft": "posterior mean colours"}
     fitted = [fit for fit in record["fits"] if not fit["exact"]]
     parts |= {f"dithered by {fit['dither']}{strength}": True for fit in fitted if fit["dither"] != "none"}

@@ -7,7 +7,8 @@ reaches. A cube has the label of its centre; where that is not the nearest colou
 other.
 
 To fill the table, bricks of 8 x 8 x 8 cubes are compared only with palette colours that can be the nearest somewhere
-in them: those within the distance of the nearest one plus the diagonal of the brick from its centre.
+in them: those within the distance of the nearest one plus the diameter of the brick from its centre. Distances are
+Euclidean in the space of the colours or in another one: see `gmmquant.images.dithering.mixing`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.images.dithering.mixing import Conversion, same
 from gmmquant.images.dithering.pixels import Labels, label_type, principal_axes
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.kmeans import center_scores
@@ -34,8 +36,11 @@ _MAX_CUBES_PER_AXIS = 256
 # coarse dots.
 _MARGIN = 0.3
 
+# Distances may be rounded by less than this factor.
+_ROUNDING = 1 + 1e-6
+
 _BRICK_EDGE_CUBES = 8
-_CHUNK_BRICKS = 256
+_CHUNK_BRICKS = 32
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class ColorGrid:
     labels: Labels  # (65536 * n,), that of cube (a, b, c) at index a + 256 b + 65536 c
 
     @classmethod
-    def of(cls, palette: FloatArray) -> ColorGrid:
-        """Make the grid of a `palette` (K, 3)."""
+    def of(cls, palette: FloatArray, seen: Conversion = same) -> ColorGrid:
+        """Make the grid of a `palette` (K, 3), where colours `seen(palette)` have distances as the eye sees them."""
         rotation = principal_axes(palette)
         turned = _turned(rotation, palette)
         low, high = turned.min(axis=1), turned.max(axis=1)
@@ -64,7 +69,16 @@ class ColorGrid:
         axes, origin = rotation[order] / edge, low[order] / edge
         box = (extent[order, np.newaxis] / edge).astype(np.float32)
         colors = _inside((_turned(axes, palette) - origin[:, np.newaxis]).astype(np.float32), box)
-        labels = _nearest_to_cubes(colors.T.astype(np.float64), box[:, 0].astype(np.intp) + 1)
+        colors_of = np.asarray(np.linalg.inv(axes), dtype=np.float64)
+
+        def seen_at(coordinates: FloatArray) -> FloatArray:
+            return seen(_turned(colors_of, (coordinates + origin[:, np.newaxis]).T).T).T
+
+        levels = box[:, 0].astype(np.intp) + 1
+        if seen is same:
+            labels = _nearest_to_cubes(colors.astype(np.float64), levels, same)
+        else:
+            labels = _nearest_to_cubes(seen(palette).T, levels, seen_at)
         # The cube of a palette colour has its label, whatever is nearest to the centre; of equal colours, the first.
         labels[_numbers(colors)[::-1]] = np.arange(len(palette))[::-1]
         return cls(axes, origin, box, np.ascontiguousarray(colors.T), labels)
@@ -110,26 +124,31 @@ def _edge(extent: FloatArray) -> float:
     return float(extent[0] * max(1 / (_MAX_CUBES_PER_AXIS - 1), *parts ** (1 / np.arange(1, 4))))
 
 
-def _nearest_to_cubes(palette: FloatArray, levels: npt.NDArray[np.intp]) -> Labels:
-    """Return the table of labels for a `palette` (K, 3) in coordinates, and `levels` (3,) cubes along the axes."""
+def _nearest_to_cubes(palette: FloatArray, levels: npt.NDArray[np.intp], seen_at: Conversion) -> Labels:
+    """Return the table of labels of `levels` (3,) cubes along the axes.
+
+    `palette` (3, K) and `seen_at(coordinates)`, (3, n) to (3, n), are colours of the space in which distances are.
+    """
     brick = np.minimum(levels, _BRICK_EDGE_CUBES)
     counts = -(-levels // brick)
-    table = np.zeros((counts[2] * brick[2], _MAX_CUBES_PER_AXIS, _MAX_CUBES_PER_AXIS), dtype=label_type(len(palette)))
-    cubes = np.indices(tuple(brick)).reshape(3, -1)
-    features = np.concatenate([np.ones((1, cubes.shape[1])), cubes - (brick[:, np.newaxis] - 1) / 2])
-    corners = np.indices(tuple(counts)).reshape(3, -1).T * brick
-    diagonal = float(np.sqrt(((brick - 1) ** 2).sum())) + 1e-6
-    for start in range(0, len(corners), _CHUNK_BRICKS):
-        some = corners[start : start + _CHUNK_BRICKS]
-        centers = some + brick / 2
-        squares = np.zeros((len(some), len(palette)))
-        for axis in range(3):
-            squares += (centers[:, axis, np.newaxis] - palette[:, axis]) ** 2
-        distances = np.sqrt(squares, out=squares)
-        can_be_nearest = distances <= distances.min(axis=1, keepdims=True) + diagonal
-        for (a, b, c), center, candidates in zip(some, centers, can_be_nearest, strict=True):
+    table = np.zeros((counts[2] * brick[2], _MAX_CUBES_PER_AXIS, _MAX_CUBES_PER_AXIS), dtype=label_type(len(palette.T)))
+    cubes = np.indices(tuple(brick)).reshape(3, 1, -1) + 0.5
+    corners = np.indices(tuple(counts)).reshape(3, -1) * brick[:, np.newaxis]
+    for start in range(0, corners.shape[1], _CHUNK_BRICKS):
+        some = corners[:, start : start + _CHUNK_BRICKS]
+        points = some[..., np.newaxis] + cubes
+        points = seen_at(points.reshape(3, -1)).reshape(points.shape)
+        centers = points.mean(axis=2)
+        features = np.ones((len(some.T), 4, cubes.shape[2]))
+        offsets = np.subtract(points, centers[..., np.newaxis], out=features[:, 1:].swapaxes(0, 1))
+        diameters = 2 * np.sqrt(np.einsum("abi,abi->bi", offsets, offsets).max(axis=1))
+        distances = np.sqrt(
+            sum((center[:, np.newaxis] - axis) ** 2 for center, axis in zip(centers, palette, strict=True))
+        )
+        can_be_nearest = distances <= (distances.min(axis=1) * _ROUNDING + diameters)[:, np.newaxis]
+        for (a, b, c), center, candidates, of_brick in zip(some.T, centers.T, can_be_nearest, features, strict=True):
             near = np.flatnonzero(candidates)
-            _, first = largest_scores(center_scores(palette[near], center) @ features)
+            _, first = largest_scores(center_scores(palette.T[near], center) @ of_brick)
             # The last brick along an axis may reach beyond the table.
             part = table[c : c + brick[2], b : b + brick[1], a : a + brick[0]].T
             part[:] = near[first].reshape(brick)[: part.shape[0], : part.shape[1], : part.shape[2]]

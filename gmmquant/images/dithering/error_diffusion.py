@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.dithering.color_grid import ColorGrid, Coordinates
+from gmmquant.images.dithering.mixing import Conversion, same
 from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, nearest_labels
 from gmmquant.models.array_validation import FloatArray
 
@@ -34,18 +35,24 @@ _DOUBLINGS = 8
 
 
 def floyd_steinberg(
-    pixels: Pixels, values: FloatArray, palette: FloatArray, *, strength: float = 1.0, seed: int = 0
+    pixels: Pixels,
+    values: FloatArray,
+    palette: FloatArray,
+    *,
+    seen: Conversion = same,
+    strength: float = 1.0,
+    seed: int = 0,
 ) -> Labels:
     """Dither by error diffusion, passing on the share `strength` of the error; with 0, labels are the nearest.
 
     Errors passed to an invisible pixel are dropped. A pixel of alpha a passes the share min(a / b, 1) of its error to
     one of alpha b, where more of it could be seen. `seed` is that of the errors that bands start with.
     """
-    nearest = nearest_labels(values, palette)
+    nearest = nearest_labels(seen(values), seen(palette))
     if check_strength(strength) == 0 or len(palette) == 1 or np.array_equal(palette[nearest], values):
         return pixels.shown(nearest[pixels.index])
     labels = np.empty(pixels.index.shape, dtype=nearest.dtype)
-    _diffuse(ColorGrid.of(palette), values, pixels, labels, strength, seed)
+    _diffuse(ColorGrid.of(palette, seen), values, pixels, labels, strength, seed)
     return pixels.shown(labels)
 
 

@@ -1,11 +1,12 @@
 """What the dithering methods share: their pixels, the nearest labels that they start from, an order of colours.
 
 The labels of a dithered image are chosen so that the mean colour of any small area is that of the original. There are
-three methods: `error_diffusion` is the sharpest; `blue_noise` depends only on the colour and position of a pixel, so
-that still areas of an animation do not flicker; `posterior` draws a component of the mixture for each pixel.
+three methods: `error_diffusion` is the sharpest; `ordered` depends only on the colour and position of a pixel, so that
+still areas of an animation do not flicker; `posterior` draws a component of the mixture for each pixel.
 
 All return labels of shape (height, width) into a palette (K, 3), uint8, or uint16 if K > 256. `values` (n_colors, 3)
-are the distinct colours, in the colour space of the palette. A `strength` outside 0 to 1 raises a ParameterError.
+are the distinct colours, in the colour space of the palette, in which means are taken; `seen` converts from it to the
+space in which the nearest colour is found. A `strength` outside 0 to 1 raises a ParameterError.
 """
 
 from __future__ import annotations

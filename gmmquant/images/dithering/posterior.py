@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.dithering.blue_noise import MASK_SIZE, mask_across
+from gmmquant.images.dithering.masks import BLUE_NOISE_SIZE, blue_noise_mask, mask_across
 from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, label_type, order_of_colors
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.system.threads import for_chunks, sort
@@ -24,7 +24,7 @@ _CHUNK_PIXELS = 1 << 16
 
 # Bits of a uniform number, and of its random digits below a rank of the mask.
 _BITS = 32
-_RANDOM_BITS = _BITS - (MASK_SIZE**2 - 1).bit_length()
+_RANDOM_BITS = _BITS - (BLUE_NOISE_SIZE**2 - 1).bit_length()
 
 
 def sample_labels(
@@ -68,9 +68,9 @@ def sample_labels(
 def _uniforms(height: int, width: int, seed: int) -> npt.NDArray[np.uint32]:
     """Return uniform numbers for a frame, in parts of 2^-32: a rank of the mask, then random digits."""
     digits = np.random.default_rng(seed).integers(1 << _RANDOM_BITS, size=(height, width), dtype=np.uint32)
-    ranks = mask_across(width, seed).astype(np.uint32) << np.uint32(_RANDOM_BITS)
-    for top in range(0, height, MASK_SIZE):
-        rows = digits[top : top + MASK_SIZE]
+    ranks = mask_across(blue_noise_mask(seed=seed), width).astype(np.uint32) << np.uint32(_RANDOM_BITS)
+    for top in range(0, height, BLUE_NOISE_SIZE):
+        rows = digits[top : top + BLUE_NOISE_SIZE]
         rows |= ranks[: len(rows)]
     return digits
 

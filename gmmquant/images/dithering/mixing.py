@@ -1,0 +1,87 @@
+"""Where a dither mixes colours, and how it measures differences: as the eye does, whatever the space of the fit.
+
+Differences are distances in OKLab, with a weight on chroma (a and b). Neighbouring pixels are mixed by the eye as light
+is: the mean of an area is that of its linear light.
+
+The colours of a palette that was fitted to an image are near each other, so their mixtures are about the same in every
+space, and what counts is how visible the dots are. They are mixed in OKLab itself, where equal errors are seen alike,
+with less weight on chroma, since dots that differ in lightness are the most visible. A part of the error is dropped: it
+costs little of the colour of areas, and there are fewer dots.
+
+A palette that was given may have any colours, such as black, white and red. Their mixtures must be those of light, and
+of the whole error. A grey must not be nearer to the red than to black and white, or grey areas turn red: see
+`chroma_weight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.colors.spaces import LINEAR, OKLAB, linear_to_oklab
+from gmmquant.models.array_validation import FloatArray
+
+Conversion = Callable[[FloatArray], FloatArray]
+
+# The weight on chroma, and the strength. Means over 13 photographs in 16 / 64 colours fitted in OKLab of SSIMULACRA2,
+# FLIP, and the distance in OKLab, times 100, after linear light was blurred by a Gaussian of 1.5 pixels:
+#     weight 1.5, strength 0.85   24.2,   -  , 1.58 / 60.0,   -  , 0.60
+#     weight 1, strength 1        24.4, 0.147, 1.63 / 57.7, 0.074, 0.60
+#     weight 1, strength 0.85     29.2, 0.145, 1.56 / 63.5, 0.074, 0.59
+#     weight 0.8, strength 0.9    30.1, 0.144, 1.58 / 64.3, 0.072, 0.58
+#     weight 0.7, strength 0.85   30.7, 0.146, 1.61 / 64.9, 0.074, 0.61
+_CHROMA_WEIGHT = 0.8
+_STRENGTH = 0.9
+
+# The chroma in OKLab from which a colour is not used in place of a grey. That of sRGB's primaries is 0.26 to 0.31.
+_VIVID = 0.1
+
+
+class Mixing(NamedTuple):
+    """How a dither mixes colours.
+
+    `from_srgb` converts colours (..., 3) to the space in which means are taken, `seen` converts from there to the space
+    in which distances are, and `strength` is the share of errors that is passed on.
+    """
+
+    from_srgb: Conversion
+    seen: Conversion
+    strength: float
+
+
+def same(colors: FloatArray) -> FloatArray:
+    """Return the colours: the conversion of a space to itself."""
+    return colors
+
+
+def mixing_of(palette: npt.NDArray[np.uint8], *, given: bool) -> Mixing:
+    """Return how the colours of a `palette` (K, 3), fitted or `given`, are mixed."""
+    weight = chroma_weight(OKLAB.from_srgb(palette / 255)) if given else _CHROMA_WEIGHT
+    scale = np.array([1.0, weight, weight])
+    if given:
+        return Mixing(LINEAR.from_srgb, lambda linear: linear_to_oklab(linear) * scale, 1.0)
+    return Mixing(lambda srgb: OKLAB.from_srgb(srgb) * scale, same, _STRENGTH)
+
+
+def chroma_weight(oklab: FloatArray) -> float:
+    """Return the weight on chroma for a given palette, OKLab of shape (K, 3).
+
+    A vivid colour of lightness L and chroma C is farther from all greys between two neighbours of lightness a < L < b
+    than the nearer of these, if it is outside the sphere whose diameter they are (Thales):
+
+        w^2 C^2 >= (L - a) (b - L)
+
+    The weight is the least for which this holds, and at least the one for fitted colours. It is 1.88 for black, white
+    and red, also with the other primaries, and 0.8 where there are greys enough, or none.
+    """
+    lightness, chroma = oklab[:, 0], np.hypot(oklab[:, 1], oklab[:, 2])
+    vivid = chroma >= _VIVID
+    greys = np.sort(lightness[~vivid])
+    above = np.searchsorted(greys, lightness[vivid])
+    between = (above > 0) & (above < len(greys))
+    a, b, middle = greys[above[between] - 1], greys[above[between]], lightness[vivid][between]
+    needed = np.sqrt((middle - a) * (b - middle)) / chroma[vivid][between]
+    return float(needed.max(initial=_CHROMA_WEIGHT))

@@ -1,0 +1,73 @@
+"""Ordered dithering: a mask of thresholds chooses each label, by the colour and the position of its pixel only.
+
+Each distinct colour has a list of picks from the palette, and the mask chooses from it. Each pick is the colour nearest
+to the colour plus the error of the picks before it, so that the mean of the list approaches the colour. That is Knoll's
+pattern dithering (US patent 6,606,166, of 1999), with any mask. A list is sorted along the first principal axis of the
+palette, mostly from dark to light, so that dark picks have the low ranks and light ones the high.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmmquant.images.dithering.color_grid import ColorGrid
+from gmmquant.images.dithering.masks import Mask, mask_across
+from gmmquant.images.dithering.mixing import Conversion, same
+from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, nearest_labels, order_of_colors
+from gmmquant.models.array_validation import FloatArray
+
+# Picks in a list. With 64, black and white show greys from 1 % on, and gradients have no steps; with more, picks are
+# far from the colour, and photographs noisier. Where the limit on all picks is exceeded, lists are shorter.
+_MAX_PICKS, _MIN_PICKS = 64, 16
+_MAX_TOTAL_PICKS = 1 << 24
+
+_CHUNK_COLORS = 1 << 13
+
+
+def ordered(
+    pixels: Pixels,
+    values: FloatArray,
+    palette: FloatArray,
+    mask: Mask,
+    *,
+    seen: Conversion = same,
+    strength: float = 1.0,
+) -> Labels:
+    """Dither by a `mask` of thresholds.
+
+    `strength` is the target of the mean of a list, from the nearest palette colour, 0, to the colour itself, 1.
+    """
+    nearest = nearest_labels(seen(values), seen(palette))
+    if check_strength(strength) == 0 or len(palette) == 1:
+        return pixels.shown(nearest[pixels.index])
+    order = order_of_colors(palette)
+    lists = order.astype(nearest.dtype).take(_lists(ColorGrid.of(palette[order], seen), values, strength))
+    # The grid may confuse colours of the palette that are close to each other.
+    exact = (palette[nearest] == values).all(axis=1)
+    lists[exact] = nearest[exact, np.newaxis]
+    labels = np.empty(pixels.index.shape, dtype=nearest.dtype)
+    length, size = lists.shape[1], len(mask)
+    picks = mask_across(mask, pixels.index.shape[1]) * length // mask.size
+    for index, out in zip(pixels.frames(pixels.index), pixels.frames(labels), strict=True):
+        for top in range(0, len(index), size):
+            rows = index[top : top + size]
+            out[top : top + size] = lists.reshape(-1).take(rows * np.intp(length) + picks[: len(rows)])
+    return pixels.shown(labels)
+
+
+def _lists(grid: ColorGrid, values: FloatArray, strength: float) -> Labels:
+    """Return the sorted list of labels of each of `values` (n_colors, 3), shape (n_colors, length)."""
+    length = int(np.clip(_MAX_TOTAL_PICKS // len(values), _MIN_PICKS, _MAX_PICKS))
+    lists = np.empty((len(values), length), dtype=grid.labels.dtype)
+    for start in range(0, len(values), _CHUNK_COLORS):
+        some = slice(start, start + _CHUNK_COLORS)
+        colors = grid.inside(grid.coordinates(values[some]))
+        near = grid.palette.T[:, grid.label(colors)]
+        colors = near + np.float32(strength) * (colors - near)
+        left = np.zeros_like(colors)
+        for pick in range(length):
+            labels = grid.label(grid.inside(colors + left))
+            lists[some, pick] = labels
+            left += colors - grid.palette.T[:, labels]
+    lists.sort(axis=1)
+    return lists
