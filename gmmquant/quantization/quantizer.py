@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 # Used instead of a variance of 0 about centers, if each colour is one of them.
 _MIN_VARIANCE = 1e-12
 
+_CHUNK_COLORS = 1 << 14
+
 Receiver = Callable[[IndexedImage | ColorImage], None]
 
 
@@ -350,7 +352,9 @@ class Quantizer:
             blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, fit.mixture))
             return sample_labels(pixels, blocks, colors, strength=strength, seed=seed)
         strength = mixing.strength if self.settings.strength is None else self.settings.strength
-        values = mixing.from_srgb(self.histogram.values)
+        values = self.histogram.values
+        for start in range(0, len(values), _CHUNK_COLORS):  # conversions of a chunk stay in cache
+            values[start : start + _CHUNK_COLORS] = mixing.from_srgb(values[start : start + _CHUNK_COLORS])
         if method == "floyd-steinberg":
             return floyd_steinberg(pixels, values, colors, seen=mixing.seen, strength=strength, seed=seed)
         mask = bayer_mask() if method == "bayer" else blue_noise_mask(seed=seed)

@@ -118,7 +118,7 @@ COMPLETIONS = {
     "--covariance ": ["diag", "full", "spherical", "tied"],
     "--init r": ["random", "random_from_data"],
     "--recolor n": ["nearest"],
-    "--dither ": ["blue-noise", "floyd-steinberg", "none", "posterior"],
+    "--dither ": ["bayer", "blue-noise", "floyd-steinberg", "none", "posterior"],
     "--format w": ["webp"],
     "--palette-out g": ["gpl"],
     "--palette ga": ["gainsboro", "gameboy"],
