@@ -21,7 +21,7 @@ MAX_TIED_TRIAL_ITERATIONS = 6  # on thirteen photographs, 12 gained 0.004 nats a
 # The search by splits and merges (coarse_to_fine), at the two finest levels within the first two limits
 MAX_SEARCHED_CELLS = 60_000
 MAX_SEARCHED_SCORES = 1_200_000  # one sweep
-MAX_SEARCH_SCORES = 9_000_000  # all sweeps at one level, from one start
+MAX_SEARCH_SCORES = 6_000_000  # all sweeps at one level, from one start
 
 # KMeans for a palette (palette_kmeans)
 MAX_PALETTE_LEVEL_SCORES = 200_000_000  # all iterations at one level

@@ -130,7 +130,7 @@ def fit_by_search(
 ) -> EMFit:
     """Return the best of the fits that follow from `restarts` starts and a search by splits and merges.
 
-    The first start, the best of the next three, of the next twelve and so on are each improved on coarse cells. If one
+    The first start, the best of the next four, of the next sixteen and so on are each improved on coarse cells. If one
     is better there than those before, the search goes on at the next level, and EM at the finer ones. So more starts
     never lower the result. The first means are those in `fixed` (n_fixed, d), and stay. With too many components for a
     search within `budget`, this is the descent from the best start.
@@ -166,7 +166,7 @@ def fit_by_search(
                 fit = improve(cells, fit, coarser)
             fits.append(finish(finer, fit))
         n_drawn += n_starts
-        n_starts = 3 * n_drawn
+        n_starts *= 4
     return best(fits)
 
 
