@@ -27,9 +27,11 @@ def script(name: str, image: Path, ks: Sequence[int], folder: Path) -> list[str]
     return [sys.executable, str(PEERS / f"{name}.py"), str(image), str(folder), *map(str, ks)]
 
 
-def pngquant(image: Path, ks: Sequence[int], folder: Path) -> list[str]:
-    """Return the command of pngquant, one run for each k, without dithering, at its default speed."""
-    runs = [f"pngquant --nofs --force -o '{folder}/pngquant_k{k}.png' {k} '{image}'" for k in ks]
+def pngquant(image: Path, ks: Sequence[int], folder: Path, speed: int = 4) -> list[str]:
+    """Return the command of pngquant, one run for each k, without dithering; 4 is its default speed, 11 the highest."""
+    name = "pngquant" if speed == 4 else f"pngquant_speed_{speed}"
+    call = f"'{program('pngquant')}' --nofs --speed {speed} --force -o"
+    runs = [f"{call} '{folder}/{name}_k{k}.png' {k} '{image}'" for k in ks]
     return ["sh", "-c", " && ".join(runs)]
 
 
@@ -43,8 +45,12 @@ def imagemagick(image: Path, ks: Sequence[int], folder: Path) -> list[str]:
 def race(image: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequence[str] = ()) -> dict[str, Runs]:
     """Run gmmquant, the installed peers and the scripts `slow` in turn."""
     commands = {"gmmquant": ours(image, ks, folder), "floor": script("floor", image, ks, folder)}
+    kmeans = folder / "kmeans"
+    kmeans.mkdir(exist_ok=True)
+    commands["gmmquant --method kmeans"] = ours(image, ks, kmeans, "--method", "kmeans")
     if program("pngquant") and image.suffix == ".png":
         commands["pngquant"] = pngquant(image, ks, folder)
+        commands["pngquant --speed 11"] = pngquant(image, ks, folder, speed=11)
     if program("magick", "convert-im6"):
         commands["ImageMagick"] = imagemagick(image, ks, folder)
     commands["Pillow"] = script("pillow", image, ks, folder)
@@ -69,6 +75,7 @@ def squared_errors(image: Path, k: int, folder: Path) -> dict[str, str]:
     """Return the mean squared RGB error, summed over channels, of the image that each command wrote for `k`."""
     original = cv2.imread(str(image))[:, :, ::-1].astype(np.float64)
     names = {"gmmquant": f"{image.stem}_k{k}", "opencv_kmeans": f"opencv_k{k}", "scikit_learn": f"sklearn_k{k}"}
+    names |= {"gmmquant --method kmeans": f"kmeans/{image.stem}_k{k}", "pngquant --speed 11": f"pngquant_speed_11_k{k}"}
     names |= {name: f"{name.lower()}_k{k}" for name in ("pngquant", "ImageMagick", "Pillow", "libimagequant")}
     errors = {}
     for name, stem in names.items():

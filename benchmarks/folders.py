@@ -10,7 +10,7 @@ import numpy as np
 from commands import GMMQUANT
 from measure import Runs, in_turn, program
 
-K = 16
+KS = (16, 256)
 
 
 def crops(photographs: Sequence[Path], n: int, width: int, height: int, folder: Path) -> Path:
@@ -29,20 +29,21 @@ def crops(photographs: Sequence[Path], n: int, width: int, height: int, folder: 
     return folder
 
 
-def commands(folder: Path, out: Path) -> dict[str, list[str]]:
-    """Return the commands that process a folder."""
-    out.mkdir()
-    ours = [*GMMQUANT, str(folder), "-k", str(K), "-o", str(out), "--force", "--quiet"]
+def commands(folder: Path, k: int, out: Path) -> dict[str, list[str]]:
+    """Return the commands that redraw the images of a folder in `k` colours."""
+    out.mkdir(exist_ok=True)
+    ours = [*GMMQUANT, str(folder), "-k", str(k), "-o", str(out), "--force", "--quiet"]
     both = {
         "gmmquant": ours,
         "gmmquant --jobs 1": [*ours, "--jobs", "1"],
         "gmmquant --method kmeans": [*ours, "--method", "kmeans"],
     }
-    if program("pngquant"):
-        loop = f"for f in '{folder}'/*.png; do pngquant --nofs --force -o '{out}'/p_$(basename $f) {K} $f; done"
+    pngquant = program("pngquant")
+    if pngquant:
+        loop = f"for f in '{folder}'/*.png; do {pngquant} --nofs --force -o '{out}'/p_$(basename $f) {k} $f; done"
         side_by_side = (
             f"ls '{folder}'/*.png | OMP_NUM_THREADS=1 xargs -P 2 -I@ "
-            f"sh -c 'pngquant --nofs --force -o {out}/p_$(basename @) {K} @'"
+            f"sh -c '{pngquant} --nofs --force -o {out}/p_$(basename @) {k} @'"
         )
         both |= {"a loop over pngquant": ["sh", "-c", loop], "pngquant by xargs -P 2": ["sh", "-c", side_by_side]}
     return both
@@ -58,9 +59,17 @@ def table(runs: dict[str, Runs], n: int) -> list[str]:
 def races(photographs: Sequence[Path], folder: Path) -> list[str]:
     """Compare on 1,000 small images, on 100 of them (memory must be the same), on smaller and on larger images."""
     lines: list[str] = []
-    for n, width, height, rounds in ((1000, 320, 240, 1), (100, 320, 240, 3), (1000, 128, 96, 1), (24, 768, 512, 3)):
-        cut = folder / f"{n}_{width}"
+    few, many = KS
+    sizes = (
+        (1000, 320, 240, few, 1),
+        (100, 320, 240, few, 3),
+        (1000, 128, 96, few, 1),
+        (24, 768, 512, few, 3),
+        (24, 768, 512, many, 3),
+    )
+    for n, width, height, k, rounds in sizes:
+        cut = folder / f"{n}_{width}_{k}"
         images = crops(photographs, n, width, height, cut)
-        runs = in_turn(commands(images, cut.with_suffix(".out")), rounds)
-        lines += [f"{n:,} images of {width} x {height}:", "", *table(runs, n), ""]
+        runs = in_turn(commands(images, k, cut.with_suffix(".out")), rounds)
+        lines += [f"{n:,} images of {width} x {height}, k = {k}:", "", *table(runs, n), ""]
     return lines

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -61,5 +62,6 @@ def run(command: Sequence[str]) -> tuple[float, float]:
 
 
 def program(*names: str) -> str | None:
-    """Return the path of the first installed program."""
-    return next((path for path in map(shutil.which, names) if path), None)
+    """Return the path of the first installed program, of this environment or of the machine."""
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return next((path for name in names if (path := shutil.which(name, path=folders))), None)

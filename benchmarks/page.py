@@ -1,6 +1,6 @@
 """Run all benchmarks and write docs/benchmarks.md.
 
-python benchmarks/page.py [PHOTOGRAPH_OR_FOLDER...] [--kept FILE]
+python benchmarks/page.py [PHOTOGRAPH_OR_FOLDER...] [--kept FILE] [--swaps SECONDS]
 
 The large images consist of the first four photographs (default: those of sample_images), and the likelihoods are compared
 on all photographs. pngquant, ImageMagick and imagequant are included if they are installed.
@@ -19,6 +19,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+import eye
 import faithful
 import folders
 import likelihood
@@ -50,8 +51,9 @@ def machine() -> list[str]:
         except metadata.PackageNotFoundError:
             versions.append(f"{package} not installed")
     for name, arguments in (("pngquant", "--version"), ("magick", "-version"), ("convert-im6", "-version")):
-        if program(name):
-            line = subprocess.run([name, arguments], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+        path = program(name)
+        if path:
+            line = subprocess.run([path, arguments], capture_output=True, text=True, check=False).stdout.split("\n")[0]
             versions.append(line if "ImageMagick" in line else f"{name} {line}")
     return [
         f"{dt.date.today():%d %B %Y}; {model}, {scaling.cores()} cores, a shared virtual machine; {', '.join(versions)}.",
@@ -122,7 +124,10 @@ def main() -> None:
     """Measure everything and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", nargs="*", type=Path, default=[ROOT / "sample_images"])
-    parser.add_argument("--kept", type=Path, help="file that keeps scikit-learn's likelihoods")
+    parser.add_argument("--kept", type=Path, help="file that keeps the likelihoods of other programs")
+    parser.add_argument(
+        "--swaps", type=float, default=0, help="seconds of random swaps per fit (a minute each takes an hour)"
+    )
     arguments = parser.parse_args()
     photographs = list(likelihood.photographs(arguments.photographs))
     kept = json.loads(arguments.kept.read_text()) if arguments.kept and arguments.kept.exists() else {}
@@ -145,10 +150,11 @@ def main() -> None:
             "",
             "## Likelihoods",
             "",
-            "Mean log-likelihood per pixel of the default fit; scikit-learn's `GaussianMixture(k).fit(pixels)`, seed 0, and the",
-            "best of its seeds 0 to 4; and the gain of continuing gmmquant's fit to a tolerance of 1e-7.",
+            "Mean log-likelihood per pixel of `--style likelihood`, and without its search; scikit-learn's",
+            "`GaussianMixture(k).fit(pixels)`, seed 0, and the best of its seeds 0 to 4; and, if they were run, random swaps of",
+            "components for a minute from the fit without a search.",
             "",
-            *likelihood.table(photographs, kept),
+            *likelihood.table(photographs, kept, arguments.swaps),
             "",
             "## Squared errors, file sizes, dithering",
             "",
@@ -164,9 +170,16 @@ def main() -> None:
             "",
             *faithful.dithering(image),
             "",
+            "## Dithering as the eye sees it",
+            "",
+            "Means over the photographs of SSIMULACRA2 (higher is better), FLIP, and the distance in OKLab x 100 of images",
+            f"blurred by {eye.SIGMA_PIXELS} pixels in linear light (lower is better).",
+            "",
+            *eye.table(faithful.rgb(photographs)),
+            "",
             "## Folders",
             "",
-            f"PNGs cut out of the photographs, at k = {folders.K}, compared with pngquant without dithering:",
+            "PNGs cut out of the photographs, compared with pngquant without dithering:",
             "",
             *folders.races(photographs, _made(folder / "folders")),
             "## Scaling",
