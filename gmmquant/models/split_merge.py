@@ -33,13 +33,13 @@ from gmmquant.models.sweep import LOWEST, exp, exponentials
 _SPLIT_PART, _MIN_SPLITS = 1 / 6, 2
 
 # Pairs of components that are merged, one after the other, in rounds of a merge and a split.
-_N_MERGES = 10
+_N_MERGES = 6
 
 # Iterations of EM for the parts of a component alone, after the splits, after each merge, and at the end of a round.
 _PART_ITERATIONS, _SPLIT_ITERATIONS, _MERGE_ITERATIONS, _MAX_ROUND_ITERATIONS = 4, 5, 3, 30
 
 # A round must gain this much in J, in nats per sample, or the search ends.
-MIN_GAIN_NATS = 1e-4
+MIN_GAIN_NATS = 3e-4
 
 # The cells of a component have at least this responsibility of it, and each part at least this share of their weight.
 _MIN_RESPONSIBILITY, _MIN_SHARE = 1e-3, 1e-3
