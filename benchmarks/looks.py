@@ -32,7 +32,7 @@ from gmmquant.models import prior
 
 KS = (2, 7, 16)
 FITS: dict[str, dict[str, Any]] = {
-    "`--style likelihood`": {"style": "likelihood"},
+    "`--noise 0 --shrink 0`": {"noise": 0.0, "shrink": 0.0},
     **{f"`--noise {noise}` only": {"shrink": 0.0, "noise": noise} for noise in (1, 2, 3)},
     "`--covariance tied --noise 2`": {"covariance": "tied"},
     **{f"`--shrink {shrink} --noise 2`": {"shrink": shrink} for shrink in (0.5, 0.7, 0.8, 0.95)},
