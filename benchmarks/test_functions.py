@@ -12,7 +12,7 @@ from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.models.gaussian import natural_parameters
 from gmmquant.models.inference import evaluate
-from gmmquant.models.sweep import SOFTMAX, most_probable, sweep
+from gmmquant.models.sweep import most_probable, sweep
 from gmmquant.quantization.fitter import Fitter
 
 IMAGE = Path(__file__).parent.parent / "sample_images" / "coffee.png"
@@ -48,7 +48,7 @@ def test_levels(benchmark, quantizer):
 def test_sweep_over_the_distinct_colours(benchmark, quantizer, k):
     cells, mixture = quantizer.histogram.cells(), quantizer.fit(k).mixture
     theta = natural_parameters(mixture, cells.origin, quantizer.histogram.rounding_variance)
-    benchmark(sweep, theta, cells, SOFTMAX)
+    benchmark(sweep, theta, cells)
 
 
 def test_likelihood(benchmark, quantizer):

@@ -27,11 +27,11 @@ def dominant_colors(
     frequent = np.flatnonzero(weights > majority.min())
     if frequent.size == 0:
         return None
-    frequent = frequent[np.argsort(weights[frequent], kind="stable")]  # the last one is drawn
     values, origin = histogram.colors[frequent] / np.float64(histogram.largest), mixture.means.mean(axis=0)
     theta = center_scores(mixture.means, origin) if by_mean else natural_parameters(mixture, origin)
     labels = most_probable(theta, Cells.points(space.from_srgb(values), origin))
     shifts = np.linalg.norm(255 * (values - space.to_srgb(mixture.means)[labels]), axis=1)
-    dominant = (weights[frequent] > majority[labels]) & (shifts <= levels)
+    dominant = np.flatnonzero((weights[frequent] > majority[labels]) & (shifts <= levels))
+    dominant = dominant[np.argsort(weights[frequent][dominant], kind="stable")]  # of several the last one is kept
     palette[labels[dominant]] = to_8_bits(values[dominant])
-    return palette if dominant.any() else None
+    return palette if dominant.size else None

@@ -11,7 +11,7 @@ MAX_FINER_CELLS = 400_000  # of any other level: two sweeps over 940,000 took 95
 MAX_ITERATIONS = 500  # of EM at all levels together
 
 # The starts of a mixture (coarse_to_fine). With thousands of components seeding takes a minute: one start is tried.
-MAX_SEEDING_SCORES = 8_000_000  # of all starts together
+MAX_SEEDING_SCORES = 2_000_000  # of all starts together: at K = 256 one start ended as high as four, on average
 MAX_START_KMEANS_SCORES = 64_000_000  # KMeans of one start
 START_KMEANS_TOL = 1e-3
 MAX_TRIAL_SCORES = 4_000_000  # EM of one start, before the best start is chosen
@@ -26,7 +26,8 @@ MAX_SEARCH_SCORES = 6_000_000  # all sweeps at one level, from one start
 # KMeans for a palette (palette_kmeans)
 MAX_PALETTE_LEVEL_SCORES = 200_000_000  # all iterations at one level
 MAX_PALETTE_LEVEL_ITERATIONS = 200
-MAX_PALETTE_SEEDING_SCORES = 500_000  # random starts together
-MAX_PALETTE_SHIFTS = 20  # rounds in which centers are moved
-MAX_PALETTE_TRIAL_ITERATIONS = 20  # after each round
-PALETTE_TRIAL_TOL = 1e-3  # the fraction of the error that an iteration must remove to be followed by another
+MAX_PALETTE_START_SCORES = 50_000  # of one sweep over the level where starts are compared; above it fewer are tried
+PALETTE_SEARCH_LEVELS = 2  # at which centers are moved, the coarsest ones
+MAX_PALETTE_TRIALS = 24  # of the search at such a level
+MAX_PALETTE_SEARCH_SCORES = 15_000_000  # of one sweep for each of these trials
+MAX_PALETTE_TRIAL_ITERATIONS = 2

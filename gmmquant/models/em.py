@@ -22,7 +22,7 @@ from gmmquant.models.cells import Cells, upper_triangle
 from gmmquant.models.convergence import is_small_gain
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.prior import CovariancePrior
-from gmmquant.models.sweep import SOFTMAX, sweep
+from gmmquant.models.sweep import sweep
 
 Watcher = Callable[[int, float], None]
 
@@ -88,7 +88,7 @@ def e_step(
     cells: Cells, gaussians: Gaussians, variance: float, prior: CovariancePrior | None = None
 ) -> tuple[FloatArray, float]:
     """Return the moments of the responsibilities, shape (K, F), and J, less the penalty of a `prior`."""
-    moments, objective = sweep(natural_parameters(gaussians, cells.origin, variance), cells, SOFTMAX)
+    moments, objective = sweep(natural_parameters(gaussians, cells.origin, variance), cells)
     return moments, objective if prior is None else objective - prior.penalty(gaussians)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.sweep import LOWEST, SOFTMAX, exp
+from gmmquant.models.sweep import LOWEST, MARGIN, exp
 
 
 class Posterior(NamedTuple):
@@ -42,7 +42,7 @@ class Evaluation(NamedTuple):
 
 def posteriors(cells: Cells, gaussians: Gaussians) -> Iterator[Posterior]:
     """Yield the posterior of each block of `cells`, in order."""
-    for columns, components, scores in log_joint(gaussians, cells, SOFTMAX.margin):
+    for columns, components, scores in log_joint(gaussians, cells, MARGIN):
         largest = scores.max(axis=0)
         scores -= largest
         np.maximum(scores, LOWEST, out=scores)

@@ -28,7 +28,9 @@ from gmmquant.models.array_validation import (
 from gmmquant.models.cells import Cells
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.scalar_validation import check_integer, check_non_negative
-from gmmquant.models.sweep import HARDMAX, most_probable, sweep
+from gmmquant.models.sweep import most_probable
+
+_CELLS_AT_A_TIME = 1 << 15  # of which moments are summed, so that their features stay in cache
 
 
 class Clusters(NamedTuple):
@@ -137,8 +139,18 @@ def lloyd(
 
 def lloyd_step(cells: Cells, centers: FloatArray, n_fixed: int = 0) -> FloatArray:
     """Move each center but the first `n_fixed` to the mean of the cells nearest to it."""
-    moments, _ = sweep(center_scores(centers, cells.origin), cells, HARDMAX)
-    return cluster_means(cells, moments, centers, n_fixed)
+    labels = most_probable(center_scores(centers, cells.origin), cells)
+    return cluster_means(cells, cluster_moments(cells, labels, len(centers), 1 + len(cells.origin)), centers, n_fixed)
+
+
+def cluster_moments(cells: Cells, labels: IndexArray, n_clusters: int, n_rows: int) -> FloatArray:
+    """Return the sums of weight * phi over the cells of each cluster, (n_clusters, n_rows), for `labels` (n_cells,)."""
+    moments = np.zeros((n_clusters, n_rows))
+    for start in range(0, labels.size, _CELLS_AT_A_TIME):
+        part = slice(start, start + _CELLS_AT_A_TIME)
+        weighted = cells.features(part, n_rows) * cells.weights[part]
+        moments += np.array([np.bincount(labels[part], row, minlength=n_clusters) for row in weighted]).T
+    return moments
 
 
 def cluster_means(cells: Cells, moments: FloatArray, centers: FloatArray, n_fixed: int = 0) -> FloatArray:

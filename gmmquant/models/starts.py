@@ -9,8 +9,8 @@ from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.em import m_step
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.kmeans import center_scores, kmeans_plus_plus, lloyd, random_centers
-from gmmquant.models.sweep import HARDMAX, sweep
+from gmmquant.models.kmeans import center_scores, cluster_moments, kmeans_plus_plus, lloyd, random_centers
+from gmmquant.models.sweep import most_probable
 
 
 def make_start(
@@ -72,10 +72,8 @@ def clusters_about(
 
 def _cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:
     """Return the moments (K, F) of the cells nearest to each center."""
-    first_order = center_scores(centers, cells.origin)
-    theta = np.zeros((len(centers), n_rows_for(cells, covariance_type)))
-    theta[:, : first_order.shape[1]] = first_order
-    return sweep(theta, cells, HARDMAX)[0]
+    labels = most_probable(center_scores(centers, cells.origin), cells)
+    return cluster_moments(cells, labels, len(centers), n_rows_for(cells, covariance_type))
 
 
 def start_at_random(

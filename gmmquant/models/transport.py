@@ -21,7 +21,7 @@ from gmmquant.errors import ParameterError, SingularCovarianceError
 from gmmquant.models.array_validation import FloatArray, check_array, check_weights
 from gmmquant.models.cells import Cells
 from gmmquant.models.gaussian import Gaussians, log_joint
-from gmmquant.models.sweep import SOFTMAX, exponentials
+from gmmquant.models.sweep import MARGIN, exponentials
 
 # At 256 x 256 components the plan took 0.6 to 1.4 s, at 512 x 512 5 to 14 s; the program cannot be interrupted then.
 MAX_PAIRS = 256 * 256
@@ -60,7 +60,7 @@ class Transport:
             raise ParameterError(f"the cells have {len(cells.origin)} features, the mixtures {d}; use cells of {d}")
         means = self.source.means - cells.origin
         moved = np.empty((cells.weights.size, d))
-        for columns, near, scores in log_joint(self.source, cells, SOFTMAX.margin):
+        for columns, near, scores in log_joint(self.source, cells, MARGIN):
             _, normalizer = exponentials(scores)
             # Relative to a point of the block, the numbers are as small as the block.
             about, matrices = cells.offsets[:, columns.start], self.matrices[near]

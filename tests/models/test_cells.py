@@ -16,8 +16,8 @@ from gmmquant.models.cells import Blocks, Cells, phi_rows
 from gmmquant.models.covariance import COVARIANCE_TYPES, DIAG, FULL
 from gmmquant.models.gaussian import Gaussians, log_joint, natural_parameters
 from gmmquant.models.inference import evaluate
-from gmmquant.models.kmeans import center_scores
-from gmmquant.models.sweep import HARDMAX, SOFTMAX, most_probable, sweep
+from gmmquant.models.kmeans import center_scores, cluster_moments
+from gmmquant.models.sweep import MARGIN, most_probable, sweep
 
 law = settings(max_examples=60)
 
@@ -206,16 +206,8 @@ def test_most_components_are_left_out_of_most_blocks_of_a_photograph():
     )
     theta = natural_parameters(gaussians, cells.origin)
     blocks = cells.blocks(*theta.shape)
-    kept = sum(near.size for near in blocks.near(theta, SOFTMAX.margin))
+    kept = sum(near.size for near in blocks.near(theta, MARGIN))
     assert kept < 0.4 * 200 * len(blocks.columns)
-
-
-def responsibilities_in_full(theta, phi, assign):
-    scores = theta @ phi
-    if assign is HARDMAX:
-        return scores.max(axis=0), np.equal(scores.argmax(axis=0), np.arange(len(theta))[:, np.newaxis])
-    value = logsumexp(scores, axis=0)
-    return value, np.exp(scores - value)
 
 
 @pytest.fixture(scope="module")
@@ -223,11 +215,10 @@ def photograph():
     return ColorHistogram.from_pixels(read_sample("cat.jpg")[::2, ::2].reshape(-1, 3))
 
 
-@pytest.mark.parametrize("assign", [SOFTMAX, HARDMAX], ids=["softmax", "hardmax"])
 @each_order
 @with_or_without_scatter
 @pytest.mark.parametrize("n_components", [2, 20, 64, 256])
-def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_components, scattered, order, assign):
+def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_components, scattered, order):
     rng = np.random.default_rng(n_components)
     cells = photograph.cells()
     if scattered:
@@ -243,15 +234,28 @@ def test_sweep_over_a_photograph_is_the_full_computation(photograph, n_component
         gaussians = Gaussians(rng.dirichlet(np.ones(n_components)), means, covariances, covariance_type)
         theta = natural_parameters(gaussians, cells.origin)
     blocks = cells.blocks(*theta.shape)
-    if n_components >= (64 if scattered else 20) and (assign is HARDMAX or order != "none"):
-        assert sum(near.size for near in blocks.near(theta, assign.margin)) < n_components * len(blocks.columns)
-    moments, objective = sweep(theta, cells, assign)
+    if n_components >= (64 if scattered else 20) and order != "none":
+        assert sum(near.size for near in blocks.near(theta, MARGIN)) < n_components * len(blocks.columns)
+    moments, objective = sweep(theta, cells)
     phi = cells.features(slice(None), theta.shape[1])
-    value, responsibilities = responsibilities_in_full(theta, phi, assign)
+    scores = theta @ phi
+    value = logsumexp(scores, axis=0)
     scale = (np.abs(phi) * cells.weights).sum(axis=1)
-    np.testing.assert_allclose(moments / scale, (responsibilities * cells.weights) @ phi.T / scale, rtol=0, atol=1e-12)
+    soft = (np.exp(scores - value) * cells.weights) @ phi.T
+    np.testing.assert_allclose(moments / scale, soft / scale, rtol=0, atol=1e-12)
     assert objective == pytest.approx(np.average(value, weights=cells.weights), rel=1e-12)
-    np.testing.assert_array_equal(most_probable(theta, cells), (theta @ phi).argmax(axis=0))
+    labels = most_probable(theta, cells)
+    np.testing.assert_array_equal(labels, scores.argmax(axis=0))
+    hard = (np.equal(labels, np.arange(n_components)[:, np.newaxis]) * cells.weights) @ phi.T
+    clusters = cluster_moments(cells, labels, n_components, theta.shape[1])
+    np.testing.assert_allclose(clusters / scale, hard / scale, rtol=0, atol=1e-12)
+
+
+def test_few_centers_are_near_a_block_of_a_photograph():
+    cells = ColorHistogram.from_pixels(read_sample("cat.jpg").reshape(-1, 3)).cells()
+    theta = center_scores(cells.positions()[:: cells.weights.size // 200], cells.origin)
+    blocks = cells.label_blocks(*theta.shape)
+    assert sum(near.size for near in blocks.near(theta, 0.0)) < 0.4 * len(theta) * len(blocks.columns)
 
 
 @with_or_without_scatter
@@ -284,7 +288,7 @@ def test_evaluation_of_many_blocks_equals_that_of_scipy(covariance_type):
     covariances = made.pool(matrices if made.dense else np.diagonal(matrices, axis1=1, axis2=2), proportions)
     gaussians = Gaussians(proportions, means, covariances, made)
     cells = Cells.from_samples(X, weights)
-    blocks = list(log_joint(gaussians, cells, SOFTMAX.margin))
+    blocks = list(log_joint(gaussians, cells, MARGIN))
     assert len(blocks) > 8
     if covariance_type != "tied":
         assert min(components.size for _, components, _ in blocks) < K

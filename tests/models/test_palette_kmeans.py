@@ -12,8 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import Quantizer, Settings, quantize
-from gmmquant.models.kmeans import inertia, kmeans_plus_plus
-from gmmquant.models.palette_kmeans import _costs_of_removal, fit_codebook, principal_splits, refine, shift_centers
+from gmmquant.models.kmeans import center_scores, inertia, kmeans_plus_plus
+from gmmquant.models.palette_kmeans import (
+    Moves,
+    costs_of_removal,
+    fit_codebook,
+    principal_splits,
+    refine,
+    search,
+    split_clusters,
+)
+from gmmquant.models.sweep import most_probable
 
 law = settings(max_examples=40)
 
@@ -84,7 +93,8 @@ def test_iterations_end_at_the_limit(levels, max_iter):
 def test_the_cost_of_a_center_is_the_rise_of_the_error_without_it(levels):
     cells = levels[0]
     centers = kmeans_plus_plus(cells, 9, np.random.default_rng(1))
-    costs = _costs_of_removal(cells, centers)
+    labels, costs = costs_of_removal(cells, centers)
+    np.testing.assert_array_equal(labels, most_probable(center_scores(centers, cells.origin), cells))
     for k in range(9):
         without = np.delete(centers, k, axis=0)
         rise = (inertia(cells, without) - inertia(cells, centers)) / cells.total_weight
@@ -98,11 +108,54 @@ def test_a_superfluous_center_moves_to_a_cluster_without_one():
     cells = cells_of(X)
     stuck = refine(cells, np.array([[-1.0, 0, 0], [1, 0, 0], [115, 0, 0]]), tol=1e-9, max_iter=100)
     assert stuck.trace[-1] > 100
-    shifted, n_shifted = shift_centers(cells, stuck.centers)
-    assert n_shifted == 1
-    free = refine(cells, shifted, tol=1e-9, max_iter=100)
+    moved, n_moved = Moves(cells, stuck.centers).draw(rng, 3)
+    assert n_moved == 1
+    free = refine(cells, moved, tol=1e-9, max_iter=100)
     np.testing.assert_allclose(np.sort(free.centers[:, 0]), [0, 100, 130], atol=0.5)
-    assert shift_centers(cells, free.centers)[1] == 0
+    assert Moves(cells, free.centers).draw(rng, 3)[1] == 0
+
+
+def test_the_gain_of_a_split_is_the_fall_of_the_error_and_that_of_the_best_cut_across_the_axis(levels):
+    cells = levels[0]
+    centers = kmeans_plus_plus(cells, 9, np.random.default_rng(3))
+    labels = most_probable(center_scores(centers, cells.origin), cells)
+    gains, halves = split_clusters(cells, labels, 12)  # the last three are empty
+    np.testing.assert_array_equal(halves % 12, labels)
+    assert not gains[9:].any()
+    for k in range(9):
+        X, weights, upper = cells.offsets[:, labels == k].T, cells.weights[labels == k], halves[labels == k] >= 12
+        centered = X - np.average(X, axis=0, weights=weights)
+        along = centered @ np.linalg.eigh(np.cov(X.T, aweights=weights))[1][:, -1]
+
+        def error(chosen, X=X, weights=weights):
+            return weights[chosen] @ ((X[chosen] - np.average(X[chosen], axis=0, weights=weights[chosen])) ** 2).sum(1)
+
+        everything = np.ones(len(X), dtype=bool)
+        falls = [error(everything) - error(along <= cut) - error(along > cut) for cut in np.sort(along)[:-1]]
+        fall = error(everything) - error(upper) - error(~upper)
+        # The gain counts the distance along the axis only.
+        assert max(falls) * (1 + 1e-9) >= fall >= gains[k] * cells.total_weight * (1 - 1e-9)
+        assert gains[k] * cells.total_weight > 0.9 * max(falls)
+
+
+@pytest.mark.parametrize("k", [2, 7, 20, 60])
+def test_more_trials_and_more_starts_never_end_with_a_higher_error(levels, k):
+    start = kmeans_plus_plus(levels[0], k, np.random.default_rng(4))
+    found = [search(levels[0], start, np.random.default_rng(5), n_trials) for n_trials in (0, 1, 5, 20)]
+    errors = [refine(levels[0], centers, tol=0.0, max_iter=0).trace[-1] for centers in found]
+    assert (np.diff(errors) <= 0).all()
+    fits = [
+        fit_codebook(levels, k, restarts=restarts, rng=np.random.default_rng(6), tol=1e-4, max_iter=None)
+        for restarts in (1, 2, 4, 9)
+    ]
+    assert (np.diff([fit.trace[-1] for fit in fits]) <= 0).all()
+
+
+def test_kept_centers_stay_in_a_search(levels):
+    start = kmeans_plus_plus(levels[0], 20, np.random.default_rng(7))
+    found = search(levels[0], start, np.random.default_rng(8), 30, n_fixed=5)
+    np.testing.assert_array_equal(found[:5], start[:5])
+    assert inertia(levels[0], found) < inertia(levels[0], start)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 16, 60])

@@ -13,11 +13,8 @@ from scipy.special import logsumexp
 from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.sweep import (
-    HARDMAX,
-    SOFTMAX,
     exp,
     exponentials,
-    hard_moments,
     largest_scores,
     most_probable,
     softmax,
@@ -39,7 +36,7 @@ def phi_of(x, second_moment, order):
     return features
 
 
-def sweep_by_loops(theta, X, weights, covariances, origin, order, assign):
+def sweep_by_loops(theta, X, weights, covariances, origin, order):
     """Compute moments and objective one cell and one component at a time."""
     K, F = theta.shape
     moments = [[0.0] * F for _ in range(K)]
@@ -48,12 +45,8 @@ def sweep_by_loops(theta, X, weights, covariances, origin, order, assign):
         x = X[n] - origin
         phi = phi_of(x, np.outer(x, x) + covariances[n], order)
         scores = [math.fsum(theta[k][f] * phi[f] for f in range(F)) for k in range(K)]
-        if assign is SOFTMAX:
-            value = math.log(math.fsum(math.exp(score) for score in scores))
-            responsibilities = [math.exp(score - value) for score in scores]
-        else:
-            value = max(scores)
-            responsibilities = [float(k == scores.index(value)) for k in range(K)]
+        value = math.log(math.fsum(math.exp(score) for score in scores))
+        responsibilities = [math.exp(score - value) for score in scores]
         objective += weights[n] * value
         for k in range(K):
             for f in range(F):
@@ -61,11 +54,10 @@ def sweep_by_loops(theta, X, weights, covariances, origin, order, assign):
     return np.array(moments), objective / sum(weights)
 
 
-@pytest.mark.parametrize("assign", [SOFTMAX, HARDMAX], ids=["softmax", "hardmax"])
 @pytest.mark.parametrize("order", ["none", "diagonal", "dense"])
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
 @pytest.mark.parametrize("with_scatter", [False, True])
-def test_sweep_equals_plain_loops(assign, order, d, with_scatter):
+def test_sweep_equals_plain_loops(order, d, with_scatter):
     rng = np.random.default_rng(d)
     n, K = 60, 4
     X = rng.normal(loc=3.0, size=(n, d))
@@ -73,8 +65,8 @@ def test_sweep_equals_plain_loops(assign, order, d, with_scatter):
     covariances = random_covariances(rng, n, d) if with_scatter else np.zeros((n, d, d))
     cells = Cells.from_samples(X, weights, covariances if with_scatter else None)
     theta = rng.normal(size=(K, phi_rows(d, order)))
-    moments, objective = sweep(theta, cells, assign)
-    expected_moments, expected_objective = sweep_by_loops(theta, X, weights, covariances, cells.origin, order, assign)
+    moments, objective = sweep(theta, cells)
+    expected_moments, expected_objective = sweep_by_loops(theta, X, weights, covariances, cells.origin, order)
     np.testing.assert_allclose(moments, expected_moments, rtol=1e-11, atol=1e-11)
     assert objective == pytest.approx(expected_objective, rel=1e-12, abs=1e-12)
 
@@ -87,7 +79,7 @@ def test_a_sweep_over_many_blocks_equals_one_over_a_single_block(with_scatter):
     K = 200  # blocks of the smallest width, 256, the last one not full
     theta = natural_parameters(Gaussians(*random_mixture(rng, K, 3)), cells.origin)
     assert len(cells.blocks(*theta.shape).columns) > 4
-    moments, objective = sweep(theta, cells, SOFTMAX)
+    moments, objective = sweep(theta, cells)
     phi = cells.features(slice(None), phi_rows(len(cells.origin), "dense"))
     scores = theta @ phi
     log_density = logsumexp(scores, axis=0)
@@ -148,14 +140,6 @@ def test_exponentials_are_never_too_small_for_full_precision():
     far = np.array([[0.0], [-1000.0]])
     softmax(far)
     assert far[1, 0] == 0.0
-
-
-def test_hard_moments_give_a_tie_to_the_first():
-    scores = np.array([[0.0, 3.0, 1.0], [2.0, 3.0, 0.0], [2.0, 1.0, 1.0]])
-    phi = np.array([[1.0, 1.0, 1.0], [5.0, 6.0, 7.0]])
-    moments, largest = hard_moments(scores, phi, np.array([1.0, 10.0, 100.0]), np.empty_like(phi))
-    np.testing.assert_array_equal(largest, [2.0, 3.0, 1.0])
-    np.testing.assert_array_equal(moments, [[110, 760], [1, 5], [0, 0]])
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 255, 256, 257, 3000])
@@ -230,7 +214,6 @@ def test_sweep_leaves_its_inputs_unchanged():
     cells = Cells.from_samples(*map(read_only, (rng.normal(size=(30, 2)), np.ones(30), random_covariances(rng, 30, 2))))
     theta = read_only(rng.normal(size=(3, phi_rows(2, "dense"))))
     before = [array.copy() for array in (cells.weights, cells.offsets, cells.scatter)]
-    sweep(theta, cells, SOFTMAX)
-    sweep(theta, cells, HARDMAX)
+    sweep(theta, cells)
     for array, copy in zip((cells.weights, cells.offsets, cells.scatter), before, strict=True):
         np.testing.assert_array_equal(array, copy)
