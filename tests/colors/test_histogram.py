@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, uniform
 
 from gmmquant import ColorHistogram, ParameterError
+from gmmquant.colors import histogram as histogram_module
 from gmmquant.colors.morton import encode
 
 DTYPES = [np.uint8, np.uint16]
@@ -69,6 +70,17 @@ def test_histogram_equals_numpy_unique(dtype, n_values):
     histogram = ColorHistogram.from_pixels(pixels)
     np.testing.assert_array_equal(histogram.colors, colors[order])
     np.testing.assert_array_equal(histogram.counts, counts[order])
+
+
+def test_a_table_counts_as_sorting_does(monkeypatch):
+    pixels = read_sample("cat.jpg").reshape(-1, 3)
+    sorted_histogram = ColorHistogram.from_pixels(pixels)
+    monkeypatch.setattr(histogram_module, "_MANY_PIXELS", 1)
+    table = ColorHistogram.from_pixels(pixels)
+    for name in ("codes", "counts"):
+        one, other = getattr(table, name), getattr(sorted_histogram, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 @law

@@ -23,6 +23,7 @@ from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png,
 from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output, output_format
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
+from gmmquant.system import threads
 
 EXACT = [file_format for file_format in OUTPUT_FORMATS if file_format != "jpg"]
 ANIMATED = ["png", "webp", "gif"]
@@ -219,6 +220,22 @@ def test_opencv_decodes_packed_and_filtered_rows(height, width, n_colors, seed):
         for name, data in chunks:
             file += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         assert np.array_equal(by_opencv(file)[0], image.pixels)
+
+
+@pytest.mark.parametrize("n_bytes", [1, 999, 1000, 1001, 70_000])
+def test_strips_are_one_stream_as_short_as_a_single_strip_for_any_number_of_threads(n_bytes, monkeypatch):
+    rng = np.random.default_rng(n_bytes)
+    data = bytes(rng.integers(0, 4, n_bytes, dtype=np.uint8)) + 3 * bytes(rng.integers(0, 256, n_bytes, dtype=np.uint8))
+    whole = png._deflated(data)
+    assert whole == zlib.compress(data, png._ZLIB_LEVEL)
+    monkeypatch.setattr(png, "_STRIP_BYTES", 1000)
+    strips = png._deflated(data)
+    assert zlib.decompress(strips) == data
+    assert len(strips) <= 1.08 * len(whole) + 20
+    monkeypatch.setattr(threads, "_MIN_ELEMENTS", 1)
+    for n_threads in (1, 3):
+        monkeypatch.setattr(threads, "_share", n_threads)
+        assert png._deflated(data) == strips
 
 
 def test_a_jpeg_is_composed_onto_white_with_colors_in_full_resolution():

@@ -31,6 +31,7 @@ from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
 from gmmquant.images.encoding.output_metadata import MARK, dpi_of, save_by_pillow
 from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.system.threads import for_each
 
 # Pixels up to which, and entries from which on, true colour is tried: of a slope of 6,000 pixels, the 768 bytes of a
 # palette may be the greater part.
@@ -43,6 +44,9 @@ _TINY_BYTES = 1 << 14
 # within 15 % of what Pillow's `optimize` makes of every image.
 _ZLIB_LEVEL, _BEST_ZLIB_LEVEL = 6, 9
 _NO_FILTER, _PAETH = 0, 4
+
+# Bytes that are compressed at once, and those before them that they can refer to.
+_STRIP_BYTES, _WINDOW_BYTES = 1 << 20, 1 << 15
 
 # Five images of 360,000 pixels in 2, 7, 16, 64 and 256 colours: level 2 of oxipng takes 0.3 s an image, level 4 1 s for
 # files 0.3 to 3 % smaller, level 6 twice that for 0.4 % at most. All are 5 to 7 % smaller than filters and orders of
@@ -144,8 +148,28 @@ def _optimized(png: bytes, n_pixels: int, *, keep_depth: bool, keep_order: bool)
 def _compressed(rows: npt.NDArray[np.uint8]) -> bytes:
     """Return the rows (height, n_bytes) of indices as the data of a PNG."""
     if rows.size > _TINY_BYTES:
-        return zlib.compress(_filtered(rows, _NO_FILTER).data, _ZLIB_LEVEL)
+        return _deflated(_filtered(rows, _NO_FILTER).tobytes())
     return min((zlib.compress(_filtered(rows, each).data, _BEST_ZLIB_LEVEL) for each in (_NO_FILTER, _PAETH)), key=len)
+
+
+def _deflated(data: bytes) -> bytes:
+    """Return `data` as a zlib stream (RFC 1950), of strips that are compressed in threads.
+
+    A strip can refer to the end of the one before, and ends at a byte, which makes the stream
+    of 12 megapixels 0.1 % longer.
+    """
+    starts = range(0, len(data), _STRIP_BYTES)
+    strips = [b""] * len(starts)
+
+    def deflate(number: int) -> None:
+        start, is_last = starts[number], number == len(starts) - 1
+        raw = zlib.compressobj(_ZLIB_LEVEL, wbits=-zlib.MAX_WBITS, zdict=data[max(start - _WINDOW_BYTES, 0) : start])
+        strip = raw.compress(data[start : start + _STRIP_BYTES])
+        strips[number] = strip + raw.flush(zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH)
+
+    for_each(deflate, range(len(starts)), len(data))
+    header = zlib.compress(b"", _ZLIB_LEVEL)[:2]
+    return b"".join([header, *strips, struct.pack(">I", zlib.adler32(data))])
 
 
 def _filtered(rows: npt.NDArray[np.uint8], number: int) -> npt.NDArray[np.uint8]:
