@@ -80,7 +80,7 @@ def sizes(paths: Sequence[Path]) -> list[str]:
 def dithering(path: Path) -> list[str]:
     """Time each dither of a large image, without the fit."""
     pixels = as_stored(path)
-    rows = ["| k | " + " | ".join(DITHERS[1:]) + " |", "|---|---|---|---|"]
+    rows = ["| k | " + " | ".join(DITHERS[1:]) + " |", "|---" * len(DITHERS) + "|"]
     for k in (16, 256):
         quantizers = {dither: Quantizer(pixels, method="kmeans", dither=dither) for dither in DITHERS}
         seconds = {dither: quantizer.fit(k).statistics.seconds["recolor"] for dither, quantizer in quantizers.items()}

@@ -157,20 +157,23 @@ def plain_loop(grid, values, pixels, strength):
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("mirrored", [0, 8])
-def test_within_a_band_errors_are_diffused_as_by_a_plain_double_loop(monkeypatch, shape, strength, hidden, mirrored):
+@pytest.mark.parametrize("seen", [same, linear_to_oklab])
+def test_within_a_band_errors_are_diffused_as_by_a_plain_double_loop(
+    monkeypatch, shape, strength, hidden, mirrored, seen
+):
     monkeypatch.setattr(error_diffusion, "WARM_UP_LINES", mirrored)
     monkeypatch.setattr(error_diffusion, "_typical_errors", lambda grid, colors, draws: np.zeros_like(colors))
     pixels, values, palette = random_image(1, *shape)
     if hidden:
         pixels = Pixels(pixels.index, np.random.default_rng(2).random(shape) < 0.8)
-    labels = floyd_steinberg(pixels, values, palette, strength=strength)
+    labels = floyd_steinberg(pixels, values, palette, seen=seen, strength=strength)
     # Lines run along the shorter side, and their mirror image is above the first.
     axis = int(shape[1] > shape[0])
     lines = np.abs(np.arange(-mirrored, shape[axis]))
     more = Pixels(pixels.index.take(lines, axis), None if not hidden else pixels.visible.take(lines, axis))
-    expected = plain_loop(ColorGrid.of(palette), values, more, strength).take(range(mirrored, lines.size), axis)
+    expected = plain_loop(ColorGrid.of(palette, seen), values, more, strength).take(range(mirrored, lines.size), axis)
     np.testing.assert_array_equal(labels, expected)
-    assert (labels != nearest_by_brute_force(values, palette)[pixels.index]).any() or 1 in shape
+    assert (labels != nearest_by_brute_force(seen(values), seen(palette))[pixels.index]).any() or 1 in shape
 
 
 @pytest.mark.parametrize("grey", [1, 3, 13, 40, 64, 90, 127, 200, 253])
