@@ -63,6 +63,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "likelihood": {"noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
 }
 _OF_STYLE: Any = None
+_OF_MIXTURES_ONLY = {"covariance", "noise", "shrink", "search"}
 
 # Settings that have no effect on recolouring.
 OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "search", "init", "restarts", "method", "keep_colors")
@@ -242,9 +243,8 @@ class Settings:
                     raise ParameterError(
                         f"keep_colors: {code} is not an {self.color_depth} colour; use {_hex_code(shown)}, the nearest"
                     )
-        contradicted = self._without_search(vars(self)) if self.search != "none" else None
-        if contradicted:
-            raise ParameterError(f"search = {self.search!r} contradicts {contradicted}; omit one")
+        if self.search != "none" and (reason := self._without_search(vars(self))):
+            raise ParameterError(f"search = {self.search!r} contradicts {reason}")
         if self.strength is not None and check_non_negative("strength", self.strength) > 1:
             raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
         if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
@@ -264,8 +264,10 @@ class Settings:
     def _of_style(self) -> dict[str, Any]:
         """Return the values of the settings that are not set: those of the style, where they do not contradict others.
 
-        Components are drawn in their means for a mixture without noise and shrinkage, which is the textbook's, and for
-        KMeans outside the style that names it, which minimises the error.
+        Dithering takes its colours from KMeans in OKLab, as the style "faithful" does, unless a method or what only a
+        mixture has is set: pixels get the nearest colours, and errors are those that the eye sees. Components are drawn
+        in their means for a mixture without noise and shrinkage, which is the textbook's, and for KMeans without
+        dithering, which minimises the error.
         """
         unset = {name for name in _OF_MIXTURE if getattr(self, name) is None}
         values = _OF_MIXTURE | STYLES[self.style]
@@ -276,27 +278,32 @@ class Settings:
             values["smooth"] = 0.0
         if "dither" in unset and values["smooth"]:
             values["dither"] = "none"
+        dithered = _RECOLORING_OF_DITHER.get(values["dither"]) == "nearest"
+        if dithered and "method" in unset and unset >= _OF_MIXTURES_ONLY:
+            values["method"] = "kmeans"
+        if dithered and "space" in unset and values["method"] == "kmeans":
+            values["space"] = "oklab"
         if values["method"] == "kmeans":
             values |= dict.fromkeys({"noise", "shrink"} & unset, 0.0)
         if values["covariance"] != "full" and "shrink" in unset:
             values["shrink"] = 0.0
         if "search" in unset and self._without_search(values):
             values["search"] = "none"
-        kmeans, of_style = values["method"] == "kmeans", "method" in STYLES[self.style]
-        plain = not of_style if kmeans else not values["noise"] and not values["shrink"]
+        of_style = dithered or "method" in STYLES[self.style]
+        plain = not of_style if values["method"] == "kmeans" else not values["noise"] and not values["shrink"]
         if plain and "snap" in unset:
             values["snap"] = 0.0
         return {name: values[name] for name in unset}
 
     def _without_search(self, values: dict[str, Any]) -> str | None:
-        """Return the setting that a search contradicts, of `values` and those that no style decides, or None."""
+        """Return the setting that contradicts a search, of `values` and those that no style decides, and a remedy."""
         if values["method"] == "kmeans":
-            return "method = 'kmeans'"
+            return "method = 'kmeans'; use 'gmm'"
         if values["shrink"]:
-            return f"shrink = {values['shrink']}"
+            return f"shrink = {values['shrink']}; use shrink = 0"
         if values["covariance"] == "tied":
-            return "covariance = 'tied'"
-        return None if self.max_iter is None else f"max_iter = {self.max_iter}"
+            return "covariance = 'tied'; use 'full'"
+        return None if self.max_iter is None else f"max_iter = {self.max_iter}; omit one of them"
 
     @property
     def recoloring(self) -> str:

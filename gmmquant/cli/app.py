@@ -138,7 +138,9 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         if _is_set(ctx, name):
             _refuse(ctx, _option_name(name), reason, others)
     if settings.method == "kmeans":
-        option = "--method kmeans" if _is_set(ctx, "method") else f"--style {settings.style}"
+        by_dither = "method" not in STYLES[settings.style]
+        option = f"--dither {settings.dither}" if by_dither else f"--style {settings.style}"
+        option = "--method kmeans" if _is_set(ctx, "method") else option
         _refuse(ctx, option, "chooses its starts itself", ["init"])
         _refuse(ctx, option, "fits no mixture", ["noise", "shrink", "search"])
     if _is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):

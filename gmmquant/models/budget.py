@@ -18,10 +18,11 @@ MAX_TRIAL_SCORES = 4_000_000  # EM of one start, before the best start is chosen
 MAX_TRIAL_ITERATIONS = 12
 MAX_TIED_TRIAL_ITERATIONS = 6  # on thirteen photographs, 12 gained 0.004 nats and took 3 to 60 % longer
 
-# The search by splits and merges (coarse_to_fine), at the two finest levels within the first two limits
+# The search by splits and merges (coarse_to_fine), at the two finest levels within the first three limits
+MIN_SEARCHED_CELLS_PER_COMPONENT = 64  # at the coarser level; with 8, fits of 32 and 64 components ended lower
 MAX_SEARCHED_CELLS = 60_000
 MAX_SEARCHED_SCORES = 1_200_000  # one sweep
-MAX_SEARCH_SCORES = 6_000_000  # all sweeps at one level, from one start
+MAX_SEARCH_SCORES = 12_000_000  # all sweeps at one level, from one start
 
 # KMeans for a palette (palette_kmeans)
 MAX_PALETTE_LEVEL_SCORES = 200_000_000  # all iterations at one level

@@ -130,27 +130,29 @@ def fit_by_search(
 ) -> EMFit:
     """Return the best of the fits that follow from `restarts` starts and a search by splits and merges.
 
-    The first start, the best of the next four, of the next sixteen and so on are each improved on coarse cells. If one
-    is better there than those before, the search goes on at the next level, and EM at the finer ones. So more starts
-    never lower the result. The first means are those in `fixed` (n_fixed, d), and stay. With too many components for a
-    search within `budget`, this is the descent from the best start.
+    The first start, the best of the next four, of the next sixteen and so on are each fitted to the coarsest cells, and
+    improved on somewhat finer ones. If one is better there than those before, the search goes on at the next level, and
+    EM at the others. So more starts never lower the result. The first means are those in `fixed` (n_fixed, d), and
+    stay. With too many components for a search within `budget`, this is the descent from the best start.
     """
-    n_fixed = 0 if fixed is None else len(fixed)
-    draw = partial(best_start, levels, n_components, init=init, rng=rng, covariance_type=covariance_type)
+    K, n_fixed = n_components, 0 if fixed is None else len(fixed)
+    draw = partial(best_start, levels, K, init=init, rng=rng, covariance_type=covariance_type)
     draw = partial(draw, variance=variance, tol=tol, max_iter=None, fixed=fixed)
-    finish = partial(descend, variance=variance, tol=tol, max_iter=None, n_fixed=n_fixed, watch=watch)
-    max_cells = min(budget.MAX_SEARCHED_CELLS, budget.MAX_SEARCHED_SCORES // n_components)
+    fit_to = partial(descend, variance=variance, tol=tol, max_iter=None, n_fixed=n_fixed)
+    max_cells = min(budget.MAX_SEARCHED_CELLS, budget.MAX_SEARCHED_SCORES // K)
     n_coarse = sum(cells.weights.size <= max_cells for cells in levels)
     if n_coarse == 0:
-        return finish(levels, draw(restarts=restarts))
-    searched, finer = levels[max(n_coarse - 2, 0) : n_coarse], levels[n_coarse - 1 :]
+        return fit_to(levels, draw(restarts=restarts), watch=watch)
+    first = n_coarse - 1
+    if first and levels[first - 1].weights.size >= budget.MIN_SEARCHED_CELLS_PER_COMPONENT * K:
+        first -= 1
 
     def improve(cells: Cells, start: EMFit, ranking: Cells | None = None) -> EMFit:
         return split_and_merge(
             cells,
             start.gaussians,
             variance=variance,
-            tol=tol_at_level(tol, cells.weights.size, levels[-1].weights.size, n_components),
+            tol=tol_at_level(tol, cells.weights.size, levels[-1].weights.size, K),
             max_scores=budget.MAX_SEARCH_SCORES,
             n_fixed=n_fixed,
             ranking=ranking,
@@ -159,12 +161,14 @@ def fit_by_search(
     fits: list[EMFit] = []
     highest, n_drawn, n_starts = -np.inf, 0, 1
     while n_drawn + n_starts <= restarts:
-        fit = improve(searched[0], draw(restarts=n_starts))
+        start = fit_to(levels[: first + 1], draw(restarts=n_starts))
+        fit = improve(levels[first], start)
         if fit.trace[-1] > highest + MIN_GAIN_NATS:
             highest = fit.trace[-1]
-            for coarser, cells in pairwise(searched):
-                fit = improve(cells, fit, coarser)
-            fits.append(finish(finer, fit))
+            for coarser, cells in pairwise(levels[first:n_coarse]):
+                # What is better on coarse cells is not always better on finer ones.
+                fit = best([improve(cells, fit, coarser), fit_to([cells], start)])
+            fits.append(fit_to(levels[n_coarse - 1 :], fit, watch=watch))
         n_drawn += n_starts
         n_starts *= 4
     return best(fits)

@@ -32,7 +32,7 @@ from gmmquant.models.sweep import LOWEST, exp, exponentials
 # 0.01 nats lower, with two of 20 another 0.006. Rounds of four or one after a round without gain changed little.
 _SPLIT_PART, _MIN_SPLITS = 1 / 6, 2
 
-# Pairs of components that are merged, one after the other, in rounds of a merge and a split.
+# Pairs of components that are merged and split again, one pair after the other.
 _N_MERGES = 6
 
 # Iterations of EM for the parts of a component alone, after the splits, after each merge, and at the end of a round.
@@ -46,6 +46,9 @@ _MIN_RESPONSIBILITY, _MIN_SHARE = 1e-3, 1e-3
 
 # A component of at most this weight is removed instead of a merge.
 _MIN_WEIGHT = 1e-12
+
+# Columns of a matrix product: the last digits of large ones by BLAS depend on the number of threads.
+_COLUMNS = 1024
 
 # Cuts of a component in three features: by planes across an axis of its cells, the longest last, so many standard
 # deviations from the mean, and by the squared distance from the mean in standard deviations along all axes.
@@ -63,29 +66,29 @@ def split_and_merge(
     n_fixed: int = 0,
     ranking: Cells | None = None,
 ) -> EMFit:
-    """Return the best mixture found from `start` by splits and merges; the sweeps take about `max_scores` scores.
+    """Return the best mixture found from `start` by splits and merges, before EM has taken about `max_scores` scores.
 
     Splits and merges are chosen on the cells `ranking`, which may be coarser. The first `n_fixed` components are
     neither split nor merged, and their means stay. The course of the result is its objective alone.
     """
-    n_free, n_scores = len(start.weights) - n_fixed, 0
     improve = partial(em, cells, variance=variance, tol=tol, accelerated=True, n_fixed=n_fixed)
     best = improve(start, max_iter=_MAX_ROUND_ITERATIONS)
-    while n_free > 1 and n_scores < max_scores:
+    is_better, n_scores = len(start.weights) - n_fixed > 1, 0
+    while is_better and n_scores < max_scores:
+        is_better = False
         for fit in _tries(best.gaussians, improve, ranking or cells, variance, n_fixed):
             n_scores += fit.n_iter * cells.weights.size * len(start.weights)
-            if fit.trace[-1] > best.trace[-1] + MIN_GAIN_NATS:
-                best = fit
+            is_better = fit.trace[-1] > best.trace[-1] + MIN_GAIN_NATS
+            if is_better or n_scores >= max_scores:
                 break
-        else:
-            break
+        best = fit if is_better else best
     return replace(best, trace=best.trace[-1:], n_cells=best.n_cells[-1:], n_iter=0)
 
 
 def _tries(
     gaussians: Gaussians, improve: Callable[..., EMFit], cells: Cells, variance: float, n_fixed: int
 ) -> Iterator[EMFit]:
-    """Yield fits that follow from changes of a mixture: first from splits and as many merges, then from one of each.
+    """Yield fits that follow from changes of a mixture: splits and as many merges, then a merge that is split again.
 
     `improve` runs EM, and splits and merges are chosen on `cells`. A result counts the iterations since the last one.
     """
@@ -101,13 +104,9 @@ def _tries(
     fit = improve(fit.gaussians, max_iter=_MAX_ROUND_ITERATIONS)
     yield replace(fit, n_iter=n_iter + fit.n_iter)
     for merge in islice(_merges(cells, gaussians, variance, n_fixed), _N_MERGES):
-        others = [split for split in splits if split.component not in (merge.kept, merge.lost)][:1]
-        likely = [split._replace(component=split.component - (split.component > merge.lost)) for split in others]
-        if merge.kept != merge.lost:
-            likely += _splits(cells, merge.gaussians, variance, [merge.kept])
-        if likely:
-            best = max(likely, key=lambda split: split.gain)
-            yield improve(_with_splits(merge.gaussians, [best]), max_iter=_MAX_ROUND_ITERATIONS)
+        again = list(_splits(cells, merge.gaussians, variance, [merge.kept]) if merge.kept != merge.lost else ())
+        if again:
+            yield improve(_with_splits(merge.gaussians, again), max_iter=_MAX_ROUND_ITERATIONS)
 
 
 class _Split(NamedTuple):
@@ -149,7 +148,7 @@ def _splits(cells: Cells, gaussians: Gaussians, variance: float, components: Ite
         own = _cells_of(cells, responsibilities[j])
         if own.weights.size < 2:
             continue
-        moments = _moments_of_parts(own, n_rows_for(own, gaussians.covariance_type))
+        moments = _moments_of_parts(own, n_rows_for(own, gaussians.covariance_type), variance)
         if len(moments):
             whole = m_step(moments[:1].sum(axis=1), own.origin, variance, gaussians)
             parts, objective = _fit_parts(own, moments, variance, gaussians)
@@ -168,13 +167,13 @@ def _fit_parts(cells: Cells, moments: FloatArray, variance: float, previous: Gau
     for n_iter in range(_PART_ITERATIONS + 1):
         # The weights of an M-step sum to 1 over all pairs.
         pairs = Gaussians(n_pairs * parts.weights, parts.means, parts.covariances, parts.covariance_type)
-        scores = (natural_parameters(pairs, cells.origin, variance) @ phi).reshape(2, -1)
+        scores = _scores(natural_parameters(pairs, cells.origin, variance), phi).reshape(2, -1)
         log_densities, normalizer = exponentials(scores)
         if n_iter < _PART_ITERATIONS:
             scores /= normalizer
             weighted = scores.reshape(2 * n_pairs, -1) * cells.weights
-            parts = m_step(weighted @ phi.T, cells.origin, variance, pairs)
-    objectives = log_densities.reshape(n_pairs, -1) @ cells.weights / cells.total_weight
+            parts = m_step(_products(weighted, phi), cells.origin, variance, pairs)
+    objectives = np.add.reduce(log_densities.reshape(n_pairs, -1) * cells.weights, axis=1) / cells.total_weight
     best = int(objectives.argmax())
     return pairs.taken(np.array([best, n_pairs + best])), float(objectives[best])
 
@@ -186,17 +185,17 @@ def _cells_of(cells: Cells, responsibilities: FloatArray) -> Cells:
     return Cells(cells.weights[inside] * responsibilities[inside], cells.offsets[:, inside], scatter, cells.origin)
 
 
-def _moments_of_parts(cells: Cells, n_rows: int) -> FloatArray:
+def _moments_of_parts(cells: Cells, n_rows: int, variance: float) -> FloatArray:
     """Return the moments (n_cuts, 2, F) of the two parts of `cells` by each of the cuts that leave enough in both."""
     share = cells.weights / cells.total_weight
-    centered = cells.offsets - (cells.offsets @ share)[:, np.newaxis]
-    variances, axes = np.linalg.eigh(centered * share @ centered.T)
+    centered = cells.offsets - np.add.reduce(cells.offsets * share, axis=1)[:, np.newaxis]
+    variances, axes = np.linalg.eigh(_products(centered * share, centered))
     along = axes.T @ centered
-    along /= np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny))[:, np.newaxis]
+    along /= np.sqrt(np.maximum(variances, 0.0) + variance)[:, np.newaxis]
     squares = (along * along).sum(axis=0)
     inside = [along[axis] > limit for axis, limit in _PLANES] + [squares < limit for limit in _SHELLS]
     weighted = cells.features(slice(None), n_rows) * cells.weights
-    first = np.array(inside, dtype=np.float64) @ weighted.T
+    first = _products(np.array(inside, dtype=np.float64), weighted)
     both = np.stack([first, weighted.sum(axis=1) - first], axis=1)
     enough = both[:, :, 0].min(axis=1) > _MIN_SHARE * cells.total_weight
     return np.asarray(both[enough])
@@ -206,7 +205,7 @@ def _merges(cells: Cells, gaussians: Gaussians, variance: float, n_fixed: int) -
     """Yield merges of two components, those first that lose least, or the loss of a component without weight."""
     K = len(gaussians.weights)
     responsibilities, log_densities, phi = _responsibilities(cells, gaussians, variance)
-    moments = (responsibilities * cells.weights) @ phi.T
+    moments = _products(responsibilities * cells.weights, phi)
     lightest = n_fixed + int(moments[n_fixed:, 0].argmin())
     if moments[lightest, 0] <= _MIN_WEIGHT * cells.total_weight:
         yield _Merge(_without(gaussians, lightest), lightest, lightest)
@@ -221,10 +220,11 @@ def _merges(cells: Cells, gaussians: Gaussians, variance: float, n_fixed: int) -
     merged = together.taken(likely)
     merged = Gaussians(pairs[likely, 0] / cells.total_weight, merged.means, merged.covariances, merged.covariance_type)
     # What the density of each cell is multiplied by.
-    factors = natural_parameters(merged, cells.origin, variance) @ phi - log_densities
+    factors = _scores(natural_parameters(merged, cells.origin, variance), phi) - log_densities
     exp(np.clip(factors, LOWEST, -LOWEST, out=factors), factors)
     factors += np.maximum(1 - responsibilities[first] - responsibilities[second], 0.0)
-    for pair in np.argsort(-np.log(factors) @ cells.weights, kind="stable").tolist():
+    losses = -np.add.reduce(np.log(factors) * cells.weights, axis=1)
+    for pair in np.argsort(losses, kind="stable").tolist():
         kept, lost = int(first[pair]), int(second[pair])
         weights, means, covariances = gaussians.weights.copy(), gaussians.means.copy(), gaussians.covariances.copy()
         weights[kept], means[kept] = merged.weights[pair], merged.means[pair]
@@ -245,11 +245,26 @@ def _contributions(moments: FloatArray, gaussians: Gaussians) -> FloatArray:
     return weights * (np.log(weights) - entropies(gaussians))
 
 
+def _scores(theta: FloatArray, phi: FloatArray) -> FloatArray:
+    """Return theta (K, F) @ phi (F, n), by few columns as in `_products`."""
+    scores = np.empty((len(theta), phi.shape[1]))
+    for start in range(0, phi.shape[1], _COLUMNS):
+        np.matmul(theta, phi[:, start : start + _COLUMNS], out=scores[:, start : start + _COLUMNS])
+    return scores
+
+
+def _products(rows: FloatArray, others: FloatArray) -> FloatArray:
+    """Return `rows` (m, n) @ `others` (F, n)^T by columns so few that BLAS does not share them out among threads."""
+    starts = range(0, rows.shape[1], _COLUMNS)
+    parts = [rows[:, start : start + _COLUMNS] @ others[:, start : start + _COLUMNS].T for start in starts]
+    return np.asarray(np.add.reduce(parts))
+
+
 def _responsibilities(cells: Cells, gaussians: Gaussians, variance: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the responsibilities (K, n_cells), the log densities (n_cells,), and the features (F, n_cells)."""
     theta = natural_parameters(gaussians, cells.origin, variance)
     phi = cells.features(slice(None), theta.shape[1])
-    scores = theta @ phi
+    scores = _scores(theta, phi)
     log_densities, normalizer = exponentials(scores)
     scores /= normalizer
     return scores, log_densities, phi

@@ -67,14 +67,14 @@ class Fit:
         Number of cells of the level that each value of `trace` was computed on. The cells of the finest level are the
         distinct colours, unless a fit to these would take too long.
     n_iter : int
-        Number of iterations at all levels together.
+        Number of iterations at all levels together, without those of a search.
     tol : float or None
         Gain per iteration, in nats per pixel, at which EM stopped; for KMeans see `Settings.tol`. None if nothing was
         fitted.
     converged : bool or None
         None if the mixture was fitted elsewhere.
     seconds : dict
-        Time spent: `seed` (starts) and `fit`.
+        Time spent: `seed` (starts) and `fit`, which includes the starts with a search and with KMeans.
     noise : float
         See `Settings.noise`.
     exact : bool

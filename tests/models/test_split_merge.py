@@ -1,14 +1,19 @@
 """Split and merge: laws of the search, and its parts against plain EM and brute force."""
 
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from helpers import draw_from, random_mixture, read_sample
+from helpers import SAMPLE_IMAGES, draw_from, random_mixture, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture as ScikitMixture
 
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings, quantize
-from gmmquant.models import budget, split_merge
+from gmmquant.models import budget, coarse_to_fine, split_merge
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.em import e_step, em
@@ -60,36 +65,76 @@ def test_a_search_leaves_a_local_optimum_for_the_best_of_many_starts_of_scikit_l
     start = start_from_centers(cells, wrong, 1e-6)
     options = {"variance": 1e-6, "tol": 1e-7}
     stuck = em(cells, start, max_iter=500, **options)
-    best = max(ScikitMixture(6, n_init=20, random_state=0).fit(X).score(X), -np.inf)
+    best = ScikitMixture(6, n_init=20, random_state=0).fit(X).score(X)
     assert stuck.trace[-1] < best - 0.3
     fit = em(cells, searched(cells, start, **options).gaussians, max_iter=500, **options)
     assert fit.trace[-1] > best - 0.01
 
 
-def test_the_first_merge_loses_least_of_all_pairs():
+def merged_by_hand(mixture, i, j):
+    w, m, S = mixture.weights, mixture.means, mixture.covariances
+    total = w[i] + w[j]
+    mean = (w[i] * m[i] + w[j] * m[j]) / total
+    spread = sum(w[k] * (S[k] + np.outer(m[k] - mean, m[k] - mean)) for k in (i, j)) / total
+    rest = [k for k in range(len(w)) if k not in (i, j)]
+    return Gaussians(
+        np.append(w[rest], total), np.vstack([m[rest], mean]), np.concatenate([S[rest], spread[np.newaxis]])
+    )
+
+
+def test_pairs_are_merged_in_the_order_of_what_they_lose():
     cells = random_cells(3, n=400, K=6)
     mixture = em(cells, start_of(cells, 6, 3), variance=VARIANCE, tol=1e-8, max_iter=300).gaussians
-    merge = next(split_merge._merges(cells, mixture, VARIANCE, 0))
-    w, m, S = mixture.weights, mixture.means, mixture.covariances
-    objectives = {}
-    for i in range(6):
-        for j in range(i + 1, 6):
-            total = w[i] + w[j]
-            mean = (w[i] * m[i] + w[j] * m[j]) / total
-            spread = sum(w[k] * (S[k] + np.outer(m[k] - mean, m[k] - mean)) for k in (i, j)) / total
-            rest = [k for k in range(6) if k not in (i, j)]
-            merged = Gaussians(
-                np.append(w[rest], total), np.vstack([m[rest], mean]), np.concatenate([S[rest], spread[np.newaxis]])
-            )
-            objectives[i, j] = e_step(cells, merged, VARIANCE)[1]
-    assert max(objectives, key=objectives.get) == (merge.kept, merge.lost)
-    assert e_step(cells, merge.gaussians, VARIANCE)[1] == pytest.approx(max(objectives.values()), abs=1e-3)
+    merges = list(split_merge._merges(cells, mixture, VARIANCE, 0))
+    objectives = {
+        (i, j): e_step(cells, merged_by_hand(mixture, i, j), VARIANCE)[1] for i in range(6) for j in range(i + 1, 6)
+    }
+    assert len(merges) == 6
+    of_merges = [objectives[merge.kept, merge.lost] for merge in merges]
+    assert of_merges[0] == max(objectives.values())
+    assert of_merges == sorted(of_merges, reverse=True)
+    for merge, expected in zip(merges, of_merges, strict=True):
+        assert e_step(cells, merge.gaussians, VARIANCE)[1] == pytest.approx(expected, abs=1e-3)
+
+
+def test_each_try_starts_from_as_many_components_and_a_split_raises_what_a_merge_left():
+    cells = random_cells(11, n=600, K=8)
+    mixture = em(cells, start_of(cells, 6, 11), variance=VARIANCE, tol=1e-8, max_iter=300).gaussians
+    merges = [merge.gaussians for merge in split_merge._merges(cells, mixture, VARIANCE, 0)]
+    starts = []
+
+    def improve(start, max_iter):
+        starts.append(start)
+        return em(cells, start, variance=VARIANCE, tol=1e-6, max_iter=max_iter)
+
+    fits = list(split_merge._tries(mixture, improve, cells, VARIANCE, 0))
+    assert [len(fit.gaussians.weights) for fit in fits] == [6] * (1 + split_merge._N_MERGES)
+    for merged, start in zip(merges, starts[-split_merge._N_MERGES :], strict=True):
+        assert e_step(cells, start, VARIANCE)[1] > e_step(cells, merged, VARIANCE)[1]
+        # One component was replaced by two parts, the second of which is the last one, with its weight and mean.
+        replaced = np.flatnonzero((start.means[:-1] != merged.means).any(axis=1)).item()
+        parts = [replaced, -1]
+        assert start.weights[parts].sum() == pytest.approx(merged.weights[replaced])
+        mean = np.average(start.means[parts], axis=0, weights=start.weights[parts])
+        np.testing.assert_allclose(mean, merged.means[replaced], atol=0.15)
+
+
+def test_a_narrow_component_is_found_inside_a_wide_one():
+    rng = np.random.default_rng(2)
+    X = np.concatenate([rng.normal(0, 0.1, (300, 3)), rng.normal(0, 3.0, (300, 3))])
+    cells = Cells.from_samples(X, np.ones(600))
+    moments = split_merge._moments_of_parts(cells, 10, 1e-6)
+    previous = start_of(cells, 2, 0)
+    parts, objective = split_merge._fit_parts(cells, moments, 1e-6, previous)
+    true = Gaussians(np.full(2, 0.5), np.zeros((2, 3)), np.stack([0.01 * np.eye(3), 9.0 * np.eye(3)]))
+    assert objective > e_step(cells, true, 1e-6)[1] - 0.01
+    np.testing.assert_allclose(sorted(np.sqrt(np.trace(parts.covariances, axis1=1, axis2=2) / 3)), [0.1, 3], rtol=0.1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_parts_of_a_split_are_those_of_em_on_the_cells_of_the_component(kind):
     cells = random_cells(5)
-    moments = split_merge._moments_of_parts(cells, split_merge.n_rows_for(cells, COVARIANCE_TYPES[kind]))
+    moments = split_merge._moments_of_parts(cells, split_merge.n_rows_for(cells, COVARIANCE_TYPES[kind]), VARIANCE)
     assert len(moments) > 5
     np.testing.assert_allclose(
         moments.sum(axis=1), np.broadcast_to(moments[0].sum(axis=0), moments[:, 0].shape), atol=1e-9
@@ -123,11 +168,32 @@ def test_a_component_without_weight_finds_a_place():
     assert fit.trace[-1] > plain.trace[-1] + MIN_GAIN_NATS
 
 
-def test_a_search_stops_within_its_budget():
+def test_a_search_stops_within_its_budget(monkeypatch):
     cells = random_cells(9, n=400)
     start = start_of(cells, 6, 9)
     plain = em(cells, start, variance=VARIANCE, tol=1e-6, max_iter=30, accelerated=True)
     assert searched(cells, start, max_scores=0).trace == plain.trace[-1:]
+    n_tries = 0
+
+    def counted(*arguments, of=split_merge._tries):
+        nonlocal n_tries
+        for fit in of(*arguments):
+            n_tries += 1
+            yield fit
+
+    monkeypatch.setattr(split_merge, "_tries", counted)
+    optimum = searched(cells, start).gaussians
+    for max_scores, expected in ((1, 1), (10**7, 1 + split_merge._N_MERGES)):
+        n_tries = 0
+        searched(cells, optimum, max_scores=max_scores)
+        assert n_tries == expected
+
+
+def test_changes_are_chosen_on_the_cells_to_rank(monkeypatch):
+    cells, coarser, seen = random_cells(9, n=400), random_cells(9, n=200), []
+    monkeypatch.setattr(split_merge, "_tries", lambda *arguments: seen.append(arguments[2]) or iter(()))
+    searched(cells, start_of(cells, 4, 9), ranking=coarser)
+    assert seen == [coarser]
 
 
 def histogram_of(name):
@@ -141,6 +207,58 @@ def test_a_search_finds_higher_likelihoods_in_photographs_and_more_starts_never_
     ends = [Fitter(histogram, Settings(style="likelihood", restarts=n)).fit(k).trace[-1] for n in (1, 4, 8, 25)]
     assert ends[0] > plain.trace[-1] + 0.001
     assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize("k", [3, 16, 64, 128])
+def test_a_search_does_not_lower_the_likelihood_of_a_small_image(k):
+    histogram = ColorHistogram.from_pixels(
+        np.ascontiguousarray(read_sample("cat.jpg")[100:164, 100:164]).reshape(-1, 3)
+    )
+    fits = [Fitter(histogram, Settings(style="likelihood", search=name)).fit(k) for name in ("none", "split-merge")]
+    assert fits[1].trace[-1] > fits[0].trace[-1] + (0.001 if k == 3 else 0.01)
+
+
+def test_a_search_gives_the_same_fit_for_any_number_of_threads():
+    script = """
+from gmmquant import quantize
+image = quantize("sample_images/coffee.png", 20, style="likelihood")
+print(image.fit.trace[-1].hex(), [mean.hex() for mean in image.means.ravel().tolist()])
+"""
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            cwd=SAMPLE_IMAGES.parent,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert outputs[0] == outputs[1]
+
+
+def test_of_several_searches_the_one_that_ends_highest_is_kept(monkeypatch):
+    histogram, ends = histogram_of("cat.jpg"), []
+
+    def descended(levels, start, of=coarse_to_fine.descend, **options):
+        # The first fit to all levels is made the better one.
+        fit = of(levels, start, **options)
+        if "watch" not in options:
+            return fit
+        fit = fit if ends else replace(fit, trace=(*fit.trace[:-1], fit.trace[-1] + 1))
+        ends.append(fit.trace[-1])
+        return fit
+
+    monkeypatch.setattr(coarse_to_fine, "descend", descended)
+    monkeypatch.setattr(coarse_to_fine, "MIN_GAIN_NATS", -1.0)
+    fit = Fitter(histogram, Settings(style="likelihood", restarts=5)).fit(3)
+    assert len(ends) == 2
+    assert fit.trace[-1] == max(ends) == ends[0]
+    monkeypatch.undo()
+    ends.clear()
+    monkeypatch.setattr(coarse_to_fine, "descend", descended)
+    Fitter(histogram, Settings(style="likelihood", restarts=5)).fit(3)
+    assert len(ends) == 1  # the second search ends at the same optimum
 
 
 def test_a_searched_fit_rises_from_level_to_level_and_is_watched():
@@ -171,14 +289,14 @@ def test_with_too_many_components_for_a_search_there_is_none(monkeypatch):
 @pytest.mark.parametrize(
     ("others", "contradicted"),
     [
-        ({}, "shrink = 0.9"),
-        ({"method": "kmeans"}, "method = 'kmeans'"),
-        ({"covariance": "tied"}, "covariance = 'tied'"),
-        ({"style": "likelihood", "max_iter": 9}, "max_iter = 9"),
+        ({}, "shrink = 0.9; use shrink = 0"),
+        ({"method": "kmeans"}, "method = 'kmeans'; use 'gmm'"),
+        ({"covariance": "tied"}, "covariance = 'tied'; use 'full'"),
+        ({"style": "likelihood", "max_iter": 9}, "max_iter = 9; omit one of them"),
     ],
 )
 def test_a_search_that_something_else_contradicts_is_refused(others, contradicted):
-    with pytest.raises(ParameterError, match=f"search = 'split-merge' contradicts {contradicted}; omit one"):
+    with pytest.raises(ParameterError, match=f"search = 'split-merge' contradicts {contradicted}"):
         Settings(search="split-merge", **others)
     by_style = {"style": "likelihood", "shrink": Settings(**others).shrink}
     assert Settings(**by_style | others).search == "none"

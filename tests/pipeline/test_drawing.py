@@ -121,7 +121,7 @@ def test_a_number_of_colors_is_chosen_in_any_space():
 
 @pytest.mark.parametrize("dither", DITHERS[1:])
 def test_the_figures_of_a_dithered_image_are_those_of_its_pixels(dither):
-    fit = quantize(CAT, 6, dither=dither)
+    fit = quantize(CAT, 6, method="gmm", dither=dither)
     assert fit.dither == dither
     assert fit.recoloring == ("posterior" if dither == "posterior" else "nearest")
     assert fit.mse == pytest.approx(((fit.image.astype(float) - CAT) ** 2).sum(axis=2).mean(), rel=1e-12)
@@ -130,7 +130,10 @@ def test_the_figures_of_a_dithered_image_are_those_of_its_pixels(dither):
     assert np.array_equal(fit.palette, plain.palette)
     assert fit.log_likelihood == plain.log_likelihood
     assert fit.statistics.errors == plain.statistics.errors
-    assert not np.array_equal(fit.labels, quantize(CAT, 6, dither=dither, seed=1).labels) or dither == "floyd-steinberg"
+    assert (
+        not np.array_equal(fit.labels, quantize(CAT, 6, method="gmm", dither=dither, seed=1).labels)
+        or dither == "floyd-steinberg"
+    )
 
 
 def test_local_means_of_posterior_dithering_approach_the_soft_image():
@@ -160,7 +163,8 @@ def test_components_are_drawn_as_often_as_the_responsibilities_say():
 @pytest.mark.parametrize("dither", DITHERS[1:])
 def test_strength_0_is_the_same_as_no_dithering(dither):
     recoloring = "posterior" if dither == "posterior" else "nearest"
-    plain, dithered = quantize(CAT, 7, recolor=recoloring), quantize(CAT, 7, dither=dither, strength=0)
+    plain = quantize(CAT, 7, recolor=recoloring)
+    dithered = quantize(CAT, 7, method="gmm", dither=dither, strength=0)
     # A colour may have the same distance to two colours of the palette, to the last bit.
     if dither == "posterior":
         np.testing.assert_array_equal(dithered.labels, plain.labels)
@@ -622,7 +626,7 @@ def test_a_transfer_does_not_claim_to_keep_exact_colors(command, samples):
 
 
 def test_the_error_of_a_transfer_is_the_distance_that_colors_move():
-    quantizer = Quantizer(CAT, Settings(dither="floyd-steinberg"))
+    quantizer = Quantizer(CAT, Settings(method="gmm", dither="floyd-steinberg"))
     target = Quantizer(read_sample("coffee.png")[::4, ::4]).fit(5).mixture
     moved = quantizer.transfer(quantizer.fit(5), target)
     assert moved.mse == pytest.approx(((moved.image.astype(float) - CAT) ** 2).sum(axis=2).mean(), rel=1e-12)

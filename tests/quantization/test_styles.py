@@ -71,6 +71,18 @@ def test_what_a_style_decides_yields_to_what_is_set_and_contradicts_it():
     assert (kmeans.noise, kmeans.shrink, kmeans.snap) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("dither", ["floyd-steinberg", "blue-noise", "bayer"])
+def test_dithering_takes_the_colours_of_the_faithful_style_unless_a_mixture_is_asked_for(dither):
+    faithful = asdict(Settings(style="faithful", dither=dither))
+    assert asdict(Settings(dither=dither)) == faithful | {"style": "mixture"}
+    assert Settings(method="kmeans", dither=dither).space == "oklab"
+    assert Settings(dither=dither, space="lab").method == "kmeans"
+    for mixture in ({"method": "gmm"}, {"noise": 1.0}, {"covariance": "tied"}, {"shrink": 0.5}):
+        settings = Settings(dither=dither, **mixture)
+        assert (settings.method, settings.space) == ("gmm", "srgb")
+    assert Settings(dither="posterior").method == "gmm"
+
+
 def test_the_highest_likelihood_is_that_of_its_style():
     cat = read_sample("cat.jpg")
     assert quantize(cat, 7, style="likelihood").log_likelihood > quantize(cat, 7).log_likelihood
