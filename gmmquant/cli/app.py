@@ -281,7 +281,10 @@ def quantize(
     seed: options.model.Seed = Settings.seed,
 ) -> int:
     """Plan the run, process the images and show their outcomes."""
-    settings = Settings(**{option.name: ctx.params[option.name] for option in fields(Settings)})
+    values = {option.name: ctx.params[option.name] for option in fields(Settings)}
+    if palette is not None and method is None:
+        values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
+    settings = Settings(**values)
     _refuse_contradictions(ctx, settings, k)
 
     # The blocks are too small for BLAS to gain from threads, and the number of threads would change the last digits.
