@@ -135,7 +135,7 @@ class Settings:
     tol : float or None
         EM stops when an iteration gains less than this, in nats per pixel (on coarse cells, less than a fraction of
         it). KMeans stops when an iteration reduces the squared error by less than six times this fraction. None: 1e-4;
-        for EM on few pixels min(k / 2, 8) divided by their number if that is more, at most 5e-4.
+        for EM on few pixels min(k / 2, 128) divided by their number if that is more, at most 5e-4.
     covariance : "full", "tied", "diag" or "spherical"
         One matrix per component, one matrix for all, variances per component, one variance per component.
     noise : float

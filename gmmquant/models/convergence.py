@@ -5,10 +5,10 @@ from __future__ import annotations
 # The tolerance of a fit to many pixels. On thirteen photographs no fit gained 0.01 nats by a tolerance of 1e-7.
 DEFAULT_TOL_NATS = 1e-4
 
-# The tolerance of a fit to few pixels: half a nat per component, at most eight, divided by the number of pixels. Their
+# The tolerance of a fit to few pixels: half a nat per component, at most 128, divided by the number of pixels. Their
 # total log-likelihood varies by half a nat for each parameter by chance (Akaike 1974), and a component has up to ten.
 # Without the limits, a fit of two components ended 0.2 nats per pixel lower, and fits to 32 x 32 pixels 0.08.
-_TOTAL_NATS_PER_COMPONENT, _MAX_TOTAL_NATS, _MAX_TOL_NATS = 0.5, 8.0, 5e-4
+_TOTAL_NATS_PER_COMPONENT, _MAX_TOTAL_NATS, _MAX_TOL_NATS = 0.5, 128.0, 5e-4
 
 # The smallest tolerance at a coarse level. Below it, all iterations could be spent there.
 _MIN_COARSE_TOL_NATS = 1e-6
