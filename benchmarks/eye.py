@@ -64,9 +64,9 @@ ROWS = {
     "`--dither floyd-steinberg`": ours(dither="floyd-steinberg"),
     "`--method kmeans --dither floyd-steinberg`": ours(method="kmeans", dither="floyd-steinberg"),
     "`--method kmeans`, not dithered": ours(method="kmeans"),
-    "pngquant": by_pngquant(),
-    "pngquant --nofs": by_pngquant("--nofs"),
 }
+if program("pngquant"):
+    ROWS |= {"pngquant": by_pngquant(), "pngquant --nofs": by_pngquant("--nofs")}
 
 
 def figures(original: Pixels, drawn: Pixels) -> tuple[float, float, float]:

@@ -67,7 +67,7 @@ def theirs(path: Path, k: int, kept: dict[str, Any]) -> list[float]:
 
 def by_swaps(path: Path, k: int, kept: dict[str, Any], seconds: float) -> float | None:
     """Return the mean log-likelihood after random swaps, or None if they were not run."""
-    name = f"{path.name}|{k}|swaps"
+    name = f"{path.name}|{k}|swaps for {seconds:g} s"
     if name not in kept and seconds:
         kept[name] = best_by_swaps(as_stored(path).reshape(-1, 3), k, seconds)
     return kept.get(name)

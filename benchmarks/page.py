@@ -152,7 +152,7 @@ def main() -> None:
             "",
             "Mean log-likelihood per pixel of `--style likelihood`, and without its search; scikit-learn's",
             "`GaussianMixture(k).fit(pixels)`, seed 0, and the best of its seeds 0 to 4; and, if they were run, random swaps of",
-            "components for a minute from the fit without a search.",
+            f"components for {arguments.swaps:g} s from the fit without a search.",
             "",
             *likelihood.table(photographs, kept, arguments.swaps),
             "",
