@@ -40,7 +40,7 @@ def commands(folder: Path, k: int, out: Path) -> dict[str, list[str]]:
     }
     pngquant = program("pngquant")
     if pngquant:
-        loop = f"for f in '{folder}'/*.png; do '{pngquant}' --nofs --force -o '{out}'/p_$(basename "$f") {k} "$f"; done"
+        loop = f"for f in '{folder}'/*.png; do '{pngquant}' --nofs --force -o '{out}'/p_$(basename $f) {k} $f; done"
         side_by_side = (
             f"ls '{folder}'/*.png | OMP_NUM_THREADS=1 xargs -P 2 -I@ "
             f"sh -c '{pngquant} --nofs --force -o {out}/p_$(basename @) {k} @'"
