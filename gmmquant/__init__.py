@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gmmquant.images.pixels import FlatImage as FlatImage
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
-    from gmmquant.quantization.fitter import Fit as Fit
+    from gmmquant.quantization.fit import Fit as Fit
     from gmmquant.quantization.quantizer import Quantizer as Quantizer
     from gmmquant.quantization.result import ImageStatistics as ImageStatistics
     from gmmquant.quantization.result import QuantizedImage as QuantizedImage
@@ -45,7 +45,7 @@ _NAMES = {
     "images.pixels": "FlatImage",
     "models.kmeans": "KMeans",
     "models.mixture": "GaussianMixture",
-    "quantization.fitter": "Fit",
+    "quantization.fit": "Fit",
     "quantization.quantizer": "Quantizer",
     "quantization.result": "ImageStatistics QuantizedImage",
     "settings": "Settings",

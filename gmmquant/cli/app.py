@@ -17,7 +17,7 @@ import typer
 from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.options.declaration import shown
-from gmmquant.cli.parser import Command
+from gmmquant.cli.parser import Command, is_number_of_colors
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
     DEFAULT_K,
@@ -166,6 +166,13 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         )
 
 
+def _refuse_numbers(images: Sequence[str]) -> None:
+    """Raise a `ParameterError` if one of `images` is a number of colours and not a file."""
+    for text in images:
+        if is_number_of_colors(text) and not Path(text).exists():
+            raise ParameterError(f"{text} is not a file; did you mean -k {text}?")
+
+
 def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
     """Raise a `ParameterError` if the colours of --keep-colors are too many, or are all kept anyway."""
     n_kept = len(settings.keep_colors)
@@ -286,6 +293,7 @@ def quantize(
         values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
     settings = Settings(**values)
     _refuse_contradictions(ctx, settings, k)
+    _refuse_numbers(image)
 
     # The blocks are too small for BLAS to gain from threads, and the number of threads would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -12,6 +12,24 @@ _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.
 _K_ITEM = r"(auto(:[^,]*)?|[0-9]+(-[0-9]+)?)"
 _K_VALUE = re.compile(f"{_K_ITEM}(,{_K_ITEM})*,?")
 
+# Options of pngquant, ImageMagick and scikit-learn, and common spellings: what to use here.
+_OF_OTHERS = {
+    **dict.fromkeys(("--k", "--colours", "--ncolors", "--n-colors", "--n-components", "--n-clusters"), "use -k"),
+    "--quality": "use -k auto:DE, the fewest colours that differ from the image by at most DE",
+    "--speed": "use --tol for fewer iterations, or --method kmeans",
+    **dict.fromkeys(("--nofs", "--no-dither"), "images are not dithered unless --dither is set"),
+    **dict.fromkeys(("--floyd", "--fs"), "use --dither floyd-steinberg"),
+    "--ordered": "use --dither bayer",
+    "--posterize": "use --color-depth",
+    "--strip": "metadata are not copied unless --keep-metadata is set",
+    "--ext": "use --format, and -o for a folder",
+    **dict.fromkeys(("--out", "--output-dir"), "use -o"),
+    "--random-state": "use --seed",
+    "--n-init": "use --restarts",
+    "--init-params": "use --init",
+    "--covariance-type": "use --covariance",
+}
+
 
 def gather_k(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `-k 2 3 7 20` rewritten to `-k 2,3,7,20`, since typer has no options that take a list.
@@ -35,6 +53,11 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
     return gathered + rest
 
 
+def is_number_of_colors(text: str) -> bool:
+    """Return whether a text is numbers of colours, such as 7, 2-8, 2,3,7 or auto."""
+    return _K_VALUE.fullmatch(text) is not None
+
+
 class Command(TyperCommand):
     """A command that parses as typer does, except that only the callbacks of its parameters convert values.
 
@@ -45,6 +68,9 @@ class Command(TyperCommand):
         """Set the parameters of `ctx` from the arguments; return those that are left over, which are none."""
         if ctx.resilient_parsing:  # the shell asks for completions
             return super().parse_args(ctx, args)
+        for name in (argument.partition("=")[0] for argument in args[: args.index("--") if "--" in args else None]):
+            if name in _OF_OTHERS:
+                ctx.fail(f"No such option: {name}; {_OF_OTHERS[name]}")
         values, _, present = self.make_parser(ctx).parse_args(gather_k(args))
         # In the order of the arguments, so that --show-completion ends the run before a missing image does.
         parameters: list[Any] = list(dict.fromkeys([*present, *self.get_params(ctx)]))

@@ -25,7 +25,8 @@ from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.models.serialization import Model, read_model
-from gmmquant.quantization.fitter import Fit, Fitter, candidates_of
+from gmmquant.quantization.fit import Fit
+from gmmquant.quantization.fitter import Fitter, candidates_of
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import (

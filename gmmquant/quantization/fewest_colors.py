@@ -24,7 +24,8 @@ from gmmquant.models.sweep import most_probable
 from gmmquant.settings import MAX_AUTO_K
 
 if TYPE_CHECKING:
-    from gmmquant.quantization.fitter import Fit, Fitter
+    from gmmquant.quantization.fit import Fit
+    from gmmquant.quantization.fitter import Fitter
 
 # Cells of the coarse fits: at least eight per component.
 _MIN_COARSE_CELLS = 8 * MAX_AUTO_K

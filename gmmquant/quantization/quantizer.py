@@ -29,7 +29,8 @@ from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
 from gmmquant.models.kmeans import nearest_squared_distances
 from gmmquant.models.sweep import most_probable
-from gmmquant.quantization.fitter import Fit, Fitter
+from gmmquant.quantization.fit import Fit
+from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage
 from gmmquant.settings import AUTO, Settings, SettingsOptions
 

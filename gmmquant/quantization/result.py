@@ -16,7 +16,7 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Criteria, n_parameters
-from gmmquant.quantization.fitter import Fit
+from gmmquant.quantization.fit import Fit
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.paths import parse_path
 from gmmquant.system.process import system_reason

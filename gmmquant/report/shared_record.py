@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gmmquant.colors.color_sum import ColorCells
-from gmmquant.quantization.fitter import Fit, Fitter
+from gmmquant.quantization.fit import Fit
+from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
 from gmmquant.report.record import Choices, Record, asked_record, finite, image_record, regions_record

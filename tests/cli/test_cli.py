@@ -13,7 +13,7 @@ from PIL import Image
 from running import in_a_terminal
 
 import gmmquant
-from gmmquant.cli.parser import gather_k
+from gmmquant.cli.parser import _OF_OTHERS, gather_k
 from gmmquant.errors import ParameterError
 from gmmquant.settings import parse_k
 
@@ -192,6 +192,28 @@ def test_a_usage_error_prints_one_line_exits_with_2_and_writes_nothing(command, 
     assert result.stderr.startswith("gmmquant: ")
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["flat.png"]
+
+
+@pytest.mark.parametrize("number", ["7", "2-8", "2,3", "auto"])
+def test_a_number_among_the_images_is_asked_for_before_any_work(command, tmp_path, flat, number):
+    for arguments in ((flat, number), (number, flat)):
+        result = command(*arguments)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"gmmquant: {number} is not a file; did you mean -k {number}?\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [flat.name]
+    (tmp_path / number).write_bytes(flat.read_bytes())
+    assert command(flat, "-n", "--", number).returncode == 0
+
+
+def test_options_of_other_programs_are_answered_in_a_sentence(command, flat):
+    for name, answer in _OF_OTHERS.items():
+        result = command(flat, f"{name}=3")
+        assert result.returncode == 2
+        assert result.stderr == f"gmmquant: no such option: {name}; {answer}; see gmmquant --help\n"
+    options = command("--help").stdout.split()
+    assert not set(_OF_OTHERS) & set(options)
+    named = {word for answer in _OF_OTHERS.values() for word in re.findall(r"--[a-z-]+", answer)}
+    assert named <= set(options)
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.inference import evaluate
 from gmmquant.pipeline.strategy import TransferColors, load_transfer_image
-from gmmquant.quantization.fitter import Fit, Fitter
+from gmmquant.quantization.fit import Fit
+from gmmquant.quantization.fitter import Fitter
 
 CAT = read_sample("cat.jpg")[::8, ::8]
 COFFEE = read_sample("coffee.png")[::12, ::12]

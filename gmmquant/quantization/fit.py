@@ -1,0 +1,109 @@
+"""`Fit`: a fitted mixture, the colours of its images, and the figures of its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.colors.palette import Palette, to_8_bits
+from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.models.kmeans import center_scores
+from gmmquant.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted mixture, and what recolouring an image and its record need.
+
+    Attributes
+    ----------
+    k : int
+        Requested number of components.
+    method : "gmm" or "kmeans"
+    space : str
+        Colour space of the fit; densities are densities in it.
+    mixture : Gaussians
+        The mixture, or the clusters of KMeans as one, for colours of `space`: the heaviest component first, or the
+        order of a fixed palette. It has fewer than `k` components if the image has fewer colours.
+    trace : tuple of float
+        Objective at the start of each level and after each iteration: J in nats per pixel; for KMeans the mean squared
+        distance to the nearest center (outside sRGB it includes the distance of colours that round to the same 8 bits).
+    n_cells : tuple of int
+        Number of cells of the level that each value of `trace` was computed on. The cells of the finest level are the
+        distinct colours, unless a fit to these would take too long.
+    n_iter : int
+        Number of iterations at all levels together, without those of a search.
+    tol : float or None
+        Gain per iteration, in nats per pixel, at which EM stopped; for KMeans see `Settings.tol`. None if nothing was
+        fitted.
+    converged : bool or None
+        None if the mixture was fitted elsewhere.
+    seconds : dict
+        Time spent: `seed` (starts) and `fit`, which includes the starts with a search and with KMeans.
+    noise : float
+        See `Settings.noise`.
+    exact : bool
+        Whether there were at most `k` colours, each of which is a component. Nothing is fitted or dithered, and each
+        pixel gets the nearest colour.
+    nearest_by_mean : bool
+        Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
+        Not at a lower depth, where the colour of a component may be farther from its mean than another.
+    colors : ndarray of uint8, shape (K, 3), or None
+        The colours of recoloured images where these are not the means rounded to 8 bits: those of a fixed palette, kept
+        colours and others that differ from them, dominant colours, or colours of a lower depth.
+    fixed : ndarray of bool, shape (K,), or None
+        Which components have fixed colours, as means and in the images; None if none have.
+    keeps_order : bool
+        Whether files must keep the order of the palette.
+    recoloring : str or None
+        How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
+    """
+
+    k: int
+    method: str
+    space: str
+    mixture: Gaussians
+    trace: tuple[float, ...]
+    n_cells: tuple[int, ...]
+    n_iter: int
+    tol: float | None
+    converged: bool | None
+    seconds: dict[str, float]
+    noise: float = 0.0
+    exact: bool = False
+    nearest_by_mean: bool = False
+    colors: Palette | None = None
+    fixed: npt.NDArray[np.bool_] | None = None
+    keeps_order: bool = False
+    recoloring: str | None = None
+
+    @cached_property
+    def palette(self) -> Palette:
+        """The colours of recoloured images, uint8 (K, 3): `colors`, or the means rounded to 8 bits."""
+        if self.colors is not None:
+            return self.colors
+        return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
+
+    @property
+    def centers(self) -> FloatArray:
+        """The colours among which the nearest is found, in the space of the fit, (K, 3)."""
+        return self.mixture.means if self.nearest_by_mean else COLOR_SPACES[self.space].from_srgb(self.palette / 255)
+
+    def scores(self, recoloring: str, origin: FloatArray) -> FloatArray:
+        """Return the parameters by which a colour relative to `origin` gets its entry of the palette: see `sweep`."""
+        if recoloring == "nearest":
+            return center_scores(self.centers, origin)
+        return natural_parameters(self.mixture, origin)
+
+    def drawing(self, settings: Settings) -> tuple[str, str]:
+        """Return the recoloring and the dither of images: those of the fit, otherwise those of `settings`."""
+        return self.recoloring or settings.recoloring, "none" if self.exact else settings.dither
+
+    def smoothing(self, settings: Settings) -> float:
+        """Return the strength of smoothing: that of `settings`, or 0 where each pixel keeps its colour."""
+        return 0.0 if self.exact else settings.smooth
