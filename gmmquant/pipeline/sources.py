@@ -103,8 +103,19 @@ def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
     for file in files_below(path, natural_key, on_error, recursive=reading.recursive):
         if _is_input(file):
             found.append(Source(file, below(file, path)))  # noqa: PERF401  `on_error` appends meanwhile
-    folders = "this folder or its subfolders" if reading.recursive else "this folder (-r includes its subfolders)"
-    return found or [Failure(path, f"no images in {folders}; recognised extensions: {_EXTENSIONS}")]
+    return found or [Failure(path, _no_images_in(path, reading))]
+
+
+def _no_images_in(folder: AnyPath, reading: Reading) -> str:
+    """Return the reason why a folder gives no images, and whether its subfolders have some."""
+    if reading.recursive:
+        return f"no images in this folder or its subfolders; recognised extensions: {_EXTENSIONS}"
+    local = isinstance(folder, Path)  # elsewhere a listing can take minutes
+    below_it = files_below(folder, natural_key, lambda *_: None, recursive=True) if local else ()
+    n_images = sum(map(_is_input, below_it))
+    if n_images:
+        return f"no images in this folder, but {n_images} in its subfolders; add -r to include them"
+    return f"no images in this folder (-r includes its subfolders); recognised extensions: {_EXTENSIONS}"
 
 
 def _is_input(file: AnyPath) -> bool:

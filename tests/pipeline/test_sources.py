@@ -133,10 +133,11 @@ def test_an_unreadable_folder_is_reported_and_the_others_are_done(command, tree,
 
 
 def test_a_folder_without_images_is_reported_with_a_remedy(tree):
-    tree("sub/a.png")
+    tree("sub/a.png", "sub/below/b.png")
     Path("empty").mkdir()
     Path("text.txt").touch()
-    assert "(-r includes its subfolders)" in failures(".")[0][1]
+    assert failures(".")[0][1] == "no images in this folder, but 2 in its subfolders; add -r to include them"
+    assert "(-r includes its subfolders)" in failures("empty")[0][1]
     assert failures("empty", reading=RECURSIVE)[0][0] == "empty"
     assert "-r" not in failures("empty", reading=RECURSIVE)[0][1]
     assert failures(".", reading=RECURSIVE) == []
