@@ -26,6 +26,7 @@ from gmmquant.settings import (
     MAX_PIXELS,
     MAX_TRANSFER_K,
     OF_FITS,
+    OUTPUT_FORMATS,
     STANDARD_OUTPUT,
     STYLES,
     Settings,
@@ -37,7 +38,7 @@ from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_m
 if TYPE_CHECKING:
     from gmmquant.pipeline.plan import Destination, Plan
     from gmmquant.pipeline.strategy import Strategy
-    from gmmquant.system.paths import SourcePath
+    from gmmquant.system.paths import AnyPath, SourcePath
 
 
 class ExitCode(IntEnum):
@@ -204,6 +205,28 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
     return Destination.STANDARD_OUTPUT
 
 
+def _folder_and_name(
+    ctx: typer.Context, output: str | None, to: Destination, image_format: str
+) -> tuple[AnyPath | None, str | None, str]:
+    """Return the folder of the outputs, the name of the image if --output is a file, and the format."""
+    from gmmquant.pipeline.plan import Destination
+    from gmmquant.system.filesystem import is_folder
+    from gmmquant.system.paths import parse_path
+
+    if output is None or to is not Destination.FILES:
+        return None, None, image_format
+    path = parse_path(output)
+    extension = path.suffix.lower().removeprefix(".")
+    named = next((name for name, others in OUTPUT_FORMATS.items() if extension in (name, *others)), None)
+    if named is None or output.endswith("/") or is_folder(path):
+        return path, None, image_format
+    if _is_set(ctx, "format") and image_format != named:
+        raise ParameterError(f"--format {image_format} contradicts --output {output}: leave out --format")
+    if _is_set(ctx, "keep_extension"):
+        raise ParameterError(f"--keep-extension has no effect on --output {output}: leave it out")
+    return path.parent, path.name, named
+
+
 def _strategy(
     model: Path | None,
     palette: str | None,
@@ -302,13 +325,13 @@ def quantize(
     from gmmquant.pipeline.batch import planned_outcomes
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
-    from gmmquant.system.paths import parse_path
 
     chosen_ks = k if _is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
     ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)
     many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
+    folder, name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
     most = None if many else largest_of(ks)
     if reason := output_format(format).refusal_of_colors(most):
         raise ParameterError(reason)
@@ -332,8 +355,8 @@ def quantize(
         preserve_times=preserve_times,
         shared=shared,
         to=to,
+        image_name=name,
     )
-    folder = None if output is None or to is not Destination.FILES else parse_path(output)
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:

@@ -1,7 +1,8 @@
 """Turn sources into jobs, each with the names of its outputs.
 
 Names depend on the source alone: `cat.jpg` gives `cat_k7.png` for each k, and `cat_report.json`. Outputs go next to the
-image, or to the output folder, in the subfolders that the image was found in.
+image, or to the output folder, in the subfolders that the image was found in. The file of one image in one number of
+colours can be named: `out.png`, with `out_report.json`.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Task(NamedTuple):
     preserve_times: bool = False  # of the source, as the times of the outputs
     shared: bool = False  # whether one mixture is fitted to all images together
     to: Destination = Destination.FILES
+    image_name: str | None = None  # of the only image at the only k, if it does not depend on the source
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Job:
     """One image, or the mixture that all images share, and the outputs that are written for it."""
 
     source: SourcePath
-    stem: str  # beginning of the names of all outputs
+    stem: str  # beginning of the names of all outputs; the number of colours follows, unless there is only one
     folder: AnyPath
     ks: Sequence[int | str]
     products: Products
@@ -90,6 +92,7 @@ class Job:
     # SHA-256 of the source in the report of an earlier run. The files of that run are kept without a comparison.
     earlier_digest: str | None = None
     path_in_record: str | None = None  # of the source; None: relative to the folder of the report
+    image_name: str | None = None  # of the image; None: the stem with the number of colours
 
     @property
     def is_shared_report(self) -> bool:
@@ -98,8 +101,8 @@ class Job:
 
     def files(self, k: int | str) -> dict[str, AnyPath]:
         """Return the files of a fit by content, such as "image" or "palette gpl"; only the first of the layers."""
-        products, start = self.products, f"{self.stem}_k{in_names(k)}"
-        names = {"image": f"{start}.{products.format}"} if products.images else {}
+        products, start = self.products, self._start(k)
+        names = {"image": self.image_name or f"{start}.{products.format}"} if products.images else {}
         if products.models:
             names["model"] = f"{start}.gmm.json"
         names |= {f"palette {name}": f"{start}_palette.{name}" for name in products.palettes}
@@ -113,7 +116,10 @@ class Job:
         """Return the path of a layer, numbered from 1, the heaviest component first."""
         width = 2 if isinstance(k, str) else max(len(str(k)), 2)
         kind = "_exact" if self.products.layers == "exact" else ""
-        return self.folder / f"{self.stem}_k{in_names(k)}_layer{number:0{width}}{kind}.png"
+        return self.folder / f"{self._start(k)}_layer{number:0{width}}{kind}.png"
+
+    def _start(self, k: int | str) -> str:
+        return self.stem if self.image_name else f"{self.stem}_k{in_names(k)}"
 
     @property
     def outputs(self) -> list[AnyPath]:
@@ -165,6 +171,10 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; use another --output")
     distinct = list(_without_repetitions(sources))
+    if task.image_name and (len(distinct) > 1 or len(task.ks) > 1 or task.shared):
+        n_images, ks = f"{len(distinct)} image{'s' * (len(distinct) != 1)}", ", ".join(map(str, task.ks))
+        remedy = "name a folder for --output, or one image and one k"
+        raise OutputError(f"--output looks like a file, but {n_images} would be written for k = {ks}; {remedy}")
     images = [entry.path for entry in distinct if isinstance(entry, Source)]
     shared_job = _shared_job(images, task, folder) if task.shared and images else None
     entries = [entry if isinstance(entry, Failure) else _job(entry, task, folder, shared_job) for entry in distinct]
@@ -192,9 +202,11 @@ def _without_repetitions(entries: Iterable[Source | Failure]) -> Iterator[Source
 
 def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | None) -> Job:
     path = source.path
-    target = path.parent if folder is None else folder / source.below
+    target = path.parent if folder is None else folder if task.image_name else folder / source.below
     stem = fitting_stem(path.name if task.keep_extension else path.stem)
-    job = Job(path, stem, target, task.ks, task.products, _report(stem, target, task))
+    if task.image_name:
+        stem = task.image_name.rpartition(".")[0]
+    job = Job(path, stem, target, task.ks, task.products, _report(stem, target, task), image_name=task.image_name)
     if task.to is not Destination.FILES:
         job = replace(job, path_in_record=as_text(path))
     if shared_job is None:

@@ -268,6 +268,60 @@ def test_outputs_are_written_beside_the_image_by_default(command, tmp_path, flat
     assert {path.name for path in (tmp_path / "sub").iterdir()} == {"flat.png", "flat_k2.png", "flat_report.json"}
 
 
+def test_an_output_with_the_extension_of_an_image_is_a_file(command, tmp_path, grey):
+    by_name = command(
+        grey, "-k", "3", "-o", "new/out.png", "--palette-out", "gpl", "--maps", "labels", "--layers", "flat"
+    )
+    assert by_name.returncode == 0, by_name.stderr
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    layers = {f"out_layer{number:02}.png" for number in (1, 2, 3)}
+    assert names == {"out.png", "out_report.json", "out_palette.gpl", "out_labels.png"} | layers
+    assert command(grey, "-k", "3", "-o", "folder").returncode == 0
+    assert (tmp_path / "new" / "out.png").read_bytes() == (tmp_path / "folder" / "grey_k3.png").read_bytes()
+    record = json.loads((tmp_path / "new" / "out_report.json").read_text())
+    assert record["fits"][0]["files"]["image"] == "out.png"
+    for name, kind in (("a.webp", "WEBP"), ("b.JPG", "JPEG"), ("c.tif", "TIFF"), ("d.gif", "GIF")):
+        assert command(grey, "-k", "auto", "-o", name).returncode == 0
+        with Image.open(tmp_path / name) as image:
+            assert image.format == kind
+
+
+def test_a_named_output_is_replaced_only_by_force(command, tmp_path, grey):
+    (tmp_path / "out.png").write_text("mine")
+    assert command(grey, "-k", "3", "-o", "out.png").returncode == 1
+    assert (tmp_path / "out.png").read_text() == "mine"
+    assert command(grey, "-k", "3", "-o", "out.png", "--force").returncode == 0
+    made = (tmp_path / "out.png").read_bytes()
+    again = command(grey, "-k", "3", "-o", "out.png", "--skip-existing")
+    assert (again.returncode, (tmp_path / "out.png").read_bytes()) == (0, made)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("grey.png", "-k", "2", "3", "-o", "o.png"), "1 image would be written for k = 2, 3; name a folder"),
+        (("grey.png", "flat.png", "-k", "2", "-o", "o.png"), "2 images would be written for k = 2; name a folder"),
+        (("grey.png", "-k", "2", "-o", "o.png", "--shared"), "looks like a file"),
+        (("grey.png", "-k", "2", "-o", "o.png", "--format", "gif"), "--format gif contradicts --output o.png"),
+        (("grey.png", "-k", "2", "-o", "o.png", "--keep-extension"), "--keep-extension has no effect"),
+        (("grey.png", "-k", "2", "-o", "grey.png"), "would overwrite the input"),
+    ],
+)
+def test_a_named_output_that_cannot_be_is_refused_before_any_work(command, tmp_path, grey, flat, arguments, reason):
+    result = command(*arguments)
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.png", "grey.png"]
+
+
+def test_a_folder_may_have_the_name_of_an_image(command, tmp_path, grey):
+    (tmp_path / "shots.png").mkdir()
+    assert command(grey, "-k", "2", "3", "-o", "shots.png").returncode == 0
+    assert command(grey, "-k", "2", "-o", "new.png/").returncode == 0
+    assert (tmp_path / "shots.png" / "grey_k3.png").exists()
+    assert (tmp_path / "new.png" / "grey_k2.png").exists()
+
+
 def test_the_report_names_the_image_relative_to_its_folder(command, tmp_path, flat):
     assert command("flat.png", "-k", "2", "-o", "a/b").returncode == 0
     record = json.loads((tmp_path / "a/b/flat_report.json").read_text())

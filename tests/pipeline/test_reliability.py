@@ -222,11 +222,12 @@ def test_a_file_too_large_for_the_system_is_one_line_and_nothing_is_left(command
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_impossible_output_folder_is_one_line(command, flat):
-    result = command("flat.png", "-k", "2", "-o", "flat.png")
+def test_an_impossible_output_folder_is_one_line(command, flat, tmp_path):
+    (tmp_path / "text").touch()
+    result = command("flat.png", "-k", "2", "-o", "text")
     assert (result.returncode, result.stderr) == (
         2,
-        "gmmquant: flat.png is a file, not a folder; use another --output\n",
+        "gmmquant: text is a file, not a folder; use another --output\n",
     )
     for folder in ("flat.png/below", "/proc/below"):
         result = command("flat.png", "-k", "2", "-o", folder)

@@ -13,7 +13,12 @@ _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
 Output = Annotated[
     str | None,
-    option("-o, --output", "DIR", "Folder for the outputs, or - for standard output.", default="next to each image"),
+    option(
+        "-o, --output",
+        "PATH",
+        "Folder, file (one image, one k), or - for standard output.",
+        default="next to each image",
+    ),
 ]
 Force = Annotated[bool, flag("-f, --force", "Replace existing outputs.")]
 SkipExisting = Annotated[bool, flag("--skip-existing", "Keep existing outputs and write only missing ones.")]
