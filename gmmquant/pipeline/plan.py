@@ -165,8 +165,8 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     """Turn sources into jobs, in their order and each once; failures keep their positions.
 
     Outputs go to `folder`. If it is None, they go next to each image, and the shared report goes to the folder that
-    contains all images. An `OutputError` is raised if `folder` is a file, if two jobs would write the same file, or if
-    an output of a job is the source of another.
+    contains all images. An `OutputError` is raised if `folder` is a file, if the image has a name but there are
+    several, if two jobs would write the same file, or if an output of a job is the source of another.
     """
     if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; use another --output")
