@@ -32,7 +32,7 @@ Strength = Annotated[
         "Amount of dithering, from 0 to 1.",
         _PANEL,
         convert=number,
-        default="0.9 for fitted colours; 1 for a palette and for posterior",
+        default="0.87 for fitted colours; 1 for a palette and for posterior",
     ),
 ]
 Snap = Annotated[

@@ -28,13 +28,15 @@ Conversion = Callable[[FloatArray], FloatArray]
 
 # The weight on chroma, and the strength. Means over 13 photographs in 16 / 64 colours fitted in OKLab of SSIMULACRA2,
 # FLIP, and the distance in OKLab, times 100, after linear light was blurred by a Gaussian of 1.5 pixels:
-#     weight 1.5, strength 0.85   24.2,   -  , 1.58 / 60.0,   -  , 0.60
-#     weight 1, strength 1        24.4, 0.147, 1.63 / 57.7, 0.074, 0.60
-#     weight 1, strength 0.85     29.2, 0.145, 1.56 / 63.5, 0.074, 0.59
-#     weight 0.8, strength 0.9    30.1, 0.144, 1.58 / 64.3, 0.072, 0.58
-#     weight 0.7, strength 0.85   30.7, 0.146, 1.61 / 64.9, 0.074, 0.61
-_CHROMA_WEIGHT = 0.8
-_STRENGTH = 0.9
+#     weight 1, strength 1        23.5, 0.146, 1.62 / 58.0, 0.074, 0.60
+#     weight 1, strength 0.85     27.9, 0.145, 1.54 / 63.9, 0.074, 0.59
+#     weight 0.8, strength 0.9    28.9, 0.143, 1.58 / 64.6, 0.072, 0.58
+#     weight 0.65, strength 0.87  29.6, 0.145, 1.61 / 65.5, 0.073, 0.60
+#     weight 0.5, strength 0.85   29.4, 0.148, 1.68 / 66.0, 0.074, 0.63
+_CHROMA_WEIGHT, _STRENGTH = 0.65, 0.87
+
+# The least weight on chroma for given palettes.
+_MIN_GIVEN_WEIGHT = 0.8
 
 # The chroma in OKLab from which a colour is not used in place of a grey. That of sRGB's primaries is 0.26 to 0.31.
 _VIVID = 0.1
@@ -84,4 +86,4 @@ def chroma_weight(oklab: FloatArray) -> float:
     between = (above > 0) & (above < len(greys))
     a, b, middle = greys[above[between] - 1], greys[above[between]], lightness[vivid][between]
     needed = np.sqrt((middle - a) * (b - middle)) / chroma[vivid][between]
-    return float(needed.max(initial=_CHROMA_WEIGHT))
+    return float(needed.max(initial=_MIN_GIVEN_WEIGHT))
