@@ -28,8 +28,8 @@ from gmmquant.models.gaussian import Gaussians, entropies, natural_parameters
 from gmmquant.models.starts import n_rows_for
 from gmmquant.models.sweep import LOWEST, exp, exponentials
 
-# Components that are split, and merged, in a round: this part of them, but at least so many. With one of 7, a fit ended
-# 0.01 nats lower, with two of 20 another 0.006. Rounds of four or one after a round without gain changed little.
+# Components that are split, and merged, in a round: this part of them, but at least two. With one of 7, a fit ended 0.01
+# nats lower, with two of 20 another 0.006. Rounds of four or one after a round without gain changed little.
 _SPLIT_PART, _MIN_SPLITS = 1 / 6, 2
 
 # Pairs of components that are merged and split again, one pair after the other.
@@ -50,8 +50,8 @@ _MIN_WEIGHT = 1e-12
 # Columns of a matrix product: the last digits of large ones by BLAS depend on the number of threads.
 _COLUMNS = 1024
 
-# Cuts of a component in three features: by planes across an axis of its cells, the longest last, so many standard
-# deviations from the mean, and by the squared distance from the mean in standard deviations along all axes.
+# Cuts of a component in three features: by planes across an axis of its cells (the longest last) at a distance from the
+# mean, and by the squared distance from the mean, both in standard deviations along the axes.
 _PLANES = ((2, 0.0), (2, 0.9), (2, -0.9), (1, 0.0), (1, 0.9), (1, -0.9), (0, 0.0))
 _SHELLS = (0.4, 1.2, 3.0)
 
