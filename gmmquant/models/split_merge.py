@@ -28,8 +28,8 @@ from gmmquant.models.gaussian import Gaussians, entropies, natural_parameters
 from gmmquant.models.starts import n_rows_for
 from gmmquant.models.sweep import LOWEST, exp, exponentials
 
-# Components that are split, and merged, in a round: this part of them, but at least two. With one of 7, a fit ended 0.01
-# nats lower, with two of 20 another 0.006. Rounds of four or one after a round without gain changed little.
+# Components that are split, and merged, in a round: this part of them, but at least two. With one of 7, a fit ended
+# 0.01 nats lower, with two of 20 another 0.006. Rounds of four or one after a round without gain changed little.
 _SPLIT_PART, _MIN_SPLITS = 1 / 6, 2
 
 # Pairs of components that are merged and split again, one pair after the other.
