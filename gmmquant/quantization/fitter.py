@@ -261,6 +261,7 @@ class Fitter:
         return self._result(k, fit, tol, seconds["fit"], seconds["seed"])
 
     def _fit_by_search(self, levels: Sequence[Cells], k: int, tol: float, watch: Watcher) -> EMFit:
+        """Fit a mixture as `fit_mixture` does, with a search for a better optimum, which includes the starts."""
         return fit_by_search(
             levels,
             k,
