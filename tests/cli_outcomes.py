@@ -16,9 +16,12 @@ class Screen(io.StringIO):
         return True
 
 
-def component(number):
-    covariance = [[0.01 * (i == j) for j in range(3)] for i in range(3)]
-    return {"weight": 0.25, "pixels": 1200, "hex": f"#{0x10203 * number:06x}", "covariance": covariance}
+def components(n):
+    columns = {"weight": 0.25, "pixels": 1200, "covariance": [0.01, 0, 0, 0.01, 0, 0.01]}
+    return {
+        "hex": [f"#{0x10203 * number:06x}" for number in range(n)],
+        **{name: [one] * n for name, one in columns.items()},
+    }
 
 
 def fit_of(k, **changes):
@@ -41,13 +44,14 @@ def fit_of(k, **changes):
         "mse": 1234.56,
         "errors": {"posterior": 1234.56, "nearest": 999.9},
         "seconds": {"fit": 0.25, "write": 0.5},
-        "components": [component(number) for number in range(k)],
+        "bytes": 1234,
+        "components": components(k),
     }
     return {**fit, **changes}
 
 
 def record_of(*fits, **settings):
-    image = {"width": 20, "height": 10, "distinct_colors": 150, "pixels": 200, "frames": 1}
+    image = {"width": 20, "height": 10, "distinct_colors": 150, "pixels": 200, "frames": 1, "bytes": 5000}
     image |= {"visible_pixels": 200, "visible_weight": 200.0}
     names = {"model": None, "palette": None, "transfer_from": None, "method": "gmm", "space": "srgb", "strength": None}
     return {

@@ -138,3 +138,10 @@ def antialiased_logo():
     draw.rectangle([scale * v for v in (160, 10, 190, 70)], fill=(225, 48, 108))
     draw.line([scale * v for v in (5, 5, 195, 75)], fill=(0, 0, 0), width=scale)
     return np.asarray(image.resize((200, 80), Image.Resampling.LANCZOS))
+
+
+def mixture_of(fit):
+    """Return weights, means and full covariances of the fit of a record."""
+    columns = fit["components"]
+    full = [[[a, b, c], [b, d, e], [c, e, f]] for a, b, c, d, e, f in columns["covariance"]]
+    return np.array(columns["weight"]), np.array(columns["mean"]), np.array(full)

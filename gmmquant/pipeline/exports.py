@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -15,6 +16,7 @@ from gmmquant.pipeline.plan import Job
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage, RecoloredFit
 from gmmquant.system.atomic import HeldSet, OutputSet
+from gmmquant.system.filesystem import examine
 from gmmquant.system.paths import AnyPath
 from gmmquant.version import __version__
 
@@ -34,6 +36,7 @@ class FileWriter:
         self._executor, self._outputs, self._is_kept, self._compares = executor, outputs, is_kept, compares
         self._staged: list[Future[float]] = []
         self._seconds_here = 0.0
+        self._sizes: dict[AnyPath, int] = {}
 
     def write(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
         """Stage `encode(*content)` as the file at `path`, unless that is kept."""
@@ -44,7 +47,9 @@ class FileWriter:
         def stage() -> float:
             started = perf_counter()
             handle = refuse_other_content if is_kept else self._outputs.stage
-            handle(path, encode(*content))
+            data = encode(*content)
+            handle(path, data)
+            self._sizes[path] = len(data)
             return perf_counter() - started
 
         if len(self._staged) > 1:  # each waiting file holds its arrays, so at most two layers wait
@@ -62,6 +67,10 @@ class FileWriter:
     def seconds(self) -> float:
         """Wait until all files are staged, and return the seconds that this took in total."""
         return self._seconds_here + sum(seconds.result() for seconds in self._staged)
+
+    def n_bytes(self, path: AnyPath) -> int:
+        """Return the size of a file that is staged or kept."""
+        return self._sizes[path] if path in self._sizes else examine(path, lambda file: file.seek(0, os.SEEK_END))
 
 
 def write_products(

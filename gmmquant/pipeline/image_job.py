@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gmmquant.errors import GmmquantError, ImageError, OutputError
 from gmmquant.images.decoded import DecodedImage
@@ -47,8 +47,14 @@ _BYTES_PER_PIXEL = 40
 
 Result = TypeVar("Result")
 
-# A recoloured image and the paths of its files, for each k.
-Results = list[tuple[QuantizedImage, dict[str, Any]]]
+
+class Drawn(NamedTuple):
+    """An image recoloured at one k: its files by content, and the size of the image file."""
+
+    fit: QuantizedImage
+    files: dict[str, Any]
+    n_bytes: int | None
+
 
 # Called with the source, k, the number of iterations and the objective.
 Watcher = Callable[[SourcePath, int | str, int, float], None]
@@ -127,8 +133,17 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     return replace(job, kept=frozenset(present if keeps else ()), earlier_digest=digest)
 
 
-def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> tuple[DecodedImage, FlatImage, str]:
-    """Return an image, its visible pixels of all frames, and the SHA-256 of the file."""
+class Input(NamedTuple):
+    """An image that was read, its visible pixels of all frames, and the SHA-256 and the size of the file."""
+
+    image: DecodedImage
+    flat: FlatImage
+    digest: str
+    n_bytes: int
+
+
+def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> Input:
+    """Read an image; `admit(n_bytes)` is called before a large one is decoded."""
 
     def announce(n_pixels: int) -> None:
         if n_pixels > _LARGE_IMAGE_PIXELS:
@@ -136,13 +151,14 @@ def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> t
 
     with errors_of_reading(), open_path(source, byte_limit(max_pixels)) as file:
         image, digest = read_image(file, max_pixels=max_pixels, announce=announce), digest_of(file)
+        n_bytes = file.seek(0, os.SEEK_END)
     n_frames = 1 if image.animation is None else image.animation.n_frames
-    return image, FlatImage.from_array(image.pixels, n_frames), digest
+    return Input(image, FlatImage.from_array(image.pixels, n_frames), digest, n_bytes)
 
 
 def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[int], None], watch: Watcher) -> Done:
     """Write the outputs of an image, except those `kept` from an earlier run."""
-    image, flat, digest = read(job.source, task.max_pixels, admit)
+    image, flat, digest, n_bytes = read(job.source, task.max_pixels, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     notes = [*image.notes, *_losses(image, flat, task)]
     if flat.n_visible == 0:
@@ -173,11 +189,11 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
             FileWriter, executor, outputs, partial(is_kept, job, task), compares=job.earlier_digest is None
         )
         results = _recolor(job, task, quantizer, choices, encode, new_writer, watch)
-        record = _record_of(job, task, quantizer, results, notes, choices, digest)
+        record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
         if task.to is Destination.FILES and not job.in_shared_report and job.report not in kept:
             outputs.stage(job.report, to_json(record).encode("ascii"))
         written = outputs.commit()
-    statistics = [fit.statistics for fit, _ in results]
+    statistics = [drawn.fit.statistics for drawn in results]
     data = outputs.data if isinstance(outputs, HeldSet) else None
     return Done(job.source, record, written, notes, drawn=data, statistics=statistics)
 
@@ -190,7 +206,7 @@ def _recolor(
     encode: Callable[..., bytes],
     new_writer: Callable[[], FileWriter],
     watch: Watcher,
-) -> Results:
+) -> list[Drawn]:
     """Recolour an image at each k, and stage the files while the next k is fitted."""
     to_record = task.to is Destination.RECORD
     fits: list[tuple[QuantizedImage, dict[str, Any], FileWriter]] = []
@@ -202,7 +218,11 @@ def _recolor(
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
         files = {} if to_record else write_products(quantizer, fit, job, k, writer)
         fits.append((fit, files, writer))
-    return [(fit.with_seconds(write=writer.seconds()), files) for fit, files, writer in fits]
+    results = []
+    for k, (fit, files, writer) in zip(job.ks, fits, strict=True):
+        fit = fit.with_seconds(write=writer.seconds())
+        results.append(Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None))
+    return results
 
 
 def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]:
@@ -219,23 +239,34 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]
 
 
 def _record_of(
-    job: Job, task: Task, quantizer: Quantizer, results: Results, notes: list[str], choices: Choices, digest: str
+    job: Job,
+    task: Task,
+    quantizer: Quantizer,
+    results: Sequence[Drawn],
+    notes: list[str],
+    choices: Choices,
+    digest: str,
+    n_bytes: int,
 ) -> Record:
     """Return the record of an image, or its entry in a shared one; the notes on its fits are added to `notes`."""
     path = job.source_in_record
     if job.in_shared_report:
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        fits = [shared_fit_record(*result, asked=k) for k, result in zip(job.ks, results, strict=True)]
-        return shared_image_record(path, quantizer, fits, notes=notes, digest=digest)
-    recolored = [fit for fit, _ in results]
+        fits = [
+            shared_fit_record(fit, files, asked=k, n_bytes=n)
+            for k, (fit, files, n) in zip(job.ks, results, strict=True)
+        ]
+        return shared_image_record(path, quantizer, fits, n_bytes=n_bytes, notes=notes, digest=digest)
+    recolored = [drawn.fit for drawn in results]
     chosen = recoloring_is_chosen(task)
     notes += fit_notes(recolored, quantizer.histogram, quantizer.settings, choices=choices, recoloring_chosen=chosen)
     return build_record(
         path,
         job.report,
         quantizer,
-        [fit_record(*result, asked=k) for k, result in zip(job.ks, results, strict=True)],
+        [fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n) in zip(job.ks, results, strict=True)],
+        n_bytes=n_bytes,
         notes=notes,
         choices=choices,
         extra_inputs=task.strategy.inputs,

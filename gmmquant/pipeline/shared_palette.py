@@ -221,8 +221,9 @@ def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
     """Count the colours of an image, if any pixel is visible."""
 
     def work() -> Counted:
-        _, flat, digest = read(job.source, task.max_pixels, admit)
-        return Counted(flat.histogram() if flat.n_visible else None, {identity(job.source): digest})
+        image = read(job.source, task.max_pixels, admit)
+        histogram = image.flat.histogram() if image.flat.n_visible else None
+        return Counted(histogram, {identity(job.source): image.digest})
 
     result = attempt(job, work)
     return Counted(failures=(result,)) if isinstance(result, Failure) else result

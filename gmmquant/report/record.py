@@ -6,11 +6,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gmmquant.colors.palette import hex_code
+from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.selection import BoundedChoice, Choice
+from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
@@ -41,12 +47,13 @@ def build_record(
     quantizer: Quantizer,
     fits: Sequence[Record],
     *,
+    n_bytes: int | None = None,
     notes: Sequence[str] = (),
     choices: Choices | None = None,
     extra_inputs: Mapping[str, Path | Sequence[str]] | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> Record:
-    """Return the record of the image at `path`, with the `fit_record` of each k in `fits`.
+    """Return the record of the image at `path`, a file of `n_bytes`, with the `fit_record` of each k in `fits`.
 
     `report` is the file of the record: paths of `extra_inputs`, the strategy's inputs, become relative to its folder.
     `digests` are the SHA-256 of the image ("source") and of everything else that decides its outputs ("settings").
@@ -54,7 +61,7 @@ def build_record(
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "image": image_record(path, quantizer),
+        "image": image_record(path, quantizer, n_bytes),
         **asked_record(report, quantizer.fitter, fits, choices or {}, extra_inputs or {}),
         "digest": dict(digests or {}),
         "notes": list(notes),
@@ -62,12 +69,13 @@ def build_record(
     }
 
 
-def image_record(path: str, quantizer: Quantizer) -> Record:
-    """Return the path, the size and the numbers of colours of an image."""
+def image_record(path: str, quantizer: Quantizer, n_bytes: int | None) -> Record:
+    """Return the path, the size and the numbers of colours of an image, a file of `n_bytes`."""
     histogram = quantizer.histogram
     height, width = quantizer.shape
     return {
         "path": path,
+        "bytes": n_bytes,
         "width": width,
         "height": height // quantizer.n_frames,
         "frames": quantizer.n_frames,
@@ -133,13 +141,15 @@ def settings_record(
     return {**values, **dict.fromkeys(_EXTRA_INPUTS), **inputs}
 
 
-def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, asked: int | str | None = None) -> Record:
+def fit_record(
+    result: RecoloredFit, files: Mapping[str, Any], *, asked: int | str | None = None, n_bytes: int | None = None
+) -> Record:
     """Return the record of one fit.
 
-    `files` are the paths of its files by content. `asked` is the k that was asked for, which may be "auto" or
-    "auto:DE"; None: the number of the fit.
+    `files` are the paths of its files by content, and `n_bytes` is the size of the image file, if there is one. `asked`
+    is the k that was asked for, which may be "auto" or "auto:DE"; None: the number of the fit.
     """
-    fit, statistics, covariances = result.fit, result.statistics, result.covariances
+    fit, statistics = result.fit, result.statistics
     return {
         "k": fit.k,
         "k_fitted": len(result.weights),
@@ -160,27 +170,59 @@ def fit_record(result: RecoloredFit, files: Mapping[str, Any], *, asked: int | s
         "n_iter": fit.n_iter,
         "tol": fit.tol,
         "converged": fit.converged,
-        "trace": [
-            {"level": level, "objective": objective} for level, objective in zip(fit.n_cells, fit.trace, strict=True)
-        ],
+        "trace": trace_record(fit),
         "mse": result.mse,
         "errors": statistics.errors,
         "psnr": finite(result.psnr),
         **regions_record(statistics),
         "seconds": statistics.seconds,
-        "components": [
-            {
-                "weight": float(result.weights[i]),
-                "mean": result.means[i].tolist(),
-                "hex": hex_code(result.palette[i]),
-                "covariance": covariances[i].tolist(),
-                "fixed": bool(fit.fixed is not None and fit.fixed[i]),
-                "pixels": int(statistics.counts[i]),
-            }
-            for i in range(len(result.weights))
-        ],
+        "bytes": n_bytes,
+        "components": components_record(result),
         "files": dict(files),
     }
+
+
+def trace_record(fit: Fit) -> list[Record]:
+    """Return the objective after every iteration, by level: the number of cells."""
+    steps = zip(fit.n_cells, fit.trace, strict=True)
+    return [
+        {"level": level, "objective": [objective for _, objective in of_level]}
+        for level, of_level in groupby(steps, key=itemgetter(0))
+    ]
+
+
+def components_record(result: RecoloredFit) -> Record:
+    """Return the components in columns, which have an entry for each component.
+
+    A covariance is the upper triangle of its matrix, row by row. Floats have 15 significant digits.
+    """
+    fixed, covariances = result.fit.fixed, result.covariances
+    columns = {
+        "weight": result.weights,
+        "mean": result.means,
+        "covariance": covariances[:, *np.triu_indices(covariances.shape[1])],
+    }
+    return {
+        "hex": [hex_code(color) for color in result.palette],
+        **{name: _rounded(column.tolist()) for name, column in columns.items()},
+        "pixels": result.statistics.counts.tolist(),
+        **({} if fixed is None or not fixed.any() else {"fixed": fixed.tolist()}),
+    }
+
+
+def covariances_of(components: Record) -> FloatArray:
+    """Return the covariances of a record's components, shape (K, d, d)."""
+    upper = np.array(components["covariance"]).reshape(len(components["weight"]), -1)
+    d = math.isqrt(2 * upper.shape[1])
+    full = np.empty((len(upper), d, d))
+    rows, columns = np.triu_indices(d)
+    full[:, rows, columns] = full[:, columns, rows] = upper
+    return full
+
+
+def _rounded(value: Any) -> Any:
+    """Return floats, in nested lists, with 15 significant digits."""
+    return [_rounded(item) for item in value] if isinstance(value, list) else float(f"{value:.15g}")
 
 
 def regions_record(statistics: ImageStatistics) -> Record:
@@ -194,8 +236,19 @@ def finite(value: float) -> float | None:
 
 
 def to_json(record: Record | list[Record]) -> str:
-    """Return a record, or a list of them, as strict JSON in ASCII, with full precision and a newline at the end."""
-    return json.dumps(record, indent=1, allow_nan=False) + "\n"
+    """Return a record, or a list of them, as strict JSON in ASCII, with a newline at the end."""
+    return _indented(record, "\n") + "\n"
+
+
+def _indented(value: Any, newline: str) -> str:
+    """Return a value as JSON: one line for each entry of an object and of a list, but lists of scalars in one line."""
+    inner = newline + " "
+    if isinstance(value, dict) and value:
+        entries = [f"{json.dumps(name)}: {_indented(entry, inner)}" for name, entry in value.items()]
+        return f"{{{inner}{f',{inner}'.join(entries)}{newline}}}"
+    if isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value):
+        return f"[{inner}{f',{inner}'.join(_indented(entry, inner) for entry in value)}{newline}]"
+    return json.dumps(value, allow_nan=False)
 
 
 def outcome_line(outcome: Outcome | PlannedOutcome) -> str:

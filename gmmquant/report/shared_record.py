@@ -25,8 +25,10 @@ from gmmquant.version import __version__
 SCHEMA = "gmmquant-shared/1"
 
 
-def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, asked: int | str | None = None) -> Record:
-    """Return the record of one image at one k; `asked` and `files` as for `fit_record`."""
+def shared_fit_record(
+    result: RecoloredFit, files: Mapping[str, Any], *, asked: int | str | None = None, n_bytes: int | None = None
+) -> Record:
+    """Return the record of one image at one k; arguments as for `fit_record`."""
     statistics = result.statistics
     return {
         "k": result.k,
@@ -41,15 +43,25 @@ def shared_fit_record(result: RecoloredFit, files: Mapping[str, Any], *, asked: 
         "pixels": statistics.counts.tolist(),
         **regions_record(statistics),
         "seconds": statistics.seconds,
+        "bytes": n_bytes,
         "files": dict(files),
     }
 
 
 def shared_image_record(
-    path: str, quantizer: Quantizer, fits: Sequence[Record], *, notes: Sequence[str] = (), digest: str | None = None
+    path: str,
+    quantizer: Quantizer,
+    fits: Sequence[Record],
+    *,
+    n_bytes: int | None = None,
+    notes: Sequence[str] = (),
+    digest: str | None = None,
 ) -> Record:
-    """Return the record of the image at `path`, with the `shared_fit_record` of each k and the SHA-256 of the file."""
-    return {**image_record(path, quantizer), "digest": digest, "notes": list(notes), "fits": list(fits)}
+    """Return the record of an image, with the `shared_fit_record` of each k; other arguments as for `build_record`.
+
+    `digest` is the SHA-256 of the file.
+    """
+    return {**image_record(path, quantizer, n_bytes), "digest": digest, "notes": list(notes), "fits": list(fits)}
 
 
 def total_result(fit: Fit, settings: Settings, images: Sequence[ImageStatistics]) -> RecoloredFit:

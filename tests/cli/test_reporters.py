@@ -142,7 +142,7 @@ def test_a_terminal_shows_swatches_and_no_color_shows_codes(monkeypatch):
 def test_a_file_shows_three_codes_and_the_number_of_the_others(n):
     text, _ = shown("table", [done(record_of(fit_of(n)))])
     row = next(line.split() for line in text.splitlines() if line.split()[:1] == [str(n)])
-    codes = [part["hex"] for part in fit_of(n)["components"]]
+    codes = fit_of(n)["components"]["hex"]
     assert row[10:] == codes[:3] + ([f"+{n - 3}"] if n > 3 else [])
     assert all(line == line.rstrip() for line in text.splitlines())
 
@@ -180,8 +180,8 @@ def test_verbose_lists_each_component_and_the_error_of_each_recoloring():
     fit = fit_of(3)
     text, _ = shown("table", [done(record_of(fit))], verbose=True)
     rows = [line.split() for line in text.splitlines()]
-    for part in fit["components"]:
-        assert [part["hex"], "25.00", "%", "1,200", "25.5", "25.5", "25.5"] in rows
+    for code in fit["components"]["hex"]:
+        assert [code, "25.00", "%", "1,200", "25.5", "25.5", "25.5"] in rows
     assert "squared error, k = 3: posterior 1234.6, nearest 999.9\n" in text
 
 

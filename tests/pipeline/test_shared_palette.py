@@ -102,7 +102,7 @@ def test_the_shared_fit_is_that_of_one_image_with_all_pixels(command, tmp_path, 
     for fit, expected in zip(report(tmp_path / "out")["fits"], quantize(together, [3, 12]), strict=True):
         assert fit["log_likelihood"] == pytest.approx(expected.log_likelihood, rel=1e-9)
         assert fit["mse"] == pytest.approx(expected.mse, rel=1e-9)
-        assert [component["pixels"] for component in fit["components"]] == expected.statistics.counts.tolist()
+        assert fit["components"]["pixels"] == expected.statistics.counts.tolist()
         drawn = np.concatenate([pixels_of(tmp_path / "out" / f"p{i}_k{expected.k}.png") for i in range(10)])
         np.testing.assert_array_equal(drawn, expected.image)
         for number in range(10):
@@ -114,7 +114,7 @@ def test_the_shared_fit_is_that_of_one_image_with_all_pixels(command, tmp_path, 
 def test_all_files_have_one_palette_in_one_order(command, tmp_path, album, options):
     Image.new("RGB", (40, 40), (250, 10, 10)).save(album / "red.png")
     command("album", "-k", "12", "--shared", "-o", "out", *options)
-    palette = [component["hex"] for component in report(tmp_path / "out")["fits"][0]["components"]]
+    palette = report(tmp_path / "out")["fits"][0]["components"]["hex"]
     for path in (tmp_path / "out").glob("*_k12.*"):
         found = palette_of(path, 12)
         assert ["#" + bytes(found[i : i + 3]).hex() for i in range(0, 36, 3)] == palette
@@ -129,8 +129,7 @@ def test_the_shared_figures_are_the_sums_of_those_of_the_images(command, tmp_pat
     assert shared["log_likelihood"] == pytest.approx(sum(part["log_likelihood"] for part in parts), rel=1e-12)
     assert record["total"]["pixels"] == sum(image["pixels"] for image in record["images"])
     assert all((tmp_path / "out" / part["files"]["image"]).exists() for part in parts)
-    mixture = [(part["weight"], part["mean"], part["covariance"]) for part in shared["components"]]
-    assert sum(weight for weight, *_ in mixture) == pytest.approx(1)
+    assert sum(shared["components"]["weight"]) == pytest.approx(1)
 
 
 def test_any_number_of_jobs_gives_the_same_bytes(command, tmp_path, album):
@@ -175,7 +174,7 @@ def test_a_sample_is_spread_over_the_images_and_all_are_recolored(command, tmp_p
     chosen = np.concatenate([pixels_of(album / f"p{number}.png") for number in (0, 3, 6)])
     assert record["fitted"]["visible_pixels"] == len(chosen) * 90
     expected = quantize(chosen, 4)
-    assert [part["mean"] for part in record["fits"][0]["components"]] == expected.means.tolist()
+    assert record["fits"][0]["components"]["mean"] == pytest.approx(expected.means, rel=1e-14)
 
 
 def test_missing_files_are_written_with_the_same_bytes(command, tmp_path, album):
@@ -310,7 +309,11 @@ def test_with_a_report_of_the_same_images_files_are_kept_without_a_comparison(co
     (tmp_path / "out/p2_k3.png").unlink()
     (tmp_path / "out" / name).write_text("mine")
     assert command(*arguments, "--skip-existing").returncode == 0
-    assert contents(tmp_path / "out") == {**complete, name: b"mine"}
+    found = contents(tmp_path / "out")
+    if name.endswith(".png"):
+        assert found["shared_report.json"]["images"][3]["fits"][0].pop("bytes") == len(b"mine")
+        complete["shared_report.json"]["images"][3]["fits"][0].pop("bytes")
+    assert found == {**complete, name: b"mine"}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -6,7 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from helpers import log_density_by_scipy, read_sample
+from helpers import log_density_by_scipy, mixture_of, read_sample
 from PIL import Image
 
 from gmmquant import ImageError, ParameterError, Quantizer, quantize, transfer_colors
@@ -44,7 +44,7 @@ def test_a_fully_transparent_file_is_written_as_it_is_with_zero_colours_and_a_no
     assert any("fully transparent" in note for note in record["notes"])
     assert [(fit["k"], fit["k_fitted"], fit["auto"]) for fit in record["fits"]] == [(2, 0, False), (0, 0, True)]
     for fit in record["fits"]:
-        assert (fit["components"], fit["trace"], fit["mse"], fit["mean_log_likelihood"]) == ([], [], 0, None)
+        assert (fit["components"]["hex"], fit["trace"], fit["mse"], fit["mean_log_likelihood"]) == ([], [], 0, None)
         assert (fit["files"].keys(), fit["files"]["layers"]) == ({"image", "maps", "layers"}, [])
         written = read_image(clear / "out" / fit["files"]["image"]).pixels
         if file_format == "gif":
@@ -84,7 +84,9 @@ def test_in_a_shared_mixture_a_fully_transparent_image_adds_nothing(command, cle
     assert one["total"]["visible_weight"] == other["total"]["visible_weight"]
     for image in one["images"]:
         if image["visible_pixels"] == 0:
-            assert [fit["pixels"] for fit in image["fits"]] == [[0] * len(fit["components"]) for fit in one["fits"]]
+            assert [fit["pixels"] for fit in image["fits"]] == [
+                [0] * len(fit["components"]["hex"]) for fit in one["fits"]
+            ]
     np.testing.assert_array_equal(read_image(clear / "both/many_k2.png").pixels, MANY)
 
 
@@ -92,7 +94,7 @@ def test_a_shared_mixture_of_nothing_visible_has_no_components(command, clear):
     result = command(".", "-k", "2", "auto", "--shared", "-o", "out", "--save-model", "--palette-out", "hex")
     assert result.returncode == 0
     record = record_at(clear / "out/shared_report.json")
-    assert [(fit["k"], fit["components"]) for fit in record["fits"]] == [(2, []), (0, [])]
+    assert [(fit["k"], fit["components"]["hex"]) for fit in record["fits"]] == [(2, []), (0, [])]
     assert (record["fitted"]["distinct_colors"], record["total"]["visible_pixels"]) == (0, 0)
     np.testing.assert_array_equal(read_image(clear / "out/black_kauto.png").pixels, BLACK)
 
@@ -101,7 +103,7 @@ def test_a_sample_of_images_in_which_nothing_is_visible_grows_until_something_is
     (clear / "z.png").write_bytes((samples / "flat.png").read_bytes())
     result = command(".", "-k", "2", "--shared", "--sample-size", "1", "-o", "out", "-q")
     assert result.returncode == 0
-    assert len(record_at(clear / "out/shared_report.json")["fits"][0]["components"]) == 2
+    assert len(record_at(clear / "out/shared_report.json")["fits"][0]["components"]["hex"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -143,12 +145,11 @@ def test_image_and_record_suffice_to_recompute_the_log_likelihood_of_an_image_wi
     (record,) = json.loads(command(samples / "cutout.png", "-k", "4", "-o", "-", "--json").stdout)
     image = np.asarray(Image.open(samples / "cutout.png")).reshape(-1, 4)
     weights, (fit,) = (image[:, 3] / 255) ** 2, record["fits"]
-    mixture = [np.array([c[name] for c in fit["components"]]) for name in ("weight", "mean", "covariance")]
-    log_density = log_density_by_scipy(image[:, :3] / 255, *mixture)
+    log_density = log_density_by_scipy(image[:, :3] / 255, *mixture_of(fit))
     assert record["image"]["visible_weight"] == pytest.approx(weights.sum(), rel=1e-12)
     assert fit["log_likelihood"] == pytest.approx(weights @ log_density, rel=1e-9)
     assert fit["mean_log_likelihood"] == pytest.approx(np.average(log_density, weights=weights), rel=1e-9)
-    assert sum(component["pixels"] for component in fit["components"]) == np.count_nonzero(image[:, 3])
+    assert sum(fit["components"]["pixels"]) == np.count_nonzero(image[:, 3])
     free = 3 + 4 * 3 + 4 * 6
     assert fit["bic"] == pytest.approx(free * np.log(weights.sum()) - 2 * fit["log_likelihood"], rel=1e-9)
 
@@ -160,9 +161,7 @@ def test_images_with_alpha_share_the_mixture_of_one_image_of_all_pixels(command,
     assert command(".", "-k", "6", "--shared", "--method", "kmeans", "-o", "out", "-q", "--jobs", "2").returncode == 0
     record, whole = record_at(tmp_path / "out/shared_report.json"), quantize(image, 6, method="kmeans")
     (fit,) = record["fits"]
-    assert [component["hex"] for component in fit["components"]] == [
-        f"#{bytes(c.tolist()).hex()}" for c in whole.palette
-    ]
+    assert fit["components"]["hex"] == [f"#{bytes(c.tolist()).hex()}" for c in whole.palette]
     assert record["fitted"]["visible_weight"] == whole.statistics.weight
     assert record["total"]["visible_weight"] == pytest.approx(whole.statistics.weight, rel=1e-12)
     for name, value in (("log_likelihood", whole.log_likelihood), ("mse", whole.mse), ("bic", whole.bic)):

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers import mixture_of
 from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture, Quantizer, Settings, quantize, read_image
@@ -215,7 +216,7 @@ def test_the_covariance_option_is_fitted_and_reported(command, tmp_path, grey, c
     assert command("grey.png", "-k", "3", "--covariance", covariance).returncode == 0
     (fit,) = fits_of(tmp_path)
     assert fit["covariance"] == covariance
-    matrices = np.array([component["covariance"] for component in fit["components"]])
+    _, _, matrices = mixture_of(fit)
     off_diagonal = matrices[:, ~np.eye(3, dtype=bool)]
     assert (np.abs(off_diagonal).max() > 0) == (covariance in ("full", "tied"))
     if covariance == "tied":

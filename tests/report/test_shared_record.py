@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import log_density_by_scipy, log_joint_by_scipy, read_sample
+from helpers import log_density_by_scipy, log_joint_by_scipy, mixture_of, read_sample
 
 from gmmquant import ColorHistogram, Quantizer, Settings
 from gmmquant.colors.color_sum import add_up
@@ -98,9 +98,7 @@ def test_the_shared_likelihood_and_icl_are_those_of_all_pixels_by_scipy(space):
     settings = Settings(space=space)
     (shared,) = shared_record(BOTH, [5], settings)["fits"]
     values = COLOR_SPACES[space].from_srgb(together(BOTH)[0] / 65535)
-    weights, means, covariances = (
-        np.array([component[name] for component in shared["components"]]) for name in ("weight", "mean", "covariance")
-    )
+    weights, means, covariances = mixture_of(shared)
     densities = log_density_by_scipy(values, weights, means, covariances)
     assert shared["log_likelihood"] == pytest.approx(densities.sum(), rel=1e-9)
     joint = log_joint_by_scipy(values, weights, means, covariances)
@@ -168,7 +166,7 @@ def test_beyond_the_limit_of_a_sum_the_record_has_the_number_of_cells_instead_of
     assert 4000 / 64 <= record["fitted"]["cells"] <= 4000 / 8
     (shared,) = record["fits"]
     assert shared["trace"][-1]["level"] <= record["fitted"]["cells"]
-    assert sum(component["pixels"] for component in shared["components"]) == record["total"]["visible_pixels"]
+    assert sum(shared["components"]["pixels"]) == record["total"]["visible_pixels"]
 
 
 def test_a_chosen_k_is_recorded_beside_the_same_k_of_the_user():

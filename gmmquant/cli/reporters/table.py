@@ -13,7 +13,7 @@ from rich.text import Text
 from gmmquant.cli.printable import file_names, printable
 from gmmquant.cli.reporters.base import Reporter
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, covariances_of
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 
 # Width of the output where it is not a terminal: the whole table fits.
@@ -182,13 +182,15 @@ def component_table(fit: Record, *, colors: bool) -> Table:
     scale, digits = (255, "5.1f") if fit["space"] == "srgb" else (1, "7.4f")
     for name in ("weight", "pixels", f"std. dev. of {CHANNELS[fit['space']]}"):
         table.add_column(name, justify="right", overflow="fold")
-    for component in fit["components"]:
-        deviations = (scale * component["covariance"][i][i] ** 0.5 for i in range(3))
-        swatch = Text("   " if colors else "", style=f"on {component['hex']}")
+    parts = fit["components"]
+    for code, weight, pixels, covariance in zip(
+        parts["hex"], parts["weight"], parts["pixels"], covariances_of(parts), strict=True
+    ):
+        deviations = scale * covariance.diagonal() ** 0.5
         table.add_row(
-            swatch + Text(" " * colors + component["hex"]),
-            f"{100 * component['weight']:.2f} %",
-            f"{component['pixels']:,}",
+            Text("   " if colors else "", style=f"on {code}") + Text(" " * colors + code),
+            f"{100 * weight:.2f} %",
+            f"{pixels:,}",
             " ".join(f"{deviation:{digits}}" for deviation in deviations),
         )
     return table
@@ -196,7 +198,7 @@ def component_table(fit: Record, *, colors: bool) -> Table:
 
 def swatches(fit: Record, per_line: int) -> Text:
     """Return the palette as colour blocks, heaviest component first, each two columns wide if they fit in one line."""
-    colors = [component["hex"] for component in fit["components"]]
+    colors = fit["components"]["hex"]
     width = 2 if 2 * len(colors) <= per_line else 1
     most = _MAX_SWATCH_LINES * per_line
     shown = colors if len(colors) <= most else colors[: most - _MORE_COLUMNS]
@@ -210,7 +212,7 @@ def swatches(fit: Record, per_line: int) -> Text:
 
 def hex_codes(fit: Record, most: int = 3) -> Text:
     """Return the `most` heaviest colours as hex codes, and the number of the others."""
-    colors = [component["hex"] for component in fit["components"]]
+    colors = fit["components"]["hex"]
     more = f" +{len(colors) - most}" if len(colors) > most else ""
     return Text(" ".join(colors[:most]) + more)
 
