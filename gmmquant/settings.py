@@ -20,7 +20,8 @@ from gmmquant.models.scalar_validation import (
 
 Color = tuple[int, ...]  # red, green and blue, 0 to 255
 
-DEFAULT_K = (2, 3, 7, 20)
+DEFAULT_K = 16
+DEFAULT_NAME = "{stem}_k{k}"  # of the files of a fit; see `pipeline.names`
 AUTO = "auto"
 # The largest number of colours that "auto:DE" chooses: that of an indexed file.
 MAX_AUTO_K = 256

@@ -21,6 +21,7 @@ from gmmquant.cli.parser import Command, is_number_of_colors
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
     DEFAULT_K,
+    DEFAULT_NAME,
     DEFAULT_OUTPUT_FORMAT,
     MAX_K,
     MAX_PIXELS,
@@ -86,7 +87,7 @@ def _options_of(style: str) -> str:
 
 _STYLES = "\n\n".join(f"[cyan]{style}[/cyan]   {_options_of(style)}" for style in STYLES)
 
-_DEFAULT_K = [",".join(map(str, DEFAULT_K))]
+_DEFAULT_K = [str(DEFAULT_K)]
 _NO_COLORS: list[str] = []
 
 # Options whose names differ from those of their parameters.
@@ -113,7 +114,7 @@ _CONTRADICTIONS = {
 # Options of files, which contradict standard output.
 _FILE_OPTIONS = (
     *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "keep_extension", "preserve_times"),
+    *("force", "skip_existing", "name", "preserve_times"),
 )
 
 
@@ -222,8 +223,8 @@ def _folder_and_name(
         return path, None, image_format
     if _is_set(ctx, "format") and image_format != named:
         raise ParameterError(f"--format {image_format} contradicts --output {output}: leave out --format")
-    if _is_set(ctx, "keep_extension"):
-        raise ParameterError(f"--keep-extension has no effect on --output {output}: leave it out")
+    if _is_set(ctx, "name"):
+        raise ParameterError(f"--name has no effect on --output {output}, which is a file: leave out one of them")
     return path.parent, path.name, named
 
 
@@ -264,6 +265,7 @@ def quantize(
     output: options.output.Output = None,
     force: options.output.Force = False,
     skip_existing: options.output.SkipExisting = False,
+    name: options.output.Name = DEFAULT_NAME,
     recursive: options.run.Recursive = False,
     dry_run: options.run.DryRun = False,
     quiet: options.run.Quiet = False,
@@ -287,7 +289,6 @@ def quantize(
     format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: options.output.Optimize = False,
     keep_metadata: options.output.KeepMetadata = False,
-    keep_extension: options.output.KeepExtension = False,
     preserve_times: options.output.PreserveTimes = False,
     max_pixels: options.output.MaxPixels = MAX_PIXELS,
     palette_out: options.output.PaletteOut = None,
@@ -331,7 +332,7 @@ def quantize(
     ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)
     many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
-    folder, name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
+    folder, image_name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
     most = None if many else largest_of(ks)
     if reason := output_format(format).refusal_of_colors(most):
         raise ParameterError(reason)
@@ -351,11 +352,11 @@ def quantize(
         max_pixels=max_pixels,
         products=products,
         strategy=strategy,
-        keep_extension=keep_extension,
+        name=name,
         preserve_times=preserve_times,
         shared=shared,
         to=to,
-        image_name=name,
+        image_name=image_name,
     )
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
     n_images = len(planned.entries)

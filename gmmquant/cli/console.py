@@ -97,6 +97,7 @@ class Console:
         self._tally = Counter[str]()
         self._failures: list[str] = []
         self._n_lines = 0  # since the first failure
+        self._n_existing = 0  # images whose outputs exist
         self._started = monotonic()
         self._succeeded = True
         self._ended = False
@@ -146,8 +147,9 @@ class Console:
             else:
                 n_images += entry.is_read
                 effects.update(entry.outputs.values())
+        self._show_existing()
         images = "1 image" if n_images == 1 else f"{n_images:,} images"
-        outputs = _counts(effects, "new", "replaced", "kept") or "none"
+        outputs = _counts(effects, "new", "extended", "replaced", "kept") or "none"
         self.note(f"dry run, nothing was done; would read {images}; outputs: {outputs}")
         self._end_report()
         return self._succeeded
@@ -156,6 +158,7 @@ class Console:
         """Show a summary of a run over several images; return whether all of them succeeded."""
         self._bar.hide()
         self._end_report()
+        self._show_existing()
         n_worked = self._tally["done"] + self._tally["failed"]
         self._tally["not tried"] = self._n_images - self._tally.total()
         if self._n_images > 1:
@@ -189,6 +192,9 @@ class Console:
 
     def _show_failure(self, failure: Failure) -> None:
         self._succeeded = False
+        self._n_existing += failure.outputs_exist
+        if failure.outputs_exist and self._n_existing > 1:  # all others are counted in one line
+            return
         self._failures.append(f"{failure.source}: {failure.reason}")
         self._bar.hide()
         say(self._failures[-1], stream=self._stream)
@@ -206,6 +212,13 @@ class Console:
             self._ended = True
             if text := self._reporter.end():
                 self._emit(text, wait=wait)
+
+    def _show_existing(self) -> None:
+        """Show the number of images whose outputs exist, after the first."""
+        if self._n_existing > 1:
+            more = self._n_existing - 1
+            images = "1 more image has" if more == 1 else f"{more:,} more images have"
+            say(f"{images} outputs that exist; use --force, --skip-existing or another --name", stream=self._stream)
 
     def _emit(self, results: str | bytes, *, wait: bool = True) -> None:
         if self._reporter.stream.isatty():

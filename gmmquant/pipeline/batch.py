@@ -126,6 +126,8 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
     outputs = job.outputs if task.to is Destination.FILES else []
     kept = outputs if isinstance(checked, Skipped) else (checked.kept or frozenset())
     actions = {path: "kept" if path in kept else "replaced" if exists(path) else "new" for path in outputs}
+    if isinstance(checked, Job) and checked.earlier_digest is not None:
+        actions[job.report] = "extended"
     if job.is_shared_report and actions.get(job.report) == "kept":
         actions[job.report] = "replaced"  # by one with the figures of all images
     return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)

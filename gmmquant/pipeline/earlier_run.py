@@ -1,7 +1,8 @@
-"""Resume an earlier run: compare its report with the settings and sources of this run.
+"""Continue an earlier run: compare its report with the settings and sources of this run.
 
-Settings and sources determine the outputs, so the files of an earlier run are kept if its report has the same settings
-and the same SHA-256 of the sources. Figures are not compared, because their last digits depend on the processor.
+Settings and sources determine the outputs, so the files of an earlier run are kept, and its report gets the fits of
+more numbers of colours, if it has the same settings and the same SHA-256 of the sources. Figures are not compared,
+because their last digits depend on the processor.
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from typing import Any, BinaryIO, NamedTuple
 from gmmquant.errors import GmmquantError, ImageError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
-from gmmquant.report.record import Record, settings_record
+from gmmquant.report.record import Record, extended, settings_record
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, relative
 from gmmquant.system.process import system_reason
 
-REMEDY = "another --output, or --force instead of --skip-existing"
+REMEDY = "another --output or --name, or --force"
 
 # The numbers of models from two processors agree to some 10 digits after hundreds of iterations.
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-6, 1e-9
 
 
 class EarlierRun(NamedTuple):
-    """The parts of a report that a run which resumes it must match."""
+    """A report, and its parts that a run which continues it must match."""
 
     report: AnyPath
+    data: bytes
+    record: Record
     settings: Record  # those of the record; of a shared one also `sample_size`
     digests: dict[str, str]  # SHA-256 of the settings, and of the source or the sources
     layers: dict[int | str, list[str]]  # names of the layers by the k that was asked for
@@ -82,11 +85,26 @@ class EarlierRun(NamedTuple):
             with errors_of_reading(), open_path(source) as file:
                 refuse_changed(source, self.report, earlier_digest, digest_of(file))
 
-    def has_layers(self, job: Job) -> bool:
-        """Return whether all layers exist that the report names for each k of a job, and are of the kind of the job."""
-        names = {k: self.layers.get(k, []) for k in job.ks}
-        same = all(job.layer(k, 1).name in of_fit for k, of_fit in names.items())
-        return same and all(exists(job.folder / name) for of_fit in names.values() for name in of_fit)
+    def is_complete(self, job: Job, k: int | str) -> bool:
+        """Return whether the report has the fit of a job at one k, and all of its files exist, also all layers."""
+        names = self.layers.get(k)
+        if names is None or not all(map(exists, job.files(k).values())):
+            return False
+        if not job.products.layers:
+            return True
+        return job.layer(k, 1).name in names and all(exists(job.folder / name) for name in names)
+
+    def extended(self, record: Record, *, replaces: bool) -> Record:
+        """Return the report with the fits of this run: see `record.extended`.
+
+        A `ParameterError` is raised if it has other keys than a report of this version.
+        """
+        kinds = [fit.keys() - {"regions"} for fit in (*self.record["fits"], *record["fits"])]
+        if self.record["version"] != record["version"] or any(kind != kinds[-1] for kind in kinds):
+            raise ParameterError(
+                f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
+            )
+        return extended(self.record, record, replaces=replaces)
 
 
 def read_earlier_run(report: AnyPath) -> EarlierRun | None:
@@ -95,7 +113,8 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
         if not exists(report):
             return None
         with open_path(report) as file:
-            record = json.load(file)
+            data = file.read()
+        record = json.loads(data, parse_constant=_refuse_constant)
         settings, images, n_fitted = record["settings"], record.get("images", []), 1
         shared = "images" in record
         if shared:
@@ -107,7 +126,7 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
         layers = {fit["asked"]: [str(name) for name in fit["files"].get("layers", [])] for fit in record["fits"]}
         digests_of_images = {image["path"]: image["digest"] for image in images}
         digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
-        return EarlierRun(report, {**settings}, digests, layers, digests_of_images, n_fitted)
+        return EarlierRun(report, data, record, {**settings}, digests, layers, digests_of_images, n_fitted)
     except OSError as error:
         raise ParameterError(
             f"{report.name} cannot be read: {system_reason(error)}; move it, or use {REMEDY}"
@@ -118,6 +137,10 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
         raise ParameterError(
             f"{report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
         ) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def refuse_changed(source: SourcePath, report: AnyPath, earlier_digest: str | None, digest: str) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
-from gmmquant.errors import GmmquantError, ImageError, OutputError
+from gmmquant.errors import GmmquantError, ImageError, OutputError, ParameterError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
-from gmmquant.pipeline.earlier_run import digest_of, read_earlier_run, refuse_changed, settings_of
+from gmmquant.pipeline.earlier_run import EarlierRun, digest_of, read_earlier_run, refuse_changed, settings_of
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
@@ -73,8 +73,7 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
         checked = check_outputs(job, task)
         if not isinstance(checked, Job):
             return checked
-        kept = checked.kept or frozenset()
-        done = _quantize(replace(job, earlier_digest=checked.earlier_digest), task, kept, admit, watch)
+        done = _quantize(replace(checked, kept=job.kept), task, admit, watch)
         nothing_written = task.to is Destination.FILES and not done.written
         if nothing_written and not job.in_shared_report:
             return Skipped(job.source)
@@ -106,31 +105,53 @@ def _failure(job: Job, reason: str, *, hopeless: bool = False) -> Failure:
 
 def refuse_existing(job: Job, reason: str) -> Failure:
     """Return the failure of a job because of an output that exists."""
-    return _failure(job, f"{reason}; use --force to replace it or --skip-existing to keep it")
+    failure = _failure(job, f"{reason}; use --force to replace it, --skip-existing to keep it, or another --name")
+    return failure._replace(outputs_exist=True)
 
 
 def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     """Look up which outputs exist: return the job with those to keep, or the outcome if there is nothing to do.
 
-    If outputs are kept, the report of an earlier run must have the same settings and the same image. The image is read
-    for that only if its times are newer than those of the report.
+    If there is a report of an earlier run, it must have the same settings and the same image; what it has is not done
+    again. The image is read for that only if its times are newer than those of the report.
     """
     if task.to is not Destination.FILES or job.kept is not None:
         return job
     present = [path for path in job.outputs if exists(path)]
-    if present and task.existing is Existing.REFUSE:
-        return refuse_existing(job, f"{present[0].name} exists")
-    keeps, digest = task.existing is Existing.KEEP, job.earlier_digest
-    if keeps and job.report in present and not job.is_shared_report:
+    continues = job.report in present and not job.is_shared_report and task.existing is not Existing.REPLACE
+    others = [path for path in present if not (continues and path == job.report)]
+    if others and task.existing is Existing.REFUSE:
+        return refuse_existing(job, f"{others[0].name} exists")
+    if continues:
         earlier = read_earlier_run(job.report)
         if earlier is not None:
             earlier.refuse_other_settings(*settings_of(task, job.report))
-            digest = earlier.digests["source"]
-            earlier.refuse_newer(job.source, digest)
-            if len(present) == len(job.outputs) and (not job.products.layers or earlier.has_layers(job)):
+            earlier.refuse_newer(job.source, earlier.digests["source"])
+            left = {k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)}
+            if not left:
                 return Skipped(job.source)
+            recorded = frozenset(earlier.layers)
+            job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)
     check_writable(job.folder)
-    return replace(job, kept=frozenset(present if keeps else ()), earlier_digest=digest)
+    return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
+
+
+def _earlier_run(job: Job, task: Task, digest: str) -> EarlierRun | None:
+    """Return the run whose report gets the fits of this one: with --force only one of the same settings and image."""
+    if task.to is not Destination.FILES or job.in_shared_report:
+        return None
+    if job.kept is not None and job.earlier_digest is None and task.existing is not Existing.REPLACE:
+        return None  # a report would be that of the first run of this job
+    try:
+        earlier = read_earlier_run(job.report)
+        if earlier is not None:
+            earlier.refuse_other_settings(*settings_of(task, job.report))
+            refuse_changed(job.source, job.report, earlier.digests["source"], digest)
+    except (ParameterError, ImageError):
+        if task.existing is Existing.REPLACE:
+            return None
+        raise
+    return earlier
 
 
 class Input(NamedTuple):
@@ -156,16 +177,15 @@ def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> I
     return Input(image, FlatImage.from_array(image.pixels, n_frames), digest, n_bytes)
 
 
-def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[int], None], watch: Watcher) -> Done:
-    """Write the outputs of an image, except those `kept` from an earlier run."""
+def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher) -> Done:
+    """Write the outputs of an image, except those of an earlier run that are kept."""
     image, flat, digest, n_bytes = read(job.source, task.max_pixels, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
+    earlier = _earlier_run(job, task, digest)
     notes = [*image.notes, *_losses(image, flat, task)]
     if flat.n_visible == 0:
         exports = " and without a palette or model" * bool(job.products.palettes or job.products.models)
         notes.append(f"every pixel is fully transparent: the image is written as it is, with zero colours{exports}")
-    if job.report in kept:
-        notes.append(f"{job.report.name} exists from an earlier run and is kept; use --force to replace it")
     encode = partial(
         encode_image,
         format=job.products.format,
@@ -185,13 +205,16 @@ def _quantize(job: Job, task: Task, kept: frozenset[AnyPath], admit: Callable[[i
     # Optimizing takes longer than fitting, and in this thread a signal ends it at once.
     in_background = is_large and not job.products.optimize and threads.n_processors() > 1
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
-        new_writer = partial(
-            FileWriter, executor, outputs, partial(is_kept, job, task), compares=job.earlier_digest is None
-        )
-        results = _recolor(job, task, quantizer, choices, encode, new_writer, watch)
+        new_writer = partial(FileWriter, executor, outputs, partial(is_kept, job, task))
+        writers = {k: new_writer(compares=k not in job.recorded) for k in job.ks}
+        results = _recolor(job, task, quantizer, choices, encode, writers, watch)
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
-        if task.to is Destination.FILES and not job.in_shared_report and job.report not in kept:
-            outputs.stage(job.report, to_json(record).encode("ascii"))
+        if earlier is not None:
+            record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
+        is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
+        if task.to is Destination.FILES and not job.in_shared_report and is_new:
+            replaced = None if earlier is None else earlier.data
+            outputs.stage(job.report, to_json(record).encode("ascii"), replaced=replaced)
         written = outputs.commit()
     statistics = [drawn.fit.statistics for drawn in results]
     data = outputs.data if isinstance(outputs, HeldSet) else None
@@ -204,22 +227,22 @@ def _recolor(
     quantizer: Quantizer,
     choices: Choices,
     encode: Callable[..., bytes],
-    new_writer: Callable[[], FileWriter],
+    writers: Mapping[int | str, FileWriter],
     watch: Watcher,
 ) -> list[Drawn]:
     """Recolour an image at each k, and stage the files while the next k is fitted."""
     to_record = task.to is Destination.RECORD
-    fits: list[tuple[QuantizedImage, dict[str, Any], FileWriter]] = []
-    for k in job.ks:
-        number, writer = number_of_colors(k, choices), new_writer()
+    fits: list[tuple[QuantizedImage, dict[str, Any]]] = []
+    for k, writer in writers.items():
+        number = number_of_colors(k, choices)
         watch_fit = partial(watch, job.source, number)
         watch_fit(0, math.nan)
         receive = receive_nothing if to_record else partial(writer.write, job.files(k)["image"], encode)
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
         files = {} if to_record else write_products(quantizer, fit, job, k, writer)
-        fits.append((fit, files, writer))
+        fits.append((fit, files))
     results = []
-    for k, (fit, files, writer) in zip(job.ks, fits, strict=True):
+    for (k, writer), (fit, files) in zip(writers.items(), fits, strict=True):
         fit = fit.with_seconds(write=writer.seconds())
         results.append(Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None))
     return results

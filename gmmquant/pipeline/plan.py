@@ -1,16 +1,15 @@
 """Turn sources into jobs, each with the names of its outputs.
 
-Names depend on the source alone: `cat.jpg` gives `cat_k7.png` for each k, and `cat_report.json`. Outputs go next to the
-image, or to the output folder, in the subfolders that the image was found in. The file of one image in one number of
-colours can be named: `out.png`, with `out_report.json`.
+Names depend on the source alone, by a template: `cat.jpg` gives `cat_k7.png` for each k, and `cat_report.json`. Outputs
+go next to the image, or to the output folder, in the subfolders that the image was found in. The file of one image at
+one k can be named: `out.png`, with `out_report.json`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
@@ -18,16 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gmmquant.errors import OutputError
+from gmmquant.pipeline.names import fitting_stem, has_k, image_stem, report_stem
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
-from gmmquant.settings import DEFAULT_OUTPUT_FORMAT, MAX_PIXELS, Settings, in_names
+from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, MAX_PIXELS, Settings
 from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
-
-# The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
-_MAX_STEM_BYTES = 255 - len("_kauto99.999_layer000_exact.png")
 
 
 class Existing(Enum):
@@ -68,7 +65,7 @@ class Task(NamedTuple):
     max_pixels: int = MAX_PIXELS
     products: Products = Products()
     strategy: Strategy = FitEach()
-    keep_extension: bool = False  # in the names of outputs: `cat.jpg_k7.png`
+    name: str = DEFAULT_NAME  # of the files of a fit: see `names.check_name`
     preserve_times: bool = False  # of the source, as the times of the outputs
     shared: bool = False  # whether one mixture is fitted to all images together
     to: Destination = Destination.FILES
@@ -80,19 +77,24 @@ class Job:
     """One image, or the mixture that all images share, and the outputs that are written for it."""
 
     source: SourcePath
-    stem: str  # beginning of the names of all outputs; the number of colours follows, unless there is only one
+    stem: str  # beginning of the names of the files of all fits
     folder: AnyPath
-    ks: Sequence[int | str]
+    stems: Mapping[int | str, str]  # beginning of the names of the files of each fit, by its k
     products: Products
     report: AnyPath
     in_shared_report: bool = False  # whether `report` is that of many images, and not written by this job
     # The outputs that exist and are kept, if they were looked up before the job is run. All others are then replaced,
     # so that the job can be run twice.
     kept: frozenset[AnyPath] | None = None
-    # SHA-256 of the source in the report of an earlier run. The files of that run are kept without a comparison.
-    earlier_digest: str | None = None
+    earlier_digest: str | None = None  # SHA-256 of the source in the report of an earlier run
+    recorded: frozenset[int | str] = frozenset()  # the k in that report, whose files are kept without a comparison
     path_in_record: str | None = None  # of the source; None: relative to the folder of the report
-    image_name: str | None = None  # of the image; None: the stem with the number of colours
+    image_name: str | None = None  # of the image; None: that of the files of the fit
+
+    @property
+    def ks(self) -> list[int | str]:
+        """The numbers of colours, "auto" and "auto:DE"."""
+        return list(self.stems)
 
     @property
     def is_shared_report(self) -> bool:
@@ -101,7 +103,7 @@ class Job:
 
     def files(self, k: int | str) -> dict[str, AnyPath]:
         """Return the files of a fit by content, such as "image" or "palette gpl"; only the first of the layers."""
-        products, start = self.products, self._start(k)
+        products, start = self.products, self.stems[k]
         names = {"image": self.image_name or f"{start}.{products.format}"} if products.images else {}
         if products.models:
             names["model"] = f"{start}.gmm.json"
@@ -116,10 +118,7 @@ class Job:
         """Return the path of a layer, numbered from 1, the heaviest component first."""
         width = 2 if isinstance(k, str) else max(len(str(k)), 2)
         kind = "_exact" if self.products.layers == "exact" else ""
-        return self.folder / f"{self._start(k)}_layer{number:0{width}}{kind}.png"
-
-    def _start(self, k: int | str) -> str:
-        return self.stem if self.image_name else f"{self.stem}_k{in_names(k)}"
+        return self.folder / f"{self.stems[k]}_layer{number:0{width}}{kind}.png"
 
     @property
     def outputs(self) -> list[AnyPath]:
@@ -170,7 +169,11 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     """
     if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; use another --output")
+    if len(task.ks) > 1 and not has_k(task.name):
+        raise OutputError(f"--name {task.name} is the same for all k; add {{k}}, as in {DEFAULT_NAME}")
     distinct = list(_without_repetitions(sources))
+    if len(distinct) > 1 and not task.image_name and "{stem}" not in task.name:
+        raise OutputError(f"--name {task.name} is the same for all images; add {{stem}}, as in {DEFAULT_NAME}")
     if task.image_name and (len(distinct) > 1 or len(task.ks) > 1 or task.shared):
         n_images, ks = f"{len(distinct)} image{'s' * (len(distinct) != 1)}", ", ".join(map(str, task.ks))
         remedy = "name a folder for --output, or one image and one k"
@@ -203,10 +206,15 @@ def _without_repetitions(entries: Iterable[Source | Failure]) -> Iterator[Source
 def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | None) -> Job:
     path = source.path
     target = path.parent if folder is None else folder if task.image_name else folder / source.below
-    stem = fitting_stem(path.name if task.keep_extension else path.stem)
+    extension = path.suffix.removeprefix(".")
+    stem = fitting_stem(path.stem, task.name, extension)
+    of_report = report_stem(task.name, stem, extension)
+    stems = {k: image_stem(task.name, stem, extension, k) for k in task.ks}
     if task.image_name:
-        stem = task.image_name.rpartition(".")[0]
-    job = Job(path, stem, target, task.ks, task.products, _report(stem, target, task), image_name=task.image_name)
+        of_report = task.image_name.rpartition(".")[0]
+        stems = dict.fromkeys(task.ks, of_report)
+    report = _report(of_report, target, task)
+    job = Job(path, of_report, target, stems, task.products, report, image_name=task.image_name)
     if task.to is not Destination.FILES:
         job = replace(job, path_in_record=as_text(path))
     if shared_job is None:
@@ -218,21 +226,14 @@ def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | N
 def _shared_job(images: Sequence[SourcePath], task: Task, folder: AnyPath | None) -> Job:
     target = common_folder([path.parent for path in images]) if folder is None else folder
     products = Products(models=task.products.models, palettes=task.products.palettes, images=False)
-    return Job(target, "shared", target, task.ks, products, _report("shared", target, task))
+    stems = {k: image_stem(task.name, "shared", "", k) for k in task.ks}
+    stem = report_stem(task.name, "shared", "")
+    return Job(target, stem, target, stems, products, _report(stem, target, task))
 
 
 def _report(stem: str, folder: AnyPath, task: Task) -> AnyPath:
     """Return the path of a report; without files, paths in the record are relative to the working folder."""
     return (folder if task.to is Destination.FILES else Path()) / f"{stem}_report.json"
-
-
-def fitting_stem(stem: str) -> str:
-    """Return a stem; if the names of outputs would be too long, its beginning and a digest of all of it."""
-    encoded = os.fsencode(stem)
-    if len(encoded) <= _MAX_STEM_BYTES:
-        return stem
-    digest = "~" + hashlib.sha256(encoded).hexdigest()[:8]
-    return encoded[: _MAX_STEM_BYTES - len(digest)].decode("utf-8", "ignore") + digest
 
 
 def refuse_clashes(jobs: Sequence[Job]) -> None:
@@ -279,7 +280,7 @@ def _clash_reason(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
     elif one.source.parent != other.source.parent:
         remedy = "name their common folder with -r, or use a separate --output for each"
     elif one.source.suffix.lower() != other.source.suffix.lower():
-        remedy = "use --keep-extension, which names outputs cat.jpg_k7.png and so on, or rename one"
+        remedy = "use --name '{stem}.{ext}_k{k}', which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
         remedy = "rename one, or use a separate --output for each"
     more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""

@@ -77,8 +77,7 @@ def run_shared(
         yield refusal
         return
     if earlier is not None:
-        digest_of = earlier.digest_of_image
-        entries = [replace(e, earlier_digest=digest_of(e.source)) if isinstance(e, Job) else e for e in planned.entries]
+        entries = [_continued(entry, earlier) if isinstance(entry, Job) else entry for entry in planned.entries]
         planned = planned._replace(entries=entries)
 
     counted = Counted()
@@ -146,6 +145,12 @@ def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
     jobs = (shared, *planned.jobs) if planned.task.existing is Existing.REFUSE else ()
     failures = (refuse_existing(job, f"{path.name} exists") for job in jobs for path in job.outputs if exists(path))
     return next(failures, None)
+
+
+def _continued(job: Job, earlier: EarlierRun) -> Job:
+    """Return a job whose files in a shared report are kept without a comparison, if the image is in it."""
+    digest = earlier.digest_of_image(job.source)
+    return replace(job, earlier_digest=digest, recorded=frozenset() if digest is None else frozenset(job.ks))
 
 
 def _with_failures(entries: Sequence[Job | Failure], failures: Iterable[Failure]) -> list[Job | Failure]:

@@ -46,10 +46,11 @@ class Failure(NamedTuple):
     reason: str
     hopeless: bool = False  # whether the images after it would fail for the same reason
     is_image: bool = True
+    outputs_exist: bool = False  # whether the reason is an output that exists
 
 
 class PlannedOutcome(NamedTuple):
-    """What a run would do with each output ("new", "replaced" or "kept"), and whether it would read the image."""
+    """The effect on each output ("new", "extended", "replaced" or "kept") of a run, and whether it reads the image."""
 
     source: SourcePath
     outputs: dict[AnyPath, str]

@@ -69,6 +69,31 @@ def build_record(
     }
 
 
+def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
+    """Return an `earlier` record of the same image and settings with the fits of `record` as well, ordered by k.
+
+    If a fit is in both and not `replaces`, only its files are added; if nothing is new, the earlier record is returned.
+    """
+    fits = {fit["asked"]: fit for fit in earlier["fits"]}
+    for fit in record["fits"]:
+        known = fits.get(fit["asked"])
+        fits[fit["asked"]] = (
+            fit if known is None or replaces else {**known, "files": {**known["files"], **fit["files"]}}
+        )
+    if list(fits.values()) == earlier["fits"]:
+        return earlier
+    ordered = sorted(fits.values(), key=lambda fit: (fit["k"], str(fit["asked"])))
+    choices = {choice["asked"]: choice for choice in (*earlier["choices"], *record["choices"])}
+    return {
+        **record,
+        "settings": {**record["settings"], "k": [fit["asked"] for fit in ordered]},
+        "choice": next(iter(choices.values()), None),
+        "choices": list(choices.values()),
+        "notes": list(dict.fromkeys([*earlier["notes"], *record["notes"]])),
+        "fits": ordered,
+    }
+
+
 def image_record(path: str, quantizer: Quantizer, n_bytes: int | None) -> Record:
     """Return the path, the size and the numbers of colours of an image, a file of `n_bytes`."""
     histogram = quantizer.histogram

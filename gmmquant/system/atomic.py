@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gmmquant.errors import OutputError, ParameterError
-from gmmquant.system.filesystem import ask, entries, exists, is_folder, is_object_store
+from gmmquant.system.filesystem import ask, entries, exists, is_folder, is_object_store, open_path
 from gmmquant.system.paths import AnyPath, RemotePath
 from gmmquant.system.process import signals_held
 
@@ -53,12 +53,19 @@ class OutputSet(contextlib.ExitStack):
         self._tokens: dict[Path, str] = {}  # of the locks in local folders
         self._token = secrets.token_hex(8)  # for remote storages
         self._staged: list[_StagedFile] = []
+        self._replaced: dict[AnyPath, bytes] = {}
 
-    def stage(self, path: AnyPath, data: bytes) -> None:
-        """Stage `data` as the content of `path`; an OSError names `path`."""
+    def stage(self, path: AnyPath, data: bytes, *, replaced: bytes | None = None) -> None:
+        """Stage `data` as the content of `path`; an OSError names `path`.
+
+        `replaced` is the present content of a file that is replaced in any case; `commit` raises an `OutputError` if
+        it has other content by then.
+        """
         try:
             file = self._file(path)
             self._staged.append(file)
+            if replaced is not None:
+                self._replaced[path] = replaced
             self.callback(file.discard)  # before the locks, which are older
             file.write(data, self._times)
         except OSError as error:
@@ -87,10 +94,13 @@ class OutputSet(contextlib.ExitStack):
             for file in self._staged:
                 # A signal between the renaming and the list would leave a file. Remote storages may take too long.
                 with signals_held() if isinstance(file, _LocalFile) else contextlib.nullcontext():
+                    overwrite = self._overwrite or file.path in self._replaced
+                    if file.path in self._replaced:
+                        _refuse_other_content(file.path, self._replaced[file.path])
                     try:
-                        if not self._overwrite and exists(file.path):
+                        if not overwrite and exists(file.path):
                             raise FileExistsError(str(file.path))
-                        file.appear(overwrite=self._overwrite)
+                        file.appear(overwrite=overwrite)
                     except FileExistsError:
                         if not self._keep:
                             raise OutputError(f"{file.path.name} exists") from None
@@ -99,7 +109,8 @@ class OutputSet(contextlib.ExitStack):
         except BaseException:
             if not self._overwrite:  # a replaced file cannot be restored, so the new one stays
                 for file in written:
-                    _remove(file.path)
+                    if file.path not in self._replaced:
+                        _remove(file.path)
             raise
         return [file.path for file in written]
 
@@ -203,6 +214,13 @@ class _Object:
 _StagedFile = _LocalFile | _MovedFile | _Object
 
 
+def _refuse_other_content(path: AnyPath, content: bytes) -> None:
+    """Raise an `OutputError` if a file that is to be replaced has other content than before."""
+    with open_path(path) as file:
+        if file.read() != content:
+            raise OutputError(f"{path.name} was changed by another run; run again to add to it")
+
+
 def _remove(path: AnyPath) -> None:
     """Remove a file if possible: an error only follows another one, or leaves a temporary, which later runs sweep."""
     with contextlib.suppress(OSError):
@@ -217,8 +235,8 @@ class HeldSet(contextlib.ExitStack):
 
     data: bytes | None = None
 
-    def stage(self, path: AnyPath, data: bytes) -> None:
-        """Hold a file; its path is ignored."""
+    def stage(self, path: AnyPath, data: bytes, *, replaced: bytes | None = None) -> None:
+        """Hold a file; its path is ignored, and nothing is replaced."""
         self.data = data
 
     def commit(self) -> list[AnyPath]:

@@ -127,7 +127,7 @@ def test_an_invalid_number_of_colors_is_refused_with_its_value(text, shown):
         (["flat.png", "-k", "2-3"], [2, 3]),
         (["-k", "2", "-k", "3", "--seed", "1", "flat.png"], [2, 3]),
         (["-k2", "flat.png"], [2]),
-        (["flat.png"], [2, 3, 7, 20]),
+        (["flat.png"], [16]),
     ],
 )
 def test_every_syntax_of_k_writes_an_image_for_each_k(command, tmp_path, flat, arguments, ks):
@@ -306,7 +306,7 @@ def test_a_named_output_is_replaced_only_by_force(command, tmp_path, grey):
         (("grey.png", "flat.png", "-k", "2", "-o", "o.png"), "2 images would be written for k = 2; name a folder"),
         (("grey.png", "-k", "2", "-o", "o.png", "--shared"), "looks like a file"),
         (("grey.png", "-k", "2", "-o", "o.png", "--format", "gif"), "--format gif contradicts --output o.png"),
-        (("grey.png", "-k", "2", "-o", "o.png", "--keep-extension"), "--keep-extension has no effect"),
+        (("grey.png", "-k", "2", "-o", "o.png", "--name", "{stem}"), "--name has no effect"),
         (("grey.png", "-k", "2", "-o", "grey.png"), "would overwrite the input"),
     ],
 )
@@ -366,7 +366,8 @@ def test_a_second_run_refuses_to_overwrite_and_changes_nothing(command, tmp_path
     again = command("flat.png", "-k", "2", "3", "-o", "out")
     assert again.returncode == 1
     assert again.stderr == (
-        "gmmquant: flat.png: flat_k2.png exists; use --force to replace it or --skip-existing to keep it\n"
+        "gmmquant: flat.png: flat_k2.png exists; use --force to replace it, --skip-existing to keep it, "
+        "or another --name\n"
     )
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()} == before
 
@@ -460,7 +461,7 @@ def test_images_with_the_same_output_name_are_refused_before_any_work(command, t
     assert result.stderr.count("\n") == 1
     assert "a.png" in result.stderr
     assert other in result.stderr
-    assert ("--keep-extension" if other == "a.gif" else "--output") in result.stderr
+    assert ("--name" if other == "a.gif" else "--output") in result.stderr
     assert not (tmp_path / "out").exists()
 
 

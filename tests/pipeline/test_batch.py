@@ -446,7 +446,10 @@ def test_a_dry_run_shows_the_action_on_each_output(command, photos, tmp_path):
     assert "  out/3_k2.png (replaced)\n  out/3_report.json (new)\n" in replaced.stdout
     refused = command("photos", "-k", "2", "-o", "out", "-n")
     assert refused.returncode == 1
-    assert "photos/3.png: 3_k2.png exists; use --force to replace it or --skip-existing to keep it" in refused.stderr
+    assert (
+        "photos/3.png: 3_k2.png exists; use --force to replace it, --skip-existing to keep it, or another --name"
+        in refused.stderr
+    )
 
 
 def test_a_dry_run_makes_no_records(command, photos):

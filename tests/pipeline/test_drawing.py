@@ -412,7 +412,7 @@ def test_missing_layers_are_written_and_the_others_kept(command, tmp_path, sampl
         (["--palette", "gamboy"], "or gameboy"),
         (["--palette", "bw", "-k", "1", "--keep-colors", "red"], "#ff0000 is not in the palette"),
         (["--keep-colors", "red,white,blue", "-k", "5", "2"], "k = 2 is below the 3 colours of --keep-colors"),
-        (["--keep-colors", "red,white,blue"], "k = 2 (the default) is below the 3 colours"),
+        (["--keep-colors", ",".join(f"#0000{i:02x}" for i in range(17))], "k = 16 (the default) is below the 17"),
         (["--keep-colors", "#ff"], "'#ff' is not a colour"),
         (["--keep-colors", "#e30613", "--color-depth", "rgb565", "-k", "3"], "use #e70410, the nearest"),
         (["--color-depth", "rgb565", "--recolor", "soft"], "recolor = 'soft' mixes colours outside rgb565"),

@@ -388,8 +388,8 @@ def clash(*names, folder=Path("out"), reading=PLAIN):
 
 def test_each_clash_is_reported_with_a_remedy_that_works(tree):
     tree("a.jpg", "a.png", "x/b.png", "y/b.png", "n.png", "N.png")
-    assert "a.jpg and a.png would both write a_k2.png; use --keep-extension" in clash("a.jpg", "a.png")
-    assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], keep_extension=True), Path("out")).jobs) == 2
+    assert "a.jpg and a.png would both write a_k2.png; use --name '{stem}.{ext}_k{k}'" in clash("a.jpg", "a.png")
+    assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], name="{stem}.{ext}_k{k}"), Path("out")).jobs) == 2
     assert "name their common folder with -r" in clash("x/b.png", "y/b.png")
     everything = [name for name in sources_of(["."], RECURSIVE) if name.path.parent != Path()]
     assert len(plan(everything, Task([2]), Path("out")).jobs) == 2
@@ -421,7 +421,7 @@ def test_an_image_named_twice_is_done_once(tree):
     assert [job.source.name for job in jobs] == ["b.png", "a.png"]
 
 
-def test_with_keep_extension_all_names_have_it(command, tree, tmp_path, samples):
+def test_the_template_names_all_files(command, tree, tmp_path, samples):
     tree("cat.png")
     shutil.copy(samples / "cat.jpg", "cat.jpg")
     options = [
@@ -439,7 +439,7 @@ def test_with_keep_extension_all_names_have_it(command, tree, tmp_path, samples)
     ]
     refused = command("cat.png", "cat.jpg", *options, "-o", "out")
     assert (refused.returncode, os.path.exists("out")) == (2, False)
-    assert command("cat.png", "cat.jpg", *options, "-o", "out", "--keep-extension").returncode == 0
+    assert command("cat.png", "cat.jpg", *options, "-o", "out", "--name", "{stem}.{ext}_k{k}").returncode == 0
     ends = ["k2.png", "k2.gmm.json", "k2_labels.png", "k2_palette.hex", "k2_layer01.png", "k2_layer02.png"]
     names = [f"cat.{ending}_{end}" for ending in ("jpg", "png") for end in [*ends, "report.json"]]
     assert sorted(os.listdir("out")) == sorted(names)

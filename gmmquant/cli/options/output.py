@@ -11,6 +11,13 @@ from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, par
 
 _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
+
+def _name(template: str) -> str:
+    from gmmquant.pipeline.names import check_name
+
+    return check_name(template)
+
+
 Output = Annotated[
     str | None,
     option(
@@ -28,7 +35,9 @@ Format = Annotated[
 ]
 Optimize = Annotated[bool, flag("--optimize", "Compress files more, which takes longer.", _FILES)]
 KeepMetadata = Annotated[bool, flag("--keep-metadata", "Copy EXIF, XMP and comments to the outputs.", _FILES)]
-KeepExtension = Annotated[bool, flag("--keep-extension", "Name outputs cat.jpg_k7.png instead of cat_k7.png.", _FILES)]
+Name = Annotated[
+    str, option("--name", "TEMPLATE", "Names of the files of each k, of {stem}, {ext} and {k}.", _FILES, convert=_name)
+]
 PreserveTimes = Annotated[bool, flag("--preserve-times", "Copy the file times of each input to its outputs.", _FILES)]
 MaxPixels = Annotated[
     int, option("--max-pixels", "INT", "Refuse images with more pixels, summed over frames.", _FILES, convert=positive)

@@ -1,0 +1,66 @@
+"""Names of outputs: a template such as `{stem}_k{k}`, and what is added to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+
+from gmmquant.settings import DEFAULT_NAME, in_names
+
+# {stem} and {ext} are of the source: its name without the extension, and the extension without the dot.
+_FIELDS = ("stem", "ext", "k")
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+# The part that tells numbers of colours apart, which other names do not have.
+_K_PART = re.compile(r"[-_. ]?k?\{k\}")
+
+# The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
+_MAX_NAME_BYTES = 255 - len("_layer000_exact.png")
+_LONGEST_K = "auto:99.999"
+
+
+def check_name(template: str) -> str:
+    """Return a template of names; a ValueError names what is wrong with it."""
+    unknown = [field for field in _FIELD.findall(template) if field not in _FIELDS]
+    fields = " ".join(f"{{{field}}}" for field in _FIELDS)
+    if unknown or re.search(r"[{}]", _FIELD.sub("", template)):
+        found = f"{{{unknown[0]}}}" if unknown else "a single brace"
+        raise ValueError(f"{found} in {template!r}: the fields of a name are {fields}")
+    if re.search(r"[/\0]", template):
+        raise ValueError(f"{template!r} names a folder: use --output for the folder")
+    if not template or template.startswith("."):
+        raise ValueError(f"{template!r} would be hidden or empty: start with a field, such as {DEFAULT_NAME}")
+    return template
+
+
+def has_k(template: str) -> bool:
+    """Return whether names differ by the number of colours."""
+    return "{k}" in template
+
+
+def image_stem(template: str, stem: str, extension: str, k: int | str) -> str:
+    """Return the beginning of the names of the files of a fit."""
+    return _fill(template, {"stem": stem, "ext": extension, "k": in_names(k)})
+
+
+def report_stem(template: str, stem: str, extension: str) -> str:
+    """Return the beginning of the names of the files of all fits: the template without the number of colours."""
+    return _fill(_K_PART.sub("", template), {"stem": stem, "ext": extension}) or stem
+
+
+def fitting_stem(stem: str, template: str = DEFAULT_NAME, extension: str = "") -> str:
+    """Return a stem; if the names of outputs would be too long, its beginning and a digest of all of it."""
+    encoded = os.fsencode(stem)
+    n_free = _MAX_NAME_BYTES - len(os.fsencode(image_stem(template, "", extension, _LONGEST_K)))
+    if len(encoded) <= n_free:
+        return stem
+    digest = "~" + hashlib.sha256(encoded).hexdigest()[:8]
+    return encoded[: max(n_free - len(digest), 0)].decode("utf-8", "ignore") + digest
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    """Return a template with its fields replaced, in one pass: a value may have braces."""
+    return _FIELD.sub(lambda match: values[match[1]], template)

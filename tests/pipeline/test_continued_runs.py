@@ -1,0 +1,207 @@
+"""Runs that add numbers of colours to the report of an earlier run, and variants under other names."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gmmquant.errors import OutputError
+from gmmquant.pipeline.names import check_name, fitting_stem, image_stem, report_stem
+from gmmquant.report.record import extended
+from gmmquant.system.atomic import OutputSet
+
+
+def report(folder, stem="cat"):
+    return json.loads((folder / f"{stem}_report.json").read_text())
+
+
+def without_seconds(record):
+    return {**record, "fits": [{**fit, "seconds": None} for fit in record["fits"]]}
+
+
+def test_a_second_run_with_another_k_adds_to_the_report(command, samples, tmp_path):
+    cat = samples / "cat.jpg"
+    assert command(cat, "-k", "7", "2", "-o", "out").returncode == 0
+    second = command(cat, "-k", "3", "auto:3", "-o", "out")
+    assert second.returncode == 0, second.stderr
+    assert command(cat, "-k", "2", "3", "7", "auto:3", "-o", "at_once").returncode == 0
+    added, at_once = without_seconds(report(tmp_path / "out")), without_seconds(report(tmp_path / "at_once"))
+    assert [fit["asked"] for fit in added["fits"]] == added["settings"]["k"]
+    for record in (added, at_once):
+        record["fits"].sort(key=lambda fit: str(fit["asked"]))
+        record["settings"]["k"].sort(key=str)
+        record["image"].pop("path")
+    assert added == at_once
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--method", "kmeans"], "--method gmm, not kmeans"),
+        (["--seed", "1"], "--seed 0, not 1"),
+        (["--optimize"], "--optimize"),
+    ],
+)
+def test_other_settings_are_refused_with_their_name_and_nothing_changes(command, samples, tmp_path, options, named):
+    cat = samples / "cat.jpg"
+    assert command(cat, "-k", "2", "-o", "out").returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    refused = command(cat, "-k", "3", "-o", "out", *options)
+    assert refused.returncode == 1
+    assert named in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert command(cat, "-k", "3", "-o", "out", "--name", "{stem}_other_k{k}", *options).returncode == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {*before, "cat_other_k3.png", "cat_other_report.json"}
+
+
+def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a/x.png").write_bytes((samples / "flat.png").read_bytes())
+    (tmp_path / "b/x.png").write_bytes((samples / "cutout.png").read_bytes())
+    assert command("a/x.png", "-k", "2", "-o", "out").returncode == 0
+    refused = command("b/x.png", "-k", "3", "-o", "out")
+    assert refused.returncode == 1
+    assert "x.png changed after x_report.json was written" in refused.stderr
+    assert not (tmp_path / "out/x_k3.png").exists()
+
+
+def test_force_replaces_a_fit_and_keeps_the_others_of_the_same_settings(command, samples, tmp_path):
+    cat = samples / "cat.jpg"
+    assert command(cat, "-k", "2", "3", "-o", "out").returncode == 0
+    assert command(cat, "-k", "3", "-o", "out", "--force").returncode == 0
+    assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == [2, 3]
+    assert command(cat, "-k", "3", "-o", "out", "--force", "--seed", "1").returncode == 0
+    assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == [3]
+
+
+def test_skip_existing_fits_only_what_is_missing(command, samples, tmp_path):
+    cat = samples / "cat.jpg"
+    assert command(cat, "-k", "2", "3", "-o", "out").returncode == 0
+    first = report(tmp_path / "out")
+    again = command(cat, "-k", "2", "3", "5", "-o", "out", "--skip-existing")
+    assert again.returncode == 0, again.stderr
+    second = report(tmp_path / "out")
+    assert [fit["k"] for fit in second["fits"]] == [2, 3, 5]
+    assert second["fits"][:2] == first["fits"]  # with their times
+    assert "wrote cat_k5.png, cat_report.json in out" in again.stdout
+
+
+def test_a_dry_run_shows_a_report_that_would_be_extended(command, samples, tmp_path):
+    cat = samples / "cat.jpg"
+    assert command(cat, "-k", "2", "-o", "out").returncode == 0
+    planned = command(cat, "-k", "3", "-o", "out", "-n")
+    assert "  out/cat_k3.png (new)\n  out/cat_report.json (extended)\n" in planned.stdout
+    assert "outputs: 1 new, 1 extended" in planned.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record["fits"][0].pop("icl"),
+        lambda record: record["fits"].append({}),
+        lambda record: record.update(version="0.0.0"),
+        lambda record: record["fits"][0].update(mse=float("nan")),
+    ],
+)
+def test_a_report_with_other_keys_or_of_another_version_is_refused_and_kept(command, samples, tmp_path, change):
+    cat = samples / "cat.jpg"
+    assert command(cat, "-k", "2", "-o", "out").returncode == 0
+    record = report(tmp_path / "out")
+    change(record)
+    text = json.dumps(record)
+    (tmp_path / "out/cat_report.json").write_text(text)
+    refused = command(cat, "-k", "3", "-o", "out")
+    assert refused.returncode == 1
+    assert "cat_report.json is damaged, or not a report of this version" in refused.stderr
+    assert (tmp_path / "out/cat_report.json").read_text() == text
+    assert not (tmp_path / "out/cat_k3.png").exists()
+
+
+def test_a_file_that_another_run_has_changed_meanwhile_is_not_replaced(tmp_path):
+    file = tmp_path / "report"
+    file.write_bytes(b"first")
+    with OutputSet(overwrite=False) as outputs:
+        outputs.stage(tmp_path / "image", b"image")
+        outputs.stage(file, b"first and second", replaced=b"first")
+        file.write_bytes(b"first and third")
+        with pytest.raises(OutputError, match="changed by another run"):
+            outputs.commit()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"report": b"first and third"}
+
+
+def test_a_fit_of_both_records_is_replaced_only_if_asked_for():
+    def record(*fits, **more):
+        return {"settings": {"k": []}, "choices": [], "notes": [], "fits": list(fits), **more}
+
+    old = {"asked": 7, "k": 7, "mse": 1, "files": {"image": "a"}}
+    new = {"asked": 7, "k": 7, "mse": 2, "files": {"image": "a", "model": "m"}}
+    assert extended(record(old), record(new), replaces=True)["fits"] == [new]
+    assert extended(record(old), record(new), replaces=False)["fits"] == [{**old, "files": new["files"]}]
+    earlier = record(new)
+    assert extended(earlier, record(old), replaces=False) is earlier
+    two = {**old, "asked": "auto", "k": 2}
+    assert extended(record(old, notes=["a"]), record(two, notes=["b", "a"]), replaces=True)["notes"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{stem}_k{k}", ("cat_k7", "cat")),
+        ("{stem}.{ext}_k{k}", ("cat.jpg_k7", "cat.jpg")),
+        ("{k}-{stem}", ("7-cat", "-cat")),
+        ("{stem}_kmeans_k{k}", ("cat_kmeans_k7", "cat_kmeans")),
+        ("{k}", ("7", "cat")),
+    ],
+)
+def test_a_template_names_the_files_of_a_fit_and_of_all_fits(template, expected):
+    assert check_name(template) == template
+    assert (image_stem(template, "cat", "jpg", 7), report_stem(template, "cat", "jpg")) == expected
+
+
+def test_fields_in_a_stem_are_not_replaced():
+    assert image_stem("{stem}_k{k}", "{k}{ext}", "jpg", 7) == "{k}{ext}_k7"
+
+
+@pytest.mark.parametrize("template", ["{stam}_k{k}", "{stem", "a/{stem}", "", ".{stem}", "{stem}{}", "{{stem}}"])
+def test_a_wrong_template_is_refused_before_any_work(command, samples, template):
+    with pytest.raises(ValueError, match=r"fields of a name|names a folder|hidden or empty"):
+        check_name(template)
+    refused = command(samples / "flat.png", "-k", "2", "--name", template)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["flat.png", "-k", "2", "3", "--name", "{stem}"], "add {k}"),
+        (["flat.png", "cutout.png", "-k", "2", "--name", "x{k}"], "add {stem}"),
+    ],
+)
+def test_a_template_without_the_field_that_differs_is_refused(command, samples, arguments, missing):
+    refused = command(*(samples / text if text.endswith(".png") else text for text in arguments))
+    assert refused.returncode == 2
+    assert missing in refused.stderr
+
+
+@pytest.mark.parametrize("template", ["{stem}_k{k}", "a long beginning {stem}.{ext}.{k}"])
+def test_the_longest_name_fits_the_usual_file_systems(template):
+    stem = fitting_stem("é" * 200, template, "jpg")
+    longest = image_stem(template, stem, "jpg", "auto:99.999") + "_layer000_exact.png"
+    assert len(longest.encode()) <= 255
+    assert Path(longest).name == longest
+
+
+def test_more_than_one_image_with_existing_outputs_is_one_more_line(command, samples, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        (tmp_path / f"in/{number}.png").write_bytes((samples / "flat.png").read_bytes())
+    assert command("in", "-k", "2", "-o", "out").returncode == 0
+    for options in ([], ["-n"]):
+        refused = command("in", "-k", "2", "-o", "out", *options)
+        first, second, *_ = refused.stderr.splitlines()
+        assert refused.returncode == 1
+        assert first.startswith("gmmquant: in/0.png: 0_k2.png exists; use --force")
+        assert second.startswith("gmmquant: 3 more images have outputs that exist; use --force")
