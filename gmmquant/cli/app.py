@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import fields
 from enum import IntEnum
 from pathlib import Path
@@ -23,6 +22,7 @@ from gmmquant.settings import (
     DEFAULT_K,
     DEFAULT_NAME,
     DEFAULT_OUTPUT_FORMAT,
+    DEFAULT_REPORT,
     MAX_K,
     MAX_PIXELS,
     MAX_TRANSFER_K,
@@ -101,7 +101,7 @@ _CONTRADICTIONS = {
     "quiet": ("prints only errors", ("verbose",)),
     "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
     "palette": ("sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
-    "shared": ("fits one mixture to all images", ("model", "transfer_from")),
+    "shared": ("fits one mixture to all images", ("model", "transfer_from", "skip_if_larger")),
     "transfer_from": (
         "moves every colour",
         (
@@ -114,7 +114,7 @@ _CONTRADICTIONS = {
 # Options of files, which contradict standard output.
 _FILE_OPTIONS = (
     *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "name", "preserve_times"),
+    *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger"),
 )
 
 
@@ -263,6 +263,7 @@ def quantize(
     k: options.model.Colors = _DEFAULT_K,
     style: options.drawing.Style = Settings.style,
     output: options.output.Output = None,
+    report: options.output.Report = DEFAULT_REPORT,
     force: options.output.Force = False,
     skip_existing: options.output.SkipExisting = False,
     name: options.output.Name = DEFAULT_NAME,
@@ -290,6 +291,7 @@ def quantize(
     optimize: options.output.Optimize = False,
     keep_metadata: options.output.KeepMetadata = False,
     preserve_times: options.output.PreserveTimes = False,
+    skip_if_larger: options.output.SkipIfLarger = False,
     max_pixels: options.output.MaxPixels = MAX_PIXELS,
     palette_out: options.output.PaletteOut = None,
     maps: options.output.Maps = None,
@@ -326,6 +328,7 @@ def quantize(
     from gmmquant.pipeline.batch import planned_outcomes
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
+    from gmmquant.pipeline.summary import refuse_existing_summary
 
     chosen_ks = k if _is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
@@ -344,6 +347,7 @@ def quantize(
         palettes=palette_out or (),
         maps=maps or (),
         layers=layers,
+        reports=tuple(report),
     )
     task = Task(
         ks,
@@ -354,6 +358,7 @@ def quantize(
         strategy=strategy,
         name=name,
         preserve_times=preserve_times,
+        skip_if_larger=skip_if_larger,
         shared=shared,
         to=to,
         image_name=image_name,
@@ -364,6 +369,7 @@ def quantize(
         raise ParameterError(
             f"--output - writes one image, not {n_images}; name one image, or use a folder for --output"
         )
+    refuse_existing_summary(planned)
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
     reporter = reporters.reporter_class(style)(sys.stdout, n_images=n_images, shared=shared, verbose=verbose)
     if dry_run:
@@ -388,6 +394,7 @@ def _run_jobs(
 ) -> bool:
     """Run the jobs of a plan and show their outcomes; return whether all succeeded. Arguments as for `quantize`."""
     from gmmquant.pipeline.batch import executor_for, run_all
+    from gmmquant.pipeline.summary import summarized
 
     with stopped_by_signals() as stop_if_asked:
 
@@ -408,10 +415,9 @@ def _run_jobs(
                 )
             else:
                 outcomes = run_all(planned, watch, executor=executor, fail_fast=fail_fast)
-            with closing(outcomes):
-                for outcome in outcomes:
-                    console.show(outcome)
-                    stop_if_asked()
+            for outcome in summarized(planned, outcomes):
+                console.show(outcome)
+                stop_if_asked()
         return console.finish()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from gmmquant.cli.printable import file_names, printable
 from gmmquant.cli.progress import Bar, bar_for
-from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, SharedReport, Skipped
+from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Console:
             message = _message(outcome, is_reported=self._report(outcome))
             if message and not self._bar.is_visible:
                 self.note(f"{outcome.source}: {message}")
-        if isinstance(outcome, SharedReport) or (isinstance(outcome, Failure) and not outcome.is_image):
+        if isinstance(outcome, (SharedReport, Summary)) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
         self._tally["failed" if isinstance(outcome, Failure) else "skipped" if skipped else "done"] += 1
@@ -234,7 +234,9 @@ def _counts(counter: Counter[str], *names: str) -> str:
 def _message(outcome: Outcome, *, is_reported: bool) -> str | None:
     """Return the message for an image that is skipped, or that is done and not in the results."""
     if isinstance(outcome, Skipped):
-        return "skipped, its outputs exist"
+        return f"skipped, {outcome.reason}"
+    if isinstance(outcome, Summary):
+        return f"wrote {file_names(outcome.written)}"
     if is_reported or not isinstance(outcome, Done):
         return None
     if outcome.kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,8 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
         if not isinstance(checked, Job):
             return checked
         done = _quantize(replace(checked, kept=job.kept), task, admit, watch)
+        if isinstance(done, Skipped):
+            return done
         nothing_written = task.to is Destination.FILES and not done.written
         if nothing_written and not job.in_shared_report:
             return Skipped(job.source)
@@ -119,7 +121,7 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
         return job
     present = [path for path in job.outputs if exists(path)]
     continues = job.report in present and not job.is_shared_report and task.existing is not Existing.REPLACE
-    others = [path for path in present if not (continues and path == job.report)]
+    others = [path for path in present if not (continues and path in job.reports)]
     if others and task.existing is Existing.REFUSE:
         return refuse_existing(job, f"{others[0].name} exists")
     if continues:
@@ -177,7 +179,7 @@ def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> I
     return Input(image, FlatImage.from_array(image.pixels, n_frames), digest, n_bytes)
 
 
-def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher) -> Done:
+def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher) -> Done | Skipped:
     """Write the outputs of an image, except those of an earlier run that are kept."""
     image, flat, digest, n_bytes = read(job.source, task.max_pixels, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
@@ -198,7 +200,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     del image  # to free its memory
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
     choices = {}
-    for asked in (k for k in task.ks if isinstance(k, str)):
+    for asked in (k for k in job.ks if isinstance(k, str)):
         watch(job.source, asked, 0, math.nan)
         choices[asked] = task.strategy.choose_k(quantizer, asked)
     is_large = quantizer.shape[0] * quantizer.shape[1] > _LARGE_IMAGE_PIXELS
@@ -208,15 +210,20 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         new_writer = partial(FileWriter, executor, outputs, partial(is_kept, job, task))
         writers = {k: new_writer(compares=k not in job.recorded) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, encode, writers, watch)
+        if task.skip_if_larger:
+            results, larger = _without_larger(job, results, n_bytes, outputs)
+            if not results:
+                return Skipped(job.source, f"{larger}, none is smaller than the image")
+            notes += [f"{larger}, not smaller than the image, and not written"] if larger else []
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
         if earlier is not None:
             record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
-        if task.to is Destination.FILES and not job.in_shared_report and is_new:
+        if task.to is Destination.FILES and not job.in_shared_report and is_new and job.reports:
             replaced = None if earlier is None else earlier.data
             outputs.stage(job.report, to_json(record).encode("ascii"), replaced=replaced)
         written = outputs.commit()
-    statistics = [drawn.fit.statistics for drawn in results]
+    statistics = [drawn.fit.statistics for drawn in results.values()]
     data = outputs.data if isinstance(outputs, HeldSet) else None
     return Done(job.source, record, written, notes, drawn=data, statistics=statistics)
 
@@ -229,7 +236,7 @@ def _recolor(
     encode: Callable[..., bytes],
     writers: Mapping[int | str, FileWriter],
     watch: Watcher,
-) -> list[Drawn]:
+) -> dict[int | str, Drawn]:
     """Recolour an image at each k, and stage the files while the next k is fitted."""
     to_record = task.to is Destination.RECORD
     fits: list[tuple[QuantizedImage, dict[str, Any]]] = []
@@ -241,11 +248,24 @@ def _recolor(
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
         files = {} if to_record else write_products(quantizer, fit, job, k, writer)
         fits.append((fit, files))
-    results = []
+    results = {}
     for (k, writer), (fit, files) in zip(writers.items(), fits, strict=True):
         fit = fit.with_seconds(write=writer.seconds())
-        results.append(Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None))
+        results[k] = Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None)
     return results
+
+
+def _without_larger(
+    job: Job, results: Mapping[int | str, Drawn], n_bytes: int, outputs: Outputs
+) -> tuple[dict[int | str, Drawn], str]:
+    """Leave out the fits whose image files have `n_bytes` or more; return the others, and the sizes of these."""
+    larger = {k: drawn for k, drawn in results.items() if drawn.n_bytes is not None and drawn.n_bytes >= n_bytes}
+    for k, drawn in larger.items():
+        n_layers = len(drawn.files.get("layers", ()))
+        for path in (*job.files(k).values(), *(job.layer(k, number) for number in range(1, n_layers + 1))):
+            outputs.drop(path)
+    left = {k: drawn for k, drawn in results.items() if k not in larger}
+    return left, ", ".join(f"k = {k}: {drawn.n_bytes:,} bytes" for k, drawn in larger.items())
 
 
 def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]:
@@ -265,7 +285,7 @@ def _record_of(
     job: Job,
     task: Task,
     quantizer: Quantizer,
-    results: Sequence[Drawn],
+    results: Mapping[int | str, Drawn],
     notes: list[str],
     choices: Choices,
     digest: str,
@@ -276,19 +296,16 @@ def _record_of(
     if job.in_shared_report:
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        fits = [
-            shared_fit_record(fit, files, asked=k, n_bytes=n)
-            for k, (fit, files, n) in zip(job.ks, results, strict=True)
-        ]
+        fits = [shared_fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n) in results.items()]
         return shared_image_record(path, quantizer, fits, n_bytes=n_bytes, notes=notes, digest=digest)
-    recolored = [drawn.fit for drawn in results]
+    recolored = [drawn.fit for drawn in results.values()]
     chosen = recoloring_is_chosen(task)
     notes += fit_notes(recolored, quantizer.histogram, quantizer.settings, choices=choices, recoloring_chosen=chosen)
     return build_record(
         path,
         job.report,
         quantizer,
-        [fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n) in zip(job.ks, results, strict=True)],
+        [fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n) in results.items()],
         n_bytes=n_bytes,
         notes=notes,
         choices=choices,

@@ -21,7 +21,7 @@ from gmmquant.pipeline.names import fitting_stem, has_k, image_stem, report_stem
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
-from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, MAX_PIXELS, Settings
+from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, DEFAULT_REPORT, MAX_PIXELS, Settings
 from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
@@ -54,6 +54,7 @@ class Products(NamedTuple):
     maps: tuple[str, ...] = ()  # see `settings.MAPS`
     layers: str | None = None  # see `settings.LAYERS`
     images: bool = True  # whether the recoloured image is written
+    reports: tuple[str, ...] = (DEFAULT_REPORT,)  # see `settings.REPORTS`
 
 
 class Task(NamedTuple):
@@ -67,6 +68,7 @@ class Task(NamedTuple):
     strategy: Strategy = FitEach()
     name: str = DEFAULT_NAME  # of the files of a fit: see `names.check_name`
     preserve_times: bool = False  # of the source, as the times of the outputs
+    skip_if_larger: bool = False  # whether files that are not smaller than the source are left out
     shared: bool = False  # whether one mixture is fitted to all images together
     to: Destination = Destination.FILES
     image_name: str | None = None  # of the only image at the only k, if it does not depend on the source
@@ -122,9 +124,14 @@ class Job:
 
     @property
     def outputs(self) -> list[AnyPath]:
-        """All outputs whose names are known before the job is done, the report last."""
+        """All outputs whose names are known before the job is done, the reports last."""
         files = [path for k in self.ks for path in self.files(k).values()]
-        return files if self.in_shared_report else [*files, self.report]
+        return files if self.in_shared_report else [*files, *self.reports]
+
+    @property
+    def reports(self) -> list[AnyPath]:
+        """The files on all fits together, which change when a k is added."""
+        return [self.report] if DEFAULT_REPORT in self.products.reports else []
 
     @property
     def possible_outputs(self) -> list[AnyPath]:

@@ -33,10 +33,18 @@ class SharedReport(NamedTuple):
     notes: Sequence[str] = ()  # on the fits
 
 
-class Skipped(NamedTuple):
-    """An image whose outputs all exist."""
+class Summary(NamedTuple):
+    """The files about all images of a run; `source` is the folder that contains them."""
 
     source: SourcePath
+    written: list[AnyPath]
+
+
+class Skipped(NamedTuple):
+    """An image for which nothing is written."""
+
+    source: SourcePath
+    reason: str = "its outputs exist"
 
 
 class Failure(NamedTuple):
@@ -57,4 +65,4 @@ class PlannedOutcome(NamedTuple):
     is_read: bool
 
 
-Outcome = Done | SharedReport | Skipped | Failure
+Outcome = Done | SharedReport | Summary | Skipped | Failure

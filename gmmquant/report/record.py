@@ -21,7 +21,7 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
 from gmmquant.report.notes import n_distinct
-from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
+from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.settings import OF_FITS, Settings
 from gmmquant.system.paths import AnyPath, as_text, relative
 from gmmquant.version import __version__
@@ -283,6 +283,8 @@ def outcome_line(outcome: Outcome | PlannedOutcome) -> str:
         facts = {"outcome": "skipped" if outcome.kept else "done", "seconds": outcome.seconds}
     elif isinstance(outcome, SharedReport):
         facts = {"outcome": "shared"}
+    elif isinstance(outcome, Summary):
+        facts = {"outcome": "summary", "written": [as_text(path) for path in outcome.written]}
     elif isinstance(outcome, Skipped):
         facts = {"outcome": "skipped"}
     elif isinstance(outcome, PlannedOutcome):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ class OutputSet(contextlib.ExitStack):
         self._token = secrets.token_hex(8)  # for remote storages
         self._staged: list[_StagedFile] = []
         self._replaced: dict[AnyPath, bytes] = {}
+        self._numbers = itertools.count()  # of the temporaries
 
     def stage(self, path: AnyPath, data: bytes, *, replaced: bytes | None = None) -> None:
         """Stage `data` as the content of `path`; an OSError names `path`.
@@ -72,8 +74,12 @@ class OutputSet(contextlib.ExitStack):
             error.filename = str(path)
             raise
 
+    def drop(self, path: AnyPath) -> None:
+        """Leave out a staged file."""
+        self._staged = [file for file in self._staged if file.path != path]
+
     def _file(self, path: AnyPath) -> _StagedFile:
-        number = len(self._staged)
+        number = next(self._numbers)
         if isinstance(path, Path):
             folder = path.parent
             if folder not in self._tokens:
@@ -238,6 +244,9 @@ class HeldSet(contextlib.ExitStack):
     def stage(self, path: AnyPath, data: bytes, *, replaced: bytes | None = None) -> None:
         """Hold a file; its path is ignored, and nothing is replaced."""
         self.data = data
+
+    def drop(self, path: AnyPath) -> None:
+        """Do nothing: the image for standard output is never left out."""
 
     def commit(self) -> list[AnyPath]:
         """Return an empty list, as no file is written."""

@@ -43,7 +43,7 @@ def option(
     if several:
         convert = partial(parse_choices, names.lstrip("-"), choices=choices)
     if choices:
-        complete = _complete_several(choices) if several else _complete_one(choices)
+        complete = complete_several(choices) if several else _complete_one(choices)
     return typer.Option(
         *names.split(", "),
         metavar=metavar,
@@ -106,7 +106,9 @@ def _complete_one(choices: Sequence[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
 
-def _complete_several(choices: Sequence[str]) -> Callable[[str], list[str]]:
+def complete_several(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return a function that completes the last of some `choices` joined by commas."""
+
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
         named = before.split(",")

@@ -5,11 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from gmmquant.cli.options.declaration import flag, option, positive
+from gmmquant.cli.options.declaration import complete_several, flag, option, positive
 from gmmquant.models.scalar_validation import check_choice
-from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, parse_output_format
+from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, REPORTS, parse_choices, parse_output_format
 
 _FILES, _ADDITIONAL = "Files", "Additional outputs"
+
+
+def reports_of(text: str) -> tuple[str, ...]:
+    """Return the reports that `text` names; none for "none"."""
+    return () if text == "none" else parse_choices("report", text, choices=REPORTS)
+
+
+def _complete_report(incomplete: str) -> list[str]:
+    return complete_several(REPORTS)(incomplete) + ["none"] * "none".startswith(incomplete)
 
 
 def _name(template: str) -> str:
@@ -42,6 +51,18 @@ PreserveTimes = Annotated[bool, flag("--preserve-times", "Copy the file times of
 MaxPixels = Annotated[
     int, option("--max-pixels", "INT", "Refuse images with more pixels, summed over frames.", _FILES, convert=positive)
 ]
+Report = Annotated[
+    Any,
+    option(
+        "--report",
+        "FORMATS",
+        "Reports: json, csv, md, html (joined by commas), or none.",
+        _FILES,
+        complete=_complete_report,
+        convert=reports_of,
+    ),
+]
+SkipIfLarger = Annotated[bool, flag("--skip-if-larger", "Write no file that is not smaller than the input.", _FILES)]
 PaletteOut = Annotated[
     Any, option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True)
 ]

@@ -1,0 +1,102 @@
+"""The figures of images as two tables of comma-separated values: a row per image and k, and a row per component.
+
+Texts are safe to open in a spreadsheet: one that would start a formula gets an apostrophe in front.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gmmquant.report.entry import Entry
+from gmmquant.report.record import Record
+
+_OF_IMAGE = ("width", "height", "frames", "pixels", "visible_pixels", "distinct_colors", "bit_depth")
+_OF_FIT = (
+    *("k", "k_fitted", "asked", "method", "space", "covariance", "recolor", "dither"),
+    *("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "n_iter", "converged", "mse", "psnr", "regions"),
+)
+FIT_COLUMNS = ("image", "file", *_OF_FIT, "seed", "seconds", "image_bytes", "file_bytes", *_OF_IMAGE)
+COMPONENT_COLUMNS = (
+    *("image", "k", "component", "hex", "weight", "pixels", "fixed", "space"),
+    *("mean_1", "mean_2", "mean_3"),
+    *("covariance_11", "covariance_12", "covariance_13", "covariance_22", "covariance_23", "covariance_33"),
+)
+
+# A spreadsheet takes a text that starts with one of these for a formula, also after white space.
+_FORMULA_STARTS = tuple("=+-@\t\r\n|")
+
+
+class CsvTables:
+    """Collects the rows of images; `finish` returns both tables."""
+
+    def __init__(self) -> None:
+        self._fits, self._components = _Table(FIT_COLUMNS), _Table(COMPONENT_COLUMNS)
+
+    def add(self, entry: Entry) -> None:
+        """Add the rows of an image."""
+        self._fits.add(fit_rows(entry))
+        self._components.add(component_rows(entry))
+
+    def finish(self) -> dict[str, bytes]:
+        """Return the tables by their contents, "csv" (the fits) and "components", UTF-8 as RFC 4180 has it."""
+        return {"csv": self._fits.encoded(), "components": self._components.encoded()}
+
+
+class _Table:
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self._text = io.StringIO(newline="")
+        self._writer = csv.DictWriter(self._text, columns, restval="")
+        self._writer.writeheader()
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            self._writer.writerow({name: _cell(value) for name, value in row.items()})
+
+    def encoded(self) -> bytes:
+        return self._text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
+    """Yield a row for each fit of an image; figures have full precision, and "" stands for a missing value."""
+    record = entry.record
+    image = {name: record["image"][name] for name in _OF_IMAGE}
+    for fit in record["fits"]:
+        yield {
+            "image": entry.image,
+            "file": entry.path_of(fit["files"].get("image")),
+            **{name: fit[name] for name in _OF_FIT if name in fit},
+            "seed": record["settings"]["seed"],
+            "seconds": sum(fit["seconds"].values()),
+            "image_bytes": record["image"]["bytes"],
+            "file_bytes": fit["bytes"],
+            **image,
+        }
+
+
+def component_rows(entry: Entry) -> Iterator[dict[str, Any]]:
+    """Yield a row for each component of each fit of an image, numbered from 1."""
+    for fit in entry.record["fits"]:
+        if "components" in fit:
+            yield from _components_of(entry.image, fit)
+
+
+def _components_of(image: str, fit: Record) -> Iterator[dict[str, Any]]:
+    columns = fit["components"]
+    fixed = columns.get("fixed", [False] * len(columns["hex"]))
+    parts = zip(*(columns[name] for name in ("hex", "weight", "pixels", "mean", "covariance")), fixed, strict=True)
+    for number, (code, weight, pixels, mean, covariance, is_fixed) in enumerate(parts, start=1):
+        numbers = dict(zip(COMPONENT_COLUMNS[-9:], (*mean, *covariance), strict=True))
+        facts = {"component": number, "hex": code, "weight": weight, "pixels": pixels, "fixed": is_fixed}
+        yield {"image": image, "k": fit["k"], "space": fit["space"], **facts, **numbers}
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as it is written: texts are no formulas, booleans are lower case."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS) else value

@@ -1,0 +1,50 @@
+"""An image in a report on several: its record, and paths relative to the folder of that report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from posixpath import join, normpath
+from typing import NamedTuple
+
+from gmmquant.report.record import Record
+
+# The facts of a shared fit that are also those of each image.
+_SHARED = ("k_fitted", "asked", "method", "recolor", "dither", "space", "covariance", "n_iter", "converged")
+
+# The name of the entry of all images together.
+ALL_IMAGES = "(all images)"
+
+
+class Entry(NamedTuple):
+    """The record of an image; `folder` leads from the folder of the report to that of the record, "" if it is that."""
+
+    record: Record
+    folder: str = ""
+
+    @property
+    def image(self) -> str:
+        """The path of the image."""
+        return self.path_of(self.record["image"]["path"])
+
+    def path_of(self, path: str | None) -> str:
+        """Return a path of the record, or "" if there is none; absolute paths and URLs stay."""
+        if path is None:
+            return ""
+        return path if "://" in path else normpath(join(self.folder, path))
+
+
+def entries_of(record: Record, folder: str = "") -> Iterator[Entry]:
+    """Yield the entry of a record; that of a shared one for each image, and one for all images together."""
+    if "image" in record:
+        yield Entry(record, folder)
+        return
+    for image in record["images"]:
+        fits = [
+            {**{name: shared[name] for name in _SHARED}, **fit}
+            for shared, fit in zip(record["fits"], image["fits"], strict=True)
+        ]
+        yield Entry({**record, "image": image, "notes": image["notes"], "fits": fits}, folder)
+    sizes = {"pixels": record["total"]["pixels"], "visible_pixels": record["total"]["visible_pixels"]}
+    unknown = dict.fromkeys(("bytes", "width", "height", "frames", "bit_depth"))
+    image = {"path": ALL_IMAGES, **unknown, **sizes, "distinct_colors": record["fitted"]["distinct_colors"]}
+    yield Entry({**record, "image": image}, "")
