@@ -64,6 +64,7 @@ def quantize(
     search: Search | None = None,
     snap: float | None = None,
     seed: int = Settings.seed,
+    n_seeds: int = Settings.n_seeds,
     init: InitName = Settings.init,
     restarts: int = Settings.restarts,
     tol: float | None = Settings.tol,
@@ -101,7 +102,7 @@ def quantize(
         How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit.
-    covariance, noise, shrink, search, snap, seed, init, restarts, tol, max_iter
+    covariance, noise, shrink, search, snap, seed, n_seeds, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
     keep_colors : sequence of str
         Colours that the palette contains exactly: hex codes or names of CSS, also as one text with commas. The other

@@ -35,6 +35,7 @@ _MAX_DIFFERENCE = 100  # in hundredths of the unit of OKLab: that of black and w
 MAX_TRANSFER_K = 256
 MAX_NOISE = 64  # levels of 255
 MAX_SMOOTH = 4
+MAX_SEEDS = 1000
 MAX_PIXELS = 200_000_000
 
 Style = Literal["mixture", "poster", "faithful", "likelihood"]
@@ -101,6 +102,7 @@ class SettingsOptions(TypedDict, total=False):
 
     style: Style
     seed: int
+    n_seeds: int
     max_iter: int | None
     tol: float | None
     covariance: CovarianceName
@@ -133,6 +135,9 @@ class Settings:
         What the image is for; a name for values of other settings (see `STYLES`), each of which may still be set.
     seed : int
         Seed of the random starts and of the grain of dithering.
+    n_seeds : int
+        Number of fits, from this seed and those that follow it. The one with the highest likelihood is used; with
+        KMeans that with the least squared error.
     max_iter : int or None
         Maximum number of iterations, at all levels together. None: 500, and at each level at most some seconds of work,
         so that a fit to very many colours may end before it has converged, or on cells of several colours.
@@ -197,6 +202,7 @@ class Settings:
     style: Style = "mixture"
     method: Method = _OF_STYLE
     seed: int = 0
+    n_seeds: int = 1
     max_iter: int | None = None
     tol: float | None = None
     covariance: CovarianceName = _OF_STYLE
@@ -221,6 +227,7 @@ class Settings:
         for name, value in self._of_style().items():
             object.__setattr__(self, name, value)
         check_integer("seed", self.seed, 0)
+        check_integer("n_seeds", self.n_seeds, 1)
         if self.max_iter is not None:
             check_integer("max_iter", self.max_iter, 1)
         if self.tol is not None:
@@ -423,6 +430,17 @@ def largest_difference(k: int | str) -> float | None:
 def in_names(k: int | str) -> str:
     """Return `k` as in the names of files: 7, auto, and auto2 for "auto:2", since some systems refuse colons."""
     return str(k).replace(":", "")
+
+
+def parse_seeds(text: str) -> range:
+    """Return the seeds of a text such as "3" or "1-5"; raise a ValueError for another."""
+    match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a seed; use a number such as 3, or a range such as 1-5")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 0 <= last - first < MAX_SEEDS:
+        raise ValueError(f"{text!r} is not a range of 1 to {MAX_SEEDS} seeds; use one such as 1-5")
+    return range(first, last + 1)
 
 
 def parse_auto(text: str) -> str:

@@ -152,6 +152,9 @@ def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[
         raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
     if _is_set(ctx, "shrink") and settings.covariance != "full":
         raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}: leave out one of them")
+    fixed = next((name for name in ("palette", "model") if _is_set(ctx, name)), None)
+    if settings.n_seeds > 1 and fixed is not None:
+        raise ParameterError(f"--{fixed} has no random starts: leave out --seed, or use one seed")
     if settings.keep_colors:
         _refuse_to_keep(ctx, settings, ks)
     automatic = next((k for k in ks if isinstance(k, str)), None)
@@ -311,10 +314,12 @@ def quantize(
     restarts: options.model.Restarts = Settings.restarts,
     tol: options.model.Tol = Settings.tol,
     max_iter: options.model.MaxIter = Settings.max_iter,
-    seed: options.model.Seed = Settings.seed,
+    seed: options.model.Seed = str(Settings.seed),
 ) -> int:
     """Plan the run, process the images and show their outcomes."""
-    values = {option.name: ctx.params[option.name] for option in fields(Settings)}
+    seeds = ctx.params["seed"]
+    values = {name: ctx.params[name] for name in (field.name for field in fields(Settings)) if name in ctx.params}
+    values |= {"seed": seeds.start, "n_seeds": len(seeds)}
     if palette is not None and method is None:
         values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
     settings = Settings(**values)

@@ -99,7 +99,7 @@ class EarlierRun(NamedTuple):
 
         A `ParameterError` is raised if it has other keys than a report of this version.
         """
-        kinds = [fit.keys() - {"regions"} for fit in (*self.record["fits"], *record["fits"])]
+        kinds = [fit.keys() - {"regions", "seeds"} for fit in (*self.record["fits"], *record["fits"])]
         if self.record["version"] != record["version"] or any(kind != kinds[-1] for kind in kinds):
             raise ParameterError(
                 f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,14 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
 from gmmquant.settings import Settings
+
+
+class SeedFigures(NamedTuple):
+    """A fit from one seed: its log-likelihood per pixel in nats, and the last value of its trace."""
+
+    seed: int
+    mean_log_likelihood: float
+    objective: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +71,8 @@ class Fit:
         Whether files must keep the order of the palette.
     recoloring : str or None
         How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
+    seeds : tuple of SeedFigures
+        The fits from several seeds, of which this is the best; empty if there was one.
     """
 
     k: int
@@ -81,6 +92,7 @@ class Fit:
     fixed: npt.NDArray[np.bool_] | None = None
     keeps_order: bool = False
     recoloring: str | None = None
+    seeds: tuple[SeedFigures, ...] = ()
 
     @cached_property
     def palette(self) -> Palette:

@@ -166,7 +166,7 @@ class Fitter:
         if fit is not None:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")
         else:
-            fit = (self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture)(k, watch)
+            fit = self._fit_from_seeds(k, watch)
             fit = replace(fit, colors=self._snapped(fit.mixture))
             by_weight = fit.mixture.order()
         kept_first = np.concatenate([np.arange(len(kept)), by_weight[by_weight >= len(kept)]])
@@ -249,6 +249,20 @@ class Fitter:
         n_fixed = len(self.kept_colors)
         fit = descend(levels, start, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed, watch=watch)
         return fit, {"seed": seeded - started, "fit": perf_counter() - seeded}
+
+    def _fit_from_seeds(self, k: int, watch: Watcher) -> Fit:
+        """Fit from the seed of the settings, or from each of several, of which the best is returned."""
+        if self.settings.n_seeds == 1:
+            return (self._fit_clusters if self.settings.method == "kmeans" else self._fit_mixture)(k, watch)
+        from gmmquant.quantization.seeds import best_of_seeds
+
+        def fit_from(seed: int) -> Fit:
+            fitter = Fitter(self.colors, replace(self.settings, seed=seed, n_seeds=1))
+            fitter.cells, fitter.levels = self.cells, self.levels
+            return fitter._fit_from_seeds(k, watch)
+
+        first = self.settings.seed
+        return best_of_seeds(range(first, first + self.settings.n_seeds), fit_from, self.points)
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
         tol = self._tol_for(k)

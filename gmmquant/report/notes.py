@@ -37,6 +37,7 @@ def fit_notes(
         *_equal_colors(fits, settings),
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
         *_unreached_bounds(choices, settings),
+        *_spread_over_seeds(fits),
     ]
 
 
@@ -86,6 +87,18 @@ def _unreached_bounds(choices: Mapping[str, Choice | BoundedChoice], settings: S
             yield (
                 f"k = {asked} is not reached: {choice.k} colours, the most that are tried, have a mean difference of "
                 f"{choice.difference:.3g}; use a larger bound{remedy}"
+            )
+
+
+def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:
+    """Yield a note on the log-likelihoods from several seeds for each k."""
+    for fit in fits:
+        if fit.fit.seeds:
+            values = [figures.mean_log_likelihood for figures in fit.fit.seeds]
+            seeds = f"seeds {fit.fit.seeds[0].seed} to {fit.fit.seeds[-1].seed}"
+            yield (
+                f"log-likelihood per pixel at k = {fit.k}, {seeds}: mean {np.mean(values):.4f}, standard deviation "
+                f"{np.std(values, ddof=1):.4f}, from {min(values):.4f} to {max(values):.4f}"
             )
 
 

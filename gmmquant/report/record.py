@@ -195,6 +195,7 @@ def fit_record(
         "n_iter": fit.n_iter,
         "tol": fit.tol,
         "converged": fit.converged,
+        **({"seeds": [figures._asdict() for figures in fit.seeds]} if fit.seeds else {}),
         "trace": trace_record(fit),
         "mse": result.mse,
         "errors": statistics.errors,

@@ -151,7 +151,7 @@ def test_two_dashes_end_the_list_of_k(command, tmp_path, samples):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--seed", "x"], "'--seed': 'x' is not an integer"),
+        (["--seed", "x"], "'--seed': 'x' is not a seed; use a number such as 3, or a range such as 1-5"),
         (["--max-iter", "1.5"], "'--max-iter': '1.5' is not an integer"),
         (["--tol", "small"], "'--tol': 'small' is not a number"),
     ],

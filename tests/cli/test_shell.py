@@ -111,7 +111,7 @@ def test_the_make_rule_of_the_page_runs_only_for_a_changed_image(section, user, 
 COMPLETIONS = {
     "--scheduler l": ["local"],
     "--me": ["--method"],
-    "--skip": ["--skip-existing"],
+    "--skip": ["--skip-existing", "--skip-if-larger"],
     "--method ": ["gmm", "kmeans"],
     "-k 2 3 --method k": ["kmeans"],
     "--space o": ["oklab"],

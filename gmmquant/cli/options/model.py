@@ -9,7 +9,17 @@ from typing import Annotated
 from gmmquant.cli.options.declaration import by_style, integer, number, option
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
-from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SEARCHES, SPACES, color_names, hex_codes, parse_k
+from gmmquant.settings import (
+    COLOR_DEPTHS,
+    METHODS,
+    PALETTE_ORDERS,
+    SEARCHES,
+    SPACES,
+    color_names,
+    hex_codes,
+    parse_k,
+    parse_seeds,
+)
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
@@ -163,4 +173,9 @@ MaxIter = Annotated[
         default="500, or several seconds of work",
     ),
 ]
-Seed = Annotated[int, option("--seed", "INT", "Seed of the random numbers.", _ADVANCED, convert=integer)]
+Seed = Annotated[
+    str,
+    option(
+        "--seed", "INT", "Seed of the random numbers; the best of several with 1-5.", _ADVANCED, convert=parse_seeds
+    ),
+]
