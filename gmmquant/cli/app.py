@@ -17,6 +17,7 @@ from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.options.declaration import shown
 from gmmquant.cli.parser import Command, is_number_of_colors
+from gmmquant.cli.printable import command_line
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
     DEFAULT_K,
@@ -335,6 +336,10 @@ def quantize(
     from gmmquant.pipeline.sources import Reading, sources_of
     from gmmquant.pipeline.summary import refuse_existing_summary
 
+    if "html" in report:
+        from gmmquant.report.html.rendering import require_jinja2
+
+        require_jinja2()
     chosen_ks = k if _is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
     ks = strategy.ks or k
@@ -367,6 +372,7 @@ def quantize(
         shared=shared,
         to=to,
         image_name=image_name,
+        command=ctx.obj or "gmmquant",
     )
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
     n_images = len(planned.entries)
@@ -374,6 +380,8 @@ def quantize(
         raise ParameterError(
             f"--output - writes one image, not {n_images}; name one image, or use a folder for --output"
         )
+    illustrated = "html" in products.reports and n_images > 1
+    planned = planned._replace(task=planned.task._replace(illustrated=illustrated))
     refuse_existing_summary(planned)
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
     reporter = reporters.reporter_class(style)(sys.stdout, n_images=n_images, shared=shared, verbose=verbose)
@@ -435,7 +443,8 @@ def run(arguments: Sequence[str]) -> int:
         if "" in arguments:
             raise ParameterError("an argument is empty; use a name or a value, or set its shell variable")
         command = typer.main.get_command(app)
-        result = command.main(arguments, prog_name="gmmquant", standalone_mode=False)
+        typed = command_line(arguments)
+        result = command.main(arguments, prog_name="gmmquant", standalone_mode=False, obj=typed)
         return int(result or ExitCode.DONE)
     except SystemExit as end:  # of shell completion, or of rich when the reader of the help closed the pipe
         return ExitCode.DONE if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 
 from gmmquant.system.paths import AnyPath
+from gmmquant.system.printable import printable as printable
 
 
-def printable(text: str) -> str:
-    """Return `text` with control characters, unusual spaces and bytes that are not valid UTF-8 escaped.
-
-    File names may contain any of these. Unescaped, they would move the cursor or break a line.
-    """
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # Python's code for a byte that is not valid UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def command_line(arguments: Sequence[str]) -> str:
+    """Return the command as it would be typed, without the names and passwords of servers."""
+    return re.sub(r"://[^/@\s]*@", "://***@", shlex.join(["gmmquant", *arguments]))
 
 
 def file_names(paths: Sequence[AnyPath], limit: int = 8) -> str:

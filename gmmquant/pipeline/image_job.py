@@ -21,12 +21,13 @@ from gmmquant.images.pixels import FlatImage
 from gmmquant.pipeline.earlier_run import EarlierRun, digest_of, read_earlier_run, refuse_changed, settings_of
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
+from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, stage_reports
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Skipped
-from gmmquant.report.record import Choices, Record, build_record, fit_record, to_json
+from gmmquant.report.record import Choices, Record, build_record, fit_record
 from gmmquant.settings import largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
@@ -121,7 +122,7 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
         return job
     present = [path for path in job.outputs if exists(path)]
     continues = job.report in present and not job.is_shared_report and task.existing is not Existing.REPLACE
-    others = [path for path in present if not (continues and path in job.reports)]
+    others = [path for path in present if not (continues and path in job.reports.values())]
     if others and task.existing is Existing.REFUSE:
         return refuse_existing(job, f"{others[0].name} exists")
     if continues:
@@ -129,9 +130,12 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
         if earlier is not None:
             earlier.refuse_other_settings(*settings_of(task, job.report))
             earlier.refuse_newer(job.source, earlier.digests["source"])
-            left = {k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)}
-            if not left:
+            left: Mapping[int | str, str] = {
+                k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
+            }
+            if not left and all(map(exists, job.reports.values())):
                 return Skipped(job.source)
+            left = left or job.stems  # for a report that is missing
             recorded = frozenset(earlier.layers)
             job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)
     check_writable(job.folder)
@@ -197,6 +201,8 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         optimize=job.products.optimize,
         keep_order=task.strategy.keeps_order or task.settings.palette_order is not None,
     )
+    shows = task.illustrated or "html" in job.reports
+    original = in_8_bits(image.pixels) if shows else None
     del image  # to free its memory
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
     choices = {}
@@ -219,13 +225,19 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         if earlier is not None:
             record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
-        if task.to is Destination.FILES and not job.in_shared_report and is_new and job.reports:
+        drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
+        images = images_of(job, record, drawn) if shows else []
+        if task.to is Destination.FILES and not job.in_shared_report:
             replaced = None if earlier is None else earlier.data
-            outputs.stage(job.report, to_json(record).encode("ascii"), replaced=replaced)
+            stage = partial(stage_reports, job, record, original, images, outputs, command=task.command)
+            stage(replaced=replaced, is_new=is_new)
         written = outputs.commit()
     statistics = [drawn.fit.statistics for drawn in results.values()]
     data = outputs.data if isinstance(outputs, HeldSet) else None
-    return Done(job.source, record, written, notes, drawn=data, statistics=statistics)
+    illustration = None
+    if task.illustrated and original is not None:
+        illustration = illustration_of(record, original, images)
+    return Done(job.source, record, written, notes, drawn=data, statistics=statistics, illustration=illustration)
 
 
 def _recolor(

@@ -69,6 +69,8 @@ class Task(NamedTuple):
     name: str = DEFAULT_NAME  # of the files of a fit: see `names.check_name`
     preserve_times: bool = False  # of the source, as the times of the outputs
     skip_if_larger: bool = False  # whether files that are not smaller than the source are left out
+    illustrated: bool = False  # whether outcomes have small images
+    command: str = ""  # the command line, for reports
     shared: bool = False  # whether one mixture is fitted to all images together
     to: Destination = Destination.FILES
     image_name: str | None = None  # of the only image at the only k, if it does not depend on the source
@@ -126,12 +128,14 @@ class Job:
     def outputs(self) -> list[AnyPath]:
         """All outputs whose names are known before the job is done, the reports last."""
         files = [path for k in self.ks for path in self.files(k).values()]
-        return files if self.in_shared_report else [*files, *self.reports]
+        return files if self.in_shared_report else [*files, *self.reports.values()]
 
     @property
-    def reports(self) -> list[AnyPath]:
-        """The files on all fits together, which change when a k is added."""
-        return [self.report] if DEFAULT_REPORT in self.products.reports else []
+    def reports(self) -> dict[str, AnyPath]:
+        """The files on all fits together, by format. They change when a k is added."""
+        wanted = {} if self.is_shared_report or self.in_shared_report else {"html": f"{self.stem}_report.html"}
+        paths = {"json": self.report, **{name: self.folder / file for name, file in wanted.items()}}
+        return {name: path for name, path in paths.items() if name in self.products.reports}
 
     @property
     def possible_outputs(self) -> list[AnyPath]:

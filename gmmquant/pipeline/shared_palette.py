@@ -284,7 +284,7 @@ def _write_shared(
             records.append(fit_record(result, files, asked=k))
         notes = note(results)
         record = build(fits=records, notes=notes)
-        if to_files:
+        if to_files and shared.reports:
             outputs.stage(shared.report, to_json(record).encode("ascii"))
         written = outputs.commit()
     return SharedReport(shared.folder, record, written, notes)

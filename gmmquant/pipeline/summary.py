@@ -1,46 +1,37 @@
-"""Files about all images of a run: tables of figures. They are written at the end, from the records of the images."""
+"""Files about all images of a run: tables, an index. They are written at the end, from the outcomes of the images."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Protocol
 
 from gmmquant.errors import GmmquantError, OutputError
 from gmmquant.pipeline.earlier_run import read_earlier_run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan
-from gmmquant.report.entry import Entry, entries_of
-from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped, Summary
+from gmmquant.pipeline.reports import read_illustration
+from gmmquant.report.entry import Collector, entries_of
+from gmmquant.report.outcome import Done, Failure, Illustration, Outcome, SharedReport, Skipped, Summary
 from gmmquant.report.record import Record
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.filesystem import exists, make_folder
 from gmmquant.system.paths import AnyPath, common_folder, relative
 from gmmquant.system.process import system_reason
 
-
-class Collector(Protocol):
-    """Collects the entries of images, and returns the files about them by content."""
-
-    def add(self, entry: Entry) -> None:
-        """Add an image."""
-
-    def finish(self) -> dict[str, bytes]:
-        """Return the files."""
+# Names of the files by content. Those about one image or a shared mixture start with its name.
+_NAMES = {"csv": "report.csv", "components": "components.csv", "md": "report.md", "index": "report.html"}
 
 
 def summary_files(planned: Plan) -> dict[str, AnyPath]:
-    """Return the files about all images of a plan by content, such as "csv"; those of one image have its name."""
-    task = planned.task
-    if task.to is not Destination.FILES or not planned.all_jobs:
+    """Return the files about all images of a plan by content."""
+    task, jobs = planned.task, planned.all_jobs
+    if task.to is not Destination.FILES or not jobs:
         return {}
-    jobs = planned.all_jobs
     about = planned.shared_job or (jobs[0] if len(planned.entries) == 1 else None)
     folder = about.folder if about else common_folder([job.folder for job in jobs])
+    contents = {"csv": ["csv", "components"], "md": ["md"], "html": [] if about else ["index"]}
     start = f"{about.stem}_" if about else ""
-    names = {"csv": ["csv", "components"], "md": ["md"]}
-    files = {"csv": "report.csv", "components": "components.csv", "md": "report.md"}
-    contents = [content for report in task.products.reports for content in names.get(report, ())]
-    return {content: folder / f"{start}{files[content]}" for content in contents}
+    wanted = [content for report in task.products.reports for content in contents.get(report, ())]
+    return {content: folder / f"{start}{_NAMES[content]}" for content in wanted}
 
 
 def refuse_existing_summary(planned: Plan) -> None:
@@ -58,27 +49,35 @@ def refuse_existing_summary(planned: Plan) -> None:
 def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Iterator[Outcome]:
     """Yield the outcomes of a plan, and then that of the files about all images, if the task asks for such files."""
     files = summary_files(planned)
-    collectors = list(_collectors(files))
+    if not files:
+        yield from outcomes
+        return
+    folder = next(iter(files.values())).parent
+    collectors = list(_collectors(planned, files))
     jobs = {id(job.source): job for job in planned.jobs}
-    folder = next(iter(files.values())).parent if files else None
-    n_added = 0
+    added = False
     with closing(outcomes):
         for outcome in outcomes:
             yield outcome
-            if folder is None:
+            job = jobs.get(id(outcome.source))
+            if isinstance(outcome, Failure) and outcome.is_image:
+                for collector in collectors:
+                    collector.add_failure(relative(outcome.source, folder), outcome.reason)
                 continue
-            record = _record_of(outcome, jobs.get(id(outcome.source)), is_shared=planned.shared_job is not None)
-            if record is not None:
-                job = planned.shared_job or jobs[id(outcome.source)]
-                n_added += 1
-                for entry in entries_of(record, relative(job.report.parent, folder)):
-                    for collector in collectors:
-                        collector.add(entry)
-    if folder is not None and n_added:
+            record, illustration = _result_of(outcome, job, planned)
+            about = planned.shared_job or job
+            if record is None or about is None:
+                continue
+            added = True
+            page = relative(about.reports["html"], folder) if "html" in about.reports else None
+            for entry in entries_of(record, relative(about.report.parent, folder), page):
+                for collector in collectors:
+                    collector.add(entry, illustration)
+    if added:
         yield _write(folder, files, collectors)
 
 
-def _collectors(files: Iterable[str]) -> Iterator[Collector]:
+def _collectors(planned: Plan, files: dict[str, AnyPath]) -> Iterator[Collector]:
     if "csv" in files:
         from gmmquant.report.csv_tables import CsvTables
 
@@ -87,22 +86,31 @@ def _collectors(files: Iterable[str]) -> Iterator[Collector]:
         from gmmquant.report.markdown import Markdown
 
         yield Markdown()
+    if "index" in files:
+        from gmmquant.report.html.index import HtmlIndex
+
+        yield HtmlIndex(files["index"].parent.name or "Images", planned.task.command)
 
 
-def _record_of(outcome: Outcome, job: Job | None, *, is_shared: bool) -> Record | None:
-    """Return the record that an outcome stands for; that of a skipped image is in its report, if it has one."""
-    if isinstance(outcome, SharedReport) or (isinstance(outcome, Done) and not is_shared):
-        return outcome.record
-    if isinstance(outcome, Skipped) and job is not None and not is_shared:
+def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record | None, Illustration | None]:
+    """Return the record and the small images of an outcome; those of a skipped image are in its report and files."""
+    shared, task = planned.shared_job is not None, planned.task
+    if isinstance(outcome, SharedReport):
+        return outcome.record, None
+    if isinstance(outcome, Done) and not shared:
+        return outcome.record, outcome.illustration
+    if isinstance(outcome, Skipped) and job is not None and not shared:
         try:
             earlier = read_earlier_run(job.report)
         except GmmquantError:
-            return None
-        return None if earlier is None else earlier.record
-    return None
+            return None, None
+        if earlier is not None:
+            illustration = read_illustration(job, earlier.record, task.max_pixels) if task.illustrated else None
+            return earlier.record, illustration
+    return None, None
 
 
-def _write(folder: AnyPath, files: dict[str, AnyPath], collectors: Iterable[Collector]) -> Summary | Failure:
+def _write(folder: AnyPath, files: dict[str, AnyPath], collectors: list[Collector]) -> Summary | Failure:
     try:
         make_folder(folder)
         with OutputSet(overwrite=True) as outputs:

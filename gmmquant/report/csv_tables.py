@@ -10,7 +10,8 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gmmquant.report.entry import Entry
+from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 
 _OF_IMAGE = ("width", "height", "frames", "pixels", "visible_pixels", "distinct_colors", "bit_depth")
@@ -29,13 +30,13 @@ COMPONENT_COLUMNS = (
 _FORMULA_STARTS = tuple("=+-@\t\r\n|")
 
 
-class CsvTables:
+class CsvTables(Collector):
     """Collects the rows of images; `finish` returns both tables."""
 
     def __init__(self) -> None:
         self._fits, self._components = _Table(FIT_COLUMNS), _Table(COMPONENT_COLUMNS)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
         """Add the rows of an image."""
         self._fits.add(fit_rows(entry))
         self._components.add(component_rows(entry))

@@ -1,11 +1,13 @@
-"""An image in a report on several: its record, and paths relative to the folder of that report."""
+"""An image in a file about several: its record, and paths relative to the folder of that file."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from posixpath import join, normpath
 from typing import NamedTuple
 
+from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 
 # The facts of a shared fit that are also those of each image.
@@ -16,10 +18,11 @@ ALL_IMAGES = "(all images)"
 
 
 class Entry(NamedTuple):
-    """The record of an image; `folder` leads from the folder of the report to that of the record, "" if it is that."""
+    """The record of an image; paths from the file about several images to the record's folder, and to its page."""
 
     record: Record
     folder: str = ""
+    page: str | None = None
 
     @property
     def image(self) -> str:
@@ -33,10 +36,25 @@ class Entry(NamedTuple):
         return path if "://" in path else normpath(join(self.folder, path))
 
 
-def entries_of(record: Record, folder: str = "") -> Iterator[Entry]:
+class Collector(ABC):
+    """Collects the images of a run for a file about all of them."""
+
+    @abstractmethod
+    def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
+        """Add an image, with small copies if there are any."""
+
+    def add_failure(self, path: str, reason: str) -> None:  # noqa: B027  a table has nothing to add
+        """Add an image that failed; a table of results leaves it out."""
+
+    @abstractmethod
+    def finish(self) -> dict[str, bytes]:
+        """Return the files by content."""
+
+
+def entries_of(record: Record, folder: str = "", page: str | None = None) -> Iterator[Entry]:
     """Yield the entry of a record; that of a shared one for each image, and one for all images together."""
     if "image" in record:
-        yield Entry(record, folder)
+        yield Entry(record, folder, page)
         return
     for image in record["images"]:
         fits = [

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from gmmquant.report.entry import Entry
+from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 
 _MOST_COLORS = 16
@@ -17,15 +18,19 @@ _HEADINGS = ("k", "palette", "log-likelihood per pixel", "PSNR", "squared error"
 _SPECIAL = re.compile(r"[\\`*\[\]<>#|~&$^@:]|(?<!\w)_|_(?!\w)|^[-+=]|(?<=www)\.|(?<=\d)\.(?=\s)")
 
 
-class Markdown:
+class Markdown(Collector):
     """Collects the sections of images; `finish` returns the page."""
 
     def __init__(self) -> None:
         self._sections: list[str] = []
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
         """Add the section of an image."""
         self._sections.append(section(entry))
+
+    def add_failure(self, path: str, reason: str) -> None:
+        """Add the section of an image that failed."""
+        self._sections.append(f"## {escaped(path)}\n\n{escaped(reason)}\n")
 
     def finish(self) -> dict[str, bytes]:
         """Return the page by its content, "md"."""

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gmmquant.system.paths import AnyPath, SourcePath
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from gmmquant.images.recolor import ColorImage, IndexedImage
     from gmmquant.quantization.result import ImageStatistics
+
+
+class Illustration(NamedTuple):
+    """Small copies of an image, uint8 (height, width, 3 or 4), and of its recoloured images; None where one is gone."""
+
+    original: npt.NDArray[np.uint8]
+    images: Sequence[IndexedImage | ColorImage | None]
 
 
 class Done(NamedTuple):
@@ -22,6 +33,7 @@ class Done(NamedTuple):
     drawn: bytes | None = None  # the file for standard output, if that was asked for
     kept: bool = False  # whether all outputs existed and were kept; for a shared mixture the image is still recoloured
     statistics: Sequence[ImageStatistics] = ()  # for each k, in the order of the job
+    illustration: Illustration | None = None  # if the task asks for it
 
 
 class SharedReport(NamedTuple):

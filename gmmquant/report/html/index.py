@@ -1,0 +1,199 @@
+"""The index of a folder: an entry for each image, with thumbnails, figures and a link to its page."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.embedded import EmbeddedImage, embed_thumbnail
+from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.html.numbers import ratio
+from gmmquant.report.html.rendering import render
+from gmmquant.report.outcome import Illustration
+from gmmquant.report.record import Record
+from gmmquant.version import __version__
+
+# Sides of thumbnails in pixels: an entry with four results has 4 kB.
+ORIGINAL_SIDE, RESULT_SIDE = 80, 48
+
+# Results of an entry that have a thumbnail.
+_MAX_THUMBNAILS = 6
+
+_STYLES, _SCRIPTS = ("base.css", "index.css"), ("start.js", "index.js")
+
+
+class IndexEntry(NamedTuple):
+    """An image of a folder.
+
+    Attributes
+    ----------
+    name : str
+    record : dict or None
+        Its record, or its entry in the `images` of a shared record; None if it failed.
+    reason : str
+        Why it failed.
+    page : str or None
+        The path of its page, relative to the index.
+    thumbnail : ndarray of uint8, shape (height, width, 3 or 4), or None
+        The original, sRGB, of any size; `ORIGINAL_SIDE` pixels on the longer side are used.
+    results : sequence of ndarray or None
+        The recoloured image of each fit, likewise; `RESULT_SIDE` pixels are used.
+    """
+
+    name: str
+    record: Record | None = None
+    reason: str = ""
+    page: str | None = None
+    thumbnail: npt.NDArray[np.uint8] | None = None
+    results: Sequence[npt.NDArray[np.uint8] | None] = ()
+
+
+class _Result(NamedTuple):
+    fit: Record
+    asked: str
+    thumbnail: EmbeddedImage | None
+    saved: float | None
+
+
+class _Row(NamedTuple):
+    name: str
+    image: Record
+    link: str | None
+    thumbnail: EmbeddedImage | None
+    results: Sequence[_Result]
+
+
+class _Total(NamedTuple):
+    """The results of all images at what was asked for: a number of colours, or "auto"."""
+
+    asked: str
+    n_images: int
+    n_bytes: int | None
+    share: float | None
+    mse: float | None
+    psnr: float | None
+    mean_log_likelihood: float | None
+
+
+class HtmlIndex(Collector):
+    """Collects the images of a folder; of each only small thumbnails are kept.
+
+    `title` is the heading, as the name of the folder. `command` makes the images again.
+    """
+
+    def __init__(self, title: str = "Images", command: str | None = None) -> None:
+        self._title, self._command = title, command
+        self._rows: list[_Row] = []
+        self._failed: list[IndexEntry] = []
+
+    def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
+        """Add an image under its name, after that of its subfolder."""
+        original = None if illustration is None else illustration.original
+        images = () if illustration is None else illustration.images
+        results = [None if image is None else image.pixels for image in images]
+        name = "/".join([*filter(None, [entry.folder]), entry.image.rsplit("/", 1)[-1]])
+        self.add_entry(IndexEntry(name, entry.record, "", entry.page, original, results))
+
+    def add_failure(self, path: str, reason: str) -> None:
+        """Add an image that failed."""
+        self.add_entry(IndexEntry(path, None, reason))
+
+    def add_entry(self, entry: IndexEntry) -> None:
+        """Add an image, or one that failed."""
+        if entry.record is None:
+            self._failed.append(entry)
+        else:
+            self._rows.append(_row(entry))
+
+    def finish(self) -> dict[str, bytes]:
+        """Return the page by its content, "index": one HTML file that makes no request.
+
+        A ParameterError is raised if Jinja2 is not installed.
+        """
+        rows = self._rows
+        page = render(
+            "index.html",
+            _STYLES,
+            _SCRIPTS,
+            version=__version__,
+            title=self._title,
+            rows=rows,
+            failed=self._failed,
+            totals=_totals(rows),
+            n_pixels=sum(row.image["pixels"] for row in rows),
+            n_bytes=_sum(row.image.get("bytes") for row in rows),
+            command=self._command,
+        )
+        return {"index": page}
+
+
+def html_index(entries: Iterable[IndexEntry], *, title: str = "Images", command: str | None = None) -> bytes:
+    """Return the index of some images; arguments as for `HtmlIndex`."""
+    index = HtmlIndex(title, command)
+    for entry in entries:
+        index.add_entry(entry)
+    return index.finish()["index"]
+
+
+def page_link(path: str) -> str:
+    """Return a path as a relative URL, whatever characters it has (RFC 3986, section 4.2)."""
+    return "./" + quote(os.fsencode(path))
+
+
+def _row(entry: IndexEntry) -> _Row:
+    record: Record = entry.record or {}
+    image = record.get("image", record)  # an image of a shared record is not nested
+    thumbnails = [*entry.results[:_MAX_THUMBNAILS], *[None] * len(record["fits"])]
+    results = []
+    for fit, pixels in zip(record["fits"], thumbnails, strict=False):
+        share = ratio(fit.get("bytes"), image.get("bytes"))
+        saved = None if share is None else 1 - share
+        results.append(_Result(fit, str(fit["asked"]), _thumbnail(pixels, RESULT_SIDE), saved))
+    link = None if entry.page is None else page_link(entry.page)
+    return _Row(entry.name, image, link, _thumbnail(entry.thumbnail, ORIGINAL_SIDE), results)
+
+
+def _thumbnail(pixels: npt.NDArray[np.uint8] | None, side: int) -> EmbeddedImage | None:
+    return None if pixels is None else embed_thumbnail(pixels, side)
+
+
+def _totals(rows: Sequence[_Row]) -> list[_Total]:
+    """Return the figures of all images together, for each number of colours asked for."""
+    groups: dict[str, list[tuple[Record, Record]]] = {}
+    for row in rows:
+        for result in row.results:
+            groups.setdefault(result.asked, []).append((row.image, result.fit))
+    return [
+        _total(asked, groups[asked])
+        for asked in sorted(groups, key=lambda asked: (not asked.isdigit(), len(asked), asked))
+    ]
+
+
+def _total(asked: str, group: Sequence[tuple[Record, Record]]) -> _Total:
+    n_bytes = _sum(fit.get("bytes") for _, fit in group)
+    pixels = sum(image["visible_pixels"] for image, _ in group)
+    weight = math.fsum(image["visible_weight"] for image, _ in group)
+    mse = ratio(math.fsum(fit["mse"] * image["visible_pixels"] for image, fit in group), pixels)
+    likelihoods = [fit["log_likelihood"] for _, fit in group]
+    known = all(value is not None and math.isfinite(value) for value in likelihoods)
+    return _Total(
+        asked,
+        len(group),
+        n_bytes,
+        ratio(n_bytes, _sum(image.get("bytes") for image, _ in group)),
+        mse,
+        10 * math.log10(3 * 255**2 / mse) if mse else None,
+        ratio(math.fsum(likelihoods), weight) if known else None,
+    )
+
+
+def _sum(values: Iterable[Any]) -> int | None:
+    """Return the sum of sizes; None if one is not known."""
+    known = list(values)
+    return None if None in known else sum(known)

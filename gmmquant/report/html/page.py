@@ -1,0 +1,200 @@
+"""The page of an image: comparison, palettes, charts, the colours in space, all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.embedded import JPEG_QUALITY, EmbeddedImage, embed
+from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.images.reduced import first_frame
+from gmmquant.report.html import cloud
+from gmmquant.report.html.charts import Chart, k_charts, trace_chart
+from gmmquant.report.html.numbers import decimal, pixel_size, plural, ratio, series
+from gmmquant.report.html.rendering import render
+from gmmquant.report.record import Record
+from gmmquant.settings import CHANNELS, SPACE_TITLES
+
+# Pixels of an image above which it is shown reduced.
+MAX_PIXELS = 1_500_000
+
+# Distinct colours up to which the original is stored without loss: a drawing, which a JPEG would blur.
+_FEW_COLORS = 256
+
+_STYLES = ("base.css", "page.css", "compare.css")
+_SCRIPTS = ("start.js", "compare.js", "copy.js", "cloud.js", "fits.js")
+
+
+class Swatch(NamedTuple):
+    """A colour of a palette: its share of the weight, its place on the strip (start and width of 100), its pixels."""
+
+    hex: str
+    weight: float
+    pixels: int
+    start: float
+    width: float
+    is_fixed: bool
+
+
+class FitView(NamedTuple):
+    """All that the page shows of one fit. `image` is None if its file is gone."""
+
+    record: Record
+    label: str
+    image: EmbeddedImage | None
+    swatches: Sequence[Swatch]
+    trace: Chart | None
+    outlines: str
+    share_of_source: float | None
+
+
+def html_page(
+    record: Record,
+    original: npt.NDArray[np.uint8],
+    images: Sequence[IndexedImage | ColorImage | None],
+    command: str,
+) -> bytes:
+    """Return the page of an image as one HTML file that makes no request.
+
+    Parameters
+    ----------
+    record : dict
+        The record of the image.
+    original : ndarray of uint8, shape (height, width, 3 or 4)
+        The image, sRGB. The frames of an animation stand one below the other; the first is shown.
+    images : sequence of IndexedImage, ColorImage or None
+        The recoloured image of each fit of the record, in its order; None where its file is gone.
+    command : str
+        The command line that makes the images again.
+
+    Raises
+    ------
+    ParameterError
+        If Jinja2 is not installed.
+    """
+    image, fits = record["image"], record["fits"]
+    source = ColorImage(original[..., :3], original[..., 3] if original.shape[2] == 4 else None)
+    if image["frames"] > 1:
+        source = _first(source, image["height"])
+        images = [None if each is None else _first(each, image["height"]) for each in images]
+    few = image["distinct_colors"] is not None and image["distinct_colors"] <= _FEW_COLORS
+    shown = embed(source, MAX_PIXELS, lossless=few)
+    views = [_view(record, fit, each) for fit, each in zip(fits, images, strict=True)]
+    return render(
+        "page.html",
+        _STYLES,
+        _SCRIPTS,
+        record=record,
+        name=_name(image["path"]),
+        title=f"{_name(image['path'])} in {series([fit['k'] for fit in fits])} colours" if fits else image["path"],
+        facts=_facts(image),
+        original=shown,
+        remarks=_remarks(record, shown, views),
+        fits=views,
+        charts=k_charts(fits),
+        points=cloud.packed_points(cloud.points(source.pixels)),
+        spaces=[(SPACE_TITLES[space], CHANNELS[space]) for space in sorted({fit["space"] for fit in fits})],
+        max_components=cloud.MAX_COMPONENTS,
+        choices=[_choice(choice) for choice in record.get("choices") or ()],
+        command=command,
+    )
+
+
+def _first(image: Any, height: int) -> Any:
+    return first_frame(image, height)
+
+
+def image_of_shared(shared: Record, image: Record) -> Record:
+    """Return the record of an image whose colours are shared, for its page.
+
+    `image` is one of the `images` of the record `shared`. The criteria, which are of all images together, are None.
+    """
+    fits = []
+    for whole, own in zip(shared["fits"], image["fits"], strict=True):
+        components = {**whole["components"], "pixels": own["pixels"]}
+        fits.append({**whole, **dict.fromkeys(("aic", "bic", "icl")), **own, "components": components})
+    kept = {name: shared[name] for name in ("version", "settings", "choices")}
+    facts = {name: value for name, value in image.items() if name not in ("fits", "notes")}
+    n_sharing = shared["total"]["images"]
+    return {**kept, "image": facts, "notes": image["notes"], "fits": fits, "n_sharing": n_sharing}
+
+
+def _view(record: Record, fit: Record, image: IndexedImage | ColorImage | None) -> FitView:
+    label = decimal(fit["k"])
+    if fit["k_fitted"] != fit["k"]:
+        label += f" ({decimal(fit['k_fitted'])})"
+    return FitView(
+        fit,
+        label,
+        None if image is None else embed(image, MAX_PIXELS),
+        swatches(fit["components"]),
+        trace_chart(fit),
+        cloud.packed_outlines(cloud.outlines(fit)),
+        ratio(fit.get("bytes"), record["image"].get("bytes")),
+    )
+
+
+def swatches(components: Record) -> list[Swatch]:
+    """Return the swatches of the components of a fit; their widths are 100 in total."""
+    weights = np.array(components["weight"], dtype=np.float64)
+    widths = 100 * weights / (weights.sum() or 1.0)
+    starts = np.cumsum(widths) - widths
+    fixed = components.get("fixed") or [False] * len(weights)
+    places = (starts.round(3).tolist(), widths.round(3).tolist())
+    columns = (components["hex"], components["weight"], components["pixels"], *places, fixed)
+    return [Swatch(*values) for values in zip(*columns, strict=True)]
+
+
+def _name(path: str) -> str:
+    """Return the name of a file, the last part of its path or URL."""
+    return path.rstrip("/").rpartition("/")[2] or path
+
+
+def _facts(image: Record) -> list[str]:
+    """Return the facts of an image for the head of the page."""
+    facts = [pixel_size(image["width"], image["height"])]
+    if image["frames"] > 1:
+        facts.append(plural(image["frames"], "frame"))
+    if image["visible_pixels"] < image["pixels"]:
+        facts.append(f"{decimal(image['visible_pixels'])} visible")
+    if image["distinct_colors"] is not None:
+        facts.append(plural(image["distinct_colors"], "distinct colour"))
+    if image["bit_depth"] != 8:
+        facts.append(f"{image['bit_depth']} bits per channel")
+    return facts
+
+
+def _remarks(record: Record, shown: EmbeddedImage, views: Sequence[FitView]) -> list[str]:
+    """Return in which respects the page differs from the files, or the figures from those of one image."""
+    image, remarks = record["image"], []
+    if record.get("n_sharing"):
+        remarks.append(
+            f"The colours are shared by {plural(record['n_sharing'], 'image')}: weights, iterations and objective are "
+            "those of all together."
+        )
+    if image["frames"] > 1:
+        remarks.append(f"The first of {plural(image['frames'], 'frame')} is shown.")
+    if shown.is_reduced:
+        remarks.append(
+            f"All images are shown reduced to {pixel_size(shown.width, shown.height)}; the palettes are exact, and the "
+            "figures are those of the full size."
+        )
+    lossy = [view.label for view in views if view.image is not None and not view.image.is_lossless]
+    what = ["the original"] * (not shown.is_lossless) + [f"k = {label}" for label in lossy]
+    if what:
+        kind = f"{'is a JPEG' if len(what) == 1 else 'are JPEGs'} of quality {JPEG_QUALITY}"
+        remarks.append(f"On this page, {series(what)} {kind}.")
+    return remarks
+
+
+def _choice(choice: Record) -> str:
+    """Return why a k was chosen."""
+    if choice["criterion"] == "oklab":
+        return (
+            f"{choice['asked']} chose {plural(choice['k'], 'colour')}: mean OKLab difference {choice['reached']:.3g}, "
+            f"asked for at most {choice['bound']:g}."
+        )
+    return f"{choice['asked']} chose {plural(choice['k'], 'colour')} by ICL."

@@ -1,0 +1,21 @@
+"""Text made safe to show."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters, unusual spaces and bytes that are not valid UTF-8 escaped.
+
+    File names may contain any of these. Unescaped, they would move the cursor, break a line, or turn the direction in
+    which text is read.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # Python's code for a byte that is not valid UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
