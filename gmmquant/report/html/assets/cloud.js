@@ -122,7 +122,6 @@ ready(() => {
     pen.strokeStyle = paper;
     pen.fillStyle = ink;
     pen.lineWidth = 5 * dense;
-    pen.lineJoin = "round";
     const beside = x + (x > canvas.width / 2 ? -16 : 16) * dense;
     pen.strokeText(component.color, beside, y);
     pen.fillText(component.color, beside, y);
@@ -140,6 +139,7 @@ ready(() => {
     const [ink, paper] = [style.color, style.backgroundColor];
     const project = projection(width, height);
     pen.clearRect(0, 0, width, height);
+    pen.lineJoin = "round";
     drawCube(project, dense, ink);
     if (document.getElementById("show-points").checked) {
       drawPoints(project, width, height, Math.max(1, Math.round(1.6 * dense * Math.sqrt(view.size))));
@@ -166,6 +166,12 @@ ready(() => {
     redraw();
   };
 
+  const mark = (index) => {
+    if (index === marked) return;
+    marked = index;
+    redraw();
+  };
+
   document.addEventListener("fit", ({ detail }) => {
     const part = document.querySelector(`section[data-fit="${detail}"]`);
     const places = new Int16Array(bytes(part.dataset.outlines).buffer);
@@ -179,13 +185,14 @@ ready(() => {
     redraw();
   });
   each("[data-component]", (button) => {
-    const mark = (index) => () => { marked = index; redraw(); };
-    ["pointerenter", "focus"].forEach((name) => button.addEventListener(name, mark(Number(button.dataset.component))));
-    ["pointerleave", "blur"].forEach((name) => button.addEventListener(name, mark(-1)));
+    const index = Number(button.dataset.component);
+    ["pointerenter", "focus"].forEach((name) => button.addEventListener(name, () => mark(index)));
+    ["pointerleave", "blur"].forEach((name) => button.addEventListener(name, () => mark(-1)));
   });
 
   // The component whose mean is under the pointer.
   const pick = (event) => {
+    if (event.buttons) return;
     const corner = canvas.getBoundingClientRect();
     const project = projection(canvas.clientWidth, canvas.clientHeight);
     const distances = components.map(({ places }) => {
@@ -193,12 +200,10 @@ ready(() => {
       return Math.hypot(x - event.clientX + corner.left, y - event.clientY + corner.top);
     });
     const nearest = distances.indexOf(Math.min(...distances));
-    const found = distances[nearest] < 12 ? nearest : -1;
-    if (found === marked) return;
-    marked = found;
-    redraw();
+    mark(distances[nearest] < 12 ? nearest : -1);
   };
   canvas.addEventListener("pointermove", pick);
+  canvas.addEventListener("pointerleave", () => mark(-1));
 
   canvas.addEventListener("pointerdown", (event) => {
     let last = [event.clientX, event.clientY];

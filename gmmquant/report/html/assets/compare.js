@@ -14,8 +14,9 @@ ready(() => {
 
   // The scale at which the image fits: a whole multiple if it is enlarged, unless that leaves much of the room.
   const fitting = () => {
-    const scale = Math.min(stage.clientWidth / width, Math.max(260, 0.74 * window.innerHeight) / height);
-    const multiple = Math.floor(scale * density());
+    const within = (share) => Math.min(stage.clientWidth / width, Math.max(260, share * window.innerHeight) / height);
+    const scale = within(0.74);
+    const multiple = Math.floor(within(0.84) * density());
     return multiple >= 1 && multiple > 0.7 * scale * density() ? multiple / density() : scale;
   };
 
