@@ -103,22 +103,15 @@ def k_charts(fits: Sequence[Record]) -> list[Chart]:
     size = max(map(abs, values), default=0)
     unit, factor = ("millions", _MEGA) if size >= 2 * _MEGA else ("thousands", 1000) if size >= 2000 else ("", 1)
 
-    def criterion(name: str) -> Figure:
+    def figure(name: str, factor: int = 1) -> Figure:
         return lambda fit: None if fit[name] is None else fit[name] / factor
 
-    criteria = {name.upper(): (name, criterion(name)) for name in ("aic", "bic", "icl")}
+    criteria = {name.upper(): (name, figure(name, factor)) for name in ("aic", "bic", "icl")}
+    likelihood, error = ({"": ("single", figure(name))} for name in ("mean_log_likelihood", "mse"))
     charts = [
-        _k_chart(
-            fits, "Log-likelihood", "nats per pixel", {"": ("single", lambda fit: fit["mean_log_likelihood"])}, digits=4
-        ),
+        _k_chart(fits, "Log-likelihood", "nats per pixel", likelihood, digits=4),
         _k_chart(fits, "Information criteria", f"{unit}, lower is better".lstrip(", "), criteria, digits=3),
-        _k_chart(
-            fits,
-            "Squared error",
-            "mean over pixels, squared levels of 255",
-            {"": ("single", lambda fit: fit["mse"])},
-            digits=1,
-        ),
+        _k_chart(fits, "Squared error", "mean over pixels, squared levels of 255", error, digits=1),
     ]
     return [chart for chart in charts if chart is not None]
 
