@@ -28,8 +28,9 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(VENV)/.installed ## Update the options in docs/cli.md from the command
+docs: $(VENV)/.installed ## Update the options in docs/cli.md and the manual page from the command
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/manpage.py
 
 examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py

@@ -12,28 +12,22 @@ from typing import Any
 import typer
 
 from gmmquant.cli.app import app
+from gmmquant.cli.help import names, panel, panels
 
 PAGE = Path(__file__).parent / "cli.md"
 _START, _END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
-def options() -> list[Any]:
-    """Return the options of the command, in the order of the help."""
+def parameters() -> list[Any]:
+    """Return the parameters of the command."""
     command = typer.main.get_command(app)
     with command.make_context("gmmquant", [], resilient_parsing=True) as context:
-        parameters = [p for p in command.get_params(context) if p.param_type_name == "option"]
-    panels = list(dict.fromkeys(map(panel, parameters)))
-    return sorted(parameters, key=lambda parameter: panels.index(panel(parameter)))
+        return list(command.get_params(context))
 
 
-def panel(option: Any) -> str:
-    """Return the title of the panel of an option."""
-    return option.rich_help_panel or "Everyday options"
-
-
-def names(option: Any) -> list[str]:
-    """Return the names of an option, the short one first."""
-    return sorted(option.opts, key=len)
+def options() -> list[Any]:
+    """Return the options of the command, in the order of the help."""
+    return [option for _, of_panel in panels(parameters()) for option in of_panel]
 
 
 def summary(option: Any) -> str:

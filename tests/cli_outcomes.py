@@ -31,6 +31,7 @@ def fit_of(k, **changes):
         "auto": False,
         "asked": k,
         "exact": False,
+        "method": "gmm",
         "space": "srgb",
         "dither": "none",
         "recolor": "posterior",
@@ -42,10 +43,12 @@ def fit_of(k, **changes):
         "n_iter": 117,
         "converged": True,
         "mse": 1234.56,
+        "psnr": 21.94,
         "errors": {"posterior": 1234.56, "nearest": 999.9},
         "seconds": {"fit": 0.25, "write": 0.5},
         "bytes": 1234,
         "components": components(k),
+        "files": {"image": f"cat_k{k}.png"},
     }
     return {**fit, **changes}
 
@@ -54,6 +57,7 @@ def record_of(*fits, **settings):
     image = {"width": 20, "height": 10, "distinct_colors": 150, "pixels": 200, "frames": 1, "bytes": 5000}
     image |= {"visible_pixels": 200, "visible_weight": 200.0}
     names = {"model": None, "palette": None, "transfer_from": None, "method": "gmm", "space": "srgb", "strength": None}
+    names |= {"style": "mixture", "max_iter": None}
     return {
         "image": image,
         "settings": {**names, "dither": "none", **settings},
@@ -74,6 +78,8 @@ SHARED = SharedReport(
         **{name: value for name, value in record_of().items() if name != "image"},
         "total": {"images": 3, "visible_pixels": 600},
         "fitted": {"images": 2, "distinct_colors": 150},
+        "fits": [fit_of(2, files={}, bytes=None)],
+        "images": [{"bytes": 4000, "fits": [{"bytes": 500 * i}]} for i in range(3)],
     },
     [Path("out/shared_report.json")],
 )

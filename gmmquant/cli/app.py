@@ -15,7 +15,6 @@ import typer
 
 from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
-from gmmquant.cli.options.declaration import shown
 from gmmquant.cli.parser import Command, is_number_of_colors
 from gmmquant.cli.printable import command_line
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
@@ -51,42 +50,7 @@ class ExitCode(IntEnum):
     USAGE = 2
 
 
-app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
-
-_HELP = """\
-Redraw images in a few colours, found by fitting a Gaussian mixture to the pixels.
-
-For each k, KMeans clusters the pixels, EM refines the clusters into a mixture of k Gaussians, and each pixel gets \
-the mean colour of its most probable component. The outputs are the recoloured images and a report with the \
-log-likelihoods.
-"""
-
-_EPILOG = """\
-[bold]Examples[/bold]
-
-[cyan]gmmquant cat.jpg -k 2 3 7 20[/cyan]   cat_k2.png to cat_k20.png, cat_report.json
-
-[cyan]gmmquant photos -k 2-8 -o out[/cyan]   every image of a folder
-
-[cyan]gmmquant cat.jpg -k auto:3[/cyan]   the fewest colours that look like the image
-
-[cyan]gmmquant -k 5 -- 7[/cyan]   5 colours for a file named 7
-
-[bold]Styles[/bold] stand for other options, each of which may still be set; all start from mixture
-
-{styles}
-
-Exit codes: 0 all done or skipped, 1 some images failed, 2 wrong usage, 130, 143 or 129 stopped by INT, TERM or HUP.
-"""
-
-
-def _options_of(style: str) -> str:
-    """Return what a style changes in the options of the default one."""
-    changes = STYLES[style] or {name: getattr(Settings(), name) for name in ("noise", "shrink", "snap")}
-    return " ".join(f"--{name} {shown(value)}" for name, value in changes.items())
-
-
-_STYLES = "\n\n".join(f"[cyan]{style}[/cyan]   {_options_of(style)}" for style in STYLES)
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DEFAULT_K = [str(DEFAULT_K)]
 _NO_COLORS: list[str] = []
@@ -257,9 +221,7 @@ def _strategy(
 
 @app.command(
     cls=Command,
-    help=_HELP,
-    epilog=_EPILOG.format(styles=_STYLES),
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": []},  # -h and --help are parameters
 )
 def quantize(
     ctx: typer.Context,
@@ -278,6 +240,8 @@ def quantize(
     as_json: reporters.Json = False,
     json_lines: reporters.JsonLines = False,
     version: options.run.Version = False,
+    short_help: options.run.ShortHelp = False,
+    help: options.run.Help = False,  # noqa: A002  the option's name
     method: options.model.Method = None,
     space: options.model.Space = None,
     palette: options.model.Palette = None,

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
-from gmmquant.cli.printable import file_names, printable
+from gmmquant.cli.printable import file_names, percent, printable, size
 from gmmquant.cli.progress import Bar, bar_for
-from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
+from gmmquant.report.outcome import Done, Failure, Outcome, Phase, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
@@ -93,8 +93,10 @@ class Console:
     ) -> None:
         self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
         self._stream = stream or sys.stderr
-        self._n_counted = 0
+        self._n_counted, self._n_to_count = 0, n_to_count
         self._tally = Counter[str]()
+        self._bytes = Counter[str]()  # of the images that were read and written, if both are known
+        self._folders = set[str]()
         self._failures: list[str] = []
         self._n_lines = 0  # since the first failure
         self._n_existing = 0  # images whose outputs exist
@@ -104,17 +106,21 @@ class Console:
         self._bar = Bar() if quiet else bar_for(n_images + n_to_count, ks, self._stream)
 
     def show_iteration(self, source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
-        """Show an iteration of a fit in the progress bar."""
-        self._bar.show_fit(source.name, k, n_iter)
+        """Show an iteration of a fit in the progress bar, or a `Phase` in place of k."""
+        if isinstance(k, Phase):
+            self._bar.show_phase(k)
+        else:
+            self._bar.show_fit(source.name, k, n_iter)
 
     def refresh(self) -> None:
         """Update the time of the progress bar."""
         self._bar.refresh()
 
     def count(self) -> None:
-        """Show in the progress bar that the colours of one more image are counted."""
+        """Show in the progress bar that the colours of one more image are counted, and after the last, the fits."""
         self._n_counted += 1
-        self._bar.show_image("counting colours", self._n_counted, self._n_counted)
+        phase = "counting colours" if self._n_counted < self._n_to_count else "fitting the mixture"
+        self._bar.show_image(phase, self._n_counted, self._n_counted)
 
     def show(self, outcome: Outcome) -> None:
         """Show the outcome of an image, or of a shared mixture."""
@@ -133,6 +139,8 @@ class Console:
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
         self._tally["failed" if isinstance(outcome, Failure) else "skipped" if skipped else "done"] += 1
+        if isinstance(outcome, Done) and not skipped:
+            self._add_up(outcome)
         if self._n_images > 1:
             n_shown = self._n_counted + self._tally.total()
             self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"])
@@ -166,7 +174,7 @@ class Console:
             timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
             counts = _counts(self._tally, "done", "skipped", "failed", "not tried")
             speed = f", {n_worked / seconds:.1f} images a second" if timed else ""
-            self.note(f"{counts} in {seconds:.1f} s{speed}")
+            self.note(f"{counts} in {seconds:.1f} s{speed}{self._sizes()}")
             if self._n_lines > _SCREEN_LINES:
                 for failure in self._failures[:_SCREEN_LINES]:
                     self.note(f"failed: {failure}")
@@ -189,6 +197,25 @@ class Console:
         """Hide the progress bar and end the results, however the run ended."""
         self._bar.hide()
         self._end_report(wait=False)
+
+    def _add_up(self, done: Done) -> None:
+        """Add the sizes of an image's files, and its folder, to the totals."""
+        self._folders.update(str(path.parent) for path in done.written)
+        n_read = done.record.get("image", done.record)["bytes"]
+        names = {path.name for path in done.written}  # a record may have fits of earlier runs too
+        images = [fit for fit in done.record["fits"] if fit["files"].get("image", "").rsplit("/", 1)[-1] in names]
+        n_written = [fit["bytes"] for fit in images if fit["bytes"] is not None]
+        if n_read and n_written:
+            self._bytes.update(read=n_read, written=sum(n_written))
+
+    def _sizes(self) -> str:
+        """Return the bytes of all images in and out, and the folder of the outputs, as the end of the summary."""
+        n_read, n_written = self._bytes["read"], self._bytes["written"]
+        if not n_read:
+            return ""
+        folders = printable(*self._folders) if len(self._folders) == 1 else f"{len(self._folders):,} folders"
+        where = f" in {folders}" if self._folders else ""
+        return f"; {size(n_read)} read, {size(n_written)} written ({percent(n_written, n_read)}){where}"
 
     def _show_failure(self, failure: Failure) -> None:
         self._succeeded = False

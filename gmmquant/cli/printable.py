@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gmmquant.system.paths import AnyPath
 from gmmquant.system.printable import printable as printable
@@ -15,9 +15,38 @@ def command_line(arguments: Sequence[str]) -> str:
     return re.sub(r"://[^/@\s]*@", "://***@", shlex.join(["gmmquant", *arguments]))
 
 
-def file_names(paths: Sequence[AnyPath], limit: int = 8) -> str:
-    """Return the names of files and their folder. Above `limit`, all but the first ones and the last are counted."""
-    names = [printable(path.name) for path in paths]
+def file_names(
+    paths: Sequence[AnyPath], limit: int = 8, *, first: Sequence[str] = (), of: Sequence[AnyPath] = ()
+) -> str:
+    """Return the names of files and their folder. Above `limit`, all but the first ones and the last are counted.
+
+    `first` are texts that stand before the names; `of` are all files of the folder, if `paths` may be empty.
+    """
+    names = [*first, *(printable(path.name) for path in paths)]
     if len(names) > limit:
         names = [*names[: limit - 1], f"{len(names) - limit} more", names[-1]]
-    return f"{', '.join(names)} in {printable(str(paths[0].parent))}"
+    return f"{', '.join(names)} in {printable(str((of or paths)[0].parent))}"
+
+
+def size(n_bytes: int) -> str:
+    """Return a number of bytes as people read it: "812 B", "18.7 kB", "1.25 MB"."""
+    if n_bytes < 1000:
+        return f"{n_bytes} B"
+    value, units = float(n_bytes), iter(("kB", "MB", "GB", "TB"))
+    unit = ""
+    while not unit or (value >= 999.5 and unit != "TB"):  # 999.5 would be shown as 1000
+        value, unit = value / 1000, next(units)
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a part of a whole of at least 1 in per cent, with one digit below 10 per cent."""
+    share = 100 * part / whole
+    return f"{share:.1f} %" if share < 9.95 else f"{share:,.0f} %"
+
+
+def total(numbers: Iterable[int | None]) -> int | None:
+    """Return the sum of numbers, or None if one of them is not known, or if there are none."""
+    known = list(numbers)
+    return sum(number for number in known if number is not None) if known and None not in known else None

@@ -25,6 +25,9 @@ class Bar:
     def show_fit(self, name: str, k: int | str, n_iter: int) -> None:
         """Show an iteration of the fit at `k`."""
 
+    def show_phase(self, phase: str) -> None:
+        """Show what is done between fits, such as "writing cat_k7.png"."""
+
     def show_image(self, name: str, n_finished: int, n_worked: int) -> None:
         """Show the last of `n_finished` images, of which `n_worked` were not skipped."""
 
@@ -61,7 +64,7 @@ class _RichBar(Bar):
 
 
 class FitBar(_RichBar):
-    """The progress of one image: a step for each k, and the iteration of its fit."""
+    """The progress of one image: a step for each k, and the iteration of its fit or the phase between two fits."""
 
     def __init__(self, console: Console, ks: Sequence[int | str]) -> None:
         from rich.progress import TimeElapsedColumn
@@ -70,12 +73,17 @@ class FitBar(_RichBar):
         self._ks = list(ks)
 
     def show_fit(self, name: str, k: int | str, n_iter: int) -> None:
-        """Show an iteration of the fit at `k`."""
+        """Show an iteration of the fit at `k`, or that k is chosen for a text."""
         if n_iter == 0:
             self._bar.start()
         position = self._ks.index(k) if k in self._ks else next(i for i, k in enumerate(self._ks) if isinstance(k, str))
-        text = f"{printable(name)}  k = {k}  iteration {n_iter}"
-        self._bar.update(self._task, completed=position, description=text)
+        step = f"choosing k for {k}" if isinstance(k, str) else f"k = {k}  iteration {n_iter}"
+        self._bar.update(self._task, completed=position, description=f"{printable(name)}  {step}", refresh=n_iter == 0)
+
+    def show_phase(self, phase: str) -> None:
+        """Show what is done between fits."""
+        self._bar.start()
+        self._bar.update(self._task, description=printable(phase), refresh=True)
 
 
 class BatchBar(_RichBar):

@@ -26,7 +26,7 @@ from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
-from gmmquant.report.outcome import Done, Failure, Outcome, Skipped
+from gmmquant.report.outcome import Done, Failure, Outcome, Phase, Skipped
 from gmmquant.report.record import Choices, Record, build_record, fit_record
 from gmmquant.settings import largest_of
 from gmmquant.system import threads
@@ -57,7 +57,7 @@ class Drawn(NamedTuple):
     n_bytes: int | None
 
 
-# Called with the source, k, the number of iterations and the objective.
+# Called with the source, k, the number of iterations and the objective; with a `Phase` in place of k between fits.
 Watcher = Callable[[SourcePath, int | str, int, float], None]
 
 
@@ -185,6 +185,7 @@ def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> I
 
 def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher) -> Done | Skipped:
     """Write the outputs of an image, except those of an earlier run that are kept."""
+    watch(job.source, Phase(f"reading {job.source.name}"), 0, math.nan)
     image, flat, digest, n_bytes = read(job.source, task.max_pixels, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     earlier = _earlier_run(job, task, digest)
@@ -256,7 +257,7 @@ def _recolor(
         number = number_of_colors(k, choices)
         watch_fit = partial(watch, job.source, number)
         watch_fit(0, math.nan)
-        receive = receive_nothing if to_record else partial(writer.write, job.files(k)["image"], encode)
+        receive = receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
         files = {} if to_record else write_products(quantizer, fit, job, k, writer)
         fits.append((fit, files))
@@ -278,6 +279,15 @@ def _without_larger(
             outputs.drop(path)
     left = {k: drawn for k, drawn in results.items() if k not in larger}
     return left, ", ".join(f"k = {k}: {drawn.n_bytes:,} bytes" for k, drawn in larger.items())
+
+
+def _write(
+    job: Job, path: AnyPath, encode: Callable[..., bytes], writer: FileWriter, watch: Watcher, *content: Any
+) -> None:
+    """Stage a recoloured image and report the phase, which takes longest where files are optimized."""
+    phase = "optimizing" if job.products.optimize else "writing"
+    watch(job.source, Phase(f"{phase} {path.name}"), 0, math.nan)
+    writer.write(path, encode, *content)
 
 
 def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]:

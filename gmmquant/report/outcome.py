@@ -22,6 +22,12 @@ class Illustration(NamedTuple):
     images: Sequence[IndexedImage | ColorImage | None]
 
 
+class Phase(str):
+    """What is done with an image between fits, for progress: "reading cat.jpg", "writing cat_k7.png"."""
+
+    __slots__ = ()
+
+
 class Done(NamedTuple):
     """An image that was recoloured."""
 

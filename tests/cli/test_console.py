@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from cli_outcomes import PLANNED, SHARED, Screen, done, plain
+from cli_outcomes import PLANNED, SHARED, Screen, done, fit_of, plain, record_of
 
 from gmmquant.cli import console as module
 from gmmquant.cli import progress
 from gmmquant.cli.console import Console, emit, say
 from gmmquant.cli.progress import Bar, BatchBar, FitBar, bar_for
 from gmmquant.cli.reporters import reporter_class
-from gmmquant.report.outcome import Failure, Skipped
+from gmmquant.report.outcome import Failure, Phase, Skipped
 
 
 @pytest.fixture
@@ -39,6 +39,11 @@ def run_console(outcomes, name="table", n_images=None, errors=None, **settings):
     return results.getvalue(), errors.getvalue(), succeeded
 
 
+def of_shared(n_read, n_written):
+    """Return the outcome of an image of a shared run, whose record is the entry of the shared one."""
+    return done({"path": "cat.jpg", "bytes": n_read, "fits": [{"bytes": n_written, "files": {"image": "cat_k2.png"}}]})
+
+
 FAILED = Failure(Path("c.png"), "damaged PNG image; get an undamaged copy")
 
 
@@ -60,8 +65,39 @@ def test_several_images_print_a_message_each_and_a_summary():
         "gmmquant: c.png: damaged PNG image; get an undamaged copy",
         "gmmquant: d.png: kept, its outputs exist",
     ]
-    assert summary.startswith("gmmquant: 1 done, 2 skipped, 1 failed in 0.0 s")
+    assert summary == "gmmquant: 1 done, 2 skipped, 1 failed in 0.0 s; 5.00 kB read, 1.23 kB written (25 %) in out"
     assert not succeeded
+
+
+def of_bytes(n_read, *n_written, source="cat.jpg", folder="out"):
+    outcome = done(record_of(*(fit_of(k, bytes=n) for k, n in enumerate(n_written, start=2))), source)
+    outcome.record["image"]["bytes"] = n_read
+    names = [fit["files"]["image"] for fit in outcome.record["fits"]]
+    return outcome._replace(written=[Path(folder) / name for name in names])
+
+
+def with_earlier_fit(outcome):
+    """Return an outcome whose record has one more fit, of an earlier run."""
+    return outcome._replace(record={**outcome.record, "fits": [*outcome.record["fits"], fit_of(99, bytes=7777)]})
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "end"),
+    [
+        ([of_bytes(1000, 300), of_bytes(3000, 500, 200)], "; 4.00 kB read, 1.00 kB written (25 %) in out"),
+        ([with_earlier_fit(of_bytes(1000, 300)), FAILED], "; 1.00 kB read, 300 B written (30 %) in out"),
+        ([of_bytes(1000, 300), of_bytes(None, 500)], "; 1.00 kB read, 300 B written (30 %) in out"),
+        ([of_bytes(1000, 300), of_bytes(1000, None)], "; 1.00 kB read, 300 B written (30 %) in out"),
+        ([of_bytes(1000, 300), of_bytes(1000, 200, folder="b")], "; 2.00 kB read, 500 B written (25 %) in 2 folders"),
+        ([of_bytes(1000, 300, folder="a\x1b"), FAILED], "; 1.00 kB read, 300 B written (30 %) in a\\x1b"),
+        ([of_bytes(None, 300), FAILED], " s"),
+        ([of_bytes(9, 9)._replace(kept=True), FAILED], " s"),
+        ([of_shared(4000, 1000), of_shared(4000, 0)], "; 8.00 kB read, 1.00 kB written (12 %) in out"),
+    ],
+)
+def test_the_summary_adds_up_the_sizes_of_the_images_that_are_done(outcomes, end):
+    _, messages, _ = run_console(outcomes, shared="image" not in getattr(outcomes[0], "record", {}))
+    assert messages.splitlines()[-1].endswith(end)
 
 
 def test_images_not_tried_are_counted_and_fail_the_run():
@@ -162,6 +198,27 @@ def test_the_bar_of_an_image_shows_k_and_the_iteration_and_is_removed(terminal):
     bar.hide()
     assert "[red]a\\x07.png  k = 7  iteration" in plain(terminal.getvalue())
     assert terminal.getvalue().endswith("\x1b[2K")  # the line of the bar is cleared
+
+
+def test_the_bar_of_an_image_names_its_phases(terminal):
+    with Console(reporter_class("quiet")(io.StringIO()), [2, "auto:3"], stream=terminal) as console:
+        for k in (Phase("reading [b]a\x07.png"), "auto:3", 2, Phase("writing a_k2.png")):
+            console.show_iteration(Path("a.png"), k, 0, 0.0)
+    shown = plain(terminal.getvalue())
+    phases = ["reading [b]a\\x07.png", "a.png  choosing k for auto:3", "a.png  k = 2  iteration 0", "writing a_k2.png"]
+    found = [shown.find(phase) for phase in phases]
+    assert -1 not in found
+    assert found == sorted(found)
+
+
+def test_the_bar_of_a_shared_run_names_the_fit_after_the_last_image_is_counted(terminal, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    with Console(reporter_class("quiet")(io.StringIO()), [2], 2, n_to_count=2, stream=terminal) as console:
+        for expected in ("counting colours", "fitting the mixture"):
+            now[0] += 1
+            console.count()
+            assert expected in plain(terminal.getvalue()).splitlines()[-1]
 
 
 def test_the_bar_of_a_batch_shows_the_rate_without_skipped_images(terminal, monkeypatch):

@@ -150,16 +150,16 @@ def test_the_table_of_the_readme_matches_the_output_of_the_command(readme, workp
 
     def figures(text):
         rows = [line.split() for line in text.splitlines() if re.match(r"\s*\d+ +\d+\.", line)]
-        return [(int(row[0]), float(row[1]), float(row[2].replace(",", "")), row[7], float(row[8])) for row in rows]
+        return [(int(row[0]), row[2], float(row[1]), float(row[3]), float(row[7])) for row in rows]
 
     printed = figures(result.stdout)
     assert len(printed) == len(figures(table)) == 4
     for stated, shown in zip(figures(table), printed, strict=True):
         # Another processor rounds sums otherwise, and may find another optimum close by.
-        assert (stated[0], stated[3]) == (shown[0], shown[3])
-        assert stated[1] == pytest.approx(shown[1], abs=0.02)
-        assert stated[2] == pytest.approx(shown[2], rel=0.005)
-        assert stated[4] == pytest.approx(shown[4], rel=0.15)
+        assert stated[:2] == shown[:2]
+        assert stated[2] == pytest.approx(shown[2], abs=0.02)
+        assert stated[3] == pytest.approx(shown[3], rel=0.15)
+        assert stated[4] == pytest.approx(shown[4], abs=0.7)
 
 
 def test_the_option_reference_is_generated_and_each_help_is_short(project):

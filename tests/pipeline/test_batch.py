@@ -67,7 +67,9 @@ def digests(folder):
 def messages_about(result):
     """Return the names of the images in the order of their messages; the summary is checked and left out."""
     *lines, summary = result.stderr.splitlines()
-    assert re.fullmatch(r"gmmquant: \d.* in \d+\.\d s(, \d+\.\d images a second)?", summary)
+    assert re.fullmatch(
+        r"gmmquant: \d.* in \d+\.\d s(, \d+\.\d images a second)?(; .* read, .* written \(.* %\) in .*)?", summary
+    )
     return [line.split()[1].rstrip(":") for line in lines if "distinct colours" not in line]
 
 
@@ -474,7 +476,7 @@ def test_on_a_terminal_a_bar_shows_progress_speed_and_remaining_time(tmp_path, m
     assert "photos/3.png: damaged or incomplete PNG image" in plain
     assert shown.rindex("\x1b[?25h") > shown.rindex("left")  # the cursor is shown again
     last = plain.rstrip().splitlines()[-1].strip("\r")
-    assert re.fullmatch(r"gmmquant: 5 done, 3 failed in \d+\.\d s, \d+\.\d images a second", last)
+    assert re.fullmatch(r"gmmquant: 5 done, 3 failed in \d+\.\d s, \d+\.\d images a second; .*", last)
 
 
 def test_on_a_terminal_json_lines_are_separate_from_the_bar(tmp_path, photos, clean_environment):

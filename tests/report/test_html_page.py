@@ -1,6 +1,5 @@
 """The page of an image: figures of the record, text that cannot do harm, one file that needs no other."""
 
-import builtins
 import io
 import re
 from base64 import b64decode
@@ -233,14 +232,7 @@ def test_an_image_of_a_shared_record_has_a_page_with_its_own_figures(cat):
 
 def test_without_jinja2_the_error_names_the_remedy(cat, monkeypatch):
     image, record, images = cat
-    real = builtins.__import__
-
-    def refuse(name, *args, **kwargs):
-        if name.partition(".")[0] in ("jinja2", "markupsafe"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setattr("gmmquant.report.html.rendering.find_spec", {"jinja2": None}.__getitem__)
     with pytest.raises(ParameterError, match=r"^[^\n]*pip install 'gmmquant\[report\]'$"):
         html_page(record, image, images, COMMAND)
 

@@ -40,7 +40,7 @@ Colors = Annotated[
     option(
         "-k, --colors",
         "INT...",
-        "Numbers of colours (2 3 7, 2-8), auto, or auto:DE, a mean difference.",
+        "Numbers of colours: 2 3 7, 2-8, auto or auto:DE, a mean difference.",
         choices=("auto", "auto:1", "auto:2", "auto:3", "auto:5"),
         convert=parse_k,
     ),

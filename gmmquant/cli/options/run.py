@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -15,7 +16,25 @@ _MANY = "Many images"
 
 def _show_version(value: bool) -> None:
     if value:
-        raise typer.Exit(0 if emit(f"gmmquant {__version__}\n") else 1)
+        _show(f"gmmquant {__version__}\n")
+
+
+def _show_short_help(ctx: typer.Context, value: bool) -> None:
+    if value:
+        from gmmquant.cli import help as page
+
+        _show(page.short_help(ctx.command.params, *page.columns_and_ink(sys.stdout)))
+
+
+def _show_help(ctx: typer.Context, value: bool) -> None:
+    if value:
+        from gmmquant.cli import help as page
+
+        _show(page.long_help(ctx.command.params, *page.columns_and_ink(sys.stdout)))
+
+
+def _show(text: str) -> None:
+    raise typer.Exit(0 if emit(text) else 1)
 
 
 Images = Annotated[
@@ -26,7 +45,12 @@ Recursive = Annotated[bool, flag("-r, --recursive", "Include images in subfolder
 DryRun = Annotated[bool, flag("-n, --dry-run", "Show what would be read and written, and do nothing.")]
 Quiet = Annotated[bool, flag("-q, --quiet", "Print only errors.")]
 Verbose = Annotated[bool, flag("-v, --verbose", "Print a table for each image, with all components.")]
+Stats = Annotated[bool, flag("--stats", "Print the statistics of each fit: likelihoods, BIC, time.")]
 Version = Annotated[bool, flag("--version", "Show the version and exit.", callback=_show_version, is_eager=True)]
+ShortHelp = Annotated[
+    bool, flag("-h", "Show examples and the options that are used most.", callback=_show_short_help, is_eager=True)
+]
+Help = Annotated[bool, flag("--help", "Show all options and exit.", callback=_show_help, is_eager=True)]
 Jobs = Annotated[
     int | None,
     option("-j, --jobs", "INT", "Number of parallel processes.", _MANY, convert=positive, default="one per processor"),

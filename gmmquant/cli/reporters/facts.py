@@ -1,0 +1,110 @@
+"""Lines of text about a record: the heading, the settings, choices of k, the files, and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from gmmquant.cli.printable import file_names, printable, size
+from gmmquant.report.record import Record
+from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
+from gmmquant.system.paths import AnyPath
+
+_DEFAULT_STYLE = next(iter(STYLES))
+
+
+def heading(record: Record, name: str) -> Text:
+    """Return the line with the name and size of an image, or of the folder of images that share a mixture."""
+    if "total" in record:
+        total, fitted = record["total"], record["fitted"]
+        facts = ["1 image" if total["images"] == 1 else f"{total['images']:,} images"]
+        facts.append(f"{total['visible_pixels']:,} pixels")
+        if fitted["images"] < total["images"]:
+            facts.append(f"fitted to {fitted['images']:,} of them")
+        n_colors = fitted["distinct_colors"]
+        facts.append(
+            f"{n_colors:,} distinct colours" if n_colors is not None else f"{fitted['cells']:,} cells of colours"
+        )
+    else:
+        image = record["image"]
+        facts = [f"{image['width']} x {image['height']}"]
+        if image["bytes"] is not None:
+            facts.append(size(image["bytes"]))
+        facts.append(f"{image['distinct_colors']:,} distinct colour{'s' * (image['distinct_colors'] != 1)}")
+        if image["visible_pixels"] < image["pixels"]:
+            facts.append(f"{image['visible_pixels']:,} of {image['pixels']:,} pixels visible")
+        if image["visible_weight"] < image["visible_pixels"]:
+            facts.append(f"as visible as {image['visible_weight']:,.0f} opaque pixels")
+        if image["frames"] > 1:
+            facts.append(f"{image['frames']:,} frames")
+    return Text(printable(name), style="bold").append(f"  {', '.join(facts)}", style="not bold")
+
+
+def settings_line(record: Record) -> str:
+    """Return the settings that are not the defaults: method, space, recolouring; empty if all are."""
+    settings = record["settings"]
+    model, source, space = settings["model"], settings["transfer_from"], settings["space"]
+    parts = {
+        f"model {file_name(model)}": model,
+        "fixed palette with fitted weights and covariances": settings["palette"],
+        "KMeans": settings["method"] == "kmeans",
+        f"fitted in {SPACE_TITLES[space]}, log-likelihoods of densities in that space": space != "srgb",
+        f"colours transferred from {file_name(source)}; figures and palette are those of the image's mixture, "
+        "the squared error is the change of colours": source,
+    }
+    strength = "" if settings["strength"] is None else f" at {settings['strength']:g}"
+    names = {} if settings["dither"] != "none" else {"nearest": "nearest colours", "soft": "posterior mean colours"}
+    fitted = [fit for fit in record["fits"] if not fit["exact"]]
+    parts |= {f"dithered by {fit['dither']}{strength}": True for fit in fitted if fit["dither"] != "none"}
+    parts |= {names[fit["recolor"]]: True for fit in fitted if fit["recolor"] in names}
+    if regions := [f"{fit['regions']:,}" for fit in fitted if "regions" in fit]:
+        parts[f"smoothed at {settings['smooth']:g} into {' / '.join(regions)} regions"] = True
+    return "; ".join(part for part, is_shown in parts.items() if is_shown)
+
+
+def file_name(path: str | None) -> str:
+    """Return the name of the file at a path of a record, safe to show."""
+    return printable((path or "").rsplit("/", 1)[-1])
+
+
+def choice_line(choice: Record) -> str:
+    """Return the line that explains a choice of k: by ICL with the runner-up and the k of the lowest BIC."""
+    k = choice["k"]
+    if choice["criterion"] == "oklab":
+        reached = f"mean OKLab difference {choice['reached']:.3g}"
+        fewest = "the fewest colours" if choice["reached"] <= choice["bound"] else "the most that are tried"
+        return f"{choice['asked']}: k = {k}, {fewest}; {reached}"
+    bic = choice["lowest_bic"]
+    if choice["lowest_icl"] == 1 != k:
+        reason = "the minimum, as ICL is lowest at one colour"
+    else:
+        reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of the gain in ICL over one colour"
+    aside = " (the largest k tried, as usual)" if bic == choice["path"][-1]["k"] != k else ""
+    figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
+    return f"auto: k = {k}, {reason}; {figures}; a statistical choice, while auto:3 bounds what the eye sees"
+
+
+def written_line(record: Record, written: Sequence[AnyPath], seconds: float = 0.0) -> str:
+    """Return the line with the files of a run; images that the table names are counted, if there are several."""
+    images = {fit["files"]["image"].rsplit("/", 1)[-1] for fit in record["fits"] if "image" in fit["files"]}
+    others = [path for path in written if path.name not in images]
+    n_images = len(written) - len(others)
+    names = file_names(written) if n_images < 2 else file_names(others, first=[f"{n_images} images"], of=written)
+    return f"wrote {names}" + (f", {seconds:.2f} s" if seconds else "")
+
+
+def hint(record: Record, written: Sequence[AnyPath]) -> str | None:
+    """Return the option that may help most with the next run on an image, or None if the user knows better."""
+    settings, asked = record["settings"], [fit["asked"] for fit in record["fits"]]
+    chosen = (settings["model"], settings["palette"], settings["transfer_from"])
+    if settings["style"] != _DEFAULT_STYLE or any(chosen) or not all(isinstance(k, int) for k in asked):
+        return None
+    if any(fit["exact"] or fit["method"] == "kmeans" or fit["dither"] != "none" for fit in record["fits"]):
+        return None
+    if len(asked) > 1:
+        is_shown = any(path.name.endswith(".html") for path in written)
+        return None if is_shown else "--report json,html shows the image and all results on one page"
+    if asked == [DEFAULT_K]:
+        return "-k auto:3 finds the fewest colours that look like the image"
+    return "--style faithful dithers, for a result closer to the image; --style poster is calmer"
