@@ -36,6 +36,8 @@ examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py
 	$(BIN)/python docs/draw.py
 	$(BIN)/python docs/draw_shapes.py
+	$(BIN)/python docs/draw_sheets.py
+	$(BIN)/python docs/notebooks/run.py
 
 bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.md (PHOTOGRAPHS: other images)
 	$(BIN)/python benchmarks/page.py $(PHOTOGRAPHS)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from gmmquant.quantization.quantizer import Quantizer as Quantizer
     from gmmquant.quantization.result import ImageStatistics as ImageStatistics
     from gmmquant.quantization.result import QuantizedImage as QuantizedImage
+    from gmmquant.report.plots.cloud import plot_colors as plot_colors
+    from gmmquant.report.plots.criteria import plot_criteria as plot_criteria
+    from gmmquant.report.plots.objective import plot_objective as plot_objective
+    from gmmquant.report.plots.palettes import plot_palettes as plot_palettes
     from gmmquant.settings import Settings as Settings
 
 # The public names of each module.
@@ -48,6 +52,10 @@ _NAMES = {
     "quantization.fit": "Fit",
     "quantization.quantizer": "Quantizer",
     "quantization.result": "ImageStatistics QuantizedImage",
+    "report.plots.cloud": "plot_colors",
+    "report.plots.criteria": "plot_criteria",
+    "report.plots.objective": "plot_objective",
+    "report.plots.palettes": "plot_palettes",
     "settings": "Settings",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -54,7 +54,7 @@ class Animation:
         return len(self.durations)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DecodedImage:
     """A decoded image.
 
@@ -74,3 +74,16 @@ class DecodedImage:
     notes: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
     animation: Animation | None = None
+
+    def __repr__(self) -> str:
+        """Return size, channels and type in one line."""
+        height, width, n_channels = self.pixels.shape
+        frames = f", {self.animation.n_frames} frames" if self.animation else ""
+        return f"<DecodedImage {width} x {height}, {'RGBA' if n_channels == 4 else 'RGB'}, {self.pixels.dtype}{frames}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return the image, or its first frame, as notebooks show it."""
+        from gmmquant.images.preview import preview_of_pixels
+
+        n_frames = self.animation.n_frames if self.animation else 1
+        return preview_of_pixels(self.pixels[: len(self.pixels) // n_frames])

@@ -41,6 +41,18 @@ class GreyMap:
         values = log_density if visible is None else np.where(visible, log_density, low)
         return cls(values, "nats", low, high if high > low else low + 1.0)
 
+    def _repr_png_(self) -> bytes:
+        """Return the map as notebooks show it."""
+        return preview_of_map(self)
+
+
+def preview_of_map(grey: GreyMap) -> bytes:
+    """Return a map as a small grey PNG of 8 bits."""
+    from gmmquant.images.preview import preview_of_pixels
+
+    levels = np.clip((grey.values - grey.black) / (grey.white - grey.black), 0, 1)
+    return preview_of_pixels(np.rint(255 * levels).astype(np.uint8))
+
 
 def encode_grey_map(grey: GreyMap) -> bytes:
     """Return a map as a grey PNG of 16 bits."""

@@ -24,6 +24,12 @@ class ColorImage(NamedTuple):
         """The colours, RGB (height, width, 3), or RGBA with alpha."""
         return self.colors if self.alpha is None else np.dstack([self.colors, self.alpha])
 
+    def _repr_png_(self) -> bytes:
+        """Return the image as notebooks show it."""
+        from gmmquant.images.preview import preview_png
+
+        return preview_png(self)
+
 
 class IndexedImage(NamedTuple):
     """An image of `labels` (height, width), uint8 or uint16, into a `palette` (K, 3), uint8; with `alpha` as above.
@@ -44,6 +50,12 @@ class IndexedImage(NamedTuple):
         if self.alpha is not None and self.hidden is not None:
             colors[self.alpha == 0] = self.hidden
         return ColorImage(colors, self.alpha).pixels
+
+    def _repr_png_(self) -> bytes:
+        """Return the image as notebooks show it."""
+        from gmmquant.images.preview import preview_png
+
+        return preview_png(self)
 
     @property
     def hidden_color(self) -> npt.NDArray[np.uint8] | None:

@@ -7,8 +7,10 @@ import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from gmmquant.errors import ConvergenceWarning, ParameterError
+from gmmquant.models.dataframes import difference_of_names, feature_names
 
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
@@ -18,6 +20,7 @@ class Estimator:
 
     _estimator_type: ClassVar[str]
     verbose: int
+    feature_names_in_: npt.NDArray[Any]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments by name; `deep` changes nothing, as none of them is an estimator."""
@@ -53,6 +56,45 @@ class Estimator:
             target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
         )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return the texts that notebooks show: scikit-learn's diagram, if it is installed and shows diagrams."""
+        html = self._diagram()
+        return {"text/plain": repr(self)} | ({} if html is None else {"text/html": html})
+
+    def _diagram(self) -> str | None:
+        try:
+            from sklearn import get_config
+            from sklearn.utils import estimator_html_repr
+        except ModuleNotFoundError:
+            return None
+        return str(estimator_html_repr(self)) if get_config()["display"] == "diagram" else None
+
+    def _keep_feature_names(self, X: object) -> None:
+        """Set `feature_names_in_` to the names of the columns of `X`, or delete it if there are none."""
+        names = feature_names(X)
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _check_feature_names(self, X: object) -> None:
+        """Refuse other names than those of the fit; warn if only one of `X` and the fit has names."""
+        names, fitted = feature_names(X), getattr(self, "feature_names_in_", None)
+        name = type(self).__name__
+        if names is not None and fitted is not None:
+            difference = difference_of_names(names, fitted)
+            if difference is not None:
+                raise ParameterError(
+                    f"the columns of X are not those that {name} was fitted to ({difference}); "
+                    "select them by X[list(model.feature_names_in_)]"
+                )
+        elif names is not None:
+            message = f"X has feature names, but {name} was fitted to an array without names; order decides"
+            warnings.warn(message, UserWarning, stacklevel=4)
+        elif fitted is not None:
+            message = f"X has no feature names, but {name} was fitted to a data frame; its columns are taken in order"
+            warnings.warn(message, UserWarning, stacklevel=4)
 
     def _warn(self, message: str) -> None:
         """Warn the caller of the method that calls this."""

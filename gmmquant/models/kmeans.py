@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,9 @@ from gmmquant.models.array_validation import (
     weights_near_one,
 )
 from gmmquant.models.cells import Cells
+from gmmquant.models.dataframes import CONTAINERS, container_of, in_container
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
-from gmmquant.models.scalar_validation import check_integer, check_non_negative
+from gmmquant.models.scalar_validation import check_choice, check_integer, check_non_negative
 from gmmquant.models.sweep import most_probable
 
 _CELLS_AT_A_TIME = 1 << 15  # of which moments are summed, so that their features stay in cache
@@ -218,6 +219,8 @@ class KMeans(Estimator):
         Sum over samples of weight times squared distance to the nearest center.
     n_iter_ : int
     n_features_in_ : int
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Names of the columns, only if `X` was a data frame whose columns have strings as names.
     """
 
     _estimator_type = "clusterer"
@@ -265,7 +268,8 @@ class KMeans(Estimator):
         self.cluster_centers_ = best.centers
         self.n_iter_ = best.n_iter
         self.n_features_in_ = samples.shape[1]
-        self.labels_ = self.predict(samples)
+        self._keep_feature_names(X)
+        self.labels_ = self._nearest(self._points(samples))
         self.inertia_ = float((weight[:, np.newaxis] * (samples - best.centers[self.labels_]) ** 2).sum())
         n_distinct = np.unique(self.labels_).size
         if n_distinct < n_clusters:
@@ -281,18 +285,42 @@ class KMeans(Estimator):
 
     def predict(self, X: npt.ArrayLike) -> IndexArray:
         """Return the index of the nearest center of each row of `X`, shape (n_samples,)."""
-        cells = self._cells(X)
-        return most_probable(center_scores(self.cluster_centers_, cells.origin), cells)
+        return self._nearest(self._cells(X))
 
-    def transform(self, X: npt.ArrayLike) -> FloatArray:
-        """Return the distance of each row of `X` to each center, shape (n_samples, n_clusters)."""
-        return np.sqrt(squared_distances(self._cells(X), self.cluster_centers_)).T
+    def transform(self, X: npt.ArrayLike) -> Any:
+        """Return the distance of each row of `X` to each center, shape (n_samples, n_clusters).
 
-    def fit_transform(
-        self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None
-    ) -> FloatArray:
-        """Fit to `X` and return the distance of each sample to each center, shape (n_samples, n_clusters)."""
+        It is an array, or the data frame that `set_output` or scikit-learn's configuration asks for.
+        """
+        distances = np.sqrt(squared_distances(self._cells(X), self.cluster_centers_)).T
+        return in_container(distances, container_of(self), self.get_feature_names_out(), X)
+
+    def fit_transform(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Fit to `X` and return the distance of each sample to each center as `transform` does."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose what `transform` and `fit_transform` return, and return the estimator.
+
+        Parameters
+        ----------
+        transform : "default", "pandas", "polars" or None
+            An array, or a data frame with the columns `get_feature_names_out`. None changes nothing.
+
+        Raises
+        ------
+        ParameterError
+            If it is something else.
+        """
+        if transform is not None:
+            check_choice("transform", transform, CONTAINERS)
+            self._sklearn_output_config = {"transform": transform}  # the name that scikit-learn's clone copies
+        return self
+
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:
+        """Return the names of the columns of `transform`, "kmeans0" and so on; `input_features` is not used."""
+        check_fitted(self, "cluster_centers_")
+        return np.array([f"kmeans{number}" for number in range(len(self.cluster_centers_))], dtype=object)
 
     def score(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return minus the inertia of `X`; larger is better."""
@@ -314,7 +342,14 @@ class KMeans(Estimator):
 
     def _cells(self, X: npt.ArrayLike) -> Cells:
         check_fitted(self, "cluster_centers_")
-        return Cells.points(check_samples(X, self.n_features_in_), origin=self.cluster_centers_.mean(axis=0))
+        self._check_feature_names(X)
+        return self._points(check_samples(X, self.n_features_in_))
+
+    def _points(self, samples: FloatArray) -> Cells:
+        return Cells.points(samples, origin=self.cluster_centers_.mean(axis=0))
+
+    def _nearest(self, cells: Cells) -> IndexArray:
+        return most_probable(center_scores(self.cluster_centers_, cells.origin), cells)
 
     def _number_of_starts(self) -> int:
         if self.n_init == "auto":

@@ -86,6 +86,8 @@ class GaussianMixture(Estimator):
     lower_bounds_ : list of float
         J at the start and after each iteration; it never falls.
     n_features_in_ : int
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Names of the columns, only if `X` was a data frame whose columns have strings as names.
 
     Notes
     -----
@@ -168,6 +170,7 @@ class GaussianMixture(Estimator):
                 f"tol = {tol:g}; raise either, try other starts (n_init, init_params), or look for degenerate data"
             )
         self._adopt(fit.gaussians)
+        self._keep_feature_names(X)
         self.converged_, self.n_iter_ = fit.converged, fit.n_iter
         self.lower_bounds_, self.lower_bound_ = list(fit.trace), fit.trace[-1]
         return self
@@ -252,7 +255,7 @@ class GaussianMixture(Estimator):
         return Gaussians(self.weights_, self.means_, self.covariances_, COVARIANCE_TYPES[fitted_type])
 
     def _criteria(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Criteria:
-        gaussians, samples = self.gaussians(), check_samples(X, self.n_features_in_)
+        gaussians, samples = self.gaussians(), self._samples(X)
         cells = Cells.from_samples(samples, check_sample_weight(sample_weight, len(samples)))
         sums, K = evaluate(cells, gaussians), len(gaussians.weights)
         return Criteria.of(K, sums.log_likelihood, sums.entropy, self._n_parameters(), cells.total_weight)
@@ -263,8 +266,12 @@ class GaussianMixture(Estimator):
     def _log_joint(self, X: npt.ArrayLike) -> list[FloatArray]:
         """Return log weights + log densities at the rows of `X`, in blocks (n_components, block)."""
         gaussians = self.gaussians()
-        cells = Cells.points(check_samples(X, self.n_features_in_), origin=gaussians.weights @ gaussians.means)
+        cells = Cells.points(self._samples(X), origin=gaussians.weights @ gaussians.means)
         return [scores for _, _, scores in log_joint(gaussians, cells)]
+
+    def _samples(self, X: npt.ArrayLike) -> FloatArray:
+        self._check_feature_names(X)
+        return check_samples(X, self.n_features_in_)
 
     def _continued(self, n_components: int, d: int) -> Gaussians:
         """Return the mixture of the previous fit, if it has the shape and type that this fit needs."""

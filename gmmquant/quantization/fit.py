@@ -94,6 +94,12 @@ class Fit:
     recoloring: str | None = None
     seeds: tuple[SeedFigures, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Return the palette and the figures as notebooks show them."""
+        from gmmquant.quantization.notebook import fit_html
+
+        return fit_html(self)
+
     @cached_property
     def palette(self) -> Palette:
         """The colours of recoloured images, uint8 (K, 3): `colors`, or the means rounded to 8 bits."""

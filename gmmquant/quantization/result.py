@@ -255,6 +255,18 @@ class QuantizedImage(RecoloredFit):
 
         return to_pil(self.recolored)
 
+    def _repr_html_(self) -> str:
+        """Return the image, its palette and its figures as notebooks show them."""
+        from gmmquant.quantization.notebook import result_html
+
+        return result_html(self)
+
+    def _repr_png_(self) -> bytes:
+        """Return the image for programs that show no HTML."""
+        from gmmquant.images.preview import preview_png
+
+        return preview_png(self.recolored)
+
     def __repr__(self) -> str:
         """Return size, number of colours, method and figures in one line."""
         height, width = self.labels.shape

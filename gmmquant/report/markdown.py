@@ -9,6 +9,7 @@ from urllib.parse import quote
 from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
+from gmmquant.system.printable import printable
 
 _MOST_COLORS = 16
 
@@ -65,8 +66,7 @@ def _gallery(image: str, fits: Sequence[Record], links: Sequence[str]) -> str:
 
 def escaped(text: str) -> str:
     """Return a text that Markdown and HTML show as it is, in one line; control characters are visible."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}" for c in text)
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", shown)
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", printable(text))
 
 
 def _row(fit: Record, file: str, n_source: int | None) -> list[str]:

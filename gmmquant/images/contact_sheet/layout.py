@@ -1,0 +1,179 @@
+"""The layout of a contact sheet: rows of panels with captions and palettes become a drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median_low
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.contact_sheet.drawing import Drawing, Item, Picture, Rectangle, Text
+from gmmquant.images.contact_sheet.fonts import Font, shortened, shown
+from gmmquant.images.contact_sheet.palette import Palette, palette_items
+from gmmquant.images.contact_sheet.scaling import panel_size, reduced, to_panel
+
+# Pixels of the page. At 2,000 pixels it is 17 cm wide with 300 pixels per inch, and its texts have 6 to 8 points.
+_PAGE_WIDTH = 2000
+_MARGIN, _GAP, _ROW_GAP, _FOOTER_HEIGHT = 48, 24, 44, 100
+_MAX_HEIGHT, _MIN_HEIGHT = 420, 200  # of panels; below the smaller one, a row is broken into lines
+_MIN_CELL_WIDTH = 292
+
+_NAME_SIZE, _DETAIL_SIZE, _TITLE_SIZE, _CAPTION_SIZE, _FOOTER_SIZE = 26, 18, 22, 18, 16
+_TITLE_LINE, _CAPTION_LINE = 32, 25
+_INK, _GREY, _FRAME, _EMPTY = "#222222", "#666666", "#d4d4d4", "#f3f3f3"
+
+
+class Panel(NamedTuple):
+    """An image (h, w, 3 or 4), uint8, or None if there is none, with a title, captions, and the palette below it."""
+
+    pixels: npt.NDArray[np.uint8] | None
+    title: str
+    captions: tuple[str, ...] = ()
+    palette: Palette | None = None
+
+
+class Row(NamedTuple):
+    """The panels of one image, all of its size (width, height), with its name and details."""
+
+    name: str
+    details: str
+    size: tuple[int, int]
+    panels: tuple[Panel, ...]
+
+    def compact(self) -> Row:
+        """Return a copy with images that are not larger than the largest panel: a few megabytes."""
+        width, height = panel_size(*self.size, _PAGE_WIDTH, _MAX_HEIGHT)
+        if width >= self.size[0]:
+            return self
+        small = (None if p.pixels is None else reduced(p.pixels, width, height) for p in self.panels)
+        return self._replace(
+            panels=tuple(p._replace(pixels=pixels) for p, pixels in zip(self.panels, small, strict=True))
+        )
+
+
+class _Grid(NamedTuple):
+    """Number of cells in a line, and the width of a cell."""
+
+    n_columns: int
+    cell_width: int
+
+    @property
+    def page_width(self) -> int:
+        return 2 * _MARGIN + self.n_columns * self.cell_width + (self.n_columns - 1) * _GAP
+
+
+def lay_out(rows: Sequence[Row], footer: str, font: Font, max_aspect: float = math.inf) -> list[Drawing]:
+    """Return the pages of a sheet: the rows below each other, their panels in lines of equal cells.
+
+    There is one page, unless it would be more than `max_aspect` times as high as wide: then all have this aspect ratio,
+    and a row that is not higher stays in one piece.
+    """
+    grid = _grid(rows)
+    most = max_aspect * grid.page_width
+    pages: list[list[Item]] = [[]]
+    y = _MARGIN
+    for row in rows:
+        items, height = _row_items(row, grid, font)
+        if y + height + _FOOTER_HEIGHT > most and pages[-1]:
+            pages.append([])
+            y = _MARGIN
+        pages[-1] += [item._replace(y=item.y + y) for item in items]
+        y += height + _ROW_GAP
+    end = y + _FOOTER_HEIGHT - _ROW_GAP if len(pages) == 1 else max(round(most), y + _FOOTER_HEIGHT - _ROW_GAP)
+    text = shortened(shown(footer, font), font, _FOOTER_SIZE, grid.page_width - 2 * _MARGIN)
+    foot = Text(_MARGIN, end - _MARGIN, text, _FOOTER_SIZE, _GREY)
+    return [Drawing(grid.page_width, end, (*items, foot)) for items in pages]
+
+
+def _grid(rows: Sequence[Row]) -> _Grid:
+    """Return the grid that suits most rows, as all lines of a sheet have the same cells."""
+    n_columns = max(median_low(_preferred_columns(row) for row in rows), 1)
+    widest = max(panel_size(*row.size, _PAGE_WIDTH, _MAX_HEIGHT)[0] for row in rows)
+    return _Grid(n_columns, max(min(_cell_width(n_columns), widest), _MIN_CELL_WIDTH))
+
+
+def _preferred_columns(row: Row) -> int:
+    """Return the most panels in a line that are not too low, divided evenly over the lines."""
+    width, height = row.size
+    most = 1
+    for n_columns in range(1, len(row.panels) + 1):
+        cell_width = _cell_width(n_columns)
+        if cell_width >= _MIN_CELL_WIDTH and cell_width * height / width >= min(_MIN_HEIGHT, height):
+            most = n_columns
+    n_lines = math.ceil(len(row.panels) / most)
+    return math.ceil(len(row.panels) / n_lines)
+
+
+def _cell_width(n_columns: int) -> int:
+    return (_PAGE_WIDTH - 2 * _MARGIN - (n_columns - 1) * _GAP) // n_columns
+
+
+def _row_items(row: Row, grid: _Grid, font: Font) -> tuple[list[Item], int]:
+    """Return the items of a row that starts at y = 0, and its height."""
+    items: list[Item] = []
+    room = grid.page_width - 2 * _MARGIN
+    details = shortened(shown(row.details, font), font, _DETAIL_SIZE, room)
+    beside = font.width(details, _DETAIL_SIZE) + _GAP
+    # The details stand beside a name of usual length, and below it on a narrow page.
+    below = room - beside < min(0.6 * room, font.width(shown(row.name, font), _NAME_SIZE, bold=True))
+    name = shortened(shown(row.name, font), font, _NAME_SIZE, room if below else room - beside, bold=True)
+    y = _NAME_SIZE
+    items.append(Text(_MARGIN, y, name, _NAME_SIZE, _INK, bold=True))
+    if below:
+        y += _CAPTION_LINE + 4
+        items.append(Text(_MARGIN, y, details, _DETAIL_SIZE, _GREY))
+    else:
+        x = _MARGIN + round(font.width(name, _NAME_SIZE, bold=True)) + _GAP
+        items.append(Text(x, y, details, _DETAIL_SIZE, _GREY))
+    y += 18
+    size = panel_size(*row.size, grid.cell_width, _MAX_HEIGHT)
+    for start in range(0, len(row.panels), grid.n_columns):
+        bottom = y
+        for column, panel in enumerate(row.panels[start : start + grid.n_columns]):
+            x = _MARGIN + column * (grid.cell_width + _GAP)
+            placed, end = _panel_items(panel, x, y, size, grid.cell_width, font)
+            items += placed
+            bottom = max(bottom, end)
+        y = bottom + _GAP
+    return items, y - _GAP
+
+
+def _panel_items(
+    panel: Panel, x: int, y: int, size: tuple[int, int], cell_width: int, font: Font
+) -> tuple[list[Item], int]:
+    """Return the items of a panel with its upper left corner at (x, y), and where it ends."""
+    width, height = size
+    # A frame around the image, as many images are white at their edges.
+    items: list[Item] = [Rectangle(x - 1, y - 1, width + 2, height + 2, _FRAME)]
+    if panel.pixels is None:
+        items.append(Rectangle(x, y, width, height, _EMPTY))
+    else:
+        items.append(Picture(x, y, to_panel(panel.pixels, width, height)))
+    y += height + _TITLE_LINE
+    title = shortened(shown(panel.title, font), font, _TITLE_SIZE, cell_width, bold=True)
+    items.append(Text(x, y, title, _TITLE_SIZE, _INK, bold=True))
+    y += 2
+    for line in _lines(panel.captions, font, cell_width):
+        y += _CAPTION_LINE
+        items.append(Text(x, y, line, _CAPTION_SIZE, _GREY))
+    y += 15
+    if panel.palette is not None:
+        placed, y = palette_items(panel.palette, x, y, cell_width, font)
+        items += placed
+    return items, y
+
+
+def _lines(parts: Sequence[str], font: Font, width: float) -> Iterator[str]:
+    """Yield lines of at most `width` pixels that hold the parts, a comma between those of a line."""
+    line = ""
+    for part in (shown(part, font) for part in parts):
+        longer = f"{line}, {part}" if line else part
+        if line and font.width(longer, _CAPTION_SIZE) > width:
+            yield shortened(line, font, _CAPTION_SIZE, width)
+            longer = part
+        line = longer
+    if line:
+        yield shortened(line, font, _CAPTION_SIZE, width)

@@ -1,0 +1,110 @@
+"""Drawings as the pages of a PDF: by matplotlib with texts as text, or without matplotlib as lossless images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from time import gmtime
+from typing import Any
+
+from PIL import Image
+
+from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle
+from gmmquant.images.contact_sheet.fonts import Font, RasterFont
+from gmmquant.images.contact_sheet.raster import rasterize
+
+# 2,000 pixels become 17 cm.
+_POINTS_PER_PIXEL = 72 / 300
+
+_POINTS_PER_INCH = 72
+
+_FAMILY = "DejaVu Sans"  # the font that matplotlib contains
+
+
+class PdfFont:
+    """The font of PDF pages, which matplotlib contains: Latin, Greek, Cyrillic, Arabic and Hebrew letters."""
+
+    def __init__(self) -> None:
+        from matplotlib.font_manager import FontProperties, findfont, get_font
+
+        self._fonts: list[Any] = [
+            get_font(findfont(FontProperties(family=_FAMILY, weight=w))) for w in ("normal", "bold")
+        ]
+        self._characters = self._fonts[0].get_charmap().keys() & self._fonts[1].get_charmap().keys()
+        self._advance = lru_cache(1 << 12)(self._measured)
+
+    def covers(self, character: str) -> bool:
+        """Return whether the font has a character."""
+        return ord(character) in self._characters
+
+    def width(self, text: str, size: int, *, bold: bool = False) -> float:
+        """Return the width of a line of text in pixels, for a font size in pixels."""
+        return size * sum(self._advance(c, bold) for c in text)
+
+    def _measured(self, character: str, bold: bool) -> float:
+        """Return the width of a character at the size 1."""
+        from matplotlib.ft2font import LoadFlags
+
+        glyph = self._fonts[bold].load_char(ord(character), flags=LoadFlags.NO_SCALE)
+        return float(glyph.horiAdvance / self._fonts[bold].units_per_EM)
+
+
+@cache
+def pdf_font() -> Font | None:
+    """Return the font of PDF pages, or None without matplotlib."""
+    try:
+        return PdfFont()
+    except ModuleNotFoundError:
+        return None
+
+
+def encode_pdf(pages: Sequence[Drawing], title: str) -> bytes:
+    """Return drawings as the pages of a PDF by matplotlib: texts, rectangles, and images with their own pixels."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    file = io.BytesIO()
+    # Without the date, the same sheet is the same file.
+    metadata = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
+    with rc_context({"pdf.fonttype": 42, "pdf.compression": 6}), PdfPages(file, metadata=metadata) as pdf:
+        for page in pages:
+            pdf.savefig(_figure(page))
+    return file.getvalue()
+
+
+def _figure(page: Drawing) -> Any:
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle as Patch
+
+    scale = _POINTS_PER_PIXEL / _POINTS_PER_INCH
+    figure = Figure(figsize=(scale * page.width, scale * page.height), facecolor="white")
+    FigureCanvasPdf(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for order, item in enumerate(page.items):
+        if isinstance(item, Rectangle):
+            box = Patch((item.x, item.y), item.width, item.height, facecolor=item.fill, linewidth=0, zorder=order)
+            axes.add_patch(box)
+        elif isinstance(item, Picture):
+            height, width = item.pixels.shape[:2]
+            extent = (item.x, item.x + width, item.y + height, item.y)
+            axes.imshow(item.pixels, extent=extent, interpolation="none", aspect="auto", zorder=order)
+        else:
+            style: dict[str, Any] = {"family": _FAMILY, "weight": "bold" if item.bold else "normal"}
+            style |= {"size": item.size * _POINTS_PER_PIXEL, "color": item.color, "zorder": order}
+            axes.text(item.x, item.y, item.text, ha="left", va="baseline", parse_math=False, **style)
+    axes.set(xlim=(0, page.width), ylim=(page.height, 0))
+    return figure
+
+
+def encode_pdf_images(pages: Sequence[Drawing], title: str, font: RasterFont) -> bytes:
+    """Return drawings as the pages of a PDF, each a lossless image."""
+    file, never = io.BytesIO(), gmtime(0)
+    # Pillow stores RGB as JPEG, and RGBA without loss, as JPEG 2000.
+    first, *others = (Image.fromarray(rasterize(page, font)).convert("RGBA") for page in pages)
+    dpi = _POINTS_PER_INCH / _POINTS_PER_PIXEL
+    dates = {"creationDate": never, "modDate": never}
+    first.save(file, "PDF", resolution=dpi, title=title, save_all=True, append_images=others, **dates)
+    return file.getvalue()

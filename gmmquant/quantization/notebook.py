@@ -1,0 +1,98 @@
+"""Fits and recoloured images as HTML for notebooks: self-contained, and readable on light and dark pages."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from gmmquant.colors.palette import hex_code
+from gmmquant.images.preview import preview_png
+
+if TYPE_CHECKING:
+    from gmmquant.quantization.fit import Fit
+    from gmmquant.quantization.result import QuantizedImage
+
+# Colours with a hex code and a weight; the others are a strip.
+_MAX_LABELLED, _MAX_STRIP = 24, 512
+
+# Text has the colour of the page. Lines and frames are half of it, on any background.
+_LINE = "1px solid rgba(128, 128, 128, 0.5)"
+_CHIP = f"display:inline-block;width:1.6em;height:1.1em;border:{_LINE};vertical-align:middle;margin-right:0.4em"
+_CELL = f"padding:0.15em 0.8em 0.15em 0;text-align:left;border-top:{_LINE};white-space:nowrap"
+
+_NAMES = {"gmm": "Gaussian mixture", "kmeans": "KMeans"}
+
+Figures = Iterable[tuple[str, str]]
+
+
+def result_html(result: QuantizedImage) -> str:
+    """Return a recoloured image, its palette and its figures as HTML."""
+    png = base64.b64encode(preview_png(result.recolored)).decode("ascii")
+    height, width = result.labels.shape
+    n_colors = len(result.palette)
+    label = escape(f"{width} x {height} pixels in {n_colors} colour{'' if n_colors == 1 else 's'}")
+    image = f'<img src="data:image/png;base64,{png}" alt="{label}" style="max-width:100%;border:{_LINE}">'
+    figures = [("size", f"{width} x {height}"), *_fit_figures(result.fit), *_result_figures(result)]
+    return _framed(f"<div>{image}</div>{_palette(result.fit)}{_table(figures)}")
+
+
+def fit_html(fit: Fit) -> str:
+    """Return the palette and the figures of a fit as HTML."""
+    return _framed(_palette(fit) + _table(_fit_figures(fit)))
+
+
+def _fit_figures(fit: Fit) -> Iterator[tuple[str, str]]:
+    n_fitted = len(fit.palette)
+    yield "k", f"{fit.k}" if n_fitted == fit.k else f"{fit.k}, {n_fitted} found"
+    yield "method", _NAMES.get(fit.method, fit.method)
+    yield "colour space", fit.space
+    yield "covariance", fit.mixture.covariance_type.name
+    if fit.exact:
+        yield "fit", "the exact colours"
+    elif fit.converged is not None:
+        yield "iterations", f"{fit.n_iter}" + ("" if fit.converged else ", not converged")
+
+
+def _result_figures(result: QuantizedImage) -> Iterator[tuple[str, str]]:
+    yield "recolouring", result.recoloring + ("" if result.dither == "none" else f", {result.dither}")
+    if math.isfinite(result.mean_log_likelihood):
+        yield "log-likelihood per pixel", f"{result.mean_log_likelihood:.4f} nats"
+        weight = result.statistics.weight
+        criteria = (result.aic / weight, result.bic / weight, result.icl / weight)
+        yield "AIC, BIC, ICL per pixel", ", ".join(f"{value:.4f}" for value in criteria)
+    yield "squared error", f"{result.mse:.2f}"
+    yield "PSNR", f"{result.psnr:.2f} dB" if math.isfinite(result.psnr) else "exact"
+
+
+def _palette(fit: Fit) -> str:
+    codes = [hex_code(color) for color in fit.palette]
+    labelled = "".join(
+        f'<span style="white-space:nowrap"><span style="{_CHIP};background:{code}"></span>'
+        f"<code>{code}</code> {weight:.1%}</span>"
+        for code, weight in zip(codes[:_MAX_LABELLED], fit.mixture.weights, strict=False)
+    )
+    palette = f'<div style="display:flex;flex-wrap:wrap;gap:0.3em 1.2em;margin:0.6em 0">{labelled}</div>'
+    others = codes[_MAX_LABELLED:]
+    if not others:
+        return palette
+    chips = "".join(
+        f'<span style="display:inline-block;width:0.8em;height:0.8em;background:{code}"></span>'
+        for code in others[:_MAX_STRIP]
+    )
+    return f'{palette}<div style="line-height:0.8em;max-width:40em">{chips} + {len(others)}</div>'
+
+
+def _table(figures: Figures) -> str:
+    rows = "".join(
+        f'<tr style="background:transparent"><th style="{_CELL};font-weight:normal;opacity:0.7">{escape(name)}</th>'
+        f'<td style="{_CELL}">{escape(value)}</td></tr>'
+        for name, value in figures
+    )
+    return f'<table style="border-collapse:collapse;margin:0.6em 0;color:inherit">{rows}</table>'
+
+
+def _framed(content: str) -> str:
+    return f'<div style="font-family:sans-serif;font-size:90%;color:inherit">{content}</div>'

@@ -1,0 +1,1 @@
+"""Plots of fits with matplotlib, which is imported by the functions that need it."""

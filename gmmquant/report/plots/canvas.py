@@ -1,0 +1,95 @@
+"""The style of the plots, and figures as files.
+
+The colours of lines are those of Okabe and Ito, which colour-blind readers can distinguish; from the eighth line on,
+the dashes differ too. Settings of matplotlib are changed while a figure is made or written, and restored.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+from gmmquant.errors import GmmquantError, ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gmmquant.report.plots.plot import Plot
+
+FORMATS = ("svg", "pdf", "png")
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
+_DASHES = ("-", "--", ":", "-.")
+
+INK, FAINT = "#333333", "#d9d9d9"
+
+_STYLE: dict[str, Any] = {
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.dpi": 110,
+    "font.size": 10,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "text.color": INK,
+    "xtick.color": "#666666",
+    "xtick.labelcolor": INK,
+    "ytick.color": "#666666",
+    "ytick.labelcolor": INK,
+    # Texts stay texts, and the ids of SVG depend on the content alone.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gmmquant",
+    "pdf.fonttype": 42,
+    "savefig.dpi": 150,
+}
+
+# No date, and no version of matplotlib.
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+def styled() -> AbstractContextManager[object]:
+    """Return a context in which matplotlib has the style of the plots, whatever the user has set."""
+    try:
+        from matplotlib import style
+    except ModuleNotFoundError:
+        raise GmmquantError("plots need matplotlib; install it with: pip install 'gmmquant[plot]'") from None
+    context = ExitStack()
+    context.enter_context(style.context(["default", _STYLE]))
+    return context
+
+
+def new_figure(width: float, height: float, layout: Any = "constrained") -> Plot:
+    """Return an empty figure of this size in inches, for the context `styled`; `layout` is that of matplotlib."""
+    from gmmquant.report.plots.plot import Plot
+
+    return Plot(figsize=(width, height), layout=layout)
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Return the colour and the dashes of a line."""
+    return {"color": COLORS[number % len(COLORS)], "linestyle": _DASHES[number // len(COLORS) % len(_DASHES)]}
+
+
+def encode_figure(figure: Figure, format: str) -> bytes:  # noqa: A002
+    """Return a figure as a file of one of `FORMATS`, which is the same for the same figure."""
+    if format not in FORMATS:
+        raise ParameterError(f"unknown format of a plot {format!r}; use {', '.join(FORMATS)}")
+    file = io.BytesIO()
+    with styled():
+        figure.savefig(file, format=format, metadata=_METADATA[format])
+    return file.getvalue()

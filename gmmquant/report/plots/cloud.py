@@ -1,0 +1,124 @@
+"""The colours of an image as a cloud in their space, with the components as ellipsoids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.errors import ParameterError
+from gmmquant.images.pixels import FlatImage, to_array
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.report.plots.canvas import INK, new_figure, styled
+from gmmquant.report.plots.figures import FitFigures, Results, figures_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gmmquant.images.pixels import ImageLike
+
+N_DEVIATIONS = 2  # of the ellipsoids
+
+_N_COLORS = 4000  # that are drawn at most
+_MANY = 32  # components, from which on their rings are thin
+_MAX_COLUMNS = 3
+_MIN_ASPECT = 0.45  # shortest side of the box / longest
+
+_AXES = {
+    "srgb": ("red, sRGB", "green, sRGB", "blue, sRGB"),
+    "linear": ("red, linear light", "green, linear light", "blue, linear light"),
+    "lab": ("CIELAB L*", "a*", "b*"),
+    "oklab": ("OKLab L", "a", "b"),
+}
+
+
+def plot_colors(results: Results, image: ImageLike | FlatImage) -> Figure:
+    """Return a figure of the colours of an image in the space of the fit, with the components as ellipsoids.
+
+    Each fit has axes of its own. The points are colours of pixels drawn at random, at most 4,000, always the same ones.
+    The rings of an ellipsoid lie in the planes of its axes, 2 standard deviations from the mean. Discs are the means,
+    larger for a larger weight. Means and rings have the colour of the component in the image.
+
+    Parameters
+    ----------
+    results : QuantizedImage, record, or an iterable of them
+        What `quantize` or a `Quantizer` returns, the record of a fit, or a record with several fits.
+    image : array, PIL image, path or FlatImage
+        The original, as for `quantize`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GmmquantError
+        If matplotlib is not installed, there is no result, or the image has no visible pixel.
+    """
+    fits = figures_of(results)
+    colors = sampled_colors(image if isinstance(image, FlatImage) else FlatImage.from_array(to_array(image)))
+    n_columns = min(len(fits), _MAX_COLUMNS)
+    n_rows = math.ceil(len(fits) / n_columns)
+    with styled():
+        # A layout engine does not see the labels of axes in three dimensions.
+        figure = new_figure(4.8 * n_columns, 4.5 * n_rows, layout="none")
+        figure.subplots_adjust(left=0, right=1 - 0.08 / n_columns, bottom=0.05, top=1 - 0.08 / n_rows, wspace=0.08)
+        for number, fit in enumerate(fits, start=1):
+            _draw(figure.add_subplot(n_rows, n_columns, number, projection="3d", computed_zorder=False), fit, colors)
+    return figure
+
+
+def sampled_colors(image: FlatImage, n_colors: int = _N_COLORS) -> FloatArray:
+    """Return the colours of visible pixels drawn at random, sRGB in [0, 1], (n, 3): at most `n_colors`, each once."""
+    histogram = image.histogram()
+    if histogram.n_colors == 0:
+        raise ParameterError("0 visible pixels cannot be plotted; pass an image with at least 1")
+    weights = histogram.weights / histogram.total_weight
+    drawn = np.random.default_rng(0).choice(histogram.n_colors, n_colors, p=weights)
+    chosen = np.unique(drawn) if histogram.n_colors > n_colors else slice(None)
+    return np.asarray(histogram.values[chosen])
+
+
+def rings(
+    mean: FloatArray, covariance: FloatArray, n_deviations: float = N_DEVIATIONS, n_points: int = 49
+) -> Iterator[FloatArray]:
+    """Yield three closed rings (n_points, 3) of an ellipsoid, one in each plane of two of its axes."""
+    variances, directions = np.linalg.eigh(covariance)
+    half_axes = n_deviations * np.sqrt(np.clip(variances, 0, None)) * directions
+    angles = np.linspace(0, 2 * np.pi, n_points)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for pair in ((1, 2), (0, 2), (0, 1)):
+        yield mean + circle @ half_axes[:, pair].T
+
+
+def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> None:
+    points = COLOR_SPACES[fit.space].from_srgb(colors)
+    # In vector files the points are an image, as thousands of discs would make them large and slow.
+    axes.scatter(*points.T, c=colors, s=5, alpha=0.5, linewidths=0, depthshade=False, rasterized=True, zorder=1)
+    many = len(fit.means) > _MANY
+    for mean, covariance, color in zip(fit.means, fit.covariances, fit.palette, strict=True):
+        for ring in rings(mean, covariance, n_points=25 if many else 49):
+            if not many:
+                axes.plot(*ring.T, color=INK, linewidth=1.7, zorder=2)
+            axes.plot(*ring.T, color=tuple(color), linewidth=0.6 if many else 1.0, zorder=3)
+    if len(fit.means):
+        style = {"edgecolors": INK, "linewidths": 0.5 if many else 0.8, "depthshade": False, "zorder": 4}
+        axes.scatter(*fit.means.T, c=fit.palette, s=12 + 160 * fit.weights, **style)
+    n_fitted = len(fit.means)
+    title = f"k = {fit.k}" + (f", {n_fitted} colours" if n_fitted != fit.k else "")
+    axes.set(title=title, **dict(zip(("xlabel", "ylabel", "zlabel"), _AXES[fit.space], strict=True)))
+    # One scale for all axes, as lengths and angles mean something.
+    low, high = points.min(axis=0), points.max(axis=0)
+    center, half = (low + high) / 2, (high - low) / 2
+    half = 1.05 * np.maximum(half, max(_MIN_ASPECT * half.max(), 0.005))
+    axes.set(**{f"{name}lim": (c - h, c + h) for name, c, h in zip("xyz", center, half, strict=True)})
+    axes.set_box_aspect(half)
+    axes.xaxis.labelpad = 9
+    for axis, extent in zip((axes.xaxis, axes.yaxis, axes.zaxis), half, strict=True):
+        axis.get_major_locator().set_params(nbins=3 if extent < 0.6 * half.max() else 5)
+    axes.view_init(elev=20, azim=-60)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color("#fafafa")

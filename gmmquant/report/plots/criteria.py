@@ -1,0 +1,66 @@
+"""Likelihood, criteria and error against the number of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gmmquant.report.plots.canvas import COLORS, new_figure, styled
+from gmmquant.report.plots.figures import Results, figures_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The largest ratio of two numbers of colours that a linear axis shows well.
+_MAX_RATIO = 12
+
+_MAX_TICKS = 9
+
+
+def plot_criteria(results: Results) -> Figure:
+    """Return a figure of the log-likelihood, the criteria and the squared error against k.
+
+    The log-likelihood and AIC, BIC and ICL are divided by the number of visible pixels (their weight, if some are
+    translucent). Of the log-likelihood more is better, of the others less.
+
+    Parameters
+    ----------
+    results : QuantizedImage, record, or an iterable of them
+        What `quantize` or a `Quantizer` returns, the record of a fit, or a record with several fits.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GmmquantError
+        If matplotlib is not installed, or there is no result.
+    """
+    fits = sorted(figures_of(results), key=lambda fit: fit.k)
+    ks = [fit.k for fit in fits]
+    with styled():
+        figure = new_figure(10.5, 3.6)
+        likelihood, criteria, error = figure.subplots(1, 3)
+        likelihood.plot(ks, [fit.log_likelihood for fit in fits], "o-", color=COLORS[0])
+        likelihood.set(title="log-likelihood", ylabel="nats per pixel")
+        for name, marker, color in zip(("aic", "bic", "icl"), "svo", COLORS[1:], strict=False):
+            values = [getattr(fit, name) for fit in fits]
+            criteria.plot(ks, values, f"{marker}-", color=color, label=name.upper(), markersize=5)
+        criteria.set(title="criteria", ylabel="nats per pixel")
+        criteria.legend()
+        error.plot(ks, [fit.mse for fit in fits], "o-", color=COLORS[6])
+        error.set(title="squared error", ylabel="mean over pixels, levels² (0 to 255)", ylim=(0, None))
+        for axes in (likelihood, criteria, error):
+            _set_axis_of_k(axes, ks)
+    return figure
+
+
+def _set_axis_of_k(axes: Any, ks: Sequence[int]) -> None:
+    distinct = sorted(set(ks))
+    axes.set_xlabel("number of colours k")
+    if distinct[-1] > _MAX_RATIO * max(distinct[0], 1) and distinct[0] > 0:
+        axes.set_xscale("log", base=2)
+    step = -(-len(distinct) // _MAX_TICKS)
+    axes.set_xticks(distinct[::step], [str(k) for k in distinct[::step]])
+    axes.minorticks_off()

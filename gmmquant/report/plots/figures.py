@@ -1,0 +1,95 @@
+"""The figures of fits that plots show, from results in memory or from records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.errors import ParameterError
+from gmmquant.models.array_validation import FloatArray
+from gmmquant.quantization.result import RecoloredFit
+from gmmquant.report.record import Record, covariances_of, fit_record
+
+# A result or the record of a fit; several of them; or a record, which has several.
+Results = RecoloredFit | Mapping[str, Any] | Iterable["RecoloredFit | Mapping[str, Any]"]
+
+
+class FitFigures(NamedTuple):
+    """The figures of a fit.
+
+    `trace` has the number of cells and the objective after each iteration for each level. Likelihood and criteria are
+    divided by the weight of the visible pixels, in nats per pixel, and NaN where there is none.
+    """
+
+    k: int
+    method: str
+    space: str
+    trace: tuple[tuple[int, tuple[float, ...]], ...]
+    log_likelihood: float
+    aic: float
+    bic: float
+    icl: float
+    mse: float
+    hex: tuple[str, ...]
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray
+
+    @property
+    def palette(self) -> npt.NDArray[np.float64]:
+        """The colours, sRGB in [0, 1], shape (K, 3)."""
+        return np.array([list(bytes.fromhex(code[1:])) for code in self.hex], dtype=float).reshape(-1, 3) / 255
+
+
+def figures_of(results: object) -> list[FitFigures]:
+    """Return the figures of a result, of the record of a fit, of all fits of a record, or of each of several.
+
+    A ParameterError is raised if there are none, or for anything else.
+    """
+    if isinstance(results, RecoloredFit):
+        return [_of_record(fit_record(results, {}))]
+    if isinstance(results, Mapping):
+        found = [_of_record(fit) for fit in results.get("fits", [results])]
+    elif isinstance(results, str) or not isinstance(results, Iterable):
+        raise ParameterError(f"{results!r} is not a result; pass what quantize returns, or a record")
+    else:
+        found = [figures for result in results for figures in figures_of(result)]
+    if not found:
+        raise ParameterError("0 results cannot be plotted; pass at least 1")
+    return found
+
+
+def _of_record(fit: Record) -> FitFigures:
+    try:
+        components = fit["components"]
+        n_components = len(components["weight"])
+        weight = _weight(fit)
+        return FitFigures(
+            k=fit["k"],
+            method=fit["method"],
+            space=fit["space"],
+            trace=tuple((level["level"], tuple(level["objective"])) for level in fit["trace"]),
+            log_likelihood=fit["log_likelihood"] / weight,
+            aic=fit["aic"] / weight,
+            bic=fit["bic"] / weight,
+            icl=fit["icl"] / weight,
+            mse=fit["mse"],
+            hex=tuple(components["hex"]),
+            weights=np.array(components["weight"], dtype=float),
+            means=np.array(components["mean"], dtype=float).reshape(-1, 3),
+            covariances=covariances_of(components) if n_components else np.empty((0, 3, 3)),
+        )
+    except KeyError as error:
+        raise ParameterError(f"a record without {error} is not that of a fit; pass one of its `fits`") from None
+
+
+def _weight(fit: Record) -> float:
+    """Return the weight of the visible pixels: their number, if all are opaque; NaN without any."""
+    mean = fit["mean_log_likelihood"]
+    if mean is None:
+        return math.nan
+    return float(fit["log_likelihood"] / mean if mean else sum(fit["components"]["pixels"]) or math.nan)

@@ -1,0 +1,49 @@
+"""All plots of a record, as files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from gmmquant.report.plots.canvas import encode_figure
+from gmmquant.report.plots.cloud import plot_colors
+from gmmquant.report.plots.criteria import plot_criteria
+from gmmquant.report.plots.objective import plot_objective
+from gmmquant.report.plots.palettes import plot_palettes
+from gmmquant.report.record import Record
+
+if TYPE_CHECKING:
+    from gmmquant.images.pixels import FlatImage
+
+
+def plots(record: Record, original: npt.NDArray[Any] | FlatImage, format: str) -> dict[str, bytes]:  # noqa: A002
+    """Return the plots of a record as files, by name.
+
+    Parameters
+    ----------
+    record : dict
+        The record of an image; its `fits` are plotted.
+    original : ndarray, shape (height, width[, channels]), or FlatImage
+        The image, sRGB.
+    format : "svg", "pdf" or "png"
+
+    Returns
+    -------
+    dict
+        `objective`, `criteria`, `palettes`, and `colors_k7` and so on for each k, unless no pixel is visible. The
+        same record and image give the same bytes.
+
+    Raises
+    ------
+    GmmquantError
+        If matplotlib is not installed, or the format is another.
+    """
+    figures = {
+        "objective": plot_objective(record),
+        "criteria": plot_criteria(record),
+        "palettes": plot_palettes(record),
+    }
+    if record["image"]["visible_pixels"]:
+        figures |= {f"colors_k{fit['k']}": plot_colors(fit, original) for fit in record["fits"]}
+    return {name: encode_figure(figure, format) for name, figure in figures.items()}

@@ -1,0 +1,125 @@
+"""The contact sheet of records: the original and the recoloured images side by side, with their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.contact_sheet.encode import encode_sheet
+from gmmquant.images.contact_sheet.layout import Panel, Row
+from gmmquant.images.contact_sheet.palette import Palette
+from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.report.record import Record
+from gmmquant.version import __version__
+
+SheetRow = tuple[Record, npt.NDArray[np.uint8], Sequence[IndexedImage | ColorImage | None]]
+
+_FOOTER = "LL: mean log-likelihood of a pixel, in nats. Percentages: weights of the components."
+
+
+def sheet(rows: Iterable[SheetRow | Row], format: str) -> bytes:  # noqa: A002
+    """Return a contact sheet as a file, with a row for each image.
+
+    Parameters
+    ----------
+    rows : iterable of (record, original, recolored), or of `sheet_row` of these
+        See `sheet_row`.
+    format : "png", "webp", "svg" or "pdf"
+
+    Returns
+    -------
+    bytes
+        The same for the same rows.
+
+    Raises
+    ------
+    ParameterError
+        If the format is another, there are no rows, or the sheet is larger than the format allows.
+    """
+    compact = [row if isinstance(row, Row) else sheet_row(*row) for row in rows]
+    title = compact[0].name if len(compact) == 1 else f"{len(compact)} images"
+    return encode_sheet(compact, format, title=title, footer=f"{_FOOTER} gmmquant {__version__}")
+
+
+def sheet_row(
+    record: Record, original: npt.NDArray[np.uint8], recolored: Sequence[IndexedImage | ColorImage | None]
+) -> Row:
+    """Return the row of an image: small copies of its images, and the texts around them.
+
+    Parameters
+    ----------
+    record : dict
+        The record of the image; for images of a shared mixture see `image_records`.
+    original : ndarray of uint8, shape (height, width, 3 or 4)
+        The image, sRGB. Of an animation, whose frames stand one below the other, the first frame is shown.
+    recolored : sequence of IndexedImage, ColorImage or None
+        The recoloured image of each fit of the record, or None where there is none.
+    """
+    image = record["image"]
+    width, height = image["width"], image["height"]
+    panels = [Panel(original[:height], "original", tuple(_original_captions(image)))]
+    for fit, drawn in zip(record["fits"], recolored, strict=True):
+        pixels = None if drawn is None else drawn.pixels[:height]
+        panels.append(Panel(pixels, _title(fit), tuple(_captions(fit)), _palette(fit)))
+    return Row(_name(image["path"]), ", ".join(_details(image)), (width, height), tuple(panels)).compact()
+
+
+def image_records(record: Record) -> Iterator[Record]:
+    """Yield a record for each image: `record`, or those of the images of a shared record with its components.
+
+    The figures of a fit are then those of the image, and its weights those of the shared mixture.
+    """
+    if "images" not in record:
+        yield record
+        return
+    for image in record["images"]:
+        fits = [{**shared, **own} for shared, own in zip(record["fits"], image["fits"], strict=True)]
+        yield {"image": image, "fits": fits}
+
+
+def _name(path: str) -> str:
+    """Return the last part of a path or URL; "-" is standard input."""
+    return "standard input" if path == "-" else path.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _details(image: Record) -> Iterator[str]:
+    yield f"{image['width']} x {image['height']}"
+    if image["frames"] > 1:
+        yield f"first of {image['frames']} frames"
+    if image.get("bytes") is not None:
+        yield file_size(image["bytes"])
+
+
+def _original_captions(image: Record) -> Iterator[str]:
+    if image["distinct_colors"] is not None:
+        yield f"{image['distinct_colors']:,} colour{'' if image['distinct_colors'] == 1 else 's'}"
+
+
+def _title(fit: Record) -> str:
+    """Return the requested number of colours, and that of the fit if it differs."""
+    n_fitted = fit["k_fitted"]
+    found = f", {n_fitted} colour{'' if n_fitted == 1 else 's'}" if n_fitted != fit["k"] else ""
+    return f"k = {fit['k']}{found}"
+
+
+def _captions(fit: Record) -> Iterator[str]:
+    if fit["mean_log_likelihood"] is not None:
+        yield f"LL {fit['mean_log_likelihood']:.4f}"
+    yield "exact" if fit["psnr"] is None else f"PSNR {fit['psnr']:.2f} dB"
+    if fit["bytes"] is not None:
+        yield file_size(fit["bytes"])
+
+
+def _palette(fit: Record) -> Palette:
+    components: dict[str, Any] = fit["components"]
+    return Palette(tuple(components["hex"]), tuple(components["weight"]))
+
+
+def file_size(n_bytes: int) -> str:
+    """Return a number of bytes with a decimal unit: 999 bytes, 50.2 kB, 3.4 MB."""
+    if n_bytes < 1000:
+        return f"{n_bytes} byte{'' if n_bytes == 1 else 's'}"
+    return f"{n_bytes / 1e3:.1f} kB" if n_bytes < 1e6 else f"{n_bytes / 1e6:.1f} MB"

@@ -1,0 +1,200 @@
+"""Estimators and data frames: names of features, results as data frames, diagrams in notebooks."""
+
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from helpers import assert_refused
+from sklearn.base import clone
+from sklearn.cluster import KMeans as TheirKMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.mixture import GaussianMixture as TheirMixture
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gmmquant import GaussianMixture, KMeans, NotFittedError
+
+X = np.random.default_rng(0).normal(size=(60, 3)) + np.repeat([[0, 0, 0], [6, 1, 2]], 30, axis=0)
+NAMES = ["red", "green", "blue"]
+FRAME = pd.DataFrame(X, columns=NAMES, index=[f"row {i}" for i in range(60)])
+
+OURS = [GaussianMixture(2, random_state=0), KMeans(2, random_state=0)]
+THEIRS = [TheirMixture(2, random_state=0), TheirKMeans(2, random_state=0)]
+both = pytest.mark.parametrize("estimator", OURS, ids=["mixture", "kmeans"])
+each_pair = pytest.mark.parametrize(("ours", "theirs"), list(zip(OURS, THEIRS, strict=True)), ids=["mixture", "kmeans"])
+
+
+def caught(function, *arguments):
+    """Return what a call does: the messages of its warnings, or the class of its error."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        try:
+            function(*arguments)
+        except (ValueError, TypeError) as error:
+            return [type(error).__mro__[-4].__name__]
+    return [str(warning.message) for warning in found]
+
+
+@both
+@pytest.mark.parametrize("frame", [FRAME, pl.DataFrame(X, schema=NAMES)], ids=["pandas", "polars"])
+def test_a_fit_to_a_data_frame_is_that_to_its_values_and_keeps_its_names(estimator, frame):
+    named, plain = clone(estimator).fit(frame), clone(estimator).fit(X)
+    assert named.feature_names_in_.tolist() == NAMES
+    assert named.feature_names_in_.dtype == object
+    assert not hasattr(plain, "feature_names_in_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(named.predict(frame), plain.predict(X))
+        assert named.score(frame) == plain.score(X)
+        np.testing.assert_array_equal(clone(estimator).fit_predict(frame), plain.predict(X))
+        named.fit(frame)
+
+
+@both
+def test_a_refit_to_an_array_forgets_the_names(estimator):
+    model = clone(estimator).fit(FRAME)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X).predict(X)
+    assert not hasattr(model, "feature_names_in_")
+
+
+@both
+@pytest.mark.parametrize(
+    ("columns", "part"),
+    [
+        (["red", "green", "alpha"], "not in the fit: 'alpha'; missing: 'blue'"),
+        (["blue", "green", "red"], "another order of the same names"),
+        (["a", "b", "c"], "not in the fit: 'a', 'b', 'c'"),
+    ],
+)
+def test_other_names_than_those_of_the_fit_are_refused_and_the_remedy_works(estimator, columns, part):
+    model = clone(estimator).fit(FRAME)
+    other = FRAME.set_axis(columns, axis=1)
+    methods = ["predict", "score", *(["transform"] if hasattr(model, "transform") else ["predict_proba", "bic"])]
+    for method in methods:
+        assert_refused([part, type(model).__name__, "feature_names_in_"], getattr(model, method), other)
+    shuffled = FRAME[["blue", "red", "green"]]
+    np.testing.assert_array_equal(model.predict(shuffled[list(model.feature_names_in_)]), model.predict(FRAME))
+
+
+@both
+def test_a_message_lists_a_few_of_many_names(estimator):
+    wide = pd.DataFrame(np.tile(X, 4), columns=[f"x{i:02}" for i in range(12)])
+    model = clone(estimator).fit(wide)
+    assert_refused(
+        ["'y00', 'y01', 'y02', 'y03', 'y04' and 7 more"], model.predict, wide.rename(columns=lambda n: "y" + n[1:])
+    )
+
+
+@both
+def test_names_on_one_side_only_are_a_warning(estimator):
+    with pytest.warns(UserWarning, match="X has no feature names, but .* was fitted to a data frame"):
+        clone(estimator).fit(FRAME).predict(X)
+    with pytest.warns(UserWarning, match="X has feature names, but .* was fitted to an array"):
+        clone(estimator).fit(X).predict(FRAME)
+
+
+@each_pair
+def test_names_are_checked_where_scikit_learn_checks_them(ours, theirs):
+    numbered = pd.DataFrame(X)
+    mixed = pd.DataFrame(X, columns=["a", 1, 2])
+    others = [FRAME, X, numbered, FRAME.set_axis(["a", "b", "c"], axis=1), FRAME[NAMES[::-1]], pl.DataFrame(X)]
+    for fitted in (FRAME, X, numbered):
+        one, other = clone(ours).fit(fitted), clone(theirs).fit(fitted)
+        assert hasattr(one, "feature_names_in_") == hasattr(other, "feature_names_in_")
+        for data in others:
+            mine, reference = caught(one.predict, data), caught(other.predict, data)
+            assert len(mine) == len(reference), (mine, reference)
+    assert caught(clone(theirs).fit, mixed)
+    assert_refused(["2 of 3 column names", "astype(str)"], clone(ours).fit, mixed)
+
+
+@pytest.mark.parametrize(("container", "library"), [("pandas", pd), ("polars", pl)])
+def test_kmeans_returns_distances_as_the_data_frame_that_is_set(container, library):
+    plain = KMeans(2, random_state=0).fit(FRAME)
+    model = KMeans(2, random_state=0).set_output(transform=container).fit(FRAME)
+    distances = model.transform(FRAME)
+    assert type(distances) is library.DataFrame
+    assert list(distances.columns) == ["kmeans0", "kmeans1"] == model.get_feature_names_out().tolist()
+    np.testing.assert_array_equal(np.asarray(distances), plain.transform(FRAME))
+    np.testing.assert_array_equal(np.asarray(clone(model).fit_transform(FRAME)), plain.transform(FRAME))
+    assert type(clone(model).fit_transform(FRAME)) is library.DataFrame
+    assert type(model.set_output(transform=None).transform(FRAME)) is library.DataFrame
+    assert type(model.set_output(transform="default").transform(FRAME)) is np.ndarray
+
+
+def test_a_pandas_result_has_the_index_of_its_input():
+    model = KMeans(2, random_state=0).set_output(transform="pandas").fit(FRAME)
+    assert model.transform(FRAME).index.tolist() == FRAME.index.tolist()
+    with pytest.warns(UserWarning):
+        assert model.transform(X).index.tolist() == list(range(60))
+
+
+def test_names_of_distances_are_those_of_scikit_learn():
+    theirs = TheirKMeans(3).fit(FRAME).get_feature_names_out()
+    ours = KMeans(3).fit(FRAME).get_feature_names_out(NAMES)
+    assert ours.tolist() == theirs.tolist()
+    assert ours.dtype == theirs.dtype
+    with pytest.raises(NotFittedError):
+        KMeans(3).get_feature_names_out()
+
+
+def test_pipelines_unions_and_column_transformers_return_data_frames():
+    pipeline = make_pipeline(StandardScaler(), KMeans(2, random_state=0)).set_output(transform="pandas")
+    assert pipeline.fit_transform(FRAME).columns.tolist() == ["kmeans0", "kmeans1"]
+    union = FeatureUnion([("scaled", StandardScaler()), ("near", KMeans(2, random_state=0))])
+    assert union.set_output(transform="pandas").fit_transform(FRAME).columns.tolist() == [
+        *(f"scaled__{name}" for name in NAMES),
+        "near__kmeans0",
+        "near__kmeans1",
+    ]
+    columns = ColumnTransformer([("near", KMeans(2, random_state=0), ["red", "blue"])], remainder="passthrough")
+    assert columns.set_output(transform="pandas").fit_transform(FRAME).columns.tolist() == [
+        "near__kmeans0",
+        "near__kmeans1",
+        "remainder__green",
+    ]
+
+
+def test_the_configuration_of_scikit_learn_counts_unless_the_estimator_has_its_own():
+    model = KMeans(2, random_state=0).fit(FRAME)
+    with sklearn.config_context(transform_output="pandas"):
+        assert type(model.transform(FRAME)) is pd.DataFrame
+        assert type(clone(model).set_output(transform="default").fit(FRAME).transform(FRAME)) is np.ndarray
+    assert type(model.transform(FRAME)) is np.ndarray
+
+
+def test_other_containers_are_refused_and_a_missing_one_is_named(monkeypatch):
+    assert_refused(["'numpy'", "pandas"], KMeans(2).set_output, transform="numpy")
+    model = KMeans(2, random_state=0).fit(X).set_output(transform="polars")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    assert_refused(["pip install polars"], model.transform, X)
+
+
+@both
+def test_a_notebook_shows_the_diagram_of_scikit_learn_with_the_parameters_that_were_set(estimator):
+    shown = estimator._repr_mimebundle_()
+    assert shown["text/plain"] == repr(estimator)
+    assert f"<pre>{estimator!r}</pre>" in shown["text/html"]
+    with sklearn.config_context(display="text"):
+        assert estimator._repr_mimebundle_() == {"text/plain": repr(estimator)}
+
+
+@both
+def test_without_scikit_learn_a_notebook_shows_the_plain_representation(estimator, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.utils", None)
+    assert estimator._repr_mimebundle_() == {"text/plain": repr(estimator)}
+    model = clone_by_hand(estimator).fit(FRAME)
+    assert model.predict(FRAME).shape == (60,)
+    if hasattr(model, "transform"):
+        assert type(model.transform(FRAME)) is np.ndarray
+
+
+def clone_by_hand(estimator):
+    return type(estimator)(**estimator.get_params())

@@ -1,0 +1,318 @@
+"""Plots: what is drawn is what the results and the records state."""
+
+import io
+import json
+import re
+import sys
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+import pypdfium2
+import pytest
+from helpers import SAMPLE_IMAGES, assert_refused, read_sample
+from matplotlib.collections import Collection
+from PIL import Image
+from scipy.stats import multivariate_normal
+
+import gmmquant
+from gmmquant import GmmquantError, Quantizer, plot_colors, plot_criteria, plot_objective, plot_palettes, quantize
+from gmmquant.images.pixels import FlatImage
+from gmmquant.report.plots.canvas import COLORS, FORMATS, encode_figure
+from gmmquant.report.plots.cloud import rings, sampled_colors
+from gmmquant.report.plots.figures import figures_of
+from gmmquant.report.plots.files import plots
+from gmmquant.report.record import build_record, fit_record, to_json
+
+KS = [2, 3, 7, 20]
+SIMPLE = [plot_objective, plot_criteria, plot_palettes]
+
+
+@pytest.fixture(scope="module")
+def quantizer():
+    return Quantizer(read_sample("cat.jpg"))
+
+
+@pytest.fixture(scope="module")
+def results(quantizer):
+    return [quantizer.fit(k) for k in KS]
+
+
+@pytest.fixture(scope="module")
+def record(quantizer, results):
+    """The record as it is read from a file."""
+    made = build_record("cat.jpg", SAMPLE_IMAGES / "report.json", quantizer, [fit_record(r, {}) for r in results])
+    return json.loads(to_json(made))
+
+
+def curves(axes):
+    """Return the coordinates of each line that is no row of single points."""
+    return [np.array(line.get_data()) for line in axes.lines if line.get_linestyle() != "None"]
+
+
+def test_the_objective_has_a_line_for_each_k_through_every_value_of_the_trace(results):
+    (axes,) = plot_objective(results).axes
+    lines = curves(axes)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [str(k) for k in KS]
+    for (x, y), result in zip(lines, results, strict=True):
+        np.testing.assert_array_equal(y, result.fit.trace)
+        assert x[0] == 0
+        assert x[-1] == result.fit.n_iter
+        n_cells = np.array(result.fit.n_cells)
+        np.testing.assert_array_equal(np.diff(x), n_cells[1:] == n_cells[:-1])
+
+
+def test_a_circle_marks_the_start_of_each_level(results):
+    (axes,) = plot_objective(results).axes
+    marked = [np.array(line.get_data()) for line in axes.lines if line.get_linestyle() == "None"]
+    for (x, y), (steps, objective), result in zip(marked, curves(axes), results, strict=True):
+        cells = list(result.fit.n_cells)
+        starts = [cells.index(level) for level in dict.fromkeys(cells)]
+        np.testing.assert_array_equal(y, objective[starts])
+        np.testing.assert_array_equal(x, steps[starts])
+
+
+def test_kmeans_has_axes_of_its_own():
+    image = read_sample("cat.jpg")
+    clusters = quantize(image, [2, 3], method="kmeans")
+    upper, lower = plot_objective([*clusters, quantize(image, 3)]).axes
+    assert (len(curves(upper)), len(curves(lower))) == (1, 2)
+    assert "nats" in upper.get_ylabel()
+    assert "squared distance" in lower.get_ylabel()
+    np.testing.assert_array_equal(curves(lower)[0][1], clusters[0].fit.trace)
+
+
+def test_criteria_are_those_of_the_results_per_pixel_in_the_order_of_k(results):
+    figure = plot_criteria(results[::-1])
+    likelihood, criteria, error = figure.axes
+    for axes in figure.axes:
+        for x, _ in curves(axes):
+            assert x.tolist() == KS
+        assert axes.get_xlabel() == "number of colours k"
+        assert [text.get_text() for text in axes.get_xticklabels()] == [str(k) for k in KS]
+    n_pixels = 451 * 300
+    np.testing.assert_allclose(curves(likelihood)[0][1], [r.log_likelihood / n_pixels for r in results], rtol=1e-12)
+    np.testing.assert_allclose(curves(error)[0][1], [r.mse for r in results], rtol=1e-12)
+    assert [text.get_text() for text in criteria.get_legend().get_texts()] == ["AIC", "BIC", "ICL"]
+    for (_, y), name in zip(curves(criteria), ("aic", "bic", "icl"), strict=True):
+        np.testing.assert_allclose(y, [getattr(r, name) / n_pixels for r in results], rtol=1e-12)
+
+
+def test_translucent_pixels_count_by_their_weight():
+    result = quantize(read_sample("alpha.png"), 3)
+    likelihood, criteria, _ = plot_criteria(result).axes
+    assert curves(likelihood)[0][1][0] == pytest.approx(result.mean_log_likelihood, rel=1e-12)
+    assert curves(criteria)[1][1][0] == pytest.approx(result.bic / result.statistics.weight, rel=1e-12)
+
+
+def test_palettes_are_bars_of_the_weights_in_the_colors_of_the_image(results):
+    (axes,) = plot_palettes(results).axes
+    bars = iter(axes.patches)
+    for row, result in enumerate(results):
+        start = 0.0
+        for weight, color in zip(result.weights, result.palette, strict=True):
+            bar = next(bars)
+            assert (bar.get_x(), bar.get_width()) == (pytest.approx(start), pytest.approx(weight))
+            assert bar.get_y() + bar.get_height() / 2 == pytest.approx(row)
+            np.testing.assert_allclose(bar.get_facecolor()[:3], color / 255, atol=1e-9)
+            start += weight
+    codes = [text.get_text() for text in axes.texts]
+    assert codes[:2] == ["#" + bytes(color).hex() for color in results[0].palette]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [str(k) for k in KS]
+
+
+def colors_of(collection):
+    """Return the colours of points in the order in which they were passed, (n, 3)."""
+    return Collection.get_facecolor(collection)[:, :3]  # that of points in space is in the order of depth
+
+
+def ellipsoid_axes(points, mean):
+    """Return the directions and the lengths of the half axes of the ellipsoid through `points`, shortest first."""
+    offsets = np.asarray(points) - mean
+    rows, columns = np.triu_indices(3)
+    quadratic = offsets[:, rows] * offsets[:, columns] * np.where(rows == columns, 1, 2)
+    solution, *_ = np.linalg.lstsq(quadratic, np.ones(len(offsets)), rcond=None)
+    matrix = np.empty((3, 3))
+    matrix[rows, columns] = matrix[columns, rows] = solution
+    inverse_squares, directions = np.linalg.eigh(matrix)
+    return directions[:, ::-1], 1 / np.sqrt(inverse_squares[::-1])
+
+
+@pytest.mark.parametrize("space", ["srgb", "oklab", "lab", "linear"])
+def test_ellipsoids_are_two_standard_deviations_of_the_components(space):
+    image = read_sample("cat.jpg")
+    result = quantize(image, 3, space=space, style="likelihood")
+    (axes,) = plot_colors(result, image).axes
+    drawn = [np.array(line.get_data_3d()).T for line in axes.lines]
+    assert len(drawn) == 3 * 3 * 2
+    for number, (mean, covariance) in enumerate(zip(result.means, result.covariances, strict=True)):
+        ring_points = np.concatenate(drawn[6 * number : 6 * number + 6])
+        directions, lengths = ellipsoid_axes(ring_points, mean)
+        variances, expected = np.linalg.eigh(covariance)
+        np.testing.assert_allclose(lengths, 2 * np.sqrt(variances), rtol=1e-6)
+        np.testing.assert_allclose(np.abs((directions * expected).sum(axis=0)), 1, rtol=1e-6)
+    means = axes.collections[-1]
+    np.testing.assert_allclose(np.transpose(means._offsets3d), result.means, rtol=1e-12)
+    np.testing.assert_allclose(colors_of(means), result.palette / 255, atol=1e-9)
+
+
+def test_rings_hold_points_of_one_density():
+    mean, covariance = np.array([0.3, 0.5, 0.2]), np.array([[4, 1, 0.5], [1, 3, 0.2], [0.5, 0.2, 1]])
+    normal = multivariate_normal(mean, covariance)
+    along = mean + 2 * np.sqrt(np.linalg.eigvalsh(covariance)[-1]) * np.linalg.eigh(covariance)[1][:, -1]
+    for ring in rings(mean, covariance):
+        np.testing.assert_allclose(normal.logpdf(ring), normal.logpdf(along), rtol=1e-9)
+        np.testing.assert_allclose(ring[0], ring[-1], rtol=1e-12)
+
+
+def test_the_cloud_shows_colors_of_the_image_in_the_space_of_the_fit():
+    image = read_sample("cat.jpg")
+    (axes,) = plot_colors(quantize(image, 2), image).axes
+    points = axes.collections[0]
+    assert points.get_rasterized()
+    colors = np.rint(255 * np.transpose(points._offsets3d)).astype(int)
+    known = {tuple(color) for color in image.reshape(-1, 3).tolist()}
+    assert 1000 < len(colors) <= 4000
+    assert {tuple(color) for color in colors.tolist()} <= known
+    np.testing.assert_allclose(colors_of(points), colors / 255, atol=1e-9)
+    assert axes.get_xlabel() == "red, sRGB"
+
+
+def test_few_colors_are_all_shown_and_transparent_ones_are_not():
+    image = np.zeros((20, 20, 4), dtype=np.uint8)
+    image[:10], image[10:] = (10, 20, 30, 0), (200, 100, 50, 255)
+    np.testing.assert_allclose(sampled_colors(FlatImage.from_array(image)), [[200 / 255, 100 / 255, 50 / 255]])
+    assert len(sampled_colors(FlatImage.from_array(read_sample("flat.png")))) == 3
+
+
+def test_frequent_colors_are_shown_more_often():
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    image[:100] = image[:1] // 2 * 2  # 200 colours of half of the pixels
+    shown = np.rint(255 * sampled_colors(FlatImage.from_array(image), 500)).astype(int)
+    frequent = {tuple(color) for color in image[0].tolist()}
+    assert len(frequent & {tuple(color) for color in shown.tolist()}) > 0.6 * len(frequent)
+
+
+@pytest.mark.parametrize("draw", SIMPLE)
+def test_a_record_gives_the_plot_of_its_results(draw, record, results):
+    plain, of_record, of_fits = (
+        encode_figure(draw(source), "png") for source in (results, record, iter(record["fits"]))
+    )
+    assert of_record == of_fits
+    difference = np.asarray(Image.open(io.BytesIO(plain))) - np.asarray(Image.open(io.BytesIO(of_record))).astype(int)
+    assert np.abs(difference).mean() < 0.01  # digits beyond the fifteenth
+
+
+def test_one_result_is_enough(results):
+    for draw in SIMPLE:
+        assert len(draw(results[1]).axes) == len(draw(results).axes)
+    assert [axes.get_title() for axes in plot_colors(results, read_sample("cat.jpg")).axes] == [f"k = {k}" for k in KS]
+
+
+def test_exact_images_and_mixtures_of_other_images_can_be_plotted():
+    exact = quantize(read_sample("flat.png"), [2, 7])
+    assert plot_colors(exact, read_sample("flat.png")).axes[1].get_title() == "k = 7, 3 colours"
+    elsewhere = Quantizer(read_sample("coffee.png")).apply(quantize(read_sample("cat.jpg"), 3).mixture)
+    empty = quantize(np.zeros((4, 4, 4), dtype=np.uint8), 2)
+    for draw in SIMPLE:
+        for result in (exact, elsewhere, empty):
+            assert encode_figure(draw(result), "svg")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_all_plots_of_a_record_are_files_with_the_same_bytes_each_time(kind, record):
+    image = read_sample("cat.jpg")
+    files = plots(record, image, kind)
+    assert list(files) == ["objective", "criteria", "palettes", *(f"colors_k{k}" for k in KS)]
+    assert files == plots(record, image, kind)
+    for data in files.values():
+        if kind == "svg":
+            assert ET.fromstring(data).tag == "{http://www.w3.org/2000/svg}svg"
+            assert not re.search(rb"<script|href=\"http|dc:date|\d{4}-\d\d-\d\dT", data)
+        elif kind == "pdf":
+            assert not pypdfium2.PdfDocument(data).get_metadata_dict()["CreationDate"]
+        else:
+            assert Image.open(io.BytesIO(data)).info.keys() <= {"dpi"}
+
+
+def test_texts_stay_texts_and_points_become_an_image_in_vector_files(record):
+    files = plots(record, read_sample("cat.jpg"), "svg")
+    root = ET.fromstring(files["criteria"])
+    texts = {"".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"log-likelihood", "criteria", "squared error", "nats per pixel", "AIC", "BIC", "ICL", "20"} <= texts
+    assert len(ET.fromstring(files["colors_k7"]).findall(".//{*}image")) == 1
+    assert len(files["colors_k7"]) < 300_000
+    page = pypdfium2.PdfDocument(plots(record, read_sample("cat.jpg"), "pdf")["criteria"])[0]
+    assert "squared error" in page.get_textpage().get_text_bounded()
+
+
+def test_an_image_without_a_visible_pixel_has_no_cloud():
+    image = np.zeros((4, 4, 4), dtype=np.uint8)
+    quantizer = Quantizer(image)
+    record = build_record("a.png", SAMPLE_IMAGES / "r.json", quantizer, [fit_record(quantizer.fit(2), {})])
+    assert list(plots(record, image, "svg")) == ["objective", "criteria", "palettes"]
+    assert_refused(["0 visible pixels"], plot_colors, quantizer.fit(2), image)
+
+
+def test_settings_of_matplotlib_stay_and_do_not_matter(results):
+    before = dict(mpl.rcParams)
+    expected = encode_figure(plot_criteria(results), "svg")
+    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({"lines.linewidth": 9, "font.size": 3, "svg.hashsalt": "x", "axes.facecolor": "black"}):
+        assert encode_figure(plot_criteria(results), "svg") == expected
+
+
+def test_pyplot_is_not_needed_and_holds_no_figure(results):
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    figure = plot_objective(results)
+    assert plt.get_fignums() == before
+    png = figure._repr_png_()
+    assert Image.open(io.BytesIO(png)).format == "PNG"
+
+
+def test_lines_have_distinct_styles():
+    image = read_sample("flat.png")
+    many = [quantize(image, 2)] * 20
+    (axes,) = plot_objective(many).axes
+    styles = {(line.get_color(), line.get_linestyle()) for line in axes.lines if line.get_linestyle() != "None"}
+    assert len(styles) == 20
+    assert {color for color, _ in styles} == set(COLORS)
+
+
+@pytest.mark.parametrize("nothing", [[], {"fits": []}, iter([])])
+def test_no_result_is_refused(nothing):
+    assert_refused(["0 results", "at least 1"], figures_of, nothing)
+
+
+@pytest.mark.parametrize("other", [7, "cat.jpg", None, [3]])
+def test_what_is_not_a_result_is_refused(other):
+    assert_refused(["not a result", "quantize"], figures_of, other)
+
+
+def test_a_record_of_something_else_is_refused():
+    assert_refused(["'components'", "`fits`"], figures_of, {"k": 3})
+    assert_refused(
+        ["'gif'", "svg, pdf, png"], encode_figure, plot_palettes(quantize(read_sample("flat.png"), 2)), "gif"
+    )
+
+
+@pytest.mark.parametrize("draw", [*SIMPLE, lambda result: plot_colors(result, read_sample("flat.png"))])
+def test_without_matplotlib_an_error_of_one_line_names_the_extra(draw, monkeypatch):
+    result = quantize(read_sample("flat.png"), 2)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(GmmquantError) as caught:
+        draw(result)
+    assert "pip install 'gmmquant[plot]'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_public_function_of_plots_is_exported():
+    assert {name for name in gmmquant.__all__ if name.startswith("plot")} == {
+        "plot_colors",
+        "plot_criteria",
+        "plot_objective",
+        "plot_palettes",
+    }

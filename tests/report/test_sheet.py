@@ -1,0 +1,168 @@
+"""The contact sheet of records: every figure on it is that of the record."""
+
+import base64
+import io
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from helpers import read_sample
+from PIL import Image
+
+from gmmquant import Quantizer, Settings, __version__
+from gmmquant.images.encoding.encode import encode_image
+from gmmquant.report.record import fit_record, image_record
+from gmmquant.report.shared_record import shared_fit_record, shared_image_record, total_result
+from gmmquant.report.sheet import file_size, image_records, sheet, sheet_row
+
+
+def row(image, ks, path="cat.jpg", n_bytes=50_163, **settings):
+    """Quantize an image; return its record, as far as a sheet needs it, the image, and the recoloured images."""
+    quantizer = Quantizer(image, Settings(**settings))
+    results = [quantizer.fit(k) for k in ks]
+    fits = [fit_record(r, {}, n_bytes=len(encode_image(r.recolored, "png"))) for r in results]
+    return {"image": image_record(path, quantizer, n_bytes), "fits": fits}, image, [r.recolored for r in results]
+
+
+def texts(rows):
+    """Return the texts of a sheet from left to right, and from the top down."""
+    found = ET.fromstring(sheet(rows, "svg")).findall("{*}text")
+    return [text.text for text in sorted(found, key=lambda text: (float(text.get("x")), float(text.get("y"))))]
+
+
+def pictures(rows):
+    images = ET.fromstring(sheet(rows, "svg")).findall("{*}image")
+    urls = (image.get("href").removeprefix("data:image/png;base64,") for image in images)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(url)))) for url in urls]
+
+
+@pytest.fixture(scope="module")
+def cat():
+    return row(read_sample("cat.jpg"), [2, 3, 7, 20])
+
+
+def test_every_figure_on_a_sheet_is_that_of_the_record(cat):
+    record = cat[0]
+    found = texts([cat])
+    for fit in record["fits"]:
+        start = found.index(f"k = {fit['k']}")
+        log_likelihood, psnr, size = found[start + 1].split(", ")
+        assert float(log_likelihood.removeprefix("LL ")) == pytest.approx(fit["mean_log_likelihood"], abs=5.1e-5)
+        assert float(psnr.removeprefix("PSNR ").removesuffix(" dB")) == pytest.approx(fit["psnr"], abs=5.1e-3)
+        assert float(size.removesuffix(" kB")) == pytest.approx(fit["bytes"] / 1000, abs=0.051)
+    labelled = [text.split("  ") for text in found if text.startswith("#")]
+    stated = [
+        (color, weight)
+        for fit in record["fits"]
+        for color, weight in zip(fit["components"]["hex"], fit["components"]["weight"], strict=True)
+    ]
+    assert len(labelled) >= 2 + 3 + 7 + 6
+    for color, percent in labelled:
+        weights = [weight for other, weight in stated if other == color]
+        assert any(float(percent.removesuffix("%")) / 100 == pytest.approx(w, abs=5.1e-4) for w in weights)
+    assert {"cat.jpg", "451 x 300, 50.2 kB", "original", "30,374 colours", "+ 14"} <= set(found)
+    assert any(text.endswith(f"gmmquant {__version__}") for text in found)
+
+
+def test_the_first_panel_is_the_original_and_the_others_are_the_recolored_images(cat):
+    record, original, recolored = cat
+    two = {**record, "fits": record["fits"][:2]}
+    shown = pictures([(two, original, recolored[:2])])
+    for panel, image in zip(shown, [original, *(image.pixels for image in recolored[:2])], strict=True):
+        np.testing.assert_array_equal(panel, image)
+
+
+def test_a_sheet_has_a_row_for_each_image(cat):
+    flat = row(read_sample("flat.png"), [2, 3, 7, 20], "over/there/flat.png", None)
+    found = texts([cat, flat])
+    assert len(pictures([cat, flat])) == 10
+    assert {"cat.jpg", "flat.png", "96 x 64", "3 colours", "k = 7, 3 colours"} <= set(found)
+    assert sheet([cat, flat], "png") == sheet(iter([sheet_row(*cat), sheet_row(*flat)]), "png")
+
+
+def test_an_exact_image_and_one_without_a_file_have_no_such_figures():
+    record, original, recolored = row(read_sample("flat.png"), [3])
+    record["fits"][0]["bytes"] = None
+    found = texts([(record, original, recolored)])
+    caption = found[found.index("k = 3") + 1]
+    assert caption == f"LL {record['fits'][0]['mean_log_likelihood']:.4f}, exact"
+
+
+def test_an_image_without_a_visible_pixel_has_a_sheet():
+    record, original, recolored = row(np.zeros((8, 8, 4), dtype=np.uint8), [2])
+    found = texts([(record, original, recolored)])
+    assert "k = 2, 0 colours" in found
+    assert not any("nan" in text or "None" in text for text in found)
+
+
+def test_an_image_that_was_not_drawn_keeps_its_figures(cat):
+    record, original, recolored = cat
+    without = (record, original, [*recolored[:3], None])
+    assert len(pictures([without])) == 4
+    assert texts([without]) == texts([cat])
+
+
+def test_of_an_animation_the_first_frame_is_shown():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+    record, stacked, recolored = row(frames.reshape(120, 60, 3), [4])
+    record["image"] |= {"height": 40, "frames": 3}
+    original, drawn = pictures([(record, stacked, recolored)])
+    factor = original.shape[0] // 40
+    np.testing.assert_array_equal(original[::factor, ::factor], frames[0])
+    np.testing.assert_array_equal(drawn[::factor, ::factor], recolored[0].pixels[:40])
+    assert "60 x 40, first of 3 frames, 50.2 kB" in texts([(record, stacked, recolored)])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("../a/b/猫.jpg", "猫.jpg"),
+        ("s3://bucket/b/cat.jpg", "cat.jpg"),
+        ("-", "standard input"),
+        ("<script>'\".jpg", "<script>'\".jpg"),
+        ("a\u202egpj.exe", r"a\u202egpj.exe"),
+        ("\x1b[31m.jpg", r"\x1b[31m.jpg"),
+    ],
+)
+def test_a_row_has_the_name_of_its_file(path, name):
+    flat = row(read_sample("flat.png"), [2], path)
+    assert name in texts([flat])
+    for kind in ("png", "webp", "pdf"):
+        assert sheet([flat], kind)
+
+
+def test_images_of_a_shared_mixture_have_their_own_figures_and_its_weights():
+    first, second = (Quantizer(read_sample(name)) for name in ("cat.jpg", "coffee.png"))
+    results = [first.fit(7)]
+    results.append(second.recolor(results[0].fit))
+    total = total_result(results[0].fit, Settings(), [result.statistics for result in results])
+    images = [
+        shared_image_record(path, quantizer, [shared_fit_record(result, {}, n_bytes=1234)])
+        for path, quantizer, result in zip(("cat.jpg", "coffee.png"), (first, second), results, strict=True)
+    ]
+    record = {"schema": "gmmquant-shared/1", "fits": [fit_record(total, {})], "images": images}
+    records = list(image_records(record))
+    originals = [read_sample("cat.jpg"), read_sample("coffee.png")]
+    rows = [(r, o, [q.recolored]) for r, o, q in zip(records, originals, results, strict=True)]
+    found = texts(rows)
+    for result in results:
+        assert f"LL {result.mean_log_likelihood:.4f}, PSNR {result.psnr:.2f} dB, 1.2 kB" in found
+    heaviest = f"{record['fits'][0]['components']['hex'][0]}  {total.weights[0]:.1%}"
+    assert found.count(heaviest) == 2
+    plain, *_ = row(read_sample("flat.png"), [2])
+    assert list(image_records(plain)) == [plain]
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (50_163, "50.2 kB"),
+        (3_400_000, "3.4 MB"),
+        (10**9, "1000.0 MB"),
+    ],
+)
+def test_sizes_of_files_have_decimal_units(n_bytes, text):
+    assert file_size(n_bytes) == text
