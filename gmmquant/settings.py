@@ -24,6 +24,7 @@ DEFAULT_K = 16
 # Of "csv", "md" and the index of "html" there is one file for all images of a run.
 REPORTS = ("json", "csv", "md", "html")
 DEFAULT_REPORT = "json"
+SHEET_FORMATS, PLOT_FORMATS = ("png", "webp", "svg", "pdf"), ("svg", "pdf", "png")
 DEFAULT_NAME = "{stem}_k{k}"  # of the files of a fit; see `pipeline.names`
 AUTO = "auto"
 # The largest number of colours that "auto:DE" chooses: that of an indexed file.

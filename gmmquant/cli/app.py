@@ -63,10 +63,11 @@ _CONTRADICTIONS = {
     "force": ("replaces existing outputs", ("skip_existing",)),
     "as_json": ("prints one array of records", ("json_lines",)),
     "dry_run": ("prints no records", ("as_json",)),
+    "preview": ("shows images", ("as_json", "json_lines", "quiet", "dry_run")),
     "quiet": ("prints only errors", ("verbose",)),
     "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
     "palette": ("sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
-    "shared": ("fits one mixture to all images", ("model", "transfer_from", "skip_if_larger")),
+    "shared": ("fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),
     "transfer_from": (
         "moves every colour",
         (
@@ -79,7 +80,7 @@ _CONTRADICTIONS = {
 # Options of files, which contradict standard output.
 _FILE_OPTIONS = (
     *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger"),
+    *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger", "preview", "sheet", "plots"),
 )
 
 
@@ -230,6 +231,10 @@ def quantize(
     style: options.drawing.Style = Settings.style,
     output: options.output.Output = None,
     report: options.output.Report = DEFAULT_REPORT,
+    preview: options.run.Preview = False,
+    stats: options.run.Stats = False,
+    sheet: options.output.Sheet = None,
+    plots: options.output.Plots = None,
     force: options.output.Force = False,
     skip_existing: options.output.SkipExisting = False,
     name: options.output.Name = DEFAULT_NAME,
@@ -322,6 +327,8 @@ def quantize(
         maps=maps or (),
         layers=layers,
         reports=tuple(report),
+        plots=plots or (),
+        sheets=sheet or (),
     )
     task = Task(
         ks,
@@ -344,16 +351,23 @@ def quantize(
         raise ParameterError(
             f"--output - writes one image, not {n_images}; name one image, or use a folder for --output"
         )
-    illustrated = "html" in products.reports and n_images > 1
+    illustrated = preview or bool(products.sheets) or ("html" in products.reports and n_images > 1)
     planned = planned._replace(task=planned.task._replace(illustrated=illustrated))
     refuse_existing_summary(planned)
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
-    reporter = reporters.reporter_class(style)(sys.stdout, n_images=n_images, shared=shared, verbose=verbose)
+    reporter = reporters.reporter_class(style)(
+        sys.stdout, n_images=n_images, shared=shared, verbose=verbose, stats=stats
+    )
     if dry_run:
         succeeded = Console(reporter, quiet=quiet).preview(planned_outcomes(planned, sample_size))
         return ExitCode.DONE if succeeded else ExitCode.FAILED
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
-    with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet) as console:
+    previewer = None
+    if preview:
+        from gmmquant.cli.preview import Previewer
+
+        previewer = Previewer(sys.stdin, sys.stdout, os.environ)
+    with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet, previewer=previewer) as console:
         succeeded = _run_jobs(
             planned, console, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast
         )

@@ -8,9 +8,14 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from gmmquant.settings import PLOT_FORMATS, SHEET_FORMATS
+
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
 _K_ITEM = r"(auto(:[^,]*)?|[0-9]+(-[0-9]+)?)"
 _K_VALUE = re.compile(f"{_K_ITEM}(,{_K_ITEM})*,?")
+
+# Formats of the options that may stand alone; the first is then written.
+_FORMATS_OF = {"--sheet": SHEET_FORMATS, "--plots": PLOT_FORMATS}
 
 # Options of pngquant, ImageMagick and scikit-learn, and common spellings: what to use here.
 _OF_OTHERS = {
@@ -53,6 +58,19 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
     return gathered + rest
 
 
+def with_formats(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the usual format after `--sheet` and `--plots`, where none follows."""
+    rest, completed = list(arguments), list[str]()
+    while rest:
+        completed.append(rest.pop(0))
+        if completed[-1] == "--":
+            return completed + rest
+        choices = _FORMATS_OF.get(completed[-1])
+        if choices and not (rest and all(part in (*choices, "all") for part in rest[0].split(","))):
+            completed.append(choices[0])
+    return completed
+
+
 def is_number_of_colors(text: str) -> bool:
     """Return whether a text is numbers of colours, such as 7, 2-8, 2,3,7 or auto."""
     return _K_VALUE.fullmatch(text) is not None
@@ -71,7 +89,7 @@ class Command(TyperCommand):
         for name in (argument.partition("=")[0] for argument in args[: args.index("--") if "--" in args else None]):
             if name in _OF_OTHERS:
                 ctx.fail(f"No such option: {name}; {_OF_OTHERS[name]}")
-        values, _, present = self.make_parser(ctx).parse_args(gather_k(args))
+        values, _, present = self.make_parser(ctx).parse_args(gather_k(with_formats(args)))
         # In the order of the arguments, so that --show-completion ends the run before a missing image does.
         parameters: list[Any] = list(dict.fromkeys([*present, *self.get_params(ctx)]))
         for parameter in sorted(parameters, key=lambda parameter: not parameter.is_eager):

@@ -202,7 +202,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         optimize=job.products.optimize,
         keep_order=task.strategy.keeps_order or task.settings.palette_order is not None,
     )
-    shows = task.illustrated or "html" in job.reports
+    shows = task.illustrated or bool(job.reports.keys() - {"json"})
     original = in_8_bits(image.pixels) if shows else None
     del image  # to free its memory
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
@@ -237,7 +237,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     data = outputs.data if isinstance(outputs, HeldSet) else None
     illustration = None
     if task.illustrated and original is not None:
-        illustration = illustration_of(record, original, images)
+        illustration = illustration_of(record, original, images, in_sheet=bool(job.products.sheets))
     return Done(job.source, record, written, notes, drawn=data, statistics=statistics, illustration=illustration)
 
 

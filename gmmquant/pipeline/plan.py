@@ -21,7 +21,7 @@ from gmmquant.pipeline.names import fitting_stem, has_k, image_stem, report_stem
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
-from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, DEFAULT_REPORT, MAX_PIXELS, Settings
+from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, DEFAULT_REPORT, MAX_PIXELS, Settings, in_names
 from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
@@ -55,6 +55,8 @@ class Products(NamedTuple):
     layers: str | None = None  # see `settings.LAYERS`
     images: bool = True  # whether the recoloured image is written
     reports: tuple[str, ...] = (DEFAULT_REPORT,)  # see `settings.REPORTS`
+    plots: tuple[str, ...] = ()  # see `settings.PLOT_FORMATS`
+    sheets: tuple[str, ...] = ()  # see `settings.SHEET_FORMATS`; of all images together
 
 
 class Task(NamedTuple):
@@ -132,10 +134,19 @@ class Job:
 
     @property
     def reports(self) -> dict[str, AnyPath]:
-        """The files on all fits together, by format. They change when a k is added."""
-        wanted = {} if self.is_shared_report or self.in_shared_report else {"html": f"{self.stem}_report.html"}
-        paths = {"json": self.report, **{name: self.folder / file for name, file in wanted.items()}}
-        return {name: path for name, path in paths.items() if name in self.products.reports}
+        """The files on all fits together by content, such as "html". They change when a k is added."""
+        products = self.products
+        reports = {"json": self.report} if "json" in products.reports else {}
+        if self.is_shared_report or self.in_shared_report:
+            return reports
+        if "html" in products.reports:
+            reports["html"] = self.folder / f"{self.stem}_report.html"
+        plots = ("objective", "criteria", "palettes", *(f"colors_k{in_names(k)}" for k in self.stems))
+        return reports | {f"{name}.{end}": self.plot(name, end) for end in products.plots for name in plots}
+
+    def plot(self, name: str, format: str) -> AnyPath:  # noqa: A002
+        """Return the path of a plot, see `report.plots.files`."""
+        return self.folder / f"{self.stem}_{name}.{format}"
 
     @property
     def possible_outputs(self) -> list[AnyPath]:

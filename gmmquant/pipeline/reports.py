@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -42,21 +42,26 @@ def stage_reports(
 
     `original` and `images` are those of `images_of`, and `replaced` is the content of an earlier JSON report, if any.
     """
-    contents: dict[str, Callable[[], bytes]] = {"json": lambda: to_json(record).encode("ascii")}
-    if original is not None:
-        pixels = original
 
-        def page() -> bytes:
-            from gmmquant.report.html.page import html_page
+    def stage(path: AnyPath, data: bytes) -> None:
+        present = replaced is not None and exists(path)
+        earlier = None if not present else replaced if path == job.report else _content(path)
+        outputs.stage(path, data, replaced=earlier)
 
-            return html_page(record, pixels, images, command)
+    missing = {name for name, path in job.reports.items() if is_new or not exists(path)}
+    if "json" in missing:
+        stage(job.report, to_json(record).encode("ascii"))
+    if "html" in missing and original is not None:
+        from gmmquant.report.html.page import html_page
 
-        contents["html"] = page
-    for name, path in job.reports.items():
-        present = exists(path)
-        if is_new or not present:
-            earlier = None if replaced is None or not present else replaced if name == "json" else _content(path)
-            outputs.stage(path, contents[name](), replaced=earlier)
+        stage(job.reports["html"], html_page(record, original, images, command))
+    if original is None or not missing:
+        return
+    for end in job.products.plots:
+        from gmmquant.report.plots.files import plots
+
+        for name, data in plots(record, original[: record["image"]["height"]], end).items():
+            stage(job.plot(name, end), data)
 
 
 def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image]) -> list[Image | None]:
@@ -67,17 +72,26 @@ def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image]) -> lis
     ]
 
 
-def illustration_of(record: Record, original: npt.NDArray[np.uint8], images: Sequence[Image | None]) -> Illustration:
-    """Return small copies of the first frames of an image and its recoloured images."""
+def illustration_of(
+    record: Record, original: npt.NDArray[np.uint8], images: Sequence[Image | None], *, in_sheet: bool
+) -> Illustration:
+    """Return small copies of the first frames of an image and its recoloured images, also for its row in a sheet."""
     height = record.get("image", record)["height"]  # an image of a shared record is not nested
     small = [None if image is None else reduced(first_frame(image, height), _MAX_SMALL_PIXELS) for image in images]
-    return Illustration(reduced(first_frame(as_image(original), height), _MAX_SMALL_PIXELS).pixels, small)
+    row = None
+    if in_sheet and "image" in record:
+        from gmmquant.report.sheet import sheet_row
+
+        row = sheet_row(record, original, images)
+    return Illustration(reduced(first_frame(as_image(original), height), _MAX_SMALL_PIXELS).pixels, small, row)
 
 
 def read_illustration(job: Job, record: Record, max_pixels: int) -> Illustration | None:
     """Read an image and its outputs again, for an illustration; None if the image cannot be read."""
     pixels = _pixels_of(job.source, max_pixels)
-    return None if pixels is None else illustration_of(record, pixels, images_of(job, record, {}))
+    if pixels is None:
+        return None
+    return illustration_of(record, pixels, images_of(job, record, {}), in_sheet=bool(job.products.sheets))
 
 
 def as_image(pixels: npt.NDArray[np.uint8]) -> ColorImage:

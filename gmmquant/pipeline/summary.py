@@ -28,10 +28,13 @@ def summary_files(planned: Plan) -> dict[str, AnyPath]:
         return {}
     about = planned.shared_job or (jobs[0] if len(planned.entries) == 1 else None)
     folder = about.folder if about else common_folder([job.folder for job in jobs])
-    contents = {"csv": ["csv", "components"], "md": ["md"], "html": [] if about else ["index"]}
+    has_index = planned.shared_job is not None or about is None
+    contents = {"csv": ["csv", "components"], "md": ["md"], "html": ["index"] if has_index else []}
     start = f"{about.stem}_" if about else ""
     wanted = [content for report in task.products.reports for content in contents.get(report, ())]
-    return {content: folder / f"{start}{_NAMES[content]}" for content in wanted}
+    names = {content: _NAMES[content] for content in wanted}
+    names |= {f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}
+    return {content: folder / f"{start}{name}" for content, name in names.items()}
 
 
 def refuse_existing_summary(planned: Plan) -> None:
@@ -56,6 +59,7 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
     collectors = list(_collectors(planned, files))
     jobs = {id(job.source): job for job in planned.jobs}
     added = False
+    of_shared: dict[str, Illustration] = {}  # by the paths in the record
     with closing(outcomes):
         for outcome in outcomes:
             yield outcome
@@ -64,6 +68,8 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
                 for collector in collectors:
                     collector.add_failure(relative(outcome.source, folder), outcome.reason)
                 continue
+            if isinstance(outcome, Done) and planned.shared_job and outcome.illustration is not None:
+                of_shared[outcome.record["path"]] = outcome.illustration
             record, illustration = _result_of(outcome, job, planned)
             about = planned.shared_job or job
             if record is None or about is None:
@@ -71,8 +77,9 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
             added = True
             page = relative(about.reports["html"], folder) if "html" in about.reports else None
             for entry in entries_of(record, relative(about.report.parent, folder), page):
+                small = illustration or of_shared.get(entry.record["image"]["path"])
                 for collector in collectors:
-                    collector.add(entry, illustration)
+                    collector.add(entry, small)
     if added:
         yield _write(folder, files, collectors)
 
@@ -90,6 +97,10 @@ def _collectors(planned: Plan, files: dict[str, AnyPath]) -> Iterator[Collector]
         from gmmquant.report.html.index import HtmlIndex
 
         yield HtmlIndex(files["index"].parent.name or "Images", planned.task.command)
+    if planned.task.products.sheets:
+        from gmmquant.report.sheet import SheetRows
+
+        yield SheetRows(planned.task.products.sheets)
 
 
 def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record | None, Illustration | None]:

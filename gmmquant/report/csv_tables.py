@@ -80,8 +80,7 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
 def component_rows(entry: Entry) -> Iterator[dict[str, Any]]:
     """Yield a row for each component of each fit of an image, numbered from 1."""
     for fit in entry.record["fits"]:
-        if "components" in fit:
-            yield from _components_of(entry.image, fit)
+        yield from _components_of(entry.image, fit)
 
 
 def _components_of(image: str, fit: Record) -> Iterator[dict[str, Any]]:

@@ -58,7 +58,7 @@ def entries_of(record: Record, folder: str = "", page: str | None = None) -> Ite
         return
     for image in record["images"]:
         fits = [
-            {**{name: shared[name] for name in _SHARED}, **fit}
+            {**{name: shared[name] for name in _SHARED}, **fit, "components": _counted(shared, fit)}
             for shared, fit in zip(record["fits"], image["fits"], strict=True)
         ]
         yield Entry({**record, "image": image, "notes": image["notes"], "fits": fits}, folder)
@@ -66,3 +66,8 @@ def entries_of(record: Record, folder: str = "", page: str | None = None) -> Ite
     unknown = dict.fromkeys(("bytes", "width", "height", "frames", "bit_depth"))
     image = {"path": ALL_IMAGES, **unknown, **sizes, "distinct_colors": record["fitted"]["distinct_colors"]}
     yield Entry({**record, "image": image}, "")
+
+
+def _counted(shared: Record, fit: Record) -> Record:
+    """Return the components of a shared fit with the pixels of one image."""
+    return {**shared["components"], "pixels": fit["pixels"]}

@@ -70,7 +70,7 @@ def escaped(text: str) -> str:
 
 
 def _row(fit: Record, file: str, n_source: int | None) -> list[str]:
-    codes = fit.get("components", {"hex": []})["hex"]
+    codes = fit["components"]["hex"]
     more = f" +{len(codes) - _MOST_COLORS}" if len(codes) > _MOST_COLORS else ""
     size = "" if fit["bytes"] is None else f"{fit['bytes']:,} bytes"
     if size and n_source:

@@ -11,15 +11,20 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from gmmquant.images.contact_sheet.layout import Row
     from gmmquant.images.recolor import ColorImage, IndexedImage
     from gmmquant.quantization.result import ImageStatistics
 
 
 class Illustration(NamedTuple):
-    """Small copies of an image, uint8 (height, width, 3 or 4), and of its recoloured images; None where one is gone."""
+    """Small copies of an image, uint8 (height, width, 3 or 4), and of its recoloured images; None where one is gone.
+
+    `row` is its row of a sheet, if there is to be one.
+    """
 
     original: npt.NDArray[np.uint8]
     images: Sequence[IndexedImage | ColorImage | None]
+    row: Row | None = None
 
 
 class Phase(str):

@@ -12,12 +12,32 @@ from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.images.contact_sheet.palette import Palette
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 from gmmquant.version import __version__
 
 SheetRow = tuple[Record, npt.NDArray[np.uint8], Sequence[IndexedImage | ColorImage | None]]
 
 _FOOTER = "LL: mean log-likelihood of a pixel, in nats. Percentages: weights of the components."
+
+
+class SheetRows(Collector):
+    """Collects the rows of images for sheets of some `formats`."""
+
+    def __init__(self, formats: Sequence[str]) -> None:
+        self._formats = formats
+        self._rows: list[Row] = []
+
+    def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
+        """Add the row of an image, unless there are no copies of it."""
+        if illustration is not None:
+            row = illustration.row or sheet_row(entry.record, illustration.original, illustration.images)
+            self._rows.append(row)
+
+    def finish(self) -> dict[str, bytes]:
+        """Return the sheets by their contents, "sheet.png" and so on; none if there are no rows."""
+        return {f"sheet.{end}": sheet(self._rows, end) for end in self._formats} if self._rows else {}
 
 
 def sheet(rows: Iterable[SheetRow | Row], format: str) -> bytes:  # noqa: A002

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 from gmmquant.cli.options.declaration import complete_several, flag, option, positive
 from gmmquant.models.scalar_validation import check_choice
-from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, REPORTS, parse_choices, parse_output_format
+from gmmquant.settings import (
+    LAYERS,
+    MAPS,
+    OUTPUT_FORMATS,
+    PALETTE_FORMATS,
+    PLOT_FORMATS,
+    REPORTS,
+    SHEET_FORMATS,
+    parse_choices,
+    parse_output_format,
+)
 
 _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
@@ -65,6 +75,13 @@ Report = Annotated[
 SkipIfLarger = Annotated[bool, flag("--skip-if-larger", "Write no file that is not smaller than the input.", _FILES)]
 PaletteOut = Annotated[
     Any, option("--palette-out", "FORMATS", "Write palettes:", _ADDITIONAL, choices=PALETTE_FORMATS, several=True)
+]
+Sheet = Annotated[
+    Any,
+    option("--sheet", "FORMATS", "Write all images side by side:", _ADDITIONAL, choices=SHEET_FORMATS, several=True),
+]
+Plots = Annotated[
+    Any, option("--plots", "FORMATS", "Write plots of the fits:", _ADDITIONAL, choices=PLOT_FORMATS, several=True)
 ]
 Maps = Annotated[Any, option("--maps", "MAPS", "Write maps:", _ADDITIONAL, choices=MAPS, several=True)]
 Layers = Annotated[

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.embedded import EmbeddedImage, embed_thumbnail
-from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.entry import ALL_IMAGES, Collector, Entry
 from gmmquant.report.html.numbers import ratio
 from gmmquant.report.html.rendering import render
 from gmmquant.report.outcome import Illustration
@@ -93,7 +93,9 @@ class HtmlIndex(Collector):
         self._failed: list[IndexEntry] = []
 
     def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
-        """Add an image under its name, after that of its subfolder."""
+        """Add an image under its name, after that of its subfolder; not the entry of all images together."""
+        if entry.image == ALL_IMAGES:
+            return
         original = None if illustration is None else illustration.original
         images = () if illustration is None else illustration.images
         results = [None if image is None else image.pixels for image in images]

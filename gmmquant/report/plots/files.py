@@ -12,6 +12,7 @@ from gmmquant.report.plots.criteria import plot_criteria
 from gmmquant.report.plots.objective import plot_objective
 from gmmquant.report.plots.palettes import plot_palettes
 from gmmquant.report.record import Record
+from gmmquant.settings import in_names
 
 if TYPE_CHECKING:
     from gmmquant.images.pixels import FlatImage
@@ -31,8 +32,8 @@ def plots(record: Record, original: npt.NDArray[Any] | FlatImage, format: str) -
     Returns
     -------
     dict
-        `objective`, `criteria`, `palettes`, and `colors_k7` and so on for each k, unless no pixel is visible. The
-        same record and image give the same bytes.
+        `objective`, `criteria`, `palettes`, and `colors_k7` and so on for each k that was asked for, unless no pixel is
+        visible. The same record and image give the same bytes.
 
     Raises
     ------
@@ -45,5 +46,5 @@ def plots(record: Record, original: npt.NDArray[Any] | FlatImage, format: str) -
         "palettes": plot_palettes(record),
     }
     if record["image"]["visible_pixels"]:
-        figures |= {f"colors_k{fit['k']}": plot_colors(fit, original) for fit in record["fits"]}
+        figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, original) for fit in record["fits"]}
     return {name: encode_figure(figure, format) for name, figure in figures.items()}
