@@ -17,7 +17,6 @@ from gmmquant.report.outcome import Done, Failure, Outcome, Phase, PlannedOutcom
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
-    from gmmquant.cli.preview import Previewer
     from gmmquant.cli.reporters.base import Reporter
     from gmmquant.system.paths import SourcePath
 
@@ -90,12 +89,10 @@ class Console:
         *,
         n_to_count: int = 0,
         quiet: bool = False,
-        previewer: Previewer | None = None,
         stream: TextIO | None = None,
     ) -> None:
         self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
         self._stream = stream or sys.stderr
-        self._previewer = previewer
         self._n_counted, self._n_to_count = 0, n_to_count
         self._tally = Counter[str]()
         self._bytes = Counter[str]()  # of the images that were read and written, if both are known
@@ -138,8 +135,6 @@ class Console:
             message = _message(outcome, is_reported=self._report(outcome))
             if message and not self._bar.is_visible:
                 self.note(f"{outcome.source}: {message}")
-        if isinstance(outcome, Done) and self._previewer is not None:
-            self._preview(outcome, self._previewer)
         if isinstance(outcome, (SharedReport, Summary)) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
@@ -149,12 +144,6 @@ class Console:
         if self._n_images > 1:
             n_shown = self._n_counted + self._tally.total()
             self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"])
-
-    def _preview(self, outcome: Done, previewer: Previewer) -> None:
-        if text := previewer.drawn(outcome):
-            self._emit(text)
-        elif previewer.note and not self._tally:  # once
-            self.note(previewer.note)
 
     def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
         """Show what would be read and written; return whether everything can be read and written."""
