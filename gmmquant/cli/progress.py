@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # The bar of a batch is redrawn at most once in this many seconds.
 _REDRAW_SECONDS = 0.1
 
+# The bar; the bar with the elapsed time and the spaces beside them; a name with less room is not shown.
+_BAR_COLUMNS, _BAR_AND_TIME_COLUMNS, _MIN_NAME_COLUMNS = 20, 30, 8
+
 
 class Bar:
     """A progress bar that shows nothing, for streams that cannot show one."""
@@ -47,7 +50,7 @@ class _RichBar(Bar):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
-            BarColumn(20),
+            BarColumn(_BAR_COLUMNS),
             *columns,
             TextColumn("{task.description}", markup=False),
             console=console,
@@ -71,19 +74,32 @@ class FitBar(_RichBar):
 
         super().__init__(console, TimeElapsedColumn(), total=len(ks))
         self._ks = list(ks)
+        self._text_columns = max(console.width - _BAR_AND_TIME_COLUMNS, 1)
 
     def show_fit(self, name: str, k: int | str, n_iter: int) -> None:
         """Show an iteration of the fit at `k`, or that k is chosen for a text."""
-        if n_iter == 0:
-            self._bar.start()
         position = self._ks.index(k) if k in self._ks else next(i for i, k in enumerate(self._ks) if isinstance(k, str))
         step = f"choosing k for {k}" if isinstance(k, str) else f"k = {k}  iteration {n_iter}"
-        self._bar.update(self._task, completed=position, description=f"{printable(name)}  {step}", refresh=n_iter == 0)
+        self._bar.update(self._task, completed=position, description=self._with_name(f"{step}  ", name))
+        if n_iter == 0:
+            self._redraw()
 
     def show_phase(self, phase: str) -> None:
-        """Show what is done between fits."""
+        """Show what is done between fits, the name of a file after the first word."""
+        word, space, name = phase.partition(" ")
+        self._bar.update(self._task, description=self._with_name(word + space, name))
+        self._redraw()
+
+    def _redraw(self) -> None:
         self._bar.start()
-        self._bar.update(self._task, description=printable(phase), refresh=True)
+        self._bar.refresh()
+
+    def _with_name(self, text: str, name: str) -> str:
+        """Return `text` followed by as much of a name as fits beside the bar, or by nothing if that is little."""
+        from gmmquant.cli.reporters.columns import shortened
+
+        room = self._text_columns - len(text)
+        return text + (shortened(printable(name), room, "…") if room >= _MIN_NAME_COLUMNS else "")
 
 
 class BatchBar(_RichBar):

@@ -564,7 +564,7 @@ def test_a_terminal_shows_a_progress_bar_and_then_swatches(tmp_path, grey, clean
     environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     shown, code = in_a_terminal(["grey.png", "-k", "7", "60"], tmp_path, environment)
     assert code == 0
-    assert re.search(r"grey\.png  k = 60  iteration \d+", shown)
+    assert re.search(r"k = 60  iteration \d+  grey\.png", shown)
     *_, last = re.finditer(r"iteration \d+", shown)
     assert shown.rindex("\x1b[?25h") > last.start()  # the cursor is visible again
     *_, table = shown.partition("\x1b[1mgrey.png")

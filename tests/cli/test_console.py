@@ -196,7 +196,7 @@ def test_the_bar_of_an_image_shows_k_and_the_iteration_and_is_removed(terminal):
     bar.show_fit("[red]a\x07.png", 7, 0)
     bar.show_fit("[red]a\x07.png", 7, 12)
     bar.hide()
-    assert "[red]a\\x07.png  k = 7  iteration" in plain(terminal.getvalue())
+    assert re.search(r"k = 7  iteration \d+  \[red\]a\\x07\.png", plain(terminal.getvalue()))
     assert terminal.getvalue().endswith("\x1b[2K")  # the line of the bar is cleared
 
 
@@ -205,10 +205,24 @@ def test_the_bar_of_an_image_names_its_phases(terminal):
         for k in (Phase("reading [b]a\x07.png"), "auto:3", 2, Phase("writing a_k2.png")):
             console.show_iteration(Path("a.png"), k, 0, 0.0)
     shown = plain(terminal.getvalue())
-    phases = ["reading [b]a\\x07.png", "a.png  choosing k for auto:3", "a.png  k = 2  iteration 0", "writing a_k2.png"]
+    phases = ["reading [b]a\\x07.png", "choosing k for auto:3  a.png", "k = 2  iteration 0  a.png", "writing a_k2.png"]
     found = [shown.find(phase) for phase in phases]
     assert -1 not in found
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize("columns", [50, 80, 120])
+def test_a_long_name_leaves_room_for_the_bar_the_time_and_the_step(terminal, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    bar = bar_for(1, [2], terminal)
+    bar.show_fit(f"{'n' * 200}.png", 2, 0)
+    bar.show_phase(f"optimizing {'n' * 200}_k2.png")
+    bar.hide()
+    lines = [line for line in re.split(r"[\r\n]+", plain(terminal.getvalue())) if line.strip()]
+    assert all(line.startswith("━" * 20 + " 0:00:0") for line in lines)
+    assert "k = 2  iteration 0" in lines[0]
+    assert re.search(r"optimizing …n*_k2\.png$", lines[-1].rstrip())
+    assert max(map(len, lines)) <= columns
 
 
 def test_the_bar_of_a_shared_run_names_the_fit_after_the_last_image_is_counted(terminal, monkeypatch):
