@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
-from gmmquant.cli.printable import file_names, percent, printable, size
+from gmmquant.cli.printable import file_names, printable
 from gmmquant.cli.progress import Bar, bar_for
+from gmmquant.cli.totals import Totals
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
+    from gmmquant.cli.preview import Preview
     from gmmquant.cli.reporters.base import Reporter
     from gmmquant.system.paths import SourcePath
 
@@ -79,6 +81,7 @@ class Console:
 
     Results go to the reporter's stream, messages and progress to `stream` (None: standard error). `n_to_count` is the
     number of images whose colours are counted before the first is recoloured. If `quiet`, only errors are printed.
+    `preview` shows the images of outcomes, if it is not None.
     """
 
     def __init__(
@@ -89,14 +92,14 @@ class Console:
         *,
         n_to_count: int = 0,
         quiet: bool = False,
+        preview: Preview | None = None,
         stream: TextIO | None = None,
     ) -> None:
         self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
-        self._stream = stream or sys.stderr
+        self._stream, self._preview = stream or sys.stderr, preview
         self._n_counted, self._n_to_count = 0, n_to_count
         self._tally = Counter[str]()
-        self._bytes = Counter[str]()  # of the images that were read and written, if both are known
-        self._folders = set[str]()
+        self._totals = Totals()
         self._failures: list[str] = []
         self._n_lines = 0  # since the first failure
         self._n_existing = 0  # images whose outputs exist
@@ -129,6 +132,8 @@ class Console:
         if isinstance(outcome, (Done, SharedReport)):
             for note in outcome.notes:
                 self.note(f"{outcome.source}: {note}")
+        if isinstance(outcome, Done) and self._preview is not None:
+            self._show_images(outcome, self._preview)
         if isinstance(outcome, Done) and outcome.drawn is not None:
             self._emit(outcome.drawn)
         else:
@@ -140,7 +145,7 @@ class Console:
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
         self._tally["failed" if isinstance(outcome, Failure) else "skipped" if skipped else "done"] += 1
         if isinstance(outcome, Done) and not skipped:
-            self._add_up(outcome)
+            self._totals.add(outcome)
         if self._n_images > 1:
             n_shown = self._n_counted + self._tally.total()
             self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"])
@@ -174,7 +179,7 @@ class Console:
             timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
             counts = _counts(self._tally, "done", "skipped", "failed", "not tried")
             speed = f", {n_worked / seconds:.1f} images a second" if timed else ""
-            self.note(f"{counts} in {seconds:.1f} s{speed}{self._sizes()}")
+            self.note("; ".join(filter(None, (f"{counts} in {seconds:.1f} s{speed}", str(self._totals)))))
             if self._n_lines > _SCREEN_LINES:
                 for failure in self._failures[:_SCREEN_LINES]:
                     self.note(f"failed: {failure}")
@@ -198,24 +203,14 @@ class Console:
         self._bar.hide()
         self._end_report(wait=False)
 
-    def _add_up(self, done: Done) -> None:
-        """Add the sizes of an image's files, and its folder, to the totals."""
-        self._folders.update(str(path.parent) for path in done.written)
-        n_read = done.record.get("image", done.record)["bytes"]
-        names = {path.name for path in done.written}  # a record may have fits of earlier runs too
-        images = [fit for fit in done.record["fits"] if fit["files"].get("image", "").rsplit("/", 1)[-1] in names]
-        n_written = [fit["bytes"] for fit in images if fit["bytes"] is not None]
-        if n_read and n_written:
-            self._bytes.update(read=n_read, written=sum(n_written))
-
-    def _sizes(self) -> str:
-        """Return the bytes of all images in and out, and the folder of the outputs, as the end of the summary."""
-        n_read, n_written = self._bytes["read"], self._bytes["written"]
-        if not n_read:
-            return ""
-        folders = printable(*self._folders) if len(self._folders) == 1 else f"{len(self._folders):,} folders"
-        where = f" in {folders}" if self._folders else ""
-        return f"; {size(n_read)} read, {size(n_written)} written ({percent(n_written, n_read)}){where}"
+    def _show_images(self, done: Done, preview: Preview) -> None:
+        """Show the images of an outcome on standard output, or once a note that the terminal shows none."""
+        self._bar.hide()
+        text, note = preview.show(done)
+        if note is not None:
+            self.note(note)
+        if text:
+            self._emit(text)
 
     def _show_failure(self, failure: Failure) -> None:
         self._succeeded = False

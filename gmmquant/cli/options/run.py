@@ -46,6 +46,7 @@ DryRun = Annotated[bool, flag("-n, --dry-run", "Show what would be read and writ
 Quiet = Annotated[bool, flag("-q, --quiet", "Print only errors.")]
 Verbose = Annotated[bool, flag("-v, --verbose", "Print a table for each image, with all components.")]
 Stats = Annotated[bool, flag("--stats", "Print the statistics of each fit: likelihoods, BIC, time.")]
+Preview = Annotated[bool, flag("--preview", "Show the image and the results in the terminal.")]
 Version = Annotated[bool, flag("--version", "Show the version and exit.", callback=_show_version, is_eager=True)]
 ShortHelp = Annotated[
     bool, flag("-h", "Show examples and the options that are used most.", callback=_show_short_help, is_eager=True)

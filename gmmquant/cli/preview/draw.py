@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
@@ -15,7 +15,7 @@ from gmmquant.cli.preview.kitty import encode_kitty
 from gmmquant.cli.preview.layout import GAP_COLUMNS, grid_of
 from gmmquant.cli.preview.scale import Pixels, nearest, resized, scaled_size
 from gmmquant.cli.preview.sixel import MAX_COLORS, encode_sixel
-from gmmquant.cli.preview.terminal import Capabilities, Graphics, detect
+from gmmquant.cli.preview.terminal import Capabilities, Graphics
 from gmmquant.cli.printable import printable
 from gmmquant.cli.reporters.columns import shortened
 from gmmquant.images.encoding.encode import encode_image
@@ -50,18 +50,10 @@ def note_of(capabilities: Capabilities) -> str | None:
     return "--preview needs a terminal with 256 colours and UTF-8; the images are written"
 
 
-def preview_in(
-    entries: Iterable[tuple[Any, ...]], stdin: TextIO, stdout: TextIO, environ: Mapping[str, str]
-) -> tuple[str, str | None]:
-    """Return the text that shows entries in the terminal of `stdout`, and a note if it shows none; write only queries.
-
-    Arguments as for `detect` and `preview`.
-    """
-    capabilities = detect(stdin, stdout, environ)
-    if note := note_of(capabilities):
-        return "", note
+def preview_for(entries: Iterable[tuple[Any, ...]], capabilities: Capabilities) -> str:
+    """Return the text that shows entries in the window of the terminal; arguments as for `preview`."""
     columns, rows = shutil.get_terminal_size((80, 24))
-    return preview(entries, capabilities, columns, rows, capabilities.cell_pixels), None
+    return preview(entries, capabilities, columns, rows, capabilities.cell_pixels)
 
 
 def preview(

@@ -5,15 +5,20 @@ import re
 
 import numpy as np
 import pytest
-from cli_outcomes import plain
+from cli_outcomes import Screen, done, fit_of, plain, record_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from terminal_decoders import decode_blocks, decode_sixel, kitty_images_in, sixels_in
 
-from gmmquant.cli.preview import Capabilities, Entry, Graphics, note_of, preview, preview_in
+from gmmquant.cli.console import Console
+from gmmquant.cli.preview import Capabilities, Entry, Graphics, Preview, note_of, preview
 from gmmquant.cli.preview.layout import GAP_COLUMNS, grid_of
+from gmmquant.cli.reporters import reporter_class
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.report.outcome import Illustration
+
+XTERM = {"TERM": "xterm-256color"}
 
 TRACE = [{"level": 10, "objective": [1.0, 2.0, 2.5]}, {"level": 90, "objective": [2.6, 2.7]}]
 
@@ -159,4 +164,58 @@ def test_nothing_is_shown_without_graphics_but_a_note():
     assert preview([], Capabilities(Graphics.KITTY), 80, 24) == ""
     assert note_of(Capabilities(Graphics.NONE)).startswith("--preview needs")
     assert note_of(Capabilities(Graphics.SIXEL)) is None
-    assert preview_in([("a", indexed())], io.StringIO(), io.StringIO(), {})[0] == ""
+
+
+def illustrated(*fits, images=None):
+    outcome = done(record_of(*fits))
+    outcome.record["image"]["path"] = "a/cat\x1b.jpg"
+    images = [indexed(fit["k"]) for fit in fits] if images is None else images
+    return outcome._replace(illustration=Illustration(np.zeros((9, 12, 3), np.uint8), images))
+
+
+def test_an_outcome_is_shown_by_its_original_and_the_image_of_each_fit(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "60")
+    outcome = illustrated(fit_of(2, trace=TRACE), fit_of(7, bytes=None, psnr=None, trace=[]))
+    text, note = Preview(io.StringIO(), Screen(), XTERM).show(outcome)
+    assert note is None
+    shown = plain(text)
+    captions = re.findall(r"cat\\x1b\.jpg  5\.00 kB|k = 2  21\.9 dB  1\.23 kB|k = 7", shown)
+    assert len(captions) == 3
+    assert "3 iterations" in shown
+
+
+def test_images_that_are_gone_and_outcomes_without_images_are_left_out():
+    gone = illustrated(fit_of(2, trace=[]), fit_of(7, trace=[]), images=[None, indexed(7)])
+    shown = plain(Preview(io.StringIO(), Screen(), XTERM).show(gone)[0])
+    assert "k = 7" in shown
+    assert "k = 2" not in shown
+    assert Preview(io.StringIO(), Screen(), XTERM).show(done()) == ("", None)
+
+
+def test_a_terminal_without_graphics_gets_one_note_for_all_outcomes():
+    shows = Preview(io.StringIO(), io.StringIO(), XTERM)
+    assert shows.show(illustrated(fit_of(2, trace=[]))) == ("", note_of(Capabilities(Graphics.NONE)))
+    assert shows.show(illustrated(fit_of(2, trace=[]))) == ("", None)
+
+
+def test_the_console_shows_images_before_the_table(monkeypatch):
+    for name, value in XTERM.items():
+        monkeypatch.setenv(name, value)
+    results = Screen()
+    outcome = illustrated(fit_of(2, trace=[]))
+    with Console(
+        reporter_class("table")(results), [2], preview=Preview(io.StringIO(), results, XTERM), stream=io.StringIO()
+    ) as console:
+        console.show(outcome)
+    text = plain(results.getvalue())
+    assert text.index("▀") < text.index("k = 2") < text.index("log-lik./px")
+    messages = io.StringIO()
+    with Console(
+        reporter_class("as_json")(io.StringIO()),
+        [2],
+        preview=Preview(io.StringIO(), io.StringIO(), XTERM),
+        stream=messages,
+    ) as console:
+        console.show(outcome)
+    assert "--preview needs" in messages.getvalue()
