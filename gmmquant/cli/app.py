@@ -362,12 +362,12 @@ def quantize(
         succeeded = Console(reporter, quiet=quiet).preview(planned_outcomes(planned, sample_size))
         return ExitCode.DONE if succeeded else ExitCode.FAILED
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
-    previewer = None
+    shown = None
     if preview:
-        from gmmquant.cli.preview import Previewer
+        from gmmquant.cli.preview import Preview
 
-        previewer = Previewer(sys.stdin, sys.stdout, os.environ)
-    with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet, previewer=previewer) as console:
+        shown = Preview(sys.stdin, sys.stdout, os.environ)
+    with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet, preview=shown) as console:
         succeeded = _run_jobs(
             planned, console, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle
 from gmmquant.images.contact_sheet.fonts import RasterFont
+from gmmquant.images.encoding.encode import encode_image
+from gmmquant.images.recolor import ColorImage
 
 
 def rasterize(drawing: Drawing, font: RasterFont) -> npt.NDArray[np.uint8]:
@@ -28,8 +27,5 @@ def rasterize(drawing: Drawing, font: RasterFont) -> npt.NDArray[np.uint8]:
 
 
 def encode_raster(drawing: Drawing, font: RasterFont, format: str) -> bytes:  # noqa: A002
-    """Return a drawing as a lossless file of the format "png" or "webp"."""
-    file = io.BytesIO()
-    image = Image.fromarray(rasterize(drawing, font))
-    image.save(file, format.upper(), **({"lossless": True, "exact": True} if format == "webp" else {}))
-    return file.getvalue()
+    """Return a drawing as a lossless file of the format "png" or "webp", with the mark of gmmquant's outputs."""
+    return encode_image(ColorImage(rasterize(drawing, font)), format)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from gmmquant.errors import GmmquantError, ParameterError
+from gmmquant.images.encoding.output_metadata import MARK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ _STYLE: dict[str, Any] = {
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "png": {"Software": None},
+    "png": {"Software": MARK},  # so that plots are not taken for inputs
 }
 
 
