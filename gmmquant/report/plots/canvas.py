@@ -63,12 +63,19 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def styled() -> AbstractContextManager[object]:
-    """Return a context in which matplotlib has the style of the plots, whatever the user has set."""
+def require_matplotlib() -> None:
+    """Raise a GmmquantError that names the remedy if matplotlib is not installed."""
     try:
-        from matplotlib import style
+        import matplotlib.style  # noqa: F401
     except ModuleNotFoundError:
         raise GmmquantError("plots need matplotlib; install it with: pip install 'gmmquant[plot]'") from None
+
+
+def styled() -> AbstractContextManager[object]:
+    """Return a context in which matplotlib has the style of the plots, whatever the user has set."""
+    require_matplotlib()
+    from matplotlib import style
+
     context = ExitStack()
     context.enter_context(style.context(["default", _STYLE]))
     return context
