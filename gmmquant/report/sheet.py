@@ -119,10 +119,11 @@ def _original_captions(image: Record) -> Iterator[str]:
 
 
 def _title(fit: Record) -> str:
-    """Return the requested number of colours, and that of the fit if it differs."""
+    """Return the requested number of colours, how it was chosen, and that of the fit if it differs."""
     n_fitted = fit["k_fitted"]
+    chosen = f", {fit['asked']}" if fit["auto"] else ""
     found = f", {n_fitted} colour{'' if n_fitted == 1 else 's'}" if n_fitted != fit["k"] else ""
-    return f"k = {fit['k']}{found}"
+    return f"k = {fit['k']}{chosen}{found}"
 
 
 def _captions(fit: Record) -> Iterator[str]:

@@ -88,6 +88,12 @@ def test_an_exact_image_and_one_without_a_file_have_no_such_figures():
     assert caption == f"LL {record['fits'][0]['mean_log_likelihood']:.4f}, exact"
 
 
+def test_a_chosen_number_of_colors_says_how_it_was_asked_for():
+    record, original, recolored = row(read_sample("flat.png"), [2])
+    record["fits"][0] |= {"asked": "auto:2", "auto": True}
+    assert "k = 2, auto:2" in texts([(record, original, recolored)])
+
+
 def test_an_image_without_a_visible_pixel_has_a_sheet():
     record, original, recolored = row(np.zeros((8, 8, 4), dtype=np.uint8), [2])
     found = texts([(record, original, recolored)])

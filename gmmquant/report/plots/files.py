@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
 
+from gmmquant.images.pixels import FlatImage
 from gmmquant.report.plots.canvas import encode_figure
 from gmmquant.report.plots.cloud import plot_colors
 from gmmquant.report.plots.criteria import plot_criteria
@@ -14,19 +15,16 @@ from gmmquant.report.plots.palettes import plot_palettes
 from gmmquant.report.record import Record
 from gmmquant.settings import in_names
 
-if TYPE_CHECKING:
-    from gmmquant.images.pixels import FlatImage
 
-
-def plots(record: Record, original: npt.NDArray[Any] | FlatImage, format: str) -> dict[str, bytes]:  # noqa: A002
+def plots(record: Record, original: npt.NDArray[Any] | FlatImage | None, format: str) -> dict[str, bytes]:  # noqa: A002
     """Return the plots of a record as files, by name.
 
     Parameters
     ----------
     record : dict
-        The record of an image; its `fits` are plotted.
-    original : ndarray, shape (height, width[, channels]), or FlatImage
-        The image, sRGB.
+        The record of an image, or of a mixture shared by many images; its `fits` are plotted.
+    original : ndarray, shape (height, width[, channels]), or FlatImage, or None
+        The image, sRGB. Without it, the colours are not plotted.
     format : "svg", "pdf" or "png"
 
     Returns
@@ -45,6 +43,8 @@ def plots(record: Record, original: npt.NDArray[Any] | FlatImage, format: str) -
         "criteria": plot_criteria(record),
         "palettes": plot_palettes(record),
     }
-    if record["image"]["visible_pixels"]:
-        figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, original) for fit in record["fits"]}
+    if original is not None:
+        image = original if isinstance(original, FlatImage) else FlatImage.from_array(original)
+        if image.n_visible:
+            figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, image) for fit in record["fits"]}
     return {name: encode_figure(figure, format) for name, figure in figures.items()}

@@ -254,6 +254,12 @@ def test_an_image_without_a_visible_pixel_has_no_cloud():
     assert_refused(["0 visible pixels"], plot_colors, quantizer.fit(2), image)
 
 
+def test_a_record_without_its_image_has_the_other_plots(record):
+    assert list(plots(record, None, "png")) == ["objective", "criteria", "palettes"]
+    without = {name: value for name, value in record.items() if name != "image"}
+    assert plots(without, None, "svg") == plots(record, None, "svg")
+
+
 def test_settings_of_matplotlib_stay_and_do_not_matter(results):
     before = dict(mpl.rcParams)
     expected = encode_figure(plot_criteria(results), "svg")
