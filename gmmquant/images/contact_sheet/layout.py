@@ -46,12 +46,13 @@ class Row(NamedTuple):
     def compact(self) -> Row:
         """Return a copy with images that are not larger than the largest panel: a few megabytes."""
         width, height = panel_size(*self.size, _PAGE_WIDTH, _MAX_HEIGHT)
-        if width >= self.size[0]:
-            return self
-        small = (None if p.pixels is None else reduced(p.pixels, width, height) for p in self.panels)
-        return self._replace(
-            panels=tuple(p._replace(pixels=pixels) for p, pixels in zip(self.panels, small, strict=True))
-        )
+
+        def small(panel: Panel) -> Panel:
+            if panel.pixels is None or width * height >= panel.pixels[..., 0].size:
+                return panel
+            return panel._replace(pixels=reduced(panel.pixels, width, height))
+
+        return self._replace(panels=tuple(small(panel) for panel in self.panels))
 
 
 class _Grid(NamedTuple):

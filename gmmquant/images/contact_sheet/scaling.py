@@ -30,13 +30,17 @@ def panel_size(width: int, height: int, max_width: int, max_height: int) -> tupl
 def to_panel(pixels: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
     """Return an image (h, w, 3 or 4), sRGB, as RGB (height, width, 3), over a checkerboard where it is transparent.
 
-    An image that is larger is `reduced`; a smaller one is enlarged by whole factors, its pixels staying squares.
+    An image that is larger is `reduced`; a smaller one is enlarged by whole factors, its pixels staying squares. A
+    small copy of an image, for which there is no such factor, is enlarged smoothly.
     """
     h, w, n_channels = pixels.shape
     if width < w or height < h:
         scaled = reduced(pixels, width, height)
-    else:
+    elif width % w == height % h == 0:
         scaled = np.repeat(np.repeat(pixels, height // h, axis=0), width // w, axis=1)
+    else:
+        enlarged = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+        scaled = enlarged.astype(np.uint8, copy=False)
     if n_channels == 3:
         return scaled
     alpha = scaled[..., 3:] / 255

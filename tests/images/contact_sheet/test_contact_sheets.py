@@ -135,6 +135,16 @@ def test_a_compact_row_is_small_and_makes_the_same_page_of_flat_images():
     assert row((451, 300), [2]).compact().panels[0].pixels.shape == (300, 451, 3)
 
 
+@pytest.mark.parametrize("copy", [(612, 408), (300, 200), (700, 467), (5, 3)], ids=str)
+def test_small_copies_of_a_large_image_fill_its_panels(copy):
+    width, height = copy
+    small = np.full((height, width, 3), (200, 30, 60), dtype=np.uint8)
+    (page,) = lay_out([Row("n", "", (4500, 3000), (Panel(small, "original"),)).compact()], "", FONT)
+    (picture,) = of_kind(page, Picture)
+    assert picture.pixels.shape == (420, 630, 3)
+    assert np.unique(picture.pixels.reshape(-1, 3), axis=0).tolist() == [[200, 30, 60]]
+
+
 def test_pages_have_the_shape_of_paper_and_keep_each_row_in_one_piece():
     rows = [row((451, 300), [2, 3, 7, 20], f"image {number}") for number in range(12)]
     pages = lay_out(rows, "footer", FONT, 2**0.5)
