@@ -309,6 +309,10 @@ def quantize(
         from gmmquant.report.html.rendering import require_jinja2
 
         require_jinja2()
+    if plots:
+        from gmmquant.report.plots.canvas import require_matplotlib
+
+        require_matplotlib()
     chosen_ks = k if _is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
     ks = strategy.ks or k

@@ -77,9 +77,7 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
     fits = {fit["asked"]: fit for fit in earlier["fits"]}
     for fit in record["fits"]:
         known = fits.get(fit["asked"])
-        fits[fit["asked"]] = (
-            fit if known is None or replaces else {**known, "files": {**known["files"], **fit["files"]}}
-        )
+        fits[fit["asked"]] = fit if known is None or replaces else {**known, "files": _all_files(known, fit)}
     if list(fits.values()) == earlier["fits"]:
         return earlier
     ordered = sorted(fits.values(), key=lambda fit: (fit["k"], str(fit["asked"])))
@@ -92,6 +90,12 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
         "notes": list(dict.fromkeys([*earlier["notes"], *record["notes"]])),
         "fits": ordered,
     }
+
+
+def _all_files(known: Record, fit: Record) -> Record:
+    """Return the files of both records of a fit; there may be several layers."""
+    layers = [*known["files"].get("layers", ()), *fit["files"].get("layers", ())]
+    return {**known["files"], **fit["files"], **({"layers": list(dict.fromkeys(layers))} if layers else {})}
 
 
 def image_record(path: str, quantizer: Quantizer, n_bytes: int | None) -> Record:
