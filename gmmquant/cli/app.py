@@ -349,7 +349,8 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    planned = plan(sources_of(image, Reading(recursive, null, max_pixels)), task, folder)
+    notes: list[str] = []
+    planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append)), task, folder)
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
         raise ParameterError(
@@ -363,7 +364,10 @@ def quantize(
         sys.stdout, n_images=n_images, shared=shared, verbose=verbose, stats=stats
     )
     if dry_run:
-        succeeded = Console(reporter, quiet=quiet).preview(planned_outcomes(planned, sample_size))
+        console = Console(reporter, quiet=quiet)
+        for note in notes:
+            console.note(note)
+        succeeded = console.preview(planned_outcomes(planned, sample_size))
         return ExitCode.DONE if succeeded else ExitCode.FAILED
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
     shown = None
@@ -372,6 +376,8 @@ def quantize(
 
         shown = Preview(sys.stdin, sys.stdout, os.environ)
     with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet, preview=shown) as console:
+        for note in notes:
+            console.note(note)
         succeeded = _run_jobs(
             planned, console, jobs=jobs, sample_size=sample_size, scheduler=scheduler, fail_fast=fail_fast
         )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
+from gmmquant.system.executors.base import ignore
 from gmmquant.system.filesystem import examine, exists, files_below, is_folder
 from gmmquant.system.glob import fixed_part, is_pattern, matching
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, below, parse_path
@@ -29,6 +31,9 @@ _LIST_MARK = "@"
 _MAX_LIST_BYTES = 1 << 28
 
 _MAX_PATH_BYTES = 4096
+
+# Files in a folder and its subfolders among which images are counted, to say how many are left out.
+_MAX_COUNTED = 10_000
 
 _EXTENSIONS = ", ".join(sorted(INPUT_EXTENSIONS))
 
@@ -47,6 +52,7 @@ class Reading:
     recursive: bool = False  # whether a folder includes its subfolders
     null_terminated: bool = False  # whether names in lists end with a zero byte, and "-" is such a list
     max_pixels: int = MAX_PIXELS  # limits the bytes of an image on standard input
+    note: Callable[[str], None] = ignore  # called with what the user should know
 
 
 def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[Source | Failure]:
@@ -103,6 +109,9 @@ def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
     for file in files_below(path, natural_key, on_error, recursive=reading.recursive):
         if _is_input(file):
             found.append(Source(file, below(file, path)))  # noqa: PERF401  `on_error` appends meanwhile
+    if found and not reading.recursive and (n_below := _count_below(path)):
+        images = "an image" if n_below == 1 else f"{n_below:,} images" + " or more" * (n_below == _MAX_COUNTED)
+        reading.note(f"{path}: {images} in its subfolders left out; add -r to include them")
     return found or [Failure(path, _no_images_in(path, reading))]
 
 
@@ -110,12 +119,17 @@ def _no_images_in(folder: AnyPath, reading: Reading) -> str:
     """Return the reason why a folder gives no images, and whether its subfolders have some."""
     if reading.recursive:
         return f"no images in this folder or its subfolders; recognised extensions: {_EXTENSIONS}"
-    local = isinstance(folder, Path)  # elsewhere a listing can take minutes
-    below_it = files_below(folder, natural_key, lambda *_: None, recursive=True) if local else ()
-    n_images = sum(map(_is_input, below_it))
-    if n_images:
-        return f"no images in this folder, but {n_images} in its subfolders; add -r to include them"
+    if n_images := _count_below(folder):
+        return f"no images in this folder, but {n_images:,} in its subfolders; add -r to include them"
     return f"no images in this folder (-r includes its subfolders); recognised extensions: {_EXTENSIONS}"
+
+
+def _count_below(folder: AnyPath) -> int:
+    """Return the number of images in the subfolders of a local folder, at most `_MAX_COUNTED`."""
+    if not isinstance(folder, Path):  # elsewhere a listing can take minutes
+        return 0
+    files = islice(files_below(folder, natural_key, ignore), _MAX_COUNTED)
+    return sum(_is_input(file) for file in files if file.parent != folder)
 
 
 def _is_input(file: AnyPath) -> bool:

@@ -114,6 +114,8 @@ def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
     if isinstance(text, RemotePath):
         return text
     match = _URL.fullmatch(os.fspath(text))
+    if match is None and re.match(r"data:\w+/[^,]*,", os.fspath(text)):
+        raise ParameterError("data: URLs are not read; decode it, and use the file or standard input")
     if match is None:
         return Path(text)
     scheme, rest = match[1].lower(), match[2]

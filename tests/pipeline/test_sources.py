@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,6 +138,20 @@ def test_a_folder_without_images_is_reported_with_a_remedy(tree):
     Path("empty").mkdir()
     Path("text.txt").touch()
     assert failures(".")[0][1] == "no images in this folder, but 2 in its subfolders; add -r to include them"
+
+
+def test_a_folder_with_images_says_how_many_more_its_subfolders_have(command, tree, tmp_path, samples):
+    tree("in/a.png", "in/x/b.png", "in/x/y/c.jpg", "in/x/.hidden.png", "in/x/text.txt")
+    notes = []
+    assert len(list(sources_of(["in"], Reading(note=notes.append)))) == 1
+    assert notes == ["in: 2 images in its subfolders left out; add -r to include them"]
+    for names, reading in ((["in"], RECURSIVE), (["in/x"], RECURSIVE), (["in/x/y"], Reading())):
+        list(sources_of(names, replace(reading, note=notes.append)))
+    assert len(notes) == 1
+    shutil.copy(samples / "flat.png", "in/a.png")
+    assert command("in", "-k", "2", "-o", "in/out", "--name", "{stem}").returncode == 0
+    shutil.rmtree("in/x")
+    assert command("in", "-k", "2", "-o", "other").stderr.count("\n") == 0  # outputs of gmmquant are not counted
     assert "(-r includes its subfolders)" in failures("empty")[0][1]
     assert failures("empty", reading=RECURSIVE)[0][0] == "empty"
     assert "-r" not in failures("empty", reading=RECURSIVE)[0][1]
