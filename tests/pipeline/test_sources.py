@@ -139,6 +139,11 @@ def test_a_folder_without_images_is_reported_with_a_remedy(tree):
     Path("text.txt").touch()
     assert failures(".")[0][1] == "no images in this folder, but 2 in its subfolders; add -r to include them"
 
+    assert "(-r includes its subfolders)" in failures("empty")[0][1]
+    assert failures("empty", reading=RECURSIVE)[0][0] == "empty"
+    assert "-r" not in failures("empty", reading=RECURSIVE)[0][1]
+    assert failures(".", reading=RECURSIVE) == []
+
 
 def test_a_folder_with_images_says_how_many_more_its_subfolders_have(command, tree, tmp_path, samples):
     tree("in/a.png", "in/x/b.png", "in/x/y/c.jpg", "in/x/.hidden.png", "in/x/text.txt")
@@ -152,10 +157,6 @@ def test_a_folder_with_images_says_how_many_more_its_subfolders_have(command, tr
     assert command("in", "-k", "2", "-o", "in/out", "--name", "{stem}").returncode == 0
     shutil.rmtree("in/x")
     assert command("in", "-k", "2", "-o", "other").stderr.count("\n") == 0  # outputs of gmmquant are not counted
-    assert "(-r includes its subfolders)" in failures("empty")[0][1]
-    assert failures("empty", reading=RECURSIVE)[0][0] == "empty"
-    assert "-r" not in failures("empty", reading=RECURSIVE)[0][1]
-    assert failures(".", reading=RECURSIVE) == []
 
 
 def test_outputs_are_inputs_only_if_they_are_named(command, tree, tmp_path):
