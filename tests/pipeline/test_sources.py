@@ -138,7 +138,6 @@ def test_a_folder_without_images_is_reported_with_a_remedy(tree):
     Path("empty").mkdir()
     Path("text.txt").touch()
     assert failures(".")[0][1] == "no images in this folder, but 2 in its subfolders; add -r to include them"
-
     assert "(-r includes its subfolders)" in failures("empty")[0][1]
     assert failures("empty", reading=RECURSIVE)[0][0] == "empty"
     assert "-r" not in failures("empty", reading=RECURSIVE)[0][1]
