@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import IntEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -303,7 +304,7 @@ def quantize(
     from gmmquant.pipeline.batch import planned_outcomes
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
-    from gmmquant.pipeline.summary import refuse_existing_summary
+    from gmmquant.pipeline.summary import check_summary, planned_summary
 
     if "html" in report:
         from gmmquant.report.html.rendering import require_jinja2
@@ -358,7 +359,7 @@ def quantize(
         )
     illustrated = preview or bool(products.sheets) or ("html" in products.reports and n_images > 1)
     planned = planned._replace(task=planned.task._replace(illustrated=illustrated))
-    refuse_existing_summary(planned)
+    check_summary(planned)
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
     reporter = reporters.reporter_class(style)(
         sys.stdout, n_images=n_images, shared=shared, verbose=verbose, stats=stats
@@ -367,7 +368,7 @@ def quantize(
         console = Console(reporter, quiet=quiet)
         for note in notes:
             console.note(note)
-        succeeded = console.preview(planned_outcomes(planned, sample_size))
+        succeeded = console.preview(chain(planned_outcomes(planned, sample_size), planned_summary(planned)))
         return ExitCode.DONE if succeeded else ExitCode.FAILED
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
     shown = None

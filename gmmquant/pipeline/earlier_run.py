@@ -18,10 +18,15 @@ from typing import Any, BinaryIO, NamedTuple
 from gmmquant.errors import GmmquantError, ImageError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
-from gmmquant.report.record import Record, extended, settings_record
+from gmmquant.report.record import EXTRA_INPUTS, Record, extended, fit_key, record_in_page, settings_record
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, relative
 from gmmquant.system.process import system_reason
+
+# A fit in a record: the k that was asked for, and the name of its image.
+FitKey = tuple[int | str, str | None]
+
+_MOST_SHOWN = 8  # values of a list in a message
 
 REMEDY = "another --output or --name, or --force"
 
@@ -37,23 +42,24 @@ class EarlierRun(NamedTuple):
     record: Record
     settings: Record  # those of the record; of a shared one also `sample_size`
     digests: dict[str, str]  # SHA-256 of the settings, and of the source or the sources
-    layers: dict[int | str, list[str]]  # names of the layers by the k that was asked for
+    fits: dict[FitKey, list[str]]  # names of the layers of each fit
     images: dict[str, str | None]  # in a shared report: SHA-256 of each image by its path; None if the image failed
     n_fitted: int = 1  # in a shared report: the number of images that the mixture was fitted to
 
     def refuse_other_settings(self, settings: Record, digest: str) -> None:
         """Raise a `ParameterError` that names the first setting whose value differs from that in the report."""
-        for name, value in settings.items():
-            if name in self.settings and self.settings[name] != value:
-                option = "-k" if name == "k" else "--" + name.replace("_", "-")
+        # Other settings follow from an input, so that its difference is the one to name.
+        for name in (*EXTRA_INPUTS, *settings):
+            earlier, now = (values.get(name) for values in (self.settings, settings))
+            if name in self.settings and name in settings and earlier != now:
                 raise ParameterError(
-                    f"{self.report.name} was written with {option} {_shown(self.settings[name])}, not {_shown(value)}; "
+                    f"{self.report.name} was written {_with(name, earlier)}, this run is {_with(name, now)}; "
                     f"use the same options, {REMEDY}"
                 )
         if digest != self.digests["settings"]:
             raise ParameterError(
-                f"{self.report.name} was written with a different --optimize or --keep-metadata, or the file of "
-                f"--model, --palette or --transfer-from has changed; use the same options and files, {REMEDY}"
+                f"{self.report.name} was written with another content of the file of --model, --palette or "
+                f"--transfer-from; use the same file, {REMEDY}"
             )
 
     def refuse_other_images(self, paths: Iterable[str]) -> None:
@@ -87,12 +93,14 @@ class EarlierRun(NamedTuple):
 
     def is_complete(self, job: Job, k: int | str) -> bool:
         """Return whether the report has the fit of a job at one k, and all of its files exist, also all layers."""
-        names = self.layers.get(k)
+        names = self.fits.get(key_of(job, k))
         if names is None or not all(map(exists, job.files(k).values())):
             return False
         if not job.products.layers:
             return True
-        return job.layer(k, 1).name in names and all(exists(job.folder / name) for name in names)
+        exact = job.products.layers == "exact"
+        of_kind = [name for name in names if name.endswith("_exact.png") == exact]
+        return job.layer(k, 1).name in of_kind and all(exists(job.folder / name) for name in of_kind)
 
     def extended(self, record: Record, *, replaces: bool) -> Record:
         """Return the report with the fits of this run: see `record.extended`.
@@ -107,14 +115,28 @@ class EarlierRun(NamedTuple):
         return extended(self.record, record, replaces=replaces)
 
 
-def read_earlier_run(report: AnyPath) -> EarlierRun | None:
+def key_of(job: Job, k: int | str) -> FitKey:
+    """Return the key of a job's fit in records: see `record.fit_key`."""
+    return k, job.output_in_record(job.files(k)["image"])
+
+
+def earlier_report(job: Job) -> AnyPath | None:
+    """Return the report of a job that holds the record of an earlier run, if there is one: JSON, or a page."""
+    reports = job.reports
+    return next((reports[name] for name in ("json", "html") if name in reports and exists(reports[name])), None)
+
+
+def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
     """Read the report of an earlier run; None if there is none, a `ParameterError` if it cannot be read."""
+    if report is None:
+        return None
     try:
         if not exists(report):
             return None
         with open_path(report) as file:
             data = file.read()
-        record = json.loads(data, parse_constant=_refuse_constant)
+        text = record_in_page(data) if report.suffix == ".html" else data
+        record = json.loads(text, parse_constant=_refuse_constant)
         settings, images, n_fitted = record["settings"], record.get("images", []), 1
         shared = "images" in record
         if shared:
@@ -123,10 +145,10 @@ def read_earlier_run(report: AnyPath) -> EarlierRun | None:
             if record["total"]["images"] != len(images):
                 raise ValueError
         digests = {name: str(record["digest"][name]) for name in ("settings", "sources" if shared else "source")}
-        layers = {fit["asked"]: [str(name) for name in fit["files"].get("layers", [])] for fit in record["fits"]}
+        fits = {fit_key(fit): [str(name) for name in fit["files"].get("layers", [])] for fit in record["fits"]}
         digests_of_images = {image["path"]: image["digest"] for image in images}
         digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
-        return EarlierRun(report, data, record, {**settings}, digests, layers, digests_of_images, n_fitted)
+        return EarlierRun(report, data, record, {**settings}, digests, fits, digests_of_images, n_fitted)
     except OSError as error:
         raise ParameterError(
             f"{report.name} cannot be read: {system_reason(error)}; move it, or use {REMEDY}"
@@ -154,11 +176,16 @@ def settings_of(task: Task, report: AnyPath) -> tuple[Record, str]:
 
     The digest covers the content of a model, a palette or an image to take colours from, but not the name of its file.
     """
-    strategy, products = task.strategy, task.products
-    settings = settings_record(strategy.settings(task.settings), strategy.inputs, report)
+    strategy = task.strategy
+    settings = settings_record(strategy.settings(task.settings), strategy.inputs, report) | output_settings(task)
     by_value = {name: value for name, value in settings.items() if name not in strategy.inputs}
-    content = [by_value, strategy.digest, products.optimize, products.keep_metadata]
+    content = [by_value, strategy.digest]
     return settings, hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def output_settings(task: Task) -> Record:
+    """Return the settings of the output files that change their content."""
+    return {"optimize": task.products.optimize, "keep_metadata": task.products.keep_metadata}
 
 
 def digest_of(file: BinaryIO) -> str:
@@ -198,8 +225,11 @@ def _is_close(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _shown(value: object) -> str:
-    """Return the value of a setting as on the command line."""
+def _with(name: str, value: object) -> str:
+    """Return a setting and its value as on the command line, after "with" or "without"."""
+    option = "-k" if name == "k" else "--" + name.replace("_", "-")
+    if value is None or value is False or value == []:
+        return f"without {option}"
     if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "default" if value is None else str(value)
+        value = " ".join(map(str, value)) if len(value) <= _MOST_SHOWN else f"of {len(value)} colours"
+    return f"with {option}" if value is True else f"with {option} {value}"

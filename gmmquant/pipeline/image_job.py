@@ -18,7 +18,16 @@ from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
-from gmmquant.pipeline.earlier_run import EarlierRun, digest_of, read_earlier_run, refuse_changed, settings_of
+from gmmquant.pipeline.earlier_run import (
+    EarlierRun,
+    digest_of,
+    earlier_report,
+    key_of,
+    output_settings,
+    read_earlier_run,
+    refuse_changed,
+    settings_of,
+)
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
 from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, stage_reports
@@ -121,12 +130,13 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     if task.to is not Destination.FILES or job.kept is not None:
         return job
     present = [path for path in job.outputs if exists(path)]
-    continues = job.report in present and not job.is_shared_report and task.existing is not Existing.REPLACE
+    report = earlier_report(job)
+    continues = report is not None and not job.is_shared_report and task.existing is not Existing.REPLACE
     others = [path for path in present if not (continues and path in job.reports.values())]
     if others and task.existing is Existing.REFUSE:
         return refuse_existing(job, f"{others[0].name} exists")
     if continues:
-        earlier = read_earlier_run(job.report)
+        earlier = read_earlier_run(report)
         if earlier is not None:
             earlier.refuse_other_settings(*settings_of(task, job.report))
             earlier.refuse_newer(job.source, earlier.digests["source"])
@@ -136,7 +146,7 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
             if not left and all(map(exists, job.reports.values())):
                 return Skipped(job.source)
             left = left or job.stems  # for a report that is missing
-            recorded = frozenset(earlier.layers)
+            recorded = frozenset(k for k in left if key_of(job, k) in earlier.fits)
             job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)
     check_writable(job.folder)
     return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
@@ -149,10 +159,10 @@ def _earlier_run(job: Job, task: Task, digest: str) -> EarlierRun | None:
     if job.kept is not None and job.earlier_digest is None and task.existing is not Existing.REPLACE:
         return None  # a report would be that of the first run of this job
     try:
-        earlier = read_earlier_run(job.report)
+        earlier = read_earlier_run(earlier_report(job))
         if earlier is not None:
             earlier.refuse_other_settings(*settings_of(task, job.report))
-            refuse_changed(job.source, job.report, earlier.digests["source"], digest)
+            refuse_changed(job.source, earlier.report, earlier.digests["source"], digest)
     except (ParameterError, ImageError):
         if task.existing is Existing.REPLACE:
             return None
@@ -229,9 +239,8 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
         images = images_of(job, record, drawn) if shows else []
         if task.to is Destination.FILES and not job.in_shared_report:
-            replaced = None if earlier is None else earlier.data
             stage = partial(stage_reports, job, record, original, images, outputs, command=task.command)
-            stage(replaced=replaced, is_new=is_new)
+            stage(earlier=earlier, is_new=is_new)
         written = outputs.commit()
     statistics = [drawn.fit.statistics for drawn in results.values()]
     data = outputs.data if isinstance(outputs, HeldSet) else None
@@ -323,7 +332,7 @@ def _record_of(
     recolored = [drawn.fit for drawn in results.values()]
     chosen = recoloring_is_chosen(task)
     notes += fit_notes(recolored, quantizer.histogram, quantizer.settings, choices=choices, recoloring_chosen=chosen)
-    return build_record(
+    record = build_record(
         path,
         job.report,
         quantizer,
@@ -334,6 +343,8 @@ def _record_of(
         extra_inputs=task.strategy.inputs,
         digests={"source": digest, "settings": settings_of(task, job.report)[1]},
     )
+    record["settings"] |= output_settings(task)
+    return record
 
 
 def _outputs_of(job: Job, task: Task) -> Outputs:

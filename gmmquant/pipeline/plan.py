@@ -258,9 +258,10 @@ def _report(stem: str, folder: AnyPath, task: Task) -> AnyPath:
     return (folder if task.to is Destination.FILES else Path()) / f"{stem}_report.json"
 
 
-def refuse_clashes(jobs: Sequence[Job]) -> None:
+def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = ()) -> None:
     """Raise an `OutputError` if two jobs would write the same file, or if an output is the source of a job.
 
+    The files `about_all` images are outputs as well.
     Names that differ only in case or in the form of an accent are the same on many file systems.
     """
     resolve = cache(os.path.realpath)
@@ -284,6 +285,17 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
                 raise OutputError(
                     f"{job.source} would overwrite the input {sources[name].source}; use another --output folder"
                 )
+    for path in about_all:
+        name = folded(path)
+        if name in writers:
+            raise OutputError(
+                f"{path} would be both an output of {writers[name].source} and the {path.stem} of this run; "
+                "use another --name, or another --output"
+            )
+        if name in sources:
+            raise OutputError(
+                f"{path}, about all images, would overwrite the input {sources[name].source}; use another --output"
+            )
     if clashes:
         raise OutputError(_clash_reason(*clashes[0], n_others=len(clashes) - 1))
 

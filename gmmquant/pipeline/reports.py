@@ -13,10 +13,11 @@ from gmmquant.errors import GmmquantError
 from gmmquant.images.files import read_image
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced
+from gmmquant.pipeline.earlier_run import EarlierRun, key_of
 from gmmquant.pipeline.exports import Outputs
 from gmmquant.pipeline.plan import Job
 from gmmquant.report.outcome import Illustration
-from gmmquant.report.record import Record, to_json
+from gmmquant.report.record import Record, fit_key, to_json
 from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
@@ -35,18 +36,21 @@ def stage_reports(
     outputs: Outputs,
     *,
     command: str,
-    replaced: bytes | None,
+    earlier: EarlierRun | None,
     is_new: bool,
 ) -> None:
     """Stage the reports of an image: all if the record `is_new`, else those that do not exist.
 
-    `original` and `images` are those of `images_of`, and `replaced` is the content of an earlier JSON report, if any.
+    `original` and `images` are those of `images_of`. Reports of the `earlier` run are replaced.
     """
 
     def stage(path: AnyPath, data: bytes) -> None:
-        present = replaced is not None and exists(path)
-        earlier = None if not present else replaced if path == job.report else _content(path)
-        outputs.stage(path, data, replaced=earlier)
+        if earlier is None:
+            outputs.stage(path, data)
+        elif path == earlier.report:
+            outputs.stage(path, data, replaced=earlier.data)
+        else:
+            outputs.stage(path, data, replaced=_content(path) if exists(path) else None)
 
     missing = {name for name, path in job.reports.items() if is_new or not exists(path)}
     if "json" in missing:
@@ -66,8 +70,9 @@ def stage_reports(
 
 def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image]) -> list[Image | None]:
     """Return the image of each fit of a record: one just `drawn`, or that in its file; None if this cannot be read."""
+    keys = {key_of(job, k): image for k, image in drawn.items()}
     return [
-        drawn[fit["asked"]] if fit["asked"] in drawn else _image_in(fit["files"].get("image"), job)
+        keys[fit_key(fit)] if fit_key(fit) in keys else _image_in(fit["files"].get("image"), job)
         for fit in record["fits"]
     ]
 

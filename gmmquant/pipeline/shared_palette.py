@@ -15,7 +15,14 @@ from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import ParameterError
 from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
-from gmmquant.pipeline.earlier_run import REMEDY, EarlierRun, digest_of_all, refuse_changed, settings_of
+from gmmquant.pipeline.earlier_run import (
+    REMEDY,
+    EarlierRun,
+    digest_of_all,
+    output_settings,
+    refuse_changed,
+    settings_of,
+)
 from gmmquant.pipeline.exports import FileWriter, write_mixture
 from gmmquant.pipeline.image_job import (
     attempt,
@@ -284,6 +291,7 @@ def _write_shared(
             records.append(fit_record(result, files, asked=k))
         notes = note(results)
         record = build(fits=records, notes=notes)
+        record["settings"] |= output_settings(task)
         if to_files and shared.reports:
             outputs.stage(shared.report, to_json(record).encode("ascii"))
         written = outputs.commit()

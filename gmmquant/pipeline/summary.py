@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 
 from gmmquant.errors import GmmquantError, OutputError
-from gmmquant.pipeline.earlier_run import read_earlier_run
-from gmmquant.pipeline.plan import Destination, Existing, Job, Plan
+from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
+from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
 from gmmquant.pipeline.reports import read_illustration
 from gmmquant.report.entry import Collector, entries_of
-from gmmquant.report.outcome import Done, Failure, Illustration, Outcome, SharedReport, Skipped, Summary
+from gmmquant.report.outcome import Done, Failure, Illustration, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.report.record import Record
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.filesystem import exists, make_folder
@@ -37,16 +37,24 @@ def summary_files(planned: Plan) -> dict[str, AnyPath]:
     return {content: folder / f"{start}{name}" for content, name in names.items()}
 
 
-def refuse_existing_summary(planned: Plan) -> None:
-    """Raise an `OutputError` if a file about all images exists and may not be replaced.
+def check_summary(planned: Plan) -> None:
+    """Raise an `OutputError` if a file about all images is another output or an input, or may not be replaced.
 
-    It may be if other outputs may, and if a k is added to the report of each image.
+    An existing one may be if other outputs may, and if a k is added to the report of each image.
     """
-    if planned.task.existing is not Existing.REFUSE or all(exists(job.report) for job in planned.jobs):
-        return
-    for path in summary_files(planned).values():
-        if exists(path):
-            raise OutputError(f"{path} exists; use --force to replace it, or another --output")
+    files = summary_files(planned).values()
+    refuse_clashes(planned.all_jobs, about_all=files)
+    if planned.task.existing is Existing.REFUSE and None in map(earlier_report, planned.jobs):
+        for path in files:
+            if exists(path):
+                raise OutputError(f"{path} exists; use --force to replace it, or another --output")
+
+
+def planned_summary(planned: Plan) -> Iterator[PlannedOutcome]:
+    """Yield the effect of a run on the files about all images, if there are any."""
+    if files := list(summary_files(planned).values()):
+        actions = {path: "replaced" if exists(path) else "new" for path in files}
+        yield PlannedOutcome(files[0].parent, actions, is_read=False)
 
 
 def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Iterator[Outcome]:
@@ -112,7 +120,7 @@ def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record
         return outcome.record, outcome.illustration
     if isinstance(outcome, Skipped) and job is not None and not shared:
         try:
-            earlier = read_earlier_run(job.report)
+            earlier = read_earlier_run(earlier_report(job))
         except GmmquantError:
             return None, None
         if earlier is not None:

@@ -38,7 +38,7 @@ Choices = Mapping[str, Choice | BoundedChoice]
 _OF_STARTS = ("init", "restarts", "search", "method")
 
 # The inputs that a run may have in addition to images.
-_EXTRA_INPUTS = ("model", "palette", "transfer_from")
+EXTRA_INPUTS = ("model", "palette", "transfer_from")
 
 
 def build_record(
@@ -74,22 +74,27 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
 
     If a fit is in both and not `replaces`, only its files are added; if nothing is new, the earlier record is returned.
     """
-    fits = {fit["asked"]: fit for fit in earlier["fits"]}
+    fits = {fit_key(fit): fit for fit in earlier["fits"]}
     for fit in record["fits"]:
-        known = fits.get(fit["asked"])
-        fits[fit["asked"]] = fit if known is None or replaces else {**known, "files": _all_files(known, fit)}
+        known = fits.get(fit_key(fit))
+        fits[fit_key(fit)] = fit if known is None or replaces else {**known, "files": _all_files(known, fit)}
     if list(fits.values()) == earlier["fits"]:
         return earlier
     ordered = sorted(fits.values(), key=lambda fit: (fit["k"], str(fit["asked"])))
     choices = {choice["asked"]: choice for choice in (*earlier["choices"], *record["choices"])}
     return {
         **record,
-        "settings": {**record["settings"], "k": [fit["asked"] for fit in ordered]},
+        "settings": {**record["settings"], "k": list(dict.fromkeys(fit["asked"] for fit in ordered))},
         "choice": next(iter(choices.values()), None),
         "choices": list(choices.values()),
         "notes": list(dict.fromkeys([*earlier["notes"], *record["notes"]])),
         "fits": ordered,
     }
+
+
+def fit_key(fit: Record) -> tuple[int | str, str | None]:
+    """Return what a fit is known by: the k that was asked for, and the name of its image, as there may be formats."""
+    return fit["asked"], fit["files"].get("image")
 
 
 def _all_files(known: Record, fit: Record) -> Record:
@@ -167,7 +172,7 @@ def settings_record(
         name: relative(value, report.parent) if isinstance(value, Path) else list(value)
         for name, value in extra_inputs.items()
     }
-    return {**values, **dict.fromkeys(_EXTRA_INPUTS), **inputs}
+    return {**values, **dict.fromkeys(EXTRA_INPUTS), **inputs}
 
 
 def fit_record(
@@ -279,6 +284,19 @@ def _indented(value: Any, newline: str) -> str:
     if isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value):
         return f"[{inner}{f',{inner}'.join(_indented(entry, inner) for entry in value)}{newline}]"
     return json.dumps(value, allow_nan=False)
+
+
+# Where the record stands in an HTML report.
+RECORD_START, RECORD_END = '<script type="application/json" id="record">', "</script>"
+
+
+def record_in_page(page: bytes) -> bytes:
+    """Return the JSON of the record in an HTML report; a ValueError if there is none."""
+    _, start, rest = page.rpartition(RECORD_START.encode("ascii"))
+    text, end, _ = rest.partition(RECORD_END.encode("ascii"))
+    if not (start and end):
+        raise ValueError("the page has no record")
+    return text
 
 
 def outcome_line(outcome: Outcome | PlannedOutcome) -> str:

@@ -15,7 +15,7 @@ from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
 from gmmquant.report.html.numbers import decimal, pixel_size, plural, ratio, series
 from gmmquant.report.html.rendering import render
-from gmmquant.report.record import Record
+from gmmquant.report.record import RECORD_END, RECORD_START, Record, to_json
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 
 # Pixels of an image above which it is shown reduced.
@@ -83,7 +83,7 @@ def html_page(
     few = image["distinct_colors"] is not None and image["distinct_colors"] <= _FEW_COLORS
     shown = embed(source, MAX_PIXELS, lossless=few)
     views = [_view(record, fit, each) for fit, each in zip(fits, images, strict=True)]
-    return render(
+    page = render(
         "page.html",
         _STYLES,
         _SCRIPTS,
@@ -101,6 +101,10 @@ def html_page(
         choices=[_choice(choice) for choice in record.get("choices") or ()],
         command=command,
     )
+    # A data block is no script to browsers and policies. Another run reads it to add a number of colours.
+    text = to_json(record).replace("<", r"\u003c")
+    before, end, after = page.rpartition(b"</body>")
+    return before + f"{RECORD_START}{text}{RECORD_END}\n".encode("ascii") + end + after
 
 
 def _first(image: Any, height: int) -> Any:
