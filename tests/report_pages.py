@@ -1,5 +1,6 @@
 """Pages of the HTML report, read back: records and images of small runs, elements, texts and values."""
 
+import json
 import re
 from base64 import b64encode
 from hashlib import sha256
@@ -114,10 +115,22 @@ class Reader(HTMLParser):
         self.open.children.append(data)
 
 
+def without_record(page):
+    """Return a page without the record that it holds as JSON, which ends no element."""
+    before, start, rest = page.partition(b'<script type="application/json" id="record">')
+    data, _, after = rest.partition(b"</script>")
+    if not start:
+        return page
+    assert b"<" not in data
+    assert data.isascii()
+    assert json.loads(data)["fits"] is not None
+    return before + after
+
+
 def parsed(page):
-    """Return the root of a page, whose elements are all closed in order."""
+    """Return the root of a page, whose elements are all closed in order, without its record."""
     reader = Reader()
-    reader.feed(page.decode())
+    reader.feed(without_record(page).decode())
     reader.close()
     assert reader.open is reader.root
     return reader.root

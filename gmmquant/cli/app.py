@@ -17,7 +17,7 @@ import typer
 from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.parser import Command, is_number_of_colors
-from gmmquant.cli.printable import command_line
+from gmmquant.cli.printable import command_line, in_options
 from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
 from gmmquant.settings import (
     DEFAULT_K,
@@ -82,6 +82,31 @@ _CONTRADICTIONS = {
 _FILE_OPTIONS = (
     *("palette_out", "maps", "layers", "save_model"),
     *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger", "preview", "sheet", "plots"),
+)
+
+
+# Extensions of files that are not written, but would be strange for a folder.
+_UNWRITTEN = frozenset(
+    [
+        "svg",
+        "pdf",
+        "eps",
+        "ai",
+        "psd",
+        "avif",
+        "heic",
+        "heif",
+        "jxl",
+        "jp2",
+        "ico",
+        "tga",
+        "html",
+        "json",
+        "csv",
+        "md",
+        "zip",
+        "txt",
+    ]
 )
 
 
@@ -189,7 +214,12 @@ def _folder_and_name(
     path = parse_path(output)
     extension = path.suffix.lower().removeprefix(".")
     named = next((name for name, others in OUTPUT_FORMATS.items() if extension in (name, *others)), None)
-    if named is None or output.endswith("/") or is_folder(path):
+    if output.endswith("/") or is_folder(path):
+        return path, None, image_format
+    if extension in _UNWRITTEN:
+        formats = ", ".join(OUTPUT_FORMATS)
+        raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
+    if named is None:
         return path, None, image_format
     if _is_set(ctx, "format") and image_format != named:
         raise ParameterError(f"--format {image_format} contradicts --output {output}: leave out --format")
@@ -445,7 +475,7 @@ def run(arguments: Sequence[str]) -> int:
         say(str(error))
         return ExitCode.FAILED
     except GmmquantError as error:
-        say(str(error))
+        say(in_options(str(error)))
         return ExitCode.USAGE
     except (OSError, MemoryError) as error:
         say(f"{system_reason(error)}; nothing more was done")

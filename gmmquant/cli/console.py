@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from time import monotonic
@@ -34,7 +36,16 @@ _READER_SECONDS = 0.3
 
 def say(text: str, *, stream: TextIO | None = None, wait: bool = True) -> None:
     """Write one line to standard error. Failures are ignored, as there is nowhere to report them."""
-    _write(stream or sys.stderr, f"gmmquant: {printable(text)}\n", wait=wait)
+    target = stream or sys.stderr
+    _write(target, f"{_wrapped(f'gmmquant: {printable(text)}', target)}\n", wait=wait)
+
+
+def _wrapped(line: str, stream: TextIO) -> str:
+    """Return a line, between words in several for a terminal that is narrower."""
+    columns = shutil.get_terminal_size().columns if stream.isatty() else 0
+    if len(line) <= columns or not columns:
+        return line
+    return textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def emit(results: str | bytes, *, stream: TextIO | None = None, wait: bool = True) -> bool:
@@ -138,7 +149,10 @@ class Console:
             self._emit(outcome.drawn)
         else:
             message = _message(outcome, is_reported=self._report(outcome))
-            if message and not self._bar.is_visible:
+            is_alone = isinstance(outcome, Skipped) and self._n_images == 1
+            if isinstance(outcome, Summary):
+                self.note(f"wrote {file_names(outcome.written)}")
+            elif message and (is_alone or not self._bar.is_visible):
                 self.note(f"{outcome.source}: {message}")
         if isinstance(outcome, (SharedReport, Summary)) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
@@ -257,8 +271,6 @@ def _message(outcome: Outcome, *, is_reported: bool) -> str | None:
     """Return the message for an image that is skipped, or that is done and not in the results."""
     if isinstance(outcome, Skipped):
         return f"skipped, {outcome.reason}"
-    if isinstance(outcome, Summary):
-        return f"wrote {file_names(outcome.written)}"
     if is_reported or not isinstance(outcome, Done):
         return None
     if outcome.kept:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from typer.core import TyperCommand
@@ -27,13 +29,19 @@ _OF_OTHERS = {
     "--ordered": "use --dither bayer",
     "--posterize": "use --color-depth",
     "--strip": "metadata are not copied unless --keep-metadata is set",
-    "--ext": "use --format, and -o for a folder",
+    "--ext": "use --name, as in --name '{stem}-fs8', --format, and -o for a folder",
+    **dict.fromkeys(("--resize", "--scale", "--width", "--height"), "images keep their size; resize them before"),
+    "-V": "use --version",
     **dict.fromkeys(("--out", "--output-dir"), "use -o"),
     "--random-state": "use --seed",
     "--n-init": "use --restarts",
     "--init-params": "use --init",
     "--covariance-type": "use --covariance",
 }
+
+
+# Options that are spelled alike have most letters in common.
+_LEAST_LIKENESS = 0.75
 
 
 def gather_k(arguments: Sequence[str]) -> list[str]:
@@ -66,9 +74,21 @@ def with_formats(arguments: Sequence[str]) -> list[str]:
         if completed[-1] == "--":
             return completed + rest
         choices = _FORMATS_OF.get(completed[-1])
-        if choices and not (rest and all(part in (*choices, "all") for part in rest[0].split(","))):
+        if choices and not (rest and _is_format(rest[0], choices)):
             completed.append(choices[0])
     return completed
+
+
+def _is_format(text: str, choices: Sequence[str]) -> bool:
+    """Return whether a text names formats, or is a word of letters that is no file, which may be a wrong one."""
+    if all(part in (*choices, "all") for part in text.split(",")):
+        return True
+    return re.fullmatch("[a-z,]+", text) is not None and not os.path.lexists(text)
+
+
+def _is_option(name: str, known: Iterable[str]) -> bool:
+    """Return whether a long option is known, or the beginning of one."""
+    return any(option.startswith(name) for option in known)
 
 
 def is_number_of_colors(text: str) -> bool:
@@ -86,10 +106,17 @@ class Command(TyperCommand):
         """Set the parameters of `ctx` from the arguments; return those that are left over, which are none."""
         if ctx.resilient_parsing:  # the shell asks for completions
             return super().parse_args(ctx, args)
-        for name in (argument.partition("=")[0] for argument in args[: args.index("--") if "--" in args else None]):
+        before = args[: args.index("--") if "--" in args else None]
+        names = [argument.partition("=")[0] for argument in before]
+        for name in names:
             if name in _OF_OTHERS:
                 ctx.fail(f"No such option: {name}; {_OF_OTHERS[name]}")
-        values, _, present = self.make_parser(ctx).parse_args(gather_k(with_formats(args)))
+        parser = self.make_parser(ctx)
+        for name in names:
+            if name.startswith("--") and not _is_option(name, parser._long_opt):
+                alike = get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
+                ctx.fail(f"No such option: {name}" + "".join(f"; did you mean {other}?" for other in alike))
+        values, _, present = parser.parse_args(gather_k(with_formats(args)))
         # In the order of the arguments, so that --show-completion ends the run before a missing image does.
         parameters: list[Any] = list(dict.fromkeys([*present, *self.get_params(ctx)]))
         for parameter in sorted(parameters, key=lambda parameter: not parameter.is_eager):

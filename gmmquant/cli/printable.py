@@ -9,10 +9,18 @@ from collections.abc import Iterable, Sequence
 from gmmquant.system.paths import AnyPath
 from gmmquant.system.printable import printable as printable
 
+# A setting and its value in a message; k stays as it is.
+_SETTING = re.compile(r"(?<![-\w])([a-z][a-z_-]{2,}) = ('[^']*'|[-+.\w]+)")
+
 
 def command_line(arguments: Sequence[str]) -> str:
     """Return the command as it would be typed, without the names and passwords of servers."""
     return re.sub(r"://[^/@\s]*@", "://***@", shlex.join(["gmmquant", *arguments]))
+
+
+def in_options(message: str) -> str:
+    """Return a message about settings, such as "color_depth = 'x' is unknown", about the options of the command."""
+    return _SETTING.sub(lambda match: f"--{match[1].replace('_', '-')} {match[2].strip(chr(39))}", message)
 
 
 def file_names(

@@ -230,8 +230,8 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         if task.skip_if_larger:
             results, larger = _without_larger(job, results, n_bytes, outputs)
             if not results:
-                return Skipped(job.source, f"{larger}, none is smaller than the image")
-            notes += [f"{larger}, not smaller than the image, and not written"] if larger else []
+                return Skipped(job.source, f"{larger}, the image has {n_bytes:,}")
+            notes += [f"not written, as the image has {n_bytes:,} bytes: {larger}"] if larger else []
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
         if earlier is not None:
             record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
@@ -287,7 +287,7 @@ def _without_larger(
         for path in (*job.files(k).values(), *(job.layer(k, number) for number in range(1, n_layers + 1))):
             outputs.drop(path)
     left = {k: drawn for k, drawn in results.items() if k not in larger}
-    return left, ", ".join(f"k = {k}: {drawn.n_bytes:,} bytes" for k, drawn in larger.items())
+    return left, ", ".join(f"{drawn.n_bytes:,} bytes at k = {k}" for k, drawn in larger.items())
 
 
 def _write(

@@ -197,9 +197,12 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     if len(distinct) > 1 and not task.image_name and "{stem}" not in task.name:
         raise OutputError(f"--name {task.name} is the same for all images; add {{stem}}, as in {DEFAULT_NAME}")
     if task.image_name and (len(distinct) > 1 or len(task.ks) > 1 or task.shared):
-        n_images, ks = f"{len(distinct)} image{'s' * (len(distinct) != 1)}", ", ".join(map(str, task.ks))
-        remedy = "name a folder for --output, or one image and one k"
-        raise OutputError(f"--output looks like a file, but {n_images} would be written for k = {ks}; {remedy}")
+        n_files, ks = len(distinct) * len(task.ks), ", ".join(map(str, task.ks))
+        number = f"{len(distinct)} images at " if len(distinct) > 1 else ""
+        raise OutputError(
+            f"--output {task.image_name} is one file, but {number}k = {ks} would give {n_files}; name a folder, or use "
+            "one image and one k"
+        )
     images = [entry.path for entry in distinct if isinstance(entry, Source)]
     shared_job = _shared_job(images, task, folder) if task.shared and images else None
     entries = [entry if isinstance(entry, Failure) else _job(entry, task, folder, shared_job) for entry in distinct]

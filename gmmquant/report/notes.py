@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from gmmquant.settings import COLOR_DEPTHS, Settings
 # from about seven colours on, with rings around every shape; photographs mostly 1.3 to 2.3 times. With --noise 2
 # --shrink 0.9 no image that was tried (28 photographs, 6 drawings; 4 to 32 colours) has more than 1.3 times.
 _MANY_TIMES, _VISIBLE_MSE = 2.5, 100.0
+
+# Below this share of distinct colours there is a note.
+_MANY_EQUAL = 0.9
 
 _SMOOTHER = "--noise 2 --shrink 0.9"
 
@@ -37,6 +41,7 @@ def fit_notes(
         *_equal_colors(fits, settings),
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
         *_unreached_bounds(choices, settings),
+        *_falling_likelihood(fits, settings),
         *_spread_over_seeds(fits),
     ]
 
@@ -56,7 +61,7 @@ def _few_colors(fits: Sequence[RecoloredFit], colors: Colors, settings: Settings
 def _equal_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
     """Yield a note on the palettes with entries that round to the same 8 bits, if there are any."""
     numbers = {fit.k: (n_distinct(fit), len(fit.palette)) for fit in fits if _is_fitted(fit)}
-    shown = [f"{n} of {of} colours at k = {k}" for k, (n, of) in numbers.items() if n < of]
+    shown = [f"{n} of {of} colours at k = {k}" for k, (n, of) in numbers.items() if n < _MANY_EQUAL * of]
     if shown:
         noise = "--noise 0 or " if settings.noise else ""
         remedy = "" if settings.method == "kmeans" else f"; {noise}--method kmeans keeps more apart"
@@ -88,6 +93,21 @@ def _unreached_bounds(choices: Mapping[str, Choice | BoundedChoice], settings: S
                 f"k = {asked} is not reached: {choice.k} colours, the most that are tried, have a mean difference of "
                 f"{choice.difference:.3g}; use a larger bound{remedy}"
             )
+
+
+def _falling_likelihood(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
+    """Yield a note on numbers of colours at which the log-likelihood is lower than with fewer, if there are any."""
+    ordered = sorted(fits, key=lambda fit: fit.k)
+    falls = [
+        f"{fewer.k} to {more.k}"
+        for fewer, more in pairwise(ordered)
+        if more.mean_log_likelihood < fewer.mean_log_likelihood - 1e-3 and fewer.k < more.k
+    ]
+    if falls and settings.shrink:
+        yield (
+            f"the log-likelihood falls from k = {', '.join(falls)}, because --shrink {settings.shrink:g} makes components "
+            "alike; compare k with --style likelihood"
+        )
 
 
 def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:

@@ -19,7 +19,7 @@ from gmmquant.version import __version__
 
 SheetRow = tuple[Record, npt.NDArray[np.uint8], Sequence[IndexedImage | ColorImage | None]]
 
-_FOOTER = "LL: mean log-likelihood of a pixel, in nats. Percentages: weights of the components."
+_FOOTER = "LL: mean log-likelihood of a pixel, in nats. Percentages: shares of the pixels."
 
 
 class SheetRows(Collector):
@@ -135,8 +135,16 @@ def _captions(fit: Record) -> Iterator[str]:
 
 
 def _palette(fit: Record) -> Palette:
+    """Return the colours with their shares of the pixels, the most frequent first."""
     components: dict[str, Any] = fit["components"]
-    return Palette(tuple(components["hex"]), tuple(components["weight"]))
+    total = max(sum(components["pixels"]), 1)
+    shares = [(-n / total, number, code) for number, (code, n) in enumerate(_counted(components))]
+    ordered = sorted(shares)
+    return Palette(tuple(code for *_, code in ordered), tuple(-share for share, *_ in ordered))
+
+
+def _counted(components: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    return zip(components["hex"], components["pixels"], strict=True)
 
 
 def file_size(n_bytes: int) -> str:

@@ -47,7 +47,7 @@ def note_of(capabilities: Capabilities) -> str | None:
     """Return why a terminal shows no preview, in one line with a remedy; None if it shows one."""
     if capabilities.graphics is not Graphics.NONE:
         return None
-    return "--preview needs a terminal with 256 colours and UTF-8; the images are written"
+    return "--preview needs a terminal with 256 colours and UTF-8, and no NO_COLOR; the images are written"
 
 
 def preview_for(entries: Iterable[tuple[Any, ...]], capabilities: Capabilities) -> str:

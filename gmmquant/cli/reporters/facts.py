@@ -35,7 +35,7 @@ def heading(record: Record, name: str) -> Text:
         if image["visible_pixels"] < image["pixels"]:
             facts.append(f"{image['visible_pixels']:,} of {image['pixels']:,} pixels visible")
         if image["visible_weight"] < image["visible_pixels"]:
-            facts.append(f"as visible as {image['visible_weight']:,.0f} opaque pixels")
+            facts.append("partly transparent")
         if image["frames"] > 1:
             facts.append(f"{image['frames']:,} frames")
     return Text(printable(name), style="bold").append(f"  {', '.join(facts)}", style="not bold")
@@ -47,7 +47,7 @@ def settings_line(record: Record) -> str:
     model, source, space = settings["model"], settings["transfer_from"], settings["space"]
     parts = {
         f"model {file_name(model)}": model,
-        "fixed palette with fitted weights and covariances": settings["palette"],
+        f"palette {_palette_name(settings['palette'])}": settings["palette"],
         "KMeans": settings["method"] == "kmeans",
         f"fitted in {SPACE_TITLES[space]}, log-likelihoods of densities in that space": space != "srgb",
         f"colours transferred from {file_name(source)}; figures and palette are those of the image's mixture, "
@@ -61,6 +61,11 @@ def settings_line(record: Record) -> str:
     if regions := [f"{fit['regions']:,}" for fit in fitted if "regions" in fit]:
         parts[f"smoothed at {settings['smooth']:g} into {' / '.join(regions)} regions"] = True
     return "; ".join(part for part, is_shown in parts.items() if is_shown)
+
+
+def _palette_name(palette: str | list[str] | None) -> str:
+    """Return the name of the file of a palette, or the number of its colours."""
+    return file_name(palette) if isinstance(palette, str) else f"of {len(palette or ())} colours"
 
 
 def file_name(path: str | None) -> str:
@@ -80,9 +85,8 @@ def choice_line(choice: Record) -> str:
         reason = "the minimum, as ICL is lowest at one colour"
     else:
         reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of the gain in ICL over one colour"
-    aside = " (the largest k tried, as usual)" if bic == choice["path"][-1]["k"] != k else ""
-    figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}{aside}"
-    return f"auto: k = {k}, {reason}; {figures}; a statistical choice, while auto:3 bounds what the eye sees"
+    figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}"
+    return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 goes by what the eye sees"
 
 
 def written_line(record: Record, written: Sequence[AnyPath], seconds: float = 0.0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
+from posixpath import normpath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -99,7 +100,7 @@ class HtmlIndex(Collector):
         original = None if illustration is None else illustration.original
         images = () if illustration is None else illustration.images
         results = [None if image is None else image.pixels for image in images]
-        name = "/".join([*filter(None, [entry.folder]), entry.image.rsplit("/", 1)[-1]])
+        name = normpath(f"{entry.folder}/{entry.image.rsplit('/', 1)[-1]}".lstrip("/"))
         self.add_entry(IndexEntry(name, entry.record, "", entry.page, original, results))
 
     def add_failure(self, path: str, reason: str) -> None:
