@@ -87,26 +87,8 @@ _FILE_OPTIONS = (
 
 # Extensions of files that are not written, but would be strange for a folder.
 _UNWRITTEN = frozenset(
-    [
-        "svg",
-        "pdf",
-        "eps",
-        "ai",
-        "psd",
-        "avif",
-        "heic",
-        "heif",
-        "jxl",
-        "jp2",
-        "ico",
-        "tga",
-        "html",
-        "json",
-        "csv",
-        "md",
-        "zip",
-        "txt",
-    ]
+    {"svg", "pdf", "eps", "ai", "psd", "avif", "heic", "heif", "jxl", "jp2", "ico", "tga"}
+    | {"html", "json", "csv", "md", "zip", "txt"}
 )
 
 

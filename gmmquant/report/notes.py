@@ -105,8 +105,8 @@ def _falling_likelihood(fits: Sequence[RecoloredFit], settings: Settings) -> Ite
     ]
     if falls and settings.shrink:
         yield (
-            f"the log-likelihood falls from k = {', '.join(falls)}, because --shrink {settings.shrink:g} makes components "
-            "alike; compare k with --style likelihood"
+            f"the log-likelihood falls from k = {', '.join(falls)}, because --shrink {settings.shrink:g} makes "
+            "components alike; compare k with --style likelihood"
         )
 
 

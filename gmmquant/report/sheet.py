@@ -90,13 +90,16 @@ def sheet_row(
 def image_records(record: Record) -> Iterator[Record]:
     """Yield a record for each image: `record`, or those of the images of a shared record with its components.
 
-    The figures of a fit are then those of the image, and its weights those of the shared mixture.
+    The figures of a fit are then those of the image.
     """
     if "images" not in record:
         yield record
         return
     for image in record["images"]:
-        fits = [{**shared, **own} for shared, own in zip(record["fits"], image["fits"], strict=True)]
+        fits = [
+            {**shared, **own, "components": {**shared["components"], "pixels": own["pixels"]}}
+            for shared, own in zip(record["fits"], image["fits"], strict=True)
+        ]
         yield {"image": image, "fits": fits}
 
 

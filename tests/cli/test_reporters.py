@@ -15,6 +15,7 @@ from cli_outcomes import PLANNED, SHARED, Screen, done, fit_of, plain, record_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.style import Style
 
 from gmmquant.cli.app import app
 from gmmquant.cli.printable import percent, size
@@ -52,6 +53,7 @@ def shown(name, outcomes, stream=None, **settings):
 
 def table_at(look, monkeypatch, *fits, **settings):
     look.set(monkeypatch)
+    Style.parse.cache_clear()  # a style keeps the codes of the first terminal that it was shown in
     text, _ = shown("table", [done(record_of(*fits, **settings))], Screen())
     return text
 
