@@ -143,8 +143,6 @@ class Console:
         if isinstance(outcome, (Done, SharedReport)):
             for note in outcome.notes:
                 self.note(f"{outcome.source}: {note}")
-        if isinstance(outcome, Done) and self._preview is not None:
-            self._show_images(outcome, self._preview)
         if isinstance(outcome, Done) and outcome.drawn is not None:
             self._emit(outcome.drawn)
         else:
@@ -154,6 +152,8 @@ class Console:
                 self.note(f"wrote {file_names(outcome.written)}")
             elif message and (is_alone or not self._bar.is_visible):
                 self.note(f"{outcome.source}: {message}")
+        if isinstance(outcome, Done) and self._preview is not None:
+            self._show_images(outcome, self._preview)
         if isinstance(outcome, (SharedReport, Summary)) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)

@@ -20,6 +20,7 @@ from rich.style import Style
 from gmmquant.cli.app import app
 from gmmquant.cli.printable import percent, size
 from gmmquant.cli.reporters import REPORTERS, reporter_class
+from gmmquant.cli.reporters.columns import Column, tables, width_of
 from gmmquant.cli.reporters.palette_text import style_of
 from gmmquant.report.outcome import Done, Failure, Skipped
 from gmmquant.settings import DEFAULT_K
@@ -269,6 +270,17 @@ def test_sizes_have_three_digits(n_bytes, text):
 )
 def test_shares_are_in_per_cent(part, whole, text):
     assert percent(part, whole) == text
+
+
+@given(st.lists(st.integers(1, 20), min_size=2, max_size=12), st.integers(1, 120))
+def test_columns_are_divided_among_as_few_tables_as_fit_and_none_is_lost(widths, width):
+    columns = [Column(f"{number:x}" * n, [""]) for number, n in enumerate(widths)]
+    parts = tables(columns, width)
+    assert [column for part in parts for column in part[1:]] == columns[1:]
+    assert all(part[0] == columns[0] for part in parts)
+    assert all(width_of(part) <= width or len(part) == 2 for part in parts)
+    for part, following in pairwise(parts):  # one table for two of them would be too wide
+        assert width_of([*part, *following[1:]]) > width
 
 
 @pytest.mark.parametrize("columns", [50, 80, 120])

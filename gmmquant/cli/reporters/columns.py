@@ -46,7 +46,19 @@ def rows_of(columns: Sequence[Column]) -> list[Text]:
 
 
 def tables(columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """Divide columns among as few tables of at most `width` as possible; each begins with the first column."""
+    """Divide columns among as few tables of at most `width` as possible; each begins with the first column.
+
+    They are as equal in width as the order of the columns allows.
+    """
+    found = _filled(columns, width)
+    narrower = width
+    while narrower > 0 and len(parts := _filled(columns, narrower := narrower - 1)) == len(found) > 1:
+        found = parts
+    return found
+
+
+def _filled(columns: Sequence[Column], width: int) -> list[list[Column]]:
+    """Divide columns among tables of at most `width`, each with as many as fit, but at least one after the first."""
     first, *others = columns
     parts = [[first]]
     for column in others:
