@@ -146,7 +146,7 @@ def test_room_is_made_before_images_are_drawn_and_the_cursor_ends_below_them(gra
 def test_a_fit_has_a_curve_and_the_number_of_its_iterations():
     entries = [Entry("original", indexed()), Entry("k = 5", indexed(), TRACE)]
     lines = plain(preview(entries, Capabilities(Graphics.TRUE_COLOR_BLOCKS), 100, 30)).splitlines()
-    assert lines[-2].endswith(" ▁▅▇██ 3 iterations")
+    assert lines[-2].endswith("⣀⠤⠁ 3 iterations")
     without = plain(preview([("k = 5", indexed())], Capabilities(Graphics.BLOCKS), 100, 30))
     assert "iterations" not in without
 
