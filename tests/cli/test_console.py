@@ -225,6 +225,15 @@ def test_a_long_name_leaves_room_for_the_bar_the_time_and_the_step(terminal, mon
     assert max(map(len, lines)) <= columns
 
 
+def test_a_name_is_left_out_where_there_is_only_room_for_the_step(terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "54")
+    bar = bar_for(1, [2], terminal)
+    bar.show_fit("a_long_name.png", 2, 0)
+    bar.hide()
+    assert "k = 2  iteration 0" in plain(terminal.getvalue())
+    assert "png" not in terminal.getvalue()
+
+
 def test_the_bar_of_a_shared_run_names_the_fit_after_the_last_image_is_counted(terminal, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[0])

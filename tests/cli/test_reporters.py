@@ -236,6 +236,12 @@ def test_sizes_and_per_cent_of_a_shared_mixture_are_sums_over_its_images():
     assert "3 images  1.50 kB  12 %  21.9 dB" in text  # 0 + 500 + 1000 of three times 4000 bytes
 
 
+def test_a_sum_with_an_unknown_size_is_left_out():
+    images = [{"bytes": 4000, "fits": [{"bytes": n_bytes}]} for n_bytes in (500, None)]
+    text, _ = shown("table", [SHARED._replace(record={**SHARED.record, "images": images})], n_images=2, shared=True)
+    assert "3 images  21.9 dB" in text
+
+
 def test_sizes_that_are_not_known_are_left_out():
     record = record_of(fit_of(2, bytes=None))
     record["image"]["bytes"] = None
@@ -266,7 +272,7 @@ def test_sizes_have_three_digits(n_bytes, text):
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "text"), [(0, 7, "0.0 %"), (99, 1000, "9.9 %"), (1, 10, "10 %"), (25, 2, "1,250 %")]
+    ("part", "whole", "text"), [(0, 7, "0.0 %"), (99, 1000, "9.9 %"), (996, 10_000, "10 %"), (25, 2, "1,250 %")]
 )
 def test_shares_are_in_per_cent(part, whole, text):
     assert percent(part, whole) == text
