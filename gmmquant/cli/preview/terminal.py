@@ -33,6 +33,9 @@ _SIXEL_ATTRIBUTE = b"4"
 _KITTY_TERMS = ("xterm-kitty", "xterm-ghostty")
 _KITTY_PROGRAMS = ("wezterm", "ghostty", "kitty")
 
+# Terminals that show neither, and may show the query of the kitty protocol as text.
+_PLAIN_TERMS, _PLAIN_PROGRAMS = ("linux", "eterm"), ("apple_terminal",)
+
 
 class Graphics(Enum):
     """How images are shown: by a protocol, as half blocks in true or in 256 colours, or not at all."""
@@ -65,8 +68,11 @@ def detect(stdin: TextIO, stdout: TextIO, environ: Mapping[str, str]) -> Capabil
     if "TMUX" in environ or term.startswith(("screen", "tmux")):
         return Capabilities(blocks)
     cell = _cell_of_window(stdout)
-    if term in _KITTY_TERMS or environ.get("TERM_PROGRAM", "").lower() in _KITTY_PROGRAMS:
+    program = environ.get("TERM_PROGRAM", "").lower()
+    if term in _KITTY_TERMS or program in _KITTY_PROGRAMS:
         return Capabilities(Graphics.KITTY, cell)
+    if program in _PLAIN_PROGRAMS or term.startswith(_PLAIN_TERMS):
+        return Capabilities(blocks, cell)
     answer = _ask(stdin, stdout)
     if answered := _CELL_ANSWER.search(answer):
         height, width = map(int, answered.groups())

@@ -133,10 +133,16 @@ def test_the_mode_is_restored_after_an_interrupt(monkeypatch):
         assert termios.tcgetattr(reading) == before
 
 
-def test_a_process_in_the_background_does_not_ask(monkeypatch):
-    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() + 1)
+@pytest.mark.parametrize(
+    ("environ", "is_in_foreground"),
+    [(XTERM, False), ({**XTERM, "TERM_PROGRAM": "Apple_Terminal"}, True), ({**XTERM, "TMUX": "/tmp/tmux"}, True)],
+)
+def test_a_process_in_the_background_and_terminals_that_would_show_the_query_do_not_ask(
+    monkeypatch, environ, is_in_foreground
+):
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() + (not is_in_foreground))
     with new_terminal() as (main, reading, writing):
-        assert detect(reading, writing, XTERM).graphics is Graphics.BLOCKS
+        assert detect(reading, writing, environ).graphics is Graphics.BLOCKS
         os.set_blocking(main, False)
         with pytest.raises(BlockingIOError):
             os.read(main, 1)
