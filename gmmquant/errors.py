@@ -35,6 +35,10 @@ class OutputError(GmmquantError):
     """An output cannot be written: it exists, or it clashes with another file of the run."""
 
 
+class ExistsError(OutputError):
+    """A file exists, and may not be replaced."""
+
+
 class ClusterError(GmmquantError):
     """A cluster does not answer or cannot run the jobs."""
 

@@ -24,6 +24,7 @@ DEFAULT_K = 16
 # Of "csv", "md" and the index of "html" there is one file for all images of a run.
 REPORTS = ("json", "csv", "md", "html")
 DEFAULT_REPORT = "json"
+ANY_K = "{all k}"  # in a command line, the numbers of colours of all fits of a report
 SHEET_FORMATS, PLOT_FORMATS = ("png", "webp", "svg", "pdf"), ("svg", "pdf", "png")
 DEFAULT_NAME = "{stem}_k{k}"  # of the files of a fit; see `pipeline.names`
 AUTO = "auto"

@@ -18,7 +18,15 @@ from gmmquant.cli import options, reporters
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.parser import Command, is_number_of_colors
 from gmmquant.cli.printable import command_line, in_options
-from gmmquant.errors import ClusterError, GmmquantError, ImageError, ModelFileError, PaletteFileError, ParameterError
+from gmmquant.errors import (
+    ClusterError,
+    ExistsError,
+    GmmquantError,
+    ImageError,
+    ModelFileError,
+    PaletteFileError,
+    ParameterError,
+)
 from gmmquant.settings import (
     DEFAULT_K,
     DEFAULT_NAME,
@@ -84,6 +92,12 @@ _FILE_OPTIONS = (
     *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger", "preview", "sheet", "plots"),
 )
 
+
+# Pixels of the small images for previews and sheets, and for the index of a folder.
+_PANEL_PIXELS, _THUMBNAIL_PIXELS = 250_000, 20_000
+
+# Each row of a sheet takes several megabytes until the end of the run.
+_MAX_SHEET_ROWS = 200
 
 # Extensions of files that are not written, but would be strange for a folder.
 _UNWRITTEN = frozenset(
@@ -369,7 +383,12 @@ def quantize(
         raise ParameterError(
             f"--output - writes one image, not {n_images}; name one image, or use a folder for --output"
         )
-    illustrated = preview or bool(products.sheets) or ("html" in products.reports and n_images > 1)
+    has_index = "html" in products.reports and (n_images > 1 or shared)
+    illustrated = _PANEL_PIXELS if preview or products.sheets else _THUMBNAIL_PIXELS if has_index else 0
+    if products.sheets and n_images > _MAX_SHEET_ROWS:
+        raise ParameterError(
+            f"--sheet holds at most {_MAX_SHEET_ROWS} images, not {n_images}; use --report html, or fewer images"
+        )
     planned = planned._replace(task=planned.task._replace(illustrated=illustrated))
     check_summary(planned)
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
@@ -454,6 +473,9 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
         return ExitCode.USAGE
     except (ClusterError, ModelFileError, PaletteFileError, ImageError) as error:
+        say(str(error))
+        return ExitCode.FAILED
+    except ExistsError as error:
         say(str(error))
         return ExitCode.FAILED
     except GmmquantError as error:

@@ -220,7 +220,10 @@ class Console:
     def _show_images(self, done: Done, preview: Preview) -> None:
         """Show the images of an outcome on standard output, or once a note that the terminal shows none."""
         self._bar.hide()
-        text, note = preview.show(done)
+        try:
+            text, note = preview.show(done)
+        except Exception as error:  # the image is complete
+            text, note = "", f"cannot draw a preview: {type(error).__name__}: {error}"
         if note is not None:
             self.note(note)
         if text:

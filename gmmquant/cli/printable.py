@@ -6,6 +6,8 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
+from gmmquant.cli.parser import gather_k
+from gmmquant.settings import ANY_K
 from gmmquant.system.paths import AnyPath
 from gmmquant.system.printable import printable as printable
 
@@ -14,8 +16,25 @@ _SETTING = re.compile(r"(?<![-\w])([a-z][a-z_-]{2,}) = ('[^']*'|[-+.\w]+)")
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """Return the command as it would be typed, without the names and passwords of servers."""
-    return re.sub(r"://[^/@\s]*@", "://***@", shlex.join(["gmmquant", *arguments]))
+    """Return the command as it would be typed, without passwords of servers.
+
+    `ANY_K` stands for the numbers of colours, which a report may have of several runs.
+    """
+    gathered = gather_k(arguments)
+    typed = [text for i, text in enumerate(gathered) if text != "-k" and gathered[i - 1 : i] != ["-k"]]
+    options, end, names = typed, [], []
+    if "--" in typed:
+        start = typed.index("--")
+        options, end, names = typed[:start], ["--"], typed[start + 1 :]
+    safe = shlex.join(["gmmquant", *map(_without_secrets, options)])
+    rest = shlex.join([*end, *map(_without_secrets, names)])
+    return f"{safe} -k {ANY_K}" + (f" {rest}" if rest else "")
+
+
+def _without_secrets(argument: str) -> str:
+    """Return an argument without the user and the query of a URL, which may be secrets."""
+    match = re.fullmatch(r"([a-z][a-z0-9+.-]*://)(?:.*@)?([^?]*)(\?.*)?", argument, re.DOTALL | re.IGNORECASE)
+    return argument if match is None else match[1] + match[2] + ("?..." if match[3] else "")
 
 
 def in_options(message: str) -> str:

@@ -107,8 +107,9 @@ class EarlierRun(NamedTuple):
 
         A `ParameterError` is raised if it has other keys than a report of this version.
         """
-        kinds = [fit.keys() - {"regions", "seeds"} for fit in (*self.record["fits"], *record["fits"])]
-        if self.record["version"] != record["version"] or any(kind != kinds[-1] for kind in kinds):
+        kinds = [_kind_of(fit) for fit in (*self.record["fits"], *record["fits"])]
+        same = all(self.record.get(name) == record[name] for name in ("schema", "version"))
+        if not same or not {"notes", "choices"} <= self.record.keys() or any(kind != kinds[-1] for kind in kinds):
             raise ParameterError(
                 f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
             )
@@ -159,6 +160,17 @@ def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
         raise ParameterError(
             f"{report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
         ) from None
+
+
+def _kind_of(value: Any, name: str = "") -> Any:
+    """Return what a value of a record is: its keys and types, of a list whether it is one, and None for figures."""
+    if isinstance(value, dict) and name != "files":
+        optional = ("regions", "seeds", "best_seed", "fixed")
+        return {key: _kind_of(value[key], key) for key in sorted(value) if key not in optional}
+    if isinstance(value, list) and name in ("hex", "weight", "mean", "covariance", "pixels"):
+        return all(isinstance(entry, list) == (name in ("mean", "covariance")) for entry in value)
+    is_figure = value is None or isinstance(value, (int, float)) or name == "asked"
+    return None if is_figure else type(value).__name__
 
 
 def _refuse_constant(name: str) -> None:

@@ -30,7 +30,7 @@ from gmmquant.pipeline.earlier_run import (
 )
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
-from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, stage_reports
+from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, stage_reports, stale_reports
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
@@ -88,7 +88,7 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
             return done
         nothing_written = task.to is Destination.FILES and not done.written
         if nothing_written and not job.in_shared_report:
-            return Skipped(job.source)
+            return Skipped(job.source, record=done.record, illustration=done.illustration)
         return done._replace(seconds=perf_counter() - started, kept=nothing_written)
 
     return attempt(job, work)
@@ -143,7 +143,7 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
             left: Mapping[int | str, str] = {
                 k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
             }
-            if not left and all(map(exists, job.reports.values())):
+            if not left and not stale_reports(job, earlier.record):
                 return Skipped(job.source)
             left = left or job.stems  # for a report that is missing
             recorded = frozenset(k for k in left if key_of(job, k) in earlier.fits)
@@ -156,8 +156,6 @@ def _earlier_run(job: Job, task: Task, digest: str) -> EarlierRun | None:
     """Return the run whose report gets the fits of this one: with --force only one of the same settings and image."""
     if task.to is not Destination.FILES or job.in_shared_report:
         return None
-    if job.kept is not None and job.earlier_digest is None and task.existing is not Existing.REPLACE:
-        return None  # a report would be that of the first run of this job
     try:
         earlier = read_earlier_run(earlier_report(job))
         if earlier is not None:
@@ -167,6 +165,9 @@ def _earlier_run(job: Job, task: Task, digest: str) -> EarlierRun | None:
         if task.existing is Existing.REPLACE:
             return None
         raise
+    if earlier is not None and job.kept is not None and job.earlier_digest is None:
+        own = {key_of(job, k) for k in job.ks}
+        return None if own.issuperset(earlier.fits) else earlier  # None: it is that of the first run of this job
     return earlier
 
 
@@ -212,7 +213,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         optimize=job.products.optimize,
         keep_order=task.strategy.keeps_order or task.settings.palette_order is not None,
     )
-    shows = task.illustrated or bool(job.reports.keys() - {"json"})
+    shows = bool(task.illustrated) or bool(job.reports.keys() - {"json"})
     original = in_8_bits(image.pixels) if shows else None
     del image  # to free its memory
     quantizer = Quantizer(flat, task.strategy.settings(task.settings))
@@ -227,17 +228,23 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         new_writer = partial(FileWriter, executor, outputs, partial(is_kept, job, task))
         writers = {k: new_writer(compares=k not in job.recorded) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, encode, writers, watch)
+        left_out: list[str] = []
         if task.skip_if_larger:
             results, larger = _without_larger(job, results, n_bytes, outputs)
             if not results:
                 return Skipped(job.source, f"{larger}, the image has {n_bytes:,}")
-            notes += [f"not written, as the image has {n_bytes:,} bytes: {larger}"] if larger else []
+            left_out = [f"not written, as the image has {n_bytes:,} bytes: {larger}"] if larger else []
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
         if earlier is not None:
-            record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
+            try:
+                record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
+            except ParameterError:
+                if task.existing is not Existing.REPLACE:
+                    raise
+                earlier = None
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
         drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
-        images = images_of(job, record, drawn) if shows else []
+        images = images_of(job, record, drawn, task.max_pixels) if shows else []
         if task.to is Destination.FILES and not job.in_shared_report:
             stage = partial(stage_reports, job, record, original, images, outputs, command=task.command)
             stage(earlier=earlier, is_new=is_new)
@@ -246,8 +253,11 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     data = outputs.data if isinstance(outputs, HeldSet) else None
     illustration = None
     if task.illustrated and original is not None:
-        illustration = illustration_of(record, original, images, in_sheet=bool(job.products.sheets))
-    return Done(job.source, record, written, notes, drawn=data, statistics=statistics, illustration=illustration)
+        in_sheet = bool(job.products.sheets)
+        illustration = illustration_of(record, original, images, task.illustrated, in_sheet=in_sheet)
+    return Done(
+        job.source, record, written, [*notes, *left_out], drawn=data, statistics=statistics, illustration=illustration
+    )
 
 
 def _recolor(

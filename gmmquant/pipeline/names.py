@@ -7,15 +7,17 @@ import os
 import re
 from collections.abc import Mapping
 
-from gmmquant.settings import DEFAULT_NAME, in_names
+from gmmquant.settings import DEFAULT_NAME, OUTPUT_FORMATS, in_names
 
 # {stem} and {ext} are of the source: its name without the extension, and the extension without the dot.
 _FIELDS = ("stem", "ext", "k")
 
+_EXTENSIONS = {extension for name, others in OUTPUT_FORMATS.items() for extension in (name, *others)}
+
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 # The part that tells numbers of colours apart, which other names do not have.
-_K_PART = re.compile(r"[-_. ]?k?\{k\}")
+_K_PART = re.compile(r"[-_. ]k?\{k\}|(?<![a-zA-Z])k\{k\}|\{k\}")
 
 # The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
 _MAX_NAME_BYTES = 255 - len("_layer000_exact.png")
@@ -31,6 +33,8 @@ def check_name(template: str) -> str:
         raise ValueError(f"{found} in {template!r}: the fields of a name are {fields}")
     if re.search(r"[/\0]", template):
         raise ValueError(f"{template!r} names a folder: use --output for the folder")
+    if template.rpartition(".")[2].lower() in _EXTENSIONS:
+        raise ValueError(f"{template!r} ends with an extension, which --format decides: leave it out")
     if not template or template.startswith("."):
         raise ValueError(f"{template!r} would be hidden or empty: start with a field, such as {DEFAULT_NAME}")
     return template

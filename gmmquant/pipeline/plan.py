@@ -71,7 +71,7 @@ class Task(NamedTuple):
     name: str = DEFAULT_NAME  # of the files of a fit: see `names.check_name`
     preserve_times: bool = False  # of the source, as the times of the outputs
     skip_if_larger: bool = False  # whether files that are not smaller than the source are left out
-    illustrated: bool = False  # whether outcomes have small images
+    illustrated: int = 0  # pixels of the small images of outcomes; 0: they have none
     command: str = ""  # the command line, for reports
     shared: bool = False  # whether one mixture is fitted to all images together
     to: Destination = Destination.FILES
@@ -250,7 +250,8 @@ def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | N
 
 def _shared_job(images: Sequence[SourcePath], task: Task, folder: AnyPath | None) -> Job:
     target = common_folder([path.parent for path in images]) if folder is None else folder
-    products = Products(models=task.products.models, palettes=task.products.palettes, images=False)
+    asked = task.products
+    products = Products(models=asked.models, palettes=asked.palettes, images=False, reports=asked.reports)
     stems = {k: image_stem(task.name, "shared", "", k) for k in task.ks}
     stem = report_stem(task.name, "shared", "")
     return Job(target, stem, target, stems, products, _report(stem, target, task))
@@ -261,10 +262,10 @@ def _report(stem: str, folder: AnyPath, task: Task) -> AnyPath:
     return (folder if task.to is Destination.FILES else Path()) / f"{stem}_report.json"
 
 
-def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = ()) -> None:
+def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = (), inputs: Iterable[AnyPath] = ()) -> None:
     """Raise an `OutputError` if two jobs would write the same file, or if an output is the source of a job.
 
-    The files `about_all` images are outputs as well.
+    The files `about_all` images are outputs as well, and `inputs` are read too.
     Names that differ only in case or in the form of an accent are the same on many file systems.
     """
     resolve = cache(os.path.realpath)
@@ -295,10 +296,8 @@ def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = ()) -> No
                 f"{path} would be both an output of {writers[name].source} and the {path.stem} of this run; "
                 "use another --name, or another --output"
             )
-        if name in sources:
-            raise OutputError(
-                f"{path}, about all images, would overwrite the input {sources[name].source}; use another --output"
-            )
+        if name in sources or name in map(folded, inputs):
+            raise OutputError(f"{path}, about all images, would overwrite an input; use another --output")
     if clashes:
         raise OutputError(_clash_reason(*clashes[0], n_others=len(clashes) - 1))
 

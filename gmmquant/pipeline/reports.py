@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -9,23 +10,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import GmmquantError
+from gmmquant.errors import ExistsError, GmmquantError
+from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.files import read_image
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced
-from gmmquant.pipeline.earlier_run import EarlierRun, key_of
+from gmmquant.pipeline.earlier_run import EarlierRun, key_of, read_earlier_run
 from gmmquant.pipeline.exports import Outputs
-from gmmquant.pipeline.plan import Job
+from gmmquant.pipeline.plan import Job, Task
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record, fit_key, to_json
-from gmmquant.settings import MAX_PIXELS
+from gmmquant.settings import ANY_K, MAX_PIXELS, in_names
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 
-# Pixels of the small images: the size of a panel of a sheet, or of a preview.
-_MAX_SMALL_PIXELS = 250_000
-
 Image = IndexedImage | ColorImage
+
+_MOST_INDEXED = 256
+
+# Marks of the reports. In a command line, `ANY_K` stands for the numbers of colours of all fits.
+CSV_STARTS = (b"image,file,k,", b"image,k,component,")
+MARKDOWN_START = b"<!-- gmmquant"
+HTML_MARK = b'<meta name="generator" content="gmmquant'
 
 
 def stage_reports(
@@ -50,53 +56,91 @@ def stage_reports(
         elif path == earlier.report:
             outputs.stage(path, data, replaced=earlier.data)
         else:
-            outputs.stage(path, data, replaced=_content(path) if exists(path) else None)
+            outputs.stage(path, data, replaced=content_of_ours(path) if exists(path) else None)
 
-    missing = {name for name, path in job.reports.items() if is_new or not exists(path)}
-    if "json" in missing:
+    stale = set(job.reports) if is_new else stale_reports(job, record)
+    if original is not None:
+        if "html" in stale:
+            from gmmquant.report.html.page import html_page
+
+            ks = " ".join(str(k) for k in record["settings"]["k"])
+            stage(job.reports["html"], html_page(record, original, images, command.replace(ANY_K, ks)))
+        for end in job.products.plots if stale - {"html", "json"} else ():
+            from gmmquant.report.plots.files import plots
+
+            for name, data in plots(record, original[: record["image"]["height"]], end).items():
+                stage(job.plot(name, end), data)
+    if "json" in stale:  # last, as it tells the next run that the others are complete
         stage(job.report, to_json(record).encode("ascii"))
-    if "html" in missing and original is not None:
-        from gmmquant.report.html.page import html_page
-
-        stage(job.reports["html"], html_page(record, original, images, command))
-    if original is None or not missing:
-        return
-    for end in job.products.plots:
-        from gmmquant.report.plots.files import plots
-
-        for name, data in plots(record, original[: record["image"]["height"]], end).items():
-            stage(job.plot(name, end), data)
 
 
-def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image]) -> list[Image | None]:
+def stale_reports(job: Job, record: Record) -> set[str]:
+    """Return the reports of a job that do not exist, or lack a fit of the record."""
+    stale = {name for name, path in job.reports.items() if not exists(path)}
+    if "html" in job.reports and "html" not in stale:
+        page = read_earlier_run(job.reports["html"])
+        if page is None or set(page.fits) != set(map(fit_key, record["fits"])):
+            stale.add("html")
+    names = [f"colors_k{in_names(fit['asked'])}" for fit in record["fits"] if record["image"]["visible_pixels"]]
+    return stale | {f"{n}.{end}" for end in job.products.plots for n in names if not exists(job.plot(n, end))}
+
+
+def content_of_ours(path: AnyPath) -> bytes:
+    """Return the content of a report that gmmquant wrote; an `ExistsError` if it is another file."""
+    with open_path(path) as file:
+        content = file.read()
+    if not is_report(path.suffix, content):
+        raise ExistsError(f"{path.name} exists, and is not a report of gmmquant; use --force, or another --name")
+    return content
+
+
+def is_report(suffix: str, content: bytes) -> bool:
+    """Return whether a file has the marks of a report that gmmquant writes."""
+    if suffix in (".png", ".webp"):
+        return is_gmmquant_output(io.BytesIO(content))
+    marks = {".csv": CSV_STARTS, ".md": (MARKDOWN_START,), ".html": (HTML_MARK,), ".json": (b'"gmmquant-',)}
+    known = marks.get(suffix, (b"gmmquant",))
+    return any(content.startswith(mark) if suffix in (".csv", ".md") else mark in content for mark in known)
+
+
+def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image], max_pixels: int) -> list[Image | None]:
     """Return the image of each fit of a record: one just `drawn`, or that in its file; None if this cannot be read."""
     keys = {key_of(job, k): image for k, image in drawn.items()}
     return [
-        keys[fit_key(fit)] if fit_key(fit) in keys else _image_in(fit["files"].get("image"), job)
+        keys[fit_key(fit)] if fit_key(fit) in keys else _image_in(fit["files"].get("image"), job, max_pixels)
         for fit in record["fits"]
     ]
 
 
 def illustration_of(
-    record: Record, original: npt.NDArray[np.uint8], images: Sequence[Image | None], *, in_sheet: bool
+    record: Record,
+    original: npt.NDArray[np.uint8],
+    images: Sequence[Image | None],
+    max_pixels: int,
+    *,
+    in_sheet: bool,
 ) -> Illustration:
-    """Return small copies of the first frames of an image and its recoloured images, also for its row in a sheet."""
+    """Return small copies of the first frames of an image and its recoloured images, also for its row in a sheet.
+
+    They have at most `max_pixels`, those of the row more.
+    """
     height = record.get("image", record)["height"]  # an image of a shared record is not nested
-    small = [None if image is None else reduced(first_frame(image, height), _MAX_SMALL_PIXELS) for image in images]
+    small = [None if image is None else reduced(first_frame(image, height), max_pixels) for image in images]
     row = None
     if in_sheet and "image" in record:
         from gmmquant.report.sheet import sheet_row
 
         row = sheet_row(record, original, images)
-    return Illustration(reduced(first_frame(as_image(original), height), _MAX_SMALL_PIXELS).pixels, small, row)
+    return Illustration(reduced(first_frame(as_image(original), height), max_pixels).pixels, small, row)
 
 
-def read_illustration(job: Job, record: Record, max_pixels: int) -> Illustration | None:
+def read_illustration(job: Job, record: Record, task: Task) -> Illustration | None:
     """Read an image and its outputs again, for an illustration; None if the image cannot be read."""
-    pixels = _pixels_of(job.source, max_pixels)
+    pixels = _pixels_of(job.source, task.max_pixels)
     if pixels is None:
         return None
-    return illustration_of(record, pixels, images_of(job, record, {}), in_sheet=bool(job.products.sheets))
+    images = images_of(job, record, {}, task.max_pixels)
+    return illustration_of(record, pixels, images, task.illustrated, in_sheet=bool(job.products.sheets))
 
 
 def as_image(pixels: npt.NDArray[np.uint8]) -> ColorImage:
@@ -111,17 +155,22 @@ def in_8_bits(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _image_in(name: str | None, job: Job) -> Image | None:
-    pixels = None if name is None else _pixels_of(job.report.parent / name)
-    return None if pixels is None else as_image(pixels)
+def _image_in(name: str | None, job: Job, max_pixels: int) -> Image | None:
+    """Return the image in a file below the folder of the report, indexed if it has few colours and no alpha."""
+    if name is None or name.startswith("/") or ".." in name.split("/"):
+        return None
+    pixels = _pixels_of(job.report.parent / name, max_pixels)
+    if pixels is None or pixels.shape[2] == 4:
+        return None if pixels is None else as_image(pixels)
+    codes = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    found, labels = np.unique(codes, return_inverse=True)
+    if len(found) > _MOST_INDEXED:
+        return as_image(pixels)
+    palette = np.column_stack([found >> 16, found >> 8 & 255, found & 255]).astype(np.uint8)
+    return IndexedImage(labels.reshape(codes.shape).astype(np.uint8), palette)
 
 
 def _pixels_of(path: SourcePath, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8] | None:
     with suppress(OSError, GmmquantError), open_path(path) as file:
         return in_8_bits(read_image(file, max_pixels=max_pixels).pixels)
     return None
-
-
-def _content(path: AnyPath) -> bytes:
-    with open_path(path) as file:
-        return file.read()

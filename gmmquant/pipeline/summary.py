@@ -1,16 +1,26 @@
-"""Files about all images of a run: tables, an index. They are written at the end, from the outcomes of the images."""
+"""Files about all images of a run: tables, an index, sheets. They are written at the end, from the outcomes."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
-from gmmquant.errors import GmmquantError, OutputError
+from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
-from gmmquant.pipeline.reports import read_illustration
+from gmmquant.pipeline.reports import content_of_ours, read_illustration
 from gmmquant.report.entry import Collector, entries_of
-from gmmquant.report.outcome import Done, Failure, Illustration, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
+from gmmquant.report.outcome import (
+    Done,
+    Failure,
+    Illustration,
+    Outcome,
+    PlannedOutcome,
+    SharedReport,
+    Skipped,
+    Summary,
+)
 from gmmquant.report.record import Record
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.filesystem import exists, make_folder
@@ -27,27 +37,51 @@ def summary_files(planned: Plan) -> dict[str, AnyPath]:
     if task.to is not Destination.FILES or not jobs:
         return {}
     about = planned.shared_job or (jobs[0] if len(planned.entries) == 1 else None)
-    folder = about.folder if about else common_folder([job.folder for job in jobs])
     has_index = planned.shared_job is not None or about is None
     contents = {"csv": ["csv", "components"], "md": ["md"], "html": ["index"] if has_index else []}
-    start = f"{about.stem}_" if about else ""
-    wanted = [content for report in task.products.reports for content in contents.get(report, ())]
-    names = {content: _NAMES[content] for content in wanted}
+    names = {content: _NAMES[content] for report in task.products.reports for content in contents.get(report, ())}
     names |= {f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}
+    folder, start = (about.folder, f"{about.stem}_") if about else (_folder_of(jobs), "")
     return {content: folder / f"{start}{name}" for content, name in names.items()}
+
+
+def _folder_of(jobs: list[Job]) -> AnyPath:
+    """Return the folder of outputs that contains all others, or the working folder if there is none."""
+    folders = {job.folder for job in jobs}
+    common = common_folder(list(folders))
+    inside = len(folders) == 1 or common in folders or not any(job.folder == job.source.parent for job in jobs)
+    return common if inside else Path()
 
 
 def check_summary(planned: Plan) -> None:
     """Raise an `OutputError` if a file about all images is another output or an input, or may not be replaced.
 
-    An existing one may be if other outputs may, and if a k is added to the report of each image.
+    An existing one of gmmquant may be with --force, or if every image with outputs has a report with its record: then
+    the new file has all that the old one had.
     """
-    files = summary_files(planned).values()
-    refuse_clashes(planned.all_jobs, about_all=files)
-    if planned.task.existing is Existing.REFUSE and None in map(earlier_report, planned.jobs):
-        for path in files:
-            if exists(path):
-                raise OutputError(f"{path} exists; use --force to replace it, or another --output")
+    files = summary_files(planned)
+    if not files:
+        return
+    refuse_clashes(planned.all_jobs, about_all=files.values(), inputs=_inputs_of(planned))
+    present = [path for path in files.values() if exists(path)]
+    if not present or planned.task.existing is Existing.REPLACE:
+        return
+    for path in present:
+        content_of_ours(path)
+    if planned.shared_job is not None:
+        lossy = planned.task.existing is Existing.REFUSE
+    else:
+        lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
+        lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
+    if lossy:
+        raise ExistsError(
+            f"{present[0]} exists, and would lose what it has; use --force to replace it, another --output, or "
+            "--report with json, to which other numbers of colours can be added"
+        )
+
+
+def _inputs_of(planned: Plan) -> list[AnyPath]:
+    return [value for value in planned.task.strategy.inputs.values() if isinstance(value, Path)]
 
 
 def planned_summary(planned: Plan) -> Iterator[PlannedOutcome]:
@@ -58,7 +92,7 @@ def planned_summary(planned: Plan) -> Iterator[PlannedOutcome]:
 
 
 def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Iterator[Outcome]:
-    """Yield the outcomes of a plan, and then that of the files about all images, if the task asks for such files."""
+    """Yield the outcomes of a plan, and then those of the files about all images, if the task asks for such files."""
     files = summary_files(planned)
     if not files:
         yield from outcomes
@@ -75,7 +109,6 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
             if isinstance(outcome, Failure) and outcome.is_image:
                 for collector in collectors:
                     collector.add_failure(relative(outcome.source, folder), outcome.reason)
-                continue
             if isinstance(outcome, Done) and planned.shared_job and outcome.illustration is not None:
                 of_shared[outcome.record["path"]] = outcome.illustration
             record, illustration = _result_of(outcome, job, planned)
@@ -89,10 +122,13 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
                 for collector in collectors:
                     collector.add(entry, small)
     if added:
-        yield _write(folder, files, collectors)
+        for collector in collectors:
+            written = _write(folder, files, collector, planned.task.existing)
+            if isinstance(written, Failure) or written.written:
+                yield written
 
 
-def _collectors(planned: Plan, files: dict[str, AnyPath]) -> Iterator[Collector]:
+def _collectors(planned: Plan, files: Mapping[str, AnyPath]) -> Iterator[Collector]:
     if "csv" in files:
         from gmmquant.report.csv_tables import CsvTables
 
@@ -112,32 +148,53 @@ def _collectors(planned: Plan, files: dict[str, AnyPath]) -> Iterator[Collector]
 
 
 def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record | None, Illustration | None]:
-    """Return the record and the small images of an outcome; those of a skipped image are in its report and files."""
+    """Return the record and the small images of an outcome.
+
+    Those of an image that was skipped, or that failed in this run, are in its report and files.
+    """
     shared, task = planned.shared_job is not None, planned.task
     if isinstance(outcome, SharedReport):
         return outcome.record, None
-    if isinstance(outcome, Done) and not shared:
+    if shared:
+        return None, None
+    if isinstance(outcome, Done) or (isinstance(outcome, Skipped) and outcome.record is not None):
         return outcome.record, outcome.illustration
-    if isinstance(outcome, Skipped) and job is not None and not shared:
+    if isinstance(outcome, (Skipped, Failure)) and job is not None:
         try:
             earlier = read_earlier_run(earlier_report(job))
-        except GmmquantError:
+        except (GmmquantError, OSError):
             return None, None
         if earlier is not None:
-            illustration = read_illustration(job, earlier.record, task.max_pixels) if task.illustrated else None
+            illustration = read_illustration(job, earlier.record, task) if task.illustrated else None
             return earlier.record, illustration
     return None, None
 
 
-def _write(folder: AnyPath, files: dict[str, AnyPath], collectors: list[Collector]) -> Summary | Failure:
+def _write(
+    folder: AnyPath, files: Mapping[str, AnyPath], collector: Collector, existing: Existing
+) -> Summary | Failure:
+    """Write the files of a collector, all or none. Without --force, only reports of gmmquant are replaced."""
     try:
         make_folder(folder)
-        with OutputSet(overwrite=True) as outputs:
-            for collector in collectors:
-                for content, data in collector.finish().items():
-                    outputs.stage(files[content], data)
+        with OutputSet(overwrite=existing is Existing.REPLACE) as outputs:
+            for content, data in collector.finish().items():
+                path = files.get(content) or _numbered(files, content)
+                replaced = content_of_ours(path) if existing is not Existing.REPLACE and exists(path) else None
+                outputs.stage(path, data, replaced=replaced)
             return Summary(folder, outputs.commit())
     except GmmquantError as error:
-        return Failure(folder, str(error), is_image=False)
+        reason = str(error)
     except OSError as error:
-        return Failure(folder, f"cannot write the report: {system_reason(error)}", is_image=False)
+        reason = f"cannot write the report: {system_reason(error)}"
+    except MemoryError:
+        reason = "not enough memory for the report; the images are complete"
+    except Exception as error:  # a bug, or a record that was changed; the images are complete
+        reason = f"cannot make the report: {type(error).__name__}: {error}; the images are complete"
+    return Failure(folder, reason, is_image=False)
+
+
+def _numbered(files: Mapping[str, AnyPath], content: str) -> AnyPath:
+    """Return the path of a further part of a file, such as "sheet.png" for the content "sheet.png 2"."""
+    first, _, number = content.partition(" ")
+    path = files[first]
+    return path.parent / f"{path.stem}_{number}{path.suffix}"

@@ -73,6 +73,8 @@ class Fit:
         How pixels get their colours, if the fit decides it and not the settings: see `Settings.recolor`.
     seeds : tuple of SeedFigures
         The fits from several seeds, of which this is the best; empty if there was one.
+    seed : int or None
+        The seed of this fit, if there are several.
     """
 
     k: int
@@ -93,6 +95,7 @@ class Fit:
     keeps_order: bool = False
     recoloring: str | None = None
     seeds: tuple[SeedFigures, ...] = ()
+    seed: int | None = None
 
     def _repr_html_(self) -> str:
         """Return the palette and the figures as notebooks show them."""

@@ -25,6 +25,7 @@ def best_of_seeds(seeds: range, fit_from: Callable[[int], Fit], points: Cells) -
     def quality(figure: SeedFigures) -> float:
         return -figure.objective if fits[figure.seed].method == "kmeans" else figure.mean_log_likelihood
 
-    best = fits[max(figures, key=quality).seed]
+    seed = max(figures, key=quality).seed
+    best = fits[seed]
     seconds = {name: sum(fit.seconds[name] for fit in fits.values()) for name in best.seconds}
-    return replace(best, seconds=seconds, seeds=figures)
+    return replace(best, seconds=seconds, seeds=figures, seed=seed)

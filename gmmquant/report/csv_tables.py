@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,12 +15,17 @@ from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 
-_OF_IMAGE = ("width", "height", "frames", "pixels", "visible_pixels", "distinct_colors", "bit_depth")
+_OF_IMAGE = ("width", "height", "frames", "pixels", "visible_pixels", "visible_weight", "distinct_colors", "bit_depth")
 _OF_FIT = (
     *("k", "k_fitted", "asked", "method", "space", "covariance", "recolor", "dither"),
     *("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "n_iter", "converged", "mse", "psnr", "regions"),
 )
-FIT_COLUMNS = ("image", "file", *_OF_FIT, "seed", "seconds", "image_bytes", "file_bytes", *_OF_IMAGE)
+_OF_SETTINGS = ("style", "noise", "shrink", "search", "init", "restarts", "snap", "smooth", "n_seeds")
+_OF_SEEDS = ("seed", "mean_log_likelihood_mean", "mean_log_likelihood_sd")
+FIT_COLUMNS = (
+    *("image", "file", *_OF_FIT, *_OF_SETTINGS, *_OF_SEEDS),
+    *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE),
+)
 COMPONENT_COLUMNS = (
     *("image", "k", "component", "hex", "weight", "pixels", "fixed", "space"),
     *("mean_1", "mean_2", "mean_3"),
@@ -69,12 +75,20 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
             "image": entry.image,
             "file": entry.path_of(fit["files"].get("image")),
             **{name: fit[name] for name in _OF_FIT if name in fit},
-            "seed": record["settings"]["seed"],
+            **{name: record["settings"].get(name) for name in _OF_SETTINGS},
+            **_seeds_of(fit, record["settings"]),
             "seconds": sum(fit["seconds"].values()),
             "image_bytes": record["image"]["bytes"],
             "file_bytes": fit["bytes"],
             **image,
         }
+
+
+def _seeds_of(fit: Record, settings: Record) -> dict[str, Any]:
+    """Return the seed of a fit, and the mean and the standard deviation of the likelihoods from several."""
+    values = [figures["mean_log_likelihood"] for figures in fit.get("seeds", ())]
+    spread = {_OF_SEEDS[1]: statistics.mean(values), _OF_SEEDS[2]: statistics.stdev(values)} if values else {}
+    return {"seed": fit.get("best_seed", settings["seed"]), **spread}
 
 
 def component_rows(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from posixpath import join, normpath
+from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
 from gmmquant.report.outcome import Illustration
@@ -28,6 +28,13 @@ class Entry(NamedTuple):
     def image(self) -> str:
         """The path of the image."""
         return self.path_of(self.record["image"]["path"])
+
+    @property
+    def name(self) -> str:
+        """The name of the image, below the folder of its files: "sub/cat.jpg"."""
+        files = [fit["files"]["image"] for fit in self.record["fits"] if "image" in fit["files"]]
+        folder = dirname(self.path_of(files[0])) if files else ""
+        return normpath(join(folder, self.image.rsplit("/", 1)[-1]))
 
     def path_of(self, path: str | None) -> str:
         """Return a path of the record, or "" if there is none; absolute paths and URLs stay."""

@@ -10,13 +10,14 @@ from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 from gmmquant.system.printable import printable
+from gmmquant.version import __version__
 
 _MOST_COLORS = 16
 
 _HEADINGS = ("k", "palette", "log-likelihood per pixel", "PSNR", "squared error", "file")
 
 # Characters that mean something in Markdown or HTML where they stand. An entity shows them as they are, also in tables.
-_SPECIAL = re.compile(r"[\\`*\[\]<>#|~&$^@:]|(?<!\w)_|_(?!\w)|^[-+=]|(?<=www)\.|(?<=\d)\.(?=\s)")
+_SPECIAL = re.compile(r"[\\`*\[\]<>#|~&$^@]|:(?=//)|(?<!\w)_|_(?!\w)|^[-+=]|(?<=www)\.|(?<=\d)\.(?=\s)")
 
 
 class Markdown(Collector):
@@ -35,7 +36,8 @@ class Markdown(Collector):
 
     def finish(self) -> dict[str, bytes]:
         """Return the page by its content, "md"."""
-        return {"md": "\n".join(self._sections).encode("ascii", "xmlcharrefreplace")}
+        text = "\n".join([f"<!-- gmmquant {__version__} -->\n", *self._sections])
+        return {"md": text.encode("utf-8", "backslashreplace")}
 
 
 def section(entry: Entry) -> str:

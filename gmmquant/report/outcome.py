@@ -68,6 +68,8 @@ class Skipped(NamedTuple):
 
     source: SourcePath
     reason: str = "its outputs exist"
+    record: dict[str, Any] | None = None  # if it was fitted again, to compare the outputs
+    illustration: Illustration | None = None
 
 
 class Failure(NamedTuple):

@@ -74,7 +74,10 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
 
     If a fit is in both and not `replaces`, only its files are added; if nothing is new, the earlier record is returned.
     """
-    fits = {fit_key(fit): fit for fit in earlier["fits"]}
+    written = {fit["files"].get("image"): fit_key(fit) for fit in record["fits"]}
+    # An image of the same name is no longer that of another fit.
+    kept = [fit for fit in earlier["fits"] if written.get(fit["files"].get("image"), fit_key(fit)) == fit_key(fit)]
+    fits = {fit_key(fit): fit for fit in kept}
     for fit in record["fits"]:
         known = fits.get(fit_key(fit))
         fits[fit_key(fit)] = fit if known is None or replaces else {**known, "files": _all_files(known, fit)}
@@ -204,7 +207,7 @@ def fit_record(
         "n_iter": fit.n_iter,
         "tol": fit.tol,
         "converged": fit.converged,
-        **({"seeds": [figures._asdict() for figures in fit.seeds]} if fit.seeds else {}),
+        **({"best_seed": fit.seed, "seeds": [figures._asdict() for figures in fit.seeds]} if fit.seeds else {}),
         "trace": trace_record(fit),
         "mse": result.mse,
         "errors": statistics.errors,

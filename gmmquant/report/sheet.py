@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.errors import ParameterError
 from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.images.contact_sheet.palette import Palette
@@ -33,11 +34,26 @@ class SheetRows(Collector):
         """Add the row of an image, unless there are no copies of it."""
         if illustration is not None:
             row = illustration.row or sheet_row(entry.record, illustration.original, illustration.images)
-            self._rows.append(row)
+            self._rows.append(row._replace(name=entry.name))
 
     def finish(self) -> dict[str, bytes]:
-        """Return the sheets by their contents, "sheet.png" and so on; none if there are no rows."""
-        return {f"sheet.{end}": sheet(self._rows, end) for end in self._formats} if self._rows else {}
+        """Return the sheets by their contents, "sheet.png", "sheet.png 2" and so on; none if there are no rows."""
+        found = {}
+        for end in self._formats if self._rows else ():
+            for number, data in enumerate(_parts(self._rows, end), start=1):
+                found[f"sheet.{end}" + (f" {number}" if number > 1 else "")] = data
+        return found
+
+
+def _parts(rows: Sequence[Row], format: str) -> list[bytes]:  # noqa: A002
+    """Return the sheet of some rows; several, if one would be higher than the format allows."""
+    try:
+        return [sheet(rows, format)]
+    except ParameterError:
+        if len(rows) < 2:
+            raise
+    half = (len(rows) + 1) // 2
+    return [*_parts(rows[:half], format), *_parts(rows[half:], format)]
 
 
 def sheet(rows: Iterable[SheetRow | Row], format: str) -> bytes:  # noqa: A002

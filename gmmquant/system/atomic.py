@@ -90,19 +90,27 @@ class OutputSet(contextlib.ExitStack):
             return _Object(path)
         return _MovedFile(path, path.parent / f"{_PREFIX}{self._token}-{number}{_SUFFIX}")
 
+    def _restore(self, path: AnyPath) -> None:
+        """Give a file that was replaced its old content again, if possible."""
+        with contextlib.suppress(OSError):
+            file = self._file(path)
+            self.callback(file.discard)
+            file.write(self._replaced[path], None)
+            file.appear(overwrite=True)
+
     def commit(self) -> list[AnyPath]:
         """Give every staged file its final name; return these names, without those of files that were kept."""
         written: list[_StagedFile] = []
         for file in self._staged:
             if isinstance(file, _LocalFile) and file.path.is_dir() and not file.path.is_symlink():
                 raise ParameterError(f"{file.path.name} is a folder; move it, or use another --output")
+        for path, content in self._replaced.items():
+            _refuse_other_content(path, content)
         try:
             for file in self._staged:
                 # A signal between the renaming and the list would leave a file. Remote storages may take too long.
                 with signals_held() if isinstance(file, _LocalFile) else contextlib.nullcontext():
                     overwrite = self._overwrite or file.path in self._replaced
-                    if file.path in self._replaced:
-                        _refuse_other_content(file.path, self._replaced[file.path])
                     try:
                         if not overwrite and exists(file.path):
                             raise FileExistsError(str(file.path))
@@ -115,7 +123,9 @@ class OutputSet(contextlib.ExitStack):
         except BaseException:
             if not self._overwrite:  # a replaced file cannot be restored, so the new one stays
                 for file in written:
-                    if file.path not in self._replaced:
+                    if file.path in self._replaced:
+                        self._restore(file.path)
+                    else:
                         _remove(file.path)
             raise
         return [file.path for file in written]

@@ -51,5 +51,5 @@ def _element(item: Item, font: Font) -> str:
 def data_url(pixels: npt.NDArray[np.uint8]) -> str:
     """Return pixels (height, width, 3), RGB, as the data URL of a PNG."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

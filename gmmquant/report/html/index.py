@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
-from posixpath import normpath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +17,7 @@ from gmmquant.report.html.numbers import ratio
 from gmmquant.report.html.rendering import render
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
+from gmmquant.settings import ANY_K
 from gmmquant.version import __version__
 
 # Sides of thumbnails in pixels: an entry with four results has 4 kB.
@@ -25,6 +25,9 @@ ORIGINAL_SIDE, RESULT_SIDE = 80, 48
 
 # Results of an entry that have a thumbnail.
 _MAX_THUMBNAILS = 6
+
+# What is kept of a fit, so that the index of thousands of images takes little memory.
+_SHOWN = ("k", "auto", "asked", "bytes", "log_likelihood", "mean_log_likelihood", "mse", "psnr")
 
 _STYLES, _SCRIPTS = ("base.css", "index.css"), ("start.js", "index.js")
 
@@ -100,8 +103,7 @@ class HtmlIndex(Collector):
         original = None if illustration is None else illustration.original
         images = () if illustration is None else illustration.images
         results = [None if image is None else image.pixels for image in images]
-        name = normpath(f"{entry.folder}/{entry.image.rsplit('/', 1)[-1]}".lstrip("/"))
-        self.add_entry(IndexEntry(name, entry.record, "", entry.page, original, results))
+        self.add_entry(IndexEntry(entry.name, entry.record, "", entry.page, original, results))
 
     def add_failure(self, path: str, reason: str) -> None:
         """Add an image that failed."""
@@ -111,8 +113,15 @@ class HtmlIndex(Collector):
         """Add an image, or one that failed."""
         if entry.record is None:
             self._failed.append(entry)
-        else:
-            self._rows.append(_row(entry))
+            return
+        row = _row(entry)
+        slim = [result._replace(fit={name: result.fit.get(name) for name in _SHOWN}) for result in row.results]
+        image = {name: value for name, value in row.image.items() if name != "fits"}
+        self._rows.append(row._replace(image=image, results=slim))
+
+    def _ks(self) -> str:
+        """Return the numbers of colours that were asked for, in the order in which they occur."""
+        return " ".join(dict.fromkeys(result.asked for row in self._rows for result in row.results))
 
     def finish(self) -> dict[str, bytes]:
         """Return the page by its content, "index": one HTML file that makes no request.
@@ -131,7 +140,7 @@ class HtmlIndex(Collector):
             totals=_totals(rows),
             n_pixels=sum(row.image["pixels"] for row in rows),
             n_bytes=_sum(row.image.get("bytes") for row in rows),
-            command=self._command,
+            command=None if self._command is None else self._command.replace(ANY_K, self._ks()),
         )
         return {"index": page}
 
