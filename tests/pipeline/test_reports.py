@@ -1,13 +1,26 @@
 """Reports of the command: pages, indexes, sheets and plots, complete and of the same fits as the record."""
 
+import base64
+import io
 import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gmmquant.cli.parser import with_formats
 from gmmquant.cli.printable import command_line
+from gmmquant.images.contact_sheet.layout import Panel, Row
+from gmmquant.pipeline.batch import run_all
+from gmmquant.pipeline.plan import Products, Task, plan
+from gmmquant.pipeline.sources import Reading, sources_of
+from gmmquant.pipeline.summary import summarized
+from gmmquant.report.outcome import Done, Failure, Summary
+from gmmquant.report.record import record_in_page
+from gmmquant.report.sheet import SheetRows
+from gmmquant.settings import ANY_K
 
 
 @pytest.fixture
@@ -137,8 +150,8 @@ def test_a_format_may_be_left_out(arguments, completed):
 
 
 def test_the_command_line_of_a_report_has_no_passwords():
-    typed = command_line(["s3://me:secret@host/a b.png", "-k", "2"])
-    assert typed == "gmmquant 's3://***@host/a b.png' -k 2"
+    typed = command_line(["s3://me:p@ss/word@host/a b.png?token=x", "-k", "2", "3", "--", "x.png"])
+    assert typed.replace(ANY_K, "2 3") == "gmmquant 's3://host/a b.png?...' -k 2 3 -- x.png"
 
 
 @pytest.mark.parametrize(
@@ -162,3 +175,160 @@ def test_a_preview_outside_a_terminal_is_a_note(command, samples):
     result = command(samples / "cat.jpg", "-k", "2", "-o", "out", "--preview")
     assert result.returncode == 0
     assert "--preview needs a terminal" in result.stderr
+
+
+# --- files that are not lost, and reports that do not lie -------------------------------------------------------------
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("options", [["--sheet"], ["--sheet", "--name", "{stem}"], ["--sheet", "--force"]])
+def test_a_sheet_is_never_written_over_an_input_or_another_output(command, samples, tmp_path, options):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "sheet.png"):
+        shutil.copy(samples / "flat.png", tmp_path / "in" / name)
+    folder = [] if "--name" not in options else ["-o", "out"]
+    command("in", "-k", "2", *folder)
+    before = contents(tmp_path / "in")
+    refused = command("in", "-k", "3", *options, *folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "sheet.png" in refused.stderr
+    assert contents(tmp_path / "in") == before
+
+
+@pytest.mark.parametrize("name", ["a_report.html", "a_report.md", "a_report.csv", "a_sheet.svg", "a_criteria.svg"])
+def test_files_of_the_user_are_not_taken_for_reports(command, samples, tmp_path, name):
+    shutil.copy(samples / "cat.jpg", tmp_path / "a.jpg")
+    options = ["--report", "all", "--sheet", "svg", "--plots"]
+    assert command("a.jpg", "-k", "2", *options).returncode == 0
+    (tmp_path / name).write_bytes(b"mine")
+    refused = command("a.jpg", "-k", "3", *options)
+    assert refused.returncode == 1
+    assert f"{name} exists, and is not a report of gmmquant" in refused.stderr
+    assert (tmp_path / name).read_bytes() == b"mine"
+    assert command("a.jpg", "-k", "3", *options, "--force").returncode == 0
+    assert (tmp_path / name).read_bytes() != b"mine"
+
+
+def test_two_formats_of_an_image_have_a_fit_each_in_the_report(command, samples, tmp_path):
+    for end in ("png", "webp"):
+        assert command(samples / "cat.jpg", "-k", "4", "-o", "out", "--format", end).returncode == 0
+    fits = json.loads((tmp_path / "out/cat_report.json").read_text())["fits"]
+    assert [fit["files"]["image"] for fit in fits] == ["cat_k4.png", "cat_k4.webp"]
+    for fit in fits:
+        assert fit["bytes"] == (tmp_path / "out" / fit["files"]["image"]).stat().st_size
+    again = command(samples / "cat.jpg", "-k", "4", "-o", "out", "--format", "webp", "--skip-existing")
+    assert "skipped" in again.stderr
+
+
+def test_a_file_that_is_written_again_for_another_k_is_that_of_one_fit(command, samples, tmp_path):
+    for k in ("2", "3"):
+        assert command(samples / "cat.jpg", "-k", k, "-o", "out.png", "--force").returncode == 0
+    fits = json.loads((tmp_path / "out_report.json").read_text())["fits"]
+    assert [(fit["k"], fit["files"]["image"]) for fit in fits] == [(3, "out.png")]
+
+
+def test_a_page_alone_holds_the_record_to_which_a_k_is_added(command, samples, tmp_path):
+    options = [samples / "cat.jpg", "-o", "out", "--report", "html"]
+    assert command(*options, "-k", "2").returncode == 0
+    assert command(*options, "-k", "3").returncode == 0
+    assert command(*options, "-k", "4", "--skip-existing").returncode == 0
+    assert names(tmp_path / "out") == {"cat_k2.png", "cat_k3.png", "cat_k4.png", "cat_report.html"}
+    record = json.loads(record_in_page((tmp_path / "out/cat_report.html").read_bytes()))
+    assert [fit["k"] for fit in record["fits"]] == [2, 3, 4]
+    assert "skipped" in command(*options, "-k", "2", "3", "4", "--skip-existing").stderr
+
+
+def test_a_page_that_lacks_a_fit_of_the_report_is_made_again(command, samples, tmp_path):
+    options = [samples / "cat.jpg", "-o", "out"]
+    assert command(*options, "-k", "2", "--report", "json,html").returncode == 0
+    assert command(*options, "-k", "3").returncode == 0
+    assert command(*options, "-k", "2", "3", "--report", "json,html", "--skip-existing").returncode == 0
+    record = json.loads(record_in_page((tmp_path / "out/cat_report.html").read_bytes()))
+    assert [fit["k"] for fit in record["fits"]] == [2, 3]
+
+
+def test_earlier_images_are_on_the_page_without_loss(command, samples, tmp_path):
+    options = [samples / "cat.jpg", "-o", "out", "--report", "json,html"]
+    for k in ("2", "3"):
+        assert command(*options, "-k", k).returncode == 0
+    page = (tmp_path / "out/cat_report.html").read_text()
+    found = [base64.b64decode(data) for data in re.findall(r"data:image/(?:png|webp);base64,([^\"']+)", page)]
+    images = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in found]
+    for k in (2, 3):
+        drawn = np.asarray(Image.open(tmp_path / f"out/cat_k{k}.png").convert("RGB"))
+        assert any(image.shape == drawn.shape and (image == drawn).all() for image in images)
+
+
+def test_the_command_on_the_page_has_all_numbers_of_colors(command, samples, tmp_path):
+    for k in ("2", "3"):
+        command(samples / "cat.jpg", "-o", "out", "--report", "json,html", "-k", k)
+    assert "--report json,html -k 2 3</code>" in (tmp_path / "out/cat_report.html").read_text()
+
+
+def test_a_damaged_report_is_replaced_with_force(command, samples, tmp_path):
+    assert command(samples / "cat.jpg", "-k", "2", "-o", "out").returncode == 0
+    path = tmp_path / "out/cat_report.json"
+    for change in ({"version": "0"}, {"fits": [{"asked": 2, "files": {}}]}, {"notes": None}):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        assert command(samples / "cat.jpg", "-k", "2", "-o", "out", "--force").returncode == 0
+        assert [fit["k"] for fit in json.loads(path.read_text())["fits"]] == [2]
+
+
+def test_a_table_keeps_the_rows_of_images_that_fail_and_gets_new_ones(command, album, tmp_path):
+    options = ["album", "-r", "-o", "out", "--report", "json,csv"]
+    assert command(*options, "-k", "2").returncode == 0
+    (album / "c.jpg").write_bytes(b"changed")
+    shutil.copy(album / "a.png", album / "new.png")
+    added = command(*options, "-k", "3")
+    assert added.returncode == 1
+    rows = (tmp_path / "out/report.csv").read_text().splitlines()[1:]
+    found = sorted(tuple(row.split(",")[1:3]) for row in rows)
+    expected = [(f"{name}_k{k}.png", str(k)) for name in ("a", "sub/b") for k in (2, 3)]
+    assert found == sorted([*expected, ("c_k2.png", "2"), ("new_k3.png", "3")])
+
+
+def test_a_table_that_would_lose_rows_is_refused_without_json(command, album, tmp_path):
+    options = ["album", "-r", "-o", "out", "--report", "csv"]
+    assert command(*options, "-k", "2").returncode == 0
+    table = (tmp_path / "out/report.csv").read_bytes()
+    for more in ([], ["--skip-existing"]):
+        refused = command(*options, "-k", "3", *more)
+        assert refused.returncode == 1
+        assert "report.csv exists, and would lose what it has" in refused.stderr
+        assert (tmp_path / "out/report.csv").read_bytes() == table
+
+
+def test_images_that_are_compared_with_existing_files_are_in_the_table(command, album, tmp_path):
+    assert command("album", "-r", "-k", "2", "-o", "out", "--report", "none").returncode == 0
+    assert command("album", "-r", "-k", "2", "-o", "out", "--report", "csv", "--skip-existing").returncode == 0
+    assert len((tmp_path / "out/report.csv").read_text().splitlines()) == 4
+
+
+def test_a_dry_run_shows_the_files_about_all_images(command, album, tmp_path):
+    planned = command("album", "-r", "-k", "2", "-o", "out", "-n", "--report", "csv", "--sheet")
+    for name in ("report.csv", "components.csv", "sheet.png"):
+        assert f"out/{name} (new)" in planned.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_high_sheet_is_divided():
+    rows = [Row(str(i), "", (30, 30), (Panel(np.zeros((30, 30, 3), np.uint8), "original"),)) for i in range(40)]
+    collected = SheetRows(["webp", "svg"])
+    collected._rows = rows
+    found = collected.finish()
+    assert list(found) == ["sheet.webp", "sheet.webp 2", "sheet.svg"]
+    assert all(max(Image.open(io.BytesIO(found[name])).size) <= 16_383 for name in list(found)[:2])
+
+
+def test_a_failure_of_a_report_about_all_images_leaves_the_images(command, album, tmp_path, monkeypatch):
+    task = Task([2], products=Products(reports=("csv", "md")))
+    monkeypatch.setattr("gmmquant.report.csv_tables.CsvTables.finish", lambda _: 1 / 0)
+    monkeypatch.chdir(tmp_path)
+    planned = plan(sources_of(["album"], Reading(recursive=True)), task, tmp_path / "o")
+    outcomes = list(summarized(planned, run_all(planned)))
+    assert [type(outcome) for outcome in outcomes] == [Done, Done, Done, Failure, Summary]
+    assert "ZeroDivisionError" in outcomes[3].reason
+    assert names(tmp_path / "o") == {"a_k2.png", "c_k2.png", "sub/b_k2.png", "report.md"}

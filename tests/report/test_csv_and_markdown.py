@@ -39,7 +39,7 @@ HOSTILE = [
 def record_of(path, ks=(2, 5), notes=()):
     fits = [fit_record(fit, {"image": f"{path}_k{fit.k}.png"}, n_bytes=1000 + fit.k) for fit in quantize(CAT, list(ks))]
     image = {"path": path, "bytes": 5000, "width": 451, "height": 300, "frames": 1, "pixels": 135300}
-    image |= {"visible_pixels": 135300, "distinct_colors": 30374, "bit_depth": 8}
+    image |= {"visible_pixels": 135300, "visible_weight": 135300.0, "distinct_colors": 30374, "bit_depth": 8}
     return {"image": image, "settings": {"seed": 3}, "notes": list(notes), "fits": fits}
 
 

@@ -75,7 +75,7 @@ def dark():
 
 
 def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
-    fits, (note,) = notes_on(dark(), [8, 64, 80], Settings(noise=2, shrink=0.9))
+    fits, (note,) = notes_on(dark(), [8, 32, 64], Settings(noise=2, shrink=0.9))
     distinct = {fit.k: len({tuple(color) for color in fit.palette.tolist()}) for fit in fits}
     assert any(n < 0.9 * k for k, n in distinct.items())
     shown = " and ".join(f"{n} of {k} colours at k = {k}" for k, n in distinct.items() if n < 0.9 * k)
