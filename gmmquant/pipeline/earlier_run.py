@@ -109,7 +109,8 @@ class EarlierRun(NamedTuple):
         """
         kinds = [_kind_of(fit) for fit in (*self.record["fits"], *record["fits"])]
         same = all(self.record.get(name) == record[name] for name in ("schema", "version"))
-        if not same or not {"notes", "choices"} <= self.record.keys() or any(kind != kinds[-1] for kind in kinds):
+        lists = all(isinstance(self.record.get(name), list) for name in ("notes", "choices"))
+        if not (same and lists) or any(kind != kinds[-1] for kind in kinds):
             raise ParameterError(
                 f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
             )

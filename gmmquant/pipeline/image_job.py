@@ -247,7 +247,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         images = images_of(job, record, drawn, task.max_pixels) if shows else []
         if task.to is Destination.FILES and not job.in_shared_report:
             stage = partial(stage_reports, job, record, original, images, outputs, command=task.command)
-            stage(earlier=earlier, is_new=is_new)
+            stage(earlier=earlier, is_new=is_new, replaces=task.existing is Existing.REPLACE)
         written = outputs.commit()
     statistics = [drawn.fit.statistics for drawn in results.values()]
     data = outputs.data if isinstance(outputs, HeldSet) else None

@@ -44,14 +44,16 @@ def stage_reports(
     command: str,
     earlier: EarlierRun | None,
     is_new: bool,
+    replaces: bool,
 ) -> None:
     """Stage the reports of an image: all if the record `is_new`, else those that do not exist.
 
-    `original` and `images` are those of `images_of`. Reports of the `earlier` run are replaced.
+    `original` and `images` are those of `images_of`. Reports of the `earlier` run are replaced, with `replaces` also
+    other files.
     """
 
     def stage(path: AnyPath, data: bytes) -> None:
-        if earlier is None:
+        if earlier is None or replaces:
             outputs.stage(path, data)
         elif path == earlier.report:
             outputs.stage(path, data, replaced=earlier.data)
@@ -90,7 +92,7 @@ def content_of_ours(path: AnyPath) -> bytes:
     with open_path(path) as file:
         content = file.read()
     if not is_report(path.suffix, content):
-        raise ExistsError(f"{path.name} exists, and is not a report of gmmquant; use --force, or another --name")
+        raise ExistsError(f"{path.name} exists, and is not a report of gmmquant")
     return content
 
 

@@ -66,8 +66,11 @@ def check_summary(planned: Plan) -> None:
     present = [path for path in files.values() if exists(path)]
     if not present or planned.task.existing is Existing.REPLACE:
         return
-    for path in present:
-        content_of_ours(path)
+    try:
+        for path in present:
+            content_of_ours(path)
+    except ExistsError as error:
+        raise ExistsError(f"{error}; use --force to replace it, or another --output") from None
     if planned.shared_job is not None:
         lossy = planned.task.existing is Existing.REFUSE
     else:
@@ -115,7 +118,7 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
             about = planned.shared_job or job
             if record is None or about is None:
                 continue
-            added = True
+            added = added or not isinstance(outcome, Failure)
             page = relative(about.reports["html"], folder) if "html" in about.reports else None
             for entry in entries_of(record, relative(about.report.parent, folder), page):
                 small = illustration or of_shared.get(entry.record["image"]["path"])

@@ -69,7 +69,7 @@ def entries_of(record: Record, folder: str = "", page: str | None = None) -> Ite
             for shared, fit in zip(record["fits"], image["fits"], strict=True)
         ]
         yield Entry({**record, "image": image, "notes": image["notes"], "fits": fits}, folder)
-    sizes = {"pixels": record["total"]["pixels"], "visible_pixels": record["total"]["visible_pixels"]}
+    sizes = {name: record["total"][name] for name in ("pixels", "visible_pixels", "visible_weight")}
     unknown = dict.fromkeys(("bytes", "width", "height", "frames", "bit_depth"))
     image = {"path": ALL_IMAGES, **unknown, **sizes, "distinct_colors": record["fitted"]["distinct_colors"]}
     yield Entry({**record, "image": image}, "")

@@ -37,9 +37,9 @@ def test_a_second_run_with_another_k_adds_to_the_report(command, samples, tmp_pa
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--method", "kmeans"], "--method gmm, not kmeans"),
-        (["--seed", "1"], "--seed 0, not 1"),
-        (["--optimize"], "--optimize"),
+        (["--method", "kmeans"], "with --method gmm, this run is with --method kmeans"),
+        (["--seed", "1"], "with --seed 0, this run is with --seed 1"),
+        (["--optimize"], "without --optimize, this run is with --optimize"),
     ],
 )
 def test_other_settings_are_refused_with_their_name_and_nothing_changes(command, samples, tmp_path, options, named):

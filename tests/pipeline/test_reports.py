@@ -54,7 +54,7 @@ def test_all_reports_of_one_image_have_its_name(command, samples, tmp_path):
             assert code in page
             assert code in sheet
         assert f"{fit['mean_log_likelihood']:.4f}" in sheet
-    assert "-k 2 7 --report all" in page
+    assert "--plots svg,png -o out -k 2 7</code>" in page
 
 
 def test_a_folder_of_sheets_plots_and_outputs_has_no_inputs(command, samples, tmp_path):

@@ -172,7 +172,7 @@ def test_several_images_have_one_table_with_paths_from_its_folder(command, album
         path = tmp_path / "out" / row["file"]
         record = json.loads(path.with_name(path.name.replace("_k2.png", "_report.json")).read_text())
         assert float(row["log_likelihood"]) == record["fits"][0]["log_likelihood"]
-    assert (tmp_path / "out/report.md").read_text().count("\n## ") == 2
+    assert (tmp_path / "out/report.md").read_text().count("\n## ") == 3
 
 
 def test_no_report_is_written_with_none(command, samples, tmp_path):
@@ -196,8 +196,8 @@ def test_an_existing_table_is_refused_before_any_work(command, album, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/report.csv").write_text("mine")
     refused = command("album", "-r", "-k", "2", "-o", "out", "--report", "csv")
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "report.csv exists; use --force" in refused.stderr
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "report.csv exists, and is not a report of gmmquant; use --force" in refused.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.csv"]
     assert command("album", "-r", "-k", "2", "-o", "out", "--report", "csv", "--force").returncode == 0
     assert len(rows(tmp_path / "out/report.csv")) == 3
@@ -228,12 +228,12 @@ def test_files_that_are_not_smaller_than_the_image_are_left_out(command, samples
     found = {path.name for path in (tmp_path / "out").glob("*.png")} if (tmp_path / "out").exists() else set()
     assert found == expected
     again = command(samples / "cat.jpg", "-k", "256", "7", "-o", "photo", "--skip-if-larger", "--palette-out", "hex")
-    assert "k = 256: 66,288 bytes, not smaller than the image" in again.stderr
+    assert "not written, as the image has 50,163 bytes: 66,288 bytes at k = 256" in again.stderr
     names = {path.name for path in (tmp_path / "photo").iterdir()}
     assert names == {"cat_k7.png", "cat_k7_palette.hex", "cat_report.json"}
     record = json.loads((tmp_path / "photo/cat_report.json").read_text())
     assert [fit["k"] for fit in record["fits"]] == record["settings"]["k"] == [7]
     none = command(samples / "cat.jpg", "-k", "256", "-o", "none", "--skip-if-larger")
     assert (none.returncode, none.stdout) == (0, "")
-    assert "skipped, k = 256: 66,288 bytes, none is smaller than the image" in none.stderr
+    assert "skipped, 66,288 bytes at k = 256, the image has 50,163" in none.stderr
     assert list((tmp_path / "none").iterdir()) == []

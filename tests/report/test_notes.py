@@ -115,9 +115,9 @@ def test_images_that_share_a_mixture_get_one_note_for_all(command, tmp_path):
     (tmp_path / "album").mkdir()
     for name in ("a", "b"):
         Image.fromarray(dark()[:: 1 if name == "a" else -1]).save(tmp_path / "album" / f"{name}.png")
-    result = command("album", "-k", "64", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
+    result = command("album", "-k", "32", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
     record = json.loads((tmp_path / "out" / "shared_report.json").read_text())
     (note,) = record["notes"]
-    assert "of 64 colours at k = 64 are distinct after rounding to 8 bits" in note
+    assert "of 32 colours at k = 32 are distinct after rounding to 8 bits" in note
     assert result.stderr.count(note) == 1
     assert f"gmmquant: out: {note}\n" in result.stderr

@@ -57,8 +57,8 @@ _STYLE: dict[str, Any] = {
 
 # No date, and no version of matplotlib.
 _METADATA: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": MARK},
+    "pdf": {"CreationDate": None, "Creator": MARK, "Producer": None},
     "png": {"Software": MARK},  # so that plots are not taken for inputs
 }
 
