@@ -221,10 +221,11 @@ class ColorHistogram:
             yield starts
             ancestors = ancestors[starts]
 
-    def _common_ancestors(self) -> FloatArray:
+    def _common_ancestors(self, side_power: int = 0) -> FloatArray:
         """Return the weight of the lowest common ancestor of each colour and the previous one, shape (n_colors,).
 
         The two are in one leaf of an octree if and only if that node is within its capacity. The first is infinity.
+        Weights are multiplied by the side of the node's cube (1 for the whole) to the power of `side_power`.
         """
         different = self.codes[1:] ^ self.codes[:-1]
         common = np.full(self.n_colors, -1, dtype=np.int8)  # bits that a colour shares with the previous one
@@ -238,7 +239,8 @@ class ColorHistogram:
         for bits in range(self.bit_depth - 1, -1, -1):
             first = np.flatnonzero(common < bits)
             weights = np.add.reduceat(weights, first)
-            ancestors[nodes] = np.repeat(weights, _lengths(first, nodes.size))
+            measures = weights * 0.5 ** (side_power * bits) if side_power else weights
+            ancestors[nodes] = np.repeat(measures, _lengths(first, nodes.size))
             nodes, common = nodes[first], common[first]
         if self.alpha_squares is not None:
             ancestors /= OPAQUE_SQUARE
@@ -252,6 +254,23 @@ class ColorHistogram:
             shares.append(shares[-1] * _REFINEMENT)
         # All octrees come first, since both they and the cells need memory for a moment.
         octrees = list(self.octrees([self.total_weight / share for share in reversed(shares)]))
+        levels = [cells]
+        for starts in octrees:
+            levels.append(levels[-1].merged(starts))
+        return levels[::-1]
+
+    def levels_by_scatter(self, cells: Cells, sizes: Sequence[int]) -> list[Cells]:
+        """Return cells of about equal scatter, of about the ascending `sizes` in number, and `cells` as the last.
+
+        A leaf of the octree has at most a certain weight times squared side of its cube, to which its scatter is in
+        proportion. `cells` are those of the colours in any space; sizes near their number are left out.
+        """
+        ancestors, octrees = self._common_ancestors(side_power=2), []
+        for size in reversed(sizes):
+            if size < _FINEST * ancestors.size:
+                starts = np.flatnonzero(ancestors >= np.partition(ancestors, ancestors.size - size)[-size])
+                octrees.append(starts)
+                ancestors = ancestors[starts]
         levels = [cells]
         for starts in octrees:
             levels.append(levels[-1].merged(starts))

@@ -24,7 +24,7 @@ MAX_SEARCHED_CELLS = 60_000
 MAX_SEARCHED_SCORES = 1_200_000  # one sweep
 MAX_SEARCH_SCORES = 12_000_000  # all sweeps at one level, from one start
 
-# KMeans for a palette (palette_kmeans)
+# KMeans for a palette (palette_kmeans, palette_trials)
 MAX_PALETTE_LEVEL_SCORES = 200_000_000  # all iterations at one level
 MAX_PALETTE_LEVEL_ITERATIONS = 200
 MAX_PALETTE_START_SCORES = 50_000  # of one sweep over the level where starts are compared; above it fewer are tried
@@ -32,3 +32,12 @@ PALETTE_SEARCH_LEVELS = 2  # at which centers are moved, the coarsest ones
 MAX_PALETTE_TRIALS = 10  # of the search at such a level; 40 took up to 1.6 times as long for 0.1 to 0.2 % less error
 MAX_PALETTE_SEARCH_SCORES = 24_000_000  # of one sweep for each of these trials
 MAX_PALETTE_TRIAL_ITERATIONS = 2
+
+# The same for many clusters (palette_moves), where moves are judged one by one
+MANY_CLUSTERS = 64
+PALETTE_CELLS_PER_CENTER = 20, 48, 160  # at the levels before the finest: of the start, of the search, and a finer one
+MIN_PALETTE_CENTERS = 256  # for which there are cells; with fewer cells, fits of 64 ended up to 0.7 % higher
+MAX_MERGED_CLUSTERS = 1536  # whose pairs are 19 MB of costs
+MAX_PALETTE_MOVE_SCORES = 80_000_000  # all sweeps of the search
+MAX_PALETTE_ROUNDS = 8
+MAX_LONG_STEP_SCORES = 80_000_000  # all iterations at one level

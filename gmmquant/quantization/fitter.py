@@ -21,6 +21,7 @@ from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.palette import Palette, check_palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ParameterError
+from gmmquant.models import budget
 from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend, down_to_noise, fit_by_search, fit_with_means, levels_for
@@ -297,7 +298,7 @@ class Fitter:
         settings = self.settings
         tol = DEFAULT_TOL_NATS if settings.tol is None else settings.tol
         codebook = fit_codebook(
-            self._levels_for(k),
+            self._cluster_levels_for(k),
             k,
             restarts=settings.restarts,
             rng=np.random.default_rng(settings.seed),
@@ -400,6 +401,15 @@ class Fitter:
         bounded = self.settings.max_iter is None
         levels = down_to_noise(self.levels, self.variance) if self.noise and bounded else self.levels
         return levels_for(levels, k, bounded=bounded)
+
+    def _cluster_levels_for(self, k: int) -> list[Cells]:
+        """Return the levels of KMeans: with many clusters, cells of about equal scatter instead of weight."""
+        is_coarse = self.cells.weights.size < self.colors.tree.n_colors
+        if k < budget.MANY_CLUSTERS or is_coarse:
+            return self._levels_for(k)
+        sizes = [n_cells * max(k, budget.MIN_PALETTE_CENTERS) for n_cells in budget.PALETTE_CELLS_PER_CENTER]
+        levels = self.colors.tree.levels_by_scatter(self.cells, sizes)
+        return levels_for(levels, k, bounded=self.settings.max_iter is None)
 
     def _tol_for(self, k: int) -> float:
         """Return the gain in J below which EM with `k` components ends."""

@@ -12,16 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmquant import Quantizer, Settings, quantize
+from gmmquant.models.codebook import refine
 from gmmquant.models.kmeans import center_scores, inertia, kmeans_plus_plus
-from gmmquant.models.palette_kmeans import (
-    Moves,
-    costs_of_removal,
-    fit_codebook,
-    principal_splits,
-    refine,
-    search,
-    split_clusters,
-)
+from gmmquant.models.palette_kmeans import fit_codebook
+from gmmquant.models.palette_starts import principal_splits, split_clusters
+from gmmquant.models.palette_trials import Moves, costs_of_removal, search
 from gmmquant.models.sweep import most_probable
 
 law = settings(max_examples=40)
