@@ -377,9 +377,9 @@ def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
         near = get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 3)
         similar = f", or {' or '.join(near)}" if near else ""
         what = "a colour, a palette or a file" if other_names else "a colour"
-        raise ParameterError(
-            f"{shortened(text)!r} is not {what}; use hex codes or names of CSS, as in #1a2b3c,#fff,red{similar}"
-        )
+        palettes = f", a palette ({', '.join(other_names)})" if other_names else ""
+        remedy = f"use hex codes or names of CSS, as in #1a2b3c,#fff,red{palettes}{similar}"
+        raise ParameterError(f"{shortened(text)!r} is not {what}; {remedy}")
     return color
 
 

@@ -124,7 +124,7 @@ def key_of(job: Job, k: int | str) -> FitKey:
 
 def earlier_report(job: Job) -> AnyPath | None:
     """Return the report of a job that holds the record of an earlier run, if there is one: JSON, or a page."""
-    reports = job.reports
+    reports = {} if job.in_shared_report else job.reports
     return next((reports[name] for name in ("json", "html") if name in reports and exists(reports[name])), None)
 
 

@@ -21,6 +21,9 @@ _MANY_TIMES, _VISIBLE_MSE = 2.5, 100.0
 # Below this share of distinct colours there is a note.
 _MANY_EQUAL = 0.9
 
+# Share of the pixels from which on one colour of a palette has nearly all.
+_NEARLY_ALL = 0.95
+
 _SMOOTHER = "--noise 2 --shrink 0.9"
 
 
@@ -42,6 +45,7 @@ def fit_notes(
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
         *_unreached_bounds(choices, settings),
         *_falling_likelihood(fits, settings),
+        *_one_color_for_all(fits, settings),
         *_spread_over_seeds(fits),
     ]
 
@@ -108,6 +112,17 @@ def _falling_likelihood(fits: Sequence[RecoloredFit], settings: Settings) -> Ite
             f"the log-likelihood falls from k = {', '.join(falls)}, because --shrink {settings.shrink:g} makes "
             "components alike; compare k with --style likelihood"
         )
+
+
+def _one_color_for_all(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
+    """Yield a note if the nearest colour of a palette is the same for nearly all pixels of a colourful image."""
+    fixed = [fit for fit in fits if fit.fit.fixed is not None and fit.fit.fixed.all() and len(fit.palette) > 1]
+    if settings.space != "srgb" or settings.dither != "none":
+        return
+    for fit in fixed:
+        counts = fit.statistics.counts
+        if counts.max() >= _NEARLY_ALL * counts.sum() and fit.mse >= _VISIBLE_MSE:
+            yield "one colour of the palette covers nearly all pixels; try --space oklab, or --dither bayer"
 
 
 def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:

@@ -303,9 +303,15 @@ def test_a_named_output_is_replaced_only_by_force(command, tmp_path, grey):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("grey.png", "-k", "2", "3", "-o", "o.png"), "1 image would be written for k = 2, 3; name a folder"),
-        (("grey.png", "flat.png", "-k", "2", "-o", "o.png"), "2 images would be written for k = 2; name a folder"),
-        (("grey.png", "-k", "2", "-o", "o.png", "--shared"), "looks like a file"),
+        (
+            ("grey.png", "-k", "2", "3", "-o", "o.png"),
+            "--output o.png is one file, but k = 2, 3 would give 2; name a folder",
+        ),
+        (
+            ("grey.png", "flat.png", "-k", "2", "-o", "o.png"),
+            "--output o.png is one file, but 2 images at k = 2 would give 2; name a folder",
+        ),
+        (("grey.png", "-k", "2", "-o", "o.png", "--shared"), "o.png is one file"),
         (("grey.png", "-k", "2", "-o", "o.png", "--format", "gif"), "--format gif contradicts --output o.png"),
         (("grey.png", "-k", "2", "-o", "o.png", "--name", "{stem}"), "--name has no effect"),
         (("grey.png", "-k", "2", "-o", "grey.png"), "would overwrite the input"),

@@ -373,7 +373,7 @@ def test_a_model_is_smoothed_as_a_fit_is(command, tmp_path, samples, recolor):
         samples / "cat.jpg", "--model", "fit/cat_k4.gmm.json", "-o", "out", "--skip-existing", "--recolor", drawn
     )
     assert again.returncode == 1
-    assert "--smooth 1.0, not 0.0" in again.stderr
+    assert "with --smooth 1.0, this run is with --smooth 0.0" in again.stderr
 
 
 def test_images_of_a_shared_mixture_are_smoothed_and_their_regions_add_up(command, tmp_path, samples):

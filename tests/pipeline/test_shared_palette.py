@@ -195,15 +195,24 @@ def test_missing_files_are_written_with_the_same_bytes(command, tmp_path, album)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--method", "kmeans"], "shared_report.json was written with --method gmm, not kmeans; use the same options"),
-        (["-k", "5"], "shared_report.json was written with -k 3, not 3 5; use the same options"),
+        (
+            ["--method", "kmeans"],
+            "shared_report.json was written with --method gmm, this run is with --method kmeans; use the same options",
+        ),
+        (["-k", "5"], "shared_report.json was written with -k 3, this run is with -k 3 5; use the same options"),
         (
             "one more",
             "shared_report.json was written without ../album/another.png, so its mixture differs; use the same",
         ),
-        (["--tol", "0.01"], "shared_report.json was written with --tol default, not 0.01; use the same options"),
+        (
+            ["--tol", "0.01"],
+            "shared_report.json was written without --tol, this run is with --tol 0.01; use the same options",
+        ),
         ("one less", "shared_report.json was written with ../album/p9.png, so its mixture differs; use the same"),
-        ("sample", "shared_report.json was written with --sample-size 4, not default; use the same options"),
+        (
+            "sample",
+            "shared_report.json was written with --sample-size 4, this run is without --sample-size",
+        ),
         ("report", "p0_k3.png exists, but was written for other images or options, or has changed; use another"),
     ],
 )

@@ -264,9 +264,9 @@ def test_methods_of_starting_give_different_starts(samples):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--covariance", "round"], "covariance = 'round' is unknown; use one of full, tied, diag, spherical"),
-        (["--init", "guess"], "init = 'guess' is unknown; use one of kmeans, k-means++, random_from_data, random"),
-        (["--restarts", "0"], "restarts = 0 is too small; use at least 1"),
+        (["--covariance", "round"], "--covariance round is unknown; use one of full, tied, diag, spherical"),
+        (["--init", "guess"], "--init guess is unknown; use one of kmeans, k-means++, random_from_data, random"),
+        (["--restarts", "0"], "--restarts 0 is too small; use at least 1"),
     ],
 )
 def test_a_bad_model_option_is_a_usage_error_with_value_limit_and_remedy(command, grey, arguments, message):
