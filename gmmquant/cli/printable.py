@@ -55,18 +55,6 @@ def file_names(
     return f"{', '.join(names)} in {printable(str((of or paths)[0].parent))}"
 
 
-def size(n_bytes: int) -> str:
-    """Return a number of bytes as people read it: "812 B", "18.7 kB", "1.25 MB"."""
-    if n_bytes < 1000:
-        return f"{n_bytes} B"
-    value, units = float(n_bytes), iter(("kB", "MB", "GB", "TB"))
-    unit = ""
-    while not unit or (value >= 999.5 and unit != "TB"):  # 999.5 would be shown as 1000
-        value, unit = value / 1000, next(units)
-    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
-    return f"{value:.{digits}f} {unit}"
-
-
 def percent(part: int, whole: int) -> str:
     """Return a part of a whole of at least 1 in per cent, with one digit below 10 per cent."""
     share = 100 * part / whole

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gmmquant.cli.printable import percent, printable, size
+from gmmquant.cli.printable import percent, printable
+from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done
 
 
@@ -30,4 +31,4 @@ class Totals:
             return ""
         share = percent(self._n_written, self._n_read)
         folders = printable(*self._folders) if len(self._folders) == 1 else f"{len(self._folders):,} folders"
-        return f"{size(self._n_read)} read, {size(self._n_written)} written ({share}) in {folders}"
+        return f"{file_size(self._n_read)} read, {file_size(self._n_written)} written ({share}) in {folders}"

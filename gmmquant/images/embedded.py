@@ -57,7 +57,7 @@ def embed(image: IndexedImage | ColorImage, max_pixels: int, *, lossless: bool =
 def embed_thumbnail(pixels: npt.NDArray[np.uint8], side: int) -> EmbeddedImage:
     """Return RGB or RGBA pixels (height, width, 3 or 4) as a WebP of few bytes, within a square of `side` pixels."""
     height, width = pixels.shape[:2]
-    image = ColorImage(pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None)
+    image = ColorImage.from_pixels(pixels)
     factor = min(1.0, side / max(height, width))
     small = reduced(image, max(1, round(height * factor) * round(width * factor))).pixels
     small = small[:side, :side]  # an image of one row or column may still be longer

@@ -41,6 +41,12 @@ class GreyMap:
         values = log_density if visible is None else np.where(visible, log_density, low)
         return cls(values, "nats", low, high if high > low else low + 1.0)
 
+    @property
+    def levels(self) -> npt.NDArray[np.uint8]:
+        """The map in levels of 8 bits, (height, width)."""
+        levels = np.clip((self.values - self.black) / (self.white - self.black), 0, 1)
+        return np.rint(255 * levels).astype(np.uint8)
+
     def _repr_png_(self) -> bytes:
         """Return the map as notebooks show it."""
         return preview_of_map(self)
@@ -50,8 +56,7 @@ def preview_of_map(grey: GreyMap) -> bytes:
     """Return a map as a small grey PNG of 8 bits."""
     from gmmquant.images.preview import preview_of_pixels
 
-    levels = np.clip((grey.values - grey.black) / (grey.white - grey.black), 0, 1)
-    return preview_of_pixels(np.rint(255 * levels).astype(np.uint8))
+    return preview_of_pixels(grey.levels)
 
 
 def encode_grey_map(grey: GreyMap) -> bytes:

@@ -19,6 +19,11 @@ class ColorImage(NamedTuple):
     colors: npt.NDArray[np.uint8]
     alpha: npt.NDArray[np.uint8] | None = None
 
+    @classmethod
+    def from_pixels(cls, pixels: npt.NDArray[np.uint8]) -> ColorImage:
+        """Return the image of pixels, RGB (height, width, 3) or RGBA (height, width, 4)."""
+        return cls(pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None)
+
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The colours, RGB (height, width, 3), or RGBA with alpha."""

@@ -28,10 +28,9 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray
     """Return `X` as a finite float64 array of shape (n_samples, n_features) with at least one sample."""
     array = _as_floats("X", X)
     if array.ndim != 2:
-        raise ParameterError(
-            f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features): "
-            "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
-        )
+        one = "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
+        remedy = one if array.ndim < 2 else "use X.reshape(-1, X.shape[-1]) for an image"
+        raise ParameterError(f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features): {remedy}")
     if array.size == 0:
         raise ParameterError(f"X has shape {array.shape}; use at least one sample and one feature")
     if n_features is not None and array.shape[1] != n_features:

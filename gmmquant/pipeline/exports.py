@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gmmquant.colors.palette import hex_code
 from gmmquant.images.encoding.encode import encode_image
@@ -19,6 +19,9 @@ from gmmquant.system.atomic import HeldSet, OutputSet
 from gmmquant.system.filesystem import examine
 from gmmquant.system.paths import AnyPath
 from gmmquant.version import __version__
+
+if TYPE_CHECKING:
+    from gmmquant.images.maps import GreyMap
 
 Outputs = OutputSet | HeldSet
 
@@ -75,9 +78,10 @@ class FileWriter:
 
 def write_products(
     quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | str, writer: FileWriter
-) -> dict[str, Any]:
-    """Write the files of a fit except the image; return the paths of all for the record."""
+) -> tuple[dict[str, Any], dict[str, GreyMap]]:
+    """Write the files of a fit except the image; return the paths of all for the record, and the grey maps."""
     paths, maps = job.files(k), job.products.maps
+    drawn: dict[str, GreyMap] = {}
     files: dict[str, Any] = {"image": job.output_in_record(paths["image"]), **write_mixture(fit, job, k, writer)}
     if maps:
         from gmmquant.images.maps import encode_grey_map, encode_label_map
@@ -88,6 +92,7 @@ def write_products(
         if "entropy" in maps or "loglik" in maps:
             for name, grey in zip(("entropy", "loglik"), quantizer.maps(fit), strict=True):
                 if name in maps:
+                    drawn[name] = grey
                     writer.write(paths[f"map {name}"], encode_grey_map, grey)
                     files["maps"][name] |= {"unit": grey.unit, "black": grey.black, "white": grey.white}
     if job.products.layers:
@@ -100,7 +105,7 @@ def write_products(
         if exact and files["layers"]:
             writer.write_here(paths["openraster"], quantizer.openraster, fit)
             files["openraster"] = job.output_in_record(paths["openraster"])
-    return files
+    return files, drawn
 
 
 def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter) -> dict[str, Any]:

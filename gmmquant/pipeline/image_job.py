@@ -12,6 +12,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from gmmquant.errors import GmmquantError, ImageError, OutputError, ParameterError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
@@ -30,7 +33,7 @@ from gmmquant.pipeline.earlier_run import (
 )
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
-from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, stage_reports, stale_reports
+from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, maps_of, stage_reports, stale_reports
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
@@ -59,11 +62,12 @@ Result = TypeVar("Result")
 
 
 class Drawn(NamedTuple):
-    """An image recoloured at one k: its files by content, and the size of the image file."""
+    """An image recoloured at one k: its files by content, the size of the image file, and its grey maps for a page."""
 
     fit: QuantizedImage
     files: dict[str, Any]
     n_bytes: int | None
+    maps: dict[str, npt.NDArray[np.uint8]]
 
 
 # Called with the source, k, the number of iterations and the objective; with a `Phase` in place of k between fits.
@@ -171,6 +175,19 @@ def _earlier_run(job: Job, task: Task, digest: str) -> EarlierRun | None:
     return earlier
 
 
+def _extended(earlier: EarlierRun | None, record: Record, task: Task) -> tuple[Record, EarlierRun | None]:
+    """Return a record with the fits of an earlier run, and that run; with --force one that does not fit is left out."""
+    if earlier is None:
+        return record, None
+    replaces = task.existing is Existing.REPLACE
+    try:
+        return earlier.extended(record, replaces=replaces), earlier
+    except ParameterError:
+        if replaces:
+            return record, None
+        raise
+
+
 class Input(NamedTuple):
     """An image that was read, its visible pixels of all frames, and the SHA-256 and the size of the file."""
 
@@ -228,36 +245,29 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         new_writer = partial(FileWriter, executor, outputs, partial(is_kept, job, task))
         writers = {k: new_writer(compares=k not in job.recorded) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, encode, writers, watch)
-        left_out: list[str] = []
+        larger = ""
         if task.skip_if_larger:
             results, larger = _without_larger(job, results, n_bytes, outputs)
-            if not results:
-                return Skipped(job.source, f"{larger}, the image has {n_bytes:,}")
-            left_out = [f"not written, as the image has {n_bytes:,} bytes: {larger}"] if larger else []
+        if not results:
+            return Skipped(job.source, f"{larger}, the image has {n_bytes:,}")
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
-        if earlier is not None:
-            try:
-                record = earlier.extended(record, replaces=task.existing is Existing.REPLACE)
-            except ParameterError:
-                if task.existing is not Existing.REPLACE:
-                    raise
-                earlier = None
+        record, earlier = _extended(earlier, record, task)
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
         drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
         images = images_of(job, record, drawn, task.max_pixels) if shows else []
+        maps = maps_of(job, record, {k: drawn.maps for k, drawn in results.items()}, task.max_pixels)
         if task.to is Destination.FILES and not job.in_shared_report:
-            stage = partial(stage_reports, job, record, original, images, outputs, command=task.command)
+            stage = partial(stage_reports, job, record, original, images, maps, outputs, command=task.command)
             stage(earlier=earlier, is_new=is_new, replaces=task.existing is Existing.REPLACE)
         written = outputs.commit()
-    statistics = [drawn.fit.statistics for drawn in results.values()]
-    data = outputs.data if isinstance(outputs, HeldSet) else None
-    illustration = None
+    if larger:  # not a note of the record, as it would stay when the file is written by another run
+        notes = [*notes, f"not written, as the image has {n_bytes:,} bytes: {larger}"]
+    done = Done(job.source, record, written, notes, drawn=outputs.data if isinstance(outputs, HeldSet) else None)
     if task.illustrated and original is not None:
         in_sheet = bool(job.products.sheets)
-        illustration = illustration_of(record, original, images, task.illustrated, in_sheet=in_sheet)
-    return Done(
-        job.source, record, written, [*notes, *left_out], drawn=data, statistics=statistics, illustration=illustration
-    )
+        small = illustration_of(record, original, images, task.illustrated, in_sheet=in_sheet)
+        done = done._replace(illustration=small)
+    return done._replace(statistics=[drawn.fit.statistics for drawn in results.values()])
 
 
 def _recolor(
@@ -271,19 +281,20 @@ def _recolor(
 ) -> dict[int | str, Drawn]:
     """Recolour an image at each k, and stage the files while the next k is fitted."""
     to_record = task.to is Destination.RECORD
-    fits: list[tuple[QuantizedImage, dict[str, Any]]] = []
+    fits: list[tuple[QuantizedImage, dict[str, Any], dict[str, npt.NDArray[np.uint8]]]] = []
     for k, writer in writers.items():
         number = number_of_colors(k, choices)
         watch_fit = partial(watch, job.source, number)
         watch_fit(0, math.nan)
         receive = receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
-        files = {} if to_record else write_products(quantizer, fit, job, k, writer)
-        fits.append((fit, files))
+        files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer)
+        on_page = greys if "html" in job.reports else {}
+        fits.append((fit, files, {name: grey.levels for name, grey in on_page.items()}))
     results = {}
-    for (k, writer), (fit, files) in zip(writers.items(), fits, strict=True):
+    for (k, writer), (fit, files, maps) in zip(writers.items(), fits, strict=True):
         fit = fit.with_seconds(write=writer.seconds())
-        results[k] = Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None)
+        results[k] = Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None, maps)
     return results
 
 
@@ -337,7 +348,7 @@ def _record_of(
     if job.in_shared_report:
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        fits = [shared_fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n) in results.items()]
+        fits = [shared_fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n, _) in results.items()]
         return shared_image_record(path, quantizer, fits, n_bytes=n_bytes, notes=notes, digest=digest)
     recolored = [drawn.fit for drawn in results.values()]
     chosen = recoloring_is_chosen(task)
@@ -346,7 +357,7 @@ def _record_of(
         path,
         job.report,
         quantizer,
-        [fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n) in results.items()],
+        [fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n, _) in results.items()],
         n_bytes=n_bytes,
         notes=notes,
         choices=choices,

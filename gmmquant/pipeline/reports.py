@@ -25,6 +25,7 @@ from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 
 Image = IndexedImage | ColorImage
+Maps = Mapping[str, npt.NDArray[np.uint8]]
 
 _MOST_INDEXED = 256
 
@@ -39,6 +40,7 @@ def stage_reports(
     record: Record,
     original: npt.NDArray[np.uint8] | None,
     images: Sequence[Image | None],
+    maps: Sequence[Maps],
     outputs: Outputs,
     *,
     command: str,
@@ -48,8 +50,8 @@ def stage_reports(
 ) -> None:
     """Stage the reports of an image: all if the record `is_new`, else those that do not exist.
 
-    `original` and `images` are those of `images_of`. Reports of the `earlier` run are replaced, with `replaces` also
-    other files.
+    `original`, `images` and `maps` are those of the fits of the record: see `images_of` and `maps_of`. Reports of the
+    `earlier` run are replaced, with `replaces` also other files.
     """
 
     def stage(path: AnyPath, data: bytes) -> None:
@@ -66,7 +68,7 @@ def stage_reports(
             from gmmquant.report.html.page import html_page
 
             ks = " ".join(str(k) for k in record["settings"]["k"])
-            stage(job.reports["html"], html_page(record, original, images, command.replace(ANY_K, ks)))
+            stage(job.reports["html"], html_page(record, original, images, command.replace(ANY_K, ks), maps))
         for end in job.products.plots if stale - {"html", "json"} else ():
             from gmmquant.report.plots.files import plots
 
@@ -114,6 +116,20 @@ def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image], max_pi
     ]
 
 
+def maps_of(job: Job, record: Record, drawn: Mapping[int | str, Maps], max_pixels: int) -> list[Maps]:
+    """Return the grey maps of each fit of a record by name, (height, width), for a page: as `images_of`."""
+    if "html" not in job.reports:
+        return []
+    keys = {key_of(job, k): maps for k, maps in drawn.items()}
+    found: list[Maps] = []
+    for fit in record["fits"]:
+        files = {name: facts["file"] for name, facts in fit["files"].get("maps", {}).items() if "unit" in facts}
+        read = {name: _image_in(file, job, max_pixels) for name, file in files.items() if fit_key(fit) not in keys}
+        in_files = {name: image.pixels[..., 0] for name, image in read.items() if image is not None}
+        found.append(keys.get(fit_key(fit), in_files))
+    return found
+
+
 def illustration_of(
     record: Record,
     original: npt.NDArray[np.uint8],
@@ -133,7 +149,7 @@ def illustration_of(
         from gmmquant.report.sheet import sheet_row
 
         row = sheet_row(record, original, images)
-    return Illustration(reduced(first_frame(as_image(original), height), max_pixels).pixels, small, row)
+    return Illustration(reduced(first_frame(ColorImage.from_pixels(original), height), max_pixels).pixels, small, row)
 
 
 def read_illustration(job: Job, record: Record, task: Task) -> Illustration | None:
@@ -143,11 +159,6 @@ def read_illustration(job: Job, record: Record, task: Task) -> Illustration | No
         return None
     images = images_of(job, record, {}, task.max_pixels)
     return illustration_of(record, pixels, images, task.illustrated, in_sheet=bool(job.products.sheets))
-
-
-def as_image(pixels: npt.NDArray[np.uint8]) -> ColorImage:
-    """Return pixels, RGB or RGBA, as an image."""
-    return ColorImage(pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None)
 
 
 def in_8_bits(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -163,11 +174,11 @@ def _image_in(name: str | None, job: Job, max_pixels: int) -> Image | None:
         return None
     pixels = _pixels_of(job.report.parent / name, max_pixels)
     if pixels is None or pixels.shape[2] == 4:
-        return None if pixels is None else as_image(pixels)
+        return None if pixels is None else ColorImage.from_pixels(pixels)
     codes = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     found, labels = np.unique(codes, return_inverse=True)
     if len(found) > _MOST_INDEXED:
-        return as_image(pixels)
+        return ColorImage.from_pixels(pixels)
     palette = np.column_stack([found >> 16, found >> 8 & 255, found & 255]).astype(np.uint8)
     return IndexedImage(labels.reshape(codes.shape).astype(np.uint8), palette)
 

@@ -25,7 +25,7 @@ class SeedFigures(NamedTuple):
     objective: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted mixture, and what recolouring an image and its record need.
 
@@ -102,6 +102,11 @@ class Fit:
         from gmmquant.quantization.notebook import fit_html
 
         return fit_html(self)
+
+    def __repr__(self) -> str:
+        """Return the number of colours, method, space and iterations in one line."""
+        converged = {True: "converged", False: "not converged", None: "not fitted here"}[self.converged]
+        return f"<Fit k={self.k}, {self.method}, {self.space}, {self.n_iter} iterations, {converged}>"
 
     @cached_property
     def palette(self) -> Palette:

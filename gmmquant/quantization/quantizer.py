@@ -31,7 +31,7 @@ from gmmquant.models.kmeans import nearest_squared_distances
 from gmmquant.models.sweep import most_probable
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.quantization.result import ImageStatistics, QuantizedImage
+from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
 from gmmquant.settings import AUTO, Settings, SettingsOptions
 
 if TYPE_CHECKING:
@@ -195,10 +195,13 @@ class Quantizer:
         composed = ColorImage(pixels, None if self.visible is None else self._flat.laid_out(alpha))
         return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
 
-    def transfer(self, fit: QuantizedImage, target: Gaussians, receive: Receiver = receive_nothing) -> QuantizedImage:
+    def transfer(
+        self, fit: QuantizedImage, target: Gaussians | RecoloredFit, receive: Receiver = receive_nothing
+    ) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
 
-        Labels are those of the most probable components; the error is the distance by which colours move.
+        The target may also be a result, which stands for its mixture. Labels are those of the most probable components;
+        the error is the distance by which colours move.
         """
         from gmmquant.models.transport import transport_between
 
@@ -206,7 +209,9 @@ class Quantizer:
             receive(fit.recolored)
             return fit
         started = perf_counter()
-        moved = transport_between(fit.mixture, target).map(self._points)
+        moved = transport_between(fit.mixture, target if isinstance(target, Gaussians) else target.mixture).map(
+            self._points
+        )
         colors = to_8_bits(moved, self.fitter.space)
         recolored = self._color_pixels(colors)
         color_labels = most_probable(natural_parameters(fit.mixture, self._points.origin), self._points)

@@ -14,6 +14,7 @@ from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.images.contact_sheet.palette import Palette
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 from gmmquant.version import __version__
@@ -88,7 +89,7 @@ def sheet_row(
     Parameters
     ----------
     record : dict
-        The record of the image; for images of a shared mixture see `image_records`.
+        The record of the image; see `entry.entries_of` for images of a shared mixture.
     original : ndarray of uint8, shape (height, width, 3 or 4)
         The image, sRGB. Of an animation, whose frames stand one below the other, the first frame is shown.
     recolored : sequence of IndexedImage, ColorImage or None
@@ -101,22 +102,6 @@ def sheet_row(
         pixels = None if drawn is None else drawn.pixels[:height]
         panels.append(Panel(pixels, _title(fit), tuple(_captions(fit)), _palette(fit)))
     return Row(_name(image["path"]), ", ".join(_details(image)), (width, height), tuple(panels)).compact()
-
-
-def image_records(record: Record) -> Iterator[Record]:
-    """Yield a record for each image: `record`, or those of the images of a shared record with its components.
-
-    The figures of a fit are then those of the image.
-    """
-    if "images" not in record:
-        yield record
-        return
-    for image in record["images"]:
-        fits = [
-            {**shared, **own, "components": {**shared["components"], "pixels": own["pixels"]}}
-            for shared, own in zip(record["fits"], image["fits"], strict=True)
-        ]
-        yield {"image": image, "fits": fits}
 
 
 def _name(path: str) -> str:
@@ -164,10 +149,3 @@ def _palette(fit: Record) -> Palette:
 
 def _counted(components: dict[str, Any]) -> Iterator[tuple[str, int]]:
     return zip(components["hex"], components["pixels"], strict=True)
-
-
-def file_size(n_bytes: int) -> str:
-    """Return a number of bytes with a decimal unit: 999 bytes, 50.2 kB, 3.4 MB."""
-    if n_bytes < 1000:
-        return f"{n_bytes} byte{'' if n_bytes == 1 else 's'}"
-    return f"{n_bytes / 1e3:.1f} kB" if n_bytes < 1e6 else f"{n_bytes / 1e6:.1f} MB"

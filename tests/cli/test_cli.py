@@ -15,8 +15,9 @@ from running import in_a_terminal
 
 import gmmquant
 from gmmquant.cli.parser import _OF_OTHERS, gather_k
-from gmmquant.cli.printable import percent, size
+from gmmquant.cli.printable import percent
 from gmmquant.errors import ParameterError
+from gmmquant.report.numbers import file_size
 from gmmquant.settings import parse_k
 
 
@@ -503,12 +504,12 @@ def test_the_table_has_a_row_for_each_k_and_goes_to_standard_output(command, tmp
     assert result.stderr == ""
     lines = result.stdout.splitlines()
     n_bytes = (tmp_path / "grey.png").stat().st_size
-    assert lines[0] == f"grey.png  96 x 64, {size(n_bytes)}, 250 distinct colours"
+    assert lines[0] == f"grey.png  96 x 64, {file_size(n_bytes)}, 250 distinct colours"
     for fit in record["fits"]:
         row = next(line.split() for line in lines if line.split()[:1] == [str(fit["k"])])
         written = (tmp_path / fit["files"]["image"]).stat().st_size
         assert row[1:3] == [f"{fit['mean_log_likelihood']:.4f}", fit["files"]["image"]]
-        assert " ".join(row[3:7]) == f"{size(written)} {percent(written, n_bytes)}"
+        assert " ".join(row[3:7]) == f"{file_size(written)} {percent(written, n_bytes)}"
         assert row[7:9] == [f"{fit['psnr']:.1f}", "dB"]
         assert row[9] == fit["components"]["hex"][0]
     assert lines[-2].startswith("wrote 2 images, grey_report.json in ., ")

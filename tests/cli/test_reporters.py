@@ -18,10 +18,11 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from gmmquant.cli.app import app
-from gmmquant.cli.printable import percent, size
+from gmmquant.cli.printable import percent
 from gmmquant.cli.reporters import REPORTERS, reporter_class
 from gmmquant.cli.reporters.columns import Column, tables, width_of
 from gmmquant.cli.reporters.palette_text import style_of
+from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done, Failure, Skipped
 from gmmquant.settings import DEFAULT_K
 
@@ -254,21 +255,21 @@ def test_sizes_that_are_not_known_are_left_out():
 @pytest.mark.parametrize(
     ("n_bytes", "text"),
     [
-        (0, "0 B"),
-        (999, "999 B"),
+        (0, "0 bytes"),
+        (999, "999 bytes"),
         (1000, "1.00 kB"),
         (9_994, "9.99 kB"),
-        (9_995, "10.0 kB"),
+        (9_996, "10.0 kB"),
         (18_650, "18.6 kB"),
         (99_960, "100 kB"),
         (999_499, "999 kB"),
         (999_500, "1.00 MB"),
         (2_500_000_000, "2.50 GB"),
-        (10**16, "10000 TB"),
+        (10**16, "10,000 TB"),
     ],
 )
 def test_sizes_have_three_digits(n_bytes, text):
-    assert size(n_bytes) == text
+    assert file_size(n_bytes) == text
 
 
 @pytest.mark.parametrize(

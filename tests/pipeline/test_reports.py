@@ -332,3 +332,22 @@ def test_a_failure_of_a_report_about_all_images_leaves_the_images(command, album
     assert [type(outcome) for outcome in outcomes] == [Done, Done, Done, Failure, Summary]
     assert "ZeroDivisionError" in outcomes[3].reason
     assert names(tmp_path / "o") == {"a_k2.png", "c_k2.png", "sub/b_k2.png", "report.md"}
+
+
+def test_maps_are_on_the_page_of_this_run_and_of_earlier_ones(command, samples, tmp_path):
+    options = [samples / "cat.jpg", "-o", "out", "--report", "json,html", "--maps", "entropy,loglik"]
+    for k in ("2", "3"):
+        assert command(*options, "-k", k).returncode == 0
+    page = (tmp_path / "out/cat_report.html").read_text()
+    record = json.loads((tmp_path / "out/cat_report.json").read_text())
+    for fit in record["fits"]:
+        for facts in fit["files"]["maps"].values():
+            white = f"{facts['white']:,.2f}".replace("-", "\u2212")
+            assert f"(black) to {white} {facts['unit']} (white)" in page
+    assert page.count("<figure><img") == 4
+    assert "(black)" not in html_page_without_maps(command, samples, tmp_path)
+
+
+def html_page_without_maps(command, samples, tmp_path):
+    assert command(samples / "cat.jpg", "-o", "plain", "--report", "html", "-k", "2").returncode == 0
+    return (tmp_path / "plain/cat_report.html").read_text()

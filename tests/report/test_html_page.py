@@ -11,9 +11,9 @@ from PIL import Image
 from report_pages import HOSTILE, check_self_contained, parsed, run_of, small_cat, values, without_record
 
 from gmmquant.errors import ParameterError
-from gmmquant.report.html import html_page, image_of_shared
-from gmmquant.report.html.numbers import NONE, decimal, file_size, percent, pixel_size, series, setting
+from gmmquant.report.html import html_page
 from gmmquant.report.html.page import MAX_PIXELS
+from gmmquant.report.numbers import decimal, file_size, percent, pixel_size, series, setting
 
 KS = (2, 3, 7, 20)
 COMMAND = "gmmquant cat.jpg -k 2 3 7 20 --report html"
@@ -208,26 +208,6 @@ def test_the_first_frame_of_an_animation_is_shown(cat):
     root = parsed(html_page(animated, np.concatenate([image, image[::-1]]), twice, COMMAND))
     assert "The first of 2 frames is shown." in root.text
     np.testing.assert_array_equal(np.asarray(decoded(root.one("figure", class_="before").one("img")["src"])), image)
-
-
-def test_an_image_of_a_shared_record_has_a_page_with_its_own_figures(cat):
-    image, record, images = cat
-    own = ("k", "auto", "asked", "log_likelihood", "mean_log_likelihood", "mse", "errors", "psnr", "seconds", "bytes")
-    fits = [
-        {name: fit[name] for name in (*own, "files")} | {"pixels": fit["components"]["pixels"]}
-        for fit in record["fits"]
-    ]
-    elsewhere = [
-        {**fit, "components": {**fit["components"], "pixels": [0] * fit["k"]}, "mse": -1} for fit in record["fits"]
-    ]
-    shared = {**record, "total": {"images": 12}, "fits": elsewhere, "notes": ["of all"]}
-    shown = image_of_shared(shared, {**record["image"], "notes": ["its own"], "fits": fits})
-    root = check_self_contained(html_page(shown, image, images, COMMAND))
-    assert "shared by 12 images" in root.text
-    assert [item.text for item in root.one("section", class_="notes").all("li")] == ["its own"]
-    row = root.one("table", class_="figures").one("tbody").all("tr")[0]
-    assert row.one("td", data_figure="mse").text == decimal(record["fits"][0]["mse"], 1)
-    assert row.one("td", data_figure="bic").text == NONE
 
 
 def test_without_jinja2_the_error_names_the_remedy(cat, monkeypatch):

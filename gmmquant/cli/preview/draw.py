@@ -171,7 +171,7 @@ def _kitty(image: Image, size: tuple[int, int], columns: int | None) -> str:
         drawn: IndexedImage | ColorImage = IndexedImage(nearest(image.labels, larger), image.palette, alpha)
     else:
         pixels = nearest(_pixels(image), larger)
-        drawn = ColorImage(pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None)
+        drawn = ColorImage.from_pixels(pixels)
     return encode_kitty(encode_image(drawn, "png"), columns)
 
 

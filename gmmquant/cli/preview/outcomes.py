@@ -7,8 +7,8 @@ from typing import TextIO
 
 from gmmquant.cli.preview.draw import Entry, note_of, preview_for
 from gmmquant.cli.preview.terminal import Capabilities, detect
-from gmmquant.cli.printable import size
 from gmmquant.cli.reporters.facts import file_name
+from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done
 from gmmquant.report.record import Record
 
@@ -37,7 +37,7 @@ def entries_of(outcome: Done) -> list[Entry]:
     if outcome.illustration is None:
         return []
     image, fits = outcome.record.get("image", outcome.record), outcome.record["fits"]
-    facts = [file_name(image["path"])] + ([] if image["bytes"] is None else [size(image["bytes"])])
+    facts = [file_name(image["path"])] + ([] if image["bytes"] is None else [file_size(image["bytes"])])
     entries = [Entry("  ".join(facts), outcome.illustration.original)]
     for fit, drawn in zip(fits, outcome.illustration.images, strict=True):
         if drawn is not None:
@@ -50,5 +50,5 @@ def _caption(fit: Record) -> str:
     if fit["psnr"] is not None:
         facts.append(f"{fit['psnr']:.1f} dB")
     if fit["bytes"] is not None:
-        facts.append(size(fit["bytes"]))
+        facts.append(file_size(fit["bytes"]))
     return "  ".join(facts)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from gmmquant.cli.printable import file_names, printable, size
+from gmmquant.cli.printable import file_names, printable
+from gmmquant.report.numbers import file_size
 from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
 from gmmquant.system.paths import AnyPath
@@ -30,7 +31,7 @@ def heading(record: Record, name: str) -> Text:
         image = record["image"]
         facts = [f"{image['width']} x {image['height']}"]
         if image["bytes"] is not None:
-            facts.append(size(image["bytes"]))
+            facts.append(file_size(image["bytes"]))
         facts.append(f"{image['distinct_colors']:,} distinct colour{'s' * (image['distinct_colors'] != 1)}")
         if image["visible_pixels"] < image["pixels"]:
             facts.append(f"{image['visible_pixels']:,} of {image['pixels']:,} pixels visible")

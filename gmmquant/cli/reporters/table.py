@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from gmmquant.cli.printable import percent, printable, size, total
+from gmmquant.cli.printable import percent, printable, total
 from gmmquant.cli.reporters.base import Reporter
 from gmmquant.cli.reporters.columns import Column, heading_line, rows_of, shortened, tables, width_of
 from gmmquant.cli.reporters.facts import choice_line, file_name, heading, hint, settings_line, written_line
@@ -22,6 +22,7 @@ from gmmquant.cli.reporters.statistics import (
     statistics_columns,
     swatches_of,
 )
+from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
 from gmmquant.report.record import Record
 
@@ -177,7 +178,7 @@ def _file_column(names: Sequence[str], n_bytes: Sequence[int | None], source_byt
     """Return the column of names, sizes, and per cent of the source's size; sizes that are not known are left out."""
     parts = [
         Column("", names, is_text=True),
-        Column("", ["" if n is None else size(n) for n in n_bytes]),
+        Column("", ["" if n is None else file_size(n) for n in n_bytes]),
         Column("", ["" if n is None or not source_bytes else percent(n, source_bytes) for n in n_bytes]),
     ]
     rows = rows_of([part for part in parts if any(part.cells)] or parts[:1])

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from gmmquant.report.html.numbers import decimal, plural
 from gmmquant.report.html.scales import Tick, count_scale, iteration_scale, nice_scale
+from gmmquant.report.numbers import decimal, plural
 from gmmquant.report.record import Record
 
 WIDTH, HEIGHT = 360, 224

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from gmmquant.images.embedded import EmbeddedImage, embed_thumbnail
 from gmmquant.report.entry import ALL_IMAGES, Collector, Entry
-from gmmquant.report.html.numbers import ratio
 from gmmquant.report.html.rendering import render
+from gmmquant.report.numbers import ratio
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 from gmmquant.settings import ANY_K

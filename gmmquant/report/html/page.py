@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame
 from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
-from gmmquant.report.html.numbers import decimal, pixel_size, plural, ratio, series
 from gmmquant.report.html.rendering import render
+from gmmquant.report.numbers import decimal, pixel_size, plural, ratio, series
 from gmmquant.report.record import RECORD_END, RECORD_START, Record, to_json
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 
@@ -39,6 +39,13 @@ class Swatch(NamedTuple):
     is_fixed: bool
 
 
+class MapView(NamedTuple):
+    """A grey map with its caption."""
+
+    image: EmbeddedImage
+    caption: str
+
+
 class FitView(NamedTuple):
     """All that the page shows of one fit. `image` is None if its file is gone."""
 
@@ -48,6 +55,7 @@ class FitView(NamedTuple):
     swatches: Sequence[Swatch]
     trace: Chart | None
     outlines: str
+    maps: Sequence[MapView]
     share_of_source: float | None
 
 
@@ -56,6 +64,7 @@ def html_page(
     original: npt.NDArray[np.uint8],
     images: Sequence[IndexedImage | ColorImage | None],
     command: str,
+    maps: Sequence[Mapping[str, npt.NDArray[np.uint8]]] = (),
 ) -> bytes:
     """Return the page of an image as one HTML file that makes no request.
 
@@ -69,6 +78,8 @@ def html_page(
         The recoloured image of each fit of the record, in its order; None where its file is gone.
     command : str
         The command line that makes the images again.
+    maps : sequence of dict
+        The grey maps of each fit by name, uint8 (height, width), as far as they are wanted.
 
     Raises
     ------
@@ -76,13 +87,16 @@ def html_page(
         If Jinja2 is not installed.
     """
     image, fits = record["image"], record["fits"]
-    source = ColorImage(original[..., :3], original[..., 3] if original.shape[2] == 4 else None)
+    source: IndexedImage | ColorImage = ColorImage.from_pixels(original)
     if image["frames"] > 1:
-        source = _first(source, image["height"])
-        images = [None if each is None else _first(each, image["height"]) for each in images]
+        source = first_frame(source, image["height"])
+        images = [None if each is None else first_frame(each, image["height"]) for each in images]
     few = image["distinct_colors"] is not None and image["distinct_colors"] <= _FEW_COLORS
     shown = embed(source, MAX_PIXELS, lossless=few)
-    views = [_view(record, fit, each) for fit, each in zip(fits, images, strict=True)]
+    views = [
+        _view(record, fit, each, of_fit)
+        for fit, each, of_fit in zip(fits, images, maps or [{}] * len(fits), strict=True)
+    ]
     page = render(
         "page.html",
         _STYLES,
@@ -107,26 +121,26 @@ def html_page(
     return before + f"{RECORD_START}{text}{RECORD_END}\n".encode("ascii") + end + after
 
 
-def _first(image: Any, height: int) -> Any:
-    return first_frame(image, height)
+def _maps(record: Record, fit: Record, maps: Mapping[str, npt.NDArray[np.uint8]]) -> Iterator[MapView]:
+    """Yield the maps of a fit; the record has their units and the values of black and white."""
+    for name, levels in maps.items():
+        facts = fit["files"]["maps"][name]
+        title = {"entropy": "Uncertainty: entropy of the responsibilities", "loglik": "Log-density of the mixture"}[
+            name
+        ]
+        caption = (
+            f"{title}, {decimal(facts['black'], 2)} (black) to {decimal(facts['white'], 2)} {facts['unit']} (white)"
+        )
+        grey = np.repeat(levels[: record["image"]["height"], :, np.newaxis], 3, axis=2)
+        yield MapView(embed(ColorImage(grey), MAX_PIXELS), caption)
 
 
-def image_of_shared(shared: Record, image: Record) -> Record:
-    """Return the record of an image whose colours are shared, for its page.
-
-    `image` is one of the `images` of the record `shared`. The criteria, which are of all images together, are None.
-    """
-    fits = []
-    for whole, own in zip(shared["fits"], image["fits"], strict=True):
-        components = {**whole["components"], "pixels": own["pixels"]}
-        fits.append({**whole, **dict.fromkeys(("aic", "bic", "icl")), **own, "components": components})
-    kept = {name: shared[name] for name in ("version", "settings", "choices")}
-    facts = {name: value for name, value in image.items() if name not in ("fits", "notes")}
-    n_sharing = shared["total"]["images"]
-    return {**kept, "image": facts, "notes": image["notes"], "fits": fits, "n_sharing": n_sharing}
-
-
-def _view(record: Record, fit: Record, image: IndexedImage | ColorImage | None) -> FitView:
+def _view(
+    record: Record,
+    fit: Record,
+    image: IndexedImage | ColorImage | None,
+    maps: Mapping[str, npt.NDArray[np.uint8]],
+) -> FitView:
     label = decimal(fit["k"])
     if fit["k_fitted"] != fit["k"]:
         label += f" ({decimal(fit['k_fitted'])})"
@@ -137,6 +151,7 @@ def _view(record: Record, fit: Record, image: IndexedImage | ColorImage | None) 
         swatches(fit["components"]),
         trace_chart(fit),
         cloud.packed_outlines(cloud.outlines(fit)),
+        list(_maps(record, fit, maps)),
         ratio(fit.get("bytes"), record["image"].get("bytes")),
     )
 
@@ -174,11 +189,6 @@ def _facts(image: Record) -> list[str]:
 def _remarks(record: Record, shown: EmbeddedImage, views: Sequence[FitView]) -> list[str]:
     """Return in which respects the page differs from the files, or the figures from those of one image."""
     image, remarks = record["image"], []
-    if record.get("n_sharing"):
-        remarks.append(
-            f"The colours are shared by {plural(record['n_sharing'], 'image')}: weights, iterations and objective are "
-            "those of all together."
-        )
     if image["frames"] > 1:
         remarks.append(f"The first of {plural(image['frames'], 'frame')} is shown.")
     if shown.is_reduced:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gmmquant.errors import ParameterError
-from gmmquant.report.html import numbers
+from gmmquant.report import numbers
 from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gmmquant.report.html.numbers import decimal
+from gmmquant.report.numbers import decimal
 
 # Steps between ticks, times a power of ten.
 _STEPS = (1, 2, 2.5, 5, 10)
