@@ -1,4 +1,4 @@
-"""The command: its help, its checks, its run and its exit codes."""
+"""The command: its parameters, its run and its exit codes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from gmmquant.cli import options, reporters
+from gmmquant.cli.checks import FILE_OPTIONS, is_set, refuse, refuse_contradictions, refuse_numbers
 from gmmquant.cli.console import Console, say
-from gmmquant.cli.parser import Command, is_number_of_colors
+from gmmquant.cli.parser import Command
 from gmmquant.cli.printable import command_line, in_options
 from gmmquant.errors import (
     ClusterError,
@@ -32,15 +33,10 @@ from gmmquant.settings import (
     DEFAULT_NAME,
     DEFAULT_OUTPUT_FORMAT,
     DEFAULT_REPORT,
-    MAX_K,
     MAX_PIXELS,
-    MAX_TRANSFER_K,
-    OF_FITS,
     OUTPUT_FORMATS,
     STANDARD_OUTPUT,
-    STYLES,
     Settings,
-    largest_difference,
     largest_of,
 )
 from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
@@ -64,35 +60,6 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 _DEFAULT_K = [str(DEFAULT_K)]
 _NO_COLORS: list[str] = []
 
-# Options whose names differ from those of their parameters.
-_NAMES = {"k": "-k", "as_json": "--json"}
-
-# Options that contradict others: the option, the reason, the parameters of the others.
-_CONTRADICTIONS = {
-    "force": ("replaces existing outputs", ("skip_existing",)),
-    "as_json": ("prints one array of records", ("json_lines",)),
-    "dry_run": ("prints no records", ("as_json",)),
-    "preview": ("shows images", ("as_json", "json_lines", "quiet", "dry_run")),
-    "quiet": ("prints only errors", ("verbose",)),
-    "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
-    "palette": ("sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
-    "shared": ("fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),
-    "transfer_from": (
-        "moves every colour",
-        (
-            *("recolor", "dither", "strength", "smooth", "snap", "keep_colors", "color_depth"),
-            *("palette_out", "layers", "save_model"),
-        ),
-    ),
-}
-
-# Options of files, which contradict standard output.
-_FILE_OPTIONS = (
-    *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger", "preview", "sheet", "plots"),
-)
-
-
 # Pixels of the small images for previews and sheets, and for the index of a folder.
 _PANEL_PIXELS, _THUMBNAIL_PIXELS = 250_000, 20_000
 
@@ -106,91 +73,18 @@ _UNWRITTEN = frozenset(
 )
 
 
-def _refuse(ctx: typer.Context, option: str, reason: str, others: Sequence[str]) -> None:
-    """Raise a `ParameterError` if one of the parameters `others` is set together with `option`."""
-    for other in others:
-        if _is_set(ctx, other):
-            raise ParameterError(f"{option} {reason}: leave out {_option_name(other)} or {option}")
-
-
-def _is_set(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-def _option_name(parameter: str) -> str:
-    return _NAMES.get(parameter, f"--{parameter.replace('_', '-')}")
-
-
-def _refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
-    """Raise a `ParameterError` if options contradict each other."""
-    for name, (reason, others) in _CONTRADICTIONS.items():
-        if _is_set(ctx, name):
-            _refuse(ctx, _option_name(name), reason, others)
-    if settings.method == "kmeans":
-        by_dither = "method" not in STYLES[settings.style]
-        option = f"--dither {settings.dither}" if by_dither else f"--style {settings.style}"
-        option = "--method kmeans" if _is_set(ctx, "method") else option
-        _refuse(ctx, option, "chooses its starts itself", ["init"])
-        _refuse(ctx, option, "fits no mixture", ["noise", "shrink", "search"])
-    if _is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):
-        style = f"--style {settings.style}"
-        raise ParameterError(f"--transfer-from moves every colour: leave out {style} or --transfer-from")
-    if _is_set(ctx, "strength") and settings.dither == "none":
-        raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
-    if _is_set(ctx, "shrink") and settings.covariance != "full":
-        raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}: leave out one of them")
-    fixed = next((name for name in ("palette", "model") if _is_set(ctx, name)), None)
-    if settings.n_seeds > 1 and fixed is not None:
-        raise ParameterError(f"--{fixed} has no random starts: leave out --seed, or use one seed")
-    if settings.keep_colors:
-        _refuse_to_keep(ctx, settings, ks)
-    automatic = next((k for k in ks if isinstance(k, str)), None)
-    if _is_set(ctx, "palette") and automatic is not None:
-        raise ParameterError(f"-k {automatic} chooses colours by a fit, not from --palette: use numbers, as in -k 3")
-    if _is_set(ctx, "sample_size") and not _is_set(ctx, "shared"):
-        raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
-    bounded = next((k for k in ks if largest_difference(k) is not None), None)
-    if _is_set(ctx, "transfer_from") and bounded is not None:
-        raise ParameterError(f"-k {bounded} keeps the colours, --transfer-from moves them: use a number, or auto")
-    if _is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
-        raise ParameterError(
-            f"k = {largest_of(ks)} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}"
-        )
-
-
-def _refuse_numbers(images: Sequence[str]) -> None:
-    """Raise a `ParameterError` if one of `images` is a number of colours and not a file."""
-    for text in images:
-        if is_number_of_colors(text) and not Path(text).exists():
-            raise ParameterError(f"{text} is not a file; did you mean -k {text}?")
-
-
-def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
-    """Raise a `ParameterError` if the colours of --keep-colors are too many, or are all kept anyway."""
-    n_kept = len(settings.keep_colors)
-    smallest = min((k for k in ks if isinstance(k, int)), default=MAX_K)
-    if _is_set(ctx, "palette") and not _is_set(ctx, "k"):
-        raise ParameterError("--palette keeps all its colours: leave out --keep-colors, or choose some, as in -k 3")
-    if smallest < n_kept:
-        source = "" if _is_set(ctx, "k") else " (the default)"
-        raise ParameterError(
-            f"k = {smallest}{source} is below the {n_kept} colours of --keep-colors; use at least -k {n_kept}"
-        )
-
-
 def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str], *, records: bool) -> Destination:
     """Return where the outputs go. Standard output takes one image, or the records, and then no files are written."""
     from gmmquant.pipeline.plan import Destination
 
     if output != STANDARD_OUTPUT:
         return Destination.FILES
-    _refuse(ctx, "--output -", "writes no files", _FILE_OPTIONS)
+    refuse(ctx, "--output -", "writes no files", FILE_OPTIONS)
     if records:
         return Destination.RECORD
     if len(ks) > 1:
         raise ParameterError(f"--output - writes one image, not {len(ks)}; choose one number of colours, as in -k 7")
-    if _is_set(ctx, "shared"):
+    if is_set(ctx, "shared"):
         raise ParameterError("--output - writes one image, but --shared writes several; name a folder, or add --json")
     if sys.stdout.isatty():
         raise ParameterError("--output - would write an image to the terminal; redirect standard output")
@@ -217,9 +111,9 @@ def _folder_and_name(
         raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
     if named is None:
         return path, None, image_format
-    if _is_set(ctx, "format") and image_format != named:
+    if is_set(ctx, "format") and image_format != named:
         raise ParameterError(f"--format {image_format} contradicts --output {output}: leave out --format")
-    if _is_set(ctx, "name"):
+    if is_set(ctx, "name"):
         raise ParameterError(f"--name has no effect on --output {output}, which is a file: leave out one of them")
     return path.parent, path.name, named
 
@@ -320,8 +214,8 @@ def quantize(
     if palette is not None and method is None:
         values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
     settings = Settings(**values)
-    _refuse_contradictions(ctx, settings, k)
-    _refuse_numbers(image)
+    refuse_contradictions(ctx, settings, k)
+    refuse_numbers(image)
 
     # The blocks are too small for BLAS to gain from threads, and the number of threads would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -340,7 +234,7 @@ def quantize(
         from gmmquant.report.plots.canvas import require_matplotlib
 
         require_matplotlib()
-    chosen_ks = k if _is_set(ctx, "k") else ()
+    chosen_ks = k if is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
     ks = strategy.ks or k
     to = _destination(ctx, output, ks, records=as_json or json_lines)

@@ -32,7 +32,10 @@ _RANDOMNESS = 0.1
 _UNIFORM_GAIN = 0.7  # of a split, as a part of the scatter along the first axis: 3/4 if uniform, 2/pi if normal
 _HALF = 0.8  # how far the halves are from the mean, in standard deviations along that axis
 
-_MIN_DISTANCE = 4  # of places: no other is among so many nearest clusters of one. With 0, half of the moves are lost.
+# Of places: no other is among this number of nearest clusters of one. With 0, half of the moves are lost.
+_MIN_DISTANCE = 4
+    4  # of places: no other is among this number of nearest clusters of one. With 0, half of the moves are lost.
+)
 _TRIAL_SWEEPS = 3
 SWEEPS_PER_ROUND = _TRIAL_SWEEPS + 1
 

@@ -29,7 +29,7 @@ from gmmquant.report.record import Record
 # Width of the output where it is not a terminal, without the names of files: they are not shortened.
 _FILE_COLUMNS = 110
 
-# Palettes stand beside the figures if so many colours have room there, otherwise below them.
+# Palettes stand beside the figures if this number of colours has room there, otherwise below them.
 _MIN_COLORS_BESIDE = 7
 
 # Names of files have this width at least before they are shortened; longer ones are always shortened.
