@@ -34,8 +34,6 @@ _HALF = 0.8  # how far the halves are from the mean, in standard deviations alon
 
 # Of places: no other is among this number of nearest clusters of one. With 0, half of the moves are lost.
 _MIN_DISTANCE = 4
-    4  # of places: no other is among this number of nearest clusters of one. With 0, half of the moves are lost.
-)
 _TRIAL_SWEEPS = 3
 SWEEPS_PER_ROUND = _TRIAL_SWEEPS + 1
 
