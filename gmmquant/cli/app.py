@@ -215,7 +215,7 @@ def quantize(
         values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
     settings = Settings(**values)
     refuse_contradictions(ctx, settings, k)
-    refuse_numbers(image)
+    refuse_numbers(ctx, image)
 
     # The blocks are too small for BLAS to gain from threads, and the number of threads would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -94,9 +94,11 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
         )
 
 
-def refuse_numbers(images: Sequence[str]) -> None:
+def refuse_numbers(ctx: typer.Context, images: Sequence[str]) -> None:
     """Raise a `ParameterError` if one of `images` is a number of colours and not a file."""
     for text in images:
+        if is_set(ctx, "seed") and text.isdigit() and not Path(text).exists():
+            raise ParameterError(f"{text} is not a file; --seed takes one number or a range, as in --seed 1-5")
         if is_number_of_colors(text) and not Path(text).exists():
             raise ParameterError(f"{text} is not a file; did you mean -k {text}?")
 

@@ -100,6 +100,8 @@ def _answer(question: Callable[[AnyPath], bool], path: AnyPath) -> bool:
 def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
     """Return a file, or the images in a folder and a failure for each subfolder that cannot be listed."""
     if not _answer(is_folder, path):
+        if isinstance(path, Path) and is_gmmquant_output(path):
+            reading.note(f"{path} was written by gmmquant; quote a pattern, as in '*.png', to leave such files out")
         return [Source(path)]
     found: list[Source | Failure] = []
 

@@ -92,7 +92,7 @@ def test_any_name_works_and_is_shown_harmless(command, tmp_path, samples, name, 
     result = command("-k", "2", "--", name)
     assert (result.returncode, result.stderr) == (0, "")
     heading, *lines = result.stdout.splitlines()
-    assert heading == f"{shown}  96 x 64, {(samples / 'flat.png').stat().st_size} B, 3 distinct colours"
+    assert heading == f"{shown}  96 x 64, {(samples / 'flat.png').stat().st_size} bytes, 3 distinct colours"
     assert any(f"  {shown.removesuffix('.png')}_k2.png  " in line for line in lines)
     stem = name.removesuffix(b".png")
     assert sorted(os.listdir(folder)) == sorted([name, stem + b"_k2.png", stem + b"_report.json"])

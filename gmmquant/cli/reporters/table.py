@@ -126,7 +126,7 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     figures do not fit `width`, the names of files are shortened; `mark` stands for what is left out.
     """
     fits = record["fits"]
-    codes = [fit["components"]["hex"] for fit in fits]
+    codes = [_used_first(fit["components"]) for fit in fits]
     figures = _figures(record, _MAX_NAME_COLUMNS, mark)
     room = width - width_of(figures) - _GAP_COLUMNS
     if columns_of(min(max(map(len, codes)), _MIN_COLORS_BESIDE), swatches=colors) <= room:
@@ -196,3 +196,9 @@ def _component_table(fit: Record, *, colors: bool) -> tuple[Text, list[Text]]:
 
 def _joined(left: Text | str, right: Text) -> Text:
     return Text(end="").append(left).append(" " * _GAP_COLUMNS).append(right)
+
+
+def _used_first(components: Record) -> list[str]:
+    """Return the palette, with the colours that no pixel has at the end."""
+    colors = zip(components["hex"], components["pixels"], strict=True)
+    return [code for code, _ in sorted(colors, key=lambda color: color[1] == 0)]

@@ -95,15 +95,20 @@ class HtmlIndex(Collector):
         self._title, self._command = title, command
         self._rows: list[_Row] = []
         self._failed: list[IndexEntry] = []
+        self._palettes: dict[str, list[str]] = {}  # of a shared mixture, by the k that was asked for
 
     def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
-        """Add an image under its name, after that of its subfolder; not the entry of all images together."""
+        """Add an image under its name, after that of its subfolder; of all images together only the palettes."""
         if entry.image == ALL_IMAGES:
+            self._palettes = {str(fit["asked"]): fit["components"]["hex"] for fit in entry.record["fits"]}
             return
         original = None if illustration is None else illustration.original
         images = () if illustration is None else illustration.images
+        files = [entry.path_of(fit["files"].get("image")) for fit in entry.record["fits"]]
         results = [None if image is None else image.pixels for image in images]
-        self.add_entry(IndexEntry(entry.name, entry.record, "", entry.page, original, results))
+        self.add_entry(
+            IndexEntry(entry.name, entry.record, "", entry.page or next(filter(None, files), None), original, results)
+        )
 
     def add_failure(self, path: str, reason: str) -> None:
         """Add an image that failed."""
@@ -138,6 +143,7 @@ class HtmlIndex(Collector):
             rows=rows,
             failed=self._failed,
             totals=_totals(rows),
+            palettes=self._palettes,
             n_pixels=sum(row.image["pixels"] for row in rows),
             n_bytes=_sum(row.image.get("bytes") for row in rows),
             command=None if self._command is None else self._command.replace(ANY_K, self._ks()),
