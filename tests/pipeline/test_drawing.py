@@ -563,6 +563,16 @@ def test_weights_of_a_palette_are_those_of_the_report(command, tmp_path, samples
     assert [entry["hex"] for entry in palette["colors"]] == components["hex"]
 
 
+def test_weights_of_a_fixed_palette_are_the_shares_of_its_pixels(command, tmp_path, samples):
+    options = ["--palette", "gameboy", "--palette-out", "json", "-o", "out"]
+    assert command(samples / "cat.jpg", *options).returncode == 0
+    palette = json.loads((tmp_path / "out/cat_k4_palette.json").read_text())
+    drawn = np.asarray(Image.open(tmp_path / "out/cat_k4.png").convert("RGB")).reshape(-1, 3)
+    for entry in palette["colors"]:
+        share = (drawn == list(bytes.fromhex(entry["hex"][1:]))).all(axis=1).mean()
+        assert entry["weight"] == pytest.approx(share, abs=1e-12)
+
+
 def test_every_format_keeps_the_resolution_and_warns_of_losses(command, tmp_path, samples):
     with Image.open(samples / "grey.png") as image:
         exif = image.getexif()
