@@ -29,7 +29,7 @@ Maps = Mapping[str, npt.NDArray[np.uint8]]
 
 _MOST_INDEXED = 256
 
-# Marks of the reports. In a command line, `ANY_K` stands for the numbers of colours of all fits.
+# How the reports of gmmquant start, and what a page has in its head.
 CSV_STARTS = (b"image,file,k,", b"image,k,component,")
 MARKDOWN_START = b"<!-- gmmquant"
 HTML_MARK = b'<meta name="generator" content="gmmquant'
@@ -48,7 +48,7 @@ def stage_reports(
     is_new: bool,
     replaces: bool,
 ) -> None:
-    """Stage the reports of an image: all if the record `is_new`, else those that do not exist.
+    """Stage the reports of an image: all if the record `is_new`, else those that are missing or lack a fit.
 
     `original`, `images` and `maps` are those of the fits of the record: see `images_of` and `maps_of`. Reports of the
     `earlier` run are replaced, with `replaces` also other files.
@@ -123,10 +123,12 @@ def maps_of(job: Job, record: Record, drawn: Mapping[int | str, Maps], max_pixel
     keys = {key_of(job, k): maps for k, maps in drawn.items()}
     found: list[Maps] = []
     for fit in record["fits"]:
-        files = {name: facts["file"] for name, facts in fit["files"].get("maps", {}).items() if "unit" in facts}
-        read = {name: _image_in(file, job, max_pixels) for name, file in files.items() if fit_key(fit) not in keys}
-        in_files = {name: image.pixels[..., 0] for name, image in read.items() if image is not None}
-        found.append(keys.get(fit_key(fit), in_files))
+        of_fit = dict(keys.get(fit_key(fit), {}))
+        for name, facts in fit["files"].get("maps", {}).items():
+            if "unit" in facts and name not in of_fit:
+                image = _image_in(facts["file"], job, max_pixels)
+                of_fit |= {} if image is None else {name: image.pixels[..., 0]}
+        found.append(of_fit)
     return found
 
 

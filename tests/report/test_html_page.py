@@ -38,6 +38,7 @@ def decoded(url):
 
 
 def test_the_page_is_one_file_that_allows_nothing_else(page):
+    assert page.count(b'name="generator"') == 1
     check_self_contained(page)
 
 

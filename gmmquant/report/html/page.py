@@ -28,6 +28,9 @@ _STYLES = ("base.css", "page.css", "compare.css")
 _SCRIPTS = ("start.js", "compare.js", "copy.js", "cloud.js", "fits.js")
 
 
+_MAP_TITLES = {"entropy": "Uncertainty: entropy of the responsibilities", "loglik": "Log-density of the mixture"}
+
+
 class Swatch(NamedTuple):
     """A colour of a palette: its share of the weight, its place on the strip (start and width of 100), its pixels."""
 
@@ -125,9 +128,7 @@ def _maps(record: Record, fit: Record, maps: Mapping[str, npt.NDArray[np.uint8]]
     """Yield the maps of a fit; the record has their units and the values of black and white."""
     for name, levels in maps.items():
         facts = fit["files"]["maps"][name]
-        title = {"entropy": "Uncertainty: entropy of the responsibilities", "loglik": "Log-density of the mixture"}[
-            name
-        ]
+        title = _MAP_TITLES.get(name, name)
         caption = (
             f"{title}, {decimal(facts['black'], 2)} (black) to {decimal(facts['white'], 2)} {facts['unit']} (white)"
         )
