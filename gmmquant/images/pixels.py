@@ -195,15 +195,15 @@ def _hidden_colors(rgba: npt.NDArray[Any], hides: npt.NDArray[np.bool_]) -> npt.
     if len(hidden) == 0:
         return None
     one = (hidden == hidden[0]).all()
-    return _to_8_bits(hidden[:1] if one else hidden).copy()
+    return in_8_bits(hidden[:1] if one else hidden).copy()
 
 
 def alpha_to_8_bits(alpha: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return a copy of uint8 alpha, or uint16 alpha rounded to 8 bits, with 0 only for fully transparent pixels."""
-    return alpha.copy() if alpha.dtype == np.uint8 else np.maximum(_to_8_bits(alpha), alpha > 0)
+    return alpha.copy() if alpha.dtype == np.uint8 else np.maximum(in_8_bits(alpha), alpha > 0)
 
 
-def _to_8_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def in_8_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return uint8 values, or uint16 values rounded to 8 bits."""
     if values.dtype == np.uint8:
         return values

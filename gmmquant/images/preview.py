@@ -27,9 +27,9 @@ def preview_png(image: IndexedImage | ColorImage) -> bytes:
 
 def preview_of_pixels(pixels: npt.NDArray[Any]) -> bytes:
     """Return pixels (height, width[, channels]), uint8 or uint16, as a PNG of 8 bits: see `preview_png`."""
-    from gmmquant.images.pixels import alpha_to_8_bits, split_channels
+    from gmmquant.images.pixels import alpha_to_8_bits, in_8_bits, split_channels
 
     colors, alpha = split_channels(pixels)
-    if colors.dtype == np.uint16:
-        colors = np.rint(colors / 257).astype(np.uint8)
-    return preview_png(ColorImage(np.ascontiguousarray(colors), None if alpha is None else alpha_to_8_bits(alpha)))
+    return preview_png(
+        ColorImage(np.ascontiguousarray(in_8_bits(colors)), None if alpha is None else alpha_to_8_bits(alpha))
+    )

@@ -20,7 +20,7 @@ from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import read_image
-from gmmquant.images.pixels import FlatImage
+from gmmquant.images.pixels import FlatImage, in_8_bits
 from gmmquant.pipeline.earlier_run import (
     EarlierRun,
     digest_of,
@@ -33,7 +33,7 @@ from gmmquant.pipeline.earlier_run import (
 )
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
-from gmmquant.pipeline.reports import illustration_of, images_of, in_8_bits, maps_of, stage_reports, stale_reports
+from gmmquant.pipeline.reports import illustration_of, images_of, maps_of, stage_reports, stale_reports
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.quantization.quantizer import Quantizer, receive_nothing
 from gmmquant.quantization.result import QuantizedImage

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.files import read_image
+from gmmquant.images.pixels import in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced
 from gmmquant.pipeline.earlier_run import EarlierRun, key_of, read_earlier_run
@@ -161,13 +161,6 @@ def read_illustration(job: Job, record: Record, task: Task) -> Illustration | No
         return None
     images = images_of(job, record, {}, task.max_pixels)
     return illustration_of(record, pixels, images, task.illustrated, in_sheet=bool(job.products.sheets))
-
-
-def in_8_bits(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return pixels of 8 or 16 bits in 8."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def _image_in(name: str | None, job: Job, max_pixels: int) -> Image | None:
