@@ -56,28 +56,33 @@ class Row(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    """Number of cells in a line, and the width of a cell."""
+    """Number of cells in a line of a row, the width of a cell, and the number of rows side by side."""
 
     n_columns: int
     cell_width: int
+    n_rows: int
+
+    @property
+    def row_width(self) -> int:
+        return self.n_columns * (self.cell_width + _GAP) - _GAP
 
     @property
     def page_width(self) -> int:
-        return 2 * _MARGIN + self.n_columns * self.cell_width + (self.n_columns - 1) * _GAP
+        return 2 * _MARGIN + self.n_rows * (self.row_width + _ROW_GAP) - _ROW_GAP
 
 
 def lay_out(rows: Sequence[Row], footer: str, font: Font, max_aspect: float = math.inf) -> list[Drawing]:
     """Return the pages of a sheet: the rows below each other, their panels in lines of equal cells.
 
-    There is one page, unless it would be more than `max_aspect` times as high as wide: then all have this aspect ratio,
+    Rows of few panels stand side by side where the page would be higher than wide. There is one page, unless it would be more than `max_aspect` times as high as wide: then all have this aspect ratio,
     and a row that is not higher stays in one piece.
     """
     grid = _grid(rows)
     most = max_aspect * grid.page_width
     pages: list[list[Item]] = [[]]
     y = _MARGIN
-    for row in rows:
-        items, height = _row_items(row, grid, font)
+    for start in range(0, len(rows), grid.n_rows):
+        items, height = _band_items(rows[start : start + grid.n_rows], grid, font)
         if y + height + _FOOTER_HEIGHT > most and pages[-1]:
             pages.append([])
             y = _MARGIN
@@ -92,30 +97,55 @@ def lay_out(rows: Sequence[Row], footer: str, font: Font, max_aspect: float = ma
 def _grid(rows: Sequence[Row]) -> _Grid:
     """Return the grid that suits most rows, as all lines of a sheet have the same cells."""
     n_columns = max(median_low(_preferred_columns(row) for row in rows), 1)
+    grid = _with_cells(rows, n_columns, 1)
+    for n_rows in range(2, len(rows) + 1):
+        if math.ceil(len(rows) / grid.n_rows) * grid.cell_width <= grid.page_width or not all(
+            _is_readable(row, n_columns, n_rows) for row in rows
+        ):
+            break
+        grid = _with_cells(rows, n_columns, n_rows)
+    return grid
+
+
+def _with_cells(rows: Sequence[Row], n_columns: int, n_rows: int) -> _Grid:
     widest = max(panel_size(*row.size, _PAGE_WIDTH, _MAX_HEIGHT)[0] for row in rows)
-    return _Grid(n_columns, max(min(_cell_width(n_columns), widest), _MIN_CELL_WIDTH))
+    return _Grid(n_columns, max(min(_cell_width(n_columns, n_rows), widest), _MIN_CELL_WIDTH), n_rows)
 
 
 def _preferred_columns(row: Row) -> int:
     """Return the most panels in a line that are not too low, divided evenly over the lines."""
-    width, height = row.size
-    most = 1
-    for n_columns in range(1, len(row.panels) + 1):
-        cell_width = _cell_width(n_columns)
-        if cell_width >= _MIN_CELL_WIDTH and cell_width * height / width >= min(_MIN_HEIGHT, height):
-            most = n_columns
+    most = max((n for n in range(2, len(row.panels) + 1) if _is_readable(row, n)), default=1)
     n_lines = math.ceil(len(row.panels) / most)
     return math.ceil(len(row.panels) / n_lines)
 
 
-def _cell_width(n_columns: int) -> int:
-    return (_PAGE_WIDTH - 2 * _MARGIN - (n_columns - 1) * _GAP) // n_columns
+def _is_readable(row: Row, n_columns: int, n_rows: int = 1) -> bool:
+    """Return whether the panels of a row are neither too narrow nor too low beside the others of a line."""
+    width, height = row.size
+    cell_width = _cell_width(n_columns, n_rows)
+    return cell_width >= _MIN_CELL_WIDTH and cell_width * height / width >= min(_MIN_HEIGHT, height)
+
+
+def _cell_width(n_columns: int, n_rows: int) -> int:
+    row_width = (_PAGE_WIDTH - 2 * _MARGIN - (n_rows - 1) * _ROW_GAP) // n_rows
+    return (row_width - (n_columns - 1) * _GAP) // n_columns
+
+
+def _band_items(rows: Sequence[Row], grid: _Grid, font: Font) -> tuple[list[Item], int]:
+    """Return the items of rows side by side that start at y = 0, and the height of the highest."""
+    items: list[Item] = []
+    highest = 0
+    for number, row in enumerate(rows):
+        placed, height = _row_items(row, grid, font)
+        items += [item._replace(x=item.x + number * (grid.row_width + _ROW_GAP)) for item in placed]
+        highest = max(highest, height)
+    return items, highest
 
 
 def _row_items(row: Row, grid: _Grid, font: Font) -> tuple[list[Item], int]:
     """Return the items of a row that starts at y = 0, and its height."""
     items: list[Item] = []
-    room = grid.page_width - 2 * _MARGIN
+    room = grid.row_width
     details = shortened(shown(row.details, font), font, _DETAIL_SIZE, room)
     beside = font.width(details, _DETAIL_SIZE) + _GAP
     # The details stand beside a name of usual length, and below it on a narrow page.

@@ -73,6 +73,20 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(size, ks, font):
             assert box(swatch)[2] <= page.width - 40
 
 
+@pytest.mark.parametrize(("size", "side_by_side"), [((451, 300), 2), ((4000, 500), 1), ((300, 451), 2), ((32, 32), 2)])
+def test_many_rows_of_few_panels_stand_side_by_side(size, side_by_side):
+    rows = [row(size, [7], f"{number}.jpg") for number in range(12)]
+    (page,) = lay_out(rows, "footer", FONT)
+    names = [text for text in of_kind(page, Text) if text.text.endswith(".jpg")]
+    tops = [text.y for text in names]
+    assert [tops.count(top) for top in sorted(set(tops))] == [side_by_side] * (12 // side_by_side)
+    assert [name.text for name in sorted(names, key=lambda text: (text.y, text.x))] == [each.name for each in rows]
+    boxes = [box(item) for item in (*of_kind(page, Text), *of_kind(page, Picture))]
+    for number, each in enumerate(boxes):
+        assert 40 <= each[0] < each[2] <= page.width - 40
+        assert not any(overlap(each, other) for other in boxes[:number])
+
+
 @pytest.mark.parametrize(("n_fits", "n_lines"), [(1, 1), (4, 1), (5, 2), (9, 2), (19, 4)])
 def test_more_panels_than_fit_legibly_are_divided_evenly_over_lines(n_fits, n_lines):
     (page,) = lay_out([row((451, 300), range(2, 2 + n_fits))], "", FONT)
