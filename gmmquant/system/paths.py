@@ -172,10 +172,14 @@ def absolute(path: AnyPath) -> AnyPath:
 
 
 def common_folder(folders: Sequence[AnyPath]) -> AnyPath:
-    """Return the folder that contains all of `folders`; the working folder if they are in several storages."""
+    """Return the folder that contains all of `folders`, relative if one of them is.
+
+    It is the working folder if they are in several storages.
+    """
     remote = [folder for folder in folders if isinstance(folder, RemotePath)]
     if not remote:
-        return Path(os.path.relpath(os.path.commonpath(map(os.path.abspath, map(str, folders)))))
+        common = os.path.commonpath(map(os.path.abspath, map(str, folders)))
+        return Path(common if all(os.path.isabs(str(folder)) for folder in folders) else os.path.relpath(common))
     if len(remote) < len(folders) or len({identity(_root(folder)) for folder in remote}) > 1:
         return Path()
     return _root(remote[0]) / posixpath.commonpath([folder.path or "/" for folder in remote])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmmquant.errors import ParameterError
-from gmmquant.system.paths import RemotePath, identity, parse_path, relative
+from gmmquant.system.paths import RemotePath, common_folder, identity, parse_path, relative
 
 WORDS = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=8)
 HOSTS = st.from_regex(r"[a-z][a-z0-9.-]{0,8}", fullmatch=True)
@@ -202,3 +202,10 @@ def test_relative_resolves_links_and_escapes_bytes_that_are_not_utf8(tmp_path):
     (tmp_path / "link").symlink_to("real")
     assert relative(tmp_path / "link" / os.fsdecode(b"a\xff"), tmp_path / "real") == "a\\xff"
     assert relative(RemotePath("s3", "b", "/" + os.fsdecode(b"a\xff")), tmp_path) == "s3://b/a\\xff"
+
+
+def test_the_common_folder_is_absolute_if_all_folders_are(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert common_folder([tmp_path / "out" / "a", tmp_path / "out" / "b"]) == tmp_path / "out"
+    assert common_folder([Path("../out/a"), tmp_path / "out" / "b"]) == Path("../out")
