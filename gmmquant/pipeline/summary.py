@@ -9,7 +9,7 @@ from pathlib import Path
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
-from gmmquant.pipeline.reports import content_of_ours, read_illustration
+from gmmquant.pipeline.reports import content_of_ours, n_images_in, read_illustration
 from gmmquant.report.entry import Collector, entries_of
 from gmmquant.report.outcome import (
     Done,
@@ -56,8 +56,8 @@ def _folder_of(jobs: list[Job]) -> AnyPath:
 def check_summary(planned: Plan) -> None:
     """Raise an `OutputError` if a file about all images is another output or an input, or may not be replaced.
 
-    An existing one of gmmquant may be with --force, or if every image with outputs has a report with its record: then
-    the new file has all that the old one had.
+    An existing one of gmmquant may be with --force, or if every image with outputs has a report with its record, and
+    the old file has no more images: then the new one has all that the old one had.
     """
     files = summary_files(planned)
     if not files:
@@ -67,8 +67,7 @@ def check_summary(planned: Plan) -> None:
     if not present or planned.task.existing is Existing.REPLACE:
         return
     try:
-        for path in present:
-            content_of_ours(path)
+        n_images = max(n_images_in(path.suffix, content_of_ours(path)) for path in present)
     except ExistsError as error:
         raise ExistsError(f"{error}; use --force to replace it, or another --output") from None
     if planned.shared_job is not None:
@@ -76,6 +75,11 @@ def check_summary(planned: Plan) -> None:
     else:
         lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
         lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
+    if n_images > len(planned.entries):
+        raise ExistsError(
+            f"{present[0]} has {n_images} images, and this run {len(planned.entries)}; run over all of them, use "
+            "another --output, or --force to replace it"
+        )
     if lossy:
         raise ExistsError(
             f"{present[0]} exists, and would lose what it has; use --force to replace it, another --output, or "

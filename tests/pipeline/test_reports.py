@@ -15,6 +15,7 @@ from gmmquant.cli.printable import command_line
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.plan import Products, Task, plan
+from gmmquant.pipeline.reports import n_images_in
 from gmmquant.pipeline.sources import Reading, sources_of
 from gmmquant.pipeline.summary import summarized
 from gmmquant.report.outcome import Done, Failure, Summary
@@ -301,6 +302,24 @@ def test_a_table_that_would_lose_rows_is_refused_without_json(command, album, tm
         assert (tmp_path / "out/report.csv").read_bytes() == table
 
 
+@pytest.mark.parametrize("report", ["csv", "md", "html"])
+def test_a_file_about_more_images_is_not_replaced_by_one_about_fewer(command, album, tmp_path, report):
+    options = ["-k", "2", "-o", "out", "--skip-existing", "--report", f"json,{report}"]
+    assert command("album", "-r", *options).returncode == 0
+    (table,) = (tmp_path / "out").glob(f"report.{report}")
+    content = table.read_bytes()
+    refused = command("album", *options)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"gmmquant: out/report.{report} has 3 images, and this run 2; run over all of them, use another "
+        "--output, or --force to replace it\n"
+    )
+    assert table.read_bytes() == content
+    (album / "sub/a=1, \n## x.png").write_bytes((album / "a.png").read_bytes())
+    assert command("album", "-r", *options).returncode == 0
+    assert n_images_in(f".{report}", table.read_bytes()) == 4
+
+
 def test_images_that_are_compared_with_existing_files_are_in_the_table(command, album, tmp_path):
     assert command("album", "-r", "-k", "2", "-o", "out", "--report", "none").returncode == 0
     assert command("album", "-r", "-k", "2", "-o", "out", "--report", "csv", "--skip-existing").returncode == 0
@@ -315,7 +334,7 @@ def test_a_dry_run_shows_the_files_about_all_images(command, album, tmp_path):
 
 
 def test_a_high_sheet_is_divided():
-    rows = [Row(str(i), "", (30, 30), (Panel(np.zeros((30, 30, 3), np.uint8), "original"),)) for i in range(40)]
+    rows = [Row(str(i), "", (30, 30), (Panel(np.zeros((30, 30, 3), np.uint8), "original"),)) for i in range(250)]
     collected = SheetRows(["webp", "svg"])
     collected._rows = rows
     found = collected.finish()
