@@ -227,14 +227,18 @@ class GaussianMixture(Estimator):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted mixture to a JSON file in full precision; an existing file is replaced in one step."""
-        data = model_to_json(Model(self.gaussians()), __version__).encode("ascii")
+        names = getattr(self, "feature_names_in_", None)
+        facts = {} if names is None else {"feature_names": list(map(str, names))}
+        data = model_to_json(Model(self.gaussians(), facts), __version__).encode("ascii")
         with OutputSet(overwrite=True) as files:
             files.stage(Path(path), data)
             files.commit()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a mixture written by `save` or by the command's --save-model; nothing else of the fit is in the file.
+        """Read a mixture written by `save` or by the command's --save-model, with the names of its features.
+
+        Nothing else of the fit is in the file.
 
         Raises
         ------
@@ -243,9 +247,12 @@ class GaussianMixture(Estimator):
         OSError
             If the system cannot read it.
         """
-        gaussians = read_model(Path(path)).gaussians
+        model = read_model(Path(path))
+        gaussians = model.gaussians
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)
+        if "feature_names" in model.facts:
+            mixture.feature_names_in_ = np.array(model.facts["feature_names"], dtype=object)
         return mixture
 
     def gaussians(self) -> Gaussians:

@@ -25,7 +25,10 @@ MAX_MODEL_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class Model:
-    """A mixture, and other entries of its file (`facts`), such as `color_space` and `exact` for models of images."""
+    """A mixture, and other entries of its file (`facts`).
+
+    They are `color_space`, `exact` and others of models of images, and `feature_names` of a fit to a data frame.
+    """
 
     gaussians: Gaussians
     facts: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +73,10 @@ def read_model(path: Path) -> Model:
         gaussians = _read_gaussians(record)
     except ParameterError as error:
         raise ModelFileError(str(error)) from None
+    n_features = gaussians.means.shape[1]
+    names = record.get("feature_names", [""] * n_features)
+    if not isinstance(names, list) or [type(name) for name in names] != [str] * n_features:
+        raise ModelFileError(f"feature_names must be {n_features} texts, one for each feature")
     return Model(gaussians, {name: value for name, value in record.items() if name not in known})
 
 

@@ -54,6 +54,15 @@ def test_a_fit_to_a_data_frame_is_that_to_its_values_and_keeps_its_names(estimat
         named.fit(frame)
 
 
+def test_a_loaded_mixture_checks_the_names_of_the_frame_it_was_fitted_to(tmp_path):
+    GaussianMixture(2, random_state=0).fit(FRAME.rename(columns={"blue": "bläu\n"})).save(tmp_path / "model.json")
+    loaded = GaussianMixture.load(tmp_path / "model.json")
+    assert loaded.feature_names_in_.tolist() == ["red", "green", "bläu\n"]
+    assert_refused(["columns of X are not those"], loaded.predict, FRAME)
+    GaussianMixture(2, random_state=0).fit(X).save(tmp_path / "model.json")
+    assert not hasattr(GaussianMixture.load(tmp_path / "model.json"), "feature_names_in_")
+
+
 @both
 def test_a_refit_to_an_array_forgets_the_names(estimator):
     model = clone(estimator).fit(FRAME)

@@ -89,6 +89,8 @@ HOSTILE = {
     "truths": (spoilt(weights=[True, False]), "weights is not an array of numbers"),
     "far means": (spoilt(means=[[1e200] * 3, [0, 0, 0]]), "must be of ordinary size"),
     "tiny covariances": (spoilt(covariances=[(1e-310 * np.eye(3)).tolist()] * 2), "must be of ordinary size"),
+    "one name for three features": (spoilt(feature_names=["red"]), "feature_names must be 3 texts"),
+    "names as numbers": (spoilt(feature_names=[1, 2, 3]), "feature_names must be 3 texts"),
     "asymmetric": (spoilt(covariances=[np.triu(np.ones((3, 3))).tolist()] * 2), "covariances must be symmetric"),
 }
 
