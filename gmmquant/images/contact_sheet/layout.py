@@ -74,8 +74,9 @@ class _Grid(NamedTuple):
 def lay_out(rows: Sequence[Row], footer: str, font: Font, max_aspect: float = math.inf) -> list[Drawing]:
     """Return the pages of a sheet: the rows below each other, their panels in lines of equal cells.
 
-    Rows of few panels stand side by side where the page would be higher than wide. There is one page, unless it would be more than `max_aspect` times as high as wide: then all have this aspect ratio,
-    and a row that is not higher stays in one piece.
+    Rows of few panels stand side by side where the page would be higher than wide. There is one page, unless it would
+    be more than `max_aspect` times as high as wide: then all have this aspect ratio, and a row that is not higher stays
+    in one piece.
     """
     grid = _grid(rows)
     most = max_aspect * grid.page_width
