@@ -147,6 +147,14 @@ def test_every_fit_has_one_row_of_figures_at_any_width(columns, variables, monke
     assert [row[7] for row in rows] == ["21.9"] * 3
 
 
+@pytest.mark.parametrize(("columns", "headings"), [(46, ["k", "log-lik./px", "file"]), (24, ["k", "log-lik./px"])])
+def test_columns_without_room_are_left_out_from_the_right(columns, headings, monkeypatch):
+    lines = lines_of(table_at(Look(columns), monkeypatch, fit_of(2), fit_of(20)))
+    heading = next(number for number, line in enumerate(lines) if line.split()[:1] == ["k"])
+    assert lines[heading].split() == headings
+    assert max(map(len, lines[heading : heading + 6])) <= columns
+
+
 @pytest.mark.parametrize("columns", range(50, 201, 10))
 @pytest.mark.parametrize("variables", [(), (("NO_COLOR", "1"),)])
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 256, 4096])

@@ -123,7 +123,8 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     """Return the headings and the lines of the fits: a row for each k.
 
     A palette stands at the end of its row if there is room for several colours, otherwise on a line below. If the
-    figures do not fit `width`, the names of files are shortened; `mark` stands for what is left out.
+    figures do not fit `width`, the names of files are shortened, and then columns left out from the right; `mark` stands
+    for the missing part of a name.
     """
     fits = record["fits"]
     codes = [_used_first(fit["components"]) for fit in fits]
@@ -137,6 +138,8 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
         longest = max(map(cell_len, _file_names(record)))
         narrower = max(longest - (width_of(figures) - width), _MIN_NAME_COLUMNS)
         figures = _figures(record, narrower, mark, unit="")
+        while width_of(figures) > width and len(figures) > 1:
+            del figures[-1]
     palettes = [palette_text(each, width - _INDENT, swatches=colors) for each in codes]
     lines = zip(
         rows_of(figures), (_joined(" " * (_INDENT - _GAP_COLUMNS), palette) for palette in palettes), strict=True
