@@ -157,7 +157,7 @@ class Settings:
         `gmmquant.models.prior`.
     search : "none" or "split-merge"
         How a better optimum of a mixture's likelihood is looked for: not at all, or by splits and merges of components;
-        see `gmmquant.models.split_merge`. Not with shrinkage, "tied" covariances, and `max_iter`.
+        see `gmmquant.models.split_merge`. Not with shrinkage and "tied" covariances.
     snap : float
         A component of which most pixels have exactly one colour is drawn in it, if it is at most this far from the
         mean: the Euclidean distance of the 8-bit values. 0: components are drawn in their means.
@@ -316,7 +316,7 @@ class Settings:
             return f"shrink = {values['shrink']}; use shrink = 0"
         if values["covariance"] == "tied":
             return "covariance = 'tied'; use 'full'"
-        return None if self.max_iter is None else f"max_iter = {self.max_iter}; omit one of them"
+        return None
 
     @property
     def recoloring(self) -> str:

@@ -125,6 +125,7 @@ def fit_by_search(
     covariance_type: CovarianceType,
     variance: float,
     tol: float,
+    max_iter: int | None = None,
     fixed: FloatArray | None = None,
     watch: Watcher = watch_nothing,
 ) -> EMFit:
@@ -133,16 +134,17 @@ def fit_by_search(
     The first start, the best of the next four, of the next sixteen and so on are each fitted to the coarsest cells, and
     improved on somewhat finer ones. If one is better there than those before, the search goes on at the next level, and
     EM at the others. So more starts never lower the result. The first means are those in `fixed` (n_fixed, d), and
-    stay. With too many components for a search within `budget`, this is the descent from the best start.
+    stay. `max_iter` limits the EM after the search, as in `descend`. With too many components for a search within
+    `budget`, this is the descent from the best start.
     """
     K, n_fixed = n_components, 0 if fixed is None else len(fixed)
     draw = partial(best_start, levels, K, init=init, rng=rng, covariance_type=covariance_type)
     draw = partial(draw, variance=variance, tol=tol, max_iter=None, fixed=fixed)
-    fit_to = partial(descend, variance=variance, tol=tol, max_iter=None, n_fixed=n_fixed)
+    fit_to = partial(descend, variance=variance, tol=tol, n_fixed=n_fixed)
     max_cells = min(budget.MAX_SEARCHED_CELLS, budget.MAX_SEARCHED_SCORES // K)
     n_coarse = sum(cells.weights.size <= max_cells for cells in levels)
     if n_coarse == 0:
-        return fit_to(levels, draw(restarts=restarts), watch=watch)
+        return fit_to(levels, draw(restarts=restarts), max_iter=max_iter, watch=watch)
     first = n_coarse - 1
     if first and levels[first - 1].weights.size >= budget.MIN_SEARCHED_CELLS_PER_COMPONENT * K:
         first -= 1
@@ -161,14 +163,15 @@ def fit_by_search(
     fits: list[EMFit] = []
     highest, n_drawn, n_starts = -np.inf, 0, 1
     while n_drawn + n_starts <= restarts:
-        start = fit_to(levels[: first + 1], draw(restarts=n_starts))
+        start = fit_to(levels[: first + 1], draw(restarts=n_starts), max_iter=None)
         fit = improve(levels[first], start)
         if fit.trace[-1] > highest + MIN_GAIN_NATS:
             highest = fit.trace[-1]
             for coarser, cells in pairwise(levels[first:n_coarse]):
                 # What is better on coarse cells is not always better on finer ones.
-                fit = best([improve(cells, fit, coarser), fit_to([cells], start)])
-            fits.append(fit_to(levels[n_coarse - 1 :], fit, watch=watch))
+                fit = best([improve(cells, fit, coarser), fit_to([cells], start, max_iter=None)])
+            limit = None if max_iter is None else fit.n_iter + max_iter
+            fits.append(fit_to(levels[n_coarse - 1 :], fit, max_iter=limit, watch=watch))
         n_drawn += n_starts
         n_starts *= 4
     return best(fits)

@@ -286,6 +286,7 @@ class Fitter:
             covariance_type=self.covariance_type,
             variance=self.variance,
             tol=tol,
+            max_iter=self.settings.max_iter,
             fixed=self._kept_means,
             watch=watch,
         )

@@ -286,13 +286,24 @@ def test_with_too_many_components_for_a_search_there_is_none(monkeypatch):
     assert searching.fit(4).trace == plain.fit(4).trace
 
 
+def test_the_limit_of_iterations_is_that_of_the_em_after_the_search():
+    histogram = histogram_of("cat.jpg")
+    plain = Fitter(histogram, Settings(style="likelihood", search="none")).fit(12)
+    limits = (1, 5, 5000)
+    fits = [Fitter(histogram, Settings(style="likelihood", tol=1e-9, max_iter=limit)).fit(12) for limit in limits]
+    assert [fit.n_iter for fit in fits[:2]] == [1, 5]
+    objectives = [fit.trace[-1] for fit in fits]
+    assert objectives == sorted(objectives)
+    assert objectives[0] > plain.trace[-1]  # the search is not cut short
+    assert fits[-1].converged
+
+
 @pytest.mark.parametrize(
     ("others", "contradicted"),
     [
         ({}, "shrink = 0.9; use shrink = 0"),
         ({"method": "kmeans"}, "method = 'kmeans'; use 'gmm'"),
         ({"covariance": "tied"}, "covariance = 'tied'; use 'full'"),
-        ({"style": "likelihood", "max_iter": 9}, "max_iter = 9; omit one of them"),
     ],
 )
 def test_a_search_that_something_else_contradicts_is_refused(others, contradicted):
