@@ -103,6 +103,8 @@ def is_report(suffix: str, content: bytes) -> bool:
     """Return whether a file has the marks of a report that gmmquant writes."""
     if suffix in (".png", ".webp"):
         return is_gmmquant_output(io.BytesIO(content))
+    if suffix == ".pdf":
+        content = content.replace(b"\0", b"")  # its texts may be in UTF-16
     marks = {".csv": CSV_STARTS, ".md": (MARKDOWN_START,), ".html": (HTML_MARK,), ".json": (b'"gmmquant-',)}
     known = marks.get(suffix, (b"gmmquant",))
     return any(content.startswith(mark) if suffix in (".csv", ".md") else mark in content for mark in known)

@@ -12,16 +12,17 @@ from PIL import Image
 
 from gmmquant.cli.parser import with_formats
 from gmmquant.cli.printable import command_line
+from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.plan import Products, Task, plan
-from gmmquant.pipeline.reports import n_images_in
+from gmmquant.pipeline.reports import is_report, n_images_in
 from gmmquant.pipeline.sources import Reading, sources_of
 from gmmquant.pipeline.summary import summarized
 from gmmquant.report.outcome import Done, Failure, Summary
 from gmmquant.report.record import record_in_page
 from gmmquant.report.sheet import SheetRows
-from gmmquant.settings import ANY_K
+from gmmquant.settings import ANY_K, SHEET_FORMATS
 
 
 @pytest.fixture
@@ -300,6 +301,17 @@ def test_a_table_that_would_lose_rows_is_refused_without_json(command, album, tm
         assert refused.returncode == 1
         assert "report.csv exists, and would lose what it has" in refused.stderr
         assert (tmp_path / "out/report.csv").read_bytes() == table
+
+
+@pytest.mark.parametrize("format", SHEET_FORMATS)
+@pytest.mark.parametrize("has_matplotlib", [True, False])
+def test_a_sheet_is_recognized_as_ours(format, has_matplotlib, monkeypatch):
+    if not has_matplotlib:
+        monkeypatch.setattr("gmmquant.images.contact_sheet.pdf.pdf_font", lambda: None)
+    row = Row("cat.jpg", "", (30, 30), (Panel(np.zeros((30, 30, 3), np.uint8), "original"),))
+    data = encode_sheet([row], format, title="Sheet", footer="gmmquant 0.1.0")
+    assert is_report(f".{format}", data)
+    assert not is_report(f".{format}", data.replace(b"gmmquant", b"another_").replace(b"g\0m\0m\0q", b"a\0n\0o\0t"))
 
 
 @pytest.mark.parametrize("report", ["csv", "md", "html"])

@@ -12,7 +12,7 @@ from gmmquant.images.contact_sheet.layout import Row, lay_out
 FORMATS = ("png", "webp", "svg", "pdf")
 
 # Height in pixels: that of WebP is 14 bits, and 2,000 by 65,000 pixels take 400 MB.
-_MAX_HEIGHTS = {"png": 65_000, "webp": 16_383}
+_MAX_HEIGHTS = {"png": 16_000, "webp": 16_000}
 
 _A4 = math.sqrt(2)  # height / width
 

@@ -13,6 +13,7 @@ from PIL import Image
 from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle
 from gmmquant.images.contact_sheet.fonts import Font, RasterFont
 from gmmquant.images.contact_sheet.raster import rasterize
+from gmmquant.images.encoding.output_metadata import MARK
 
 # 2,000 pixels become 17 cm.
 _POINTS_PER_PIXEL = 72 / 300
@@ -65,8 +66,8 @@ def encode_pdf(pages: Sequence[Drawing], title: str) -> bytes:
     from matplotlib.backends.backend_pdf import PdfPages
 
     file = io.BytesIO()
-    # Without the date, the same sheet is the same file.
-    metadata = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
+    # The mark tells a later run that it may replace the file. Without the date, the same sheet is the same file.
+    metadata = {"Title": title, "CreationDate": None, "Creator": MARK, "Producer": None}
     with rc_context({"pdf.fonttype": 42, "pdf.compression": 6}), PdfPages(file, metadata=metadata) as pdf:
         for page in pages:
             pdf.savefig(_figure(page))
@@ -106,5 +107,5 @@ def encode_pdf_images(pages: Sequence[Drawing], title: str, font: RasterFont) ->
     first, *others = (Image.fromarray(rasterize(page, font)).convert("RGBA") for page in pages)
     dpi = _POINTS_PER_INCH / _POINTS_PER_PIXEL
     dates = {"creationDate": never, "modDate": never}
-    first.save(file, "PDF", resolution=dpi, title=title, save_all=True, append_images=others, **dates)
+    first.save(file, "PDF", resolution=dpi, title=title, save_all=True, append_images=others, creator=MARK, **dates)
     return file.getvalue()
