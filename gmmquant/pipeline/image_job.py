@@ -44,7 +44,7 @@ from gmmquant.settings import largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
-from gmmquant.system.filesystem import check_writable, exists, make_folder, open_path
+from gmmquant.system.filesystem import check_writable, exists, is_empty, make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 from gmmquant.system.process import system_reason
 
@@ -139,6 +139,8 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     others = [path for path in present if not (continues and path in job.reports.values())]
     if others and task.existing is Existing.REFUSE:
         return refuse_existing(job, f"{others[0].name} exists")
+    if task.existing is Existing.KEEP and (empty := next(filter(is_empty, others), None)) is not None:
+        return _failure(job, f"{empty.name} is empty, so it is not kept; remove it, or use --force to replace it")
     if continues:
         earlier = read_earlier_run(report)
         if earlier is not None:

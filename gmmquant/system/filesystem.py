@@ -79,6 +79,11 @@ def exists(path: AnyPath) -> bool:
     return os.path.lexists(path) if isinstance(path, Path) else _kind(path) is not None
 
 
+def is_empty(path: AnyPath) -> bool:
+    """Return whether this is a file of no bytes on this machine."""
+    return isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
+
+
 def is_folder(path: AnyPath) -> bool:
     """Return whether this is a folder; in an object store, a name that others begin with is one."""
     return path.is_dir() if isinstance(path, Path) else _kind(path) == "directory"

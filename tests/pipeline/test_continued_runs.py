@@ -77,6 +77,18 @@ def test_force_replaces_a_fit_and_keeps_the_others_of_the_same_settings(command,
     assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == [3]
 
 
+def test_an_empty_file_is_no_finished_output(command, samples, tmp_path):
+    options = [samples / "flat.png", "-k", "2", "3", "-o", "out"]
+    assert command(*options).returncode == 0
+    (tmp_path / "out/flat_k2.png").write_bytes(b"")
+    refused = command(*options, "--skip-existing")
+    assert refused.returncode == 1
+    assert "flat_k2.png is empty, so it is not kept; remove it, or use --force to replace it\n" in refused.stderr
+    (tmp_path / "out/flat_k2.png").unlink()
+    assert command(*options, "--skip-existing").returncode == 0
+    assert (tmp_path / "out/flat_k2.png").stat().st_size > 0
+
+
 def test_skip_existing_fits_only_what_is_missing(command, samples, tmp_path):
     cat = samples / "cat.jpg"
     assert command(cat, "-k", "2", "3", "-o", "out").returncode == 0
