@@ -74,7 +74,8 @@ def test_each_palette_shows_the_components_of_the_record(page, cat):
         assert [button.one("code").text for button in buttons] == components["hex"]
         assert [button.one("rect")["fill"] for button in buttons] == components["hex"]
         shown = [values(button) for button in buttons]
-        assert [float(weight) for (weight, _), _ in shown] == components["weight"]
+        total = sum(components["pixels"])
+        assert [float(share) for (share, _), _ in shown] == [pixels / total for pixels in components["pixels"]]
         assert [int(pixels) for _, (pixels, _) in shown] == components["pixels"]
         assert section.one("button", data_said=True)["data-copy"] == ", ".join(components["hex"])
         strip = section.one("svg", class_="strip").all("rect")

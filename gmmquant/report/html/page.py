@@ -32,10 +32,10 @@ _MAP_TITLES = {"entropy": "Uncertainty: entropy of the responsibilities", "logli
 
 
 class Swatch(NamedTuple):
-    """A colour of a palette: its share of the weight, its place on the strip (start and width of 100), its pixels."""
+    """A colour of a palette: its share of the pixels, their number, its place on the strip (start and width of 100)."""
 
     hex: str
-    weight: float
+    share: float
     pixels: int
     start: float
     width: float
@@ -159,12 +159,13 @@ def _view(
 
 def swatches(components: Record) -> list[Swatch]:
     """Return the swatches of the components of a fit; their widths are 100 in total."""
-    weights = np.array(components["weight"], dtype=np.float64)
-    widths = 100 * weights / (weights.sum() or 1.0)
+    counts = np.array(components["pixels"], dtype=np.float64)
+    shares = counts / (counts.sum() or 1.0)
+    widths = 100 * shares
     starts = np.cumsum(widths) - widths
-    fixed = components.get("fixed") or [False] * len(weights)
+    fixed = components.get("fixed") or [False] * len(shares)
     places = (starts.round(3).tolist(), widths.round(3).tolist())
-    columns = (components["hex"], components["weight"], components["pixels"], *places, fixed)
+    columns = (components["hex"], shares.tolist(), components["pixels"], *places, fixed)
     return [Swatch(*values) for values in zip(*columns, strict=True)]
 
 
