@@ -1,10 +1,13 @@
-# Every target sets up .venv first. PYTHON chooses the interpreter (3.11 or newer).
+# Every target sets up .venv first. PYTHON chooses the interpreter (3.11 or newer); with LOCKED=1, the development set-up
+# has the versions in .ci/locked.txt, which passed the tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(if $(LOCKED),--constraint .ci/locked.txt)
+COMPILE := uv pip compile pyproject.toml --quiet --all-extras --no-header --no-annotate
 
-.PHONY: demo test slow-test kill-test lint format docs examples bench samples clean
+.PHONY: demo test slow-test kill-test oldest-test lint format docs examples bench samples lock audit release clean
 
 demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -17,6 +20,12 @@ slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing p
 
 kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random moments each (some minutes)
 	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py
+
+oldest-test: $(VENV)/.installed-release ## Run the tests with the oldest versions that pyproject.toml allows
+	$(BIN)/$(COMPILE) --resolution lowest-direct --output-file $(VENV)/oldest.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
+	$(BIN)/uv pip install --quiet --python .venv-oldest --constraint $(VENV)/oldest.txt --editable . --group test
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed-dev ## Check style, types and the order of imports
 	$(BIN)/ruff check
@@ -45,21 +54,34 @@ bench: $(VENV)/.installed-bench ## Measure everything and write docs/benchmarks.
 samples: $(VENV)/.installed ## Draw the small sample images again
 	$(BIN)/python sample_images/draw.py
 
+lock: $(VENV)/.installed-release ## Write the versions of the development set-up to .ci/locked.txt
+	$(BIN)/$(COMPILE) --universal --group dev --upgrade --output-file .ci/locked.txt
+
+audit: $(VENV)/.installed-release ## Look up known vulnerabilities of the dependencies
+	$(BIN)/pip-audit --skip-editable
+
+release: lint test audit ## Build dist/ twice, compare, and install it anew without and with each extra; upload nothing
+	$(BIN)/python .ci/release.py
+
 clean: ## Remove the files of all other targets
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade "pip>=25.1"
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(PIP) install --editable .
+	$(PIP) install $(LOCK) --editable .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
-	$(PIP) install --group dev
+	$(PIP) install $(LOCK) --group dev
 	touch $@
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed
 	$(PIP) install --group bench
+	touch $@
+
+$(VENV)/.installed-release: pyproject.toml | $(VENV)/.installed-dev
+	$(PIP) install --group release
 	touch $@
