@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.metadata import clean_metadata
 from gmmquant.images.decoding.profiles import convert_to_srgb
-from gmmquant.images.decoding.reader import byte_limit, check_size
+from gmmquant.images.decoding.reader import DamagedError, Header, byte_limit, check_size
 from gmmquant.images.decoding.registry import INPUT_FORMATS, read_header
 from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.filesystem import check_bytes, open_regular
@@ -46,7 +46,8 @@ def read_image(
     ------
     ImageError
         If the file is not a regular file, not a supported image, too large (in pixels, or above 64 MiB + 16 bytes for
-        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers.
+        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers. The image must end within 64 MiB
+        + 16 bytes for each pixel that its header declares; bytes behind its end are ignored.
     ParameterError
         If an open file is not binary or not seekable.
     OSError
@@ -60,10 +61,14 @@ def read_image(
 
     with _opened(source, byte_limit(max_pixels)) as file:
         header = read_header(file)
-        check_size(*header.size, max_pixels)
-        file.seek(0)
-        data = file.read()
-    stored = INPUT_FORMATS[header.format].reader.decode(data, header, admit)
+        check_size(*header.size, max_pixels, header.n_frames)
+        data, is_cut = _read_needed(file, header)
+    try:
+        stored = INPUT_FORMATS[header.format].reader.decode(data, header, admit)
+    except DamagedError:
+        if is_cut:
+            raise _too_long(header, len(data)) from None
+        raise
     frames, note, has_profile = convert_to_srgb(stored, data, header)
     frames = np.ascontiguousarray(orient(frames, stored.orientation))
     return DecodedImage(
@@ -71,6 +76,28 @@ def read_image(
         stored.notes if note is None else (*stored.notes, note),
         clean_metadata(stored, has_profile=has_profile),
         stored.animation,
+    )
+
+
+def _read_needed(file: BinaryIO, header: Header) -> tuple[bytes, bool]:
+    """Return the beginning of a file that holds the image, and whether the limit has cut it off.
+
+    A file of any size can state a small image. Memory is bounded by the size that the header states.
+    """
+    width, height = header.size
+    limit = byte_limit(width * height * header.n_frames)
+    if header.n_bytes is not None and header.n_bytes > limit:
+        raise _too_long(header, limit)
+    is_longer = header.n_bytes is None and file.seek(0, os.SEEK_END) > limit
+    file.seek(0)
+    return file.read(limit if header.n_bytes is None else header.n_bytes), is_longer
+
+
+def _too_long(header: Header, limit: int) -> ImageError:
+    width, height = header.size
+    return ImageError(
+        f"the {header.format} image of {width} x {height} pixels does not end within {limit} bytes, the limit for its "
+        "size; save it again"
     )
 
 

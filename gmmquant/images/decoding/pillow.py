@@ -6,7 +6,7 @@ import importlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +14,33 @@ from PIL import Image
 
 from gmmquant.images.decoded import Animation
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored, lenient_pillow
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
 from gmmquant.images.exif import ORIENTATION
 
 # Formats whose animations Pillow decodes.
 _ANIMATED = ("WebP", "AVIF")
 
 
-def read_pillow_header(file: BinaryIO, name: str, plugin: str) -> Header:
-    """Return the header of a file of the format `name` by Pillow's `plugin`; its exceptions pass through."""
+class _BoundedFile:
+    """A file that ends after `limit` bytes have been read in total, from anywhere in it."""
+
+    def __init__(self, file: BinaryIO, limit: int) -> None:
+        self.seek, self.tell, self._read, self._rest = file.seek, file.tell, file.read, limit
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._read(self._rest if size < 0 else min(size, self._rest))
+        self._rest -= len(data)
+        return data
+
+
+def read_pillow_header(file: BinaryIO, name: str, plugin: str, limit: int = BASE_BYTES) -> Header:
+    """Return the header of a file of the format `name` by Pillow's `plugin`; its exceptions pass through.
+
+    Pillow gets at most `limit` bytes: it reads any number of segments and tags, and holds them.
+    """
     importlib.import_module(f"PIL.{plugin}ImagePlugin")  # otherwise Pillow would load all of its plugins
-    with lenient_pillow(), Image.open(file, formats=(name.upper().replace(" ", ""),)) as image:
+    bounded = cast(BinaryIO, _BoundedFile(file, limit))
+    with lenient_pillow(), Image.open(bounded, formats=(name.upper().replace(" ", ""),)) as image:
         n_frames = int(getattr(image, "n_frames", 1)) if name in _ANIMATED else 1
         info = {str(key): value for key, value in image.info.items()}
         return Header(name, image.size, image.mode, n_frames, info)

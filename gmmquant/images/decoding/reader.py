@@ -19,8 +19,11 @@ MAX_FRAMES = 10_000
 # OpenCV decodes no longer side.
 _MAX_SIDE_PIXELS = 1 << 20
 
-# Enough for any format: RGBA with 16 bits has 8 bytes a pixel.
-_BASE_BYTES, _BYTES_PER_PIXEL = 1 << 26, 16
+# Enough for the pixels of any format: RGBA with 16 bits has 8 bytes a pixel.
+_BYTES_PER_PIXEL = 16
+
+# Enough for everything else in a file. A header is read from no more.
+BASE_BYTES = 1 << 26
 
 # A note of readers that decode the first image only.
 SEVERAL_IMAGES = "the file contains several images or pages; only the first is used"
@@ -29,12 +32,17 @@ SEVERAL_IMAGES = "the file contains several images or pages; only the first is u
 Admit = Callable[[int, int, int], None]
 
 
+class DamagedError(ImageError):
+    """The data of an image are broken or cut short."""
+
+
 class Header(NamedTuple):
     """The header of an image file of a `format`, the name of an entry of `INPUT_FORMATS`.
 
     `size` is (width, height) as stored, for a TIFF after its orientation is applied. `mode` is Pillow's name for the
     channels, `info` has its entries "dpi", "exif", "icc_profile" and others. `n_frames` is 1 if it is only known after
-    decoding. `details` are for the reader of the format.
+    decoding. `n_bytes` is the number of bytes from the beginning of the file that the image needs, if the header tells.
+    `details` are for the reader of the format.
     """
 
     format: str
@@ -42,6 +50,7 @@ class Header(NamedTuple):
     mode: str
     n_frames: int = 1
     info: Mapping[str, Any] = MappingProxyType({})
+    n_bytes: int | None = None
     details: Any = None
 
 
@@ -85,8 +94,8 @@ class Reader(Protocol):
 
 
 def byte_limit(max_pixels: int) -> int:
-    """Return how many bytes a file may have; all of them are read into memory."""
-    return _BASE_BYTES + _BYTES_PER_PIXEL * max_pixels
+    """Return the largest number of bytes that an image of `max_pixels`, all frames counted, may need."""
+    return BASE_BYTES + _BYTES_PER_PIXEL * max_pixels
 
 
 def check_size(width: int, height: int, max_pixels: int, n_frames: int = 1) -> None:
@@ -103,6 +112,6 @@ def check_size(width: int, height: int, max_pixels: int, n_frames: int = 1) -> N
         raise ImageError(f"{width} x {height} pixels has a side above the limit {_MAX_SIDE_PIXELS}; crop or split it")
 
 
-def damaged(name: str) -> ImageError:
+def damaged(name: str) -> DamagedError:
     """Return the error of a file whose data are broken, for the name of its format."""
-    return ImageError(f"damaged or incomplete {name} image; get an undamaged copy")
+    return DamagedError(f"damaged or incomplete {name} image; get an undamaged copy")

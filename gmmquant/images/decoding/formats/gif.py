@@ -1,7 +1,9 @@
 """GIF parsed into frames; Pillow decompresses each, and they are composed by `compositing`.
 
 Pillow and OpenCV compose frames too, but in some cases fill with a background colour where browsers leave the canvas
-transparent. Layout: GIF89a (CompuServe, 1990), and Netscape's application extension for the loop.
+transparent. Pillow also allocates memory for a frame when it opens a file, and a frame may reach far outside the screen
+that the header states. So the blocks are parsed before Pillow gets the file. Layout: GIF89a (CompuServe, 1990), and
+Netscape's application extension for the loop.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +23,7 @@ from gmmquant.colors.palette import Palette
 from gmmquant.images.containers import end_of_blocks
 from gmmquant.images.decoding.compositing import Disposal, FrameControl, animation_of, composite
 from gmmquant.images.decoding.pillow import errors_as_damage
-from gmmquant.images.decoding.reader import MAX_FRAMES, Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, MAX_FRAMES, Admit, Header, StoredImage, damaged
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _GRAPHIC_CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
@@ -38,16 +42,34 @@ class _Frame:
     compressed: slice
 
 
+@dataclass
+class _Contents:
+    """A parsed file: canvas size, frames, number of plays (0: forever), a comment, and its end; 0 if it has none."""
+
+    width: int = 0
+    height: int = 0
+    frames: list[_Frame] = field(default_factory=list)
+    loop: int = 1
+    comment: bytes = b""
+    end: int = 0
+
+
+def read_header(file: BinaryIO) -> Header:
+    contents = _parse(file.read(BASE_BYTES))
+    size = contents.width, contents.height
+    return Header("GIF", size, "P", max(len(contents.frames), 1), n_bytes=contents.end or None)
+
+
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
-    try:
-        size, frames, loop, comment = _parse(data)
-    except (struct.error, IndexError):
-        raise damaged("GIF") from None
+    contents = _parse(data)
+    size, frames = (contents.width, contents.height), contents.frames
     admit(*size, len(frames))
+    if not contents.end or not frames:
+        raise damaged("GIF")
     with errors_as_damage("GIF"):
         canvases = composite(size, len(frames), _decompress(data, frames))
-    animation = animation_of([frame.control for frame in frames], loop)
-    return StoredImage.with_info(canvases, header, animation=animation, comments=(("Comment", comment),))
+    animation = animation_of([frame.control for frame in frames], contents.loop)
+    return StoredImage.with_info(canvases, header, animation=animation, comments=(("Comment", contents.comment),))
 
 
 def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameControl, npt.NDArray[np.uint8]]]:
@@ -69,45 +91,46 @@ def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameContro
         yield frame.control, colors[indices]
 
 
-def _parse(data: bytes) -> tuple[tuple[int, int], list[_Frame], int, bytes]:
-    """Return the canvas size, the frames up to one above the limit, the number of plays (0: forever), and a comment.
+def _parse(data: bytes) -> _Contents:
+    """Parse a file up to its end, its first damage, or one frame above the limit."""
+    contents = _Contents()
+    with suppress(struct.error, IndexError):
+        _parse_blocks(data, contents)
+    return contents
 
-    A damaged or incomplete file raises a `struct.error` or an `IndexError`.
-    """
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
+
+def _parse_blocks(data: bytes, contents: _Contents) -> None:
+    """Add what a file contains to `contents`; damage raises a `struct.error` or an `IndexError`."""
+    contents.width, contents.height, flags = struct.unpack_from("<HHB", data, 6)
     global_palette, position = _read_palette(data, 13, flags, _GREYS)
-    frames: list[_Frame] = []
-    graphic_control, loop, comment = b"", 1, b""
-    while data[position] != _TRAILER:
+    graphic_control = b""
+    while data[position] != _TRAILER and len(contents.frames) <= MAX_FRAMES:
         if data[position] == _EXTENSION:
             label, start = data[position + 1], position + 2
             position = end_of_blocks(data, start)
             body = data[start + 1 : start + 1 + data[start]]
             if label == _GRAPHIC_CONTROL and len(body) >= 4:
                 graphic_control = body
-            elif label == _COMMENT and not comment:
-                comment = _join_blocks(data, start)
+            elif label == _COMMENT and not contents.comment:
+                contents.comment = _join_blocks(data, start)
             elif label == _APPLICATION and body in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
-                loop = _read_loop(data[start + 12 : position])
+                contents.loop = _read_loop(data[start + 12 : position])
         elif data[position] == _IMAGE:
             x, y, w, h, flags = struct.unpack_from("<HHHHB", data, position + 1)
-            palette, start = _read_palette(data, position + 10, flags, global_palette)
-            position = end_of_blocks(data, start + 1)
             if w == 0 or h == 0:
                 raise IndexError
+            # A canvas that is too small grows, as in browsers. This frame counts even if it is cut short.
+            contents.width, contents.height = max(contents.width, x + w), max(contents.height, y + h)
+            palette, start = _read_palette(data, position + 10, flags, global_palette)
+            position = end_of_blocks(data, start + 1)
             fields, hundredths, index = struct.unpack("<BHB", graphic_control[:4] or bytes(4))
             graphic_control = b""
             control = FrameControl(x, y, w, h, 10.0 * hundredths, _DISPOSALS.get(fields >> 2 & 7, "keep"))
             transparent, interlaced = index if fields & 1 else None, bool(flags & 0x40)
-            frames.append(_Frame(control, palette, transparent, interlaced, slice(start, position)))
-            width, height = max(width, x + w), max(height, y + h)  # a canvas too small grows, as in browsers
-            if len(frames) > MAX_FRAMES:
-                break
+            contents.frames.append(_Frame(control, palette, transparent, interlaced, slice(start, position)))
         else:
             raise IndexError
-    if not frames:
-        raise IndexError
-    return (width, height), frames, loop, comment
+    contents.end = position + 1
 
 
 def _read_palette(data: bytes, start: int, flags: int, default: Palette) -> tuple[Palette, int]:

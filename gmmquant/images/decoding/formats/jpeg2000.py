@@ -17,7 +17,7 @@ from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
 
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"  # the SOC marker and the SIZ marker
 _RESTRICTED_ICC, _ANY_ICC = 2, 3  # methods of a colour specification box
@@ -26,7 +26,7 @@ _SRGB, _GREY = 16, 17  # enumerated colour spaces
 
 def read_header(file: BinaryIO) -> Header:
     # Pillow reads as many bytes as a box claims to have, and a file would allocate them.
-    return read_pillow_header(io.BytesIO(file.read()), "JPEG 2000", "Jpeg2K")
+    return read_pillow_header(io.BytesIO(file.read(BASE_BYTES)), "JPEG 2000", "Jpeg2K")
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:

@@ -25,13 +25,33 @@ _MODES = {
 }
 
 
+# More than any program writes: one for each of many short texts.
+_MAX_CHUNKS_BEFORE_PIXELS = 10_000
+
+
 def read_header(file: BinaryIO) -> Header | None:  # Pillow refuses files with long texts
     beginning = file.read(len(PNG_SIGNATURE) + 18)
     if beginning[8:16] != b"\0\0\0\x0dIHDR":
         return None
     width, height, bits, color_type = struct.unpack_from(">IIBB", beginning, 16)
     mode, possible_bits = _MODES.get(color_type, ("", ()))
-    return Header("PNG", (width, height), mode) if width and height and bits in possible_bits else None
+    if not (width and height and bits in possible_bits):
+        return None
+    return Header("PNG", (width, height), mode, _find_announced_frames(file))
+
+
+def _find_announced_frames(file: BinaryIO) -> int:
+    """Return the number of frames that a chunk before the pixels states; 1 if there is none."""
+    position = len(PNG_SIGNATURE)
+    for _ in range(_MAX_CHUNKS_BEFORE_PIXELS):
+        file.seek(position)
+        length, chunk_type, n_frames = struct.unpack(">I4sI", file.read(12).ljust(12, b"\0"))
+        if chunk_type == b"acTL":
+            return max(int(n_frames), 1)
+        if chunk_type in (b"IDAT", b"\0\0\0\0"):
+            break
+        position += 12 + length
+    return 1
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
