@@ -1,6 +1,7 @@
-"""The parts of files: chunks of a PNG, sub-blocks of a GIF, boxes of a JP2 or AVIF.
+"""The parts of files: chunks of a PNG or WebP, sub-blocks of a GIF, boxes of a JP2 or AVIF.
 
-Layout: PNG, third edition (W3C, 2025), section 5; GIF89a (CompuServe, 1990), section 15; ISO/IEC 14496-12, section 4.2.
+Layout: PNG, third edition (W3C, 2025), section 5; RFC 9649, section 2.3; GIF89a (CompuServe, 1990), section 15;
+ISO/IEC 14496-12, section 4.2.
 """
 
 from __future__ import annotations
@@ -8,8 +9,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# An animation has one for each frame, and a file a few more.
+_MAX_RIFF_CHUNKS = 100_000
+
 METERS_PER_INCH = 0.0254  # PNG and BMP state resolutions in pixels per metre
 
 
@@ -38,6 +43,23 @@ def iterate_chunks(data: bytes | memoryview, *, verified: bool = False) -> Itera
         if chunk_type == b"IEND":
             return
         position = end
+
+
+def riff_chunk(chunk_type: bytes, body: bytes) -> bytes:
+    """Return a chunk of a WebP: type, length and body, padded to an even length."""
+    return chunk_type + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def iterate_riff_chunks(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, position of the body and length of the chunks of a WebP from `start` to `end`, the first 100,000."""
+    for _ in range(_MAX_RIFF_CHUNKS):
+        file.seek(start)
+        head = file.read(8)
+        if start + 8 > end or len(head) < 8:
+            return
+        length = int.from_bytes(head[4:], "little")
+        yield head[:4], start + 8, length
+        start += 8 + length + length % 2
 
 
 def end_of_blocks(gif: bytes, position: int) -> int:
