@@ -39,7 +39,7 @@ INPUT_FORMATS = {
         InputFormat("PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n"),
         InputFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff", "Jpeg"),
         InputFormat("WebP", (".webp",), rb"RIFF"),
-        InputFormat("AVIF", (".avif", ".avifs"), rb"(?s:....)ftyp", "Avif"),
+        InputFormat("AVIF", (".avif", ".avifs"), rb"(?s:....)ftyp"),
         InputFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]"),
         InputFormat("BMP", (".bmp", ".dib"), rb"BM", "Bmp"),
         InputFormat("GIF", (".gif",), rb"GIF8[79]a"),

@@ -1,7 +1,8 @@
 """JPEG 2000: up to 8 bits by Pillow, as OpenCV fails on grey with alpha, CMYK and YCC; more bits by OpenCV.
 
-Decoders allocate memory for the size in the codestream, not for the one in a JP2's header box, so both must agree.
-Layout: ISO/IEC 15444-1, annexes A and I.
+Decoders allocate memory for the size in the codestream, not for the one in a JP2's header box, so both must agree, and
+for each tile. They report nothing if tiles are missing or their end was never written. Layout: ISO/IEC 15444-1, annexes
+A and I.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
-from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, byte_limit, damaged
 
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"  # the SOC marker and the SIZ marker
+_START_OF_TILE, _END_OF_CODESTREAM = 0xFF90, 0xFFD9
+
+# The decoder of 8 bits allocates some 6 KB for each tile and 1 KB for each of its channels, before the first pixel.
+_TILE_BYTES, _TILE_CHANNEL_BYTES = 6 << 10, 1 << 10
 _RESTRICTED_ICC, _ANY_ICC = 2, 3  # methods of a colour specification box
 _SRGB, _GREY = 16, 17  # enumerated colour spaces
 
@@ -40,11 +45,34 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     size = (x1 - x0, y1 - y0)
     if not 0 < n_channels < 16385 or len(channels[-1]) < 3 or size != header.size or min(size) < 1:
         raise damaged("JPEG 2000")
+    if _is_incomplete(data, start, size, n_channels):
+        raise damaged("JPEG 2000")
     bits = max(channel[0] & 0x7F for channel in channels) + 1
     # Whether all are unsigned and have the same bits, without subsampling.
     plain = plain and all(channel == bytes([bits - 1, 1, 1]) for channel in channels)
     pixels = _decode_pixels(data, n_channels, bits, plain=plain)
     return StoredImage.with_info(pixels[np.newaxis], header, profile=profile)
+
+
+def _is_incomplete(data: bytes, start: int, size: tuple[int, int], n_channels: int) -> bool:
+    """Tell whether a codestream at `start` lacks a tile or its end, or has too many tiles for its size."""
+    x1, y1, _, _, width, height, x0, y0 = struct.unpack_from(">8I", data, start + 8)
+    if not (width and height and x0 < x1 and y0 < y1):
+        return True
+    n_tiles = -(-(x1 - x0) // width) * -(-(y1 - y0) // height)
+    if n_tiles > 65535 or n_tiles * (_TILE_BYTES + n_channels * _TILE_CHANNEL_BYTES) > byte_limit(size[0] * size[1]):
+        return True
+    position, seen = start + 2, set()
+    while position + 12 <= len(data):
+        marker, length, tile, part_bytes = struct.unpack_from(">HHHI", data, position)
+        if marker == _START_OF_TILE:
+            seen.add(tile)
+            position = data.rfind(b"\xff\xd9", position) if part_bytes == 0 else position + max(part_bytes, 12)
+        elif marker == _END_OF_CODESTREAM or seen or length < 2:
+            break
+        else:
+            position += 2 + length
+    return len(seen) < n_tiles or data[position : position + 2] != b"\xff\xd9"
 
 
 def _find_codestream(data: bytes) -> tuple[int, bool, bytes | None]:

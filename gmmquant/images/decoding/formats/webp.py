@@ -28,7 +28,7 @@ _SURPLUS_BYTES = 32
 
 
 def read_header(file: BinaryIO) -> Header | None:
-    signature, n_bytes, form = struct.unpack("<4sI4s", file.read(_FILE_HEADER_BYTES))
+    n_bytes, form = struct.unpack("<4xI4s", file.read(_FILE_HEADER_BYTES))
     if form != b"WEBP":
         return None
     size, mode, n_frames = (0, 0), "RGB", 0
@@ -62,7 +62,8 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 def _read_size(chunk_type: bytes, body: bytes) -> tuple[tuple[int, int], bool]:
     """Return width and height, and whether there is alpha, of the first chunk of a file."""
     if chunk_type == b"VP8X":
-        return (int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1), bool(body[0] & _HAS_ALPHA)
+        width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
+        return (width, height), bool(body[0] & _HAS_ALPHA)
     if chunk_type == b"VP8L":
         bits = int.from_bytes(body[1:5], "little")
         return ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), bool(bits >> 28 & 1)
@@ -72,18 +73,15 @@ def _read_size(chunk_type: bytes, body: bytes) -> tuple[tuple[int, int], bool]:
 
 def _is_incomplete(data: bytes) -> bool:
     """Tell whether the end of a file is missing or was never written."""
-    file, last = io.BytesIO(data), (b"", 0, 0)
-    for last in iterate_riff_chunks(file, _FILE_HEADER_BYTES, len(data)):
-        if last[0] == bytes(4):
-            return True
-    chunk_type, start, length = last
-    if start + length > len(data):
-        return True
+    chunks = list(iterate_riff_chunks(io.BytesIO(data), _FILE_HEADER_BYTES, len(data)))
+    chunk_type, start, length = chunks[-1] if chunks else (b"", 0, 0)
+    end = start + length
     if chunk_type == b"ANMF":
-        for chunk_type, start, length in iterate_riff_chunks(file, start + _FRAME_HEADER_BYTES, start + length):
-            if chunk_type == bytes(4):
-                return True
-    return chunk_type in _PIXELS and _has_surplus(chunk_type, data[start : start + length])
+        chunks += iterate_riff_chunks(io.BytesIO(data), start + _FRAME_HEADER_BYTES, end)
+        chunk_type, start, _ = chunks[-1]
+    if end > len(data) or any(kind == bytes(4) for kind, _, _ in chunks):
+        return True
+    return chunk_type in _PIXELS and _has_surplus(chunk_type, data[start:end])
 
 
 def _has_surplus(chunk_type: bytes, body: bytes) -> bool:
