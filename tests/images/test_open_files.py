@@ -61,7 +61,7 @@ def test_an_open_file_has_the_same_limits(monkeypatch, photo):
     data = saved(photo, "PNG")
     with pytest.raises(ImageError, match="60 x 40 pixels is above the limit 2399"):
         read_image(io.BytesIO(data), max_pixels=2399)
-    monkeypatch.setattr(reader, "_BASE_BYTES", 0)
+    monkeypatch.setattr(reader, "BASE_BYTES", 0)
     monkeypatch.setattr(reader, "_BYTES_PER_PIXEL", 1)
     assert byte_limit(len(data)) == len(data)
     with pytest.raises(ImageError, match=f"a file of {len(data) + 1} bytes is above the limit {len(data)}"):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from gmmquant.images.decoded import Animation
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored, lenient_pillow
-from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Header, StoredImage, damaged
 from gmmquant.images.exif import ORIENTATION
 
 # Formats whose animations Pillow decodes.
@@ -88,10 +88,9 @@ def decode_cmyk(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         return np.array(image if image.mode == "CMYK" else image.convert("CMYK"))
 
 
-def decode_animation(data: bytes, header: Header, admit: Admit, notes: tuple[str, ...] = ()) -> StoredImage:
+def decode_animation(data: bytes, header: Header, notes: tuple[str, ...] = ()) -> StoredImage:
     """Decode the full frames of an animation and their durations."""
     width, height = header.size
-    admit(width, height, header.n_frames)
     mode = "RGBA" if header.mode in ("RGBA", "LA") else "RGB"
     frames = np.empty((header.n_frames, height, width, len(mode)), np.uint8)
     durations = []

@@ -41,12 +41,12 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
+    admit(*header.size, header.n_frames)
     if _is_damaged(data, header):
         raise damaged("AVIF")
     if header.n_frames > 1:
         notes = ("the animation has more than 8 bits per channel; only 8 are used",) if _bits(data) > 8 else ()
-        return decode_animation(data, header, admit, notes)
-    admit(*header.size, 1)
+        return decode_animation(data, header, notes)
     pixels, _, _ = decode_with_opencv(data, "AVIF")
     if pixels.dtype == np.uint16:
         pixels = stretched(pixels, (1 << _bits(data)) - 1)

@@ -1,23 +1,19 @@
 """JPEG, by OpenCV. A file whose pixel data are cut short is refused even if it has an end marker.
 
 A file without an end marker is cut short: the decoder reports nothing if its missing part is filled with zeros, which
-are valid codes. Layout: ITU-T T.81, annex B.
+are valid codes.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.images.decoding.jpeg_markers import find_end_marker
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
-
-# A marker, except those that occur within compressed pixels; a marker without a length; those around an image.
-_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
-_TEMPORARY, _START, _END = b"\x01", b"\xd8", b"\xd9"
 
 # Data that a decoder does not reach once it has decoded all pixels.
 _SURPLUS = bytes(range(254, 0, -7))
@@ -25,7 +21,7 @@ _SURPLUS = bytes(range(254, 0, -7))
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(*header.size, 1)  # of an MPO, whose other images are previews and maps, the first is decoded
-    end = _find_end_marker(data)
+    end = find_end_marker(data)
     if end is None:
         raise damaged("JPEG")
     pixels, orientation, doubtful = decode_with_opencv(data, "JPEG")
@@ -47,17 +43,3 @@ def _is_cut_short(data: bytes, end: int, decoded: npt.NDArray[Any]) -> bool:
     """
     again, _, _ = decode_with_opencv(data[:end] + _SURPLUS + data[end:], "JPEG")
     return not np.array_equal(again, decoded)
-
-
-def _find_end_marker(data: bytes) -> int | None:
-    """Return the position of the end marker of the first image; None if there is none before another image starts."""
-    position = 2
-    while found := _MARKER.search(data, position):
-        if found[1] == _END:
-            return found.start()
-        if found[1] == _START:
-            return None
-        position = found.end()
-        if found[1] != _TEMPORARY:
-            position += int.from_bytes(data[position : position + 2], "big")
-    return None

@@ -16,7 +16,9 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, opened_by_pillow, read_pillow_header
-from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage
+from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
+from gmmquant.images.decoding.tiff_directory import HEIGHT, WIDTH, read_directory
+from gmmquant.images.decoding.tiff_strips import is_damaged
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
 
 _BITS, _PHOTOMETRIC, _CHANNELS, _X_RESOLUTION = 258, 262, 277, 282
@@ -24,10 +26,20 @@ _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 284, 338, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 
+# A tile larger than this and than four times the image is not read.
+_MAX_TILE_PIXELS = 1 << 24
+
 
 def read_header(file: BinaryIO) -> Header:
+    directory = read_directory(file)
+    n_pixels = directory.integer(file, WIDTH) * directory.integer(file, HEIGHT)
+    # Pillow reads all tags and libtiff a whole tile.
+    if directory.tag_bytes > byte_limit(n_pixels) or directory.tile_pixels(file) > max(_MAX_TILE_PIXELS, 4 * n_pixels):
+        raise damaged("TIFF")
+    n_bytes = directory.needed_bytes(file)
+    file.seek(0)
     try:
-        return read_pillow_header(file, "TIFF", "Tiff")
+        return read_pillow_header(file, "TIFF", "Tiff", byte_limit(n_pixels))._replace(n_bytes=n_bytes)
     except MemoryError:
         raise
     except Exception:
@@ -38,7 +50,10 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
-    admit(*header.size, 1)
+    width, height = header.size
+    admit(width, height, 1)
+    if is_damaged(data, byte_limit(width * height)):
+        raise damaged("TIFF")
     with opened_by_pillow(data, "TIFF") as image:
         tags, several_pages = dict(getattr(image, "tag_v2", {})), bool(getattr(image, "is_animated", False))
         exif = _descriptive_exif(image)

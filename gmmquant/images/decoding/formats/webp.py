@@ -54,7 +54,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     if _is_incomplete(data):
         raise damaged("WebP")
     if header.n_frames > 1:
-        return decode_animation(data, header, admit)
+        return decode_animation(data, header)
     pixels, orientation, _ = decode_with_opencv(data, "WebP")
     return StoredImage.with_info(to_rgb(pixels)[None], header, orientation=orientation)
 

@@ -1,0 +1,119 @@
+"""The first directory of a TIFF: its tags, and the strips or tiles of pixels that it points to.
+
+Decoders hold all values of all tags, and any number of tags may share the same bytes of a file. So the directory is
+checked before they get the file. Layout: TIFF 6.0 (Adobe, 1992), section 2; BigTIFF (2007).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.images.decoding.reader import BASE_BYTES
+
+WIDTH, HEIGHT, COMPRESSION = 256, 257, 259
+_STRIP_OFFSETS, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 322, 323, 324, 325
+
+# Tags of data that lie anywhere in a file: the tables of an old kind of JPEG, and other directories.
+_POINTERS = (513, 519, 0x8769, 0x8825)
+
+# Bytes of a value of each type.
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+
+_MAX_TAGS = 4096
+
+
+class _Tag(NamedTuple):
+    """The type and number of the values of a tag, and where they start in the file."""
+
+    type: int
+    n_values: int
+    start: int
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_values * _TYPE_BYTES.get(self.type, 0)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The first directory of a TIFF file: byte order, tags by number, and the end of the directory itself."""
+
+    order: str
+    tags: Mapping[int, _Tag]
+    end: int
+
+    def integers(self, file: BinaryIO, number: int) -> npt.NDArray[np.int64]:
+        """Return the values of a tag; none if it is missing, cut short or has no integers."""
+        tag = self.tags.get(number)
+        if tag is None or tag.type not in _INTEGERS:
+            return np.zeros(0, np.int64)
+        file.seek(tag.start)
+        data = file.read(min(tag.n_bytes, BASE_BYTES))
+        dtype = np.dtype(self.order + _INTEGERS[tag.type])
+        return np.frombuffer(data, dtype, len(data) // dtype.itemsize).astype(np.int64)
+
+    def integer(self, file: BinaryIO, number: int, default: int = 0) -> int:
+        """Return the first value of a tag."""
+        return int(next(iter(self.integers(file, number)), default))
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether the pixels are stored in tiles."""
+        return _TILE_OFFSETS in self.tags
+
+    def tile_pixels(self, file: BinaryIO) -> int:
+        """Return the number of pixels of a tile; 0 if there are none."""
+        return self.integer(file, _TILE_WIDTH) * self.integer(file, _TILE_HEIGHT) if self.is_tiled else 0
+
+    def parts(self, file: BinaryIO) -> npt.NDArray[np.int64]:
+        """Return where strips or tiles start and how many bytes they have, shape (n, 2); none if they do not match."""
+        starts = self.integers(file, _TILE_OFFSETS if self.is_tiled else _STRIP_OFFSETS)
+        sizes = self.integers(file, _TILE_BYTES if self.is_tiled else _STRIP_BYTES)
+        return np.stack([starts, sizes], axis=1) if len(starts) == len(sizes) else np.zeros((0, 2), np.int64)
+
+    @property
+    def tag_bytes(self) -> int:
+        """Number of bytes of the values of all tags."""
+        return sum(tag.n_bytes for tag in self.tags.values())
+
+    def needed_bytes(self, file: BinaryIO) -> int | None:
+        """Return how many bytes from the beginning of a file the first page needs; None if that is unknown."""
+        if any(tag in self.tags for tag in _POINTERS):
+            return None
+        parts = self.parts(file)
+        if not len(parts) or (parts < 0).any():
+            return None
+        return max(self.end, int(parts.sum(axis=1).max()), *(tag.start + tag.n_bytes for tag in self.tags.values()))
+
+
+def read_directory(file: BinaryIO) -> Directory:
+    """Read the first directory; a `struct.error` is raised if it is cut short or has thousands of tags."""
+    file.seek(0)
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}[head[:2]]
+    is_big = struct.unpack_from(order + "H", head, 2)[0] == 43
+    (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), head, 8 if is_big else 4)
+    count_bytes, entry, inline = (8, "HHQ8s", 8) if is_big else (2, "HHI4s", 4)
+    entry_bytes = struct.calcsize(order + entry)
+    file.seek(start)
+    (n_tags,) = struct.unpack(order + ("Q" if is_big else "H"), file.read(count_bytes))
+    if n_tags > _MAX_TAGS:
+        raise struct.error
+    entries = file.read(n_tags * entry_bytes)
+    if len(entries) < n_tags * entry_bytes:
+        raise struct.error
+    tags = {}
+    for n, (number, kind, count, value) in enumerate(struct.iter_unpack(order + entry, entries)):
+        at = start + count_bytes + n * entry_bytes + entry_bytes - inline
+        tag = _Tag(kind, count, at)
+        if tag.n_bytes > inline:
+            tag = tag._replace(start=struct.unpack(order + ("Q" if is_big else "I"), value)[0])
+        tags[number] = tag
+    return Directory(order, tags, start + count_bytes + n_tags * entry_bytes + inline)
