@@ -37,7 +37,7 @@ INPUT_FORMATS = {
     entry.name: entry
     for entry in (
         InputFormat("PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n"),
-        InputFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff", "Jpeg"),
+        InputFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff"),
         InputFormat("WebP", (".webp",), rb"RIFF"),
         InputFormat("AVIF", (".avif", ".avifs"), rb"(?s:....)ftyp"),
         InputFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]"),

@@ -6,17 +6,28 @@ are valid codes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.decoding.jpeg_markers import find_end_marker
+from gmmquant.images.decoding.jpeg_markers import find_end_marker, find_pixels
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
+from gmmquant.images.decoding.pillow import read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+
+_MAX_SCAN_HEADER_BYTES = 1 << 16
 
 # Data that a decoder does not reach once it has decoded all pixels.
 _SURPLUS = bytes(range(254, 0, -7))
+
+
+def read_header(file: BinaryIO) -> Header:
+    pixels = find_pixels(file)
+    if pixels is None:  # Pillow would search the whole file
+        raise damaged("JPEG")
+    file.seek(0)
+    return read_pillow_header(file, "JPEG", "Jpeg", pixels + _MAX_SCAN_HEADER_BYTES)
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
