@@ -303,15 +303,15 @@ def test_a_table_that_would_lose_rows_is_refused_without_json(command, album, tm
         assert (tmp_path / "out/report.csv").read_bytes() == table
 
 
-@pytest.mark.parametrize("format", SHEET_FORMATS)
+@pytest.mark.parametrize("end", SHEET_FORMATS)
 @pytest.mark.parametrize("has_matplotlib", [True, False])
-def test_a_sheet_is_recognized_as_ours(format, has_matplotlib, monkeypatch):
+def test_a_sheet_is_recognized_as_ours(end, has_matplotlib, monkeypatch):
     if not has_matplotlib:
         monkeypatch.setattr("gmmquant.images.contact_sheet.pdf.pdf_font", lambda: None)
     row = Row("cat.jpg", "", (30, 30), (Panel(np.zeros((30, 30, 3), np.uint8), "original"),))
-    data = encode_sheet([row], format, title="Sheet", footer="gmmquant 0.1.0")
-    assert is_report(f".{format}", data)
-    assert not is_report(f".{format}", data.replace(b"gmmquant", b"another_").replace(b"g\0m\0m\0q", b"a\0n\0o\0t"))
+    data = encode_sheet([row], end, title="Sheet", footer="gmmquant 0.1.0")
+    assert is_report(f".{end}", data)
+    assert not is_report(f".{end}", data.replace(b"gmmquant", b"another_").replace(b"g\0m\0m\0q", b"a\0n\0o\0t"))
 
 
 @pytest.mark.parametrize("report", ["csv", "md", "html"])

@@ -123,8 +123,8 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     """Return the headings and the lines of the fits: a row for each k.
 
     A palette stands at the end of its row if there is room for several colours, otherwise on a line below. If the
-    figures do not fit `width`, the names of files are shortened, and then columns left out from the right; `mark` stands
-    for the missing part of a name.
+    figures do not fit `width`, the names of files are shortened, and then columns left out from the right. `mark`
+    stands for the missing part of a name.
     """
     fits = record["fits"]
     codes = [_used_first(fit["components"]) for fit in fits]
