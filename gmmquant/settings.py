@@ -278,7 +278,8 @@ class Settings:
         """Return the values of the settings that are not set: those of the style, where they do not contradict others.
 
         Dithering takes its colours from KMeans in OKLab, as the style "faithful" does, unless a method or what only a
-        mixture has is set: pixels get the nearest colours, and errors are those that the eye sees. Components are drawn
+        mixture has is set, also by the style: pixels get the nearest colours, and errors are those that the eye sees.
+        Components are drawn
         in their means for a mixture without noise and shrinkage, which is the textbook's, and for KMeans without
         dithering, which minimises the error.
         """
@@ -292,7 +293,8 @@ class Settings:
         if "dither" in unset and values["smooth"]:
             values["dither"] = "none"
         dithered = _RECOLORING_OF_DITHER.get(values["dither"]) == "nearest"
-        if dithered and "method" in unset and unset >= _OF_MIXTURES_ONLY:
+        is_mixture = bool(_OF_MIXTURES_ONLY - unset or _OF_MIXTURES_ONLY & STYLES[self.style].keys())
+        if dithered and "method" in unset and not is_mixture:
             values["method"] = "kmeans"
         if dithered and "space" in unset and values["method"] == "kmeans":
             values["space"] = "oklab"

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from gmmquant.cli import options, reporters
-from gmmquant.cli.checks import FILE_OPTIONS, is_set, refuse, refuse_contradictions, refuse_numbers
+from gmmquant.cli.checks import (
+    FILE_OPTIONS,
+    is_set,
+    refuse,
+    refuse_contradictions,
+    refuse_words,
+    without_effect,
+)
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.parser import Command
 from gmmquant.cli.printable import command_line, in_options
@@ -35,6 +42,7 @@ from gmmquant.settings import (
     DEFAULT_REPORT,
     MAX_PIXELS,
     OUTPUT_FORMATS,
+    STANDARD_INPUT,
     STANDARD_OUTPUT,
     Settings,
     largest_of,
@@ -65,6 +73,9 @@ _PANEL_PIXELS, _THUMBNAIL_PIXELS = 250_000, 20_000
 
 # Each row of a sheet takes several megabytes until the end of the run.
 _MAX_SHEET_ROWS = 200
+
+# Names of the standard output of this process, which are no folders.
+_STANDARD_OUTPUTS = frozenset({"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 
 # Extensions of files that are not written, but would be strange for a folder.
 _UNWRITTEN = frozenset(
@@ -106,6 +117,8 @@ def _folder_and_name(
     named = next((name for name, others in OUTPUT_FORMATS.items() if extension in (name, *others)), None)
     if output.endswith("/") or is_folder(path):
         return path, None, image_format
+    if output in _STANDARD_OUTPUTS:
+        raise ParameterError(f"--output {output} is not a folder; use --output - for standard output")
     if extension in _UNWRITTEN:
         formats = ", ".join(OUTPUT_FORMATS)
         raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
@@ -215,7 +228,7 @@ def quantize(
         values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
     settings = Settings(**values)
     refuse_contradictions(ctx, settings, k)
-    refuse_numbers(ctx, image)
+    refuse_words(ctx, image)
 
     # The blocks are too small for BLAS to gain from threads, and the number of threads would change the last digits.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -226,6 +239,14 @@ def quantize(
     from gmmquant.pipeline.sources import Reading, sources_of
     from gmmquant.pipeline.summary import check_summary, planned_summary
 
+    chosen_ks = k if is_set(ctx, "k") else ()
+    strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
+    ks = strategy.ks or k
+    to = _destination(ctx, output, ks, records=as_json or json_lines)
+    many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
+    folder, image_name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
+    if image_name is not None and not is_set(ctx, "report"):
+        report = ()  # one file is named, and no other is expected
     if "html" in report:
         from gmmquant.report.html.rendering import require_jinja2
 
@@ -234,12 +255,6 @@ def quantize(
         from gmmquant.report.plots.canvas import require_matplotlib
 
         require_matplotlib()
-    chosen_ks = k if is_set(ctx, "k") else ()
-    strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
-    ks = strategy.ks or k
-    to = _destination(ctx, output, ks, records=as_json or json_lines)
-    many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
-    folder, image_name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
     most = None if many else largest_of(ks)
     if reason := output_format(format).refusal_of_colors(most):
         raise ParameterError(reason)
@@ -270,7 +285,9 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    notes: list[str] = []
+    notes = without_effect(ctx, format, report)
+    if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
+        notes.append("standard output has the figures; -o - writes the image there")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append)), task, folder)
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
@@ -366,10 +383,10 @@ def run(arguments: Sequence[str]) -> int:
         usage = error.format_message().rstrip(".")
         say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
         return ExitCode.USAGE
-    except (ClusterError, ModelFileError, PaletteFileError, ImageError) as error:
+    except (ModelFileError, PaletteFileError, ImageError) as error:  # of a file that an option names
         say(str(error))
-        return ExitCode.FAILED
-    except ExistsError as error:
+        return ExitCode.USAGE
+    except (ClusterError, ExistsError) as error:
         say(str(error))
         return ExitCode.FAILED
     except GmmquantError as error:

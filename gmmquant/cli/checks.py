@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 
 from gmmquant.cli.parser import is_number_of_colors
 from gmmquant.errors import ParameterError
-from gmmquant.settings import MAX_K, MAX_TRANSFER_K, OF_FITS, STYLES, Settings, largest_difference, largest_of
+from gmmquant.settings import (
+    DITHERS,
+    LAYERS,
+    MAX_K,
+    MAX_TRANSFER_K,
+    METHODS,
+    OF_FITS,
+    OUTPUT_FORMATS,
+    RECOLORINGS,
+    SPACES,
+    STYLES,
+    Settings,
+    largest_difference,
+    largest_of,
+)
 
 # Options whose names differ from those of their parameters.
 _NAMES = {"k": "-k", "as_json": "--json"}
@@ -32,6 +46,23 @@ _CONTRADICTIONS = {
         ),
     ),
 }
+
+# Options with one value, which may be followed by another by mistake.
+_SINGLE_CHOICES = {
+    "format": OUTPUT_FORMATS,
+    "layers": LAYERS,
+    "style": STYLES,
+    "dither": DITHERS,
+    "recolor": RECOLORINGS,
+    "method": METHODS,
+    "space": SPACES,
+}
+
+# Words that are commands of other programs.
+_COMMANDS = ("help", "version")
+
+# Images that --optimize leaves as they are, by format.
+_NOT_OPTIMIZED = {"gif": "gif images without animation", "bmp": "bmp"}
 
 # Options of files, which contradict standard output.
 FILE_OPTIONS = (
@@ -94,13 +125,30 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
         )
 
 
-def refuse_numbers(ctx: typer.Context, images: Sequence[str]) -> None:
-    """Raise a `ParameterError` if one of `images` is a number of colours and not a file."""
+def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
+    """Raise a `ParameterError` if one of `images` is not a file, but a number of colours or the value of an option."""
     for text in images:
-        if is_set(ctx, "seed") and text.isdigit() and not Path(text).exists():
+        if os.path.lexists(text):
+            continue
+        if is_set(ctx, "seed") and text.isdigit():
             raise ParameterError(f"{text} is not a file; --seed takes one number or a range, as in --seed 1-5")
-        if is_number_of_colors(text) and not Path(text).exists():
+        if is_number_of_colors(text):
             raise ParameterError(f"{text} is not a file; did you mean -k {text}?")
+        if text in _COMMANDS:
+            raise ParameterError(f"{text} is not a file; did you mean --{text}?")
+        for name, choices in _SINGLE_CHOICES.items():
+            if text in choices and is_set(ctx, name):
+                raise ParameterError(f"{text} is not a file; {_option_name(name)} takes one value")
+
+
+def without_effect(ctx: typer.Context, image_format: str, reports: Sequence[str]) -> list[str]:
+    """Return a note on each option that has no effect, or a cost that another option would avoid."""
+    notes = []
+    if is_set(ctx, "optimize") and image_format in _NOT_OPTIMIZED:
+        notes.append(f"--optimize has no effect on {_NOT_OPTIMIZED[image_format]}")
+    if is_set(ctx, "skip_existing") and not {"json", "html"} & set(reports):
+        notes.append("--skip-existing makes existing outputs again to compare them; --report json avoids that")
+    return notes
 
 
 def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:

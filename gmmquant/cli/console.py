@@ -7,13 +7,12 @@ import select
 import shutil
 import signal
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
-from gmmquant.cli.printable import file_names, printable
+from gmmquant.cli.printable import file_names, printable, wrapped
 from gmmquant.cli.progress import Bar, bar_for
 from gmmquant.cli.totals import Totals
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, PlannedOutcome, SharedReport, Skipped, Summary
@@ -42,10 +41,7 @@ def say(text: str, *, stream: TextIO | None = None, wait: bool = True) -> None:
 
 def _wrapped(line: str, stream: TextIO) -> str:
     """Return a line, between words in several for a terminal that is narrower."""
-    columns = shutil.get_terminal_size().columns if stream.isatty() else 0
-    if len(line) <= columns or not columns:
-        return line
-    return textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapped(line, shutil.get_terminal_size().columns if stream.isatty() else 0))
 
 
 def emit(results: str | bytes, *, stream: TextIO | None = None, wait: bool = True) -> bool:

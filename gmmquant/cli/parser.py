@@ -10,7 +10,16 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from gmmquant.settings import PLOT_FORMATS, SHEET_FORMATS
+from gmmquant.colors.named_palettes import NAMED_PALETTES
+from gmmquant.settings import (
+    MAPS,
+    PALETTE_FORMATS,
+    PLOT_FORMATS,
+    REPORTS,
+    SHEET_FORMATS,
+    color_names,
+    parse_hex,
+)
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
 _K_ITEM = r"(auto(:[^,]*)?|[0-9]+(-[0-9]+)?)"
@@ -18,6 +27,16 @@ _K_VALUE = re.compile(f"{_K_ITEM}(,{_K_ITEM})*,?")
 
 # Formats of the options that may stand alone; the first is then written.
 _FORMATS_OF = {"--sheet": SHEET_FORMATS, "--plots": PLOT_FORMATS}
+
+# Options whose values are lists with commas, and their words.
+_WORDS_OF = {
+    "--report": REPORTS,
+    "--palette-out": PALETTE_FORMATS,
+    "--sheet": SHEET_FORMATS,
+    "--plots": PLOT_FORMATS,
+    "--maps": MAPS,
+}
+_COLOR_LISTS = ("--palette", "--keep-colors")
 
 # Options of pngquant, ImageMagick and scikit-learn, and common spellings: what to use here.
 _OF_OTHERS = {
@@ -64,6 +83,40 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
             values.append(rest.pop(0))
         gathered += ["-k", ",".join(value.strip(",") for value in values)] if values else ["-k"]
     return gathered + rest
+
+
+def gather_lists(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--report json html` rewritten to `--report json,html`, as `gather_k` does with -k.
+
+    An option that takes a list takes the words that follow, if all are known and none is a file.
+    """
+    gathered, rest = list[str](), list(arguments)
+    while rest and rest[0] != "--":
+        argument = rest.pop(0)
+        name, sign, value = argument.partition("=")
+        gathered.append(argument)
+        if name not in _WORDS_OF and name not in _COLOR_LISTS:
+            continue
+        if not sign and rest:
+            gathered.append(value := rest.pop(0))
+        if _is_list_of(name, value):
+            while rest and _is_list_of(name, rest[0]) and not os.path.lexists(rest[0]):
+                gathered[-1] += f",{rest.pop(0)}"
+    return gathered + rest
+
+
+def _is_list_of(option: str, text: str) -> bool:
+    """Return whether a text has only known words of an option, joined by commas."""
+    words = text.split(",")
+    if option in _WORDS_OF:
+        return all(word in _WORDS_OF[option] for word in words)
+    if text.startswith("-"):
+        return False
+    return all(word in NAMED_PALETTES or word.lower() in color_names() or _is_hex(word) for word in words)
+
+
+def _is_hex(word: str) -> bool:
+    return word.startswith("#") and parse_hex(word) is not None
 
 
 def with_formats(arguments: Sequence[str]) -> list[str]:
@@ -115,8 +168,8 @@ class Command(TyperCommand):
         for name in names:
             if name.startswith("--") and not _is_option(name, parser._long_opt):
                 alike = get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
-                ctx.fail(f"No such option: {name}" + "".join(f"; did you mean {other}?" for other in alike))
-        values, _, present = parser.parse_args(gather_k(with_formats(args)))
+                ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike))
+        values, _, present = parser.parse_args(gather_k(gather_lists(with_formats(args))))
         # In the order of the arguments, so that --show-completion ends the run before a missing image does.
         parameters: list[Any] = list(dict.fromkeys([*present, *self.get_params(ctx)]))
         for parameter in sorted(parameters, key=lambda parameter: not parameter.is_eager):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from gmmquant.cli.parser import gather_k
 from gmmquant.settings import ANY_K
 from gmmquant.system.paths import AnyPath
 from gmmquant.system.printable import printable as printable
+
+_MIN_COLUMNS = 40
 
 # A setting and its value in a message; k stays as it is.
 _SETTING = re.compile(r"(?<![-\w])([a-z][a-z_-]{2,}) = ('[^']*'|[-+.\w]+)")
@@ -53,6 +57,19 @@ def file_names(
     if len(names) > limit:
         names = [*names[: limit - 1], f"{len(names) - limit} more", names[-1]]
     return f"{', '.join(names)} in {printable(str((of or paths)[0].parent))}"
+
+
+def wrapped(line: str, columns: int) -> list[str]:
+    """Return a line as lines of at most `columns`, divided between words; a longer word stays whole. 0: no limit."""
+    if len(line) <= columns or not columns:
+        return [line]
+    return textwrap.wrap(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def chosen_columns() -> int | None:
+    """Return the width of text that the variable COLUMNS sets, at least 40; None if it sets none."""
+    text = os.environ.get("COLUMNS", "")
+    return max(int(text), _MIN_COLUMNS) if re.fullmatch("[1-9][0-9]{0,4}", text) else None
 
 
 def percent(part: int, whole: int) -> str:

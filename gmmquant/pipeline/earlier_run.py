@@ -45,6 +45,7 @@ class EarlierRun(NamedTuple):
     fits: dict[FitKey, list[str]]  # names of the layers of each fit
     images: dict[str, str | None]  # in a shared report: SHA-256 of each image by its path; None if the image failed
     n_fitted: int = 1  # in a shared report: the number of images that the mixture was fitted to
+    image: str | None = None  # the path of the image; None in a shared report
 
     def refuse_other_settings(self, settings: Record, digest: str) -> None:
         """Raise a `ParameterError` that names the first setting whose value differs from that in the report."""
@@ -75,21 +76,38 @@ class EarlierRun(NamedTuple):
         """Return the digest of an image in a shared report; None if the image failed."""
         return self.images[relative(source, self.report.parent)]
 
-    def refuse_newer(self, source: SourcePath, earlier_digest: str | None) -> None:
-        """Raise an `ImageError` if a source changed; it is read only if its times are newer than those of the report.
+    def is_about(self, source: SourcePath) -> bool:
+        """Return whether the report names a source; a shared one always, as its images are compared by their paths."""
+        return self.image in (None, relative(source, self.report.parent))
 
-        Remote files are not looked up, because each request takes a round trip.
+    def refuse_newer(self, source: SourcePath, earlier_digest: str | None) -> None:
+        """Raise an `ImageError` if a source changed, or if the report is about another image.
+
+        The source is read only if its times are newer than those of the report, or if it has another path. The times of
+        remote files are not looked up, because each request takes a round trip.
         """
-        is_newer = isinstance(source, StandardInput)
+        is_newer = isinstance(source, StandardInput) or not self.is_about(source)
         if isinstance(source, Path) and isinstance(self.report, Path):
             try:
                 image, report = os.stat(source), os.stat(self.report)
             except OSError:  # reading the image will report it
                 return
-            is_newer = image.st_mtime_ns > report.st_mtime_ns or image.st_ctime_ns > report.st_ctime_ns
+            is_newer |= image.st_mtime_ns > report.st_mtime_ns or image.st_ctime_ns > report.st_ctime_ns
         if is_newer and earlier_digest is not None:
             with errors_of_reading(), open_path(source) as file:
-                refuse_changed(source, self.report, earlier_digest, digest_of(file))
+                self.refuse_changed(source, earlier_digest, digest_of(file))
+
+    def refuse_changed(self, source: SourcePath, earlier_digest: str | None, digest: str) -> None:
+        """Raise an `ImageError` if a source has another digest than in the report; None: it is not in the report."""
+        if not self.is_about(source) and earlier_digest not in (None, digest):
+            raise ImageError(f"{self.report.name} is about {self.image_name(source)}; use {REMEDY}")
+        refuse_changed(source, self.report, earlier_digest, digest)
+
+    def image_name(self, other: SourcePath) -> str:
+        """Return the name of the image that the report is about, with its folder if `other` has the same name."""
+        path = self.image or ""
+        name = path.rpartition("/")[2]
+        return path if name == other.name else name
 
     def is_complete(self, job: Job, k: int | str) -> bool:
         """Return whether the report has the fit of a job at one k, and all of its files exist, also all layers."""
@@ -150,7 +168,8 @@ def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
         fits = {fit_key(fit): [str(name) for name in fit["files"].get("layers", [])] for fit in record["fits"]}
         digests_of_images = {image["path"]: image["digest"] for image in images}
         digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
-        return EarlierRun(report, data, record, {**settings}, digests, fits, digests_of_images, n_fitted)
+        image = None if shared else str(record["image"]["path"])
+        return EarlierRun(report, data, record, {**settings}, digests, fits, digests_of_images, n_fitted, image)
     except OSError as error:
         raise ParameterError(
             f"{report.name} cannot be read: {system_reason(error)}; move it, or use {REMEDY}"
@@ -166,7 +185,7 @@ def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
 def _kind_of(value: Any, name: str = "") -> Any:
     """Return what a value of a record is: its keys and types, of a list whether it is one, and None for figures."""
     if isinstance(value, dict) and name != "files":
-        optional = ("regions", "seeds", "best_seed", "fixed")
+        optional = ("regions", "seeds", "best_seed", "fixed", "lossy")
         return {key: _kind_of(value[key], key) for key in sorted(value) if key not in optional}
     if isinstance(value, list) and name in ("hex", "weight", "mean", "covariance", "pixels"):
         return all(isinstance(entry, list) == (name in ("mean", "covariance")) for entry in value)

@@ -121,7 +121,8 @@ def _failure(job: Job, reason: str, *, hopeless: bool = False) -> Failure:
 
 def refuse_existing(job: Job, reason: str) -> Failure:
     """Return the failure of a job because of an output that exists."""
-    failure = _failure(job, f"{reason}; use --force to replace it, --skip-existing to keep it, or another --name")
+    other = "--output" if job.image_name else "--name"
+    failure = _failure(job, f"{reason}; use --force to replace it, --skip-existing to keep it, or another {other}")
     return failure._replace(outputs_exist=True)
 
 
@@ -144,8 +145,8 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     if continues:
         earlier = read_earlier_run(report)
         if earlier is not None:
-            earlier.refuse_other_settings(*settings_of(task, job.report))
             earlier.refuse_newer(job.source, earlier.digests["source"])
+            earlier.refuse_other_settings(*settings_of(task, job.report))
             left: Mapping[int | str, str] = {
                 k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
             }
@@ -158,17 +159,23 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
 
 
-def _earlier_run(job: Job, task: Task, digest: str) -> EarlierRun | None:
-    """Return the run whose report gets the fits of this one: with --force only one of the same settings and image."""
+def _earlier_run(job: Job, task: Task, digest: str, note: Callable[[str], None]) -> EarlierRun | None:
+    """Return the run whose report gets the fits of this one: with --force only one of the same settings and image.
+
+    `note` is called if the report of another image is replaced.
+    """
     if task.to is not Destination.FILES or job.in_shared_report:
         return None
+    earlier = None
     try:
         earlier = read_earlier_run(earlier_report(job))
         if earlier is not None:
+            earlier.refuse_changed(job.source, earlier.digests["source"], digest)
             earlier.refuse_other_settings(*settings_of(task, job.report))
-            refuse_changed(job.source, earlier.report, earlier.digests["source"], digest)
     except (ParameterError, ImageError):
         if task.existing is Existing.REPLACE:
+            if earlier is not None and not earlier.is_about(job.source) and earlier.digests["source"] != digest:
+                note(f"{earlier.report.name} was about {earlier.image_name(job.source)}, whose figures are replaced")
             return None
         raise
     if earlier is not None and job.kept is not None and job.earlier_digest is None:
@@ -218,8 +225,10 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     watch(job.source, Phase(f"reading {job.source.name}"), 0, math.nan)
     image, flat, digest, n_bytes = read(job.source, task.max_pixels, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
-    earlier = _earlier_run(job, task, digest)
-    notes = [*image.notes, *_losses(image, flat, task)]
+    notes_on_files: list[str] = []  # not in the record, as they are true of this run only
+    earlier = _earlier_run(job, task, digest, notes_on_files.append)
+    lossy = _is_lossy(image, flat, task)
+    notes = [*image.notes, *_losses(image, flat, task, lossy=lossy)]
     if flat.n_visible == 0:
         exports = " and without a palette or model" * bool(job.products.palettes or job.products.models)
         notes.append(f"every pixel is fully transparent: the image is written as it is, with zero colours{exports}")
@@ -252,7 +261,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
             results, larger = _without_larger(job, results, n_bytes, outputs)
         if not results:
             return Skipped(job.source, f"{larger}, the image has {n_bytes:,}")
-        record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes)
+        record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes, lossy=lossy)
         record, earlier = _extended(earlier, record, task)
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
         drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
@@ -262,9 +271,15 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
             stage = partial(stage_reports, job, record, original, images, maps, outputs, command=task.command)
             stage(earlier=earlier, is_new=is_new, replaces=task.existing is Existing.REPLACE)
         written = outputs.commit()
-    if larger:  # not a note of the record, as it would stay when the file is written by another run
-        notes = [*notes, f"not written, as the image has {n_bytes:,} bytes: {larger}"]
-    done = Done(job.source, record, written, notes, drawn=outputs.data if isinstance(outputs, HeldSet) else None)
+    if larger:
+        notes_on_files.append(f"not written, as the image has {n_bytes:,} bytes: {larger}")
+    done = Done(
+        job.source,
+        record,
+        written,
+        [*notes, *notes_on_files],
+        drawn=outputs.data if isinstance(outputs, HeldSet) else None,
+    )
     if task.illustrated and original is not None:
         in_sheet = bool(job.products.sheets)
         small = illustration_of(record, original, images, task.illustrated, in_sheet=in_sheet)
@@ -322,8 +337,21 @@ def _write(
     writer.write(path, encode, *content)
 
 
-def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]:
-    """Return a warning for everything that the output format cannot store; refuse too many colours."""
+def _is_lossy(image: DecodedImage, flat: FlatImage, task: Task) -> bool:
+    """Return whether an image file differs from the recoloured image, of which the figures are."""
+    if task.to is Destination.RECORD:
+        return False
+    output, alpha = output_format(task.products.format), flat.alpha
+    cuts_alpha = output.alpha != "full" and alpha is not None and bool(((alpha > 0) & (alpha < 255)).any())
+    cuts_frames = output.frames == "first" and image.animation is not None and image.animation.n_frames > 1
+    return not output.exact or cuts_alpha or cuts_frames
+
+
+def _losses(image: DecodedImage, flat: FlatImage, task: Task, *, lossy: bool) -> tuple[str, ...]:
+    """Return a warning for everything that the output format cannot store; refuse too many colours.
+
+    The first one adds which image the figures are of, if the file is `lossy`.
+    """
     if task.to is Destination.RECORD:
         return ()
     output = output_format(task.products.format)
@@ -332,7 +360,8 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task) -> tuple[str, ...]
     if reason := output.refusal_of_colors(n_colors, transparent=transparent):
         raise ImageError(reason)
     metadata = image.metadata if task.products.keep_metadata else None
-    return output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
+    losses = output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
+    return (f"{losses[0]}; the PSNR is that of the image before it is stored", *losses[1:]) if lossy else losses
 
 
 def _record_of(
@@ -344,13 +373,15 @@ def _record_of(
     choices: Choices,
     digest: str,
     n_bytes: int,
+    *,
+    lossy: bool,
 ) -> Record:
     """Return the record of an image, or its entry in a shared one; the notes on its fits are added to `notes`."""
-    path = job.source_in_record
+    path, mark = job.source_in_record, {"lossy": True} if lossy else {}
     if job.in_shared_report:
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
-        fits = [shared_fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n, _) in results.items()]
+        fits = [shared_fit_record(fit, files, asked=k, n_bytes=n) | mark for k, (fit, files, n, _) in results.items()]
         return shared_image_record(path, quantizer, fits, n_bytes=n_bytes, notes=notes, digest=digest)
     recolored = [drawn.fit for drawn in results.values()]
     chosen = recoloring_is_chosen(task)
@@ -359,7 +390,7 @@ def _record_of(
         path,
         job.report,
         quantizer,
-        [fit_record(fit, files, asked=k, n_bytes=n) for k, (fit, files, n, _) in results.items()],
+        [fit_record(fit, files, asked=k, n_bytes=n) | mark for k, (fit, files, n, _) in results.items()],
         n_bytes=n_bytes,
         notes=notes,
         choices=choices,

@@ -196,7 +196,11 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     distinct = list(_without_repetitions(sources))
     if len(distinct) > 1 and not task.image_name and "{stem}" not in task.name:
         raise OutputError(f"--name {task.name} is the same for all images; add {{stem}}, as in {DEFAULT_NAME}")
-    if task.image_name and (len(distinct) > 1 or len(task.ks) > 1 or task.shared):
+    if task.image_name and task.shared:
+        raise OutputError(
+            f"--output {task.image_name} is one file, but --shared writes the image and a report; name a folder"
+        )
+    if task.image_name and (len(distinct) > 1 or len(task.ks) > 1):
         n_files, ks = len(distinct) * len(task.ks), ", ".join(map(str, task.ks))
         number = f"{len(distinct)} images at " if len(distinct) > 1 else ""
         raise OutputError(
@@ -286,9 +290,10 @@ def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = (), input
                 clashes.append((other, job, output))
                 break
             if name in sources:
-                raise OutputError(
-                    f"{job.source} would overwrite the input {sources[name].source}; use another --output folder"
-                )
+                remedy = "another --output, and move it over the input when it is done"
+                if not job.image_name:
+                    remedy = "another --name, or a folder for --output"
+                raise OutputError(f"{job.source} would overwrite the input {sources[name].source}; use {remedy}")
     for path in about_all:
         name = folded(path)
         if name in writers:

@@ -115,14 +115,15 @@ def _falling_likelihood(fits: Sequence[RecoloredFit], settings: Settings) -> Ite
 
 
 def _one_color_for_all(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
-    """Yield a note if the nearest colour of a palette is the same for nearly all pixels of a colourful image."""
+    """Yield a note if one colour of a palette is that of nearly all pixels of a colourful image."""
     fixed = [fit for fit in fits if fit.fit.fixed is not None and fit.fit.fixed.all() and len(fit.palette) > 1]
-    if settings.space != "srgb" or settings.dither != "none":
+    if settings.dither not in ("none", "posterior"):  # the others mix colours, as far as the palette has them
         return
+    remedies = ["--space oklab"] * (settings.space == "srgb") + ["--dither bayer"]
     for fit in fixed:
         counts = fit.statistics.counts
         if counts.max() >= _NEARLY_ALL * counts.sum() and fit.mse >= _VISIBLE_MSE:
-            yield "one colour of the palette covers nearly all pixels; try --space oklab, or --dither bayer"
+            yield f"one colour of the palette covers nearly all pixels; try {', or '.join(remedies)}"
 
 
 def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:

@@ -306,13 +306,15 @@ def outcome_line(outcome: Outcome | PlannedOutcome) -> str:
     """Return an outcome as one line of JSON, with the schema `gmmquant-outcome/1`."""
     facts: dict[str, Any]
     if isinstance(outcome, Done):
-        facts = {"outcome": "skipped" if outcome.kept else "done", "seconds": outcome.seconds}
+        facts = {"outcome": "done", "seconds": outcome.seconds}
+        if outcome.kept:
+            facts |= {"outcome": "skipped", "reason": Skipped(outcome.source).reason}
     elif isinstance(outcome, SharedReport):
         facts = {"outcome": "shared"}
     elif isinstance(outcome, Summary):
         facts = {"outcome": "summary", "written": [as_text(path) for path in outcome.written]}
     elif isinstance(outcome, Skipped):
-        facts = {"outcome": "skipped"}
+        facts = {"outcome": "skipped", "reason": outcome.reason}
     elif isinstance(outcome, PlannedOutcome):
         facts = {"outcome": "planned", "outputs": {as_text(path): action for path, action in outcome.outputs.items()}}
     else:

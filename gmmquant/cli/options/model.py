@@ -23,6 +23,9 @@ from gmmquant.settings import (
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
+# Where the colours are for dithering, see `Settings`.
+_DITHERED = "faithful, and --dither but posterior"
+
 
 def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
     """Return the completion of the last of colours with commas: by `names`, and after a letter by those of CSS."""
@@ -53,12 +56,19 @@ Method = Annotated[
         "gmm (a Gaussian mixture) or kmeans (least squared error).",
         _COLORS,
         choices=METHODS,
-        default=by_style("method"),
+        default=f"gmm; {_DITHERED}: kmeans",
     ),
 ]
 Space = Annotated[
     str | None,
-    option("--space", "SPACE", "Colour space of the fit:", _COLORS, choices=SPACES, default=by_style("space")),
+    option(
+        "--space",
+        "SPACE",
+        "Colour space of the fit:",
+        _COLORS,
+        choices=SPACES,
+        default=f"srgb; {_DITHERED}: oklab",
+    ),
 ]
 Palette = Annotated[
     str | None,

@@ -64,6 +64,12 @@ def settings_line(record: Record) -> str:
     return "; ".join(part for part, is_shown in parts.items() if is_shown)
 
 
+def lossy_formats(record: Record) -> list[str]:
+    """Return the formats of image files that differ from the images, of which the figures are."""
+    fits = [fit for image in record.get("images", [record]) for fit in image["fits"]]
+    return sorted({fit["files"]["image"].rpartition(".")[2] for fit in fits if fit.get("lossy")})
+
+
 def _palette_name(palette: str | list[str] | None) -> str:
     """Return the name of the file of a palette, or the number of its colours."""
     return file_name(palette) if isinstance(palette, str) else f"of {len(palette or ())} colours"
@@ -112,4 +118,4 @@ def hint(record: Record, written: Sequence[AnyPath]) -> str | None:
         return None if is_shown else "--report json,html shows the image and all results on one page"
     if asked == [DEFAULT_K]:
         return "-k auto:3 finds the fewest colours that look like the image"
-    return "--style faithful dithers, for a result closer to the image; --style poster is calmer"
+    return "--style faithful dithers, which looks closer to the image from a distance; --style poster is calmer"

@@ -10,10 +10,18 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from gmmquant.cli.printable import percent, printable, total
+from gmmquant.cli.printable import chosen_columns, percent, printable, total, wrapped
 from gmmquant.cli.reporters.base import Reporter
 from gmmquant.cli.reporters.columns import Column, heading_line, rows_of, shortened, tables, width_of
-from gmmquant.cli.reporters.facts import choice_line, file_name, heading, hint, settings_line, written_line
+from gmmquant.cli.reporters.facts import (
+    choice_line,
+    file_name,
+    heading,
+    hint,
+    lossy_formats,
+    settings_line,
+    written_line,
+)
 from gmmquant.cli.reporters.palette_text import columns_of, palette_text
 from gmmquant.cli.reporters.statistics import (
     component_columns,
@@ -81,7 +89,7 @@ def render(
     """
     target = Console(file=stream)
     page = TextIOWrapper(BytesIO(), target.encoding, "backslashreplace")
-    width = target.width if target.is_terminal else _FILE_COLUMNS + max(map(cell_len, _file_names(record)))
+    width = target.width if target.is_terminal else chosen_columns() or _FILE_COLUMNS + _longest_name(record)
     console = Console(file=page, force_terminal=target.is_terminal, width=width, highlight=False, emoji=False)
     # Sixteen colours are those of the terminal's theme, and show no palette.
     colors = not console.no_color and console.color_system in ("256", "truecolor", "windows")
@@ -99,9 +107,12 @@ def render(
     if summary := settings_line(record):
         print_lines(summary)
     print_table(*fit_table(record, colors=colors, width=width, mark="…" if is_unicode else "..."))
+    if formats := lossy_formats(record):
+        print_lines(f"* of the image before it is stored as {' or '.join(formats)}")
     if statistics:
         for columns in tables(statistics_columns(record["fits"]), width):
             print_table(heading_line(columns), rows_of(columns))
+    if statistics or record["settings"]["max_iter"] is not None:
         print_lines(*reasons_to_stop(record))
     if components:
         for fit in record["fits"]:
@@ -110,7 +121,7 @@ def render(
             print_lines(f"squared error: {errors}")
     print_lines("", *(choice_line(choice) for choice in record["choices"] if choice["path"]))
     if written:
-        print_lines(written)
+        print_lines(*wrapped(written, width if target.is_terminal else 0))
     if advice is not None and target.is_terminal:
         print_lines(f"hint: {advice}")
     print_lines("")
@@ -127,7 +138,8 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     stands for the missing part of a name.
     """
     fits = record["fits"]
-    codes = [_used_first(fit["components"]) for fit in fits]
+    is_ordered = record["settings"]["palette"] is not None or record["settings"].get("palette_order") is not None
+    codes = [fit["components"]["hex"] if is_ordered else _used_first(fit["components"]) for fit in fits]
     figures = _figures(record, _MAX_NAME_COLUMNS, mark)
     room = width - width_of(figures) - _GAP_COLUMNS
     if columns_of(min(max(map(len, codes)), _MIN_COLORS_BESIDE), swatches=colors) <= room:
@@ -135,8 +147,7 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
         rows = [_joined(row, palette) for row, palette in zip(rows_of(figures), palettes, strict=True)]
         return heading_line(figures, "palette"), rows
     if width_of(figures) > width:
-        longest = max(map(cell_len, _file_names(record)))
-        narrower = max(longest - (width_of(figures) - width), _MIN_NAME_COLUMNS)
+        narrower = max(_longest_name(record) - (width_of(figures) - width), _MIN_NAME_COLUMNS)
         figures = _figures(record, narrower, mark, unit="")
         while width_of(figures) > width and len(figures) > 1:
             del figures[-1]
@@ -156,8 +167,16 @@ def _figures(record: Record, name_columns: int, mark: str, unit: str = " dB") ->
         Column("k", [name_of_k(fit) for fit in fits]),
         Column("log-lik./px", ["-" if mean is None else f"{mean:.4f}" for mean in means]),
         *([files] if any(files.cells) else []),
-        Column("PSNR", ["equal" if fit["psnr"] is None else f"{fit['psnr']:.1f}{unit}" for fit in fits]),
+        Column("PSNR*" if lossy_formats(record) else "PSNR", [_psnr(fit, unit) for fit in fits]),
     ]
+
+
+def _psnr(fit: Record, unit: str) -> str:
+    return "equal" if fit["psnr"] is None else f"{fit['psnr']:.1f}{unit}"
+
+
+def _longest_name(record: Record) -> int:
+    return max(map(cell_len, _file_names(record)))
 
 
 def _file_names(record: Record) -> list[str]:
