@@ -25,7 +25,7 @@ _FILES = {
     "NAME_report.json": "The figures of all fits of the image.",
 }
 _ENVIRONMENT = {
-    "COLUMNS": "Width of tables and of the help, if it is not that of the terminal.",
+    "COLUMNS": "Width of tables and of the help, also in files and pipes; by default, that of the terminal.",
     "NO_COLOR": "If it is set, tables and the help have no colours: palettes are hex codes.",
 }
 

@@ -80,7 +80,7 @@ CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*"
 # Output formats with their other names, which are extensions too; see the module of the name in `images.encoding`.
 OUTPUT_FORMATS = {"png": (), "webp": (), "tiff": ("tif",), "gif": (), "bmp": (), "jpg": ("jpeg",)}
 DEFAULT_OUTPUT_FORMAT = "png"
-PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "png")
+PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "pal", "png")
 MAPS = ("labels", "entropy", "loglik")
 LAYERS = ("flat", "exact")
 
@@ -95,6 +95,7 @@ _CHOICES = {
     "color_depth": COLOR_DEPTHS,
 }
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
+_HEX_AND_ALPHA = re.compile(r"#(?:[0-9a-fA-F]{4}){1,2}")
 _HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
 _RECOLORING_OF_DITHER = {dither: "posterior" if dither == "posterior" else "nearest" for dither in DITHERS[1:]}
 
@@ -376,11 +377,13 @@ def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
     if color is None:
         from difflib import get_close_matches
 
-        near = get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 3)
-        similar = f", or {' or '.join(near)}" if near else ""
         what = "a colour, a palette or a file" if other_names else "a colour"
         palettes = f", a palette ({', '.join(other_names)})" if other_names else ""
-        remedy = f"use hex codes or names of CSS, as in #1a2b3c,#fff,red{palettes}{similar}"
+        remedy = f"use hex codes or names of CSS, as in #1a2b3c,#fff,red{palettes}"
+        if near := get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 3):
+            remedy = f"did you mean {' or '.join(near)}?"
+        if _HEX_AND_ALPHA.fullmatch(text.strip()):
+            remedy = f"a palette has no alpha: use {text.strip()[: 7 if len(text.strip()) == 9 else 4]}"
         raise ParameterError(f"{shortened(text)!r} is not {what}; {remedy}")
     return color
 

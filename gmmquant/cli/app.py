@@ -318,7 +318,10 @@ def quantize(
         from gmmquant.cli.preview import Preview
 
         shown = Preview(sys.stdin, sys.stdout, os.environ)
-    with Console(reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet, preview=shown) as console:
+    advises = not (is_set(ctx, "format") or image_name)
+    with Console(
+        reporter, ks, n_images, n_to_count=n_to_count, quiet=quiet, preview=shown, advises_format=advises
+    ) as console:
         for note in notes:
             console.note(note)
         succeeded = _run_jobs(

@@ -88,7 +88,8 @@ class Console:
 
     Results go to the reporter's stream, messages and progress to `stream` (None: standard error). `n_to_count` is the
     number of images whose colours are counted before the first is recoloured. If `quiet`, only errors are printed.
-    `preview` shows the images of outcomes, if it is not None.
+    `preview` shows the images of outcomes, if it is not None. With `advises_format`, the first animation that was
+    written in another format than its own has a note.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class Console:
         n_to_count: int = 0,
         quiet: bool = False,
         preview: Preview | None = None,
+        advises_format: bool = False,
         stream: TextIO | None = None,
     ) -> None:
         self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
         self._stream, self._preview = stream or sys.stderr, preview
+        self._advises_format = advises_format
         self._n_counted, self._n_to_count = 0, n_to_count
         self._tally = Counter[str]()
         self._totals = Totals()
@@ -139,6 +142,9 @@ class Console:
         if isinstance(outcome, (Done, SharedReport)):
             for note in outcome.notes:
                 self.note(f"{outcome.source}: {note}")
+        if isinstance(outcome, Done) and self._advises_format and (advice := _advice_on_format(outcome)):
+            self.note(f"{outcome.source}: {advice}")
+            self._advises_format = False
         if isinstance(outcome, Done) and outcome.drawn is not None:
             self._emit(outcome.drawn)
         else:
@@ -264,6 +270,16 @@ class Console:
 def _counts(counter: Counter[str], *names: str) -> str:
     """Return a text such as "3 done, 1 failed", without the counts that are zero."""
     return ", ".join(f"{counter[name]:,} {name}" for name in names if counter[name])
+
+
+def _advice_on_format(done: Done) -> str | None:
+    """Return a note on an animated GIF or WebP that became an animated PNG, which not every program shows."""
+    own = done.source.suffix.lower().removeprefix(".")
+    if own not in ("gif", "webp") or done.record.get("image", done.record)["frames"] < 2:
+        return None
+    names = [fit["files"].get("image", "") for fit in done.record["fits"]]
+    png = next((path.name for path in done.written if path.suffix == ".png" and path.name in names), None)
+    return None if png is None else f"{png} is an animated PNG; --format {own} keeps the format"
 
 
 def _message(outcome: Outcome, *, is_reported: bool) -> str | None:

@@ -31,7 +31,7 @@ STYLES_TITLE = "Styles (for other options, which may still be set; all start fro
 EXIT_CODES = {
     "0": "all images are done or were skipped",
     "1": "some images failed",
-    "2": "wrong usage",
+    "2": "wrong usage, or a file of an option cannot be used",
     "130, 143, 129": "stopped by INT, TERM, HUP",
 }
 

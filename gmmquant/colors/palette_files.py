@@ -69,9 +69,9 @@ def encode_palette(
 ) -> bytes:
     """Return a palette, sRGB, uint8 (K, 3), as a file in one of `formats`; by default, of `FORMATS`.
 
-    Characters of `name` that a format cannot hold are replaced; hex lists and ACO files store no name. `weights` (K,),
-    the shares of the image from 0 to 1, are stored in full in JSON, and in percent in the names or comments of all
-    other formats but hex lists.
+    Characters of `name` that a format cannot hold are replaced; hex lists, ACO and JASC files store no name. `weights`
+    (K,), the shares of the image from 0 to 1, are stored in full in JSON, and in percent in the names or comments of
+    all other formats but hex lists and JASC.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def encode_palette(
 
 
 def read_palette(data: bytes) -> Palette:
-    """Return the colours, sRGB, of a palette file that is not an image: any format of `encode_palette`, or JASC-PAL.
+    """Return the colours, sRGB, of a palette file that is not an image: any format of `encode_palette`.
 
     Raises
     ------
@@ -95,6 +95,8 @@ def read_palette(data: bytes) -> Palette:
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"{len(data)} bytes are above the limit {MAX_BYTES}; use a smaller file")
     content = data.removeprefix(codecs.BOM_UTF8)
+    if not content.strip():
+        raise PaletteFileError("the file is empty; use one with at least one colour")
     for entry in FORMATS:
         if entry.recognizes(content):
             return collect_colors(entry.read(content), PaletteFileError)
@@ -144,6 +146,11 @@ def _encode_gpl(palette: NamedPalette) -> bytes:
         for (red, green, blue), caption in zip(palette.colors.tolist(), palette.captions, strict=True)
     )
     return (head + "".join(lines)).encode()
+
+
+def _encode_jasc(palette: NamedPalette) -> bytes:
+    lines = [f"{red} {green} {blue}" for red, green, blue in palette.colors.tolist()]
+    return "".join(f"{line}\r\n" for line in ("JASC-PAL", "0100", str(len(lines)), *lines)).encode()
 
 
 def _encode_css(palette: NamedPalette) -> bytes:
@@ -283,7 +290,7 @@ FORMATS = (
     PaletteFormat("ase", lambda data: data.startswith(ASE_BEGINNING), read_ase, encode_ase),
     PaletteFormat("aco", lambda data: data.startswith(ACO_BEGINNINGS), read_aco, encode_aco),
     PaletteFormat("gpl", lambda data: _is_text(data, b"GIMP Palette"), _read_gpl, _encode_gpl),
-    PaletteFormat("jasc", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc),
+    PaletteFormat("pal", lambda data: _is_text(data, b"JASC-PAL"), _read_jasc, _encode_jasc),
     PaletteFormat("json", lambda data: _is_text(data.lstrip(), b"{", b"["), _read_json, _encode_json),
     PaletteFormat("css", lambda data: _is_text(data) and any(_custom_properties(data)), _read_css, _encode_css),
     PaletteFormat("hex", _is_text, _read_hex, _encode_hex),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import hex_code
+from gmmquant.colors.palette import Palette, hex_code
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
@@ -204,21 +204,12 @@ def _colors_of(model: Model) -> npt.NDArray[np.uint8] | None:
 
 
 def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = ()) -> FixedPalette:
-    """Read a palette from a file, or from colours and names such as "gameboy" and "#fff,red".
+    """Read a palette from a file, or from colours and names such as "gameboy" and "#fff,red": see `read_colors`.
 
-    A file of that name comes first. Every error of a file is a `PaletteFileError`. For each of `ks`, the best k colours
+    For each of `ks`, the best k colours
     are used, and a `ParameterError` is raised if there are fewer; without any, all are.
     """
-    from gmmquant.colors.palette_files import parse_colors
-    from gmmquant.images.palette_image import load_palette
-
-    path, source = Path(text), None
-    is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
-    if text.startswith("#") or not (path.is_file() or ("," not in text and is_path)):
-        colors = parse_colors(text)
-    else:
-        with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
-            colors, source = load_palette(path), path.absolute()
+    colors, source = read_colors(text)
     for k in ks:
         candidates_of(colors, settings, int(k))
     return FixedPalette(
@@ -228,6 +219,22 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
         inputs={"palette": source or [hex_code(color) for color in colors]},
         digest=hashlib.sha256(colors.tobytes()).hexdigest(),
     )
+
+
+def read_colors(text: str) -> tuple[Palette, Path | None]:
+    """Return the colours of a palette file, or of hex codes and names, and the absolute path of the file if it is one.
+
+    A file of that name comes first. Every error of a file is a `PaletteFileError`.
+    """
+    from gmmquant.colors.palette_files import parse_colors
+    from gmmquant.images.palette_image import load_palette
+
+    path = Path(text)
+    is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
+    if text.startswith("#") or not (path.is_file() or ("," not in text and is_path)):
+        return parse_colors(text), None
+    with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
+        return load_palette(path), path.absolute()
 
 
 def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:

@@ -275,7 +275,8 @@ def test_outputs_are_written_beside_the_image_by_default(command, tmp_path, flat
 
 def test_an_output_with_the_extension_of_an_image_is_a_file(command, tmp_path, grey):
     by_name = command(
-        grey, "-k", "3", "-o", "new/out.png", "--palette-out", "gpl", "--maps", "labels", "--layers", "flat"
+        *(grey, "-k", "3", "-o", "new/out.png", "--report", "json"),
+        *("--palette-out", "gpl", "--maps", "labels", "--layers", "flat"),
     )
     assert by_name.returncode == 0, by_name.stderr
     names = {path.name for path in (tmp_path / "new").iterdir()}
@@ -287,6 +288,7 @@ def test_an_output_with_the_extension_of_an_image_is_a_file(command, tmp_path, g
     assert record["fits"][0]["files"]["image"] == "out.png"
     for name, kind in (("a.webp", "WEBP"), ("b.JPG", "JPEG"), ("c.tif", "TIFF"), ("d.gif", "GIF")):
         assert command(grey, "-k", "auto", "-o", name).returncode == 0
+        assert not (tmp_path / name).with_name(f"{name[0]}_report.json").exists()
         with Image.open(tmp_path / name) as image:
             assert image.format == kind
 
@@ -312,10 +314,14 @@ def test_a_named_output_is_replaced_only_by_force(command, tmp_path, grey):
             ("grey.png", "flat.png", "-k", "2", "-o", "o.png"),
             "--output o.png is one file, but 2 images at k = 2 would give 2; name a folder",
         ),
-        (("grey.png", "-k", "2", "-o", "o.png", "--shared"), "o.png is one file"),
+        (("grey.png", "-k", "2", "-o", "o.png", "--shared"), "--output o.png is one file, but --shared writes"),
         (("grey.png", "-k", "2", "-o", "o.png", "--format", "gif"), "--format gif contradicts --output o.png"),
         (("grey.png", "-k", "2", "-o", "o.png", "--name", "{stem}"), "--name has no effect"),
-        (("grey.png", "-k", "2", "-o", "grey.png"), "would overwrite the input"),
+        (
+            ("grey.png", "-k", "2", "-o", "grey.png"),
+            "would overwrite the input grey.png; use another --output, and move",
+        ),
+        (("grey.png", "-k", "2", "-o", "/dev/stdout"), "use --output - for standard output"),
     ],
 )
 def test_a_named_output_that_cannot_be_is_refused_before_any_work(command, tmp_path, grey, flat, arguments, reason):

@@ -1,6 +1,8 @@
 """Runs that add numbers of colours to the report of an earlier run, and variants under other names."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -64,8 +66,46 @@ def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path)
     assert command("a/x.png", "-k", "2", "-o", "out").returncode == 0
     refused = command("b/x.png", "-k", "3", "-o", "out")
     assert refused.returncode == 1
-    assert "x.png changed after x_report.json was written" in refused.stderr
+    assert "x_report.json is about ../a/x.png; use another --output" in refused.stderr
     assert not (tmp_path / "out/x_k3.png").exists()
+
+
+@pytest.mark.parametrize("options", [["--skip-existing"], [], ["--seed", "1"]])
+def test_an_older_image_is_not_taken_for_that_of_a_report(command, samples, tmp_path, options):
+    # cat.png is older than the report, which is about cat.jpg and is complete.
+    for name in ("cat.png", "cat.jpg"):
+        (tmp_path / name).write_bytes((samples / ("flat.png" if name == "cat.png" else "grey.png")).read_bytes())
+    os.utime(tmp_path / "cat.png", (1, 1))
+    time.sleep(0.02)
+    assert command("cat.jpg", "-k", "2", "-o", "out").returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    refused = command("cat.png", "-k", "2", "-o", "out", "--format", "webp", *options)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "gmmquant: cat.png: cat_report.json is about cat.jpg; use another --output or --name, or --force\n"
+    )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_copy_of_an_image_continues_its_report(command, samples, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes((samples / "flat.png").read_bytes())
+    assert command("a/x.png", "-k", "2", "-o", "out").returncode == 0
+    again = command("b/x.png", "-k", "2", "-o", "out", "--skip-existing")
+    assert (again.returncode, again.stderr) == (0, "gmmquant: b/x.png: skipped, its outputs exist\n")
+    assert command("b/x.png", "-k", "3", "-o", "out").returncode == 0
+    assert [fit["k"] for fit in report(tmp_path / "out", "x")["fits"]] == [2, 3]
+
+
+def test_force_names_the_image_whose_report_it_replaces(command, samples, tmp_path):
+    assert command(samples / "flat.png", "-k", "2", "-o", "o.png", "--report", "json").returncode == 0
+    forced = command(samples / "grey.png", "-k", "2", "-o", "o.png", "--report", "json", "--force")
+    assert forced.returncode == 0
+    assert "o_report.json was about flat.png, whose figures are replaced" in forced.stderr
+    assert "about" not in str(report(tmp_path, "o")["notes"])
+    again = command(samples / "grey.png", "-k", "2", "-o", "o.png", "--report", "json", "--force")
+    assert again.stderr == ""
 
 
 def test_force_replaces_a_fit_and_keeps_the_others_of_the_same_settings(command, samples, tmp_path):

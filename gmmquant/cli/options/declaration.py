@@ -11,6 +11,16 @@ import typer
 from gmmquant.errors import ParameterError
 from gmmquant.settings import STYLES, Settings, parse_choices
 
+# Words of other programs for values of options.
+_OTHER_WORDS = {
+    **dict.fromkeys(("fs", "floyd", "diffusion", "error-diffusion", "atkinson", "sierra", "stucki"), "floyd-steinberg"),
+    **dict.fromkeys(("ordered", "o8x8", "matrix"), "bayer"),
+    **dict.fromkeys(("noise", "random"), "blue-noise"),
+    **dict.fromkeys(("off", "no"), "none"),
+    **dict.fromkeys(("em", "gaussian", "mixture"), "gmm"),
+    **dict.fromkeys(("cielab", "l*a*b*"), "lab"),
+}
+
 
 def flag(names: str, text: str, panel: str | None = None, **settings: Any) -> Any:
     """Declare an option without a value. Without a `panel` it stands among the everyday options of the help.
@@ -42,6 +52,8 @@ def option(
         text = f"{text} {', '.join(choices)}{' or all' if several else ''}."
     if several:
         convert = partial(parse_choices, names.lstrip("-"), choices=choices)
+    elif choices and convert is None:
+        convert = partial(_suggest, names, choices)
     if choices:
         complete = complete_several(choices) if several else _complete_one(choices)
     return typer.Option(
@@ -53,6 +65,18 @@ def option(
         autocompletion=complete,
         callback=None if convert is None else _callback(convert),
     )
+
+
+def _suggest(option_name: str, choices: Sequence[str], text: str) -> str:
+    """Return a value; if it is unknown, raise a `ParameterError` with a similar one. The settings refuse all others."""
+    if text not in choices:
+        from difflib import get_close_matches
+
+        word = text.lower()
+        near = [_OTHER_WORDS[word]] if word in _OTHER_WORDS else get_close_matches(word, choices, 1)
+        if near and near[0] in choices:
+            raise ParameterError(f"{option_name} {text} is unknown; did you mean {near[0]}?")
+    return text
 
 
 def by_style(setting: str) -> str:

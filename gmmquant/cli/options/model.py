@@ -8,6 +8,7 @@ from typing import Annotated
 
 from gmmquant.cli.options.declaration import by_style, integer, number, option
 from gmmquant.colors.named_palettes import NAMED_PALETTES
+from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
 from gmmquant.settings import (
     COLOR_DEPTHS,
@@ -36,6 +37,19 @@ def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
         return [before + comma + name for name in known if name.startswith(last.lower())]
 
     return complete
+
+
+def _kept_colors(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the hex codes of colours, of the names of palettes, and of palette files."""
+    codes: list[str] = []
+    for text in texts:
+        try:
+            codes += hex_codes(text)
+        except ParameterError:
+            from gmmquant.pipeline.strategy import read_colors
+
+            codes += [f"#{bytes(color).hex()}" for color in read_colors(text)[0].tolist()]
+    return hex_codes(codes)
 
 
 Colors = Annotated[
@@ -88,7 +102,7 @@ KeepColors = Annotated[
         "Colours that the palette contains exactly: '#ffffff,red'.",
         _COLORS,
         default="none",
-        convert=hex_codes,
+        convert=_kept_colors,
         complete=_complete_colors(),
     ),
 ]

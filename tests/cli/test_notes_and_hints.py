@@ -1,0 +1,250 @@
+"""Notes, hints and answers of the command: what a user may not expect, each in one line."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_outcomes import Screen, fit_of, record_of
+from PIL import Image
+
+from gmmquant.cli.parser import gather_lists
+from gmmquant.cli.printable import wrapped
+from gmmquant.cli.reporters.table import render
+
+
+@pytest.fixture
+def ramp(tmp_path):
+    """An image of 40 x 30 pixels whose right half is partly transparent."""
+    pixels = np.zeros((30, 40, 4), dtype=np.uint8)
+    pixels[..., 0] = np.linspace(0, 255, 40).astype(np.uint8)
+    pixels[..., 1] = np.linspace(0, 200, 30).astype(np.uint8)[:, np.newaxis]
+    pixels[..., 3] = np.where(np.arange(40) < 20, 255, 100)
+    Image.fromarray(pixels).save(tmp_path / "ramp.png")
+    return "ramp.png"
+
+
+@pytest.fixture
+def blink(tmp_path):
+    """An animated GIF of two frames."""
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "blink.gif", save_all=True, append_images=frames[1:], duration=100, loop=0)
+    return "blink.gif"
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gathered"),
+    [
+        ("cat.jpg --report json html", "cat.jpg --report json,html"),
+        ("--report json,csv html md cat.jpg", "--report json,csv,html,md cat.jpg"),
+        ("--report=json html", "--report=json,html"),
+        ("--maps labels entropy -q", "--maps labels,entropy -q"),
+        ("--palette black white red cat.jpg", "--palette black,white,red cat.jpg"),
+        ("--palette bw #ff0000 #0f0", "--palette bw,#ff0000,#0f0"),
+        ("--keep-colors white black", "--keep-colors white,black"),
+        ("--palette my.gpl red", "--palette my.gpl red"),
+        ("--palette red taken", "--palette red taken"),
+        ("--report none json", "--report none json"),
+        ("--report xml json", "--report xml json"),
+        ("--report", "--report"),
+        ("--palette beef 123456", "--palette beef 123456"),
+        ("-- --report json html", "-- --report json html"),
+    ],
+)
+def test_a_list_takes_the_known_words_that_follow(arguments, gathered):
+    assert gather_lists(arguments.split()) == gathered.split()
+
+
+def test_a_file_is_not_a_word_of_a_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gather_lists(["--palette", "red", "tan"]) == ["--palette", "red,tan"]
+    (tmp_path / "tan").touch()
+    assert gather_lists(["--palette", "red", "tan"]) == ["--palette", "red", "tan"]
+
+
+def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_path, ramp):
+    one = command(ramp, "--palette", "black", "white", "--report", "json", "md", "-o", "a")
+    other = command(ramp, "--palette", "black,white", "--report", "json,md", "-o", "b")
+    assert one.returncode == other.returncode == 0, one.stderr
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {path.name for path in (tmp_path / "b").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["help"], "help is not a file; did you mean --help?"),
+        (["version"], "version is not a file; did you mean --version?"),
+        (["ramp.png", "--format", "png", "webp"], "webp is not a file; --format takes one value"),
+        (["ramp.png", "--dither", "ordered"], "--dither ordered is unknown; did you mean bayer?"),
+        (["ramp.png", "--dither", "fs"], "--dither fs is unknown; did you mean floyd-steinberg?"),
+        (["ramp.png", "--method", "k-means"], "--method k-means is unknown; did you mean kmeans?"),
+        (["ramp.png", "--palette", "pico-8"], "'pico-8' is not a colour, a palette or a file; did you mean pico8?"),
+        (
+            ["ramp.png", "--palette", "#ff00ff80,red"],
+            "'#ff00ff80' is not a colour, a palette or a file; a palette has no alpha: use #ff00ff",
+        ),
+        (["ramp.png", "--colrs", "3"], "no such option: --colrs (did you mean --colors?); see gmmquant --help"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(command, ramp, arguments, message):
+    result = command(*arguments)
+    assert (result.returncode, result.stderr) == (2, f"gmmquant: {message}\n")
+
+
+@pytest.mark.parametrize("option", ["--model", "--palette", "--transfer-from", "--keep-colors"])
+@pytest.mark.parametrize("content", [None, b"", b"\0\1\2"])
+def test_a_file_of_an_option_that_cannot_be_used_is_wrong_usage(command, tmp_path, ramp, option, content):
+    if content is not None:
+        (tmp_path / "x.gpl").write_bytes(content)
+    result = command(ramp, option, "x.gpl", "-o", "out")
+    assert result.returncode == 2
+    assert result.stderr.startswith("gmmquant: x.gpl: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_kept_colors_come_from_names_of_palettes_and_from_files(command, tmp_path, ramp):
+    (tmp_path / "two.hex").write_text("#000000\n#ffffff\n")
+    for value in ("bw", "two.hex"):
+        result = command(ramp, "-k", "4", "--keep-colors", value, "-o", value.partition(".")[0])
+        assert result.returncode == 0, result.stderr
+        record = json.loads((tmp_path / value.partition(".")[0] / "ramp_report.json").read_text())
+        assert record["settings"]["keep_colors"] == ["#000000", "#ffffff"]
+        assert {"#000000", "#ffffff"} < set(record["fits"][0]["components"]["hex"])
+
+
+# --- figures of what is in the file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("extension", "lossy"), [("png", False), ("webp", False), ("gif", True), ("jpg", True)])
+def test_figures_that_are_not_of_the_file_are_marked(command, tmp_path, ramp, extension, lossy):
+    result = command(ramp, "-k", "4", "-o", f"out.{extension}", "--report", "json")
+    assert result.returncode == 0, result.stderr
+    fit = json.loads((tmp_path / "out_report.json").read_text())["fits"][0]
+    assert fit.get("lossy", False) is lossy
+    assert ("PSNR*" in result.stdout) is lossy
+    assert (f"* of the image before it is stored as {extension}\n" in result.stdout) is lossy
+    assert ("the PSNR is that of the image before it is stored" in result.stderr) is lossy
+
+
+def test_a_gif_without_partial_alpha_is_not_lossy(command, tmp_path, ramp):
+    Image.open(tmp_path / ramp).convert("RGB").save(tmp_path / "opaque.png")
+    assert "PSNR*" not in command("opaque.png", "-k", "4", "-o", "out.gif").stdout
+
+
+def test_a_shared_table_marks_the_figures_too(command, tmp_path, ramp):
+    result = command(ramp, "-k", "3", "--shared", "--format", "jpg", "-o", "out")
+    assert "PSNR*" in result.stdout
+    assert "* of the image before it is stored as jpg" in result.stdout
+
+
+def test_a_report_with_a_lossy_fit_takes_one_of_another_format(command, tmp_path, ramp):
+    for format_ in ("jpg", "png"):
+        assert command(ramp, "-k", "3", "--format", format_, "-o", "out").returncode == 0
+    record = json.loads((tmp_path / "out/ramp_report.json").read_text())
+    assert sorted(fit.get("lossy", False) for fit in record["fits"]) == [False, True]
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_from_a_pipe_to_a_pipe_is_answered_with_the_option_for_it(command, tmp_path, ramp):
+    data = (tmp_path / ramp).read_bytes()
+    settings = {"input": data, "stdin": None, "text": False}
+    piped = command("-", "-k", "3", **settings)
+    assert piped.returncode == 0
+    assert b"gmmquant: standard output has the figures; -o - writes the image there\n" in piped.stderr
+    for options in (["-o", "-"], ["-o", "out"], ["--json"], ["-q"]):
+        assert b"-o - writes" not in command("-", "-k", "2", *options, **settings).stderr
+
+
+def test_only_an_animation_that_becomes_an_animated_png_has_a_note_once(command, tmp_path, blink, ramp):
+    (tmp_path / "more.gif").write_bytes((tmp_path / blink).read_bytes())
+    both = command(blink, "more.gif", "-k", "2", "-o", "both")
+    assert both.stderr.count("is an animated PNG; --format gif keeps the format") == 1
+    for options in (["--format", "png", "-o", "a"], ["--format", "gif", "-o", "b"], ["-o", "c.png"]):
+        assert "animated PNG" not in command(blink, "-k", "2", *options).stderr
+    assert "animated PNG" not in command(ramp, "-k", "2", "-o", "d").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        (["--optimize", "--format", "bmp"], "--optimize has no effect on bmp"),
+        (["--optimize", "--format", "gif"], "--optimize has no effect on gif images without animation"),
+        (["--skip-existing", "--report", "none"], "--skip-existing makes existing outputs again to compare them"),
+        (["--skip-existing", "--report", "md"], "--skip-existing makes existing outputs again to compare them"),
+    ],
+)
+def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options, note):
+    assert note in command(ramp, "-k", "2", "-o", "out", *options).stderr
+    assert note not in command(ramp, "-k", "2", "-o", "other", *options, "-q").stderr
+
+
+@pytest.mark.parametrize("options", [["--optimize"], ["--skip-existing"], ["--skip-existing", "--report", "html"]])
+def test_options_with_an_effect_have_no_note(command, tmp_path, options):
+    Image.new("RGB", (4, 4)).save(tmp_path / "black.png")
+    result = command("black.png", "-k", "1", "-o", "out", *options)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_reason_of_a_skipped_image_is_in_its_line(command, tmp_path, ramp):
+    def line(*options):
+        return json.loads(command(ramp, "-k", "3", "-o", "out", "--json-lines", "-q", *options).stdout)
+
+    assert line()["outcome"] == "done"
+    assert line("--skip-existing") | {"reason": "its outputs exist"} == line("--skip-existing")
+    (tmp_path / "tiny.png").write_bytes(b"")
+    Image.new("RGB", (2, 2), "red").save(tmp_path / ramp, optimize=True)
+    skipped = line("--skip-if-larger", "--force")
+    assert skipped["outcome"] == "skipped"
+    assert "bytes at k = 3, the image has" in skipped["reason"]
+
+
+def test_a_fit_that_max_iter_ended_is_named_without_stats(command, samples, tmp_path):
+    stopped = command(samples / "cat.jpg", "-k", "3", "--max-iter", "1", "-o", "a")
+    assert "k = 3 stopped at --max-iter 1 before it converged" in stopped.stdout
+    assert "--max-iter" not in command(samples / "cat.jpg", "-k", "3", "-o", "b").stdout
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("50", 50), ("10", 40), ("", 118), ("x", 118), ("300", 300)])
+def test_tables_in_a_pipe_obey_columns(command, samples, clean_environment, columns, widest):
+    environment = {**clean_environment, "COLUMNS": columns}
+    shown = command(samples / "grey.png", "-k", "30", "-o", "out", env=environment).stdout
+    rows = shown.splitlines()[3:-2]
+    assert max(map(len, rows)) <= widest
+    assert max(map(len, rows)) > widest - 20 or widest == 300
+
+
+def test_names_of_files_are_not_broken_on_a_narrow_terminal():
+    written = f"wrote {', '.join(f'a_long_name_of_an_image_k{k}.png' for k in (2, 3, 5))} in out, 0.10 s"
+    text = render(record_of(), "cat.jpg", Screen(), written=written)
+    for k in (2, 3, 5):
+        assert f"a_long_name_of_an_image_k{k}.png" in text
+    lines = wrapped(written, 40)
+    assert all(len(line) <= 40 for line in lines)
+    assert " ".join(line.strip() for line in lines) == written
+    assert wrapped("wrote " + "x" * 50, 40) == ["wrote", "  " + "x" * 50]
+
+
+def test_a_given_palette_is_listed_in_its_order():
+    fit = fit_of(3)
+    fit["components"]["pixels"] = [0, 5, 7]
+    codes = fit["components"]["hex"]
+    given = render(record_of(fit, palette="my.gpl"), "cat.jpg", Screen())
+    used_first = render(record_of(fit), "cat.jpg", Screen())
+    assert [given.index(code) for code in codes] == sorted(given.index(code) for code in codes)
+    assert used_first.index(codes[0]) > used_first.index(codes[2])
+
+
+def test_a_posterior_dither_of_one_color_is_noted(command, tmp_path):
+    pixels = np.linspace(60, 190, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "grey.png")
+    note = "one colour of the palette covers nearly all pixels; try --space oklab, or --dither bayer"
+    assert note in command("grey.png", "--palette", "#808080,#ff0000", "--dither", "posterior", "-o", "a").stderr
+    assert "nearly all" not in command("grey.png", "--palette", "bw", "--dither", "bayer", "-o", "b").stderr
