@@ -182,7 +182,7 @@ def test_an_invalid_palette_is_not_written(kind):
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones():
-    with pytest.raises(ParameterError, match="'act' is unknown; use one of ase, aco, gpl, json, css, hex"):
+    with pytest.raises(ParameterError, match="'act' is unknown; use one of ase, aco, gpl, pal, json, css, hex"):
         encode_palette(ROW, "act")
 
 
@@ -343,8 +343,8 @@ def test_an_aco_file_of_version_2_alone_with_hsb_is_read():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "unknown palette format"),
-        (b" \n\t", "unknown palette format"),
+        (b"", "the file is empty"),
+        (b"\xef\xbb\xbf \n\t", "the file is empty"),
         (b"RIFF\0\0\0\0PAL data", "unknown palette format"),
         ("#fff".encode("utf-16"), "unknown palette format"),
         (b"; only a comment\n", "contains no colours"),
@@ -502,8 +502,12 @@ def test_the_names_of_colors_are_those_of_matplotlib():
 def test_an_invalid_typed_color_is_shown(text, bad):
     with pytest.raises(ParameterError) as caught:
         parse_colors(text)
-    expected = f"{bad} is not a colour, a palette or a file; use hex codes or names of CSS, as in #1a2b3c,#fff,red"
-    assert str(caught.value).startswith(expected)
+    remedy = "did you mean red?" if "rad" in text else "use hex codes or names of CSS, as in #1a2b3c,#fff,red"
+    assert str(caught.value).startswith(f"{bad} is not a colour, a palette or a file; {remedy}")
+
+
+def test_a_jasc_palette_has_lines_that_end_as_on_windows():
+    assert encode_palette(ROW, "pal") == b"JASC-PAL\r\n0100\r\n3\r\n26 43 60\r\n255 255 255\r\n0 0 0\r\n"
 
 
 # --- images ---------------------------------------------------------------------------------------------------------
@@ -732,13 +736,11 @@ def mutants(data, rng, n):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", [*WRITTEN, "jasc", "png", "gif", "tiff"])
+@pytest.mark.parametrize("kind", [*WRITTEN, "png", "gif", "tiff"])
 def test_a_damaged_file_is_read_or_refused_and_nothing_is_printed(tmp_path, kind, capfd):
     rng = np.random.default_rng(zlib.crc32(kind.encode()))
     palette = rng.integers(0, 256, size=(12, 3), dtype=np.uint8)
-    if kind == "jasc":
-        data = ("JASC-PAL\n0100\n12\n" + "".join(f"{r} {g} {b}\n" for r, g, b in palette.tolist())).encode()
-    elif kind == "png":
+    if kind == "png":
         data = encode_swatches(palette)
     elif kind == "gif":
         data = image_of(palette[np.newaxis], "GIF")

@@ -81,6 +81,8 @@ def test_dithering_takes_the_colours_of_the_faithful_style_unless_a_mixture_is_a
         settings = Settings(dither=dither, **mixture)
         assert (settings.method, settings.space) == ("gmm", "srgb")
     assert Settings(dither="posterior").method == "gmm"
+    likelihood = Settings(style="likelihood", dither=dither)
+    assert (likelihood.method, likelihood.space, likelihood.search) == ("gmm", "srgb", "split-merge")
 
 
 def test_the_highest_likelihood_is_that_of_its_style():
