@@ -37,9 +37,11 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(VENV)/.installed ## Update the options in docs/cli.md and the manual page from the command
+docs: $(VENV)/.installed-docs ## Update docs/cli.md and the manual page from the command, and build site/
 	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/manpage.py
+	$(BIN)/python -m sphinx -q -W --keep-going docs site
+	@echo "Open site/index.html in a browser."
 
 examples: $(VENV)/.installed-dev ## Run the example pages and draw their images
 	$(BIN)/python docs/examples/run.py
@@ -64,7 +66,7 @@ release: lint test audit ## Build dist/ twice, compare, and install it anew with
 	$(BIN)/python .ci/release.py
 
 clean: ## Remove the files of all other targets
-	rm -rf $(VENV) .venv-oldest demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest demo dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -76,6 +78,10 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 	$(PIP) install $(LOCK) --group dev
+	touch $@
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed
+	$(PIP) install --group docs
 	touch $@
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed

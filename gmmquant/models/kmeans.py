@@ -219,7 +219,7 @@ class KMeans(Estimator):
         Sum over samples of weight times squared distance to the nearest center.
     n_iter_ : int
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, only if `X` was a data frame whose columns have strings as names.
     """
 

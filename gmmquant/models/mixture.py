@@ -86,7 +86,7 @@ class GaussianMixture(Estimator):
     lower_bounds_ : list of float
         J at the start and after each iteration; it never falls.
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, only if `X` was a data frame whose columns have strings as names.
 
     Notes

@@ -1,0 +1,157 @@
+"""The pages on records, files, messages and the Python interface name what there is, and nothing else."""
+
+import json
+import re
+import shlex
+
+import pytest
+from helpers import SAMPLE_IMAGES, blocks
+from PIL import Image
+
+import gmmquant
+from gmmquant.images.decoding.registry import INPUT_FORMATS
+from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, REPORTS
+
+DOCS = SAMPLE_IMAGES.parent / "docs"
+
+# Keys whose entries are named by other pages, or in words on this one.
+IN_WORDS = r"settings\.|fits\[\]\.files\.(maps|palettes)\.|images\[\]\."
+
+# The sections of the page on records whose keys are below others.
+ABOVE = {"Fits": "fits[].", "Settings": "settings.", "Choices of k": "choices[]."}
+
+
+def text_of(page):
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def keys_of(value, prefix=""):
+    """Yield the keys of a record with those above them: `image.width`, `fits[].k`."""
+    if isinstance(value, list):
+        yield f"{prefix}[]"
+        for entry in value:
+            if isinstance(entry, dict):
+                yield from keys_of(entry, f"{prefix}[]")
+    elif isinstance(value, dict):
+        if prefix:
+            yield prefix
+        for name, entry in value.items():
+            yield from keys_of(entry, f"{prefix}.{name}" if prefix else name)
+    else:
+        yield prefix
+
+
+@pytest.fixture(scope="module")
+def run(clean_environment, command_server):
+    def run(line, folder):
+        return command_server.run(shlex.split(line)[1:], folder, clean_environment)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory, run):
+    """Records of an image and of a shared mixture with all optional keys, and a line of each outcome."""
+    folder = tmp_path_factory.mktemp("records")
+    for name in ("flat", "alpha"):
+        Image.open(SAMPLE_IMAGES / f"{name}.png").save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    more = "--smooth 1 --save-model --palette-out all"
+    run(f"gmmquant flat.png -k 2 auto auto:9 --seed 1-2 --keep-colors white --layers exact --maps all {more} -o a", folder)
+    run(f"gmmquant flat.png alpha.png broken.png -k 2 --shared {more} -o b", folder)
+    names = ("a/flat_report.json", "b/shared_report.json")
+    lines = [
+        run(f"gmmquant flat.png broken.png -k 2 -o c --json-lines -q {option}", folder).stdout.splitlines()
+        for option in ("--dry-run", "--report json,csv", "--skip-existing")
+    ]
+    return *(json.loads((folder / name).read_text()) for name in names), [json.loads(line) for line in sum(lines, [])]
+
+
+@pytest.fixture(scope="module")
+def documented():
+    """The keys in the first columns of the page's tables, with those above them."""
+    keys = set()
+    for section in text_of("records.md").split("\n## "):
+        prefix = ABOVE.get(section.partition("\n")[0], "")
+        rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+        keys |= {prefix + key.removesuffix("[]") for row in rows for key in re.findall(r"`([^`]+)`", row)}
+    return keys
+
+
+def test_the_page_on_records_has_all_keys_of_a_record(records, documented):
+    image, shared, lines = records
+    keys = {re.sub(r"^choice\.", "choices[].", key).removesuffix("[]") for key in (*keys_of(image), *keys_of(shared))}
+    above = {key for key in keys if any(name.startswith((f"{key}.", f"{key}[]")) for name in documented)}
+    assert not {key for key in keys - above - documented if not re.match(IN_WORDS, key)}
+    assert {line["outcome"] for line in lines} == {"planned", "done", "failed", "skipped", "summary"}
+    assert {key for line in lines for key in line} <= documented
+
+
+def test_the_page_on_records_has_no_other_keys(records, documented):
+    image, shared, lines = records
+    keys = {*keys_of(image), *keys_of(shared), *(key for line in lines for key in line)}
+    assert documented <= {key.removesuffix("[]") for key in keys}
+
+
+def test_the_settings_of_a_record_are_those_of_settings_and_those_on_the_page(records, documented):
+    of_record = {f"settings.{name}" for name in records[0]["settings"]}
+    of_class = {f"settings.{name}" for name in gmmquant.Settings.__dataclass_fields__}
+    assert of_record - documented == of_class
+
+
+def test_the_page_on_files_lists_all_formats():
+    text = text_of("formats.md")
+    read, written, names, palettes = (text.partition(f"## {title}")[2].partition("\n## ")[0] for title in (
+        "Images that are read", "Images that are written", "Names", "Palettes"
+    ))  # fmt: skip
+    rows = re.findall(r"^\| ([\w ]+) \| (`\..*?) \|", read, flags=re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\.\w+)`", row)) for name, row in rows} == {
+        name: entry.extensions for name, entry in INPUT_FORMATS.items()
+    }
+    assert re.findall(r"^\| `(\w+)` \|", written, flags=re.MULTILINE) == list(OUTPUT_FORMATS)
+    named = set(re.findall(r"`(\w+)`", palettes))
+    assert named == {*PALETTE_FORMATS, "pal", "colors"}
+    assert set(re.findall(r"`(\w+)`", names)) >= {*PALETTE_FORMATS, *MAPS}
+    assert all(f"{extension}`" in names for extension in REPORTS)
+    assert all(("_exact" if kind == "exact" else "_layer01.png") in names for kind in LAYERS)
+
+
+def test_the_page_on_files_has_the_names_of_files(records, run, tmp_path):
+    Image.open(SAMPLE_IMAGES / "flat.png").save(tmp_path / "cat.png")
+    more = "--palette-out gpl --maps labels --layers exact --save-model --sheet --plots svg"
+    result = run(f"gmmquant cat.png -k 7 -o . --report json,html,csv {more} -q", tmp_path)
+    assert result.returncode == 0, result.stderr
+    run("gmmquant cat.png -k 7 -o flat --layers flat -q", tmp_path)
+    run("gmmquant cat.png -k 7 -o together --shared --save-model -q", tmp_path)
+    made = {path.name for path in tmp_path.rglob("*.*")}
+    table = text_of("formats.md").partition("## Names")[2].partition("\n## ")[0]
+    files = set(re.findall(r"`((?:cat|shared)_[\w.]+)`", table))
+    assert len(files) >= 12
+    assert files <= made
+
+
+def test_each_message_on_the_page_about_troubles_is_that_of_the_program(run, tmp_path):
+    for name, source in {"cat.jpg": "cat.jpg", "cat.png": "flat.png", "cutout.png": "cutout.png"}.items():
+        (tmp_path / name).write_bytes((SAMPLE_IMAGES / source).read_bytes())
+    (tmp_path / "torn.jpg").write_bytes((SAMPLE_IMAGES / "cat.jpg").read_bytes()[:20_000])
+    (tmp_path / "page.jpg").write_text("<!doctype html><title>not found</title>")
+    (tmp_path / "broken.hex").write_text("#12345\n")
+    (tmp_path / "broken.json").write_text('{"schema": ')
+    (tmp_path / "empty").mkdir()
+    n_messages = 0
+    for block in blocks(text_of("troubleshooting.md"), "console"):
+        for command, messages in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, flags=re.MULTILINE):
+            result = run(command, tmp_path)
+            assert result.stderr == messages, command
+            failed = bool(messages) and "stores" not in messages
+            assert bool(result.returncode) == failed, command
+            n_messages += len(messages.splitlines())
+    assert n_messages >= 19
+
+
+def test_each_public_name_is_on_exactly_one_page_of_the_interface():
+    pages = [path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md")]
+    documented = [name for page in pages for name in re.findall(r"^\.\. auto\w+:: (\w+)$", page, flags=re.MULTILINE)]
+    assert sorted(documented) == sorted(set(gmmquant.__all__) - {"__version__"})
+    overview = text_of("python-api.md")
+    assert all(re.search(rf"`{name}\b", overview) for name in documented)
