@@ -33,17 +33,15 @@ myst_enable_extensions = ["html_image"]  # images in HTML have the same rules as
 napoleon_google_docstring = False
 napoleon_use_param = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
+strip_signature_backslash = True  # so that attributes such as `weights_` keep their last character
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "inherited-members": True}
+autodoc_default_options = {"members": True}
 default_role = "py:obj"
-nitpick_ignore_regex = [
-    ("py:obj", ".*"),  # a name in backquotes is a link if it is public, and code otherwise
-    ("py:class", r"(?!gmmquant\b).*"),  # words of a type in prose
-]
-python_use_unqualified_type_names = True
+nitpick_ignore_regex = [("py:obj", ".*")]  # a name in backquotes is a link if it is public, and code otherwise
 add_module_names = False
+smartquotes = False  # which would make a dash of the hyphens of an option
 
 html_theme = "furo"
 html_title = f"gmmquant {release}"

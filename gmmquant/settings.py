@@ -323,7 +323,7 @@ class Settings:
 
     @property
     def recoloring(self) -> str:
-        """The recoloring: `recolor`, otherwise that of the dither, of kept colours or of the method."""
+        """`recolor`, or if that is None the recoloring of the dither, of kept colours or of the method."""
         decided = self.recolor or _RECOLORING_OF_DITHER.get(self.dither)
         # A pixel that has a kept colour keeps it. Its most probable component may be another with a mean nearby.
         return decided or ("nearest" if self.keep_colors else _RECOLORING_OF_METHOD[self.method])

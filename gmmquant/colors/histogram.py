@@ -122,7 +122,7 @@ class ColorHistogram:
 
     @property
     def tree(self) -> ColorHistogram:
-        """The histogram of which octrees are made: this one."""
+        """The histogram of which octrees are made, which is this one."""
         return self
 
     @property
@@ -149,18 +149,18 @@ class ColorHistogram:
 
     @property
     def total_weight(self) -> float:
-        """The weight of all pixels, in opaque ones: their number, if all are opaque."""
+        """The weight of all pixels, in opaque ones, which is their number if all are opaque."""
         squares = self.alpha_squares
         return float(self.n_pixels) if squares is None else int(squares.sum()) / OPAQUE_SQUARE
 
     @property
     def largest(self) -> int:
-        """The largest value of a channel: 255 or 65535."""
+        """The largest value of a channel, 255 or 65535."""
         return (1 << self.bit_depth) - 1
 
     @property
     def rounding_variance(self) -> float:
-        """Variance, in [0, 1] units, of each value: the `entropy_power` of the step in which it was recorded."""
+        """Variance, in [0, 1] units, of each value, which is the `entropy_power` of the step of recording."""
         return entropy_power(self.largest)
 
     @cached_property

@@ -110,7 +110,7 @@ class Fit:
 
     @cached_property
     def palette(self) -> Palette:
-        """The colours of recoloured images, uint8 (K, 3): `colors`, or the means rounded to 8 bits."""
+        """The colours of recoloured images, uint8 (K, 3), which are `colors`, or the means rounded to 8 bits."""
         if self.colors is not None:
             return self.colors
         return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])

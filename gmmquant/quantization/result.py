@@ -121,7 +121,7 @@ class RecoloredFit:
 
     @property
     def palette(self) -> npt.NDArray[np.uint8]:
-        """The colours, sRGB, shape (K, 3), in the order of the components: see `Settings.palette_order`."""
+        """The colours, sRGB, shape (K, 3), in the order of the components (`Settings.palette_order`)."""
         return self.fit.palette
 
     @property
@@ -206,12 +206,12 @@ class QuantizedImage(RecoloredFit):
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
-        """The recoloured image, sRGB: RGB (height, width, 3), or RGBA (height, width, 4) if the original has alpha."""
+        """The recoloured image, sRGB, (height, width, 3), or (height, width, 4) if the original has alpha."""
         return self.recolored.pixels
 
     @property
     def recolored(self) -> IndexedImage | ColorImage:
-        """The recoloured image as it is written: indexed, or with a colour for each pixel."""
+        """The recoloured image as it is written, indexed or with a colour for each pixel."""
         if self.colors is not None:
             return ColorImage(self.colors, self.alpha)
         # Without a visible pixel there may be no palette, but a file needs an entry.

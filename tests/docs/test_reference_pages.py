@@ -57,14 +57,16 @@ def records(tmp_path_factory, run):
         Image.open(SAMPLE_IMAGES / f"{name}.png").save(folder / f"{name}.png")
     (folder / "broken.png").write_bytes(b"no image")
     more = "--smooth 1 --save-model --palette-out all"
-    run(f"gmmquant flat.png -k 2 auto auto:9 --seed 1-2 --keep-colors white --layers exact --maps all {more} -o a", folder)
+    of_k = "-k 2 auto auto:9 --seed 1-2 --keep-colors white"
+    run(f"gmmquant flat.png {of_k} --layers exact --maps all {more} -o a", folder)
     run(f"gmmquant flat.png alpha.png broken.png -k 2 --shared {more} -o b", folder)
-    names = ("a/flat_report.json", "b/shared_report.json")
+    image, shared = (json.loads((folder / name).read_text()) for name in ("a/flat_report.json", "b/shared_report.json"))
     lines = [
-        run(f"gmmquant flat.png broken.png -k 2 -o c --json-lines -q {option}", folder).stdout.splitlines()
+        json.loads(line)
         for option in ("--dry-run", "--report json,csv", "--skip-existing")
+        for line in run(f"gmmquant flat.png broken.png -k 2 -o c --json-lines -q {option}", folder).stdout.splitlines()
     ]
-    return *(json.loads((folder / name).read_text()) for name in names), [json.loads(line) for line in sum(lines, [])]
+    return image, shared, lines
 
 
 @pytest.fixture(scope="module")
