@@ -59,3 +59,12 @@ def test_the_citation_is_that_of_this_version_and_package(citation, project):
     assert citation["license"] == package["license"]
     assert citation["keywords"] == package["keywords"]
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", citation["version"])
+
+
+def test_the_version_is_that_of_the_latest_changes_and_of_the_readme(project):
+    changes = (project / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (\S+)(?: \((?:unreleased|\d{4}-\d\d-\d\d)\))?$", changes, flags=re.MULTILINE)
+    assert versions[0] == __version__
+    assert len(versions) == changes.count("\n## ")
+    (cited,) = re.findall(r"\*gmmquant\*, version (\S+)\.\s", (project / "README.md").read_text(encoding="utf-8"))
+    assert cited == __version__

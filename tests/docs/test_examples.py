@@ -82,7 +82,7 @@ def test_the_index_links_every_page_with_its_image():
     for name in PAGES:
         title = read(name).splitlines()[0].removeprefix("# ")
         assert f"[{title}]({name}.md)" in index
-        assert f'<a href="{name}.md"><img src="../images/examples/{name}.png"' in index
+        assert re.search(rf'\[<img src="../images/examples/{name}\.png"[^>]*>\]\({name}\.md\)', index)
     assert len(list(IMAGES.iterdir())) == len(PAGES) + 2
 
 

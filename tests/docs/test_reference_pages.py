@@ -9,7 +9,13 @@ from helpers import SAMPLE_IMAGES, blocks
 from PIL import Image
 
 import gmmquant
+from gmmquant import settings
+from gmmquant.colors import palette_files
+from gmmquant.images import palette_image
+from gmmquant.images.decoding import metadata, reader
 from gmmquant.images.decoding.registry import INPUT_FORMATS
+from gmmquant.models import serialization
+from gmmquant.pipeline import sources
 from gmmquant.settings import LAYERS, MAPS, OUTPUT_FORMATS, PALETTE_FORMATS, REPORTS
 
 DOCS = SAMPLE_IMAGES.parent / "docs"
@@ -130,6 +136,18 @@ def test_the_page_on_files_has_the_names_of_files(records, run, tmp_path):
     files = set(re.findall(r"`((?:cat|shared)_[\w.]+)`", table))
     assert len(files) >= 12
     assert files <= made
+
+
+def test_the_limits_on_the_page_are_those_of_the_program():
+    table = text_of("formats.md").partition("## Limits")[2]
+    stated = [int(number.replace(",", "")) for number in re.findall(r"\d{1,3}(?:,\d{3})+|\b\d{3}\b", table)]
+    image, palette = palette_files.MAX_BYTES, palette_image.MAX_BYTES
+    assert stated == [
+        *(settings.MAX_PIXELS, reader._MAX_SIDE_PIXELS, reader.MAX_FRAMES, reader.byte_limit(0)),
+        *(metadata.MAX_METADATA_BYTES, settings.MAX_K, settings.MAX_TRANSFER_K, image, palette),
+        *(serialization.MAX_MODEL_BYTES, sources._MAX_LIST_BYTES),
+    ]
+    assert settings.MAX_AUTO_K == settings.MAX_TRANSFER_K
 
 
 def test_each_message_on_the_page_about_troubles_is_that_of_the_program(run, tmp_path):
