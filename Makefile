@@ -81,7 +81,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed
-	$(PIP) install --group docs
+	$(PIP) install $(LOCK) --group docs
 	touch $@
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed
