@@ -57,8 +57,9 @@ def test_letters_that_a_font_lacks_are_codes_and_two_names_never_become_one():
     assert shown("猫", PillowFont()) != shown("犬", PillowFont())
 
 
+@needs_opencv_5
 def test_a_decomposed_name_is_shown_as_a_composed_one():
-    assert shown("e\u0301te\u0301", RASTER_FONTS[0]) == "été"
+    assert shown("e\u0301te\u0301", OpenCVFont()) == "été"
 
 
 @each_font
