@@ -42,6 +42,9 @@ _MANY_PIXELS = 1 << 22
 # Pixels whose codes are indices of the table at a time: numpy's bincount casts all of them, 8 bytes a pixel.
 _CHUNK_PIXELS = 1 << 16
 
+# Colours that are counted by label at a time: bincount casts labels and counts, 16 bytes a colour.
+_CHUNK_COLORS = 1 << 20
+
 # The squared alpha of an opaque pixel: the unit in which weights are integers.
 OPAQUE_SQUARE = 255**2
 _ALPHA_SQUARES = np.arange(256, dtype=np.int64) ** 2
@@ -278,7 +281,10 @@ class ColorHistogram:
 
     def count(self, labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[np.int64]:
         """Return the number of pixels of each of `n_labels` labels; `labels` (n_colors,) are those of the colours."""
-        return np.bincount(labels, self.counts, minlength=n_labels).astype(np.int64)
+        counts = np.zeros(n_labels)
+        for part in (slice(at, at + _CHUNK_COLORS) for at in range(0, self.n_colors, _CHUNK_COLORS)):
+            counts += np.bincount(labels[part], self.counts[part], minlength=n_labels)
+        return counts.astype(np.int64)
 
     def to_pixels(self, values: npt.NDArray[Any], codes: MortonCodes) -> npt.NDArray[Any]:
         """Return the value of each pixel's colour, shape (n_pixels, ...), from `values` of shape (n_colors, ...).

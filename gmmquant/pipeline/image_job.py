@@ -21,6 +21,7 @@ from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage, in_8_bits
+from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.pipeline.earlier_run import (
     EarlierRun,
     digest_of,
@@ -35,7 +36,7 @@ from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
 from gmmquant.pipeline.reports import illustration_of, images_of, maps_of, stage_reports, stale_reports
 from gmmquant.pipeline.sources import errors_of_reading
-from gmmquant.quantization.quantizer import Quantizer, receive_nothing
+from gmmquant.quantization.quantizer import Quantizer, Receiver, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, Skipped
@@ -46,7 +47,7 @@ from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
 from gmmquant.system.filesystem import check_writable, exists, is_empty, make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
-from gmmquant.system.process import system_reason
+from gmmquant.system.process import keep_freed_memory, system_reason
 
 # Errors of the system that the images after it would share.
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -57,6 +58,9 @@ _LARGE_IMAGE_PIXELS = 1_000_000
 
 # Memory for a large image: 12 megapixels of a photograph took 264 to 300 MB, and more with 16 bits.
 _BYTES_PER_PIXEL = 40
+
+# From this size on, an image's freed arrays are returned to the system.
+_HUGE_IMAGE_PIXELS = 1 << 25
 
 Result = TypeVar("Result")
 
@@ -210,6 +214,7 @@ def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> I
     """Read an image; `admit(n_bytes)` is called before a large one is decoded."""
 
     def announce(n_pixels: int) -> None:
+        keep_freed_memory(large_arrays=n_pixels < _HUGE_IMAGE_PIXELS)
         if n_pixels > _LARGE_IMAGE_PIXELS:
             admit(n_pixels * _BYTES_PER_PIXEL)
 
@@ -304,6 +309,8 @@ def _recolor(
         watch_fit = partial(watch, job.source, number)
         watch_fit(0, math.nan)
         receive = receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
+        if k == list(writers)[-1]:
+            receive = partial(_receive_last, quantizer, receive)
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
         files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer)
         on_page = greys if "html" in job.reports else {}
@@ -313,6 +320,12 @@ def _recolor(
         fit = fit.with_seconds(write=writer.seconds())
         results[k] = Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None, maps)
     return results
+
+
+def _receive_last(quantizer: Quantizer, receive: Receiver, image: IndexedImage | ColorImage) -> None:
+    """Free what only more fits would need before the last image is encoded: 1.4 bytes a pixel of noise."""
+    quantizer.fitter.forget_levels()
+    receive(image)
 
 
 def _without_larger(

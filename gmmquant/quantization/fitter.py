@@ -123,6 +123,10 @@ class Fitter:
         """The levels of a fit: the coarsest cells first, `cells` last."""
         return self.colors.tree.levels(self.cells)
 
+    def forget_levels(self) -> None:
+        """Free the levels; the next fit makes them again."""
+        self.__dict__.pop("levels", None)
+
     def coarsened(self, min_cells: int) -> Fitter:
         """Return a fitter whose fits end at the coarsest level of at least `min_cells` cells, or at the finest."""
         n_coarser = sum(cells.weights.size < min_cells for cells in self.levels)

@@ -270,7 +270,7 @@ class Quantizer:
         scores = {name: fit.scores(name, points.origin) for name in ("posterior", "nearest")}
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
-        color_labels = most_probable(scores[used], points)
+        color_labels = _compact(most_probable(scores[used], points), len(palette))
         if dither != "none" and self.settings.strength != 0:
             labels = self._dither(fit)
         elif smoothing:
@@ -410,7 +410,7 @@ class Quantizer:
 
     def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
         """Return the label of each pixel, shape (height, width), from those of the distinct colours."""
-        return self._to_pixels(color_labels.astype(np.uint8 if n_labels <= 256 else np.uint16))
+        return self._to_pixels(_compact(color_labels, n_labels))
 
     def _color_pixels(self, colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the pixels (height, width, 3) in `colors` (n_colors, 3), and in the hidden ones where invisible."""
@@ -425,3 +425,8 @@ class Quantizer:
     def _to_pixels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...)."""
         return self._flat.laid_out(self.histogram.to_pixels(values, self._flat.codes))
+
+
+def _compact(labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
+    """Return labels as uint8, or uint16 if there are more than 256."""
+    return labels.astype(np.uint8 if n_labels <= 256 else np.uint16, copy=False)

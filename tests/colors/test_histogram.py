@@ -292,3 +292,13 @@ def test_pixels_are_left_unchanged(dtype):
     ColorHistogram.from_codes(codes, histogram.bit_depth)
     np.testing.assert_array_equal(codes, before)
     np.testing.assert_array_equal(locked, pixels)
+
+
+@given(st.integers(1, 60))
+def test_labels_are_counted_alike_in_parts_of_any_size(part):
+    rng = np.random.default_rng(part)
+    histogram = ColorHistogram.from_pixels(rng.integers(0, 256, (300, 3), dtype=np.uint8))
+    labels = rng.integers(0, 5, histogram.n_colors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(histogram_module, "_CHUNK_COLORS", part)
+        assert histogram.count(labels, 7).tolist() == [int(histogram.counts[labels == n].sum()) for n in range(7)]

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from image_files import png_chunk, read, saved
@@ -261,3 +262,21 @@ def test_a_tiff_is_read_up_to_the_end_of_its_first_page(photo):
     header = read_header(io.BytesIO(data))
     assert header.n_bytes < len(data) * 0.7
     assert np.array_equal(read_image(io.BytesIO(data)).pixels, np.asarray(photo))
+
+
+RUN_AND_MEASURE = """
+import sys
+from gmmquant.cli.app import run
+code = run(sys.argv[1:])
+print(code, next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+
+
+def test_a_large_image_of_one_color_takes_8_bytes_a_pixel(tmp_path):
+    side = 6000
+    cv2.imwrite(str(tmp_path / "large.png"), np.full((side, side, 3), 90, np.uint8))
+    command = [sys.executable, "-c", RUN_AND_MEASURE, "large.png", "-k", "16", "-q"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    code, peak = done.stdout.split()
+    assert (code, done.stderr) == ("0", "")
+    assert int(peak) * 1024 < 8 * side * side + 150_000_000

@@ -184,3 +184,13 @@ def test_a_target_holds_the_colours_of_its_image_and_not_the_pixels(samples):
     assert len(pickle.dumps(target)) < 12 * target.fitter.colors.n_colors + 3000
     again = sent.recolor(quantizer, 3, lambda *step: None, lambda image: None)
     np.testing.assert_array_equal(again.image, drawn.image)
+
+
+def test_a_fit_after_the_levels_were_forgotten_is_the_same():
+    histogram = ColorHistogram.from_pixels(read_sample("cat.jpg")[::4, ::4].reshape(-1, 3))
+    fitter = Fitter(histogram, Settings())
+    first = fitter.fit(5)
+    levels = fitter.levels
+    fitter.forget_levels()
+    assert fitter.levels is not levels
+    assert np.array_equal(fitter.fit(5).mixture.means, first.mixture.means)
