@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import DecodedImage
-from gmmquant.images.decoding.metadata import clean_metadata
+from gmmquant.images.decoding.metadata import clean_metadata, xmp_orientation
 from gmmquant.images.decoding.profiles import convert_to_srgb
 from gmmquant.images.decoding.reader import DamagedError, Header, byte_limit, check_size
 from gmmquant.images.decoding.registry import INPUT_FORMATS, read_header
@@ -29,8 +29,8 @@ def read_image(
 ) -> DecodedImage:
     """Read a PNG, JPEG, WebP, AVIF, TIFF (its first page), BMP, GIF, JPEG 2000 or PNM, with all frames of an animation.
 
-    The result is sRGB: colour profiles are applied to 8-bit images, and CMYK without a profile is converted by the
-    decoder.
+    The result is sRGB: colour profiles, code points, and gamma and primaries of a PNG are applied, and CMYK without a
+    profile is converted by the decoder. `notes` of the result name what is not applied.
 
     Parameters
     ----------
@@ -69,12 +69,13 @@ def read_image(
         if is_cut:
             raise _too_long(header, len(data)) from None
         raise
+    orientation = xmp_orientation(stored.xmp) if stored.orientation is None else stored.orientation
     frames, note, has_profile = convert_to_srgb(stored, data, header)
-    frames = np.ascontiguousarray(orient(frames, stored.orientation))
+    frames = np.ascontiguousarray(orient(frames, orientation))
     return DecodedImage(
         frames.reshape(-1, *frames.shape[2:]),
         stored.notes if note is None else (*stored.notes, note),
-        clean_metadata(stored, has_profile=has_profile),
+        clean_metadata(stored, orientation, has_profile=has_profile),
         stored.animation,
     )
 

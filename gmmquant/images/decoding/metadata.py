@@ -29,13 +29,23 @@ _KEPT_TAGS = (*DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF
 _DROPPED_TAGS = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0xA500)
 
 _XMP_ORIENTATION = re.compile(
-    rb"\s+tiff:Orientation\s*=\s*(?:\"\d*\"|'\d*')|<tiff:Orientation>\s*\d*\s*</tiff:Orientation>"
+    rb"\s+tiff:Orientation\s*=\s*[\"'](\d*)[\"']|<tiff:Orientation>\s*(\d*)\s*</tiff:Orientation>"
 )
 
 
-def clean_metadata(stored: StoredImage, *, has_profile: bool) -> Metadata:
-    """Return the usable metadata of a file; `has_profile` is whether the file states a colour space that is applied."""
-    turned = stored.orientation in (5, 6, 7, 8)
+def xmp_orientation(xmp: object) -> int:
+    """Return the orientation that XMP states, 1 to 8; 1 if there is none."""
+    found = _XMP_ORIENTATION.search(xmp) if isinstance(xmp, bytes) and len(xmp) <= MAX_METADATA_BYTES else None
+    digits = (found[1] or found[2] or b"") if found else b""
+    return int(digits) if digits in (b"2", b"3", b"4", b"5", b"6", b"7", b"8") else 1
+
+
+def clean_metadata(stored: StoredImage, orientation: int, *, has_profile: bool) -> Metadata:
+    """Return the usable metadata of a file whose `orientation` is applied.
+
+    `has_profile` is whether the file states a colour space that is applied.
+    """
+    turned = orientation in (5, 6, 7, 8)
     exif = _load_exif(stored.exif)
     dpi = _checked_dpi(stored.dpi) or _checked_dpi(_exif_dpi(exif))
     xmp = stored.xmp if isinstance(stored.xmp, bytes) and len(stored.xmp) <= MAX_METADATA_BYTES else b""

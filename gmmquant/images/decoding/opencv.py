@@ -25,10 +25,11 @@ _DOUBTFUL = (b"Corrupt JPEG data", b"Inconsistent progression sequence", b"Inval
 _BAND_PIXELS = 1 << 16
 
 
-def decode_with_opencv(data: bytes, name: str) -> tuple[npt.NDArray[Any], int, bool]:
+def decode_with_opencv(data: bytes, name: str) -> tuple[npt.NDArray[Any], int | None, bool]:
     """Decode a file of the format `name` that stores one image.
 
-    Return OpenCV's array (grey, BGR or BGRA), the EXIF orientation, and whether the decoder reported errors.
+    Return OpenCV's array (grey, BGR or BGRA), the EXIF orientation if there is one, and whether the decoder reported
+    errors.
     """
     pixels: Any  # None if OpenCV fails, against its type hints
     with captured_stderr() as captured:
@@ -43,7 +44,7 @@ def decode_with_opencv(data: bytes, name: str) -> tuple[npt.NDArray[Any], int, b
     if pixels is None or any(text in line for line in lines for text in _FATAL):
         raise damaged(name)
     exif = [block for type_, block in zip(types, blocks, strict=True) if type_ == cv2.IMAGE_METADATA_EXIF]
-    orientation = orientation_of(exif[0].tobytes()) if exif else 1
+    orientation = orientation_of(exif[0].tobytes()) if exif else None
     return pixels, orientation, any(text in line for line in lines for text in _DOUBTFUL)
 
 

@@ -46,13 +46,13 @@ def read_pillow_header(file: BinaryIO, name: str, plugin: str, limit: int = BASE
         return Header(name, image.size, image.mode, n_frames, info)
 
 
-def orientation_of(exif_block: bytes) -> int:
-    """Return the orientation that a block of EXIF data states; 1 if there is none or it cannot be read."""
+def orientation_of(exif_block: bytes) -> int | None:
+    """Return the orientation that a block of EXIF data states; None if there is none or it cannot be read."""
     exif = Image.Exif()
     with damage_ignored():
         exif.load(exif_block)
-        return int(exif.get(ORIENTATION, 1))
-    return 1
+        return int(exif[ORIENTATION]) if ORIENTATION in exif else None
+    return None
 
 
 @contextmanager
@@ -75,16 +75,24 @@ def opened_by_pillow(data: bytes, name: str) -> Iterator[Image.Image]:
         yield image
 
 
+@contextmanager
+def _opened_without_xmp(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Open a file with Pillow, which would rotate a TIFF by the orientation in XMP; `read_image` does it for all."""
+    with opened_by_pillow(data, name) as image:
+        image.info.pop("xmp", None)
+        yield image
+
+
 def decode_with_pillow(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Decode one image to RGB or RGBA, shape (h, w, 3 or 4)."""
-    with opened_by_pillow(data, name) as image:
+    with _opened_without_xmp(data, name) as image:
         has_alpha = image.has_transparency_data or image.mode in ("LA", "La", "RGBA", "RGBa", "PA")
         return np.array(image.convert("RGBA" if has_alpha else "RGB"))
 
 
 def decode_cmyk(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Decode a CMYK file to its inks, shape (h, w, 4), 255 for full ink; Pillow applies the orientation of a TIFF."""
-    with opened_by_pillow(data, name) as image:
+    with _opened_without_xmp(data, name) as image:
         return np.array(image if image.mode == "CMYK" else image.convert("CMYK"))
 
 

@@ -13,6 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from gmmquant.images.containers import METERS_PER_INCH, iterate_chunks
+from gmmquant.images.decoding.code_points import (
+    SRGB_CHROMATICITIES,
+    StatedSpace,
+    space_of_code_points,
+    space_of_primaries,
+)
+from gmmquant.images.decoding.icc import SRGB_CURVE, parametric_curve
 from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
 from gmmquant.images.decoding.profiles import MAX_PROFILE_BYTES
 from gmmquant.images.decoding.reader import damaged
@@ -22,10 +29,10 @@ _MAX_ALL_TEXTS_BYTES = 4 * MAX_METADATA_BYTES
 
 _XMP = b"XML:com.adobe.xmp"
 
-# The values of sRGB in gAMA and cHRM, in 1/100000: the exponent 1/2.2; x and y of white, red, green and blue.
-_GAMMA = 45_455
-_PRIMARIES = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
-_SRGB = bytes((1, 13, 0, 1))  # cICP: BT.709 primaries, the transfer function of sRGB, RGB, full range
+_UNIT = 100_000  # of the numbers in gAMA and cHRM
+_GAMMA = 0.45455  # with which files state sRGB's curve
+_TOLERANCE = 0.001  # of x and y
+_MAX_EXPONENT = 10.0
 
 # The bodies of chunks by type, in file order.
 Chunks = Mapping[bytes, list[bytes]]
@@ -66,26 +73,41 @@ def resolution(chunks: Chunks) -> tuple[float, float] | None:
     return x * METERS_PER_INCH, y * METERS_PER_INCH
 
 
-def is_srgb(chunks: Chunks) -> bool:
-    """Return whether a PNG declares sRGB: by cICP, which overrides a profile, or by sRGB, if there is no profile."""
-    return _SRGB in chunks.get(b"cICP", []) or (b"sRGB" in chunks and b"iCCP" not in chunks and b"cICP" not in chunks)
+def color_space(chunks: Chunks) -> StatedSpace:
+    """Return the colour space of a PNG: by cICP, else iCCP, else sRGB, else gAMA and cHRM (4.3 of the standard).
 
-
-def other_color_space(chunks: Chunks) -> str | None:
-    """Describe the colour space that a PNG states without a profile, if it clearly differs from sRGB; else None.
-
-    cICP (primaries/transfer function) comes first, then gAMA (the exponent that encodes light), then cHRM.
+    A cICP that is not applied counts only without iCCP, whose profile then describes what programs shall show.
     """
-    body = first(chunks, b"cICP")
-    if len(body) == 4:
-        return None if body == _SRGB else f"colour space {body[0]}/{body[1]} (cICP)"
-    gamma = int.from_bytes(first(chunks, b"gAMA")[:4], "big")
-    if gamma and abs(gamma - _GAMMA) > _GAMMA // 20:
-        return f"gamma {gamma / 100_000:g} (gAMA)"
-    primaries = first(chunks, b"cHRM")
-    if len(primaries) == 32 and np.abs(np.frombuffer(primaries, ">u4").astype(float) - _PRIMARIES).max() > 1000:
-        return "colour space with other primaries (cHRM)"
-    return None
+    stated, code_points = StatedSpace(), first(chunks, b"cICP")
+    if len(code_points) == 4:
+        stated = space_of_code_points("cICP", *code_points[:2], full_range=code_points[3] == 1)
+    if b"iCCP" in chunks and not stated.is_srgb and stated.profile is None:
+        return StatedSpace(profile(chunks))
+    if stated != StatedSpace():
+        return stated
+    return StatedSpace(is_srgb=True) if b"sRGB" in chunks else _space_of_gamma_and_primaries(chunks)
+
+
+def _space_of_gamma_and_primaries(chunks: Chunks) -> StatedSpace:
+    """Return the space that gAMA and cHRM state, if it differs from sRGB.
+
+    A gamma within 5 % of sRGB's stands for sRGB's curve, as in libpng; so does none. Any other is a power of the light.
+    """
+    curve: bytes | None = SRGB_CURVE
+    words, sources, chromaticities = [], [], SRGB_CHROMATICITIES
+    gamma = int.from_bytes(first(chunks, b"gAMA")[:4], "big") / _UNIT
+    if gamma and abs(gamma - _GAMMA) > _GAMMA / 20:
+        curve = parametric_curve(1 / gamma) if 1 / _MAX_EXPONENT <= gamma <= _MAX_EXPONENT else None
+        words, sources = [f"gamma {gamma:g}"], ["gAMA"]
+    if len(first(chunks, b"cHRM")) == 32:
+        stated = tuple(value / _UNIT for value in struct.unpack(">8I", first(chunks, b"cHRM")))
+        if not np.allclose(stated, chromaticities, rtol=0, atol=_TOLERANCE):
+            chromaticities = stated
+            words, sources = [*words, "primaries" if words else "other primaries"], [*sources, "cHRM"]
+    name = f"{' and '.join(words)} ({', '.join(sources)})"
+    if curve is None:
+        return StatedSpace(other_color_space=name)
+    return space_of_primaries(name, chromaticities, curve) if words else StatedSpace()
 
 
 def profile(chunks: Chunks) -> bytes | None:

@@ -2,8 +2,8 @@
 
 The intent is relative colorimetric with black-point compensation: colours that sRGB can show keep their appearance,
 white and black stay, and the result does not depend on choices of the profile's maker, as the perceptual intent does.
-Colours outside sRGB are clipped. Pillow passes 8 bits per value to littlecms, not more. Whether a profile is sRGB is
-found by converting a grid of colours, since names cannot be trusted. Format: ICC.1:2022.
+Colours outside sRGB are clipped. Pillow passes 8 bits per value to littlecms; `deep_profiles` converts 16. Whether a
+profile is sRGB is found by converting a grid of colours, since names cannot be trusted. Format: ICC.1:2022.
 """
 
 from __future__ import annotations
@@ -17,23 +17,31 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
+from gmmquant.images.decoding.deep_profiles import grey_table, matrix_conversion
 from gmmquant.images.decoding.pillow import decode_cmyk
 from gmmquant.images.decoding.reader import Header, StoredImage
+from gmmquant.images.pixels import alpha_to_8_bits, in_8_bits
 
 MAX_PROFILE_BYTES = 1 << 24  # those of printers have 1 to 3 million
 _MAX_NAME_LENGTH = 40
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_DEVICE_CLASSES = ("scnr", "mntr", "prtr", "spac")  # without links, named colours and abstract profiles
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")  # of Pillow
+_SPACE = slice(16, 20)  # the bytes of a profile that name its colour space
 _BAND_PIXELS = 1 << 20  # converted at a time
 
 
 class Profile(NamedTuple):
-    """A usable profile: its name, Pillow's mode of its input, whether it is sRGB, and the transform."""
+    """A readable profile: its bytes and name, Pillow's mode of its input, whether it is sRGB, and the transform.
 
+    The mode is empty if the profile is not of a device with RGB, grey or CMYK.
+    """
+
+    data: bytes
     name: str
-    mode: str
-    is_srgb: bool
-    transform: Any
+    mode: str = ""
+    is_srgb: bool = False
+    transform: Any = None
 
     def convert(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Convert RGB (h, w, 3), grey (h, w) or CMYK (h, w, 4) to sRGB (h, w, 3)."""
@@ -51,52 +59,86 @@ class Profile(NamedTuple):
 def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[npt.NDArray[Any], str | None, bool]:
     """Convert the frames of a file to sRGB; return them, a note, and whether the stated colour space is applied.
 
-    RGB and grey are converted in place, CMYK is decoded again from `data`.
+    RGB and grey are converted in place, CMYK is decoded again from `data`. Of 16-bit RGB, a profile with tables of
+    colours leaves 8 bits.
     """
-    frames, other = stored.frames, stored.other_color_space
+    frames = stored.frames
     if stored.is_srgb:
         return frames, None, True
+    if header.mode == "LAB":  # converted by the decoder
+        fits = stored.profile is None or stored.profile[_SPACE] == b"Lab "
+        unused = "" if fits else "; the colour profile does not fit the image"
+        return frames, f"converted from CIELAB (D50) to sRGB{unused}", True
     if stored.profile is None:
+        other = stored.other_color_space
         return frames, None if other is None else f"{other} is not applied; values are taken as sRGB", False
     profile = read_profile(stored.profile)
     if profile is None:
         return frames, "the colour profile cannot be read; values are taken as sRGB", False
     if profile.is_srgb:
         return frames, None, True
-    if frames.dtype != np.uint8:
-        note = f"colour profile {profile.name} is not applied to 16-bit images; values are taken as sRGB"
-        return frames, note, False
+    note = f"converted from {profile.name} to sRGB"
+    is_grey = header.mode in _GREY_MODES
     if profile.mode == "CMYK" and header.mode == "CMYK":
-        frames = profile.convert(decode_cmyk(data, header.format))[np.newaxis]
-    elif profile.mode == "L" and header.mode in _GREY_MODES:
-        table = profile.convert(np.arange(256, dtype=np.uint8)[np.newaxis])[0]
-        frames[..., :3] = table[frames[..., 0]]
-    elif profile.mode == "RGB":
-        rows = frames.reshape(-1, *frames.shape[2:])
-        rows[..., :3] = profile.convert(rows[..., :3])
-    else:
+        return profile.convert(decode_cmyk(data, header.format))[np.newaxis], note, True
+    if not (profile.mode == "RGB" or (profile.mode == "L" and is_grey)):
         return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
-    return frames, f"converted from {profile.name} to sRGB", True
+    if frames.dtype == np.uint8 or profile.mode == "L" or matrix_conversion(profile.data) is not None:
+        (_convert_greys if is_grey else _convert_colors)(frames, profile)
+        return frames, note, True
+    frames = np.concatenate([in_8_bits(frames[..., :3]), alpha_to_8_bits(frames[..., 3:])], axis=-1)
+    (_convert_greys if is_grey else _convert_colors)(frames, profile)
+    return frames, f"{note}, with 8 bits per channel", True
+
+
+def _convert_colors(frames: npt.NDArray[Any], profile: Profile) -> None:
+    """Convert RGB in place."""
+    rows = frames.reshape(-1, *frames.shape[2:])
+    if frames.dtype == np.uint8:
+        rows[..., :3] = profile.convert(rows[..., :3])
+    elif (conversion := matrix_conversion(profile.data)) is not None:
+        conversion.convert(rows)
+
+
+def _convert_greys(frames: npt.NDArray[Any], profile: Profile) -> None:
+    """Convert equal channels in place, by a table of all levels."""
+    top = int(np.iinfo(frames.dtype).max)
+    table: npt.NDArray[Any]
+    if profile.mode == "L" and top > 255:
+        table = grey_table(profile.data)[:, np.newaxis]
+    else:
+        table = np.arange(top + 1, dtype=frames.dtype)[np.newaxis, :, np.newaxis].repeat(3, axis=2)
+        if profile.mode == "L":
+            table = profile.convert(table[..., 0])
+        else:
+            _convert_colors(table[np.newaxis], profile)
+        table = table[0]
+        if (np.ptp(table, axis=1) <= top // 255).all():  # greys stay grey: the differences come from rounding
+            table = table[:, 1:2]
+    frames[..., :3] = table[frames[..., 0]]
 
 
 @lru_cache(maxsize=8)
 def read_profile(data: bytes) -> Profile | None:
-    """Read a profile; None if it is broken, too long, or not for RGB, grey or CMYK."""
+    """Read a profile; None if it is broken or too long."""
     if len(data) > MAX_PROFILE_BYTES:
         return None
     from PIL import ImageCms  # for images with a profile only
 
     with damage_ignored():
         source = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        mode = _MODES[source.profile.xcolor_space]
+        name = " ".join((source.profile.profile_description or "").split()) or "an unnamed profile"
+        profile = Profile(data, name[:_MAX_NAME_LENGTH])
+        mode = _MODES.get(source.profile.xcolor_space, "")
+        if not mode or source.profile.device_class not in _DEVICE_CLASSES:
+            return profile
         flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
         if mode == "L":  # littlecms would use a coarse table, wrong for dark levels; 256 conversions need no speed
             flags |= ImageCms.Flags.NOOPTIMIZE
         transform = ImageCms.buildTransform(
             source, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags
         )
-        name = " ".join((source.profile.profile_description or "").split()) or "an unnamed profile"
-        profile = Profile(name[:_MAX_NAME_LENGTH], mode, False, transform)
+        profile = profile._replace(mode=mode, transform=transform)
         return profile._replace(is_srgb=mode != "CMYK" and _changes_nothing(profile))
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
@@ -57,14 +57,15 @@ class Header(NamedTuple):
 class StoredImage(NamedTuple):
     """A decoded file before its colour profile and orientation are applied. Metadata are unchecked.
 
-    `frames` (n_frames, height, width, 3 or 4) are RGB or RGBA of uint8 or uint16, `orientation` is that of EXIF, 1 to
-    8, and `notes` are messages for the user. The ICC `profile` is empty if it cannot be read and None if there is none;
-    `is_srgb` is whether the file states sRGB, `other_color_space` describes another one that it states without a
-    profile. `exif` is bytes or a `PIL.Image.Exif`; `comments` are pairs of keyword and text, bytes in UTF-8 or Latin-1.
+    `frames` (n_frames, height, width, 3 or 4) are RGB or RGBA of uint8 or uint16. `orientation` is that of EXIF, 1 to
+    8; if it is None, that of XMP counts. `notes` are messages for the user. The ICC `profile` is empty if it cannot be
+    read and None if there is none; `is_srgb` is whether the file states sRGB, `other_color_space` describes another one
+    that it states without a profile, and that is not applied. `exif` is bytes or a `PIL.Image.Exif`; `comments` are
+    pairs of keyword and text, bytes in UTF-8 or Latin-1.
     """
 
     frames: npt.NDArray[Any]
-    orientation: int = 1
+    orientation: int | None = None
     animation: Animation | None = None
     notes: tuple[str, ...] = ()
     profile: bytes | None = None
@@ -91,6 +92,12 @@ class Reader(Protocol):
 
     def decode(self, data: bytes, header: Header, admit: Admit) -> StoredImage:
         """Decode all frames of a file; call `admit` once before the first. Raise an `ImageError` if it is damaged."""
+
+
+def unused_images(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the note on images of a file that are not used, such as "a depth map"; none if there are none."""
+    found = list(dict.fromkeys(names))
+    return (f"the file also has {' and '.join(found)}; only the image itself is used",) if found else ()
 
 
 def byte_limit(max_pixels: int) -> int:

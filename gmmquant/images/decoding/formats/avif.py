@@ -13,10 +13,20 @@ import numpy as np
 
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.av1 import largest_sequence
+from gmmquant.images.decoding.code_points import StatedSpace
+from gmmquant.images.decoding.isobmff import other_images, stated_space
 from gmmquant.images.decoding.media_boxes import frames, images, stated_size
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_animation, orientation_of, read_pillow_header
-from gmmquant.images.decoding.reader import MAX_FRAMES, Admit, Header, StoredImage, byte_limit, damaged
+from gmmquant.images.decoding.reader import (
+    MAX_FRAMES,
+    Admit,
+    Header,
+    StoredImage,
+    byte_limit,
+    damaged,
+    unused_images,
+)
 
 # The largest image that the decoder accepts, whatever our limit.
 _MAX_PIXELS = 1 << 28
@@ -44,15 +54,23 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(*header.size, header.n_frames)
     if _is_damaged(data, header):
         raise damaged("AVIF")
+    # Pillow adds to the EXIF block the rotation and mirroring that boxes ask for. They alone count, not XMP.
+    orientation = orientation_of(header.info.get("exif", b"")) or 1
+    stated = stated_space(data).unless_srgb()
     if header.n_frames > 1:
-        notes = ("the animation has more than 8 bits per channel; only 8 are used",) if _bits(data) > 8 else ()
-        return decode_animation(data, header, notes)
+        deep = ("the animation has more than 8 bits per channel; only 8 are used",) if _bits(data) > 8 else ()
+        return _with_space(decode_animation(data, header, deep), stated)._replace(orientation=orientation)
     pixels, _, _ = decode_with_opencv(data, "AVIF")
     if pixels.dtype == np.uint16:
         pixels = stretched(pixels, (1 << _bits(data)) - 1)
-    # Pillow adds to the EXIF block the rotation and mirroring that boxes ask for. They alone count.
-    orientation = orientation_of(header.info.get("exif", b""))
-    return StoredImage.with_info(to_rgb(pixels)[None], header, orientation=orientation)
+    notes = unused_images(other_images(data))
+    stored = StoredImage.with_info(to_rgb(pixels)[None], header, orientation=orientation, notes=notes)
+    return _with_space(stored, stated)
+
+
+def _with_space(stored: StoredImage, stated: StatedSpace) -> StoredImage:
+    """Add the space of code points, which counts without a profile."""
+    return stored if stored.profile is not None else stored._replace(**stated._asdict())
 
 
 def _is_damaged(data: bytes, header: Header) -> bool:

@@ -1,7 +1,7 @@
-"""JPEG, by OpenCV. A file whose pixel data are cut short is refused even if it has an end marker.
+"""JPEG, by OpenCV; the first image of a file with several (MPO).
 
-A file without an end marker is cut short: the decoder reports nothing if its missing part is filled with zeros, which
-are valid codes.
+A file whose pixel data are cut short is refused even if it has an end marker. A file without an end marker is cut
+short: the decoder reports nothing if its missing part is filled with zeros, which are valid codes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.images.decoding.jpeg_extras import other_images
 from gmmquant.images.decoding.jpeg_markers import find_end_marker, find_pixels
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
 from gmmquant.images.decoding.pillow import read_pillow_header
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged, unused_images
 
 _MAX_SCAN_HEADER_BYTES = 1 << 16
 
@@ -31,14 +32,16 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
-    admit(*header.size, 1)  # of an MPO, whose other images are previews and maps, the first is decoded
+    admit(*header.size, 1)
     end = find_end_marker(data)
     if end is None:
         raise damaged("JPEG")
     pixels, orientation, doubtful = decode_with_opencv(data, "JPEG")
     if doubtful and _is_cut_short(data, end, pixels):
         raise damaged("JPEG")
-    notes = ("the decoder found errors in the file; parts of the image may be wrong",) if doubtful else ()
+    notes = unused_images(other_images(data))
+    if doubtful:
+        notes = ("the decoder found errors in the file; parts of the image may be wrong", *notes)
     # Unless it is per inch or centimetre, Pillow may have made the resolution up.
     dpi = header.info.get("dpi") if header.info.get("jfif_unit") in (1, 2) else None
     comments = (("Comment", header.info.get("comment", b"")),)

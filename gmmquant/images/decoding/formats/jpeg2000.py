@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
+from gmmquant.images.decoding.code_points import StatedSpace, space_of_code_points, space_of_primaries
+from gmmquant.images.decoding.icc import parametric_curve
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, byte_limit, damaged
@@ -25,8 +27,30 @@ _START_OF_TILE, _END_OF_CODESTREAM = 0xFF90, 0xFFD9
 
 # The decoder of 8 bits allocates some 6 KB for each tile and 1 KB for each of its channels, before the first pixel.
 _TILE_BYTES, _TILE_CHANNEL_BYTES = 6 << 10, 1 << 10
-_RESTRICTED_ICC, _ANY_ICC = 2, 3  # methods of a colour specification box
-_SRGB, _GREY = 16, 17  # enumerated colour spaces
+_ENUMERATED, _RESTRICTED_ICC, _ANY_ICC, _CODE_POINTS = 1, 2, 3, 5  # methods of a colour specification box
+
+# Enumerated colour spaces. Greys have sRGB's curve; sYCC, and CMYK as without a profile, are converted by the decoder.
+_CMYK, _SRGB, _GREY, _SYCC, _ROMM = 12, 16, 17, 18, 21
+_OTHERS = {
+    0: "bi-level",
+    1: "YCbCr (1)",
+    3: "YCbCr (2)",
+    4: "YCbCr (3)",
+    9: "PhotoYCC",
+    11: "CMY",
+    13: "YCCK",
+    14: "CIELab",
+    15: "bi-level (2)",
+    19: "CIEJab",
+    20: "e-sRGB",
+    22: "YPbPr 1125/60",
+    23: "YPbPr 1250/50",
+    24: "e-sYCC",
+}
+
+# ROMM RGB (ISO 22028-2): x and y of white, red, green and blue, and the curve, linear up to 1/512 of the light.
+_ROMM_CHROMATICITIES = (0.3457, 0.3585, 0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001)
+_ROMM_CURVE = (1.8, 1.0, 0.0, 1 / 16, 16 / 512)
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -36,7 +60,7 @@ def read_header(file: BinaryIO) -> Header:
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(*header.size, 1)
-    start, plain, profile = _find_codestream(data)
+    start, plain, space = _find_codestream(data)
     if data[start : start + 4] != _START_OF_CODESTREAM or start + 42 > len(data):
         raise damaged("JPEG 2000")
     x1, y1, x0, y0 = struct.unpack_from(">4I", data, start + 8)
@@ -51,7 +75,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     # Whether all are unsigned and have the same bits, without subsampling.
     plain = plain and all(channel == bytes([bits - 1, 1, 1]) for channel in channels)
     pixels = _decode_pixels(data, n_channels, bits, plain=plain)
-    return StoredImage.with_info(pixels[np.newaxis], header, profile=profile)
+    return StoredImage.with_info(pixels[np.newaxis], header, **space._asdict())
 
 
 def _is_incomplete(data: bytes, start: int, size: tuple[int, int], n_channels: int) -> bool:
@@ -75,20 +99,38 @@ def _is_incomplete(data: bytes, start: int, size: tuple[int, int], n_channels: i
     return len(seen) < n_tiles or data[position : position + 2] != b"\xff\xd9"
 
 
-def _find_codestream(data: bytes) -> tuple[int, bool, bytes | None]:
-    """Return the start of the codestream, whether it is sRGB or grey without a palette, and the ICC profile if any."""
+def _find_codestream(data: bytes) -> tuple[int, bool, StatedSpace]:
+    """Return the start of the codestream, whether it is RGB or grey without a palette, and the stated colour space."""
     if data.startswith(_START_OF_CODESTREAM):
-        return 0, True, None
+        return 0, True, StatedSpace()
     boxes = {box_type: (begin, end) for box_type, begin, end in iterate_boxes(data)}
-    plain, profile = True, None
+    plain, spaces = True, list[StatedSpace]()
     for box_type, begin, end in iterate_boxes(data, *boxes.get(b"jp2h", (0, 0))):
         if box_type == b"colr" and end - begin > 3:
+            body = data[begin + 3 : end]
             if data[begin] in (_RESTRICTED_ICC, _ANY_ICC):
-                profile = profile or data[begin + 3 : end]
-            elif end - begin >= 7:
-                plain = plain and struct.unpack_from(">I", data, begin + 3)[0] in (_SRGB, _GREY)
+                spaces.append(StatedSpace(body))
+            elif data[begin] == _CODE_POINTS and len(body) >= 6:
+                spaces.append(space_of_code_points("colr", *struct.unpack_from(">HH", body)))
+            elif data[begin] == _ENUMERATED and len(body) >= 4:
+                (number,) = struct.unpack_from(">I", body)
+                plain = plain and number in (_SRGB, _GREY, _ROMM)
+                spaces.append(_enumerated_space(number))
         plain = plain and box_type != b"pclr"
-    return boxes.get(b"jp2c", (len(data), 0))[0], plain, profile
+    # A profile, or else the first that is applied.
+    spaces.sort(key=lambda space: (space.profile is None, not space.is_srgb))
+    space = spaces[0].unless_srgb() if spaces else StatedSpace()
+    return boxes.get(b"jp2c", (len(data), 0))[0], plain, space
+
+
+def _enumerated_space(number: int) -> StatedSpace:
+    if number in (_SRGB, _GREY, _SYCC):
+        return StatedSpace(is_srgb=True)
+    if number == _ROMM:
+        return space_of_primaries("ROMM RGB", _ROMM_CHROMATICITIES, parametric_curve(*_ROMM_CURVE))
+    if number == _CMYK:
+        return StatedSpace()
+    return StatedSpace(other_color_space=f"colour space {_OTHERS.get(number, 'unknown')} (JPEG 2000's {number})")
 
 
 def _decode_pixels(data: bytes, n_channels: int, bits: int, *, plain: bool) -> npt.NDArray[Any]:

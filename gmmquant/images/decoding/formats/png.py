@@ -69,13 +69,11 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         frames,
         orientation,
         animation,
-        profile=png_chunks.profile(chunks),
-        is_srgb=png_chunks.is_srgb(chunks),
-        other_color_space=png_chunks.other_color_space(chunks),
         dpi=png_chunks.resolution(chunks),
         exif=exif,
         xmp=png_chunks.xmp(chunks),
         comments=tuple(png_chunks.texts(chunks)),
+        **png_chunks.color_space(chunks)._asdict(),
     )
 
 
@@ -93,7 +91,7 @@ def _decode_frames(
     return composite(apng.size, n_frames, frames), animation_of(apng.controls, apng.loop)
 
 
-def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int]:
+def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int | None]:
     """Decode a PNG to RGB or RGBA; return it with its orientation."""
     pixels, orientation, _ = decode_with_opencv(data, "PNG")
     pixels = to_rgb(pixels)

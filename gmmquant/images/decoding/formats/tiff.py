@@ -1,6 +1,6 @@
 """TIFF, the first page: up to 8 bits by Pillow, whose alpha OpenCV multiplies in or drops; 16 bits by OpenCV.
 
-Both libraries apply the orientation. Layout: TIFF 6.0 (Adobe, 1992).
+Both libraries apply the tag of the orientation. Layout: TIFF 6.0 (Adobe, 1992).
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     if dpi is not None and tags.get(ORIENTATION) in (5, 6, 7, 8):
         dpi = dpi[::-1]
     notes = (SEVERAL_IMAGES,) if several_pages else ()
-    return StoredImage.with_info(frame[np.newaxis], header, notes=notes, dpi=dpi, exif=exif)
+    # The decoders have applied the tag, but not the orientation in XMP, which counts without the tag.
+    orientation = 1 if ORIENTATION in tags else None
+    return StoredImage.with_info(frame[np.newaxis], header, orientation=orientation, notes=notes, dpi=dpi, exif=exif)
 
 
 def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
