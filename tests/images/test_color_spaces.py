@@ -1,51 +1,21 @@
 """Colour spaces that files state by code points, gamma, primaries or numbers, against colour-science and littlecms."""
 
-import io
 import struct
-import warnings
-import zlib
 
 import numpy as np
 import pytest
 from box_files import avif_with_nclx, box, colr, jp2_with, with_item
-from icc_profiles import ADOBE_RGB, DISPLAY_P3, P3, grey_profile, icc, linear, rgb_profile
+from color_oracle import by_colour_science, iccp, levels
+from icc_profiles import ADOBE_RGB, P3, linear
 from image_files import apng, png, png_chunk, read, saved, with_alpha
 from PIL import Image, ImageCms
 from tiff_files import tiff
 
 from gmmquant.images.decoding.code_points import _PRIMARIES
+from gmmquant.images.decoding.isobmff import stated_space
 
 SRGB_XY = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 P3_XY = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
-
-
-@pytest.fixture(scope="module")
-def colour():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import colour
-    return colour
-
-
-@pytest.fixture
-def colors():
-    """Random colours with many dark ones, (40, 60, 3), uint8."""
-    values = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    values[:10] //= 8
-    return values
-
-
-def by_colour_science(colour, pixels, space, light):
-    """Convert pixels of a space to sRGB; `light` brings values in [0, 1] to linear light. Return levels up to 255."""
-    space = colour.RGB_COLOURSPACES[space] if isinstance(space, str) else space
-    values = light(pixels / np.iinfo(pixels.dtype).max)
-    target = colour.RGB_COLOURSPACES["sRGB"]
-    converted = colour.RGB_to_RGB(values, space, target, chromatic_adaptation_transform="Bradford")
-    return 255 * colour.models.eotf_inverse_sRGB(np.clip(converted, 0, 1))
-
-
-def levels(pixels):
-    return pixels * (255 / np.iinfo(pixels.dtype).max)
 
 
 def cicp(primaries, transfer, matrix=0, full=1):
@@ -58,10 +28,6 @@ def gama(value):
 
 def chrm(values):
     return png_chunk(b"cHRM", struct.pack(">8I", *values))
-
-
-def iccp(profile):
-    return png_chunk(b"iCCP", b"name\0\0" + zlib.compress(profile))
 
 
 # --- code points ------------------------------------------------------------------------------------------------------
@@ -135,6 +101,13 @@ def test_the_code_points_of_an_avif_are_those_of_its_primary_item(tmp_path, phot
     first_item = data.index(b"\x01\x02\x83\x04", data.index(b"ipma"))  # its properties; the fourth is nclx
     other = data[:first_item] + b"\x01\x02\x83\x08" + data[first_item + 4 :]
     assert read(tmp_path, other).notes == ("converted from Display P3 to sRGB",)
+
+
+def test_a_grid_without_code_points_has_those_of_its_tiles(tmp_path, photo, veil):
+    data = avif_with_nclx(saved(with_alpha(photo, veil), "AVIF", quality=100), 12, 13)
+    first_item = data.index(b"\x01\x02\x83\x04", data.index(b"ipma"))
+    other = data[: first_item - 1] + b"\x03\x01\x02\x83" + data[first_item + 4 :]
+    assert stated_space(other).profile == stated_space(data).profile != b""
 
 
 def test_a_profile_of_an_avif_comes_before_its_code_points(tmp_path, photo):
@@ -289,125 +262,43 @@ def test_an_absurd_gamma_or_absurd_primaries_are_not_applied(tmp_path, photo):
         assert image.notes == (f"{name} is not applied; values are taken as sRGB",)
 
 
-# --- profiles of 16-bit images ----------------------------------------------------------------------------------------
+# --- TIFF -------------------------------------------------------------------------------------------------------------
 
 
-def deep_files(pixels, profile):
-    """Return 16-bit files of RGB or RGBA pixels with a profile."""
-    yield png(pixels, bits=16, color_type=2 if pixels.shape[2] == 3 else 6, chunks=iccp(profile))
-    yield tiff(pixels, {34675: profile})
+def rationals(values):
+    return [(round(100_000 * value), 100_000) for value in values]
 
 
-@pytest.mark.parametrize("channels", [3, 4])
-@pytest.mark.parametrize(
-    ("profile", "space", "light"),
-    [
-        (P3, "Display P3", linear),
-        (ADOBE_RGB, "Adobe RGB (1998)", lambda values: values**2.19921875),
-        (rgb_profile(DISPLAY_P3, 1.0, "linear P3"), "Display P3", lambda values: values),
-    ],
-)
-def test_16_bit_images_are_converted_with_16_bits(tmp_path, colour, colors, profile, space, light, channels):
-    noise = np.random.default_rng(1).integers(0, 257, colors.shape, dtype=np.uint16)
-    pixels = colors.astype(np.uint16) * 255 + noise
-    if channels == 4:
-        pixels = np.dstack([pixels, pixels[..., 0]])
-    expected = by_colour_science(colour, pixels[..., :3], space, light)
-    for data in deep_files(pixels, profile):
-        image = read(tmp_path, data)
-        assert image.pixels.dtype == np.uint16
-        assert len(image.notes) == 1
-        assert image.notes[0].startswith("converted from ")
-        assert image.notes[0].endswith(" to sRGB")
-        assert image.metadata.has_profile
-        difference = np.abs(levels(image.pixels[..., :3]) - expected)
-        # Profiles state colours with four digits, which shows in the dark, where sRGB's curve is steep.
-        assert difference.max() < 2
-        assert difference.mean() < 0.05
-        assert np.array_equal(image.pixels[..., 3:], pixels[..., 3:])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_primaries_and_curves_of_a_tiff_are_applied(tmp_path, colour, colors, dtype):
+    pixels = colors if dtype == np.uint8 else colors.astype(np.uint16) * 257
+    tags = {318: rationals((0.3127, 0.329)), 319: rationals((0.68, 0.32, 0.265, 0.69, 0.15, 0.06))}
+    size = 256 if dtype == np.uint8 else 65536
+    squares = np.rint(65535 * np.linspace(0, 1, size) ** 2).astype("<u2")
+    for stated, space, light, name in (
+        (tags, "Display P3", linear, "other primaries (TIFF)"),
+        ({301: squares}, "sRGB", np.square, "a curve (TIFF)"),
+        ({301: np.tile(squares, 3)}, "sRGB", np.square, "a curve (TIFF)"),
+        ({**tags, 301: squares}, "Display P3", np.square, "other primaries and a curve (TIFF)"),
+    ):
+        image = read(tmp_path, tiff(pixels, stated))
+        assert image.notes == (f"converted from {name} to sRGB",)
+        expected = by_colour_science(colour, pixels, space, light)
+        assert np.abs(levels(image.pixels) - expected).max() < 1.5
+    with_profile = read(tmp_path, tiff(pixels, {**tags, 34675: ADOBE_RGB}))
+    assert with_profile.notes == ("converted from Adobe RGB by hand to sRGB",)
 
 
-def test_16_bit_conversion_agrees_with_littlecms_at_8_bits(tmp_path, colors):
-    sampled = (
-        b"curv" + bytes(4) + struct.pack(">I256H", 256, *np.rint(65535 * np.linspace(0, 1, 256) ** 1.7).astype(int))
-    )
-    tags = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), sampled)
-    columns = {tag: _tag(P3, tag) for tag in (b"rXYZ", b"gXYZ", b"bXYZ")}
-    profile = icc(b"RGB ", {**columns, **tags}, name="sampled curve")
-    expected = read(tmp_path, png(colors, chunks=iccp(profile)))
-    deep = read(tmp_path, png(colors.astype(np.uint16) * 257, bits=16, chunks=iccp(profile)))
-    assert deep.notes == expected.notes == ("converted from sampled curve to sRGB",)
-    assert np.abs(levels(deep.pixels) - expected.pixels).max() < 1.2
-
-
-def _tag(profile, signature):
-    (count,) = struct.unpack_from(">I", profile, 128)
-    for n in range(count):
-        name, start, length = struct.unpack_from(">4sII", profile, 132 + 12 * n)
-        if name == signature:
-            return profile[start : start + length]
-    raise KeyError(signature)
-
-
-def test_16_bit_greys_are_converted_by_a_grey_profile_with_16_bits(tmp_path, colour):
-    ramp = np.arange(0, 65536, 8, dtype=np.uint16).reshape(64, 128, 1)
-    for gamma in (1.0, 1.8):
-        profile = grey_profile(gamma)
-        expected = 65535 * colour.models.eotf_inverse_sRGB((ramp / 65535) ** gamma)
-        for data in (png(ramp, bits=16, color_type=0, chunks=iccp(profile)), tiff(ramp, {34675: profile})):
-            image = read(tmp_path, data)
-            assert np.abs(image.pixels - expected).max() < 30
-            assert image.notes == ("converted from some grey to sRGB",)
-
-
-def test_16_bit_greys_may_have_a_profile_of_colors(tmp_path, colour):
-    ramp = np.arange(0, 65536, 8, dtype=np.uint16).reshape(64, 128, 1)
-    image = read(tmp_path, png(ramp, bits=16, color_type=0, chunks=iccp(ADOBE_RGB)))
-    expected = 65535 * colour.models.eotf_inverse_sRGB((ramp / 65535) ** 2.19921875)
-    assert np.abs(image.pixels - expected).max() < 257
-    assert (np.ptp(image.pixels.astype(int), axis=2) == 0).all()
-
-
-def table_profile():
-    """Write a profile of RGB whose table swaps red and blue, in Lab of a space close to sRGB."""
-    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    corners = np.stack(np.meshgrid(*[np.linspace(0, 255, 9)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)
-    grid = Image.fromarray(np.rint(corners[..., ::-1]).astype(np.uint8))
-    values = np.asarray(ImageCms.profileToProfile(grid, srgb, lab, 1, "LAB")).astype(np.int8).astype(int)[0]
-    values = np.column_stack([values[:, 0] & 255, values[:, 1] + 128, values[:, 2] + 128]).astype(np.uint8)
-    identity = np.eye(3).ravel()
-    table = b"mft1" + bytes(4) + bytes([3, 3, 9, 0]) + b"".join(struct.pack(">i", round(v * 65536)) for v in identity)
-    ramp = bytes(range(256))
-    return icc(b"RGB ", {b"A2B0": table + 3 * ramp + values.tobytes() + 3 * ramp}, name="a table", pcs=b"Lab ")
-
-
-def test_16_bit_images_are_rounded_to_8_bits_for_a_profile_with_tables(tmp_path, colors):
-    profile = table_profile()
-    pixels = np.dstack([colors.astype(np.uint16) * 257, np.arange(2400, dtype=np.uint16).reshape(40, 60)])
-    expected = ImageCms.profileToProfile(
-        Image.fromarray(colors),
-        io.BytesIO(profile),
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    for data in deep_files(pixels, profile):
-        image = read(tmp_path, data)
-        assert image.notes == ("converted from a table to sRGB, with 8 bits per channel",)
-        assert np.array_equal(image.pixels[..., :3], np.asarray(expected))
-        # Alpha is 0 only where it was.
-        assert np.array_equal(image.pixels[..., 3] == 0, pixels[..., 3] == 0)
-        assert np.abs(image.pixels[..., 3] - pixels[..., 3] / 257).max() <= 1
-
-
-def test_a_16_bit_image_whose_profile_has_no_black_at_0_is_rounded(tmp_path, colors):
-    lifted = b"curv" + bytes(4) + struct.pack(">IHH", 2, 3000, 65535)
-    columns = {tag: _tag(P3, tag) for tag in (b"rXYZ", b"gXYZ", b"bXYZ")}
-    profile = icc(b"RGB ", {**columns, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), lifted)}, name="lifted")
-    expected = read(tmp_path, png(colors, chunks=iccp(profile))).pixels
-    image = read(tmp_path, png(colors.astype(np.uint16) * 257, bits=16, chunks=iccp(profile)))
-    assert image.notes == ("converted from lifted to sRGB, with 8 bits per channel",)
-    assert np.array_equal(image.pixels, expected)
+def test_primaries_of_srgb_and_broken_ones_do_not_change_a_tiff(tmp_path, colors):
+    for tags in (
+        {318: rationals((0.3127, 0.329)), 319: rationals((0.64, 0.33, 0.3, 0.6, 0.15, 0.06))},
+        {319: rationals((0.68, 0.32, 0.265, 0.69, 0.15, 0.06))},
+        {318: [(1, 0)] * 2, 319: [(1, 0)] * 6},
+        {318: [(0, 1)] * 2, 319: [(0, 1)] * 6},
+        {301: np.arange(7, dtype="<u2")},
+        {301: np.arange(768, dtype="<u2")},
+    ):
+        assert np.array_equal(read(tmp_path, tiff(colors, tags)).pixels, colors)
 
 
 # --- JPEG 2000 --------------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from image_files import apng, gif, pillow, png, png_chunk, read, saved, with_alp
 from PIL import Image, ImageCms
 
 from gmmquant.images.decoding import profiles
-from gmmquant.images.decoding.profiles import read_profile
+from gmmquant.images.decoding.profiles import convert_to_srgb, read_profile
+from gmmquant.images.decoding.reader import Header, StoredImage
 
 UNREADABLE = "the colour profile cannot be read; values are taken as sRGB"
 
@@ -137,6 +138,64 @@ def test_inks_are_converted_as_imagemagick_converts_them(tmp_path, photo):
     by_magick = subprocess.run(command, input=data, capture_output=True, check=True).stdout
     pixels = read(tmp_path, data).pixels
     assert np.abs(pixels.astype(int) - np.frombuffer(by_magick, np.uint8).reshape(pixels.shape)).max() <= 2
+
+
+def adobe_exif(color_space, rule):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    exif.get_ifd(0x8769)[0xA001] = color_space
+    if rule:
+        exif.get_ifd(0x8769)[0xA005] = {1: rule, 2: b"0100"}
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("color_space", "rule", "is_adobe_rgb"),
+    [(0xFFFF, "R03", True), (2, "", True), (0xFFFF, "R98", False), (1, "R03", False), (0xFFFF, "", False)],
+)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "AVIF"])
+def test_adobe_rgb_in_exif_is_converted(tmp_path, photo, file_format, color_space, rule, is_adobe_rgb):
+    exif = adobe_exif(color_space, rule)
+    stored = read(tmp_path, saved(photo, file_format)).pixels
+    image = read(tmp_path, saved(photo, file_format, exif=exif))
+    if not is_adobe_rgb:
+        assert np.array_equal(image.pixels, stored)
+        assert image.notes == ()
+        return
+    assert image.notes == ("converted from Adobe RGB (EXIF) to sRGB",)
+    assert np.abs(image.pixels - converted(stored, ADOBE, 563 / 256)).max() < 2
+    assert image.metadata.has_profile
+    with_profile = read(tmp_path, saved(photo, file_format, exif=exif, icc_profile=P3))
+    assert with_profile.notes == ("converted from Display P3 to sRGB",)
+    grey = read(tmp_path, saved(photo.convert("L"), "JPEG", exif=exif))
+    assert grey.notes == ()
+
+
+def test_the_profile_of_a_gif_is_applied_to_every_frame(tmp_path, photo):
+    frames = [photo.quantize(16), photo.rotate(90).resize((60, 40)).quantize(16)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    blocks = b"".join(bytes([len(part)]) + part for part in (P3[n : n + 255] for n in range(0, len(P3), 255)))
+    start = 13 + 3 * (2 << (data[10] & 7))
+    with_profile = data[:start] + b"\x21\xff\x0bICCRGBG1012" + blocks + b"\0" + data[start:]
+    image, stored = read(tmp_path, with_profile), read(tmp_path, data)
+    assert image.animation.n_frames == 2
+    assert image.notes == ("converted from Display P3 to sRGB",)
+    assert np.abs(image.pixels - converted(stored.pixels, DISPLAY_P3, "srgb")).max() < 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("make", [lambda frames: frames[:, ::-1], lambda frames: frames], ids=["view", "plain"])
+def test_frames_of_a_reader_may_be_read_only_or_views(dtype, make):
+    values = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 4)).astype(dtype)
+    expected, _, _ = convert_to_srgb(
+        StoredImage(make(values.copy()).copy(), profile=P3), b"", Header("", (9, 8), "RGBA")
+    )
+    frames = make(values.copy())
+    frames.flags.writeable = False
+    result, _, applied = convert_to_srgb(StoredImage(frames, profile=P3), b"", Header("", (9, 8), "RGBA"))
+    assert applied
+    assert np.array_equal(result, expected)
+    assert not np.array_equal(result, make(values))
 
 
 @pytest.mark.parametrize("band", [1, 130])

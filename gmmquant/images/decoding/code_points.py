@@ -8,11 +8,13 @@ than sRGB's white; they need tone mapping, and are not applied.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from gmmquant.images.decoding.icc import SRGB_CURVE, parametric_curve, rgb_profile
 
 _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+TOLERANCE = 0.001  # of x and y that are equal to sRGB's
 _BT601 = (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070)
 _UNSPECIFIED, _BT709, _SRGB = 2, 1, 13
 
@@ -31,6 +33,8 @@ _PRIMARIES: dict[int, tuple[str, tuple[float, ...]]] = {
     12: ("P3-D65", (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)),
     22: ("primaries 22", (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077)),
 }
+
+_ADOBE_RGB = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 
 # Curves from values to light; None if a curve is not applied.
 _CURVES: dict[int, tuple[str, bytes | None]] = {
@@ -94,3 +98,9 @@ def space_of_primaries(name: str, chromaticities: Sequence[float], curve: bytes)
         return StatedSpace(profile=rgb_profile(name, chromaticities, curve))
     except ValueError:
         return StatedSpace(other_color_space=name)
+
+
+@cache
+def adobe_rgb_profile() -> bytes:
+    """Return the profile of Adobe RGB (1998), which cameras state in EXIF."""
+    return rgb_profile("Adobe RGB (EXIF)", _ADOBE_RGB, parametric_curve(563 / 256))

@@ -15,6 +15,7 @@ from gmmquant.models.array_validation import FloatArray
 
 _HEADER_BYTES = 128
 _MAX_TAGS = 100
+_MAX_SAMPLES = 4096  # littlecms refuses curves of more than 32767
 _D50 = np.array([0.9642, 1.0, 0.8249])  # white of the connection space
 _DATE = (2000, 1, 1, 0, 0, 0)  # fixed, so that the same space is always the same profile
 
@@ -41,6 +42,14 @@ def _fixed(number: float) -> bytes:
 def parametric_curve(gamma: float, a: float = 1.0, b: float = 0.0, c: float = 0.0, d: float = 0.0) -> bytes:
     """Return the curve from values x to light: (a x + b)^gamma from `d` on, c x below."""
     return b"para" + bytes(4) + struct.pack(">HH", 3, 0) + b"".join(map(_fixed, (gamma, a, b, c, d)))
+
+
+def sampled_curve(levels: Sequence[int]) -> bytes:
+    """Return the curve of light levels, 0 to 65535, at equal steps of the values."""
+    if len(levels) > _MAX_SAMPLES:
+        positions = np.linspace(0, len(levels) - 1, _MAX_SAMPLES)
+        levels = np.rint(np.interp(positions, np.arange(len(levels)), levels)).astype(int).tolist()
+    return b"curv" + bytes(4) + struct.pack(f">I{len(levels)}H", len(levels), *levels)
 
 
 SRGB_CURVE = parametric_curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2-1

@@ -15,24 +15,15 @@ _FULL_BOX_BYTES = 4  # version and flags, before what the box contains
 _MAX_ASSOCIATIONS = 10_000
 
 Property = tuple[bytes, bytes]
-
-
-def primary_properties(data: bytes) -> list[Property]:
-    """Return the type and body of the properties of the primary item; of all items if it cannot be found out."""
-    boxes = _meta_boxes(data)
-    inner = {kind: (begin, end) for kind, begin, end in iterate_boxes(data, *boxes.get(b"iprp", (0, 0)))}
-    properties = [(kind, data[begin:end]) for kind, begin, end in iterate_boxes(data, *inner.get(b"ipco", (0, 0)))]
-    try:
-        primary = _item_id(data, *boxes[b"pitm"])
-        associated = _associated(data[slice(*inner[b"ipma"])], primary)
-    except (KeyError, struct.error, IndexError):
-        return properties
-    return [properties[index - 1] for index in associated if 0 < index <= len(properties)]
+Boxes = dict[bytes, tuple[int, int]]  # begin and end of the bodies of boxes, by their types
 
 
 def stated_space(data: bytes) -> StatedSpace:
     """Return the colour space that a colr box of the primary image, or else of the frames, states by code points."""
-    for kind, body in primary_properties(data):
+    boxes = _meta_boxes(data)
+    properties = _properties(data, boxes)
+    # The tiles of a grid may have the box instead of the grid.
+    for kind, body in [*_of_primary(data, boxes, properties), *properties]:
         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
             return _space_of(body)
     for kind, begin, end in iterate_boxes(data):  # a sequence of frames has it in the description of their coding
@@ -58,11 +49,31 @@ def _space_of(nclx: bytes) -> StatedSpace:
     return space_of_code_points("nclx", *struct.unpack_from(">HH", nclx, 4))
 
 
-def _meta_boxes(data: bytes) -> dict[bytes, tuple[int, int]]:
-    """Return begin and end of the boxes that describe the items, by their types."""
+def _properties(data: bytes, boxes: Boxes) -> list[Property]:
+    """Return the type and body of all properties of items."""
+    lists = _boxes(data, *boxes.get(b"iprp", (0, 0)))
+    return [(kind, data[begin:end]) for kind, begin, end in iterate_boxes(data, *lists.get(b"ipco", (0, 0)))]
+
+
+def _of_primary(data: bytes, boxes: Boxes, properties: list[Property]) -> list[Property]:
+    """Return those of the properties that the primary item has; none if the boxes are damaged."""
+    try:
+        lists = _boxes(data, *boxes[b"iprp"])
+        associated = _associated(data[slice(*lists[b"ipma"])], _item_id(data, *boxes[b"pitm"]))
+    except (KeyError, struct.error, IndexError):
+        return []
+    return [properties[index - 1] for index in associated if 0 < index <= len(properties)]
+
+
+def _boxes(data: bytes, begin: int, end: int) -> Boxes:
+    return {kind: (start, stop) for kind, start, stop in iterate_boxes(data, begin, end)}
+
+
+def _meta_boxes(data: bytes) -> Boxes:
+    """Return the boxes that describe the items."""
     for kind, begin, end in iterate_boxes(data):
         if kind == b"meta":
-            return {inner: (start, stop) for inner, start, stop in iterate_boxes(data, begin + _FULL_BOX_BYTES, end)}
+            return _boxes(data, begin + _FULL_BOX_BYTES, end)
     return {}
 
 

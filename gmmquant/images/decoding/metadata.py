@@ -25,8 +25,11 @@ _MAX_DPI = 1e5
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _KEPT_TAGS = (*DESCRIPTIVE, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, EXIF, GPS)
 
+_COLOR_SPACE, _INTEROPERABILITY = 0xA001, 0xA005
+_ADOBE_RGB, _UNCALIBRATED = 2, 0xFFFF
+
 # Tags dropped from the EXIF directory: maker note, colour space, width, height, interoperability directory, gamma.
-_DROPPED_TAGS = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0xA500)
+_DROPPED_TAGS = (0x927C, _COLOR_SPACE, 0xA002, 0xA003, _INTEROPERABILITY, 0xA500)
 
 _XMP_ORIENTATION = re.compile(
     rb"\s+tiff:Orientation\s*=\s*[\"'](\d*)[\"']|<tiff:Orientation>\s*(\d*)\s*</tiff:Orientation>"
@@ -57,6 +60,19 @@ def clean_metadata(stored: StoredImage, orientation: int, *, has_profile: bool) 
         xmp=_XMP_ORIENTATION.sub(b"", xmp),
         comments=tuple((keyword, text) for keyword, text in comments if text and len(text) <= MAX_METADATA_BYTES),
     )
+
+
+def states_adobe_rgb(block: object) -> bool:
+    """Return whether EXIF data state Adobe RGB, as cameras do without a profile (JEITA CP-3461, DCF option file).
+
+    They name the interoperability rule R03 and an uncalibrated space, or the number 2, which is not in the standard.
+    """
+    with damage_ignored():
+        exif = _load_exif(block)
+        color_space = exif.get_ifd(EXIF).get(_COLOR_SPACE)
+        rule = exif.get_ifd(_INTEROPERABILITY).get(1, "") if color_space == _UNCALIBRATED else ""
+        return color_space == _ADOBE_RGB or str(rule).startswith("R03")
+    return False
 
 
 def _decode_text(text: object) -> str:

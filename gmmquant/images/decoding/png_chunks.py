@@ -15,6 +15,7 @@ import numpy as np
 from gmmquant.images.containers import METERS_PER_INCH, iterate_chunks
 from gmmquant.images.decoding.code_points import (
     SRGB_CHROMATICITIES,
+    TOLERANCE,
     StatedSpace,
     space_of_code_points,
     space_of_primaries,
@@ -31,7 +32,6 @@ _XMP = b"XML:com.adobe.xmp"
 
 _UNIT = 100_000  # of the numbers in gAMA and cHRM
 _GAMMA = 0.45455  # with which files state sRGB's curve
-_TOLERANCE = 0.001  # of x and y
 _MAX_EXPONENT = 10.0
 
 # The bodies of chunks by type, in file order.
@@ -101,7 +101,7 @@ def _space_of_gamma_and_primaries(chunks: Chunks) -> StatedSpace:
         words, sources = [f"gamma {gamma:g}"], ["gAMA"]
     if len(first(chunks, b"cHRM")) == 32:
         stated = tuple(value / _UNIT for value in struct.unpack(">8I", first(chunks, b"cHRM")))
-        if not np.allclose(stated, chromaticities, rtol=0, atol=_TOLERANCE):
+        if not np.allclose(stated, chromaticities, rtol=0, atol=TOLERANCE):
             chromaticities = stated
             words, sources = [*words, "primaries" if words else "other primaries"], [*sources, "cHRM"]
     name = f"{' and '.join(words)} ({', '.join(sources)})"

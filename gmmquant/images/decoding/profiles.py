@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gmmquant.images.decoding.code_points import adobe_rgb_profile
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.deep_profiles import grey_table, matrix_conversion
+from gmmquant.images.decoding.metadata import states_adobe_rgb
 from gmmquant.images.decoding.pillow import decode_cmyk
 from gmmquant.images.decoding.reader import Header, StoredImage
 from gmmquant.images.pixels import alpha_to_8_bits, in_8_bits
@@ -59,8 +61,8 @@ class Profile(NamedTuple):
 def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[npt.NDArray[Any], str | None, bool]:
     """Convert the frames of a file to sRGB; return them, a note, and whether the stated colour space is applied.
 
-    RGB and grey are converted in place, CMYK is decoded again from `data`. Of 16-bit RGB, a profile with tables of
-    colours leaves 8 bits.
+    If nothing else is stated, EXIF may state Adobe RGB. RGB and grey are converted in place, CMYK is decoded again from
+    `data`. Of 16-bit RGB, a profile with tables of colours leaves 8 bits.
     """
     frames = stored.frames
     if stored.is_srgb:
@@ -69,10 +71,14 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
         fits = stored.profile is None or stored.profile[_SPACE] == b"Lab "
         unused = "" if fits else "; the colour profile does not fit the image"
         return frames, f"converted from CIELAB (D50) to sRGB{unused}", True
-    if stored.profile is None:
-        other = stored.other_color_space
-        return frames, None if other is None else f"{other} is not applied; values are taken as sRGB", False
-    profile = read_profile(stored.profile)
+    stated = stored.profile
+    if stated is None and stored.other_color_space is not None:
+        return frames, f"{stored.other_color_space} is not applied; values are taken as sRGB", False
+    if stated is None and header.mode not in _GREY_MODES and states_adobe_rgb(stored.exif):
+        stated = adobe_rgb_profile()
+    if stated is None:
+        return frames, None, False
+    profile = read_profile(stated)
     if profile is None:
         return frames, "the colour profile cannot be read; values are taken as sRGB", False
     if profile.is_srgb:
@@ -83,21 +89,23 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
         return profile.convert(decode_cmyk(data, header.format))[np.newaxis], note, True
     if not (profile.mode == "RGB" or (profile.mode == "L" and is_grey)):
         return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
-    if frames.dtype == np.uint8 or profile.mode == "L" or matrix_conversion(profile.data) is not None:
-        (_convert_greys if is_grey else _convert_colors)(frames, profile)
-        return frames, note, True
-    frames = np.concatenate([in_8_bits(frames[..., :3]), alpha_to_8_bits(frames[..., 3:])], axis=-1)
+    if frames.dtype != np.uint8 and profile.mode == "RGB" and matrix_conversion(profile.data) is None:
+        frames = np.concatenate([in_8_bits(frames[..., :3]), alpha_to_8_bits(frames[..., 3:])], axis=-1)
+        note += ", with 8 bits per channel"
+    elif not frames.flags.writeable:
+        frames = frames.copy()
     (_convert_greys if is_grey else _convert_colors)(frames, profile)
-    return frames, f"{note}, with 8 bits per channel", True
+    return frames, note, True
 
 
 def _convert_colors(frames: npt.NDArray[Any], profile: Profile) -> None:
     """Convert RGB in place."""
-    rows = frames.reshape(-1, *frames.shape[2:])
-    if frames.dtype == np.uint8:
-        rows[..., :3] = profile.convert(rows[..., :3])
-    elif (conversion := matrix_conversion(profile.data)) is not None:
-        conversion.convert(rows)
+    conversion = None if frames.dtype == np.uint8 else matrix_conversion(profile.data)
+    for frame in frames:
+        if conversion is not None:
+            conversion.convert(frame)
+        else:
+            frame[..., :3] = profile.convert(frame[..., :3])
 
 
 def _convert_greys(frames: npt.NDArray[Any], profile: Profile) -> None:

@@ -44,13 +44,14 @@ class _Frame:
 
 @dataclass
 class _Contents:
-    """A parsed file: canvas size, frames, number of plays (0: forever), a comment, and its end; 0 if it has none."""
+    """A parsed file: canvas size, frames, number of plays (0: forever), comment, profile, and its end; 0 if it has none."""
 
     width: int = 0
     height: int = 0
     frames: list[_Frame] = field(default_factory=list)
     loop: int = 1
     comment: bytes = b""
+    profile: bytes | None = None
     end: int = 0
 
 
@@ -69,7 +70,8 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     with errors_as_damage("GIF"):
         canvases = composite(size, len(frames), _decompress(data, frames))
     animation = animation_of([frame.control for frame in frames], contents.loop)
-    return StoredImage.with_info(canvases, header, animation=animation, comments=(("Comment", contents.comment),))
+    comments = (("Comment", contents.comment),)
+    return StoredImage.with_info(canvases, header, animation=animation, comments=comments, profile=contents.profile)
 
 
 def _decompress(data: bytes, frames: list[_Frame]) -> Iterator[tuple[FrameControl, npt.NDArray[np.uint8]]]:
@@ -115,6 +117,8 @@ def _parse_blocks(data: bytes, contents: _Contents) -> None:
                 contents.comment = _join_blocks(data, start)
             elif label == _APPLICATION and body in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
                 contents.loop = _read_loop(data[start + 12 : position])
+            elif label == _APPLICATION and body == b"ICCRGBG1012" and contents.profile is None:
+                contents.profile = _join_blocks(data, start + 12)
         elif data[position] == _IMAGE:
             x, y, w, h, flags = struct.unpack_from("<HHHHB", data, position + 1)
             if w == 0 or h == 0:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.errors import ImageError
+from gmmquant.images.decoding.code_points import SRGB_CHROMATICITIES, TOLERANCE, StatedSpace, space_of_primaries
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
+from gmmquant.images.decoding.icc import SRGB_CURVE, sampled_curve
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, opened_by_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
@@ -23,7 +25,8 @@ from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
 
 _BITS, _PHOTOMETRIC, _CHANNELS, _X_RESOLUTION = 258, 262, 277, 282
 _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 284, 338, 339
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 
 # A tile larger than this and than four times the image is not read.
@@ -64,7 +67,26 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     notes = (SEVERAL_IMAGES,) if several_pages else ()
     # The decoders have applied the tag, but not the orientation in XMP, which counts without the tag.
     orientation = 1 if ORIENTATION in tags else None
-    return StoredImage.with_info(frame[np.newaxis], header, orientation=orientation, notes=notes, dpi=dpi, exif=exif)
+    others = {"orientation": orientation, "notes": notes, "dpi": dpi, "exif": exif}
+    stored = StoredImage.with_info(frame[np.newaxis], header, **others)
+    return stored if stored.profile is not None else stored._replace(**_stated_space(tags)._asdict())
+
+
+def _stated_space(tags: Mapping[int, Any]) -> StatedSpace:
+    """Return the space of the tags for white, primaries and curves of RGB, which count without a profile."""
+    if tags.get(_PHOTOMETRIC) not in (_RGB, _PALETTE, _YCBCR):
+        return StatedSpace()
+    words, chromaticities, curve = [], SRGB_CHROMATICITIES, SRGB_CURVE
+    with damage_ignored():
+        stated = tuple(float(value) for value in (*tags.get(_WHITE, ()), *tags.get(_PRIMARIES, ())))
+        if len(stated) == 8 and not np.allclose(stated, chromaticities, rtol=0, atol=TOLERANCE):
+            words, chromaticities = ["other primaries"], stated
+    with damage_ignored():
+        levels = [int(level) for level in tags.get(_TRANSFER, ())]
+        n = len(levels) if len(levels) in (256, 65536) else len(levels) // 3
+        if n in (16, 256, 65536) and levels[:n] * (len(levels) // n) == levels:
+            words, curve = [*words, "a curve"], sampled_curve(levels[:n])
+    return space_of_primaries(f"{' and '.join(words)} (TIFF)", chromaticities, curve) if words else StatedSpace()
 
 
 def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
