@@ -11,6 +11,8 @@ from image_files import png, read
 from PIL import Image, ImageCms
 from tiff_files import tiff
 
+from gmmquant.images.decoding.deep_profiles import matrix_conversion
+
 
 def deep_files(pixels, profile):
     """Return 16-bit files of RGB or RGBA pixels with a profile."""
@@ -98,7 +100,10 @@ def table_profile():
     identity = np.eye(3).ravel()
     table = b"mft1" + bytes(4) + bytes([3, 3, 9, 0]) + b"".join(struct.pack(">i", round(v * 65536)) for v in identity)
     ramp = bytes(range(256))
-    return icc(b"RGB ", {b"A2B0": table + 3 * ramp + values.tobytes() + 3 * ramp}, name="a table", pcs=b"Lab ")
+    # The curves and the matrix do not count.
+    tags = {tag: _tag(P3, tag) for tag in (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC")}
+    tags[b"A2B0"] = table + 3 * ramp + values.tobytes() + 3 * ramp
+    return icc(b"RGB ", tags, name="a table", pcs=b"Lab ")
 
 
 def test_16_bit_images_are_rounded_to_8_bits_for_a_profile_with_tables(tmp_path, colors):
@@ -128,3 +133,10 @@ def test_a_16_bit_image_whose_profile_has_no_black_at_0_is_rounded(tmp_path, col
     image = read(tmp_path, png(colors.astype(np.uint16) * 257, bits=16, chunks=iccp(profile)))
     assert image.notes == ("converted from lifted to sRGB, with 8 bits per channel",)
     assert np.array_equal(image.pixels, expected)
+
+
+def test_a_matrix_counts_only_without_a_table_of_colors():
+    tags = {tag: _tag(P3, tag) for tag in (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC")}
+    assert matrix_conversion(icc(b"RGB ", tags)) is not None
+    for table in (b"A2B0", b"A2B1", b"D2B1"):
+        assert matrix_conversion(icc(b"RGB ", {**tags, table: bytes(40)})) is None

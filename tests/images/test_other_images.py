@@ -116,9 +116,10 @@ def test_several_other_images_make_one_note(tmp_path, photo):
 
 
 def test_words_among_the_pixels_or_in_other_segments_name_nothing(tmp_path, photo):
-    comment = segment(0xFE, b"hdrgm: GDepth: GImage:")
-    data = with_segments(saved(photo, "JPEG"), comment) + b"hdrgm:Version GDepth:"
-    assert read(tmp_path, data).notes == ()
+    for marker in (0xFE, 0xE1, 0xE2):
+        words = segment(marker, b"hdrgm: GDepth: GImage:")
+        data = with_segments(saved(photo, "JPEG"), words) + b"hdrgm:Version GDepth:"
+        assert read(tmp_path, data).notes == ()
 
 
 def test_damaged_lists_of_images_do_not_cost_the_image(tmp_path, photo):

@@ -28,6 +28,7 @@ MAX_PROFILE_BYTES = 1 << 24  # those of printers have 1 to 3 million
 _MAX_NAME_LENGTH = 40
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _DEVICE_CLASSES = ("scnr", "mntr", "prtr", "spac")  # without links, named colours and abstract profiles
+_STATING_FORMATS = ("AVIF", "HEIF", "JPEG XL", "JPEG 2000")  # always state a colour space, so that EXIF does not count
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")  # of Pillow
 _SPACE = slice(16, 20)  # the bytes of a profile that name its colour space
 _BAND_PIXELS = 1 << 20  # converted at a time
@@ -74,7 +75,8 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
     stated = stored.profile
     if stated is None and stored.other_color_space is not None:
         return frames, f"{stored.other_color_space} is not applied; values are taken as sRGB", False
-    if stated is None and header.mode not in _GREY_MODES and states_adobe_rgb(stored.exif):
+    may_be_adobe_rgb = header.format not in _STATING_FORMATS and header.mode not in _GREY_MODES
+    if stated is None and may_be_adobe_rgb and states_adobe_rgb(stored.exif):
         stated = adobe_rgb_profile()
     if stated is None:
         return frames, None, False
