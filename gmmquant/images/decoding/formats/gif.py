@@ -44,7 +44,7 @@ class _Frame:
 
 @dataclass
 class _Contents:
-    """A parsed file: canvas size, frames, number of plays (0: forever), comment, profile, and its end; 0 if it has none."""
+    """A parsed file: canvas size, frames, plays (0: forever), comment, profile, and its end; 0 if it has none."""
 
     width: int = 0
     height: int = 0
