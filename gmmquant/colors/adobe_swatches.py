@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gmmquant.colors.palette import NamedPalette
+from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.errors import PaletteFileError
 from gmmquant.settings import Color
 
@@ -43,7 +43,7 @@ def encode_ase(palette: NamedPalette) -> bytes:
     return struct.pack(">4sHHI", ASE_BEGINNING, 1, 0, len(blocks)) + b"".join(encoded)
 
 
-def read_ase(data: bytes) -> Iterator[Color]:
+def read_ase(data: bytes) -> Iterator[Swatch]:
     """Yield the colours of an ASE file, of all groups."""
     file = io.BytesIO(data[8:])
     (n_blocks,) = _read(">I", file)
@@ -51,7 +51,7 @@ def read_ase(data: bytes) -> Iterator[Color]:
         block_type, length = _read(">HI", file)
         (content,) = _read(f">{length}s", file)
         if block_type == _COLOR:
-            yield _ase_color(io.BytesIO(content))
+            yield _ase_swatch(io.BytesIO(content))
 
 
 def encode_aco(palette: NamedPalette) -> bytes:
@@ -65,7 +65,7 @@ def encode_aco(palette: NamedPalette) -> bytes:
     return b"".join((heads[0], *colors, heads[1], *named))
 
 
-def read_aco(data: bytes) -> Iterator[Color]:
+def read_aco(data: bytes) -> Iterator[Swatch]:
     """Yield the colours of the first section of an ACO file; a second section has the same colours with names."""
     file = io.BytesIO(data)
     version, n_colors = _read(">HH", file)
@@ -74,7 +74,7 @@ def read_aco(data: bytes) -> Iterator[Color]:
         if version == 2:
             (length,) = _read(">I", file)
             _read(f">{2 * length}s", file)
-        yield _aco_color(space, values)
+        yield Swatch(_aco_color(space, values))
 
 
 def _encode_text(length_layout: str, text: str) -> bytes:
@@ -83,10 +83,13 @@ def _encode_text(length_layout: str, text: str) -> bytes:
     return struct.pack(length_layout, len(encoded) // 2) + encoded
 
 
-def _ase_color(block: io.BytesIO) -> Color:
+def _ase_swatch(block: io.BytesIO) -> Swatch:
     (name_length,) = _read(">H", block)
-    _, model = _read(f">{2 * name_length}s4s", block)
-    model = model.strip().upper()
+    name, model = _read(f">{2 * name_length}s4s", block)
+    return Swatch(_ase_color(model.strip().upper(), block), name.decode("utf-16-be", "replace").rstrip("\0"))
+
+
+def _ase_color(model: bytes, block: io.BytesIO) -> Color:
     if model == b"RGB":
         return _to_8_bits(_read(">3f", block))
     if model == b"GRAY":  # 1 is white

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -20,20 +20,35 @@ _ROUNDING = 1e-9
 Palette = npt.NDArray[np.uint8]  # (K, 3)
 
 
+class Swatch(NamedTuple):
+    """A colour of a palette file, and its name there, which may be empty."""
+
+    color: Color
+    name: str = ""
+
+
 class NamedPalette(NamedTuple):
-    """A palette (K, 3), its name, and the shares of the image (K,) that have its colours, if they are known."""
+    """A palette (K, 3), its name, the shares of the image (K,) that have its colours, if known, and their K names."""
 
     colors: Palette
     name: str
     weights: FloatArray | None
+    names: Sequence[str]
 
     @property
     def captions(self) -> list[str]:
-        """The hex code of each colour, with its weight in percent."""
-        codes = [hex_code(color) for color in self.colors]
-        if self.weights is None:
-            return codes
-        return [f"{code} {weight:.2%}" for code, weight in zip(codes, self.weights, strict=True)]
+        """The name or else the hex code of each colour, with its weight in percent."""
+        named = zip(self.colors, self.names, self._percentages, strict=True)
+        return [f"{name or hex_code(color)} {weight}".rstrip() for color, name, weight in named]
+
+    @property
+    def details(self) -> list[str]:
+        """The name of each colour, if it has one, and its weight in percent."""
+        return [f"{name} {weight}".strip() for name, weight in zip(self.names, self._percentages, strict=True)]
+
+    @property
+    def _percentages(self) -> list[str]:
+        return [""] * len(self.colors) if self.weights is None else [f"{weight:.2%}" for weight in self.weights]
 
 
 def to_8_bits(values: FloatArray, space: ColorSpace = SRGB) -> Palette:

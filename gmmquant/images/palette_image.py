@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
-from gmmquant.colors.palette_files import FORMATS, PaletteFormat, read_palette
+from gmmquant.colors.palette_files import FORMATS, PaletteFormat, read_named_palette
 from gmmquant.errors import ImageError, PaletteFileError
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored
 from gmmquant.images.decoding.registry import read_header
@@ -90,7 +90,12 @@ def read_palette_image(path: Path) -> Palette | None:
 
 
 def load_palette(path: Path) -> Palette:
-    """Read a palette from a file of any kind: see `read_palette` and `read_palette_image`."""
+    """Read a palette from a file of any kind: see `load_named_palette`."""
+    return load_named_palette(path)[0]
+
+
+def load_named_palette(path: Path) -> tuple[Palette, dict[str, str]]:
+    """Read a palette and names by hex code from a file of any kind: see `read_named_palette`, `read_palette_image`."""
     try:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
@@ -99,7 +104,7 @@ def load_palette(path: Path) -> Palette:
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"more than {MAX_BYTES} bytes, the limit for a palette; use a smaller file")
     palette = read_palette_image(path)
-    return read_palette(data) if palette is None else palette
+    return read_named_palette(data) if palette is None else (palette, {})
 
 
 def _in_palette_order(pixels: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.uint8] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from functools import partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gmmquant.colors.palette import hex_code
@@ -78,12 +79,20 @@ class FileWriter:
 
 
 def write_products(
-    quantizer: Quantizer, fit: QuantizedImage, job: Job, k: int | str, writer: FileWriter
+    quantizer: Quantizer,
+    fit: QuantizedImage,
+    job: Job,
+    k: int | str,
+    writer: FileWriter,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], dict[str, GreyMap]]:
-    """Write the files of a fit except the image; return the paths of all for the record, and the grey maps."""
+    """Write the files of a fit except the image; return the paths of all for the record, and the grey maps.
+
+    `names` are those of colours by hex code, for palette files.
+    """
     paths, maps = job.files(k), job.products.maps
     drawn: dict[str, GreyMap] = {}
-    files: dict[str, Any] = {"image": job.output_in_record(paths["image"]), **write_mixture(fit, job, k, writer)}
+    files: dict[str, Any] = {"image": job.output_in_record(paths["image"]), **write_mixture(fit, job, k, writer, names)}
     if maps:
         from gmmquant.images.maps import encode_grey_map, encode_label_map
 
@@ -109,7 +118,9 @@ def write_products(
     return files, drawn
 
 
-def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter) -> dict[str, Any]:
+def write_mixture(
+    fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter, names: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Write the model and the palettes of a fit, unless it has no components; return their paths for the record."""
     if len(fit.weights) == 0:
         return {}
@@ -124,7 +135,11 @@ def write_mixture(fit: RecoloredFit, job: Job, k: int | str, writer: FileWriter)
 
         files["palettes"] = {name: job.output_in_record(paths[f"palette {name}"]) for name in palettes}
         encode = partial(
-            encode_palette, name=f"{job.stem} {len(fit.weights)}", weights=_shares_of(fit), formats=ALL_FORMATS
+            encode_palette,
+            name=f"{job.stem} {len(fit.weights)}",
+            weights=_shares_of(fit),
+            names=names,
+            formats=ALL_FORMATS,
         )
         for name in palettes:
             writer.write(paths[f"palette {name}"], encode, fit.palette, name)

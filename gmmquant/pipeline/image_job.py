@@ -312,7 +312,7 @@ def _recolor(
         if k == list(writers)[-1]:
             receive = partial(_receive_last, quantizer, receive)
         fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
-        files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer)
+        files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer, task.strategy.names)
         on_page = greys if "html" in job.reports else {}
         fits.append((fit, files, {name: grey.levels for name, grey in on_page.items()}))
     results = {}

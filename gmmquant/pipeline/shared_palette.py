@@ -255,10 +255,13 @@ def fit_shared(
 
     `strategy` fits them.
     """
-    fit = (strategy or FitEach()).fit
+    strategy = strategy or FitEach()
+    fit = strategy.fit
     choices = {k: fitter.choose_k(k) for k in ks if isinstance(k, str)}
     numbers = dict.fromkeys(number_of_colors(k, choices) for k in ks)
-    return ApplyFits({k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choices, keeps_order=True)
+    return ApplyFits(
+        {k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choices, keeps_order=True, names=strategy.names
+    )
 
 
 def _write_shared(
@@ -286,7 +289,7 @@ def _write_shared(
         for index, k in enumerate(shared.ks):
             fit = strategy.fits[number_of_colors(k, strategy.choices)]
             result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
-            files = write_mixture(result, shared, k, writer) if to_files else {}
+            files = write_mixture(result, shared, k, writer, task.strategy.names) if to_files else {}
             results.append(result)
             records.append(fit_record(result, files, asked=k))
         notes = note(results)

@@ -52,6 +52,7 @@ class Strategy(ABC):
     keeps_order: bool = False  # whether files must keep the order of the palette
     inputs: Mapping[str, Path | Sequence[str]] = field(default_factory=dict)  # files or hex codes, by name
     digest: str | None = None  # SHA-256 of the content of `inputs`
+    names: Mapping[str, str] = field(default_factory=dict)  # of colours, by hex code, for palette files
 
     def settings(self, asked: Settings) -> Settings:
         """Return the settings asked for, completed by those of the strategy."""
@@ -206,10 +207,10 @@ def _colors_of(model: Model) -> npt.NDArray[np.uint8] | None:
 def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = ()) -> FixedPalette:
     """Read a palette from a file, or from colours and names such as "gameboy" and "#fff,red": see `read_colors`.
 
-    For each of `ks`, the best k colours
-    are used, and a `ParameterError` is raised if there are fewer; without any, all are.
+    For each of `ks`, the best k colours are used, and a `ParameterError` is raised if there are fewer; without any, all
+    are.
     """
-    colors, source = read_colors(text)
+    colors, source, names = read_colors(text)
     for k in ks:
         candidates_of(colors, settings, int(k))
     return FixedPalette(
@@ -217,24 +218,26 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
         ks=None if ks else [len(colors)],
         keeps_order=True,
         inputs={"palette": source or [hex_code(color) for color in colors]},
-        digest=hashlib.sha256(colors.tobytes()).hexdigest(),
+        digest=hashlib.sha256(colors.tobytes() + "".join(map(" ".join, names.items())).encode()).hexdigest(),
+        names=names,
     )
 
 
-def read_colors(text: str) -> tuple[Palette, Path | None]:
-    """Return the colours of a palette file, or of hex codes and names, and the absolute path of the file if it is one.
+def read_colors(text: str) -> tuple[Palette, Path | None, dict[str, str]]:
+    """Return the colours of a palette file, or of hex codes and names.
 
-    A file of that name comes first. Every error of a file is a `PaletteFileError`.
+    The others are the absolute path, if it is a file, and the names that it has for its colours, by hex code. A file of that name comes first. Every error of a file is a `PaletteFileError`.
     """
     from gmmquant.colors.palette_files import parse_colors
-    from gmmquant.images.palette_image import load_palette
+    from gmmquant.images.palette_image import load_named_palette
 
     path = Path(text)
     is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
     if text.startswith("#") or not (path.is_file() or ("," not in text and is_path)):
-        return parse_colors(text), None
+        return parse_colors(text), None, {}
     with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
-        return load_palette(path), path.absolute()
+        colors, names = load_named_palette(path)
+        return colors, path.absolute(), names
 
 
 def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:

@@ -41,7 +41,7 @@ INPUT_FORMATS = {
         InputFormat("WebP", (".webp",), rb"RIFF"),
         InputFormat("AVIF", (".avif", ".avifs"), rb"(?s:....)ftyp"),
         InputFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]"),
-        InputFormat("BMP", (".bmp", ".dib"), rb"BM", "Bmp"),
+        InputFormat("BMP", (".bmp", ".dib"), rb"BM|BA(?s:.{12})BM"),
         InputFormat("GIF", (".gif",), rb"GIF8[79]a"),
         InputFormat("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
         InputFormat("PNM", (".pnm", ".pbm", ".pgm", ".ppm", ".pam"), rb"P[1-7][\s#]"),

@@ -1,0 +1,218 @@
+"""Palettes as tables of bytes, colours of CSS and JSON in other notations, and the names of colours."""
+
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gmmquant.colors.palette_files import FORMATS, encode_palette, read_named_palette, read_palette
+from gmmquant.errors import PaletteFileError
+from gmmquant.images.palette_image import ALL_FORMATS
+
+ROW = np.array([[26, 43, 60], [255, 255, 255], [0, 0, 0]], dtype=np.uint8)
+NAMED = b"GIMP Palette\nName: x\n#\n 26  43  60\tdark  sea\n255 255 255\tUntitled\n  0   0   0\tIndex 3\n"
+
+
+def riff(colors, *, before=b"", version=0x300, count=None):
+    entries = b"".join(bytes(color) + b"\5" for color in colors)
+    body = struct.pack("<HH", version, len(colors) if count is None else count) + entries
+    content = b"PAL " + before + b"data" + struct.pack("<I", len(body)) + body
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+def act(colors, count=None, transparent=0xFFFF):
+    table = b"".join(bytes(color) for color in colors).ljust(768, b"\0")
+    return table + (b"" if count is None else struct.pack(">HH", count, transparent))
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_riff_palette_is_read_after_chunks_of_other_kinds():
+    for before in (b"", b"LIST" + struct.pack("<I", 3) + b"abc\0"):
+        assert read_palette(riff(ROW.tolist(), before=before)).tolist() == ROW.tolist()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        riff([[1, 2, 3]])[:-1],
+        riff([[1, 2, 3]], count=2),
+        riff([[1, 2, 3]], version=2),
+        riff([])[:20],
+        b"RIFF\0\0\0\0PAL ",
+    ],
+)
+def test_a_damaged_riff_palette_is_refused(data):
+    with pytest.raises(PaletteFileError, match="truncated or damaged"):
+        read_palette(data)
+
+
+def test_a_riff_palette_of_no_colors_is_refused():
+    with pytest.raises(PaletteFileError, match="contains no colours"):
+        read_palette(riff([]))
+
+
+def test_a_color_table_has_256_colors_or_as_many_as_it_states():
+    every = [[n, 255 - n, n // 2] for n in range(256)]
+    assert read_palette(act(every)).tolist() == every
+    assert read_palette(act(every, 0)).tolist() == every
+    assert read_palette(act(ROW.tolist(), 3)).tolist() == ROW.tolist()
+
+
+def test_the_transparent_entry_of_a_color_table_is_not_a_color():
+    assert read_palette(act(ROW.tolist(), 3, 1)).tolist() == [ROW[0].tolist(), ROW[2].tolist()]
+
+
+def test_a_text_of_the_length_of_a_color_table_stays_a_text():
+    text = b"#1a2b3c\n" * 96
+    assert len(text) == 768
+    assert read_palette(text).tolist() == [[26, 43, 60]] * 96
+
+
+def test_swatches_of_photoshop_of_the_length_of_a_color_table_stay_swatches():
+    first = struct.pack(">HH", 1, 20) + struct.pack(">5H", 0, 6682, 11051, 15420, 0) * 20
+    data = first.ljust(772, b"\0")
+    assert read_palette(data).tolist() == [[26, 43, 60]] * 20
+
+
+# --- notations --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "#2c2137",
+        "#2c2137ff",
+        "#2C2137FF",
+        "rgb(44 33 55)",
+        "rgb(44 33 55 / 1)",
+        "rgb(44 33 55/100%)",
+        "rgb(44, 33, 55)",
+        "rgba(44, 33, 55, 1)",
+        "rgba(44,33,55,1.0)",
+        "RGB( 44 33  55 )",
+    ],
+)
+def test_every_opaque_notation_of_rgb_in_css_is_read(value):
+    assert read_palette(f":root{{--c: {value};}}".encode()).tolist() == [[44, 33, 55]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "#2c213780",
+        "#2c20",
+        "rgb(44 33 55 / 0.5)",
+        "rgba(44, 33, 55, .9)",
+        "rgb(44 33, 55)",
+        "rgb(44 33 55 55)",
+        "rgb(44, 33, 55 / 1)",
+        "rgb(44 33 256)",
+        "rgb(44 33 55 / 10)",
+    ],
+)
+def test_a_color_of_css_that_is_translucent_or_no_rgb_is_refused(value):
+    with pytest.raises(PaletteFileError, match="is not a colour"):
+        read_palette(f":root{{--c: {value};}}".encode())
+
+
+def test_a_short_code_with_opaque_alpha_is_a_color():
+    assert read_palette(b":root{--c: #1a2f;}").tolist() == [[17, 170, 34]]
+    assert read_palette(b"#1a2f\n#1a2b3cff\n").tolist() == [[17, 170, 34], [26, 43, 60]]
+
+
+def test_rounded_notations_of_a_color_that_is_known_exactly_are_skipped():
+    text = "--a: #2c2137ff;\n--b: #764462ff;\n\n--a: hsla(270, 25%, 17%, 1);\n--b: hsla(324, 27%, 36%, 1);\n"
+    assert read_palette(text.encode()).tolist() == [[44, 33, 55], [118, 68, 98]]
+    with pytest.raises(PaletteFileError, match="'--c'"):
+        read_palette((text + "--c: hsl(270 25% 17%);").encode())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [[44, 33, 55], [0, 255, 0]],
+        {"colors": [[44, 33, 55], [0, 255, 0]]},
+        [{"rgb": [44, 33, 55]}, {"rgb": [0, 255, 0], "name": "green"}],
+        [{"hex": "2c2137", "rgb": [44, 33, 55]}, "#00ff00ff"],
+    ],
+)
+def test_json_lists_of_numbers_are_colors(record):
+    assert read_palette(json.dumps(record).encode()).tolist() == [[44, 33, 55], [0, 255, 0]]
+
+
+@pytest.mark.parametrize(
+    "entry", [[1, 2], [1, 2, 3, 4], [1, 2, 256], [-1, 2, 3], [1.5, 2, 3], [True, 2, 3], ["1", "2", "3"], {}, None, 7]
+)
+def test_a_json_entry_that_is_no_color_is_refused_with_its_number(entry):
+    with pytest.raises(PaletteFileError, match=r"entry 2: .* is not a colour") as caught:
+        read_palette(json.dumps(["#fff", entry]).encode())
+    assert len(str(caught.value)) < 200
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_gimp_palette_names_its_colors_but_for_placeholders():
+    colors, names = read_named_palette(NAMED)
+    assert colors.tolist() == ROW.tolist()
+    assert names == {"#1a2b3c": "dark sea"}
+
+
+def test_the_alpha_of_a_palette_of_aseprite_is_not_part_of_a_name():
+    text = b"GIMP Palette\nChannels: RGBA\n#\n26 43 60 255\tdark sea\n255 255 255 255 white\n0 0 0 255\n"
+    assert read_named_palette(text)[1] == {"#1a2b3c": "dark sea", "#ffffff": "white"}
+
+
+@pytest.mark.parametrize("kind", ["gpl", "json", "ase"])
+@pytest.mark.parametrize("weights", [None, [0.5, 0.25, 0.25]])
+def test_names_are_written_and_read_back_whatever_the_weights(kind, weights):
+    names = {"#1a2b3c": "dark sea", "#000000": "10 monkeys"}
+    data = encode_palette(ROW, kind, names=names, weights=weights)
+    colors, found = read_named_palette(data)
+    assert colors.tolist() == ROW.tolist()
+    assert found == names
+    assert read_named_palette(encode_palette(ROW, kind, weights=weights))[1] == {}
+
+
+@pytest.mark.parametrize("name", ["*/ } --x: #123456; /*", "**//", "/*", "a\nb", "\x1b[2J", '"', "</script>", "\u2028"])
+@pytest.mark.parametrize("kind", [entry.name for entry in FORMATS if entry.encode])
+def test_no_name_of_a_color_changes_what_is_read_or_adds_a_line(kind, name):
+    data = encode_palette(ROW, kind, names={"#ffffff": name}, weights=[0.5, 0.25, 0.25])
+    assert read_palette(data).tolist() == ROW.tolist()
+    plain = encode_palette(ROW, kind, names={"#ffffff": "x"}, weights=[0.5, 0.25, 0.25])
+    if kind not in ("ase", "aco"):
+        assert len(data.decode().splitlines()) == len(plain.decode().splitlines())
+        assert "\x1b" not in data.decode()
+
+
+def test_css_has_names_in_comments():
+    text = encode_palette(ROW, "css", names={"#1a2b3c": "dark sea"}, weights=[0.5, 0.25, 0.25]).decode()
+    assert "--palette-1: #1a2b3c; /* dark sea 50.00% */" in text
+    assert "--palette-2: #ffffff; /* 25.00% */" in text
+    plain = encode_palette(ROW, "css", names={"#1a2b3c": "dark sea"}).decode()
+    assert re.findall(r"/\*.*?\*/", plain) == ["/* dark sea */"]
+
+
+def test_every_format_takes_names():
+    for entry in ALL_FORMATS:
+        if entry.encode:
+            assert encode_palette(ROW, entry.name, names={"#1a2b3c": "dark sea"}, formats=ALL_FORMATS)
+
+
+def test_the_command_carries_names_of_a_palette_to_its_palettes(tmp_path, command):
+    (tmp_path / "named.gpl").write_bytes(NAMED)
+    Image.fromarray(ROW[np.arange(64).reshape(8, 8) % 3]).save(tmp_path / "in.png")
+    for options in ((), ("--shared",)):
+        result = command(
+            "in.png", "--palette", "named.gpl", "--palette-out", "gpl,css,json", "-o", "out", "--force", *options
+        )
+        assert result.returncode == 0, result.stderr
+        files = {path.suffix: path.read_text() for path in (tmp_path / "out").glob("*palette*")}
+        assert "\tdark sea " in files[".gpl"]
+        assert "/* dark sea " in files[".css"]
+        assert [entry.get("name") for entry in json.loads(files[".json"])["colors"]] == ["dark sea", None, None]
