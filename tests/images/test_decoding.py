@@ -273,14 +273,16 @@ def test_every_format_that_pillow_writes_is_recognised_under_the_extensions_that
     """Pillow's names and extensions, but for formats of three-dimensional and moving data that share its plugins."""
     names = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "AVIF": "AVIF", "TIFF": "TIFF", "BMP": "BMP", "GIF": "GIF"}
     names |= {"JPEG2000": "JPEG 2000", "PPM": "PNM"}
+    names |= {name: name for name in ("ICO", "ICNS", "PSD", "QOI", "DDS", "SGI", "PCX", "TGA")}
     Image.init()
     for extension, pillow_name in Image.registered_extensions().items():
         if pillow_name in names and extension not in (".pfm", ".j2c"):
             assert extension in INPUT_FORMATS[names[pillow_name]].extensions
     for pillow_name, name in names.items():
-        header = read_header(io.BytesIO(saved(photo, pillow_name)))
-        assert (header.format, header.size) == (name, (60, 40))
-    assert set(names.values()) == set(INPUT_FORMATS)
+        if pillow_name not in ("ICO", "ICNS", "PSD"):  # of fixed sizes, or not written by Pillow
+            header = read_header(io.BytesIO(saved(photo, pillow_name)))
+            assert (header.format, header.size) == (name, (60, 40))
+    assert set(names.values()) == set(INPUT_FORMATS) - {"PFM", "HEIF", "JPEG XL"}
     assert all(extension.startswith(".") and extension == extension.lower() for extension in INPUT_EXTENSIONS)
 
 

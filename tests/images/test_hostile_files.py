@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from image_files import read, saved, with_alpha
+from image_kinds import dib, icns, ico, runs
+from image_kinds import made as made_files
 from PIL import Image
 
 from gmmquant.errors import ImageError
@@ -38,6 +40,12 @@ def originals(photo, veil):
         "plain pgm": b"P2 # so\n3 2\n9\n1 2 3 4 5 6",
         "pam": b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 3\nMAXVAL 100\nENDHDR\n" + bytes(range(12)),
     }
+    made_by_hand = {name: data for name, (data, _) in made_files(photo, veil).items()}
+    small = np.asarray(photo.resize((16, 16)))
+    made_by_hand["bitmap icon"] = ico([(16, 16, 24, dib(small, np.eye(16, dtype=np.uint8), bits=24))])
+    made_by_hand["png icon"] = ico([(60, 40, 24, made["png"])])
+    made_by_hand["mac icon"] = icns([(b"is32", b"".join(runs(small[..., n]) for n in range(3)))])
+    made |= made_by_hand
     deep = np.asarray(photo).astype(np.uint16) * 200
     return made | {ending: cv2.imencode(ending, deep)[1].tobytes() for ending in (".png", ".tiff", ".jp2")}
 
