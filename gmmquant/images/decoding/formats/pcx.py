@@ -10,7 +10,6 @@ from typing import BinaryIO
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
 from gmmquant.images.decoding.single import decode_single, read_single_header
 
-
 _HEADER_BYTES = 128
 _PALETTE_BYTES, _PALETTE_MARK, _GREY = 769, b"\x0c", 2
 
