@@ -27,7 +27,7 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     announce: Callable[[int], None] | None = None,
 ) -> DecodedImage:
-    """Read a PNG, JPEG, WebP, AVIF, TIFF (its first page), BMP, GIF, JPEG 2000 or PNM, with all frames of an animation.
+    """Read an image of a format of `INPUT_FORMATS`, with all frames of an animation, or the first page of several.
 
     The result is sRGB: colour profiles, code points, and gamma and primaries of a PNG are applied, and CMYK without a
     profile is converted by the decoder. `notes` of the result name what is not applied.

@@ -38,7 +38,20 @@ class InputFormat(NamedTuple):
 # A file of boxes begins with its length, a name, its main brand, a version, and other brands (ISO/IEC 14496-12).
 _BOXES = rb"(?s:.{4})ftyp"
 _GENERIC_BRANDS = (b"mif1", b"msf1", b"mif2")
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"j2ki", b"vvic", b"jpeg")
+_HEIF_BRANDS = (
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"hevm",
+    b"hevs",
+    b"j2ki",
+    b"vvic",
+    b"jpeg",
+    *_GENERIC_BRANDS,
+)
 
 # Headers of PCX and TGA are recognised by several fields, since their signatures are short or missing.
 _PCX = rb"\x0a[\0\2\3\5][\0\1][\1\2\4\x08]"
@@ -51,6 +64,8 @@ INPUT_FORMATS = {
         InputFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff"),
         InputFormat("WebP", (".webp",), rb"RIFF"),
         InputFormat("AVIF", (".avif", ".avifs"), _BOXES, brands=(b"avif", b"avis")),
+        InputFormat("HEIF", (".heic", ".heif", ".heics", ".heifs", ".hif"), _BOXES, brands=_HEIF_BRANDS),
+        InputFormat("JPEG XL", (".jxl",), rb"\xff\x0a|\0\0\0\x0cJXL "),
         InputFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]"),
         InputFormat("BMP", (".bmp", ".dib"), rb"BM|BA(?s:.{12})BM"),
         InputFormat("GIF", (".gif",), rb"GIF8[79]a"),

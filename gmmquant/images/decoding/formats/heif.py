@@ -1,0 +1,104 @@
+"""HEIF, also as HEIC: the main image, by pillow-heif, with 8 bits or 10 and 12 stretched to 16.
+
+The library applies rotation, mirroring and cropping that boxes ask for; the orientation in EXIF does not count. Layout:
+ISO/IEC 23008-12.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.errors import ImageError
+from gmmquant.images.containers import iterate_boxes
+from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.opencv import stretched
+from gmmquant.images.decoding.optional import import_decoder
+from gmmquant.images.decoding.pillow import errors_as_damage
+from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage
+
+_CODE_POINTS_OF_SRGB = ((1, 13), (1, 1), (1, 6), (2, 2), (1, 2), (2, 13))
+
+
+def read_header(file: BinaryIO) -> Header:
+    data = file.read()
+    _library()
+    with captured_stderr(), lenient_pillow():
+        try:
+            image, n_images = _main_image(data)
+        except MemoryError:
+            raise
+        except Exception:  # the library raises many types of exceptions
+            raise ImageError(
+                "this kind of HEIF is not supported, or the file is damaged; save it as PNG, JPEG or AVIF"
+            ) from None
+        info = {key: value for key, value in image.info.items() if value is not None}
+    coded = _largest_coded(data)
+    return Header("HEIF", image.size, image.mode, info=info, details=(coded, n_images))
+
+
+def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
+    coded, n_images = header.details
+    # Crops may show little of a large image.
+    width, height = max(coded, header.size, key=lambda size: size[0] * size[1])
+    admit(width, height, 1)
+    with errors_as_damage("HEIF"):
+        pixels = _pixels(_main_image(data)[0])
+    bits = int(header.info.get("bit_depth", 8))
+    if bits > 8:
+        pixels = stretched(pixels, (1 << bits) - 1)
+    is_sequence = any(kind == b"moov" for kind, _, _ in iterate_boxes(data))
+    notes = (SEVERAL_IMAGES,) if n_images > 1 or is_sequence else ()
+    return StoredImage.with_info(
+        pixels[np.newaxis], header, notes=notes, orientation=1, other_color_space=_other_space(header)
+    )
+
+
+def _library() -> Any:
+    library = import_decoder("HEIF", "pillow-heif", "pillow_heif")
+    library.options.DECODE_THREADS = 1  # images are decoded in parallel by processes
+    return library
+
+
+def _main_image(data: bytes) -> tuple[Any, int]:
+    """Return the main image, not yet decoded, and the number of images."""
+    found = _library().HeifFile(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    return found[found.primary_index], len(found)
+
+
+def _pixels(image: Any) -> npt.NDArray[Any]:
+    """Decode an image to RGB or RGBA, with as many bits as it has."""
+    pixels = np.array(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., np.newaxis]
+    pixels = pixels[:, : image.size[0]]
+    if pixels.shape[2] < 3:  # grey, or grey with alpha
+        pixels = np.concatenate([pixels[..., [0, 0, 0]], pixels[..., 1:]], axis=2)
+    if image.premultiplied_alpha:
+        alpha = pixels[..., 3:].astype(np.uint32)
+        colors = (pixels[..., :3] * np.uint32(1 << image.info["bit_depth"]) - pixels[..., :3]) // np.maximum(alpha, 1)
+        pixels[..., :3] = np.minimum(colors, (1 << image.info["bit_depth"]) - 1)
+    return pixels
+
+
+def _largest_coded(data: bytes) -> tuple[int, int]:
+    """Return the largest size that a property of the file states, before crops."""
+    largest, position = (0, 0), data.find(b"ispe")
+    while 0 <= position <= len(data) - 16:
+        size: tuple[int, int] = struct.unpack_from(">II", data, position + 8)
+        largest = max(largest, size, key=lambda size: size[0] * size[1])
+        position = data.find(b"ispe", position + 4, 1 << 24)
+    return largest
+
+
+def _other_space(header: Header) -> str | None:
+    """Return the colour space that code points state, unless it is sRGB or a profile counts."""
+    stated = header.info.get("nclx_profile")
+    if not isinstance(stated, dict) or "icc_profile" in header.info:
+        return None
+    points = stated.get("color_primaries"), stated.get("transfer_characteristics")
+    return None if points in _CODE_POINTS_OF_SRGB else f"colour space {points[0]}/{points[1]} (nclx)"

@@ -1,0 +1,20 @@
+"""Decoders that are installed by an extra of the package."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gmmquant.errors import ImageError
+
+
+def import_decoder(format_name: str, package: str, module: str) -> Any:
+    """Import the module of a decoder; an `ImageError` says how to install its package if it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == module.partition(".")[0]:
+            remedy = "pip install 'gmmquant[formats]'"
+        else:
+            remedy = f"reinstall it, as it cannot be loaded ({str(error).splitlines()[0]})"
+        raise ImageError(f"{format_name} images need the package {package}; {remedy}") from None
