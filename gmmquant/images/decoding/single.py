@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import BinaryIO
 
 import numpy as np
@@ -17,9 +16,8 @@ ONLY_8_BITS = "the image has 16 bits per channel; only the higher 8 are used"
 
 def read_single_header(file: BinaryIO, name: str) -> Header:
     """Return the header of a file of the format `name`, also Pillow's name; raise an `ImageError` if Pillow fails."""
-    data = file.read()  # Pillow reads as many bytes as a field claims to have, and a file would allocate them
     try:
-        header = read_pillow_header(io.BytesIO(data), name, name.capitalize())
+        header = read_pillow_header(file, name, name.capitalize())
     except MemoryError:
         raise
     except Exception:  # Pillow raises many types of exceptions

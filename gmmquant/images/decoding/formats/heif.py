@@ -7,7 +7,6 @@ ISO/IEC 23008-12.
 from __future__ import annotations
 
 import io
-import struct
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,17 +15,23 @@ import numpy.typing as npt
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.media_boxes import stated_size
 from gmmquant.images.decoding.opencv import stretched
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
-from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage
+from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit
+
+# The largest image that the decoder accepts, whatever our limit.
+_MAX_PIXELS = 1 << 30
 
 _CODE_POINTS_OF_SRGB = ((1, 13), (1, 1), (1, 6), (2, 2), (1, 2), (2, 13))
 
 
 def read_header(file: BinaryIO) -> Header:
-    data = file.read()
     _library()
+    coded_width, coded_height, _ = stated_size(file)
+    file.seek(0)
+    data = file.read(byte_limit(min(coded_width * coded_height, _MAX_PIXELS)))
     with captured_stderr(), lenient_pillow():
         try:
             image, n_images = _main_image(data)
@@ -37,8 +42,7 @@ def read_header(file: BinaryIO) -> Header:
                 "this kind of HEIF is not supported, or the file is damaged; save it as PNG, JPEG or AVIF"
             ) from None
         info = {key: value for key, value in image.info.items() if value is not None}
-    coded = _largest_coded(data)
-    return Header("HEIF", image.size, image.mode, info=info, details=(coded, n_images))
+    return Header("HEIF", image.size, image.mode, info=info, details=((coded_width, coded_height), n_images))
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
@@ -83,16 +87,6 @@ def _pixels(image: Any) -> npt.NDArray[Any]:
         colors = (pixels[..., :3] * np.uint32(1 << image.info["bit_depth"]) - pixels[..., :3]) // np.maximum(alpha, 1)
         pixels[..., :3] = np.minimum(colors, (1 << image.info["bit_depth"]) - 1)
     return pixels
-
-
-def _largest_coded(data: bytes) -> tuple[int, int]:
-    """Return the largest size that a property of the file states, before crops."""
-    largest, position = (0, 0), data.find(b"ispe")
-    while 0 <= position <= len(data) - 16:
-        size: tuple[int, int] = struct.unpack_from(">II", data, position + 8)
-        largest = max(largest, size, key=lambda size: size[0] * size[1])
-        position = data.find(b"ispe", position + 4, 1 << 24)
-    return largest
 
 
 def _other_space(header: Header) -> str | None:

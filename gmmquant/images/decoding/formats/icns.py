@@ -5,6 +5,7 @@ The format is known from files and from Apple's header IconStorage.h, which name
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.icons import decode_embedded, embedded_header, note_on_sizes
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
 
 _FILES = {b"ic10": 1024, b"ic09": 512, b"ic14": 512, b"ic08": 256, b"ic13": 256, b"ic07": 128, b"icp6": 64}
 _FILES |= {b"ic12": 64, b"icp5": 32, b"ic11": 32, b"icp4": 16}
@@ -25,21 +26,24 @@ _MAX_BLOCKS = 1000
 
 
 def read_header(file: BinaryIO) -> Header | None:
-    data = file.read()
-    if struct.unpack_from(">I", data, 4)[0] > len(data):
+    blocks = dict(_blocks(file))
+    n_bytes = file.seek(0, os.SEEK_END)
+    file.seek(4)
+    if struct.unpack(">I", file.read(4))[0] > n_bytes:
         raise damaged("ICNS")
-    blocks = dict(_blocks(data))
     kinds = [kind for kind in _SIDES if kind in blocks]
     if not kinds:
         raise ImageError("an ICNS without images in colour is not supported; save it as PNG")
     largest = max(kinds, key=_SIDES.__getitem__)  # of the same side, the first: files before runs
     start, end = blocks[largest]
-    if end > len(data):
+    if end > n_bytes:
         raise damaged("ICNS")
+    file.seek(start)
+    part = file.read(min(end - start, BASE_BYTES))
     side = _SIDES[largest]
     embedded = None
-    if largest in _FILES or (largest in _ARGB and data[start : start + 4] != b"ARGB"):
-        embedded = embedded_header(data[start:end])
+    if largest in _FILES or (largest in _ARGB and part[:4] != b"ARGB"):
+        embedded = embedded_header(part)
         if embedded is None:
             return None
     size = (side, side) if embedded is None else embedded.size
@@ -69,13 +73,15 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     return StoredImage(np.ascontiguousarray(pixels)[np.newaxis], notes=notes)
 
 
-def _blocks(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def _blocks(file: BinaryIO) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Yield the kind, start and end of each block."""
     position = 8
     for _ in range(_MAX_BLOCKS):
-        if position + 8 > len(data):
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
             return
-        kind, length = struct.unpack_from(">4sI", data, position)
+        kind, length = struct.unpack(">4sI", head)
         if length < 8:
             return
         yield kind, (position + 8, position + length)

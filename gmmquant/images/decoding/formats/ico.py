@@ -14,24 +14,24 @@ import numpy.typing as npt
 from gmmquant.images.containers import PNG_SIGNATURE
 from gmmquant.images.decoding.dib import HEADER_BYTES, Dib, decode_dib, parse_dib, unpacked
 from gmmquant.images.decoding.icons import decode_embedded, embedded_header, note_on_sizes
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
 
 _MAX_IMAGES = 1000
 _OPAQUE_MASKS = (0xFF0000, 0xFF00, 0xFF, 0)
 
 
 def read_header(file: BinaryIO) -> Header | None:
-    data = file.read()
-    (n_images,) = struct.unpack_from("<H", data, 4)
-    if n_images > _MAX_IMAGES or 6 + 16 * n_images > len(data):
+    _, kind, n_images = struct.unpack("<HHH", file.read(6))
+    if not 0 < n_images <= _MAX_IMAGES:
         return None
-    entries = [struct.unpack_from("<BBBBHHII", data, 6 + 16 * n) for n in range(n_images)]
+    entries = list(struct.iter_unpack("<BBBBHHII", file.read(16 * n_images)))
     # A side of 256 is stored as 0. A cursor has a position where an icon has the bits of a pixel.
-    bits = 5 if data[2] == 1 else 6
+    bits = 5 if kind == 1 else 6
     largest = max(entries, key=lambda entry: ((entry[0] or 256) * (entry[1] or 256), entry[bits]))
     start, end = largest[7], largest[7] + largest[6]
-    part = data[start:end]
-    if end > len(data):
+    file.seek(start)
+    part = file.read(min(end - start, BASE_BYTES))
+    if len(part) < min(end - start, BASE_BYTES):
         raise damaged("ICO")
     if part.startswith(PNG_SIGNATURE):
         embedded = embedded_header(part)
@@ -45,7 +45,7 @@ def read_header(file: BinaryIO) -> Header | None:
             return None
         dib = dib._replace(height=dib.height // 2)  # the mask is below
         details, size = (start, end, dib), (dib.width, dib.height)
-    return Header("ICO", size, "RGBA", info={"n_images": n_images}, details=details)
+    return Header("ICO", size, "RGBA", info={"n_images": n_images}, n_bytes=end, details=details)
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:

@@ -15,7 +15,7 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoding.jxl_header import JxlHeader, parse_jxl
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
-from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
 
 _CHANNELS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _MAX_EXTRA_CHANNELS = 16
@@ -25,8 +25,7 @@ _LAST_FRAME = "the file is an animation; only its last frame is used"
 
 
 def read_header(file: BinaryIO) -> Header:
-    data = file.read()
-    found = parse_jxl(data)
+    found = parse_jxl(file.read(BASE_BYTES))
     if found is None:
         raise damaged("JPEG XL")
     if found.n_extra > _MAX_EXTRA_CHANNELS:

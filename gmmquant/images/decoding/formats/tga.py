@@ -5,6 +5,7 @@ Source: "Truevision TGA File Format Specification", version 2.0.
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import BinaryIO
 
@@ -15,11 +16,14 @@ _MAPPED, _COLOR, _GREY = 1, 2, 3
 _DEPTHS = {_MAPPED: (8,), _COLOR: (16, 24, 32), _GREY: (8, 16)}
 _RUNS = 8  # is added to the kind if pixels are in runs
 _MAX_RUN_PIXELS = 128
+_FOOTER = b"TRUEVISION-XFILE.\0"
 
 
 def read_header(file: BinaryIO) -> Header | None:
-    data = file.read()
-    if not _is_plausible(data):
+    header = file.read(18)
+    n_bytes = file.seek(-len(_FOOTER), os.SEEK_END) + len(_FOOTER)
+    has_footer = file.read() == _FOOTER
+    if not _is_plausible(header, None if has_footer else n_bytes):
         return None
     file.seek(0)
     return read_single_header(file, "TGA")
@@ -36,12 +40,10 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     return stored._replace(dpi=None)
 
 
-def _is_plausible(data: bytes) -> bool:
-    """Tell whether the fields of a header fit each other and the number of bytes."""
-    if len(data) < 18:
-        return False
+def _is_plausible(header: bytes, n_bytes: int | None) -> bool:
+    """Tell whether the fields of a header fit each other and the number of bytes, which is None with a footer."""
     id_bytes, map_type, kind, _, n_colors, map_bits, _, _, width, height, bits, flags = struct.unpack_from(
-        "<BBBHHBHHHHBB", data
+        "<BBBHHBHHHHBB", header
     )
     runs, kind = bool(kind & _RUNS), kind & ~_RUNS
     if kind not in _DEPTHS or bits not in _DEPTHS[kind] or not width or not height or flags & 0xC0:
@@ -52,9 +54,4 @@ def _is_plausible(data: bytes) -> bool:
         return False
     start = 18 + id_bytes + (n_colors * ((map_bits + 7) // 8) if map_type else 0)
     n_pixels = width * height if not runs else -(-width * height // _MAX_RUN_PIXELS)
-    n_bytes = n_pixels * (bits // 8 + runs)
-    return start + n_bytes <= len(data) or _has_footer(data)
-
-
-def _has_footer(data: bytes) -> bool:
-    return data.endswith(b"TRUEVISION-XFILE.\0")
+    return n_bytes is None or start + n_pixels * (bits // 8 + runs) <= n_bytes
