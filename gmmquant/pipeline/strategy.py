@@ -226,7 +226,8 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
 def read_colors(text: str) -> tuple[Palette, Path | None, dict[str, str]]:
     """Return the colours of a palette file, or of hex codes and names.
 
-    The others are the absolute path, if it is a file, and the names that it has for its colours, by hex code. A file of that name comes first. Every error of a file is a `PaletteFileError`.
+    The others are the absolute path, if it is a file, and the names that it has for its colours, by hex code. A file of
+    that name comes first. Every error of a file is a `PaletteFileError`.
     """
     from gmmquant.colors.palette_files import parse_colors
     from gmmquant.images.palette_image import load_named_palette

@@ -38,20 +38,8 @@ class InputFormat(NamedTuple):
 # A file of boxes begins with its length, a name, its main brand, a version, and other brands (ISO/IEC 14496-12).
 _BOXES = rb"(?s:.{4})ftyp"
 _GENERIC_BRANDS = (b"mif1", b"msf1", b"mif2")
-_HEIF_BRANDS = (
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"hevx",
-    b"hevm",
-    b"hevs",
-    b"j2ki",
-    b"vvic",
-    b"jpeg",
-    *_GENERIC_BRANDS,
-)
+_HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_HEIF_BRANDS = (*_HEVC_BRANDS, b"j2ki", b"vvic", b"jpeg", *_GENERIC_BRANDS)
 
 # Headers of PCX and TGA are recognised by several fields, since their signatures are short or missing.
 _PCX = rb"\x0a[\0\2\3\5][\0\1][\1\2\4\x08]"
