@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.reader import byte_limit
-from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
+from gmmquant.images.decoding.registry import INPUT_EXTENSIONS, INPUT_FORMATS
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
@@ -35,7 +35,9 @@ _MAX_PATH_BYTES = 4096
 # Files in a folder and its subfolders among which images are counted, to say how many are left out.
 _MAX_COUNTED = 10_000
 
-_EXTENSIONS = ", ".join(sorted(INPUT_EXTENSIONS))
+# Formats whose first extensions are in messages; all of them would fill three lines.
+_N_SHOWN = 9
+_EXTENSIONS = ", ".join(entry.extensions[0] for entry in list(INPUT_FORMATS.values())[:_N_SHOWN]) + " and more"
 
 
 class Source(NamedTuple):
