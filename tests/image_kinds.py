@@ -3,7 +3,11 @@
 import struct
 
 import numpy as np
+import pillow_heif
+import pillow_jxl  # noqa: F401 (registers its format)
 from image_files import saved, with_alpha
+
+pillow_heif.register_heif_opener()
 
 
 def psd(pixels, *, bits=8, mode=3, layers=None, version=1, packed=False, resources=b""):
@@ -109,3 +113,17 @@ def made(photo, veil):
         "grey tga": (saved(grey, "TGA"), np.asarray(grey.convert("RGB"))),
         "pfm": (pfm(colors / 255), colors),
     }
+
+
+def file_of(name, image):
+    """Return an image as a file of an input format, by its name."""
+    pixels = np.asarray(image)
+    if name == "PSD":
+        return psd(pixels)
+    if name == "PFM":
+        return pfm(pixels / 255)
+    if name == "ICO":
+        return ico([(image.width, image.height, 24, saved(image, "PNG"))])
+    if name == "ICNS":
+        return icns([(b"ic07", saved(image, "PNG"))])
+    return saved(image, {"PNM": "PPM", "JPEG XL": "JXL"}.get(name, name.upper().replace(" ", "")))

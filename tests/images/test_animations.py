@@ -270,11 +270,8 @@ def test_an_animation_cut_short_anywhere_is_refused(tmp_path, photo, file_format
             read(tmp_path, data[:length])
 
 
-def test_an_apng_with_a_missing_or_damaged_frame_is_refused(tmp_path):
+def test_an_apng_with_a_damaged_frame_is_refused(tmp_path):
     data = apng(SIZE, random_apng(1))
-    with pytest.raises(ImageError, match="damaged or incomplete PNG image"):
-        start = data.index(b"fcTL", data.index(b"fdAT")) - 4
-        read(tmp_path, data[:start] + data[start + 38 :])
     for position in range(data.index(b"fdAT") + 8, len(data) - 16, 41):
         damaged = bytearray(data)
         damaged[position] ^= 0x10
@@ -282,15 +279,25 @@ def test_an_apng_with_a_missing_or_damaged_frame_is_refused(tmp_path):
             read(tmp_path, bytes(damaged))
 
 
-def test_an_apng_whose_frames_are_not_in_the_order_of_their_numbers_is_refused(tmp_path):
-    frames = [{"pixels": np.full((HEIGHT, WIDTH, 4), n, np.uint8)} for n in range(3)]
-    data = apng(SIZE, frames)
+@pytest.mark.parametrize("has_default", [False, True])
+def test_an_apng_whose_frames_are_missing_or_out_of_order_shows_its_default_image_with_a_note(tmp_path, has_default):
+    frames = [{"pixels": np.full((HEIGHT, WIDTH, 4), 90 + n, np.uint8)} for n in range(4)]
+    default = np.full((HEIGHT, WIDTH, 4), 7, np.uint8)
+    data = apng(SIZE, frames, default=default if has_default else None)
     first, second = (data.index(b"fdAT", start) - 4 for start in (0, data.index(b"fdAT") + 1))
     size = first + 12 + int.from_bytes(data[first : first + 4], "big")
     other = second + 12 + int.from_bytes(data[second : second + 4], "big")
     swapped = data[:first] + data[second:other] + data[size:second] + data[first:size] + data[other:]
-    with pytest.raises(ImageError, match="damaged or incomplete PNG image"):
-        read(tmp_path, swapped)
+    control = data.index(b"fcTL", size) - 4
+    for broken in (swapped, data[:first] + data[size:], data[:control] + data[control + 38 :]):
+        image = read(tmp_path, broken)
+        assert np.array_equal(image.pixels, default if has_default else frames[0]["pixels"])
+        assert image.animation is None
+        assert image.notes == (
+            "frames of the animation are missing or out of order; only its default image is used, as in browsers",
+        )
+        with pytest.raises(ImageError, match="damaged or incomplete PNG image"):
+            read(tmp_path, broken[:-12])
 
 
 @pytest.mark.parametrize(("chunk_type", "most"), [(b"PLTE", 768), (b"tRNS", 256)])

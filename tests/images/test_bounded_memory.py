@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from image_files import png_chunk, read, saved
+from image_kinds import file_of, icns, ico
 from PIL import Image
 
 from gmmquant.errors import ImageError, PaletteFileError
@@ -112,6 +113,21 @@ def bmp_of(width, height):
     return bytes(data)
 
 
+def jxl_of(width, height):
+    """A header of JPEG XL: each side as its kind, 18 bits of its value less one, and no ratio; everything default."""
+    number = 2 << 1 | (height - 1) << 3 | 2 << 24 | (width - 1) << 26 | 1 << 44
+    return b"\xff\x0a" + number.to_bytes(40, "little")
+
+
+def of_a_size(name, position, layout, *sides):
+    """A file of 8 x 8 pixels that states other sides, behind the property of its size if it has one."""
+    data = bytearray(file_of(name, Image.new("RGB", (8, 8), "teal")))
+    if position is None:
+        position = data.index(b"ispe") + 8
+    data[position : position + struct.calcsize(layout)] = struct.pack(layout, *sides)
+    return bytes(data) + (b"TRUEVISION-XFILE.\0" if name == "TGA" else b"")
+
+
 # For every input format: a small file that states a size.
 FILES_OF_A_SIZE = {
     "PNG": png_of,
@@ -123,15 +139,24 @@ FILES_OF_A_SIZE = {
     "GIF": gif_of,
     "JPEG 2000": jp2_of,
     "PNM": lambda width, height: f"P6 {width} {height} 255 ".encode(),
+    "HEIF": lambda width, height: of_a_size("HEIF", None, ">II", width, height),
+    "JPEG XL": jxl_of,
+    "PFM": lambda width, height: f"Pf\n{width} {height}\n-1\n".encode(),
+    "ICO": lambda width, height: ico([(16, 16, 24, png_of(width, height))]),
+    "ICNS": lambda width, height: icns([(b"ic07", png_of(width, height))]),
+    "PSD": lambda width, height: of_a_size("PSD", 14, ">II", height, width),
+    "QOI": lambda width, height: of_a_size("QOI", 4, ">II", width, height),
+    "DDS": lambda width, height: of_a_size("DDS", 12, "<II", height, width),
+    "SGI": lambda width, height: of_a_size("SGI", 6, ">HH", width, height),
+    "PCX": lambda width, height: of_a_size("PCX", 8, "<HH", width - 1, height - 1),
+    "TGA": lambda width, height: of_a_size("TGA", 12, "<HH", width, height),
 }
 
 # Files of every input format.
-SMALL_FILES = {
-    name: saved(Image.new("RGB", (6, 4), "teal"), name.upper().replace(" ", ""))
-    for name in INPUT_FORMATS
-    if name != "PNM"
-}
-SMALL_FILES |= {"PNM": saved(Image.new("RGB", (6, 4), "teal"), "PPM")}
+SMALL_FILES = {name: file_of(name, Image.new("RGB", (6, 4), "teal")) for name in INPUT_FORMATS}
+
+# Formats whose pixels are not compressed, or in which zeros are valid pixels of any code.
+ZEROS_ARE_PIXELS = ("BMP", "PNM", "TIFF", "PFM", "PSD", "DDS", "SGI", "PCX", "TGA")
 
 
 @pytest.mark.parametrize("name", INPUT_FORMATS)
@@ -156,11 +181,11 @@ def test_a_gigabyte_behind_an_image_takes_no_memory(tmp_path, name):
 @pytest.mark.parametrize("name", INPUT_FORMATS)
 def test_an_image_whose_end_is_a_gigabyte_of_zeros_is_refused_in_little_memory(tmp_path, name, photo):
     path = tmp_path / "endless"
-    data = saved(photo, {"PNM": "PPM", "JPEG 2000": "JPEG2000"}.get(name, name.upper()))
+    data = file_of(name, photo)
     path.write_bytes(data[:33] + struct.pack(">I4s", 1 << 29, b"junk") if name == "PNG" else data[: len(data) // 2])
     os.truncate(path, 1 << 30)
     outcome, peak = read_and_measure(path)
-    if name in ("BMP", "PNM", "TIFF"):  # without compression, zeros are pixels
+    if name in ZEROS_ARE_PIXELS:
         assert outcome == "(40, 60, 3)"
     else:
         assert re.search("damaged or incomplete|does not end within|not a supported", outcome)

@@ -4,8 +4,6 @@ import random
 
 import cv2
 import numpy as np
-import pillow_heif
-import pillow_jxl  # noqa: F401 (registers its format)
 import pytest
 from image_files import read, saved, with_alpha
 from image_kinds import dib, icns, ico, runs
@@ -48,7 +46,6 @@ def originals(photo, veil):
     made_by_hand["png icon"] = ico([(60, 40, 24, made["png"])])
     made_by_hand["mac icon"] = icns([(b"is32", b"".join(runs(small[..., n]) for n in range(3)))])
     made |= made_by_hand
-    pillow_heif.register_heif_opener()
     made |= {"heif": saved(with_alpha(photo, veil), "HEIF"), "jxl": saved(photo, "JXL", exif=exif.tobytes())}
     deep = np.asarray(photo).astype(np.uint16) * 200
     return made | {ending: cv2.imencode(ending, deep)[1].tobytes() for ending in (".png", ".tiff", ".jp2")}

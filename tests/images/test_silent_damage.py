@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import read_sample
 from image_files import read, saved, with_alpha
+from image_kinds import icns, ico
 from PIL import Image
 
 from gmmquant.errors import ImageError
@@ -51,6 +52,13 @@ COMPRESSED = {
     "JPEG 2000 without boxes": saved(PHOTO, "JPEG2000", no_jp2=True),
     "JPEG 2000 in tiles": saved(PHOTO, "JPEG2000", tile_size=(50, 40)),
     "JPEG 2000 16-bit": by_opencv(".jp2"),
+    "HEIF": saved(PHOTO, "HEIF"),
+    "HEIF with alpha": saved(with_alpha(PHOTO, VEIL), "HEIF"),
+    "JPEG XL": saved(PHOTO, "JXL"),
+    "JPEG XL lossless": saved(with_alpha(PHOTO, VEIL), "JXL", lossless=True),
+    "QOI": saved(PHOTO, "QOI"),
+    "ICO": ico([(160, 128, 24, saved(PHOTO, "PNG"))]),
+    "ICNS": icns([(b"ic07", saved(PHOTO, "PNG"))]),
 }
 
 # Formats that also tell by a checksum, whatever byte is wrong.
@@ -76,7 +84,7 @@ def pixels_of_tiff(data):
 def test_every_format_that_compresses_is_here():
     assert {name for name in INPUT_FORMATS if any(kind.startswith(name) for kind in COMPRESSED)} == set(
         INPUT_FORMATS
-    ) - {"BMP", "PNM"}
+    ) - {"BMP", "PNM", "PFM", "PSD", "DDS", "SGI", "PCX", "TGA"}
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)

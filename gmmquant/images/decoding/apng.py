@@ -15,18 +15,24 @@ from gmmquant.images.decoding.compositing import Disposal, FrameControl
 
 # Chunks that every frame needs to be decoded, and the bytes that each may have.
 _SHARED_CHUNKS = {b"PLTE": 768, b"tRNS": 256}
+_ANIMATION_CHUNKS = (b"acTL", b"fcTL", b"fdAT")
 _DISPOSALS: dict[int, Disposal] = {1: "clear", 2: "restore"}
 
 
 @dataclass
 class Apng:
-    """An animated PNG: its header and shared chunks, the number of plays (0: forever), and its frames."""
+    """An animated PNG: its header and shared chunks, the number of plays (0: forever), and its frames.
+
+    `out_of_order` is whether a frame is missing or the numbers of its parts are not in order, while every chunk is
+    undamaged. Browsers then show the default image.
+    """
 
     header: bytes = b""
     shared: dict[bytes, bytes] = field(default_factory=dict)
     loop: int = 0
     controls: list[FrameControl] = field(default_factory=list)
     compressed: list[list[memoryview]] = field(default_factory=list)
+    out_of_order: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,8 +61,9 @@ def parse_apng(data: bytes) -> Apng | None:
         elif chunk_type == b"acTL" and len(body) == 8:
             (apng.loop,) = struct.unpack_from(">I", body, 4)
         elif chunk_type in (b"fcTL", b"fdAT"):
-            if body[:4] != struct.pack(">I", sequence_number):
-                return None
+            if apng.out_of_order or body[:4] != struct.pack(">I", sequence_number):
+                apng.out_of_order = True
+                continue
             sequence_number += 1
             if chunk_type == b"fcTL" and len(body) == 26:
                 apng.controls.append(_parse_control(body))
@@ -67,9 +74,17 @@ def parse_apng(data: bytes) -> Apng | None:
                 return None
         elif chunk_type == b"IDAT" and apng.controls:
             apng.compressed[-1].append(body)
+    if apng.out_of_order:
+        return apng if chunk_type == b"IEND" else None
     width, height = apng.size
     fitting = all(0 < one.width <= width - one.x and 0 < one.height <= height - one.y for one in apng.controls)
     return apng if chunk_type == b"IEND" and apng.controls and fitting and all(apng.compressed) else None
+
+
+def without_animation(data: bytes) -> bytes:
+    """Return a PNG without the chunks of its animation; it shows the default image."""
+    chunks = (png_chunk(kind, body) for kind, body in iterate_chunks(data) if kind not in _ANIMATION_CHUNKS)
+    return PNG_SIGNATURE + b"".join(chunks)
 
 
 def _parse_control(body: memoryview) -> FrameControl:

@@ -14,11 +14,13 @@ _END_OF_LINE, _END_OF_BITMAP, _DELTA = 0, 1, 2
 def decode_rle(data: memoryview, width: int, height: int, bits: int) -> npt.NDArray[np.uint8] | None:
     """Return the values of runs as stored, (height, width) or, for 24 bits, (height, width, 3).
 
-    None if the data end before the end of the bitmap. Pixels of a run that are outside of the image are dropped.
+    None if the data end before the end of the bitmap, or if a row has no runs and no run was moved, so that nothing tells
+    that pixels were left out. Pixels of a run that are outside of the image are dropped.
     """
     n_bytes = max(bits // 8, 1)  # of a value in the result
     rows = np.zeros((height, width * n_bytes), np.uint8)
     position, x, y, end = 0, 0, 0, len(data)
+    has_runs, is_moved = np.zeros(height, np.bool_), False
     while position + 2 <= end:
         count, value = data[position], data[position + 1]
         position += 2
@@ -34,12 +36,13 @@ def decode_rle(data: memoryview, width: int, height: int, bits: int) -> npt.NDAr
             x, y = 0, y + 1
             continue
         elif value == _END_OF_BITMAP:
-            return _shaped(rows, width, n_bytes)
+            return _shaped(rows, width, n_bytes) if is_moved or has_runs.all() else None
         elif value == _DELTA:
             if position + 2 > end:
                 return None
             x, y = x + data[position], y + data[position + 1]
             position += 2
+            is_moved = True
             continue
         else:
             count = value
@@ -52,9 +55,11 @@ def decode_rle(data: memoryview, width: int, height: int, bits: int) -> npt.NDAr
         if y < height and x < width:
             run = run[: (width - x) * n_bytes]
             rows[y, x * n_bytes : x * n_bytes + len(run)] = np.frombuffer(run, np.uint8)
+            has_runs[y] = True
         x += count
     # Some encoders leave out the end of the bitmap.
-    return _shaped(rows, width, n_bytes) if y >= height or (y == height - 1 and x >= width) else None
+    is_complete = y >= height or (y == height - 1 and x >= width)
+    return _shaped(rows, width, n_bytes) if is_complete and (is_moved or has_runs.all()) else None
 
 
 def _shaped(rows: npt.NDArray[np.uint8], width: int, n_bytes: int) -> npt.NDArray[np.uint8]:

@@ -15,14 +15,17 @@ import numpy.typing as npt
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
-from gmmquant.images.decoding.media_boxes import stated_size
+from gmmquant.images.decoding.media_boxes import images, stated_size
 from gmmquant.images.decoding.opencv import stretched
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
-from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit
+from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
 
 # The largest image that the decoder accepts, whatever our limit.
 _MAX_PIXELS = 1 << 30
+
+# A part that was written ends in fewer zeros.
+_ZEROS = bytes(16)
 
 _CODE_POINTS_OF_SRGB = ((1, 13), (1, 1), (1, 6), (2, 2), (1, 2), (2, 13))
 
@@ -51,6 +54,8 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     width, height = max(coded, header.size, key=lambda size: size[0] * size[1])
     admit(width, height, 1)
     with errors_as_damage("HEIF"):
+        if any(_ends_in_zeros(b"".join(data[start:end] for start, end in parts)) for parts in images(data)):
+            raise damaged("HEIF")
         pixels = _pixels(_main_image(data)[0])
     bits = int(header.info.get("bit_depth", 8))
     if bits > 8:
@@ -87,6 +92,24 @@ def _pixels(image: Any) -> npt.NDArray[Any]:
         colors = (pixels[..., :3] * np.uint32(1 << image.info["bit_depth"]) - pixels[..., :3]) // np.maximum(alpha, 1)
         pixels[..., :3] = np.minimum(colors, (1 << image.info["bit_depth"]) - 1)
     return pixels
+
+
+def _ends_in_zeros(item: bytes) -> bool:
+    """Tell whether a part of an item that HEVC compresses was not written, which its decoder conceals.
+
+    An item is parts behind their lengths, and a part ends with a bit that is 1 (ITU-T H.265, sections 7.3.2.11 and
+    7.3.1.1). Items that are not laid out so, such as metadata, are left out.
+    """
+    position = 0
+    while position + 4 <= len(item):
+        length = int.from_bytes(item[position : position + 4])
+        end = position + 4 + length
+        if end > len(item) or (length < 2 and position == 0):
+            return False
+        if length < 2 or item[max(position + 4, end - len(_ZEROS)) : end] == _ZEROS:
+            return True
+        position = end
+    return False
 
 
 def _other_space(header: Header) -> str | None:

@@ -25,6 +25,8 @@ _MODES = {
 }
 
 
+_OUT_OF_ORDER = "frames of the animation are missing or out of order; only its default image is used, as in browsers"
+
 # More than any program writes: one for each of many short texts.
 _MAX_CHUNKS_BEFORE_PIXELS = 10_000
 
@@ -59,8 +61,9 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     exif, transparent_grey = png_chunks.first(chunks, b"eXIf"), png_chunks.transparent_grey(chunks)
     n_frames = png_chunks.announced_frames(chunks)
     admit(*header.size, n_frames or 1)
+    notes: tuple[str, ...] = ()
     if n_frames:
-        frames, animation = _decode_frames(data, header, n_frames, transparent_grey)
+        frames, animation, notes = _decode_frames(data, header, n_frames, transparent_grey)
         orientation = orientation_of(exif)
     else:
         frame, orientation = _decode_frame(data, transparent_grey)
@@ -69,6 +72,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         frames,
         orientation,
         animation,
+        notes,
         dpi=png_chunks.resolution(chunks),
         exif=exif,
         xmp=png_chunks.xmp(chunks),
@@ -79,16 +83,18 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 
 def _decode_frames(
     data: bytes, header: Header, n_frames: int, transparent_grey: int | None
-) -> tuple[npt.NDArray[Any], Animation | None]:
-    from gmmquant.images.decoding.apng import parse_apng  # for animations only
+) -> tuple[npt.NDArray[Any], Animation | None, tuple[str, ...]]:
+    from gmmquant.images.decoding.apng import parse_apng, without_animation  # for animations only
     from gmmquant.images.decoding.compositing import animation_of, composite
 
     apng = parse_apng(data)
+    if apng is not None and apng.size == header.size and apng.out_of_order:
+        return _decode_frame(without_animation(data), transparent_grey)[0][np.newaxis], None, (_OUT_OF_ORDER,)
     if apng is None or apng.size != header.size or len(apng.controls) != n_frames:
         raise damaged("PNG")
     pixels = (_decode_frame(file, transparent_grey)[0] for file in apng.files())
     frames = zip(apng.controls, pixels, strict=True)
-    return composite(apng.size, n_frames, frames), animation_of(apng.controls, apng.loop)
+    return composite(apng.size, n_frames, frames), animation_of(apng.controls, apng.loop), ()
 
 
 def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int | None]:

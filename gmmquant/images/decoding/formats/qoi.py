@@ -18,6 +18,6 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
-    if not data.endswith(_END):
+    if _END not in data:  # bytes may follow
         raise damaged("QOI")
     return decode_single(data, header, admit)
