@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gmmquant.api import transfer_colors as transfer_colors
     from gmmquant.colors.histogram import ColorHistogram as ColorHistogram
     from gmmquant.errors import ConvergenceWarning as ConvergenceWarning
+    from gmmquant.errors import FormatWarning as FormatWarning
     from gmmquant.errors import GmmquantError as GmmquantError
     from gmmquant.errors import ImageError as ImageError
     from gmmquant.errors import ModelFileError as ModelFileError
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from gmmquant.images.decoded import Animation as Animation
     from gmmquant.images.decoded import DecodedImage as DecodedImage
     from gmmquant.images.decoded import Metadata as Metadata
-    from gmmquant.images.files import read_image as read_image
+    from gmmquant.images.inputs import read_image as read_image
+    from gmmquant.images.palette_input import read_palette as read_palette
     from gmmquant.images.pixels import FlatImage as FlatImage
     from gmmquant.models.kmeans import KMeans as KMeans
     from gmmquant.models.mixture import GaussianMixture as GaussianMixture
@@ -42,10 +44,11 @@ if TYPE_CHECKING:
 _NAMES = {
     "api": "quantize transfer_colors",
     "colors.histogram": "ColorHistogram",
-    "errors": "ConvergenceWarning GmmquantError ImageError ModelFileError NotFittedError OutputError "
+    "errors": "ConvergenceWarning FormatWarning GmmquantError ImageError ModelFileError NotFittedError OutputError "
     "PaletteFileError ParameterError SingularCovarianceError",
     "images.decoded": "Animation DecodedImage Metadata",
-    "images.files": "read_image",
+    "images.inputs": "read_image",
+    "images.palette_input": "read_palette",
     "images.pixels": "FlatImage",
     "models.kmeans": "KMeans",
     "models.mixture": "GaussianMixture",

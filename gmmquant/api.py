@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, cast, overload
@@ -10,12 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
-from gmmquant.images.pixels import FlatImage, to_array
+from gmmquant.images.inputs import to_array
+from gmmquant.images.palette_input import to_palette
+from gmmquant.images.pixels import FlatImage
 from gmmquant.models.scalar_validation import CovarianceName, InitName
 from gmmquant.quantization.fitter import Fitter
+from gmmquant.quantization.keywords import hinted, refuse_ineffective
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import (
+    DEFAULT_K,
     MAX_TRANSFER_K,
     ColorDepth,
     Dither,
@@ -28,29 +33,43 @@ from gmmquant.settings import (
     Style,
     check_k,
     parse_auto,
+    shortened,
 )
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from gmmquant.images.pixels import ImageLike
+    from gmmquant.images.inputs import ImageLike
+    from gmmquant.images.palette_input import PaletteLike
     from gmmquant.settings import SettingsOptions
 
 
 @overload
 def quantize(  # type: ignore[overload-overlap]  # a str is one k
-    image: ImageLike, k: int | str, **settings: Unpack[SettingsOptions]
+    image: ImageLike,
+    k: int | str | None = None,
+    *,
+    palette: PaletteLike | None = None,
+    **settings: Unpack[SettingsOptions],
 ) -> QuantizedImage: ...
 
 
 @overload
-def quantize(image: ImageLike, k: Iterable[int | str], **settings: Unpack[SettingsOptions]) -> list[QuantizedImage]: ...
-
-
 def quantize(
     image: ImageLike,
-    k: int | str | Iterable[int | str],
+    k: Iterable[int | str],
     *,
+    palette: PaletteLike | None = None,
+    **settings: Unpack[SettingsOptions],
+) -> list[QuantizedImage]: ...
+
+
+@hinted
+def quantize(
+    image: ImageLike,
+    k: int | str | Iterable[int | str] | None = None,
+    *,
+    palette: PaletteLike | None = None,
     style: Style = Settings.style,
     method: Method | None = None,
     recolor: Recoloring | None = None,
@@ -69,22 +88,28 @@ def quantize(
     restarts: int = Settings.restarts,
     tol: float | None = Settings.tol,
     max_iter: int | None = Settings.max_iter,
-    keep_colors: Sequence[str] = Settings.keep_colors,
+    keep_colors: Sequence[str | Sequence[int]] = Settings.keep_colors,
     palette_order: PaletteOrder | None = Settings.palette_order,
     color_depth: ColorDepth = Settings.color_depth,
 ) -> QuantizedImage | list[QuantizedImage]:
-    """Redraw an image in `k` colours: the means of a Gaussian mixture fitted to its pixels.
+    """Redraw an image in `k` colours: the means of a Gaussian mixture fitted to its pixels, or those of a palette.
 
     Parameters
     ----------
-    image : array, PIL image or path
+    image : array, PIL image, file or DecodedImage
         An array of uint8 or uint16 and of shape (height, width), (height, width, 3) or (height, width, 4): grey, RGB or
         RGBA, sRGB values (OpenCV's arrays are BGR: pass `image[..., ::-1]`). A PIL image of any mode except I and F.
-        The path of an image file, which `read_image` reads. A pixel weighs (alpha / 255)^2 in the fit, and the colours
-        of fully transparent pixels are kept. If no pixel is visible, the result is the image with a palette of none.
+        The path, the bytes or an open file of an image, which `read_image` reads, or what that returns. Of an
+        animation, all frames share the colours, and are one below the other in the result. A pixel weighs
+        (alpha / 255)^2 in the fit, and the colours of fully transparent pixels are kept. If no pixel is visible, the
+        result is the image with a palette of none.
     k : int from 1 to 4096, "auto", "auto:DE", or an iterable of them
         Number of colours; several share one histogram. "auto" chooses the number that ICL supports, "auto:2" the fewest
-        colours with a mean OKLab difference from the image, times 100, of at most 2: see `Quantizer.choose_k`.
+        colours with a mean OKLab difference from the image, times 100, of at most 2: see `Quantizer.choose_k`. Unless
+        it is set, 16, or all colours of `palette`.
+    palette : array, sequence of colours, file or text, optional
+        Colours to draw the image in, or the `k` best of them. An array (K, 3) of values from 0 to 255, hex codes, names
+        of CSS, triples, a palette file or a name such as "gameboy": see `read_palette`.
     style : "mixture", "poster", "faithful" or "likelihood"
         What the image is for: a smooth one with vivid accents, flat areas, the least visible error, or the highest
         likelihood. It decides the settings that are None: see `gmmquant.settings.STYLES`.
@@ -104,9 +129,9 @@ def quantize(
         Colour space of the fit.
     covariance, noise, shrink, search, snap, seed, n_seeds, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
-    keep_colors : sequence of str
-        Colours that the palette contains exactly: hex codes or names of CSS, also as one text with commas. The other
-        colours are fitted about them, and all together are `k`.
+    keep_colors : sequence of str or of three integers
+        Colours that the palette contains exactly: hex codes, names of CSS, or values from 0 to 255; also as one text
+        with commas. The other colours are fitted about them, and all together are `k`.
     palette_order : "weight", "luminance", "hue", "given" or None
         Order of the colours and components: see `Settings`.
     color_depth : "rgb888", "rgb565", "rgb555" or "rgb444"
@@ -119,24 +144,53 @@ def quantize(
     Raises
     ------
     ParameterError
-        If the image or a setting is not accepted.
-    ImageError
-        If the file at a path is not a supported image.
+        If the image or a setting is not accepted, or a setting has no effect.
+    ImageError, PaletteFileError
+        If a file is not a supported image, or not a palette.
     OSError
-        If it cannot be read.
+        If a file cannot be read: a FileNotFoundError if there is none.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` iterations were not enough.
     """
-    options = locals()
-    settings = Settings(**{field.name: options[field.name] for field in fields(Settings)})
-    one = isinstance(k, str) or not isinstance(k, Iterable)
-    asked = cast("Iterable[int | str]", [k] if one else k)
-    ks = [parse_auto(each) if isinstance(each, str) else check_k(each) for each in asked]
-    if not ks:
+    given = locals()
+    options = {field.name: given[field.name] for field in fields(Settings)}
+    settings = Settings(**options)
+    refuse_ineffective(options, settings, has_palette=palette is not None)
+    one = k is None or isinstance(k, str) or not isinstance(k, Iterable)
+    asked = cast("Iterable[object]", [] if k is None else [k] if one else k)
+    ks = [_checked_k(each) for each in asked]
+    if not ks and not one:
         raise ParameterError("k is empty; use at least one number of colours")
+    colors = None if palette is None else to_palette(palette)
+    if colors is not None and any(isinstance(each, str) for each in ks):
+        raise ParameterError(f"k = {ks[0]!r} chooses colours by a fit, not from a palette; use numbers, as in k = 3")
+    if colors is not None and not ks and len(settings.keep_colors):
+        raise ParameterError("keep_colors has no effect on a palette without k, of which all colours are kept; omit it")
     quantizer = Quantizer(image, settings)
-    results = [quantizer.fit(quantizer.choose_k(each).k if isinstance(each, str) else each) for each in ks]
+    if colors is not None:
+        results = [quantizer.fit_palette(colors, cast("int | None", each)) for each in ks or cast("list[int]", [None])]
+    else:
+        ks = ks or [DEFAULT_K]
+        results = [quantizer.fit(quantizer.choose_k(each).k if isinstance(each, str) else each) for each in ks]
     return results[0] if one else results
 
 
+def _checked_k(k: object) -> int | str:
+    """Return a number of colours, or "auto" or "auto:DE" as the command writes it."""
+    if not isinstance(k, str):
+        return check_k(k)
+    numbers = re.fullmatch(r"\s*([0-9]+)(?:\s*[-, ]\s*[0-9]+)*\s*", k)
+    if numbers is None:
+        return parse_auto(k)
+    if k.strip() == numbers[1]:
+        raise ParameterError(f"k = {k!r} is a text; pass the integer {int(numbers[1])}")
+    raise ParameterError(f"k = {shortened(k)!r} is a text; pass integers, as in [2, 3, 7] or range(2, 9)")
+
+
+@hinted
 def transfer_colors(
     image: ImageLike, target: ImageLike, k: int = 20, *, seed: int = Settings.seed, space: Space = "srgb"
 ) -> npt.NDArray[np.uint8]:
@@ -144,8 +198,8 @@ def transfer_colors(
 
     Parameters
     ----------
-    image, target : array, PIL image or path
-        As for `quantize`; their sizes may differ. The colours come from `target`.
+    image, target : array, PIL image, file or DecodedImage
+        As for `quantize`, but not animations; their sizes may differ. The colours come from `target`.
     k : int from 1 to 256
         Number of components of each mixture. Few change the overall mood; with many, colours follow those of the
         target more closely.
@@ -166,6 +220,6 @@ def transfer_colors(
     if check_k(k) > MAX_TRANSFER_K:
         raise ParameterError(f"k = {k} is above the limit of a transfer; use at most {MAX_TRANSFER_K}")
     settings = Settings(seed=seed, space=space)
-    quantizer = Quantizer(image, settings)
+    quantizer = Quantizer(to_array(image), settings)
     target_fit = Fitter(FlatImage.from_array(to_array(target)).require_visible().histogram(), settings).fit(k)
     return quantizer.transfer(quantizer.fit(k), target_fit.mixture).image

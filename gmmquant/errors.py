@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class GmmquantError(Exception):
-    """Base class of all errors of gmmquant; the message is one line for the user."""
+    """Base class of the errors of gmmquant; the message is one line for the user.
+
+    A file that the system cannot read is an OSError instead, such as a FileNotFoundError.
+    """
 
 
 class ParameterError(GmmquantError, ValueError):
@@ -31,8 +34,13 @@ class PaletteFileError(GmmquantError):
     """A file is not a palette, is damaged, or holds colours without an exact 8-bit sRGB value."""
 
 
-class OutputError(GmmquantError):
-    """An output cannot be written: it exists, or it clashes with another file of the run."""
+class OutputError(GmmquantError, OSError):
+    """An output cannot be written: the system refuses, it exists, or it clashes with another file of the run.
+
+    If the system refuses, `errno` and `filename` are those of its error.
+    """
+
+    __str__ = BaseException.__str__  # OSError's would begin with the errno
 
 
 class ExistsError(OutputError):
@@ -45,3 +53,7 @@ class ClusterError(GmmquantError):
 
 class ConvergenceWarning(UserWarning):
     """A fit stopped before it met its tolerance."""
+
+
+class FormatWarning(UserWarning):
+    """A file cannot store something of its image, such as exact colours or partial transparency."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from numbers import Integral
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import (
@@ -121,7 +122,7 @@ class SettingsOptions(TypedDict, total=False):
     dither: Dither
     strength: float | None
     smooth: float
-    keep_colors: Sequence[str]
+    keep_colors: Sequence[str | Sequence[int]]
     palette_order: PaletteOrder | None
     color_depth: ColorDepth
 
@@ -185,9 +186,10 @@ class Settings:
         How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
         the same label adds this to its score, in nats. Not with "soft" and with dithering. See
         `gmmquant.images.smoothing`.
-    keep_colors : sequence of str
-        Colours that the palette contains exactly, among its k colours: hex codes or names of CSS, also as one text with
-        commas; kept as a tuple of `#rrggbb`. They are the means of components, and the others are fitted about them.
+    keep_colors : sequence of str or of three integers
+        Colours that the palette contains exactly, among its k colours: hex codes, names of CSS, or values from 0 to
+        255; also as one text with commas; kept as a tuple of `#rrggbb`. They are the means of components, and the
+        others are fitted about them.
     palette_order : "weight", "luminance", "hue", "given" or None
         Order of the colours, and so of the components: the heaviest, the darkest, or the greys and then red first.
         "given" is the order of a palette or a model; for fitted colours, kept ones first and then by weight. None:
@@ -220,7 +222,7 @@ class Settings:
     dither: Dither = _OF_STYLE
     strength: float | None = None
     smooth: float = _OF_STYLE
-    keep_colors: Sequence[str] = ()
+    keep_colors: Sequence[str | Sequence[int]] = ()
     palette_order: PaletteOrder | None = None
     color_depth: ColorDepth = "rgb888"
 
@@ -249,14 +251,13 @@ class Settings:
             check_choice("palette_order", self.palette_order, PALETTE_ORDERS)
         if self.recolor == "soft" and self.color_depth != "rgb888":
             raise ParameterError(f"recolor = 'soft' mixes colours outside {self.color_depth}; omit color_depth or it")
-        if self.keep_colors:
-            object.__setattr__(self, "keep_colors", hex_codes(self.keep_colors))
-            for code in self.keep_colors:
-                shown = displayed(parse_color(code), self.color_depth)
-                if shown != parse_color(code):
-                    raise ParameterError(
-                        f"keep_colors: {code} is not an {self.color_depth} colour; use {_hex_code(shown)}, the nearest"
-                    )
+        object.__setattr__(self, "keep_colors", () if _is_empty(self.keep_colors) else hex_codes(self.keep_colors))
+        for code in self.kept_codes:
+            shown = displayed(parse_color(code), self.color_depth)
+            if shown != parse_color(code):
+                raise ParameterError(
+                    f"keep_colors: {code} is not an {self.color_depth} colour; use {_hex_code(shown)}, the nearest"
+                )
         if self.search != "none" and (reason := self._without_search(vars(self))):
             raise ParameterError(f"search = {self.search!r} contradicts {reason}")
         if self.strength is not None and check_non_negative("strength", self.strength) > 1:
@@ -274,6 +275,11 @@ class Settings:
             raise ParameterError(
                 f"recolor = {self.recolor!r} contradicts dither = {self.dither!r}, which needs {required!r}; omit one"
             )
+
+    @property
+    def kept_codes(self) -> tuple[str, ...]:
+        """The colours to keep, as `#rrggbb`."""
+        return cast("tuple[str, ...]", self.keep_colors)
 
     def _of_style(self) -> dict[str, Any]:
         """Return the values of the settings that are not set: those of the style, where they do not contradict others.
@@ -336,11 +342,33 @@ def parse_output_format(text: str) -> str:
     return check_choice("format", name, tuple(OUTPUT_FORMATS))
 
 
-def hex_codes(colors: str | Iterable[str]) -> tuple[str, ...]:
-    """Return colours, in texts with or without commas, as `#rrggbb`, without repetitions, in their order."""
-    texts = [colors] if isinstance(colors, str) else colors
-    parts = [part for text in texts for part in text.split(",")]
-    return tuple(dict.fromkeys(_hex_code(parse_color(part)) for part in parts))
+def hex_codes(colors: object) -> tuple[str, ...]:
+    """Return colours, as `colors_of` takes them, as `#rrggbb`, without repetitions, in their order."""
+    return tuple(dict.fromkeys(map(_hex_code, colors_of(colors))))
+
+
+def _is_empty(colors: object) -> bool:
+    return colors is None or (isinstance(colors, str) and not colors)
+
+
+def colors_of(colors: object) -> Iterator[Color]:
+    """Yield colours in their order: of a text with commas, or of a sequence or array of texts and of three integers."""
+    colors = colors.tolist() if hasattr(colors, "tolist") else colors
+    if not isinstance(colors, Iterable):
+        raise ParameterError(f"{colors!r} is not a list of colours; use one such as ['#1d3557', (255, 0, 0)]")
+    for color in [colors] if isinstance(colors, str) else colors:
+        if isinstance(color, str):
+            yield from map(parse_color, color.split(","))
+        else:
+            yield _color_of_numbers(color.tolist() if hasattr(color, "tolist") else color)
+
+
+def _color_of_numbers(color: object) -> Color:
+    is_color = isinstance(color, Sequence) and len(color) == 3 and all(isinstance(value, Integral) for value in color)
+    if not is_color or not all(0 <= value <= 255 for value in cast("Color", color)):
+        shown = shortened(repr(color))
+        raise ParameterError(f"{shown} is not a colour; use a hex code, a name of CSS, or three integers up to 255")
+    return tuple(map(int, cast("Color", color)))
 
 
 def _hex_code(color: Color) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 
@@ -68,12 +70,19 @@ class DecodedImage:
     metadata : Metadata
     animation : Animation or None
         None for a single image.
+    source : Path or None
+        The file that it was read from, if it has a name.
     """
 
     pixels: npt.NDArray[Any]
     notes: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
     animation: Animation | None = None
+    source: Path | None = None
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Return the pixels, so that `np.asarray(image)` has them."""
+        return array_of(self.pixels, dtype, copy)
 
     def __repr__(self) -> str:
         """Return size, channels and type in one line."""
@@ -87,3 +96,10 @@ class DecodedImage:
 
         n_frames = self.animation.n_frames if self.animation else 1
         return preview_of_pixels(self.pixels[: len(self.pixels) // n_frames])
+
+
+def array_of(pixels: npt.NDArray[Any], dtype: npt.DTypeLike | None, copy: bool | None) -> npt.NDArray[Any]:
+    """Return `pixels` as NumPy's protocol `__array__` asks for them."""
+    if copy is False and dtype is not None and np.dtype(dtype) != pixels.dtype:
+        raise ValueError(f"pixels of type {pixels.dtype} are copied to become {np.dtype(dtype)}; use copy=None")
+    return np.array(pixels, dtype=dtype, copy=True) if copy else np.asarray(pixels, dtype=dtype)

@@ -27,31 +27,9 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     announce: Callable[[int], None] | None = None,
 ) -> DecodedImage:
-    """Read an image of a format of `INPUT_FORMATS`, with all frames of an animation, or the first page of several.
+    """Read an image file, which is a path or an open seekable file: see `gmmquant.images.inputs.read_image`.
 
-    The result is sRGB: colour profiles, code points, and gamma and primaries of a PNG are applied, and CMYK without a
-    profile is converted by the decoder. `notes` of the result name what is not applied.
-
-    Parameters
-    ----------
-    source : path of a regular file, or binary file
-        An open file must be seekable, such as `io.BytesIO`. It is read from its beginning and left open.
-    max_pixels : int
-        An image that declares more pixels, all frames counted, is refused before it is decoded.
-    announce : function of an int, optional
-        Called once, before decoding, with the number of pixels that the header declares, all frames counted, if it is
-        within the limit. A caller that shares memory with others can wait here. Its exceptions pass through.
-
-    Raises
-    ------
-    ImageError
-        If the file is not a regular file, not a supported image, too large (in pixels, or above 64 MiB + 16 bytes for
-        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers. The image must end within 64 MiB
-        + 16 bytes for each pixel that its header declares; bytes behind its end are ignored.
-    ParameterError
-        If an open file is not binary or not seekable.
-    OSError
-        If the system cannot read it.
+    Its errors do not name the file. An open file that is not binary or not seekable raises a ParameterError.
     """
 
     def admit(width: int, height: int, n_frames: int) -> None:

@@ -1,78 +1,17 @@
-"""Anything that is an image as an array, and the visible pixels of an image as a list of colour codes."""
+"""The visible pixels of an image as a list of colour codes."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import MortonCodes, encode
-from gmmquant.errors import ImageError, ParameterError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    ImageLike = npt.NDArray[Any] | Image.Image | str | os.PathLike[str]
-
-# Modes of PIL images whose values have a known range.
-_GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
-_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
-
-
-def to_array(image: ImageLike) -> npt.NDArray[Any]:
-    """Return the pixels of an array, a PIL image of any mode, or the file at a path.
-
-    Anything else, an animation, or a PIL image without a known range of values raises a ParameterError.
-    """
-    if isinstance(image, (str, os.PathLike)):
-        from gmmquant.images.files import read_image
-
-        try:
-            decoded = read_image(image)
-        except ImageError as error:
-            raise ImageError(f"{os.fspath(image)}: {error}") from None
-        if decoded.animation is not None:
-            raise ParameterError(
-                f"{os.fspath(image)} is an animation of {decoded.animation.n_frames} frames; pass one frame, or "
-                "read_image(path).pixels, which stacks all frames"
-            )
-        return decoded.pixels
-    # A PIL image exists only after its module was imported.
-    pillow = sys.modules.get("PIL.Image")
-    if pillow is not None and isinstance(image, pillow.Image):
-        return _from_pil(image)
-    if not hasattr(image, "__array__"):
-        raise ParameterError(
-            f"image is a {type(image).__name__}; pass an array of pixels, a PIL image or the path of a file"
-        )
-    return np.asarray(image)
-
-
-def _from_pil(image: Image.Image) -> npt.NDArray[Any]:
-    """Return the pixels of a PIL image as Pillow converts them: grey, RGB or RGBA, uint8 or (mode I;16) uint16.
-
-    An entry or colour that `info["transparency"]` marks becomes alpha. Colour profiles and EXIF orientation are not
-    applied; `read_image` does that.
-    """
-    mode = image.mode
-    if mode.startswith("I;16"):
-        pixels = np.asarray(image)
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if mode not in _GREY | _COLOR | _WITH_ALPHA:
-        raise ParameterError(
-            f"a PIL image of mode {mode} has no known range; use image.convert('I;16') for grey values up to 65535 or "
-            "image.convert('RGB') for values up to 255"
-        )
-    if mode == "La":  # Pillow converts it to LA only
-        image = image.convert("LA")
-    target = "RGBA" if image.has_transparency_data else "L" if mode in _GREY else "RGB"
-    return np.asarray(image.convert(target))
+from gmmquant.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -105,15 +44,20 @@ class FlatImage:
 
     @classmethod
     def from_array(cls, image: npt.NDArray[Any], n_frames: int = 1) -> FlatImage:
-        """Flatten an image: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
+        """Flatten an image: grey (h, w) or (h, w, 1), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16.
 
         An animation is an array of `n_frames` frames, one below the other.
 
         Raises
         ------
         ParameterError
-            If the array is of another shape or type.
+            If the array is of another shape or type, or of shape (n, 3) or (n, 4), which is a list of colours.
         """
+        if image.ndim == 2 and image.shape[1] in (3, 4):
+            raise ParameterError(
+                f"image has shape {image.shape}, like a list of colours; use image.reshape(height, width, "
+                f"{image.shape[1]}), or image[..., np.newaxis] if it is grey and {image.shape[1]} pixels wide"
+            )
         rgb, alpha = split_channels(image)
         visible = None if alpha is None else alpha > 0
         pixels = rgb.reshape(-1, 3) if visible is None else _colors_where(visible, image)
@@ -158,25 +102,41 @@ class FlatImage:
 
 
 def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Split grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8 or uint16, into RGB (h, w, 3) and alpha (h, w) or None.
+    """Split grey (h, w) or (h, w, 1), RGB (h, w, 3) or RGBA (h, w, 4) into RGB (h, w, 3) and alpha (h, w) or None.
 
-    An array of another shape or type, or without a pixel, raises a ParameterError.
+    An array without a pixel, of another shape or of another type than uint8 and uint16 raises a ParameterError.
     """
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
-        raise ParameterError(
-            f"image has type {image.dtype}; use uint8 or uint16, as in image.astype(np.uint8) for values up to 255, "
-            "or np.rint(image * 65535).astype(np.uint16) for floats in [0, 1]"
-        )
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise ParameterError(f"image has type {image.dtype}{_values_of(image)}")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise ParameterError(
             f"image has shape {image.shape}; use (height, width), (height, width, 3) or (height, width, 4)"
         )
     if image.size == 0:
         raise ParameterError(f"image has shape {image.shape} and no pixels; pass at least one")
     if image.ndim == 2:
-        image = np.repeat(image[:, :, np.newaxis], 3, axis=2)
+        image = image[:, :, np.newaxis]
+    if image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
     return image[:, :, :3], image[:, :, 3] if image.shape[2] == 4 else None
+
+
+def _values_of(image: npt.NDArray[Any]) -> str:
+    """Return the range of the values of an array that is not uint8 or uint16, and how to convert them."""
+    kind, remedy = image.dtype.kind, "; use uint8 or uint16"
+    if kind == "b":
+        return f"{remedy}, as in image * np.uint8(255)"
+    if kind not in "iuf" or image.size == 0:
+        return remedy
+    low, high = image.min(), image.max()
+    found = f" and values from {low:g} to {high:g}"
+    if not low >= 0 or not high <= 65535:  # NaN is neither
+        return f"{found}{remedy} with values from 0 to 255 or to 65535"
+    bits = 8 if high <= 255 else 16
+    if kind == "f" and high <= 1:
+        return f"{found}{remedy}, as in np.rint(image * 255).astype(np.uint8)"
+    return f"{found}{remedy}, as in {'np.rint(image)' if kind == 'f' else 'image'}.astype(np.uint{bits})"
 
 
 def _colors_where(chosen: npt.NDArray[np.bool_], rgba: npt.NDArray[Any]) -> npt.NDArray[Any]:

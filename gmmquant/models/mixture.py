@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ModelFileError, ParameterError
 from gmmquant.models.array_validation import (
     FloatArray,
     IndexArray,
@@ -35,7 +35,8 @@ from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.models.serialization import Model, model_to_json, read_model
 from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
-from gmmquant.system.atomic import OutputSet
+from gmmquant.system.printable import printable
+from gmmquant.system.single_file import write_file
 from gmmquant.version import __version__
 
 
@@ -226,13 +227,14 @@ class GaussianMixture(Estimator):
         return self._criteria(X, sample_weight).icl
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted mixture to a JSON file in full precision; an existing file is replaced in one step."""
+        """Write the fitted mixture to a JSON file in full precision; an existing file is replaced in one step.
+
+        An `OutputError`, which is an OSError, is raised if the system cannot write it.
+        """
         names = getattr(self, "feature_names_in_", None)
         facts = {} if names is None else {"feature_names": list(map(str, names))}
         data = model_to_json(Model(self.gaussians(), facts), __version__).encode("ascii")
-        with OutputSet(overwrite=True) as files:
-            files.stage(Path(path), data)
-            files.commit()
+        write_file(Path(path), data)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -243,11 +245,14 @@ class GaussianMixture(Estimator):
         Raises
         ------
         ModelFileError
-            If the file is not a model.
+            If the file is not a model. The message names it.
         OSError
-            If the system cannot read it.
+            If the system cannot read it: a FileNotFoundError if there is none.
         """
-        model = read_model(Path(path))
+        try:
+            model = read_model(Path(path))
+        except ModelFileError as error:
+            raise ModelFileError(f"{printable(os.fspath(path))}: {error}") from None
         gaussians = model.gaussians
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.palette import Palette, hex_code
-from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
@@ -27,6 +27,7 @@ from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.models.serialization import Model, read_model
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter, candidates_of
+from gmmquant.quantization.mixtures import range_problem
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import (
@@ -40,6 +41,7 @@ from gmmquant.settings import (
     Settings,
     check_k,
     parse_hex,
+    shortened,
 )
 from gmmquant.system.process import system_reason
 
@@ -93,7 +95,7 @@ class ApplyModel(Strategy):
         recolor = facts.get("recolor")
         method = facts["method"] if facts.get("method") in METHODS else asked.method
         noise = facts.get("noise", 0.0)
-        settings = replace(asked, space=facts["color_space"], method=method, noise=noise)
+        settings = replace(asked, space=facts.get("color_space", SRGB.name), method=method, noise=noise)
         if recolor == "soft" and (asked.smooth or asked.color_depth != COLOR_DEPTHS[0]):
             recolor = None  # the labels of a mixture that was drawn softly are smoothed, or colours of the depth
         return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
@@ -134,7 +136,8 @@ class TransferColors(Strategy):
         """Fit both images, and transport the mixture of one to that of the other."""
         if k not in self._mixtures:
             self._mixtures[k] = self.fitter.fit(k, watch).mixture
-        return quantizer.transfer(quantizer.fit(k, watch), self._mixtures[k], receive)
+        result = quantizer.recolor(self.fit(quantizer.fitter, k, watch))
+        return quantizer.transfer(result, self._mixtures[k], receive)
 
 
 @dataclass(frozen=True)
@@ -176,18 +179,15 @@ def load_model(path: Path) -> ApplyModel:
         model = read_model(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         K, d = model.gaussians.means.shape
-        name = model.facts.get("color_space")
+        name = model.facts.get("color_space", SRGB.name)  # a mixture that Python saved has none
         if d != 3 or name not in SPACES:
-            raise ModelFileError(f"not a model of colours ({d} features); use one written by --save-model")
+            found = f"{d} features, and colours have 3" if d != 3 else f"colour space {shortened(str(name))!r}"
+            raise ModelFileError(f"not a model of colours: {found}; use one that was fitted to colours")
         check_k(K)
         space = COLOR_SPACES[str(name)]
-        low, high = np.array(space.low), np.array(space.high)
-        means = (model.gaussians.means - low) / (high - low)
-        variances = np.diagonal(model.gaussians.full_covariances(), axis1=1, axis2=2) / (high - low) ** 2
-        if np.abs(means - 0.5).max() > 1 or variances.min() < 1e-15 or variances.max() > 1:
-            raise ModelFileError(
-                f"means or covariances are not of {SPACE_TITLES[space.name]} colours; use one written by --save-model"
-            )
+        if problem := range_problem(model.gaussians, space):
+            remedy = "fit it to pixels / 255" if space is SRGB else "use one written by --save-model"
+            raise ModelFileError(f"not a model of {SPACE_TITLES[space.name]} colours: {problem}; {remedy}")
         colors = _colors_of(model)
         Settings(noise=model.facts.get("noise", 0.0))  # checks it
     return ApplyModel(model, colors, ks=[K], inputs={"model": path.absolute()}, digest=digest)

@@ -59,7 +59,7 @@ def displayed_palette(palette: Palette, settings: Settings) -> Palette:
 def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette, list[int]]:
     """Return the distinct colours of a palette of which `k` can be chosen, and the indices of those to keep."""
     colors = list(dict.fromkeys(map(tuple, displayed_palette(palette, settings).tolist())))
-    kept = {code: parse_color(code) for code in settings.keep_colors}
+    kept = {code: parse_color(code) for code in settings.kept_codes}
     missing = [code for code, color in kept.items() if color not in colors]
     if missing:
         raise ParameterError(f"keep_colors: {missing[0]} is not in the palette; use colours of it, or omit it")
@@ -340,7 +340,7 @@ class Fitter:
     @cached_property
     def kept_colors(self) -> Palette:
         """The colours to keep, (n_kept, 3)."""
-        kept = [parse_color(code) for code in self.settings.keep_colors]
+        kept = [parse_color(code) for code in self.settings.kept_codes]
         return np.array(kept, dtype=np.uint8).reshape(-1, 3)
 
     @property

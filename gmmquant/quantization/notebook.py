@@ -30,12 +30,13 @@ Figures = Iterable[tuple[str, str]]
 
 def result_html(result: QuantizedImage) -> str:
     """Return a recoloured image, its palette and its figures as HTML."""
-    png = base64.b64encode(preview_png(result.recolored)).decode("ascii")
-    height, width = result.labels.shape
+    png = base64.b64encode(preview_png(result.shown)).decode("ascii")
+    height, width = result.labels.shape[0] // result.n_frames, result.labels.shape[1]
     n_colors = len(result.palette)
     label = escape(f"{width} x {height} pixels in {n_colors} colour{'' if n_colors == 1 else 's'}")
     image = f'<img src="data:image/png;base64,{png}" alt="{label}" style="max-width:100%;border:{_LINE}">'
-    figures = [("size", f"{width} x {height}"), *_fit_figures(result.fit), *_result_figures(result)]
+    size = f"{width} x {height}" + ("" if result.n_frames == 1 else f", {result.n_frames} frames")
+    figures = [("size", size), *_fit_figures(result.fit), *_result_figures(result)]
     return _framed(f"<div>{image}</div>{_palette(result.fit)}{_table(figures)}")
 
 

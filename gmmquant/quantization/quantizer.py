@@ -9,18 +9,19 @@ Modules that few runs need are imported where they are used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.palette import check_palette, hex_code, to_8_bits
 from gmmquant.colors.spaces import SRGB
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
-from gmmquant.images.pixels import FlatImage, to_array
+from gmmquant.images.inputs import image_input
+from gmmquant.images.pixels import FlatImage
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
@@ -31,16 +32,20 @@ from gmmquant.models.kmeans import nearest_squared_distances
 from gmmquant.models.sweep import most_probable
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
-from gmmquant.settings import AUTO, Settings, SettingsOptions
+from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
+from gmmquant.quantization.mixtures import color_mixture
+from gmmquant.quantization.result import ImageStatistics, QuantizedImage
+from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions
+from gmmquant.system.user_warning import warn_user
 
 if TYPE_CHECKING:
     from gmmquant.images.dithering.pixels import Pixels
+    from gmmquant.images.inputs import ImageLike
     from gmmquant.images.layers import Layers
     from gmmquant.images.maps import GreyMap
-    from gmmquant.images.pixels import ImageLike
-    from gmmquant.models.mixture import GaussianMixture
+    from gmmquant.images.palette_input import PaletteLike
     from gmmquant.models.selection import BoundedChoice, Choice
+    from gmmquant.quantization.mixtures import MixtureLike
 
 # Used instead of a variance of 0 about centers, if each colour is one of them.
 _MIN_VARIANCE = 1e-12
@@ -59,7 +64,7 @@ class Quantizer:
 
     Parameters
     ----------
-    image : array, PIL image, path or FlatImage
+    image : array, PIL image, file or FlatImage
         See `quantize`. To save memory, pass a FlatImage and drop the array that it was made from.
     settings : Settings, optional
     **options
@@ -77,6 +82,8 @@ class Quantizer:
         Number of frames, one below the other.
     visible : ndarray of bool, shape (height, width), or None
         Where the image is not fully transparent; None without alpha.
+    source : Path or None
+        The file that the image was read from.
 
     Raises
     ------
@@ -87,30 +94,42 @@ class Quantizer:
     def __init__(
         self, image: ImageLike | FlatImage, settings: Settings | None = None, **options: Unpack[SettingsOptions]
     ) -> None:
+        refuse_unknown("Quantizer", options, [field.name for field in fields(Settings)])
         if settings is not None and options:
             raise ParameterError(f"settings and {', '.join(options)} are both set; pass only one of them")
-        self._flat = image if isinstance(image, FlatImage) else FlatImage.from_array(to_array(image))
+        self.settings = settings or Settings(**options)
+        refuse_ineffective(options, self.settings)
+        self._animation, self.source = None, None
+        if isinstance(image, FlatImage):
+            self._flat = image
+        else:
+            pixels, self._animation, self.source = image_input(image)
+            n_frames = 1 if self._animation is None else self._animation.n_frames
+            self._flat = FlatImage.from_array(pixels, n_frames)
         self.shape, self.n_frames, self.visible = self._flat.shape, self._flat.n_frames, self._flat.visible
         self.histogram = self._flat.histogram()
-        self.settings = settings or Settings(**options)
         self.fitter = Fitter(self.histogram, self.settings)
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the image by it.
 
         `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as soon as
-        the image is recoloured, before the likelihood is computed.
+        the image is recoloured, before the likelihood is computed. A ConvergenceWarning tells that `max_iter` was too
+        small.
         """
-        return self.recolor(self.fitter.fit(k, watch), receive)
+        return self.recolor(self._converged(self.fitter.fit(k, watch)), receive)
 
     def fit_palette(
         self,
-        palette: npt.NDArray[np.uint8],
+        palette: PaletteLike,
         k: int | None = None,
         watch: Watcher = watch_nothing,
         receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
-        """Recolour the image with a fixed palette (K, 3), to which weights and covariances are fitted.
+        """Recolour the image with a fixed palette, to which weights and covariances are fitted.
+
+        The palette is an array (K, 3) of values from 0 to 255, a sequence of colours, a file or a name: see
+        `read_palette`.
 
         With `k`, it is recoloured with the k colours of the palette that have the least squared error. The colours keep
         their order. Each pixel gets the nearest colour unless the settings choose a recoloring or a dither.
@@ -118,14 +137,17 @@ class Quantizer:
         Raises
         ------
         ParameterError
-            If `palette` is not uint8 of shape (K, 3), or holds none or more than 4096 colours, or fewer distinct ones
-            than `k`.
+            If `palette` is not one, or holds none or more than 4096 colours, or fewer distinct ones than `k`.
+        PaletteFileError, OSError
+            If the file is not a palette or cannot be read.
         """
-        return self.recolor(self.fitter.fit_palette(palette, k, watch), receive)
+        from gmmquant.images.palette_input import to_palette
+
+        return self.recolor(self._converged(self.fitter.fit_palette(to_palette(palette), k, watch)), receive)
 
     def apply(
         self,
-        mixture: GaussianMixture | Gaussians,
+        mixture: MixtureLike,
         *,
         exact: bool = False,
         colors: npt.NDArray[np.uint8] | None = None,
@@ -135,7 +157,7 @@ class Quantizer:
 
         Parameters
         ----------
-        mixture : fitted or loaded GaussianMixture, or Gaussians
+        mixture : fitted or loaded GaussianMixture, Gaussians, or a result, which stands for its mixture
             Of three features: colours in the space of the settings (sRGB in [0, 1] by default).
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
@@ -146,13 +168,11 @@ class Quantizer:
         Raises
         ------
         ParameterError
-            If the mixture is not one of colours, or `colors` are not one for each component.
+            If the mixture is not one of colours in their range, or `colors` are not one for each component.
         NotFittedError
             If the GaussianMixture is not fitted.
         """
-        gaussians = mixture if isinstance(mixture, Gaussians) else mixture.gaussians()
-        if gaussians.means.shape[1] != 3:
-            raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
+        gaussians = color_mixture(mixture, self.fitter.space)
         if colors is not None and len(check_palette(colors)) != len(gaussians.means):
             raise ParameterError(f"colors has {len(colors)} rows, the mixture {len(gaussians.means)} components")
         return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact, colors=colors), receive)
@@ -160,6 +180,8 @@ class Quantizer:
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
         from gmmquant.images.maps import GreyMap
+
+        self._check_own(fit)
 
         entropy, log_density = np.empty((2, self.histogram.n_colors))
         for posterior in posteriors(self._points, fit.mixture) if self._flat.n_visible else ():
@@ -176,6 +198,7 @@ class Quantizer:
         The layers have the colours of the palette, and their sum is the soft image. With `exact` each pixel of a layer
         has its own colour, and their sum is this image, to half a level of 255. Without a visible pixel there are none.
         """
+        self._check_own(fit)
         visible = self._flat.n_visible > 0
         return self._laid_out_layers(fit, self._layers(fit, exact=exact)) if visible else iter(())
 
@@ -187,6 +210,7 @@ class Quantizer:
         """
         from gmmquant.images.openraster import encode_openraster
 
+        self._check_own(fit)
         self._flat.require_visible()
         layers = self._layers(fit, exact=True, stacked=True)
         names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
@@ -195,23 +219,21 @@ class Quantizer:
         composed = ColorImage(pixels, None if self.visible is None else self._flat.laid_out(alpha))
         return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
 
-    def transfer(
-        self, fit: QuantizedImage, target: Gaussians | RecoloredFit, receive: Receiver = receive_nothing
-    ) -> QuantizedImage:
+    def transfer(self, fit: QuantizedImage, target: MixtureLike, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
 
-        The target may also be a result, which stands for its mixture. Labels are those of the most probable components;
+        The target may be anything that `apply` takes. Labels are those of the most probable components;
         the error is the distance by which colours move.
         """
         from gmmquant.models.transport import transport_between
 
+        self._check_own(fit)
+        gaussians = color_mixture(target, self.fitter.space)
         if self._flat.n_visible == 0:
             receive(fit.recolored)
             return fit
         started = perf_counter()
-        moved = transport_between(fit.mixture, target if isinstance(target, Gaussians) else target.mixture).map(
-            self._points
-        )
+        moved = transport_between(fit.mixture, gaussians).map(self._points)
         colors = to_8_bits(moved, self.fitter.space)
         recolored = self._color_pixels(colors)
         color_labels = most_probable(natural_parameters(fit.mixture, self._points.origin), self._points)
@@ -301,7 +323,57 @@ class Quantizer:
         statistics = ImageStatistics(
             counts, weight, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds, regions
         )
-        return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, alpha, hidden)
+        return self._result(fit, recoloring, dither, statistics, labels, colors)
+
+    def __repr__(self) -> str:
+        """Return the size of the image, its number of colours, the method and the space in one line."""
+        height, width = self.shape
+        frames = "" if self.n_frames == 1 else f", {self.n_frames} frames"
+        return (
+            f"<Quantizer {width} x {height // self.n_frames}{frames}, {self.histogram.n_colors} distinct colours, "
+            f"{self.settings.method} in {SPACE_TITLES[self.settings.space]}>"
+        )
+
+    def _result(
+        self,
+        fit: Fit,
+        recoloring: str,
+        dither: str,
+        statistics: ImageStatistics,
+        labels: npt.NDArray[Any],
+        colors: npt.NDArray[np.uint8] | None,
+    ) -> QuantizedImage:
+        """Return a result with what it has from the image."""
+        flat = self._flat
+        own = (flat.alpha, flat.hidden, self._animation, self.source)
+        return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, *own)
+
+    def _converged(self, fit: Fit) -> Fit:
+        """Return a fit; warn if the settings limit its iterations, and it stopped before it converged."""
+        if fit.converged is False and self.settings.max_iter is not None:
+            warn_user(
+                f"the fit of {fit.k} colours did not converge in max_iter = {self.settings.max_iter} iterations; raise "
+                "or omit it, or raise tol",
+                ConvergenceWarning,
+            )
+        return fit
+
+    def _check_own(self, result: QuantizedImage) -> None:
+        """Refuse a result of another image, as far as its size, its visible pixels and their weight show."""
+        remedy, untyped = "pass a result of this image, as of Quantizer.fit", cast("object", result)
+        if not isinstance(untyped, QuantizedImage):
+            raise ParameterError(f"fit is a {type(result).__name__}; {remedy}")
+        (height, width), (own_height, own_width) = result.labels.shape, self.shape
+        if (height, width) != (own_height, own_width):
+            raise ParameterError(
+                f"the fit is to an image of {width} x {height} pixels, not of {own_width} x {own_height}; {remedy}"
+            )
+        statistics, weight = result.statistics, self.histogram.total_weight
+        if statistics.n_pixels != self._flat.n_visible or not np.isclose(statistics.weight, weight):
+            raise ParameterError(
+                f"the fit is to an image of {statistics.n_pixels} visible pixels of weight {statistics.weight:g}, not "
+                f"of {self._flat.n_visible} of weight {weight:g}; {remedy}"
+            )
 
     def _leave_hidden(self, fit: Fit, receive: Receiver) -> QuantizedImage:
         """Return an image without a visible pixel as it is, in none of the colours of `fit`."""
@@ -310,7 +382,7 @@ class Quantizer:
         regions = 0 if fit.smoothing(self.settings) else None
         statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds, regions)
         labels = np.zeros(flat.shape, dtype=np.uint8 if K <= 256 else np.uint16)
-        result = QuantizedImage(fit, *fit.drawing(self.settings), statistics, labels, None, flat.alpha, flat.hidden)
+        result = self._result(fit, *fit.drawing(self.settings), statistics, labels, None)
         receive(result.recolored)
         return result
 

@@ -6,20 +6,19 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import OutputError
+from gmmquant.colors.palette import hex_code
+from gmmquant.images.decoded import Animation, array_of
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.quantization.fit import Fit
-from gmmquant.system.atomic import OutputSet
-from gmmquant.system.paths import parse_path
-from gmmquant.system.process import system_reason
 
 if TYPE_CHECKING:
     from gmmquant.images.recolor import PILImage
@@ -197,17 +196,44 @@ class QuantizedImage(RecoloredFit):
     hidden : ndarray of uint8, shape (n_hidden, 3) or (1, 3), or None
         The original colours of the fully transparent pixels, row by row, or the only one; None if there are no such
         pixels. They are kept in `image` and in files in true colour.
+    animation : Animation or None
+        Durations and repetitions, if the image has several frames. They are one below the other, and `height` is their
+        total height.
+    source : Path or None
+        The file that the image was read from, which `save` does not replace.
     """
 
     labels: npt.NDArray[Any]
     colors: npt.NDArray[np.uint8] | None
     alpha: npt.NDArray[np.uint8] | None
     hidden: npt.NDArray[np.uint8] | None = None
+    animation: Animation | None = None
+    source: Path | None = None
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
         """The recoloured image, sRGB, (height, width, 3), or (height, width, 4) if the original has alpha."""
         return self.recolored.pixels
+
+    @property
+    def frames(self) -> npt.NDArray[np.uint8]:
+        """The frames of the recoloured image, (n_frames, height, width, 3) or (n_frames, height, width, 4)."""
+        image = self.image
+        return image.reshape(self.n_frames, -1, *image.shape[1:])
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames; 1 if the image is not an animation."""
+        return 1 if self.animation is None else self.animation.n_frames
+
+    @property
+    def hex(self) -> list[str]:
+        """The colours of the palette as `#rrggbb`."""
+        return [hex_code(color) for color in self.palette]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Return `image`, so that `np.asarray(result)` has the pixels."""
+        return array_of(self.image, dtype, copy)
 
     @property
     def recolored(self) -> IndexedImage | ColorImage:
@@ -218,42 +244,61 @@ class QuantizedImage(RecoloredFit):
         palette = self.hidden[:1] if self.hidden is not None and len(self.palette) == 0 else self.palette
         return IndexedImage(self.labels, palette, self.alpha, self.hidden)
 
-    def save(self, path: str | os.PathLike[str], *, optimize: bool = False) -> None:
-        """Write the recoloured image, indexed where the format allows it; an existing file is replaced.
+    def save(
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: str | None = None,  # noqa: A002
+        optimize: bool = False,
+        replace_input: bool = False,
+    ) -> None:
+        """Write the recoloured image, indexed where the format allows it, and an animation where it allows that.
+
+        An existing file is replaced in one step, but not the file that the image was read from.
 
         Parameters
         ----------
-        path : str or path-like
-            Its extension is the format: png, webp, tiff, gif, bmp or jpg.
+        file : str, path-like or binary file
+            A path, or a file that is open for writing.
+        format : "png", "webp", "tiff", "gif", "bmp" or "jpg", optional
+            Unless it is set, the extension of `file` is the format.
         optimize : bool
             Take more time for a smaller file.
+        replace_input : bool
+            Whether the file that the image was read from may be replaced.
 
         Raises
         ------
         ParameterError
-            If the extension is not that of an output format.
+            If the format is not one of these.
         ImageError
             If the format cannot hold the image.
         OutputError
-            If the system cannot write the file.
-        """
-        from gmmquant.images.encoding.encode import encode_image
+            If the system cannot write the file (then also an OSError), or if it is the image's own.
 
-        target = parse_path(path)
-        format = target.suffix.lower().removeprefix(".")  # noqa: A001
-        data = encode_image(self.recolored, format, optimize=optimize, keep_order=self.fit.keeps_order)
-        try:
-            with OutputSet(overwrite=True) as outputs:
-                outputs.stage(target, data)
-                outputs.commit()
-        except OSError as error:
-            raise OutputError(f"{target}: {system_reason(error)}") from None
+        Warns
+        -----
+        FormatWarning
+            If the format cannot store something of the image: exact colours, partial transparency, durations.
+        """
+        from gmmquant.quantization.saving import save_result
+
+        save_result(self, file, format, optimize=optimize, replace_input=replace_input)
 
     def to_pil(self) -> PILImage:
-        """Return the recoloured image for Pillow: mode P with the palette, or RGB; RGBA with alpha."""
+        """Return the recoloured image for Pillow.
+
+        Its mode is RGBA with alpha, otherwise P with the palette, or RGB above 256 colours and with "soft". The frames
+        of an animation are one below the other.
+        """
         from gmmquant.images.recolor import to_pil
 
         return to_pil(self.recolored)
+
+    @property
+    def shown(self) -> IndexedImage | ColorImage:
+        """The recoloured image as notebooks show it: the first frame of an animation."""
+        return self.recolored if self.n_frames == 1 else ColorImage.from_pixels(self.frames[0])
 
     def _repr_html_(self) -> str:
         """Return the image, its palette and its figures as notebooks show them."""
@@ -265,12 +310,14 @@ class QuantizedImage(RecoloredFit):
         """Return the image for programs that show no HTML."""
         from gmmquant.images.preview import preview_png
 
-        return preview_png(self.recolored)
+        return preview_png(self.shown)
 
     def __repr__(self) -> str:
         """Return size, number of colours, method and figures in one line."""
         height, width = self.labels.shape
+        frames = "" if self.n_frames == 1 else f", {self.n_frames} frames"
         return (
-            f"<QuantizedImage {width} x {height}, {len(self.palette)} colours, {self.fit.method}, "
+            f"<QuantizedImage {width} x {height // self.n_frames}{frames}, {len(self.palette)} colours, "
+            f"{self.fit.method}, "
             f"log-likelihood {self.mean_log_likelihood:.4f} per pixel, mse {self.mse:.1f}>"
         )

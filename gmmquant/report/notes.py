@@ -47,6 +47,7 @@ def fit_notes(
         *_falling_likelihood(fits, settings),
         *_one_color_for_all(fits, settings),
         *_spread_over_seeds(fits),
+        *_stopped_early(fits, settings),
     ]
 
 
@@ -136,6 +137,16 @@ def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:
                 f"log-likelihood per pixel at k = {fit.k}, {seeds}: mean {np.mean(values):.4f}, standard deviation "
                 f"{np.std(values, ddof=1):.4f}, from {min(values):.4f} to {max(values):.4f}"
             )
+
+
+def _stopped_early(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
+    """Yield a note on the fits that `max_iter` ended before they converged, if there are any."""
+    ks = [str(fit.k) for fit in fits if fit.fit.converged is False]
+    if ks and settings.max_iter is not None:
+        yield (
+            f"--max-iter {settings.max_iter} ended the fit before it converged at k = {', '.join(ks)}; raise it, or "
+            "leave it out"
+        )
 
 
 def n_distinct(fit: RecoloredFit) -> int:

@@ -1,5 +1,6 @@
 """Models as files: a loaded mixture equals the saved one digit by digit; other files are errors of one line."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from PIL import Image
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from gmmquant import GaussianMixture, ModelFileError, NotFittedError
+from gmmquant import GaussianMixture, ModelFileError, NotFittedError, OutputError, Quantizer
 from gmmquant.models.serialization import SCHEMA, read_model
 
 
@@ -124,8 +125,9 @@ def test_saving_again_replaces_the_file_and_a_missing_folder_is_named(tmp_path):
     first.save(tmp_path / "model.json")
     second.save(tmp_path / "model.json")
     np.testing.assert_array_equal(GaussianMixture.load(tmp_path / "model.json").means_, second.means_)
-    with pytest.raises(FileNotFoundError) as caught:
+    with pytest.raises(OutputError, match=r"^\S+nowhere/model\.json: no such file or directory$") as caught:
         first.save(tmp_path / "nowhere/model.json")
+    assert caught.value.errno == errno.ENOENT
     assert caught.value.filename == str(tmp_path / "nowhere/model.json")
 
 
@@ -189,11 +191,11 @@ def test_a_model_applied_to_another_image_reports_the_likelihood_that_scipy_give
     [
         (b"hello", "not JSON; use a model saved by gmmquant"),
         (None, "no such file or directory"),
-        (spoilt(color_space="xyz").encode(), "not a model of colours"),
-        (spoilt(means=[[5.0] * 3, [0.5] * 3]).encode(), "means or covariances are not of sRGB colours"),
+        (spoilt(color_space="xyz").encode(), "not a model of colours: colour space 'xyz'"),
+        (spoilt(means=[[5.0] * 3, [0.5] * 3]).encode(), "not a model of sRGB colours: a mean of 5, and values of sRGB"),
         (
             spoilt(covariances=[(1e-200 * np.eye(3)).tolist()] * 2).encode(),
-            "means or covariances are not of sRGB colours",
+            "not a model of sRGB colours: a variance of 1e-200 of the range",
         ),
         (
             spoilt(
@@ -206,7 +208,7 @@ def test_a_model_applied_to_another_image_reports_the_likelihood_that_scipy_give
         ),
         (
             spoilt(means=[[0.1], [0.2]], covariances=[[[1.0]], [[1.0]]]).encode(),
-            "not a model of colours (1 features)",
+            "not a model of colours: 1 features, and colours have 3",
         ),
     ],
 )
@@ -218,6 +220,21 @@ def test_a_bad_model_ends_the_command_with_one_line_and_exit_1(command, images, 
     assert result.stderr.startswith(f"gmmquant: model.json: {reason}")
     assert result.stderr.count("\n") == 1
     assert not (images / "out").exists()
+
+
+def test_a_mixture_saved_in_python_recolours_in_the_command_as_in_python(command, images):
+    with Image.open(images / "grey.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    mixture = GaussianMixture(3, random_state=0).fit(pixels.reshape(-1, 3) / 255)
+    mixture.save(images / "m.json")
+    result = command("grey.png", "--model", "m.json", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    with Image.open(images / "out/grey_k3.png") as image:
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), Quantizer(pixels).apply(mixture).image)
+    GaussianMixture(3, random_state=0).fit(pixels.reshape(-1, 3)).save(images / "m.json")
+    result = command("grey.png", "--model", "m.json", "-o", "again")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.rstrip().endswith("and values of sRGB go from 0 to 1; fit it to pixels / 255")
 
 
 def test_a_model_is_not_fitted(command, images):

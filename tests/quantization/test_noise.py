@@ -95,7 +95,8 @@ def test_exact_colours_and_kmeans_have_no_noise(flat):
     assert exact[0].fit.exact
     assert exact[0].fit.trace == exact[1].fit.trace
     np.testing.assert_array_equal(exact[0].covariances, exact[1].covariances)
-    clusters = [quantize(read_sample("cat.jpg"), 5, method="kmeans", space="lab", noise=noise) for noise in (0.0, 3.0)]
+    settings = [Settings(method="kmeans", space="lab", noise=noise) for noise in (0.0, 3.0)]
+    clusters = [Quantizer(read_sample("cat.jpg"), each).fit(5) for each in settings]
     assert clusters[0].fit.trace == clusters[1].fit.trace
     assert clusters[0].log_likelihood == clusters[1].log_likelihood
 

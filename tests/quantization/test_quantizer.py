@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from gmmquant import ParameterError, Quantizer, Settings, quantize
+from gmmquant import ConvergenceWarning, ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.morton import decode
 from gmmquant.colors.palette import hex_code, to_8_bits
 from gmmquant.images.pixels import FlatImage, alpha_to_8_bits, split_channels
@@ -213,6 +213,7 @@ def test_an_8_bit_image_scaled_to_16_bits_gives_the_same_colours():
     assert (eight.labels == sixteen.labels).mean() > 0.99
 
 
+@pytest.mark.filterwarnings("ignore::gmmquant.ConvergenceWarning")
 def test_labels_have_the_smallest_sufficient_type():
     y, x = np.mgrid[:20, :20]
     image = np.dstack([x, y, 0 * x]).astype(np.uint8)
@@ -232,7 +233,8 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_another_start():
 
 def test_iterations_end_at_the_limit_or_at_the_tolerance():
     image = IMAGES["rgb"]
-    cut = quantize(image, 6, max_iter=2, tol=0)
+    with pytest.warns(ConvergenceWarning, match="the fit of 6 colours did not converge in max_iter = 2 iterations"):
+        cut = quantize(image, 6, max_iter=2, tol=0)
     assert (cut.fit.n_iter, cut.fit.converged, len(cut.fit.trace)) == (2, False, 2 + len(set(cut.fit.n_cells)))
     loose, tight = quantize(image, 6, tol=1e-2), quantize(image, 6, tol=1e-6)
     assert loose.fit.n_iter < tight.fit.n_iter
@@ -380,7 +382,7 @@ def test_exact_16_bit_colours_are_kept_to_the_nearest_8_bits():
     np.testing.assert_array_equal(result.image, [[[0, 1, 255], [1, 0, 156]]])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (5, 4), (5, 4, 3)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (5, 6), (5, 4, 3)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("k", [1, 7])
 def test_one_colour_is_unchanged(shape, dtype, k):
@@ -447,10 +449,16 @@ BAD_OPTIONS = [
     ({"k": 2.0}, "k = 2.0 is not an integer; use one of at least 1"),
     (
         {"k": "7"},
-        "k = '7' is not a choice of k; use auto, or auto:DE with a mean OKLab difference DE from 0.001 to 100, "
+        "k = '7' is a text; pass the integer 7",
+    ),
+    ({"k": "2-4"}, "k = '2-4' is a text; pass integers, as in [2, 3, 7] or range(2, 9)"),
+    ({"k": "2 3,7"}, "k = '2 3,7' is a text; pass integers, as in [2, 3, 7] or range(2, 9)"),
+    (
+        {"k": "seven"},
+        "k = 'seven' is not a choice of k; use auto, or auto:DE with a mean OKLab difference DE from 0.001 to 100, "
         "as in auto:2",
     ),
-    ({"k": None}, "k = None is not an integer; use one of at least 1"),
+    ({"k": [None]}, "k = None is not an integer; use one of at least 1"),
     ({"k": True}, "k = True is not an integer; use one of at least 1"),
     ({"k": [2, 0]}, "k = 0 is too small; use at least 1"),
     ({"k": 2, "seed": -1}, "seed = -1 is too small; use at least 0"),

@@ -121,3 +121,25 @@ def test_images_that_share_a_mixture_get_one_note_for_all(command, tmp_path):
     assert "of 32 colours at k = 32 are distinct after rounding to 8 bits" in note
     assert result.stderr.count(note) == 1
     assert f"gmmquant: out: {note}\n" in result.stderr
+
+
+def test_fits_that_the_limit_of_iterations_ended_are_noted_in_one_line():
+    image = read_sample("cat.jpg")[60:100, 120:180]
+    settings = Settings(max_iter=1)
+    quantizer = Quantizer(image, settings)
+    fits = [quantizer.recolor(quantizer.fitter.fit(k)) for k in (5, 9)]
+    assert not any(fit.fit.converged for fit in fits)
+    notes = fit_notes(fits, quantizer.histogram, settings, choices={}, recoloring_chosen=False)
+    assert "--max-iter 1 ended the fit before it converged at k = 5, 9; raise it, or leave it out" in notes
+    assert not any("converged" in note for note in notes_on(image, [5, 9], Settings())[1])
+
+
+def test_the_command_prints_the_note_on_iterations_and_no_warning_of_python(command, samples):
+    result = command(samples / "cat.jpg", "-k", "3", "--max-iter", "1", "-o", "out")
+    assert result.returncode == 0
+    assert "--max-iter 1 ended the fit before it converged at k = 3" in result.stderr + result.stdout
+    transferred = command(
+        samples / "cat.jpg", "-k", "3", "--max-iter", "1", "--transfer-from", samples / "rocket.jpg", "-o", "t"
+    )
+    assert transferred.returncode == 0
+    assert "Warning" not in result.stderr + transferred.stderr

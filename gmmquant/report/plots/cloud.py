@@ -10,7 +10,8 @@ import numpy as np
 
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import ParameterError
-from gmmquant.images.pixels import FlatImage, to_array
+from gmmquant.images.inputs import to_array
+from gmmquant.images.pixels import FlatImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.report.plots.canvas import INK, new_figure, styled
 from gmmquant.report.plots.figures import FitFigures, Results, figures_of
@@ -18,7 +19,7 @@ from gmmquant.report.plots.figures import FitFigures, Results, figures_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gmmquant.images.pixels import ImageLike
+    from gmmquant.images.inputs import ImageLike
 
 N_DEVIATIONS = 2  # of the ellipsoids
 

@@ -1,0 +1,165 @@
+"""What users pass as an image: an array, a PIL image, or a file as its path, its bytes or an open file."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from gmmquant.errors import ImageError, ParameterError
+from gmmquant.images.decoded import Animation, DecodedImage
+from gmmquant.settings import MAX_PIXELS
+from gmmquant.system.printable import printable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    FileLike = str | os.PathLike[str] | bytes | BinaryIO
+    ImageLike = npt.NDArray[Any] | Image.Image | DecodedImage | FileLike
+
+# Modes of PIL images whose values have a known range.
+_GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+# Pillow's names of formats with animations. The further images of others, such as TIFF, are pages.
+_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+
+
+class ImageInput(NamedTuple):
+    """The pixels of an image, its animation if its frames are one below the other, and the file that it is from."""
+
+    pixels: npt.NDArray[Any]
+    animation: Animation | None = None
+    source: Path | None = None
+
+
+def read_image(
+    source: FileLike, *, max_pixels: int = MAX_PIXELS, announce: Callable[[int], None] | None = None
+) -> DecodedImage:
+    """Read a PNG, JPEG, WebP, AVIF, TIFF (its first page), BMP, GIF, JPEG 2000 or PNM, with all frames of an animation.
+
+    The result is sRGB: colour profiles are applied to 8-bit images, and CMYK without a profile is converted by the
+    decoder.
+
+    Parameters
+    ----------
+    source : path of a regular file, bytes, or binary file
+        An open file is read from its beginning and left open. One that is not seekable is read from where it is.
+    max_pixels : int
+        An image that declares more pixels, all frames counted, is refused before it is decoded.
+    announce : function of an int, optional
+        Called once, before decoding, with the number of pixels that the header declares, all frames counted, if it is
+        within the limit. A caller that shares memory with others can wait here. Its exceptions pass through.
+
+    Raises
+    ------
+    ImageError
+        If the file is not a regular file, not a supported image, too large (in pixels, or above 64 MiB + 16 bytes for
+        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers. The image must end within 64 MiB
+        + 16 bytes for each pixel that its header declares; bytes behind its end are ignored. The message names the file.
+    ParameterError
+        If an open file is not binary.
+    OSError
+        If the system cannot read it: a FileNotFoundError if there is none.
+    """
+    from gmmquant.images import files
+
+    name = _name_of(source)
+    try:
+        if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
+            raise ImageError("is a folder; use an image file")
+        decoded = files.read_image(_seekable(source, max_pixels), max_pixels=max_pixels, announce=announce)
+    except ImageError as error:
+        raise ImageError(f"{printable(name)}: {error}" if name else str(error)) from None
+    return replace(decoded, source=None if name is None else Path(os.path.abspath(name)))
+
+
+def image_input(image: ImageLike) -> ImageInput:
+    """Return the pixels of an image, all frames of an animation one below the other, and where they are from.
+
+    A ParameterError is raised for anything that is not an image, for a PIL image without a known range of values, and
+    for one that is an animation: it stands for one frame or all.
+    """
+    if isinstance(image, DecodedImage):
+        return ImageInput(image.pixels, image.animation, image.source)
+    # A PIL image exists only after its module was imported.
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is not None and isinstance(image, pillow.Image):
+        name = getattr(image, "filename", "")
+        is_named = isinstance(name, (str, os.PathLike)) and bool(name)
+        return ImageInput(_from_pil(image), None, Path(os.path.abspath(name)) if is_named else None)
+    if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
+        decoded = read_image(cast("FileLike", image))
+        return ImageInput(decoded.pixels, decoded.animation, decoded.source)
+    if not hasattr(image, "__array__"):
+        raise ParameterError(
+            f"image is a {type(image).__name__}; pass an array of pixels, a PIL image, or the path, the bytes or an "
+            "open file of an image"
+        )
+    return ImageInput(np.asarray(image))
+
+
+def to_array(image: ImageLike) -> npt.NDArray[Any]:
+    """Return the pixels of a single image, as `image_input` does; a ParameterError is raised for an animation."""
+    pixels, animation, source = image_input(image)
+    if animation is not None and animation.n_frames > 1:
+        name = "image" if source is None else printable(source.name)
+        raise ParameterError(
+            f"{name} is an animation of {animation.n_frames} frames; pass one frame, or read_image(path).pixels, which "
+            "stacks all frames"
+        )
+    return pixels
+
+
+def _name_of(source: object) -> str | None:
+    """Return the path of a file, or the name of an open one; None if it has none."""
+    name = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
+    return os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
+
+
+def _seekable(source: Any, max_pixels: int) -> str | os.PathLike[str] | BinaryIO:
+    """Return a path as it is, and bytes or a stream as a seekable file."""
+    from gmmquant.images.decoding.reader import byte_limit
+
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return io.BytesIO(source)
+    if isinstance(source, (str, os.PathLike, io.TextIOBase)) or getattr(source, "seekable", bool)():
+        return cast("str | os.PathLike[str] | BinaryIO", source)
+    data = source.read(byte_limit(max_pixels) + 1)
+    if not isinstance(data, bytes):
+        raise ParameterError("the file to read must be binary; open it with mode 'rb', or pass its bytes")
+    return io.BytesIO(data)
+
+
+def _from_pil(image: Image.Image) -> npt.NDArray[Any]:
+    """Return the pixels of a PIL image as Pillow converts them: grey (height, width, 1), RGB or RGBA.
+
+    They are uint8, or uint16 for mode I;16. An entry or colour that `info["transparency"]` marks becomes alpha. Colour
+    profiles and EXIF orientation are not applied; `read_image` does that.
+    """
+    mode, n_frames = image.mode, getattr(image, "n_frames", 1) if getattr(image, "format", None) in _ANIMATED else 1
+    if n_frames > 1:
+        raise ParameterError(
+            f"image is an animation of {n_frames} frames; pass image.copy() for the present frame, or the path of the "
+            "file for all"
+        )
+    if mode.startswith("I;16"):
+        pixels = np.asarray(image)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)[..., np.newaxis]
+    if mode not in _GREY | _COLOR | _WITH_ALPHA:
+        raise ParameterError(
+            f"a PIL image of mode {mode} has no known range; use image.convert('I;16') for grey values up to 65535 or "
+            "image.convert('RGB') for values up to 255"
+        )
+    if mode == "La":  # Pillow converts it to LA only
+        image = image.convert("LA")
+    target = "RGBA" if image.has_transparency_data else "L" if mode in _GREY else "RGB"
+    pixels = np.asarray(image.convert(target))
+    return pixels[..., np.newaxis] if target == "L" else pixels
