@@ -62,8 +62,9 @@ def read_image(
     ------
     ImageError
         If the file is not a regular file, not a supported image, too large (in pixels, or above 64 MiB + 16 bytes for
-        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers. The image must end within 64 MiB
-        + 16 bytes for each pixel that its header declares; bytes behind its end are ignored. The message names the file.
+        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers. The message names the file. The
+        image must end within 64 MiB + 16 bytes for each pixel that its header declares; bytes behind its end are
+        ignored.
     ParameterError
         If an open file is not binary.
     OSError

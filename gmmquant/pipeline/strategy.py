@@ -231,10 +231,10 @@ def read_colors(text: str) -> tuple[Palette, Path | None, dict[str, str]]:
     """
     from gmmquant.colors.palette_files import parse_colors
     from gmmquant.images.palette_image import load_named_palette
+    from gmmquant.images.palette_input import palette_path
 
-    path = Path(text)
-    is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
-    if text.startswith("#") or not (path.is_file() or ("," not in text and is_path)):
+    path = palette_path(text)
+    if path is None:
         return parse_colors(text), None, {}
     with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
         colors, names = load_named_palette(path)

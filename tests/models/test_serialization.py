@@ -212,11 +212,11 @@ def test_a_model_applied_to_another_image_reports_the_likelihood_that_scipy_give
         ),
     ],
 )
-def test_a_bad_model_ends_the_command_with_one_line_and_exit_1(command, images, content, reason):
+def test_a_bad_model_ends_the_command_with_one_line_and_exit_2(command, images, content, reason):
     if content is not None:
         (images / "model.json").write_bytes(content)
     result = command("grey.png", "--model", "model.json", "-o", "out")
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"gmmquant: model.json: {reason}")
     assert result.stderr.count("\n") == 1
     assert not (images / "out").exists()
@@ -233,7 +233,7 @@ def test_a_mixture_saved_in_python_recolours_in_the_command_as_in_python(command
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), Quantizer(pixels).apply(mixture).image)
     GaussianMixture(3, random_state=0).fit(pixels.reshape(-1, 3)).save(images / "m.json")
     result = command("grey.png", "--model", "m.json", "-o", "again")
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert result.stderr.rstrip().endswith("and values of sRGB go from 0 to 1; fit it to pixels / 255")
 
 
