@@ -297,7 +297,7 @@ class QuantizedImage(RecoloredFit):
 
     @property
     def shown(self) -> IndexedImage | ColorImage:
-        """The recoloured image as notebooks show it: the first frame of an animation."""
+        """The recoloured image as notebooks show it, with the first frame of an animation only."""
         return self.recolored if self.n_frames == 1 else ColorImage.from_pixels(self.frames[0])
 
     def _repr_html_(self) -> str:
