@@ -1,8 +1,14 @@
-"""Checks of the arrays that estimators accept. A message gives the value, the limit and the remedy in one line."""
+"""Checks of the arrays that estimators accept. A message gives the value, the limit and the remedy in one line.
+
+Where scikit-learn's tests of estimators look for words in a message, these are in it.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +22,10 @@ IndexArray = npt.NDArray[np.intp]
 LARGEST = 1e145
 
 
+class ArrayTypeError(ParameterError, TypeError):
+    """An array holds objects that are not numbers."""
+
+
 def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     """Return `value` as a finite float64 array of exactly `shape`."""
     array = _as_floats(name, value)
@@ -24,17 +34,26 @@ def check_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Floa
     return array
 
 
-def check_samples(X: npt.ArrayLike, n_features: int | None = None) -> FloatArray:
-    """Return `X` as a finite float64 array of shape (n_samples, n_features) with at least one sample."""
+def check_samples(X: npt.ArrayLike, n_features: int | None = None, estimator: object = None) -> FloatArray:
+    """Return `X` as a finite float64 array of shape (n_samples, n_features) with at least one sample.
+
+    `n_features` is that of the fit of `estimator`.
+    """
     array = _as_floats("X", X)
     if array.ndim != 2:
         one = "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
-        remedy = one if array.ndim < 2 else "use X.reshape(-1, X.shape[-1]) for an image"
-        raise ParameterError(f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features): {remedy}")
+        remedy = f"Reshape your data: {one}" if array.ndim < 2 else "use X.reshape(-1, X.shape[-1]) for an image"
+        raise ParameterError(f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features). {remedy}")
     if array.size == 0:
-        raise ParameterError(f"X has shape {array.shape}; use at least one sample and one feature")
+        few = f"{array.shape[0]} sample(s)" if array.shape[0] == 0 else "0 feature(s)"
+        raise ParameterError(
+            f"X has {few} (shape={array.shape}) while a minimum of 1 is required; use at least one sample and one feature"
+        )
     if n_features is not None and array.shape[1] != n_features:
-        raise ParameterError(f"X has {array.shape[1]} features; the model was fitted on {n_features}")
+        name = type(estimator).__name__
+        raise ParameterError(
+            f"X has {array.shape[1]} features, but {name} is expecting {n_features} features as input, as in its fit"
+        )
     check_size("X", array)
     return array
 
@@ -65,7 +84,7 @@ def check_sample_weight(sample_weight: npt.ArrayLike | None, n_samples: int) -> 
     if (weight < 0).any():
         raise ParameterError(f"sample_weight contains {weight.min()}; weights must be at least 0")
     if not weight.any():
-        raise ParameterError("sample_weight is 0 everywhere; give at least one sample a weight above 0")
+        raise ParameterError("sample_weight is zero everywhere; give at least one sample a weight above 0")
     if np.ldexp(weight, -64).sum() > np.ldexp(np.finfo(np.float64).max, -64):
         raise ParameterError(
             f"sample_weight contains {weight.max():g}; its sum leaves the range of float64: scale it, only ratios count"
@@ -108,15 +127,35 @@ def check_enough_samples(weight: FloatArray, name: str, n_groups: int) -> None:
 def check_fitted(estimator: object, attribute: str) -> None:
     """Refuse an estimator whose `fit` has not set `attribute` yet."""
     if not hasattr(estimator, attribute):
-        raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet; call fit first")
+        raise not_fitted(f"this {type(estimator).__name__} is not fitted yet; call fit first")
+
+
+def not_fitted(message: str) -> NotFittedError:
+    """Return a NotFittedError, which is also scikit-learn's if that is imported: only then may it be expected."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
+    return NotFittedError(message) if theirs is None else _also(theirs)(message)
+
+
+@cache
+def _also(theirs: type[Exception]) -> type[NotFittedError]:
+    """Return the NotFittedError of gmmquant that is also `theirs`; pickles of it are read without scikit-learn too."""
+    members = {"__module__": NotFittedError.__module__, "__reduce__": lambda error: (not_fitted, error.args)}
+    return type(NotFittedError.__name__, (NotFittedError, theirs), members)
 
 
 def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
-    if np.iscomplexobj(value):
-        raise ParameterError(f"{name} contains complex numbers; use real ones")
+    if hasattr(value, "toarray") and not hasattr(value, "__array__"):
+        raise ParameterError(f"{name} is a {type(value).__name__}, and sparse input is not supported; use X.toarray()")
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array: npt.NDArray[Any] = np.asarray(value)
+        if array.dtype.kind == "c":
+            raise ParameterError(f"{name} contains complex numbers. Complex data not supported; use real numbers")
+        array = array.astype(np.float64, copy=False)
+    except TypeError as error:
+        raise ArrayTypeError(f"{name} cannot be converted to an array of numbers: {error}") from None
+    except ParameterError:
+        raise
+    except ValueError as error:
         raise ParameterError(f"{name} cannot be converted to an array of numbers: {error}") from None
     if not np.isfinite(array).all():
         raise ParameterError(f"{name} contains NaN or infinite values; remove or replace them")

@@ -343,7 +343,7 @@ class KMeans(Estimator):
     def _cells(self, X: npt.ArrayLike) -> Cells:
         check_fitted(self, "cluster_centers_")
         self._check_feature_names(X)
-        return self._points(check_samples(X, self.n_features_in_))
+        return self._points(check_samples(X, self.n_features_in_, self))
 
     def _points(self, samples: FloatArray) -> Cells:
         return Cells.points(samples, origin=self.cluster_centers_.mean(axis=0))

@@ -283,7 +283,7 @@ class GaussianMixture(Estimator):
 
     def _samples(self, X: npt.ArrayLike) -> FloatArray:
         self._check_feature_names(X)
-        return check_samples(X, self.n_features_in_)
+        return check_samples(X, self.n_features_in_, self)
 
     def _continued(self, n_components: int, d: int) -> Gaussians:
         """Return the mixture of the previous fit, if it has the shape and type that this fit needs."""

@@ -540,7 +540,9 @@ def test_a_sample_before_fit_is_refused():
 @pytest.mark.parametrize(("estimator", "method"), BEFORE_FIT)
 def test_a_question_about_another_number_of_features_is_refused(estimator, method):
     fit = copy.deepcopy(estimator).set_params(random_state=0).fit(samples(27))
-    with pytest.raises(ParameterError, match="X has 3 features; the model was fitted on 2"):
+    with pytest.raises(
+        ParameterError, match=rf"X has 3 features, but {type(estimator).__name__} is expecting 2 features as input"
+    ):
         getattr(fit, method)(np.zeros((4, 3)))
 
 

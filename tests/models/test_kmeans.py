@@ -425,7 +425,7 @@ BAD_ARRAYS = [
     (np.array([[0.0], [np.nan]]), None, ("NaN", "remove or replace")),
     (np.zeros((3, 1)), [1, 2], ("sample_weight", "(2,)", "(3,)")),
     (np.zeros((3, 1)), [1, 2, -0.5], ("sample_weight", "-0.5", "at least 0")),
-    (np.zeros((3, 1)), [0, 0, 0], ("sample_weight", "0 everywhere", "above 0")),
+    (np.zeros((3, 1)), [0, 0, 0], ("sample_weight", "zero everywhere", "above 0")),
     (np.zeros((3, 1)), [1, np.nan, 1], ("sample_weight", "NaN", "replace")),
     (np.arange(3.0)[:, np.newaxis], [0, 0, 1], ("1 sample", "n_clusters = 2", "at least as many")),
 ]
@@ -445,7 +445,7 @@ def test_predict_before_fit_is_refused():
 
 def test_predict_of_another_number_of_features_is_refused():
     fit = KMeans(2, random_state=0).fit(blobs(0, d=3))
-    with pytest.raises(ParameterError, match="X has 2 features; the model was fitted on 3"):
+    with pytest.raises(ParameterError, match=r"X has 2 features, but KMeans is expecting 3 features as input"):
         fit.predict(np.zeros((1, 2)))
 
 
