@@ -47,7 +47,8 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None, estimator: ob
     if array.size == 0:
         few = f"{array.shape[0]} sample(s)" if array.shape[0] == 0 else "0 feature(s)"
         raise ParameterError(
-            f"X has {few} (shape={array.shape}) while a minimum of 1 is required; use at least one sample and one feature"
+            f"X has {few} (shape={array.shape}) while a minimum of 1 is required; "
+            "use at least one sample and one feature"
         )
     if n_features is not None and array.shape[1] != n_features:
         name = type(estimator).__name__
