@@ -14,6 +14,7 @@ version = release = __version__
 language = "en"
 
 extensions = [
+    "command_lexer",
     "image_grids",
     "myst_parser",
     "site_pages",

@@ -1,6 +1,7 @@
 """The documentation site: it is built without a warning, its links lead somewhere, and it needs no network."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from helpers import blocks
 
 pytest.importorskip("furo", reason="the group docs is not installed")
 
@@ -123,6 +125,14 @@ def test_tables_of_images_are_grids_whose_images_open(site):
 def test_options_keep_their_hyphens(site):
     for name, page in site.pages.items():
         assert not re.search("[\N{EN DASH}\N{EM DASH}](?:method|style|palette|speed)", page.text), name
+
+
+def test_options_in_commands_are_marked_and_no_character_is_lost(project, site):
+    assert '<span class="na">--style</span>' in site.pages["drawing.html"].text
+    lexer = runpy.run_path(str(project / "docs/_extensions/command_lexer.py"))["CommandLexer"]()
+    page = (project / "docs/drawing.md").read_text(encoding="utf-8")
+    for code in (*blocks(page, "sh"), "a -k 2  --x='y z' to-rocket | b > c.png  # why\n"):
+        assert "".join(text for _, text in lexer.get_tokens(code)) == code
 
 
 @pytest.mark.parametrize("name", ["weights_", "covariances_, precisions_, precisions_cholesky_", "feature_names_in_"])
