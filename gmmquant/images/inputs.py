@@ -43,10 +43,10 @@ class ImageInput(NamedTuple):
 def read_image(
     source: FileLike, *, max_pixels: int = MAX_PIXELS, announce: Callable[[int], None] | None = None
 ) -> DecodedImage:
-    """Read a PNG, JPEG, WebP, AVIF, TIFF (its first page), BMP, GIF, JPEG 2000 or PNM, with all frames of an animation.
+    """Read an image of any of the formats that the command reads, with all frames of an animation.
 
-    The result is sRGB: colour profiles are applied to 8-bit images, and CMYK without a profile is converted by the
-    decoder.
+    The result is sRGB: colour profiles, code points, and gamma and primaries of a PNG are applied, and CMYK without a
+    profile is converted by the decoder. `notes` of the result name what is not applied.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ _END_OF_LINE, _END_OF_BITMAP, _DELTA = 0, 1, 2
 def decode_rle(data: memoryview, width: int, height: int, bits: int) -> npt.NDArray[np.uint8] | None:
     """Return the values of runs as stored, (height, width) or, for 24 bits, (height, width, 3).
 
-    None if the data end before the end of the bitmap, or if a row has no runs and no run was moved, so that nothing tells
-    that pixels were left out. Pixels of a run that are outside of the image are dropped.
+    None if the data end before the end of the bitmap, or if a row has no runs and no run was moved, so that nothing
+    tells that pixels were left out. Pixels of a run that are outside of the image are dropped.
     """
     n_bytes = max(bits // 8, 1)  # of a value in the result
     rows = np.zeros((height, width * n_bytes), np.uint8)
