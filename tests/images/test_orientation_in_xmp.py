@@ -7,6 +7,8 @@ from image_files import read, saved
 from PIL import Image, PngImagePlugin
 from tiff_files import tiff
 
+from gmmquant.images.decoding.metadata import clean_metadata, xmp_orientation
+from gmmquant.images.decoding.reader import StoredImage
 from gmmquant.images.files import orient
 
 FORMS = {
@@ -90,6 +92,22 @@ def test_frames_are_rotated_and_converted(tmp_path, photo):
 def test_only_boxes_rotate_an_avif(tmp_path, photo):
     plain = read(tmp_path, saved(photo, "AVIF")).pixels
     assert np.array_equal(read(tmp_path, saved(photo, "AVIF", xmp=FORMS["attribute"] % 6)).pixels, plain)
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [
+        b" " * 1_000_000 + FORMS["attribute"] % 6,
+        b"<tiff:Orientation>" + b" " * 1_000_000 + b"6",
+        b" tiff:Orientation" * 50_000,
+        b" tiff:Orientation " + b" " * 1_000_000,
+    ],
+    ids=["spaces", "element", "names", "attribute"],
+)
+def test_long_runs_of_spaces_in_xmp_take_no_time(photo, xmp):
+    stored = StoredImage(np.asarray(photo)[None], xmp=xmp)
+    assert xmp_orientation(xmp) == (6 if b'"6"' in xmp else 1)
+    assert clean_metadata(stored, 1, has_profile=False).xmp == xmp.replace(b' tiff:Orientation="6"', b"")
 
 
 @pytest.mark.parametrize("value", [b"0", b"9", b"10", b"66", b"", b"-6", b"\xd9\xa6"])

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.code_points import StatedSpace, space_of_code_points
 
 _FULL_BOX_BYTES = 4  # version and flags, before what the box contains
-_MAX_ASSOCIATIONS = 10_000
+_MAX_BOXES = 1 << 15  # of properties, which have numbers of 15 bits, and of items
 
 Property = tuple[bytes, bytes]
 Boxes = dict[bytes, tuple[int, int]]  # begin and end of the bodies of boxes, by their types
@@ -52,7 +53,8 @@ def _space_of(nclx: bytes) -> StatedSpace:
 def _properties(data: bytes, boxes: Boxes) -> list[Property]:
     """Return the type and body of all properties of items."""
     lists = _boxes(data, *boxes.get(b"iprp", (0, 0)))
-    return [(kind, data[begin:end]) for kind, begin, end in iterate_boxes(data, *lists.get(b"ipco", (0, 0)))]
+    stored = islice(iterate_boxes(data, *lists.get(b"ipco", (0, 0))), _MAX_BOXES)
+    return [(kind, data[begin:end]) for kind, begin, end in stored]
 
 
 def _of_primary(data: bytes, boxes: Boxes, properties: list[Property]) -> list[Property]:
@@ -66,7 +68,7 @@ def _of_primary(data: bytes, boxes: Boxes, properties: list[Property]) -> list[P
 
 
 def _boxes(data: bytes, begin: int, end: int) -> Boxes:
-    return {kind: (start, stop) for kind, start, stop in iterate_boxes(data, begin, end)}
+    return {kind: (start, stop) for kind, start, stop in islice(iterate_boxes(data, begin, end), _MAX_BOXES)}
 
 
 def _meta_boxes(data: bytes) -> Boxes:
@@ -80,7 +82,7 @@ def _meta_boxes(data: bytes) -> Boxes:
 def _item_types(data: bytes, begin: int, end: int) -> set[bytes]:
     """Return the types of the items; those of entries before version 2 have none."""
     count_bytes = 2 if data[begin : begin + 1] == b"\0" else 4
-    entries = list(iterate_boxes(data, begin + _FULL_BOX_BYTES + count_bytes, end))
+    entries = islice(iterate_boxes(data, begin + _FULL_BOX_BYTES + count_bytes, end), _MAX_BOXES)
     starts = [start + (8 if data[start] == 2 else 10) for kind, start, _ in entries if kind == b"infe"]
     return {data[start : start + 4] for start in starts}
 
@@ -95,7 +97,7 @@ def _associated(body: bytes, item: int) -> list[int]:
     id_format, wide = ">H" if body[0] == 0 else ">I", body[3] & 1
     (n_items,) = struct.unpack_from(">I", body, _FULL_BOX_BYTES)
     position = _FULL_BOX_BYTES + 4
-    for _ in range(min(n_items, _MAX_ASSOCIATIONS)):
+    for _ in range(min(n_items, _MAX_BOXES)):
         (found,) = struct.unpack_from(id_format, body, position)
         position += struct.calcsize(id_format)
         end = position + 1 + body[position] * (2 if wide else 1)

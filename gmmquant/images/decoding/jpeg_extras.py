@@ -37,7 +37,7 @@ def other_images(data: bytes) -> Iterator[str]:
         if marker == _APP2 and data.startswith(_MPF, begin):
             listed = list(_listed_images(data, begin + len(_MPF), end))
         elif (marker, True) in ((_APP1, data.startswith(_XMP, begin)), (_APP2, data.startswith(_GAIN_MAP, begin))):
-            described += data[begin : min(end, begin + MAX_METADATA_BYTES)]
+            described += data[begin:end] if len(described) < MAX_METADATA_BYTES else b""
     heads = [head for kind, head in listed if kind >> 16 != _PREVIEW]
     found = [name for name, purpose in _PURPOSES.items() if any(map(purpose.search, [described, *heads]))]
     yield from found

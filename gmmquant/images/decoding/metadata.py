@@ -31,8 +31,9 @@ _ADOBE_RGB, _UNCALIBRATED = 2, 0xFFFF
 # Tags dropped from the EXIF directory: maker note, colour space, width, height, interoperability directory, gamma.
 _DROPPED_TAGS = (0x927C, _COLOR_SPACE, 0xA002, 0xA003, _INTEROPERABILITY, 0xA500)
 
+# Possessive, so that a megabyte of spaces takes no time.
 _XMP_ORIENTATION = re.compile(
-    rb"\s+tiff:Orientation\s*=\s*[\"'](\d*)[\"']|<tiff:Orientation>\s*(\d*)\s*</tiff:Orientation>"
+    rb"\stiff:Orientation\s*+=\s*+[\"'](\d*+)[\"']|<tiff:Orientation>\s*+(\d*+)\s*+</tiff:Orientation>"
 )
 
 
