@@ -379,3 +379,47 @@ def test_a_tiff_of_cielab_is_converted_and_says_so(tmp_path, colour, photo):
         assert result.notes == (f"converted from CIELAB (D50) to sRGB{end}",)
         assert np.abs(result.pixels.astype(int) - np.asarray(photo)).max() <= 6
         assert result.metadata.has_profile
+
+
+# --- BMP --------------------------------------------------------------------------------------------------------------
+
+
+def bmp(pixels, light, gammas, *, kind=bytes(4), size=108):
+    """Return a BMP whose header has the light of the primaries (3, 3) and gammas."""
+    height, width = pixels.shape[:2]
+    header = struct.pack("<IiiHHIIiiII", size, width, height, 1, 24, 0, 0, 0, 0, 0, 0).ljust(56, b"\0") + kind
+    header += struct.pack("<9i", *np.rint(np.ravel(light) * 2**30).astype(int))
+    header += struct.pack("<3I", *(round(gamma * 2**16) for gamma in gammas))
+    rows = b"".join(row.tobytes() + bytes(-row.nbytes % 4) for row in pixels[::-1, :, ::-1])
+    start = 14 + size
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header.ljust(size, b"\0") + rows
+
+
+@pytest.mark.parametrize("size", [108, 124])
+def test_calibrated_spaces_of_a_bmp_are_applied(tmp_path, colour, colors, size):
+    light = {name: colour.RGB_COLOURSPACES[name].matrix_RGB_to_XYZ.T for name in ("sRGB", "Display P3")}
+    for space, gamma, curve, name in (
+        ("Display P3", 2.2, linear, "other primaries (BMP)"),
+        ("Display P3", 0, linear, "other primaries (BMP)"),
+        ("sRGB", 1.0, lambda values: values, "gamma 1 (BMP)"),
+        ("Display P3", 2.0, np.square, "gamma 0.5 and primaries (BMP)"),
+    ):
+        image = read(tmp_path, bmp(colors, light[space], [gamma] * 3, size=size))
+        assert image.notes == (f"converted from {name} to sRGB",)
+        assert np.abs(image.pixels - by_colour_science(colour, colors, space, curve)).max() < 1.6
+
+
+def test_other_bmps_are_srgb(tmp_path, colour, colors):
+    srgb, p3 = (colour.RGB_COLOURSPACES[name].matrix_RGB_to_XYZ.T for name in ("sRGB", "Display P3"))
+    for light, gammas, kind in (
+        (srgb, (2.2, 2.2, 2.2), bytes(4)),
+        (srgb * 0, (0, 0, 0), bytes(4)),
+        (-p3, (0, 0, 0), bytes(4)),
+        (p3, (1, 1, 1), b"BGRs"),
+        (p3, (1, 1, 1), b" niW"),
+    ):
+        image = read(tmp_path, bmp(colors, light, gammas, kind=kind))
+        assert np.array_equal(image.pixels, colors)
+        assert image.notes == ()
+    image = read(tmp_path, bmp(colors, srgb, (2.2, 1.8, 2.2)))
+    assert image.notes == ("a gamma for each channel (BMP) is not applied; values are taken as sRGB",)

@@ -9,6 +9,9 @@ import numpy as np
 import pillow_heif
 import pillow_jxl
 import pytest
+from box_files import avif_with_nclx
+from color_oracle import by_colour_science
+from icc_profiles import linear
 from image_files import pillow, read, saved, with_alpha
 from PIL import Image, ImageCms
 
@@ -257,3 +260,27 @@ def test_the_reader_of_jpeg_xl_knows_every_mode_of_its_decoder(photo, veil):
         _, info, *_ = pillow_jxl.Decoder(num_threads=0)(jxl(with_alpha(photo, veil).convert(mode)))
         assert info.mode in jpegxl._CHANNELS
     assert pillow(jxl(photo), "RGB").shape == (40, 60, 3)
+
+
+# --- colour spaces ----------------------------------------------------------------------------------------------------
+
+
+def test_code_points_of_a_heif_are_applied(tmp_path, colour, photo):
+    data = heif(photo)
+    assert data.count(b"colrnclx") == 1
+    converted = read(tmp_path, avif_with_nclx(data, 12, 13))
+    assert converted.notes == ("converted from Display P3 to sRGB",)
+    expected = by_colour_science(colour, np.asarray(photo), "Display P3", linear)
+    assert np.abs(converted.pixels - expected).max() < 1.5
+    bright = read(tmp_path, avif_with_nclx(data, 9, 16))
+    assert bright.notes == ("colour space BT.2100 PQ (nclx 9/16) is not applied; values are taken as sRGB",)
+    assert np.array_equal(bright.pixels, np.asarray(photo))
+
+
+def test_a_depth_map_of_a_heif_is_named(tmp_path, photo, veil):
+    data = heif(with_alpha(photo, veil))
+    alpha = b"urn:mpeg:hevc:2015:auxid:1"
+    assert alpha in data
+    image = read(tmp_path, data.replace(alpha, alpha[:-1] + b"2"))
+    assert image.notes == ("the file also has a depth map; only the image itself is used",)
+    assert np.array_equal(image.pixels, np.asarray(photo))

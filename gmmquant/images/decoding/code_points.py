@@ -14,7 +14,9 @@ from typing import NamedTuple
 from gmmquant.images.decoding.icc import SRGB_CURVE, parametric_curve, rgb_profile
 
 _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
-TOLERANCE = 0.001  # of x and y that are equal to sRGB's
+_TOLERANCE = 0.001  # of x and y
+_GAMMA = 0.45455  # with which files state sRGB's curve
+_MAX_EXPONENT = 10.0
 _BT601 = (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070)
 _UNSPECIFIED, _BT709, _SRGB = 2, 1, 13
 
@@ -90,6 +92,33 @@ def space_of_code_points(source: str, primaries: int, curve: int, *, full_range:
         return space_of_primaries(name, chromaticities, light)
     name = name if full_range else f"{name}, narrow range"
     return StatedSpace(other_color_space=f"colour space {name} ({source} {primaries}/{curve})")
+
+
+def space_of_gamma(
+    gamma: float, chromaticities: Sequence[float], gamma_source: str, primaries_source: str
+) -> StatedSpace:
+    """Return the space of the exponent that encodes light, or 0 for none, and of x and y; nothing if it is sRGB.
+
+    A gamma within 5 % of sRGB's stands for sRGB's curve, as in libpng; so does none. Any other is a power of the light.
+    The sources are where a file states them, for messages.
+    """
+    curve: bytes | None = SRGB_CURVE
+    words, sources = [], []
+    if gamma and abs(gamma - _GAMMA) > _GAMMA / 20:
+        curve = parametric_curve(1 / gamma) if 1 / _MAX_EXPONENT <= gamma <= _MAX_EXPONENT else None
+        words, sources = [f"gamma {gamma:g}"], [gamma_source]
+    if not is_srgb(chromaticities):
+        words.append("primaries" if words else "other primaries")
+        sources.append(primaries_source)
+    name = f"{' and '.join(words)} ({', '.join(dict.fromkeys(sources))})"
+    if curve is None:
+        return StatedSpace(other_color_space=name)
+    return space_of_primaries(name, chromaticities, curve) if words else StatedSpace()
+
+
+def is_srgb(chromaticities: Sequence[float]) -> bool:
+    """Tell whether x and y of white, red, green and blue are those of sRGB, up to their third digit."""
+    return all(abs(a - b) <= _TOLERANCE for a, b in zip(chromaticities, SRGB_CHROMATICITIES, strict=True))
 
 
 def space_of_primaries(name: str, chromaticities: Sequence[float], curve: bytes) -> StatedSpace:

@@ -10,17 +10,13 @@ import struct
 import zlib
 from collections.abc import Mapping
 
-import numpy as np
-
 from gmmquant.images.containers import METERS_PER_INCH, iterate_chunks
 from gmmquant.images.decoding.code_points import (
     SRGB_CHROMATICITIES,
-    TOLERANCE,
     StatedSpace,
     space_of_code_points,
-    space_of_primaries,
+    space_of_gamma,
 )
-from gmmquant.images.decoding.icc import SRGB_CURVE, parametric_curve
 from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
 from gmmquant.images.decoding.profiles import MAX_PROFILE_BYTES
 from gmmquant.images.decoding.reader import damaged
@@ -31,8 +27,6 @@ _MAX_ALL_TEXTS_BYTES = 4 * MAX_METADATA_BYTES
 _XMP = b"XML:com.adobe.xmp"
 
 _UNIT = 100_000  # of the numbers in gAMA and cHRM
-_GAMMA = 0.45455  # with which files state sRGB's curve
-_MAX_EXPONENT = 10.0
 
 # The bodies of chunks by type, in file order.
 Chunks = Mapping[bytes, list[bytes]]
@@ -89,25 +83,9 @@ def color_space(chunks: Chunks) -> StatedSpace:
 
 
 def _space_of_gamma_and_primaries(chunks: Chunks) -> StatedSpace:
-    """Return the space that gAMA and cHRM state, if it differs from sRGB.
-
-    A gamma within 5 % of sRGB's stands for sRGB's curve, as in libpng; so does none. Any other is a power of the light.
-    """
-    curve: bytes | None = SRGB_CURVE
-    words, sources, chromaticities = [], [], SRGB_CHROMATICITIES
     gamma = int.from_bytes(first(chunks, b"gAMA")[:4], "big") / _UNIT
-    if gamma and abs(gamma - _GAMMA) > _GAMMA / 20:
-        curve = parametric_curve(1 / gamma) if 1 / _MAX_EXPONENT <= gamma <= _MAX_EXPONENT else None
-        words, sources = [f"gamma {gamma:g}"], ["gAMA"]
-    if len(first(chunks, b"cHRM")) == 32:
-        stated = tuple(value / _UNIT for value in struct.unpack(">8I", first(chunks, b"cHRM")))
-        if not np.allclose(stated, chromaticities, rtol=0, atol=TOLERANCE):
-            chromaticities = stated
-            words, sources = [*words, "primaries" if words else "other primaries"], [*sources, "cHRM"]
-    name = f"{' and '.join(words)} ({', '.join(sources)})"
-    if curve is None:
-        return StatedSpace(other_color_space=name)
-    return space_of_primaries(name, chromaticities, curve) if words else StatedSpace()
+    stated = struct.unpack(">8I", first(chunks, b"cHRM")) if len(first(chunks, b"cHRM")) == 32 else ()
+    return space_of_gamma(gamma, [value / _UNIT for value in stated] or SRGB_CHROMATICITIES, "gAMA", "cHRM")
 
 
 def profile(chunks: Chunks) -> bytes | None:

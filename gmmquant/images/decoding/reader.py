@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gmmquant.images.decoded import Animation
+    from gmmquant.images.decoding.code_points import StatedSpace
 
 # Each frame of an animation takes some work, however small it is.
 MAX_FRAMES = 10_000
@@ -82,6 +83,10 @@ class StoredImage(NamedTuple):
         profile = header.info.get("icc_profile")
         found = {key: header.info[key] for key in ("dpi", "exif", "xmp") if key in header.info}
         return cls(frames, **{"profile": profile if isinstance(profile, bytes) else None, **found, **others})
+
+    def with_space(self, space: StatedSpace) -> StoredImage:
+        """Return the image with a colour space that counts without a profile."""
+        return self if self.profile is not None else self._replace(**space._asdict())
 
 
 class Reader(Protocol):

@@ -13,7 +13,6 @@ import numpy as np
 
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.av1 import largest_sequence
-from gmmquant.images.decoding.code_points import StatedSpace
 from gmmquant.images.decoding.isobmff import other_images, stated_space
 from gmmquant.images.decoding.media_boxes import frames, images, stated_size
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
@@ -59,18 +58,13 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     stated = stated_space(data).unless_srgb()
     if header.n_frames > 1:
         deep = ("the animation has more than 8 bits per channel; only 8 are used",) if _bits(data) > 8 else ()
-        return _with_space(decode_animation(data, header, deep), stated)._replace(orientation=orientation)
+        return decode_animation(data, header, deep).with_space(stated)._replace(orientation=orientation)
     pixels, _, _ = decode_with_opencv(data, "AVIF")
     if pixels.dtype == np.uint16:
         pixels = stretched(pixels, (1 << _bits(data)) - 1)
     notes = unused_images(other_images(data))
-    stored = StoredImage.with_info(to_rgb(pixels)[None], header, orientation=orientation, notes=notes)
-    return _with_space(stored, stated)
-
-
-def _with_space(stored: StoredImage, stated: StatedSpace) -> StoredImage:
-    """Add the space of code points, which counts without a profile."""
-    return stored if stored.profile is not None else stored._replace(**stated._asdict())
+    pixels = to_rgb(pixels)[None]
+    return StoredImage.with_info(pixels, header, orientation=orientation, notes=notes).with_space(stated)
 
 
 def _is_damaged(data: bytes, header: Header) -> bool:

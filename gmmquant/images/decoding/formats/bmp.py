@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from gmmquant.images.containers import METERS_PER_INCH
 from gmmquant.images.decoding.dib import HEADER_BYTES, decode_dib, parse_dib
+from gmmquant.images.decoding.dib_space import stated_space
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, damaged
 
 _FILE_HEADER_BYTES = 14
@@ -42,4 +43,5 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         pixels, notes = pixels[..., :3], (*notes, _NO_ALPHA)
     start, length = dib.profile
     profile = data[dib_at + start : dib_at + start + length] if length else None
-    return StoredImage.with_info(pixels[None], header, notes=notes, profile=profile)
+    stored = StoredImage.with_info(pixels[None], header, notes=notes, profile=profile)
+    return stored.with_space(stated_space(data[dib_at : dib_at + HEADER_BYTES]))

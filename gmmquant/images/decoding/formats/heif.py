@@ -15,19 +15,26 @@ import numpy.typing as npt
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, lenient_pillow
+from gmmquant.images.decoding.isobmff import other_images, stated_space
 from gmmquant.images.decoding.media_boxes import images, stated_size
 from gmmquant.images.decoding.opencv import stretched
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
-from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
+from gmmquant.images.decoding.reader import (
+    SEVERAL_IMAGES,
+    Admit,
+    Header,
+    StoredImage,
+    byte_limit,
+    damaged,
+    unused_images,
+)
 
 # The largest image that the decoder accepts, whatever our limit.
 _MAX_PIXELS = 1 << 30
 
 # A part that was written ends in fewer zeros.
 _ZEROS = bytes(16)
-
-_CODE_POINTS_OF_SRGB = ((1, 13), (1, 1), (1, 6), (2, 2), (1, 2), (2, 13))
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -62,9 +69,9 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         pixels = stretched(pixels, (1 << bits) - 1)
     is_sequence = any(kind == b"moov" for kind, _, _ in iterate_boxes(data))
     notes = (SEVERAL_IMAGES,) if n_images > 1 or is_sequence else ()
-    return StoredImage.with_info(
-        pixels[np.newaxis], header, notes=notes, orientation=1, other_color_space=_other_space(header)
-    )
+    notes = (*notes, *unused_images(other_images(data)))
+    stored = StoredImage.with_info(pixels[np.newaxis], header, notes=notes, orientation=1)
+    return stored.with_space(stated_space(data).unless_srgb())
 
 
 def _library() -> Any:
@@ -110,12 +117,3 @@ def _ends_in_zeros(item: bytes) -> bool:
             return True
         position = end
     return False
-
-
-def _other_space(header: Header) -> str | None:
-    """Return the colour space that code points state, unless it is sRGB or a profile counts."""
-    stated = header.info.get("nclx_profile")
-    if not isinstance(stated, dict) or "icc_profile" in header.info:
-        return None
-    points = stated.get("color_primaries"), stated.get("transfer_characteristics")
-    return None if points in _CODE_POINTS_OF_SRGB else f"colour space {points[0]}/{points[1]} (nclx)"

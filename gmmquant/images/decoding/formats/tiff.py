@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.errors import ImageError
-from gmmquant.images.decoding.code_points import SRGB_CHROMATICITIES, TOLERANCE, StatedSpace, space_of_primaries
+from gmmquant.images.decoding.code_points import SRGB_CHROMATICITIES, StatedSpace, is_srgb, space_of_primaries
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.icc import SRGB_CURVE, sampled_curve
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
@@ -68,8 +68,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     # The decoders have applied the tag, but not the orientation in XMP, which counts without the tag.
     orientation = 1 if ORIENTATION in tags else None
     others = {"orientation": orientation, "notes": notes, "dpi": dpi, "exif": exif}
-    stored = StoredImage.with_info(frame[np.newaxis], header, **others)
-    return stored if stored.profile is not None else stored._replace(**_stated_space(tags)._asdict())
+    return StoredImage.with_info(frame[np.newaxis], header, **others).with_space(_stated_space(tags))
 
 
 def _stated_space(tags: Mapping[int, Any]) -> StatedSpace:
@@ -79,7 +78,7 @@ def _stated_space(tags: Mapping[int, Any]) -> StatedSpace:
     words, chromaticities, curve = [], SRGB_CHROMATICITIES, SRGB_CURVE
     with damage_ignored():
         stated = tuple(float(value) for value in (*tags.get(_WHITE, ()), *tags.get(_PRIMARIES, ())))
-        if len(stated) == 8 and not np.allclose(stated, chromaticities, rtol=0, atol=TOLERANCE):
+        if len(stated) == 8 and not is_srgb(stated):
             words, chromaticities = ["other primaries"], stated
     with damage_ignored():
         levels = [int(level) for level in tags.get(_TRANSFER, ())]
