@@ -199,8 +199,8 @@ def test_the_colors_of_a_16_bit_tiff_are_divided_by_associated_alpha(tmp_path):
     ("bits", "photometric", "channels", "options"),
     [
         (16, 5, 4, {}),
-        (16, 1, 2, {"extra": 2}),
-        (16, 2, 3, {"sample_format": 3}),
+        (16, 5, 4, {"planar": 2}),
+        (16, 2, 3, {"sample_format": 2}),
         (10, 2, 3, {}),
         (12, 2, 3, {}),
         (14, 2, 3, {}),
@@ -220,14 +220,6 @@ def test_a_bigtiff_is_read_as_any_other(tmp_path, photo, mode):
     data = saved(image, "TIFF", big_tiff=True)
     assert data.startswith(b"II+\0")
     assert np.array_equal(read(tmp_path, data).pixels, read(tmp_path, saved(image, "TIFF")).pixels)
-
-
-def test_a_16_bit_tiff_in_planes_is_refused(tmp_path):
-    values = np.zeros((7, 5, 3), dtype=np.uint16)
-    with pytest.raises(
-        ImageError, match="16-bit TIFF with separate planes is not supported; save it with interleaved channels"
-    ):
-        read(tmp_path, tiff(values, planar=2))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -753,10 +745,9 @@ def test_decoders_do_not_write_to_standard_error(tmp_path, photo, capfd):
     assert capfd.readouterr().err == "still there"
 
 
-@pytest.mark.parametrize("values", [np.float32, np.int32])
-def test_pixels_that_are_neither_8_nor_16_bits_are_refused(tmp_path, values):
-    data = saved(Image.fromarray(np.ones((8, 8), dtype=values)), "TIFF")
-    with pytest.raises(ImageError, match=r"pixels of type (float32|int32) are not supported; convert"):
+def test_signed_pixels_are_refused(tmp_path):
+    data = saved(Image.fromarray(np.ones((8, 8), dtype=np.int32)), "TIFF")
+    with pytest.raises(ImageError, match=r"pixels of type int32 are not supported; convert"):
         read(tmp_path, data)
 
 

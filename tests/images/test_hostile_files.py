@@ -1,10 +1,12 @@
 """Files of every format changed at random: each is read, or refused in one line; nothing is printed."""
 
+import io
 import random
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from image_files import read, saved, with_alpha
 from image_kinds import dib, icns, ico, runs
 from image_kinds import made as made_files
@@ -47,6 +49,11 @@ def originals(photo, veil):
     made_by_hand["mac icon"] = icns([(b"is32", b"".join(runs(small[..., n]) for n in range(3)))])
     made |= made_by_hand
     made |= {"heif": saved(with_alpha(photo, veil), "HEIF"), "jxl": saved(photo, "JXL", exif=exif.tobytes())}
+    for name, options in {"planar tiff": {"planarconfig": "separate"}, "float tiff": {"predictor": True}}.items():
+        buffer, values = io.BytesIO(), np.asarray(photo)
+        values = np.moveaxis(values, -1, 0).astype(np.uint16) if name == "planar tiff" else values.astype("f4") / 255
+        tifffile.imwrite(buffer, values.copy(), photometric="rgb", compression="zlib", **options)
+        made[name] = buffer.getvalue()
     deep = np.asarray(photo).astype(np.uint16) * 200
     return made | {ending: cv2.imencode(ending, deep)[1].tobytes() for ending in (".png", ".tiff", ".jp2")}
 

@@ -1,10 +1,13 @@
 """TIFF, the first page: up to 8 bits by Pillow, whose alpha OpenCV multiplies in or drops; 16 bits by OpenCV.
 
+Planes, floating-point samples and others are decoded by `tiff_samples`, to which the orientation is not applied.
+
 Both libraries apply the tag of the orientation. Layout: TIFF 6.0 (Adobe, 1992).
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import IO, Any, BinaryIO, cast
 
@@ -19,7 +22,8 @@ from gmmquant.images.decoding.icc import SRGB_CURVE, sampled_curve
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, opened_by_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
-from gmmquant.images.decoding.tiff_directory import HEIGHT, WIDTH, read_directory
+from gmmquant.images.decoding.tiff_directory import COMPRESSION, HEIGHT, WIDTH, read_directory
+from gmmquant.images.decoding.tiff_samples import SampleLayout, decode_samples, sample_layout
 from gmmquant.images.decoding.tiff_strips import is_damaged
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
 
@@ -28,6 +32,28 @@ _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 284, 338, 339
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
+_PROFILE = 34675
+
+# LZMA and Zstandard, which the libtiff in OpenCV lacks.
+_ONLY_PILLOW = (34925, 50000)
+
+_UNSUPPORTED_COMPRESSIONS = {
+    34661: "JBIG",
+    34676: "SGI LogLuv",
+    34677: "SGI LogLuv",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG of a DNG",
+    34933: "PNG",
+    34934: "JPEG XR",
+    22610: "JPEG XR",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    50001: "WebP",
+    34927: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
 
 # A tile larger than this and than four times the image is not read.
 _MAX_TILE_PIXELS = 1 << 24
@@ -40,13 +66,22 @@ def read_header(file: BinaryIO) -> Header:
     if directory.tag_bytes > byte_limit(n_pixels) or directory.tile_pixels(file) > max(_MAX_TILE_PIXELS, 4 * n_pixels):
         raise damaged("TIFF")
     n_bytes = directory.needed_bytes(file)
+    compression = directory.integer(file, COMPRESSION, 1)
+    if compression in _UNSUPPORTED_COMPRESSIONS:
+        name = _UNSUPPORTED_COMPRESSIONS[compression]
+        raise ImageError(f"a TIFF compressed by {name} is not supported; save it with deflate, or as PNG")
     file.seek(0)
     try:
         return read_pillow_header(file, "TIFF", "Tiff", byte_limit(n_pixels))._replace(n_bytes=n_bytes)
     except MemoryError:
         raise
     except Exception:
-        bits = _bits_of_unknown(file)
+        tags = _load_tags(file)
+        bits = int(np.max(tags.get(_BITS, 1))) if _PHOTOMETRIC in tags else 0
+        if sample_layout(tags, directory.order) is not None:
+            size = int(tags[WIDTH]), int(tags[HEIGHT])
+            info = {"icc_profile": tags[_PROFILE]} if _PROFILE in tags else {}
+            return Header("TIFF", size, "RGB" if tags[_PHOTOMETRIC] == _RGB else "L", info=info, n_bytes=n_bytes)
         if bits > 8:
             raise _unsupported(bits) from None
         raise
@@ -57,6 +92,10 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(width, height, 1)
     if is_damaged(data, byte_limit(width * height)):
         raise damaged("TIFF")
+    tags = _load_tags(io.BytesIO(data))
+    layout = sample_layout(tags, "<" if data[:2] == b"II" else ">")
+    if layout is not None and _needs_samples(tags):
+        return _decode_by_samples(data, header, tags, layout)
     with opened_by_pillow(data, "TIFF") as image:
         tags, several_pages = dict(getattr(image, "tag_v2", {})), bool(getattr(image, "is_animated", False))
         exif = _descriptive_exif(image)
@@ -92,8 +131,8 @@ def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
     bits = int(np.max(tags.get(_BITS, 1)))
     if bits <= 8:
         return decode_with_pillow(data, "TIFF")
-    if tags.get(_PLANAR) == 2:
-        raise ImageError("16-bit TIFF with separate planes is not supported; save it with interleaved channels")
+    if tags.get(_PLANAR) == 2 and tags.get(_CHANNELS, 1) > 1:  # of a layout that `tiff_samples` does not accept
+        raise _unsupported(bits)
     try:
         pixels, _, _ = decode_with_opencv(data, "TIFF")
     except ImageError:
@@ -101,11 +140,33 @@ def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
             raise
         raise _unsupported(bits) from None
     pixels = to_rgb(pixels)
+    if bits < 16:  # OpenCV has shifted them up
+        pixels = stretched(pixels >> (16 - bits), (1 << bits) - 1)
+    return _finished(pixels, tags)
+
+
+def _needs_samples(tags: Mapping[int, Any]) -> bool:
+    """Tell whether OpenCV does not decode samples of more than 8 bits that `tiff_samples` decodes."""
+    bits, channels = int(np.max(tags.get(_BITS, 1))), tags.get(_CHANNELS, 1)
+    is_plain = bits == 16 and int(np.max(tags.get(_SAMPLE_FORMAT, 1))) == 1 and channels in (1, 3, 4)
+    is_planar = tags.get(_PLANAR) == 2 and channels > 1
+    return not is_plain or is_planar or tags.get(COMPRESSION, 1) in _ONLY_PILLOW
+
+
+def _decode_by_samples(data: bytes, header: Header, tags: Mapping[int, Any], layout: SampleLayout) -> StoredImage:
+    samples = decode_samples(data, layout)
+    if samples.shape[2] < 3:
+        samples = samples[..., [0, 0, 0, *range(1, samples.shape[2])]]
+    orientation = int(tags[ORIENTATION]) if ORIENTATION in tags else None
+    frames = _finished(samples, tags)[np.newaxis]
+    return StoredImage.with_info(frames, header, orientation=orientation, dpi=None).with_space(_stated_space(tags))
+
+
+def _finished(pixels: npt.NDArray[Any], tags: Mapping[int, Any]) -> npt.NDArray[Any]:
+    """Return RGB or RGBA without other channels, without an inversion, and with alpha that is not multiplied in."""
     extra_samples = np.atleast_1d(tags.get(_EXTRA_SAMPLES, ()))
     if (extra_samples[:1] == _UNSPECIFIED).any():
         pixels = pixels[:, :, :3]
-    if bits < 16:  # OpenCV has shifted them up
-        pixels = stretched(pixels >> (16 - bits), (1 << bits) - 1)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which OpenCV ignores
         pixels[:, :, :3] = np.iinfo(pixels.dtype).max - pixels[:, :, :3]
     return _divide_by_alpha(pixels) if _ASSOCIATED_ALPHA in extra_samples and pixels.shape[2] == 4 else pixels
@@ -124,8 +185,8 @@ def _unsupported(bits: int) -> ImageError:
     return ImageError(f"this type of TIFF with {bits} bits per channel is not supported; {remedy}")
 
 
-def _bits_of_unknown(file: BinaryIO) -> int:
-    """Return the bits per channel of a TIFF that Pillow cannot open; 0 if it is damaged."""
+def _load_tags(file: BinaryIO) -> Mapping[int, Any]:
+    """Return the tags of a TIFF, also of one that Pillow cannot open; none if it is damaged."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     with damage_ignored():
@@ -134,8 +195,8 @@ def _bits_of_unknown(file: BinaryIO) -> int:
         directory = ImageFileDirectory_v2(beginning if b"+" in beginning[:4] else beginning[:8])
         file.seek(directory.next)
         directory.load(cast(IO[bytes], file))
-        return int(np.max(directory.get(_BITS, 1))) if _PHOTOMETRIC in directory else 0
-    return 0
+        return dict(directory)
+    return {}
 
 
 def _descriptive_exif(image: Image.Image) -> Image.Exif | None:
