@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, Metadata
-from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png, webp
+from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png, png_rows, webp
 from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output, output_format
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
@@ -211,9 +211,9 @@ def test_a_tiny_gradient_of_many_colors_is_written_in_true_color_unless_its_orde
 @settings(max_examples=40)
 def test_opencv_decodes_packed_and_filtered_rows(height, width, n_colors, seed):
     image = random_image(n_colors, (height, width), seed=seed)
-    for number in (png._NO_FILTER, png._PAETH):
+    for number in (png_rows._PLAIN, png_rows._PAETH):
         bits = png.bits_for(n_colors)
-        rows = zlib.compress(png._filtered(palette_entries.packed(image.labels, bits), number))
+        rows = zlib.compress(png_rows._filtered(palette_entries.packed(image.labels, bits), number))
         header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
         chunks = [(b"IHDR", header), (b"PLTE", image.palette.tobytes()), (b"IDAT", rows), (b"IEND", b"")]
         file = b"\x89PNG\r\n\x1a\n"
@@ -226,16 +226,16 @@ def test_opencv_decodes_packed_and_filtered_rows(height, width, n_colors, seed):
 def test_strips_are_one_stream_as_short_as_a_single_strip_for_any_number_of_threads(n_bytes, monkeypatch):
     rng = np.random.default_rng(n_bytes)
     data = bytes(rng.integers(0, 4, n_bytes, dtype=np.uint8)) + 3 * bytes(rng.integers(0, 256, n_bytes, dtype=np.uint8))
-    whole = png._deflated(data)
-    assert whole == zlib.compress(data, png._ZLIB_LEVEL)
-    monkeypatch.setattr(png, "_STRIP_BYTES", 1000)
-    strips = png._deflated(data)
+    whole = png_rows._deflated(data)
+    assert whole == zlib.compress(data, png_rows._ZLIB_LEVEL)
+    monkeypatch.setattr(png_rows, "_STRIP_BYTES", 1000)
+    strips = png_rows._deflated(data)
     assert zlib.decompress(strips) == data
     assert len(strips) <= 1.08 * len(whole) + 20
     monkeypatch.setattr(threads, "_MIN_ELEMENTS", 1)
     for n_threads in (1, 3):
         monkeypatch.setattr(threads, "_share", n_threads)
-        assert png._deflated(data) == strips
+        assert png_rows._deflated(data) == strips
 
 
 def test_a_jpeg_is_composed_onto_white_with_colors_in_full_resolution():
@@ -801,13 +801,15 @@ def test_optimizing_a_png_keeps_its_metadata(n_colors, animation):
 
 
 @pytest.mark.parametrize("n_colors", [5, 256, 300])
-def test_large_images_are_optimized_in_another_process_to_the_same_bytes(monkeypatch, n_colors):
+def test_large_images_are_optimized_in_another_process_to_the_same_bytes(monkeypatch, tmp_path, n_colors):
     image = random_image(n_colors, (50, 40), "no")
     near = encode_image(image, "png", optimize=True, keep_order=True)
     monkeypatch.setattr(png, "_LARGE_PIXELS", 0)
     assert encode_image(image, "png", optimize=True, keep_order=True) == near
     assert np.array_equal(by_opencv(encode_image(image, "png", optimize=True))[0], image.pixels)
-    monkeypatch.setattr(png, "_OXIPNG", "raise SystemExit(3)")
+    failing = tmp_path / "failing.py"
+    failing.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(png.png_trials, "__file__", str(failing))
     with pytest.raises(ImageError, match="exit code 3; leave out --optimize"):
         encode_image(image, "png", optimize=True)
 

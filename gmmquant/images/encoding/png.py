@@ -1,19 +1,16 @@
 """PNG: indexed where 256 entries suffice, an entry being a colour with an alpha value; animations as APNG.
 
-The chunks are put together here; Pillow filters and compresses the rows of true colour, oxipng makes a finished file
-smaller. Layout: PNG specification, third edition (W3C, 2025), sections 5, 7.2, 9 and 11.
-
-Indices of a palette are not amounts, so the filters, which predict a value from its neighbours, mostly do harm; zlib
-finds the repetitions of whole runs itself. That is why indexed rows are not filtered, at any depth: at 16 colours files
-become a sixth smaller than with Pillow, which filters packed bits, in less time.
+The chunks are put together here, `png_rows` compresses rows of indices, Pillow those of true colour. The smallest file
+is looked for by `palette_sorting` and `png_trials`, which asks oxipng. Layout: PNG specification, third edition (W3C,
+2025), sections 5, 7.2, 9 and 11.
 """
 
 from __future__ import annotations
 
+import pickle
 import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import count
@@ -26,44 +23,24 @@ from PIL import Image
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_chunks, png_chunk
 from gmmquant.images.decoded import Animation, Metadata
+from gmmquant.images.encoding import png_trials
 from gmmquant.images.encoding.frame_diff import changed_boxes, frames_of, milliseconds
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
 from gmmquant.images.encoding.output_metadata import MARK, dpi_of, save_by_pillow
 from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
+from gmmquant.images.encoding.palette_sorting import orders, reordered, without_needless
+from gmmquant.images.encoding.png_rows import compressed_rows, stored_rows
 from gmmquant.images.recolor import ColorImage, IndexedImage
-from gmmquant.system.threads import for_each
 
 # Pixels up to which, and entries from which on, true colour is tried: of a slope of 6,000 pixels, the 768 bytes of a
 # palette may be the greater part.
 _TINY_PIXELS, _MANY_ENTRIES = 1 << 14, 64
 
-# Bytes of rows up to which two filters are tried, at the best level, as it costs nothing.
-_TINY_BYTES = 1 << 14
-
-# Level 5 of zlib takes half of the time of its level 6 and makes files 3 to 5 % larger: with it they would not stay
-# within 15 % of what Pillow's `optimize` makes of every image.
-_ZLIB_LEVEL, _BEST_ZLIB_LEVEL = 6, 9
-_NO_FILTER, _PAETH = 0, 4
-
-# Bytes that are compressed at once, and those before them that they can refer to.
-_STRIP_BYTES, _WINDOW_BYTES = 1 << 20, 1 << 15
-
-# Five images of 360,000 pixels in 2, 7, 16, 64 and 256 colours: level 2 of oxipng takes 0.3 s an image, level 4 1 s for
-# files 0.3 to 3 % smaller, level 6 twice that for 0.4 % at most. All are 5 to 7 % smaller than filters and orders of
-# the palette that we tried ourselves, 8 % than plain files. 16 colours become 1 to 2 % smaller in 8 bits than in 4.
-_LEVEL = 4
+# Bits from which on, if they suffice, 8 bits are tried too: they make 16 colours 1 to 2 % smaller, two 10 % larger.
+_MIN_TRIED_BITS = 4
 
 # Pixels above which oxipng, during which Python handles no signal, runs in a child process: 0.4 s of work.
 _LARGE_PIXELS = 1 << 18
-
-_OXIPNG = """
-import sys, oxipng
-options = {name: False for name in sys.argv[2:]}
-data = oxipng.optimize_from_memory(
-    sys.stdin.buffer.read(), level=int(sys.argv[1]), strip=oxipng.StripChunks.none(), **options
-)
-sys.stdout.buffer.write(data)
-"""
 
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
@@ -74,20 +51,17 @@ _MARK, _SHORT_MARK = (b"tEXt", b"Software\0" + MARK.encode()), (b"gmQT", b"")
 
 
 def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
-    """Encode an image as a PNG: the smallest of those by its palette, at each depth that may pay, and in true colour.
+    """Encode an image as a PNG: with a palette where 256 entries suffice, otherwise in true colour.
 
-    True colour is tried only of a tiny image of very many entries, unless the order of the palette is to be kept. An
+    Of a tiny image of very many entries, true colour is tried too, unless the order of the palette is to be kept. An
     image without a visible pixel is in true colour if its pixels hide several colours, of which a palette keeps none.
     """
     entries = entries_of(image) if isinstance(image, IndexedImage) and not image.only_hides else None
     if entries is None:
-        return _encode(image, None, 8, options)
-    depths = {bits_for(len(entries))}
-    if options.optimize and options.animation is None:
-        depths.add(8)
-    files = [_encode(image, entries, bits, options) for bits in sorted(depths)]
+        return _true_color(image, options)
+    files = [_smallest(entries, options) if options.optimize else _indexed(entries, options, bits_for(len(entries)))]
     if entries.labels.size <= _TINY_PIXELS and len(entries) > _MANY_ENTRIES and not options.keep_order:
-        files.append(_encode(image, None, 8, options))
+        files.append(_true_color(image, options))
     return min(files, key=len)
 
 
@@ -96,96 +70,79 @@ def bits_for(n_entries: int) -> int:
     return next(bits for bits in (1, 2, 4, 8) if n_entries <= 1 << bits)
 
 
-def _encode(image: IndexedImage | ColorImage, entries: Entries | None, bits: int, options: EncodeOptions) -> bytes:
-    """Return an image as a PNG of its `entries` in `bits` bits, or in true colour."""
-    pixels: npt.NDArray[np.uint8]
-    if entries is not None:
-        pixels, color_type, tables = entries.labels, _INDEXED, [(b"PLTE", entries.colors.tobytes())]
-        if (entries.alphas < 255).any():  # up to the last that is not opaque
-            tables.append((b"tRNS", entries.alphas[: np.flatnonzero(entries.alphas < 255)[-1] + 1].tobytes()))
-    else:
-        pixels, tables = image.pixels, []
-        color_type = _TRUECOLOR if pixels.shape[2] == 3 else _TRUECOLOR_WITH_ALPHA
+def _smallest(entries: Entries, options: EncodeOptions) -> bytes:
+    """Return the smallest PNG of `entries` that is found: of several orders of them and depths, by oxipng.
+
+    Up to 16 entries, 8 bits may be smaller than the fewest, as compression finds repetitions of bytes.
+    """
+    if options.animation is not None:
+        png = _indexed(entries, options, bits_for(len(entries)))
+        return _by_oxipng("reduced", png, n_pixels=entries.labels.size, keep_order=options.keep_order)
+    if not options.keep_order:
+        entries = without_needless(entries)
+    kept = [entries]
+    if not options.keep_order:
+        kept += [reordered(entries, order) for order in orders(entries)]
+    fewest = bits_for(len(entries))
+    depths = [fewest, 8] if _MIN_TRIED_BITS <= fewest < 8 else [fewest]
+    files = [[_indexed(each, options, bits, stored_rows) for each in kept] for bits in depths]
+    return _by_oxipng("smallest", files, n_pixels=entries.labels.size)
+
+
+def _indexed(
+    entries: Entries, options: EncodeOptions, bits: int, compress: Callable[..., bytes] = compressed_rows
+) -> bytes:
+    """Return a PNG of entries, of which each index has `bits` bits."""
+    tables = [(b"PLTE", entries.colors.tobytes())]
+    if (entries.alphas < 255).any():  # up to the last that is not opaque
+        tables.append((b"tRNS", entries.alphas[: np.flatnonzero(entries.alphas < 255)[-1] + 1].tobytes()))
+    return _file(entries.labels, (bits, _INDEXED), tables, options, lambda labels: compress(packed(labels, bits)))
+
+
+def _true_color(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
+    """Return a PNG with a colour for each pixel."""
 
     def compress(pixels: npt.NDArray[np.uint8]) -> bytes:
-        if entries is not None:
-            return _compressed(packed(pixels, bits))
         png = save_by_pillow(Image.fromarray(np.ascontiguousarray(pixels)), "PNG")
         return b"".join(data for kind, data in iterate_chunks(png) if kind == b"IDAT")
 
+    pixels = image.pixels
+    color_type = _TRUECOLOR if pixels.shape[2] == 3 else _TRUECOLOR_WITH_ALPHA
+    png = _file(pixels, (8, color_type), [], options, compress)
+    if not options.optimize:
+        return png
+    return _by_oxipng("reduced", png, n_pixels=pixels.size // pixels.shape[2], keep_order=options.keep_order)
+
+
+def _file(
+    pixels: npt.NDArray[np.uint8],
+    bits_and_type: tuple[int, int],
+    tables: list[tuple[bytes, bytes]],
+    options: EncodeOptions,
+    compress: Callable[[npt.NDArray[np.uint8]], bytes],
+) -> bytes:
+    """Return pixels or labels as a PNG, with the chunks of a palette in `tables`."""
     frames = frames_of(pixels, options.animation)
     height, width = frames.shape[1:3]
-    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, *bits_and_type, 0, 0, 0)
     chunks = [(b"IHDR", header), *_metadata_chunks(options.metadata, short=options.optimize), *tables]
     animation = options.animation
     chunks += [(b"IDAT", compress(frames[0]))] if animation is None else _animated(frames, animation, compress)
     chunks.append((b"IEND", b""))
-    png = PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
-    if not options.optimize:
-        return png
-    keep_depth = entries is not None and bits > bits_for(len(entries))
-    return _optimized(png, len(pixels) * width, keep_depth=keep_depth, keep_order=options.keep_order)
+    return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
-def _optimized(png: bytes, n_pixels: int, *, keep_depth: bool, keep_order: bool) -> bytes:
-    """Return a PNG of the same pixels and metadata, made smaller by oxipng; it stays indexed or in true colour."""
-    refused = ["grayscale_reduction"] + ["bit_depth_reduction"] * keep_depth
-    in_order = [*refused, "palette_reduction", "color_type_reduction"]
-    attempts = [in_order] if keep_order else [in_order, refused]
-    if n_pixels <= _LARGE_PIXELS:  # here both are tried: some images are smaller in their order
-        import oxipng  # takes a few milliseconds, and few files are optimized
-
-        options: list[dict[str, Any]] = [dict.fromkeys(attempt, False) for attempt in attempts]
-        none = oxipng.StripChunks.none()
-        return min((oxipng.optimize_from_memory(png, level=_LEVEL, strip=none, **each) for each in options), key=len)
-    command = [sys.executable, "-P", "-c", _OXIPNG, str(_LEVEL), *attempts[-1]]
-    result = subprocess.run(command, input=png, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+def _by_oxipng(function: str, png: Any, *, n_pixels: int, **options: bool) -> bytes:
+    """Return the result of a function of `png_trials`, which is called in a child process for a large image."""
+    if n_pixels <= _LARGE_PIXELS:
+        data: bytes = getattr(png_trials, function)(png, **options)
+        return data
+    command = [sys.executable, "-P", png_trials.__file__]
+    call = pickle.dumps((function, [png], options))
+    result = subprocess.run(command, input=call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
     if result.returncode:
         raise ImageError(f"oxipng ended with exit code {result.returncode}; leave out --optimize")
     return result.stdout
-
-
-def _compressed(rows: npt.NDArray[np.uint8]) -> bytes:
-    """Return the rows (height, n_bytes) of indices as the data of a PNG."""
-    if rows.size > _TINY_BYTES:
-        return _deflated(_filtered(rows, _NO_FILTER).tobytes())
-    return min((zlib.compress(_filtered(rows, each).data, _BEST_ZLIB_LEVEL) for each in (_NO_FILTER, _PAETH)), key=len)
-
-
-def _deflated(data: bytes) -> bytes:
-    """Return `data` as a zlib stream (RFC 1950), of strips that are compressed in threads.
-
-    A strip can refer to the end of the one before, and ends at a byte, which makes the stream
-    of 12 megapixels 0.1 % longer.
-    """
-    starts = range(0, len(data), _STRIP_BYTES)
-    strips = [b""] * len(starts)
-
-    def deflate(number: int) -> None:
-        start, is_last = starts[number], number == len(starts) - 1
-        raw = zlib.compressobj(_ZLIB_LEVEL, wbits=-zlib.MAX_WBITS, zdict=data[max(start - _WINDOW_BYTES, 0) : start])
-        strip = raw.compress(data[start : start + _STRIP_BYTES])
-        strips[number] = strip + raw.flush(zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH)
-
-    for_each(deflate, range(len(starts)), len(data))
-    header = zlib.compress(b"", _ZLIB_LEVEL)[:2]
-    return b"".join([header, *strips, struct.pack(">I", zlib.adler32(data))])
-
-
-def _filtered(rows: npt.NDArray[np.uint8], number: int) -> npt.NDArray[np.uint8]:
-    """Return rows, each after the number of its filter, less what this filter predicts of each byte."""
-    return np.insert(rows if number == _NO_FILTER else rows - _paeth(rows), 0, number, axis=1)
-
-
-def _paeth(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the neighbour of each byte, left, above or in the corner, that is nearest to left + above - corner."""
-    left, up, corner = (np.zeros_like(rows) for _ in range(3))
-    left[:, 1:], up[1:], corner[1:, 1:] = rows[:, :-1], rows[:-1], rows[:-1, :-1]
-    to_left, to_up = (np.subtract(one, corner, dtype=np.int16) for one in (up, left))
-    to_corner = np.abs(to_left + to_up)
-    to_left, to_up = np.abs(to_left), np.abs(to_up)
-    near_left = (to_left <= to_up) & (to_left <= to_corner)
-    return np.where(near_left, left, np.where(to_up <= to_corner, up, corner))
 
 
 def _animated(

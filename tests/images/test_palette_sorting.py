@@ -1,0 +1,106 @@
+"""Orders of a palette for PNG: the same pixels, neighbours near each other, and files that are smaller for it."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gmmquant.images.encoding import palette_sorting, png_rows, png_trials
+from gmmquant.images.encoding.encode import encode_image
+from gmmquant.images.encoding.palette_entries import Entries
+from gmmquant.images.recolor import IndexedImage
+
+
+def entries_of(n, shape=(30, 40), seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, n, shape).astype(np.uint8)
+    return Entries(labels, rng.integers(0, 256, (n, 3), dtype=np.uint8), rng.choice([0, 90, 255], n).astype(np.uint8))
+
+
+def pixels_of(entries):
+    return np.dstack([entries.colors[entries.labels], entries.alphas[entries.labels]])
+
+
+def smooth_image(n, shape=(120, 160), seed=1):
+    """Return an image whose index is a smooth surface, its palette shuffled, so that its own order is a bad one."""
+    y, x = np.mgrid[: shape[0], : shape[1]] / 25
+    surface = np.sin(y) + np.cos(x + y / 2) + 0.3 * np.sin(3 * x)
+    levels = np.rint((surface - surface.min()) / np.ptp(surface) * (n - 1)).astype(np.intp)
+    shuffled = np.random.default_rng(seed).permutation(n).astype(np.uint8)
+    palette = np.random.default_rng(seed).integers(0, 256, (n, 3), dtype=np.uint8)
+    return IndexedImage(shuffled[levels], palette)
+
+
+@given(st.integers(1, 40), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_every_order_has_each_entry_once_those_with_alpha_first_and_keeps_the_pixels(n, seed):
+    entries = entries_of(n, (9, 11), seed)
+    for order in palette_sorting.orders(entries):
+        assert sorted(order) == list(range(n))
+        same = palette_sorting.reordered(entries, order)
+        assert np.array_equal(pixels_of(same), pixels_of(entries))
+        assert not (np.diff((same.alphas == 255).astype(int)) < 0).any()
+
+
+def test_exchanges_find_the_best_order_of_a_chain_of_neighbours():
+    n = 6
+    counts = np.zeros((n, n), dtype=np.int64)
+    chain = [3, 0, 5, 1, 4, 2]
+    for one, other in itertools.pairwise(chain):
+        counts[one, other] = counts[other, one] = 10
+    start = palette_sorting._grown(counts)
+    order, cost = palette_sorting._exchanged(start, counts)
+    assert list(order) in (chain, chain[::-1])
+
+    def cost_of(order):
+        position = np.argsort(order)
+        distance = np.rint(64 * np.sqrt(np.abs(position[:, None] - position)))
+        return (counts * distance).sum()
+
+    assert cost == cost_of(order) == min(cost_of(np.array(each)) for each in itertools.permutations(range(n)))
+
+
+def test_adjacent_entries_are_counted_in_both_directions():
+    labels = np.array([[0, 1, 1], [2, 1, 0]], dtype=np.uint8)
+    counts = palette_sorting._adjacencies(Entries(labels, np.zeros((3, 3), np.uint8), np.full(3, 255, np.uint8)))
+    assert counts.tolist() == [[0, 3, 1], [3, 0, 1], [1, 1, 0]]
+
+
+def test_entries_that_are_equal_or_do_not_occur_are_left_out_and_the_others_keep_their_order():
+    colors = np.array([[9, 9, 9], [1, 1, 1], [9, 9, 9], [5, 5, 5], [1, 1, 1]], dtype=np.uint8)
+    alphas = np.array([255, 255, 255, 255, 80], dtype=np.uint8)
+    entries = Entries(np.array([[2, 1, 4, 2]], dtype=np.uint8), colors, alphas)
+    kept = palette_sorting.without_needless(entries)
+    assert kept.colors.tolist() == [[9, 9, 9], [1, 1, 1], [1, 1, 1]]
+    assert kept.alphas.tolist() == [255, 255, 80]
+    assert np.array_equal(pixels_of(kept), pixels_of(entries))
+
+
+@pytest.mark.parametrize("n_colors", [2, 4, 16, 60, 256])
+def test_optimizing_a_smooth_image_beats_every_filter_of_its_own_order_and_keeps_its_pixels(n_colors):
+    image = smooth_image(n_colors)
+    small = encode_image(image, "png", optimize=True)
+    decoded = np.asarray(Image.open(io.BytesIO(small)).convert("RGB"))
+    assert np.array_equal(decoded, image.pixels)
+    plain = encode_image(image, "png")
+    names = ("NoOp", "Sub", "Up", "Paeth", "Entropy", "Bigrams", "BigEnt")
+    assert len(small) <= min(len(png_trials.compressed(plain, name, 12)) for name in names)
+
+
+def test_a_palette_of_a_fixed_order_is_written_in_it():
+    image = smooth_image(40)
+    small = encode_image(image, "png", optimize=True, keep_order=True)
+    palette = np.array(Image.open(io.BytesIO(small)).getpalette(), dtype=np.uint8).reshape(-1, 3)
+    assert np.array_equal(palette, image.palette)
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_rows_compressed_by_libdeflate_or_by_zlib_are_the_same_rows(monkeypatch, limit):
+    monkeypatch.setattr(png_rows, "_LIBDEFLATE_BYTES", limit)
+    image = smooth_image(200, (150, 200))
+    decoded = Image.open(io.BytesIO(encode_image(image, "png")))
+    assert np.array_equal(np.asarray(decoded), image.labels)
