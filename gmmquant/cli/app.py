@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import IntEnum
@@ -371,8 +372,9 @@ def _run_jobs(
 def run(arguments: Sequence[str]) -> int:
     """Run the command on `arguments` and return its exit code; every error is one line."""
     hold_standard_streams()
-    # Pillow logs odd headers, by default to standard error. Those that matter raise an error as well.
+    # Pillow logs and warns of odd headers, by default on standard error. Those that matter raise an error as well.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         if "" in arguments:
             raise ParameterError("an argument is empty; use a name or a value, or set its shell variable")

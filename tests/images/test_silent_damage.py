@@ -181,3 +181,15 @@ def test_only_a_wrong_checksum_of_a_deflated_strip_is_damage_and_not_a_missing_o
     for good in (strip, strip[:-4], strip + b"behind"):
         assert np.array_equal(read(tmp_path, tiff_of_a_strip(good)).pixels[..., 0], pixels)
     assert is_refused(tmp_path, tiff_of_a_strip(strip[:-1] + bytes([strip[-1] ^ 1])))
+
+
+# --- JPEG 2000 --------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_part_of_a_jpeg_2000_may_extend_to_the_end_marker(tmp_path):
+    data = bytearray(COMPRESSED["JPEG 2000"])
+    start = data.index(b"\xff\x90\0\n") + 6
+    data[start : start + 4] = bytes(4)
+    assert read(tmp_path, bytes(data)).pixels.shape == (128, 160, 3)
+    for cut in (data[: len(data) // 2], data[:-2], data[: len(data) // 2] + bytes(len(data) // 2)):
+        assert is_refused(tmp_path, bytes(cut))

@@ -201,6 +201,20 @@ def test_a_temporary_that_cannot_be_removed_fails_nothing_and_is_swept_later(tmp
     assert names(tmp_path) == ["a"]
 
 
+def test_a_lock_that_cannot_be_closed_fails_nothing_once_the_files_have_their_names(tmp_path, monkeypatch):
+    close = os.close
+
+    def fail(descriptor):
+        close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"first")
+        files.commit()
+        monkeypatch.setattr(os, "close", fail)
+    assert names(tmp_path) == ["a"]
+
+
 def test_a_written_file_that_cannot_be_removed_does_not_hide_the_failure_or_keep_the_others(tmp_path, monkeypatch):
     (tmp_path / "c").touch()
     refuse_removal(monkeypatch, lambda name: name == "a")

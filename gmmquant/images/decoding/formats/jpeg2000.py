@@ -91,7 +91,9 @@ def _is_incomplete(data: bytes, start: int, size: tuple[int, int], n_channels: i
         marker, length, tile, part_bytes = struct.unpack_from(">HHHI", data, position)
         if marker == _START_OF_TILE:
             seen.add(tile)
-            position = data.rfind(b"\xff\xd9", position) if part_bytes == 0 else position + max(part_bytes, 12)
+            # The last part may extend to the end, whose position is then not stated.
+            end = data.rfind(b"\xff\xd9", position) if part_bytes == 0 else position + max(part_bytes, 12)
+            position = end if end >= 0 else len(data)
         elif marker == _END_OF_CODESTREAM or seen or length < 2:
             break
         else:
