@@ -124,6 +124,15 @@ def test_the_page_on_files_lists_all_formats():
     assert all(("_exact" if kind == "exact" else "_layer01.png") in names for kind in LAYERS)
 
 
+def test_the_page_on_files_describes_how_every_format_is_read():
+    section = text_of("formats.md").partition("## How each format is read")[2].partition("\n## ")[0]
+    table = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in table[1:]] == list(INPUT_FORMATS)
+    assert all(len(row) == len(table[0]) == 5 and all(row) for row in table)
+    assert "64 MiB and 16 bytes" in section
+    assert reader.byte_limit(1) - reader.byte_limit(0) == 16
+
+
 def test_the_page_on_files_has_the_names_of_files(records, run, tmp_path):
     Image.open(SAMPLE_IMAGES / "flat.png").save(tmp_path / "cat.png")
     more = "--palette-out gpl --maps labels --layers exact --save-model --sheet --plots svg"
