@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gmmquant.quantization.quantizer import Quantizer as Quantizer
     from gmmquant.quantization.result import ImageStatistics as ImageStatistics
     from gmmquant.quantization.result import QuantizedImage as QuantizedImage
+    from gmmquant.report.made_record import make_record as make_record
     from gmmquant.report.plots.cloud import plot_colors as plot_colors
     from gmmquant.report.plots.criteria import plot_criteria as plot_criteria
     from gmmquant.report.plots.objective import plot_objective as plot_objective
@@ -55,6 +56,7 @@ _NAMES = {
     "quantization.fit": "Fit",
     "quantization.quantizer": "Quantizer",
     "quantization.result": "ImageStatistics QuantizedImage",
+    "report.made_record": "make_record",
     "report.plots.cloud": "plot_colors",
     "report.plots.criteria": "plot_criteria",
     "report.plots.objective": "plot_objective",

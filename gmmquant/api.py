@@ -33,6 +33,7 @@ from gmmquant.settings import (
     Style,
     check_k,
     parse_auto,
+    parse_k,
     shortened,
 )
 
@@ -182,12 +183,13 @@ def _checked_k(k: object) -> int | str:
     """Return a number of colours, or "auto" or "auto:DE" as the command writes it."""
     if not isinstance(k, str):
         return check_k(k)
-    numbers = re.fullmatch(r"\s*([0-9]+)(?:\s*[-, ]\s*[0-9]+)*\s*", k)
-    if numbers is None:
+    match = re.fullmatch(r"\s*([0-9]{1,9})(?:(?:-|[,\s]+)[0-9]{1,9})*\s*", k)
+    if match is None:
         return parse_auto(k)
-    if k.strip() == numbers[1]:
-        raise ParameterError(f"k = {k!r} is a text; pass the integer {int(numbers[1])}")
-    raise ParameterError(f"k = {shortened(k)!r} is a text; pass integers, as in [2, 3, 7] or range(2, 9)")
+    if k.strip() == match[1]:
+        raise ParameterError(f"k = {k!r} is a text; pass the integer {int(match[1])}")
+    numbers = ", ".join(map(str, parse_k(re.split(r"[,\s]+", k.strip()))[:5]))
+    raise ParameterError(f"k = {shortened(k)!r} is a text; pass integers, as in [{numbers}]")
 
 
 @hinted

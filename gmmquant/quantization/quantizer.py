@@ -181,7 +181,7 @@ class Quantizer:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
         from gmmquant.images.maps import GreyMap
 
-        self._check_own(fit)
+        self.check_own(fit)
 
         entropy, log_density = np.empty((2, self.histogram.n_colors))
         for posterior in posteriors(self._points, fit.mixture) if self._flat.n_visible else ():
@@ -198,7 +198,7 @@ class Quantizer:
         The layers have the colours of the palette, and their sum is the soft image. With `exact` each pixel of a layer
         has its own colour, and their sum is this image, to half a level of 255. Without a visible pixel there are none.
         """
-        self._check_own(fit)
+        self.check_own(fit)
         visible = self._flat.n_visible > 0
         return self._laid_out_layers(fit, self._layers(fit, exact=exact)) if visible else iter(())
 
@@ -210,7 +210,7 @@ class Quantizer:
         """
         from gmmquant.images.openraster import encode_openraster
 
-        self._check_own(fit)
+        self.check_own(fit)
         self._flat.require_visible()
         layers = self._layers(fit, exact=True, stacked=True)
         names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
@@ -227,7 +227,7 @@ class Quantizer:
         """
         from gmmquant.models.transport import transport_between
 
-        self._check_own(fit)
+        self.check_own(fit)
         gaussians = color_mixture(target, self.fitter.space)
         if self._flat.n_visible == 0:
             receive(fit.recolored)
@@ -358,7 +358,7 @@ class Quantizer:
             )
         return fit
 
-    def _check_own(self, result: QuantizedImage) -> None:
+    def check_own(self, result: QuantizedImage) -> None:
         """Refuse a result of another image, as far as its size, its visible pixels and their weight show."""
         remedy, untyped = "pass a result of this image, as of Quantizer.fit", cast("object", result)
         if not isinstance(untyped, QuantizedImage):

@@ -55,8 +55,9 @@ def _format_of(file: Any, format_name: str | None) -> str:
         return format_name
     name = file if isinstance(file, (str, os.PathLike)) else getattr(file, "name", "")
     suffix = parse_path(name).suffix if isinstance(name, (str, os.PathLike)) and name else ""
-    if not suffix and not isinstance(file, (str, os.PathLike)):
-        raise ParameterError(f"format is None, and the file has no name; use one of {', '.join(OUTPUT_FORMATS)}")
+    if not suffix:
+        what = repr(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else "the file"
+        raise ParameterError(f"{what} has no extension; add one, or set format: {', '.join(OUTPUT_FORMATS)}")
     return suffix.lower().removeprefix(".")
 
 

@@ -136,7 +136,8 @@ def test_an_open_file_gets_what_a_path_gets(tmp_path, name):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        (io.BytesIO(), "format is None, and the file has no name; use one of png, webp, tiff, gif, bmp, jpg"),
+        (io.BytesIO(), "the file has no extension; add one, or set format: png, webp, tiff, gif, bmp, jpg"),
+        ("noext", "'noext' has no extension; add one, or set format: png, webp"),
         (io.StringIO(), "file is a StringIO; use a path, or a file that is open with mode 'wb'"),
         (None, "file is a NoneType; use a path"),
         (7, "file is a int; use a path"),
