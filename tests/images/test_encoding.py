@@ -192,6 +192,28 @@ def test_unused_colors_do_not_prevent_an_indexed_png():
     assert bits_and_type(encode_image(image, "png", keep_order=True)) == (8, 3)
 
 
+@pytest.mark.parametrize("file_format", ["png", "gif"])
+@pytest.mark.parametrize("optimize", [False, True])
+def test_opaque_pixels_keep_the_indices_of_their_palette_if_its_order_is_kept(file_format, optimize):
+    rng = np.random.default_rng(0)
+    palette = rng.integers(0, 256, (12, 3), dtype=np.uint8)
+    labels = rng.choice([1, 4, 7], (20, 30)).astype(np.uint8)  # others do not occur
+    alpha = np.where(np.arange(30) < 10, 0, 255).astype(np.uint8) * np.ones((20, 1), np.uint8)
+    image = IndexedImage(labels, palette, alpha)
+    with Image.open(io.BytesIO(encode_image(image, file_format, keep_order=True, optimize=optimize))) as read:
+        assert read.mode == "P"
+        indices, stored = np.asarray(read), np.array(read.getpalette()).reshape(-1, 3)
+        clear = read.info["transparency"]
+    np.testing.assert_array_equal(indices[alpha == 255], labels[alpha == 255])
+    np.testing.assert_array_equal(stored[:12], palette)
+    if isinstance(clear, bytes):
+        assert list(clear[:12]) == [255] * 12
+        assert {clear[index] for index in indices[alpha == 0]} == {0}
+    else:
+        assert clear >= 12
+        assert (indices[alpha == 0] >= 12).all()
+
+
 def test_a_tiny_gradient_of_many_colors_is_written_in_true_color_unless_its_order_is_kept():
     ramp = np.arange(64 * 96).reshape(64, 96) // 24
     palette = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 90)], axis=1).astype(np.uint8)

@@ -29,7 +29,7 @@ _MAX_LOOP = 65535
 def encode_gif(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
     """Encode an image as a GIF."""
     animation = options.animation
-    entries = _with_binary_alpha(cast(IndexedImage, image))  # true colour was refused before
+    entries = _with_binary_alpha(cast(IndexedImage, image), keep_order=options.keep_order)  # true colour was refused before
     clear = np.flatnonzero(entries.alphas == 0)
     transparent = int(clear[0]) if clear.size else None
     frames = frames_of(entries.labels, animation)
@@ -61,14 +61,14 @@ def encode_gif(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     return b"".join([*blocks, b";"])
 
 
-def _with_binary_alpha(image: IndexedImage) -> Entries:
+def _with_binary_alpha(image: IndexedImage, *, keep_order: bool) -> Entries:
     """Return entries of which one is fully transparent, if anything is, and the others opaque."""
     opaque = None if image.alpha is None else image.alpha >= OPAQUE
     if opaque is None or opaque.all():
         entries = entries_of(IndexedImage(image.labels, image.palette))
     else:
         labels, alpha = np.where(opaque, image.labels, 0), np.where(opaque, 255, 0).astype(np.uint8)
-        entries = entries_of(IndexedImage(labels, image.palette, alpha, image.hidden))
+        entries = entries_of(IndexedImage(labels, image.palette, alpha, image.hidden), keep_order=keep_order)
     if entries is None:
         raise ImageError(FORMAT.refusal_of_colors(len(image.palette), transparent=image.alpha is not None))
     return entries

@@ -24,16 +24,19 @@ class Entries(NamedTuple):
         return len(self.colors)
 
 
-def entries_of(image: IndexedImage) -> Entries | None:
+def entries_of(image: IndexedImage, *, keep_order: bool = False) -> Entries | None:
     """Return the entries of an image, in the order of its palette; None where 256 do not suffice.
 
-    Without alpha, a palette of at most 256 colours is kept; otherwise entries that do not occur are left out. If all
-    fully transparent pixels have one colour, their entry has it; otherwise it has a colour of the palette.
+    Without alpha, a palette of at most 256 colours is kept. With alpha, entries that do not occur are left out, unless
+    `keep_order` is set: then each opaque colour has its index in the palette, where 256 entries suffice for that. If
+    all fully transparent pixels have one colour, their entry has it; otherwise it has a colour of the palette.
     """
     if image.alpha is None and len(image.palette) <= MAX_ENTRIES:
         opaque = np.full(len(image.palette), 255, dtype=np.uint8)
         return Entries(image.labels.astype(np.uint8, copy=False), image.palette, opaque)
-    labels, colors, alphas = pair_with_alpha(image.labels, image.palette, image.alpha)
+    labels, colors, alphas = pair_with_alpha(image.labels, image.palette, image.alpha, keep_order=keep_order)
+    if keep_order and len(colors) > MAX_ENTRIES:
+        return entries_of(image)
     if image.hidden_color is not None:
         colors[alphas == 0] = image.hidden_color
     return Entries(labels, colors, alphas) if len(colors) <= MAX_ENTRIES else None
@@ -57,9 +60,16 @@ def packed(labels: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
 
 
 def pair_with_alpha(
-    labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None
+    labels: npt.NDArray[Any],
+    palette: npt.NDArray[np.uint8],
+    alpha: npt.NDArray[np.uint8] | None,
+    *,
+    keep_order: bool = False,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return labels, colours and alphas of entries, one for each pair of colour and alpha that occurs."""
+    """Return labels, colours and alphas of entries, one for each pair of colour and alpha that occurs.
+
+    If `keep_order` is set, the opaque colours of the whole palette come first.
+    """
     pairs = (labels.astype(np.uint32) << 8 | (255 if alpha is None else alpha)).ravel()
     occurs = np.zeros(len(palette) << 8, dtype=np.bool_)
 
@@ -67,7 +77,11 @@ def pair_with_alpha(
         occurs[pairs[chunk]] = True
 
     for_chunks(note, pairs.size)
+    if keep_order:
+        occurs[255::256] = True
     used = np.flatnonzero(occurs)
+    if keep_order:
+        used = used[np.argsort(used & 255 != 255, kind="stable")]
     entries = np.zeros(occurs.size, dtype=np.min_scalar_type(used.size - 1))
     entries[used] = np.arange(used.size)
     index = np.empty(pairs.size, dtype=entries.dtype)

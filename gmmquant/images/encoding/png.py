@@ -56,7 +56,9 @@ def encode_png(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     Of a tiny image of very many entries, true colour is tried too, unless the order of the palette is to be kept. An
     image without a visible pixel is in true colour if its pixels hide several colours, of which a palette keeps none.
     """
-    entries = entries_of(image) if isinstance(image, IndexedImage) and not image.only_hides else None
+    entries = None
+    if isinstance(image, IndexedImage) and not image.only_hides:
+        entries = entries_of(image, keep_order=options.keep_order)
     if entries is None:
         return _true_color(image, options)
     files = [_smallest(entries, options) if options.optimize else _indexed(entries, options, bits_for(len(entries)))]
