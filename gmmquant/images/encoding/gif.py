@@ -29,7 +29,8 @@ _MAX_LOOP = 65535
 def encode_gif(image: IndexedImage | ColorImage, options: EncodeOptions) -> bytes:
     """Encode an image as a GIF."""
     animation = options.animation
-    entries = _with_binary_alpha(cast(IndexedImage, image), keep_order=options.keep_order)  # true colour was refused before
+    indexed = cast(IndexedImage, image)  # true colour was refused before
+    entries = _with_binary_alpha(indexed, keep_order=options.keep_order)
     clear = np.flatnonzero(entries.alphas == 0)
     transparent = int(clear[0]) if clear.size else None
     frames = frames_of(entries.labels, animation)
