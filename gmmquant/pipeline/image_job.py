@@ -19,6 +19,7 @@ from gmmquant.errors import GmmquantError, ImageError, OutputError, ParameterErr
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
+from gmmquant.images.encoding.output_format import OPAQUE
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage, in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
@@ -36,12 +37,13 @@ from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
 from gmmquant.pipeline.reports import illustration_of, images_of, maps_of, stage_reports, stale_reports
 from gmmquant.pipeline.sources import errors_of_reading
+from gmmquant.pipeline.strategy import FitEach
 from gmmquant.quantization.quantizer import Quantizer, Receiver, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, Skipped
 from gmmquant.report.record import Choices, Record, build_record, fit_record
-from gmmquant.settings import largest_of
+from gmmquant.settings import MAX_K, largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
@@ -254,13 +256,16 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     for asked in (k for k in job.ks if isinstance(k, str)):
         watch(job.source, asked, 0, math.nan)
         choices[asked] = task.strategy.choose_k(quantizer, asked)
+    limit = _most_colors(flat, task)
+    if max(number_of_colors(k, choices) for k in job.ks) > limit < quantizer.histogram.n_colors:
+        notes.append(f"{job.products.format} stores {limit} colours plus transparency: a larger k is drawn in {limit}")
     is_large = quantizer.shape[0] * quantizer.shape[1] > _LARGE_IMAGE_PIXELS
     # Optimizing takes longer than fitting, and in this thread a signal ends it at once.
     in_background = is_large and not job.products.optimize and threads.n_processors() > 1
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
         new_writer = partial(FileWriter, executor, outputs, partial(is_kept, job, task))
         writers = {k: new_writer(compares=k not in job.recorded) for k in job.ks}
-        results = _recolor(job, task, quantizer, choices, encode, writers, watch)
+        results = _recolor(job, task, quantizer, choices, limit, encode, writers, watch)
         larger = ""
         if task.skip_if_larger:
             results, larger = _without_larger(job, results, n_bytes, outputs)
@@ -297,11 +302,12 @@ def _recolor(
     task: Task,
     quantizer: Quantizer,
     choices: Choices,
+    limit: int,
     encode: Callable[..., bytes],
     writers: Mapping[int | str, FileWriter],
     watch: Watcher,
 ) -> dict[int | str, Drawn]:
-    """Recolour an image at each k, and stage the files while the next k is fitted."""
+    """Recolour an image at each k, in `limit` colours at most, and stage the files while the next k is fitted."""
     to_record = task.to is Destination.RECORD
     fits: list[tuple[QuantizedImage, dict[str, Any], dict[str, npt.NDArray[np.uint8]]]] = []
     for k, writer in writers.items():
@@ -311,7 +317,9 @@ def _recolor(
         receive = receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
         if k == list(writers)[-1]:
             receive = partial(_receive_last, quantizer, receive)
-        fit = task.strategy.recolor(quantizer, number, watch_fit, receive)
+        fit = task.strategy.recolor(quantizer, min(number, limit), watch_fit, receive)
+        if number > limit:
+            fit = replace(fit, fit=replace(fit.fit, k=number))
         files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer, task.strategy.names)
         on_page = greys if "html" in job.reports else {}
         fits.append((fit, files, {name: grey.levels for name, grey in on_page.items()}))
@@ -368,13 +376,22 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task, *, lossy: bool) ->
     if task.to is Destination.RECORD:
         return ()
     output = output_format(task.products.format)
-    transparent = flat.alpha is not None and bool((flat.alpha < 255).any())
-    n_colors = largest_of(task.ks) if flat.n_visible else 0
-    if reason := output.refusal_of_colors(n_colors, transparent=transparent):
+    if reason := output.refusal_of_colors(largest_of(task.ks) if flat.n_visible else 0):
         raise ImageError(reason)
     metadata = image.metadata if task.products.keep_metadata else None
     losses = output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
     return (f"{losses[0]}; the PSNR is that of the image before it is stored", *losses[1:]) if lossy else losses
+
+
+def _most_colors(flat: FlatImage, task: Task) -> int:
+    """Return the most colours that a fit to an image may have so that its file holds them and the transparency.
+
+    There is no limit to given palettes and models: of these, only the colours that occur take an entry.
+    """
+    limit = output_format(task.products.format).max_colors
+    clear = flat.alpha is not None and bool((flat.alpha < OPAQUE).any())
+    is_fitted = isinstance(task.strategy, FitEach) and task.to is not Destination.RECORD
+    return limit - 1 if limit is not None and clear and is_fitted else MAX_K
 
 
 def _record_of(
