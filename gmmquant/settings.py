@@ -95,6 +95,8 @@ _CHOICES = {
     "dither": DITHERS,
     "color_depth": COLOR_DEPTHS,
 }
+# A per cent, or a width and a height of which one may be missing.
+_RESIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)%|([0-9]{0,6})x([0-9]{0,6})", re.ASCII)
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _HEX_AND_ALPHA = re.compile(r"#(?:[0-9a-fA-F]{4}){1,2}")
 _HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
@@ -125,6 +127,7 @@ class SettingsOptions(TypedDict, total=False):
     keep_colors: Sequence[str | Sequence[int]]
     palette_order: PaletteOrder | None
     color_depth: ColorDepth
+    resize: str | None
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,9 @@ class Settings:
     color_depth : "rgb888", "rgb565", "rgb555" or "rgb444"
         Bits of red, green and blue of hardware that the colours are made for. They are rounded to its colours, to
         distinct ones where possible.
+    resize : str or None
+        Size of the image that is fitted and drawn, in place of its own: "320x240" fits it into this box, "320x" and
+        "x240" set one side, "50%" both. The aspect is kept. Each new pixel has the mean of the light in its area.
 
     Raises
     ------
@@ -225,6 +231,7 @@ class Settings:
     keep_colors: Sequence[str | Sequence[int]] = ()
     palette_order: PaletteOrder | None = None
     color_depth: ColorDepth = "rgb888"
+    resize: str | None = None
 
     def __post_init__(self) -> None:
         """Set what the style decides, and check the values."""
@@ -245,6 +252,8 @@ class Settings:
         check_integer("restarts", self.restarts, 1)
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)
+        if self.resize is not None:
+            resized_size(self.resize, 1, 1)
         if self.recolor is not None:
             check_choice("recolor", self.recolor, RECOLORINGS)
         if self.palette_order is not None:
@@ -450,6 +459,17 @@ def check_k(k: object) -> int:
     if number > MAX_K:
         raise ParameterError(f"k = {number} is too large; use at most {MAX_K}")
     return number
+
+
+def resized_size(resize: str, width: int, height: int) -> tuple[int, int]:
+    """Return the width and the height, at least 1, of an image of `width` x `height` after `Settings.resize`."""
+    match = _RESIZE.fullmatch(resize)
+    if match is None or (limits := [float(text) for text in match.groups() if text]) == [] or min(limits) <= 0:
+        raise ParameterError(f"resize = {shortened(resize)!r} is not a size; use 320x240, 320x, x240 or 50%")
+    per_cent, new_width, new_height = match.groups()
+    sides = ((new_width, width), (new_height, height))
+    scale = float(per_cent) / 100 if per_cent else min(int(text) / side for text, side in sides if text)
+    return max(int(scale * width + 0.5), 1), max(int(scale * height + 0.5), 1)
 
 
 def largest_of(ks: Iterable[int | str]) -> int:

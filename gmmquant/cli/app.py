@@ -195,6 +195,7 @@ def quantize(
     strength: options.drawing.Strength = None,
     snap: options.drawing.Snap = None,
     smooth: options.drawing.Smooth = None,
+    resize: options.drawing.Resize = Settings.resize,
     format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: options.output.Optimize = False,
     keep_metadata: options.output.KeepMetadata = False,

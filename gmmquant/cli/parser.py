@@ -49,7 +49,7 @@ _OF_OTHERS = {
     "--posterize": "use --color-depth",
     "--strip": "metadata are not copied unless --keep-metadata is set",
     "--ext": "use --name, as in --name '{stem}-fs8', --format, and -o for a folder",
-    **dict.fromkeys(("--resize", "--scale", "--width", "--height"), "images keep their size; resize them before"),
+    **dict.fromkeys(("--scale", "--width", "--height"), "use --resize, as in --resize 320x or --resize 50%"),
     "-V": "use --version",
     **dict.fromkeys(("--out", "--output-dir"), "use -o"),
     "--random-state": "use --seed",

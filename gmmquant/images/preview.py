@@ -15,12 +15,13 @@ _MAX_WIDTH, _MAX_HEIGHT = 800, 600
 
 def preview_png(image: IndexedImage | ColorImage) -> bytes:
     """Return an image as a PNG of at most 800 x 600 pixels: as it is, or reduced by the mean of the area."""
-    from gmmquant.images.contact_sheet.scaling import panel_size, reduced
+    from gmmquant.images.contact_sheet.scaling import panel_size
     from gmmquant.images.encoding.encode import encode_image
+    from gmmquant.images.scaling import resized
 
     height, width = (image.labels if isinstance(image, IndexedImage) else image.colors).shape[:2]
     if width > _MAX_WIDTH or height > _MAX_HEIGHT:
-        small = reduced(image.pixels, *panel_size(width, height, _MAX_WIDTH, _MAX_HEIGHT))
+        small = resized(image.pixels, *panel_size(width, height, _MAX_WIDTH, _MAX_HEIGHT))
         image = ColorImage(np.ascontiguousarray(small[..., :3]), small[..., 3] if small.shape[2] == 4 else None)
     return encode_image(image, "png")
 

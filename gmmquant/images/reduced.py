@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.images.scaling import resized
 
 
 def reduced_shape(height: int, width: int, max_pixels: int) -> tuple[int, int]:
@@ -34,7 +35,7 @@ def reduced(image: IndexedImage | ColorImage, max_pixels: int) -> IndexedImage |
     """Return an image of at most `max_pixels` pixels, for display.
 
     A larger indexed image keeps its palette: each pixel has the label at its centre. Other colours are means over the
-    area of a pixel, of sRGB values weighted by alpha. The colours of fully transparent pixels, which are not visible,
+    area of a pixel, of linear light weighted by alpha. The colours of fully transparent pixels, which are not visible,
     are not kept.
     """
     if isinstance(image, IndexedImage):
@@ -44,15 +45,7 @@ def reduced(image: IndexedImage | ColorImage, max_pixels: int) -> IndexedImage |
             labels, image.palette, None if image.alpha is None else _nearest(image.alpha, height, width)
         )
     height, width = reduced_shape(image.colors.shape[0], image.colors.shape[1], max_pixels)
-    if (height, width) == image.colors.shape[:2]:
-        return image
-    if image.alpha is None:
-        return ColorImage(_area_mean(np.ascontiguousarray(image.colors), height, width))
-    weights = image.alpha.astype(np.float32)
-    alpha = _area_mean(weights, height, width)
-    colors = _area_mean(image.colors * weights[..., np.newaxis], height, width)
-    colors /= np.maximum(alpha, 1e-6)[..., np.newaxis]
-    return ColorImage(*(np.rint(np.clip(values, 0, 255)).astype(np.uint8) for values in (colors, alpha)))
+    return ColorImage.from_pixels(resized(image.pixels, width, height))
 
 
 def first_frame(image: IndexedImage | ColorImage, height: int) -> IndexedImage | ColorImage:
@@ -72,9 +65,3 @@ def _nearest(values: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[A
     )
     found: npt.NDArray[Any] = values[rows[:, np.newaxis], columns]
     return found
-
-
-def _area_mean(values: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    import cv2
-
-    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA))

@@ -23,6 +23,7 @@ from gmmquant.images.encoding.output_format import OPAQUE
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage, in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.images.scaling import resized_frames
 from gmmquant.pipeline.earlier_run import (
     EarlierRun,
     digest_of,
@@ -212,25 +213,26 @@ class Input(NamedTuple):
     n_bytes: int
 
 
-def read(source: SourcePath, max_pixels: int, admit: Callable[[int], None]) -> Input:
-    """Read an image; `admit(n_bytes)` is called before a large one is decoded."""
+def read(source: SourcePath, task: Task, admit: Callable[[int], None]) -> Input:
+    """Read an image, and resize it as the settings ask; `admit(n_bytes)` is called before a large one is decoded."""
 
     def announce(n_pixels: int) -> None:
         keep_freed_memory(large_arrays=n_pixels < _HUGE_IMAGE_PIXELS)
         if n_pixels > _LARGE_IMAGE_PIXELS:
             admit(n_pixels * _BYTES_PER_PIXEL)
 
-    with errors_of_reading(), open_path(source, byte_limit(max_pixels)) as file:
-        image, digest = read_image(file, max_pixels=max_pixels, announce=announce), digest_of(file)
+    with errors_of_reading(), open_path(source, byte_limit(task.max_pixels)) as file:
+        image, digest = read_image(file, max_pixels=task.max_pixels, announce=announce), digest_of(file)
         n_bytes = file.seek(0, os.SEEK_END)
     n_frames = 1 if image.animation is None else image.animation.n_frames
-    return Input(image, FlatImage.from_array(image.pixels, n_frames), digest, n_bytes)
+    pixels = resized_frames(image.pixels, n_frames, task.settings.resize, task.max_pixels)
+    return Input(replace(image, pixels=pixels), FlatImage.from_array(pixels, n_frames), digest, n_bytes)
 
 
 def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher) -> Done | Skipped:
     """Write the outputs of an image, except those of an earlier run that are kept."""
     watch(job.source, Phase(f"reading {job.source.name}"), 0, math.nan)
-    image, flat, digest, n_bytes = read(job.source, task.max_pixels, admit)
+    image, flat, digest, n_bytes = read(job.source, task, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     notes_on_files: list[str] = []  # not in the record, as they are true of this run only
     earlier = _earlier_run(job, task, digest, notes_on_files.append)

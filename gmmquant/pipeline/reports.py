@@ -16,6 +16,7 @@ from gmmquant.images.files import read_image
 from gmmquant.images.pixels import in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced
+from gmmquant.images.scaling import resized_frames
 from gmmquant.pipeline.earlier_run import EarlierRun, key_of, read_earlier_run
 from gmmquant.pipeline.exports import Outputs
 from gmmquant.pipeline.plan import Job, Task
@@ -170,6 +171,7 @@ def read_illustration(job: Job, record: Record, task: Task) -> Illustration | No
     pixels = _pixels_of(job.source, task.max_pixels)
     if pixels is None:
         return None
+    pixels = resized_frames(pixels, record.get("image", record)["frames"], task.settings.resize)
     images = images_of(job, record, {}, task.max_pixels)
     return illustration_of(record, pixels, images, task.illustrated, in_sheet=bool(job.products.sheets))
 

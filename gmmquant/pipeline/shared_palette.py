@@ -233,7 +233,7 @@ def count(job: Job, admit: Callable[[int], None], *, task: Task) -> Counted:
     """Count the colours of an image, if any pixel is visible."""
 
     def work() -> Counted:
-        image = read(job.source, task.max_pixels, admit)
+        image = read(job.source, task, admit)
         histogram = image.flat.histogram() if image.flat.n_visible else None
         return Counted(histogram, {identity(job.source): image.digest})
 

@@ -23,6 +23,7 @@ from gmmquant.images.distortion import error_of_colors, error_of_labels, error_o
 from gmmquant.images.inputs import image_input
 from gmmquant.images.pixels import FlatImage
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.images.scaling import resized_frames
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import Watcher, watch_nothing
@@ -105,7 +106,7 @@ class Quantizer:
         else:
             pixels, self._animation, self.source = image_input(image)
             n_frames = 1 if self._animation is None else self._animation.n_frames
-            self._flat = FlatImage.from_array(pixels, n_frames)
+            self._flat = FlatImage.from_array(resized_frames(pixels, n_frames, self.settings.resize), n_frames)
         self.shape, self.n_frames, self.visible = self._flat.shape, self._flat.n_frames, self._flat.visible
         self.histogram = self._flat.histogram()
         self.fitter = Fitter(self.histogram, self.settings)

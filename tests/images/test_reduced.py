@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from gmmquant.colors.spaces import linear_to_srgb, srgb_to_linear
 from gmmquant.images.embedded import embed, embed_thumbnail
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced, reduced_shape
@@ -41,11 +42,11 @@ def test_an_indexed_image_keeps_its_palette_and_the_labels_at_the_centres():
     np.testing.assert_array_equal(small.palette, palette)
 
 
-def test_other_colors_are_means_over_the_area_of_a_pixel():
+def test_other_colors_are_means_of_light_over_the_area_of_a_pixel():
     colors = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
     small = reduced(ColorImage(colors), 3 * 5)
-    means = colors.reshape(3, 4, 5, 4, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(small.colors, means, atol=0.51)
+    means = srgb_to_linear(colors / 255).reshape(3, 4, 5, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(small.colors, 255 * linear_to_srgb(means), atol=0.51)
 
 
 def test_what_is_transparent_does_not_color_its_neighbours():

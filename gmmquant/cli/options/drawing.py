@@ -57,3 +57,7 @@ Smooth = Annotated[
         default=by_style("smooth"),
     ),
 ]
+Resize = Annotated[
+    str | None,
+    option("--resize", "SIZE", "Resize the image first: 320x240 (fit), 320x, x240 or 50%.", _PANEL),
+]

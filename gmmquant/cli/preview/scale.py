@@ -30,24 +30,11 @@ def nearest(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]
 def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Return RGB or RGBA pixels (height, width, 3 or 4) at another size (width, height).
 
-    A smaller image has the mean of the light in each new pixel, weighted by alpha, with a gamma of 2.
+    A smaller image has the mean of the light in each new pixel, weighted by alpha.
     """
     height, width = pixels.shape[:2]
     if size[0] >= width and size[1] >= height:
         return nearest(pixels, size)
-    values = pixels.astype(np.float32)
-    alpha = values[..., 3:] if pixels.shape[2] == 4 else np.full((height, width, 1), 255, dtype=np.float32)
-    light = np.concatenate([values[..., :3] ** 2 * alpha, alpha], axis=2)
-    light = np.einsum("ij,jkc->ikc", _means(height, size[1]), light, optimize=True)
-    light = np.einsum("ij,kjc->kic", _means(width, size[0]), light, optimize=True)
-    colors = np.sqrt(light[..., :3] / np.maximum(light[..., 3:], 1e-6))
-    channels = np.concatenate([colors, light[..., 3:]], axis=2)[..., : pixels.shape[2]]
-    return np.asarray(np.rint(channels), dtype=np.uint8)
+    from gmmquant.images import scaling
 
-
-def _means(length: int, n: int) -> npt.NDArray[np.float32]:
-    """Return the weights (n, length) of `length` values in the means of `n` intervals of equal length."""
-    bounds, places = np.linspace(0, length, n + 1), np.arange(length)
-    covered = np.minimum(bounds[1:, np.newaxis], places + 1) - np.maximum(bounds[:-1, np.newaxis], places)
-    weights = np.maximum(covered, 0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    return scaling.resized(pixels, *size)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from gmmquant.images.contact_sheet.drawing import Drawing, Item, Picture, Rectangle, Text
 from gmmquant.images.contact_sheet.fonts import Font, shortened, shown
 from gmmquant.images.contact_sheet.palette import Palette, palette_items
-from gmmquant.images.contact_sheet.scaling import panel_size, reduced, to_panel
+from gmmquant.images.contact_sheet.scaling import panel_size, to_panel
+from gmmquant.images.scaling import resized
 
 # Pixels of the page. At 2,000 pixels it is 17 cm wide with 300 pixels per inch, and its texts have 6 to 8 points.
 _PAGE_WIDTH = 2000
@@ -50,7 +51,7 @@ class Row(NamedTuple):
         def small(panel: Panel) -> Panel:
             if panel.pixels is None or width * height >= panel.pixels[..., 0].size:
                 return panel
-            return panel._replace(pixels=reduced(panel.pixels, width, height))
+            return panel._replace(pixels=resized(panel.pixels, width, height))
 
         return self._replace(panels=tuple(small(panel) for panel in self.panels))
 

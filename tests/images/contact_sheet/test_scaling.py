@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gmmquant.colors.spaces import linear_to_srgb, srgb_to_linear
-from gmmquant.images.contact_sheet import scaling
-from gmmquant.images.contact_sheet.scaling import checkerboard, panel_size, reduced, to_panel
+from gmmquant.images import scaling
+from gmmquant.images.contact_sheet.scaling import checkerboard, panel_size, to_panel
+from gmmquant.images.scaling import resized
 
 
 def random_image(height, width, n_channels=3, seed=0):
@@ -63,7 +64,7 @@ def test_a_small_image_is_enlarged_to_hard_squares():
 def test_a_large_image_is_reduced_to_the_mean_of_each_area_in_any_chunks(width, height, chunk, monkeypatch):
     monkeypatch.setattr(scaling, "_CHUNK_PIXELS", chunk)
     image = random_image(30, 23)
-    np.testing.assert_allclose(reduced(image, width, height), area_mean(image, width, height), atol=0.51)
+    np.testing.assert_allclose(resized(image, width, height), area_mean(image, width, height), atol=0.51)
 
 
 def test_dithered_black_and_white_become_the_grey_of_half_the_light():
@@ -83,7 +84,7 @@ def test_hidden_colors_do_not_tint_the_visible_pixels_beside_them():
     image = np.zeros((40, 40, 4), dtype=np.uint8)
     image[:, ::2] = (200, 30, 60, 255)
     image[:, 1::2] = (0, 255, 0, 0)
-    small = reduced(image, 20, 20)
+    small = resized(image, 20, 20)
     assert np.unique(small.reshape(-1, 4), axis=0).tolist() == [[200, 30, 60, 128]]
 
 
