@@ -361,13 +361,13 @@ def _is_empty(colors: object) -> bool:
 
 
 def colors_of(colors: object) -> Iterator[Color]:
-    """Yield colours in their order: of a text with commas, or of a sequence or array of texts and of three integers."""
+    """Yield colours in their order: of a text as for `split_colors`, or of a sequence or array of texts and of three integers."""
     colors = colors.tolist() if hasattr(colors, "tolist") else colors
     if not isinstance(colors, Iterable):
         raise ParameterError(f"{colors!r} is not a list of colours; use one such as ['#1d3557', (255, 0, 0)]")
     for color in [colors] if isinstance(colors, str) else colors:
         if isinstance(color, str):
-            yield from map(parse_color, color.split(","))
+            yield from map(parse_color, split_colors(color))
         else:
             yield _color_of_numbers(color.tolist() if hasattr(color, "tolist") else color)
 
@@ -378,6 +378,11 @@ def _color_of_numbers(color: object) -> Color:
         shown = shortened(repr(color))
         raise ParameterError(f"{shown} is not a colour; use a hex code, a name of CSS, or three integers up to 255")
     return tuple(map(int, cast("Color", color)))
+
+
+def split_colors(text: str) -> list[str]:
+    """Return the parts of a text of colours: between commas, semicolons or spaces."""
+    return re.split(r"\s*[,;]\s*|\s+", text.strip())
 
 
 def _hex_code(color: Color) -> str:

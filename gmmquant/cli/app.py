@@ -43,6 +43,7 @@ from gmmquant.settings import (
     DEFAULT_REPORT,
     MAX_PIXELS,
     OUTPUT_FORMATS,
+    PALETTE_FORMATS,
     STANDARD_INPUT,
     STANDARD_OUTPUT,
     Settings,
@@ -78,11 +79,17 @@ _MAX_SHEET_ROWS = 200
 # Names of the standard output of this process, which are no folders.
 _STANDARD_OUTPUTS = frozenset({"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 
-# Extensions of files that are not written, but would be strange for a folder.
-_UNWRITTEN = frozenset(
-    {"svg", "pdf", "eps", "ai", "psd", "avif", "heic", "heif", "jxl", "jp2", "ico", "tga"}
-    | {"html", "json", "csv", "md", "zip", "txt"}
-)
+# Extensions of files that would be strange for a folder, and that `mimetypes` does not know.
+_UNWRITTEN = frozenset({"eps", "psd", "jxl", "jp2", "tga", "md", "mkv", "xcf", "kra", "ora", "raw", "dng"})
+
+
+def _is_of_a_file(extension: str) -> bool:
+    """Return whether a folder with this extension would be strange."""
+    if not extension or extension in _UNWRITTEN:
+        return bool(extension)
+    import mimetypes
+
+    return mimetypes.MimeTypes().guess_type(f"x.{extension}", strict=False)[0] is not None
 
 
 def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str], *, records: bool) -> Destination:
@@ -120,7 +127,9 @@ def _folder_and_name(
         return path, None, image_format
     if output in _STANDARD_OUTPUTS:
         raise ParameterError(f"--output {output} is not a folder; use --output - for standard output")
-    if extension in _UNWRITTEN:
+    if extension in PALETTE_FORMATS and named is None:
+        raise ParameterError(f"--output {output} looks like a palette; use --palette-out {extension}, or {output}/")
+    if named is None and _is_of_a_file(extension):
         formats = ", ".join(OUTPUT_FORMATS)
         raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
     if named is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gmmquant.cli.parser import is_number_of_colors
+from gmmquant.cli.parser import REPEATED, is_number_of_colors
 from gmmquant.errors import ParameterError
 from gmmquant.settings import (
     DITHERS,
@@ -143,7 +143,7 @@ def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
 
 def without_effect(ctx: typer.Context, image_format: str, reports: Sequence[str]) -> list[str]:
     """Return a note on each option that has no effect, or a cost that another option would avoid."""
-    notes = []
+    notes = [f"{name} is set more than once; the last value is used" for name in ctx.meta.get(REPEATED, ())]
     if is_set(ctx, "optimize") and image_format in _NOT_OPTIMIZED:
         notes.append(f"--optimize has no effect on {_NOT_OPTIMIZED[image_format]}")
     if is_set(ctx, "skip_existing") and not {"json", "html"} & set(reports):

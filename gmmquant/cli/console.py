@@ -159,12 +159,15 @@ class Console:
         if isinstance(outcome, (SharedReport, Summary)) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
-        self._tally["failed" if isinstance(outcome, Failure) else "skipped" if skipped else "done"] += 1
+        if isinstance(outcome, Failure):
+            self._tally["exist" if outcome.outputs_exist else "failed"] += 1
+        else:
+            self._tally["skipped" if skipped else "done"] += 1
         if isinstance(outcome, Done) and not skipped:
             self._totals.add(outcome)
         if self._n_images > 1:
             n_shown = self._n_counted + self._tally.total()
-            self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"])
+            self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"] - self._tally["exist"])
 
     def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
         """Show what would be read and written; return whether everything can be read and written."""
@@ -193,7 +196,7 @@ class Console:
         if self._n_images > 1:
             seconds = monotonic() - self._started
             timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
-            counts = _counts(self._tally, "done", "skipped", "failed", "not tried")
+            counts = _counts(self._tally, "done", "skipped", "exist", "failed", "not tried")
             speed = f", {n_worked / seconds:.1f} images a second" if timed else ""
             self.note("; ".join(filter(None, (f"{counts} in {seconds:.1f} s{speed}", str(self._totals)))))
             if self._n_lines > _SCREEN_LINES:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.settings import (
@@ -41,7 +42,9 @@ _COLOR_LISTS = ("--palette", "--keep-colors")
 # Options of pngquant, ImageMagick and scikit-learn, and common spellings: what to use here.
 _OF_OTHERS = {
     **dict.fromkeys(("--k", "--colours", "--ncolors", "--n-colors", "--n-components", "--n-clusters"), "use -k"),
-    "--quality": "use -k auto:DE, the fewest colours that differ from the image by at most DE",
+    "--quality": "jpg has a fixed quality of 95; -k auto:DE finds the fewest colours that look alike",
+    **dict.fromkeys(("--mask", "--masks"), "use --maps labels, or --layers flat"),
+    **dict.fromkeys(("--only-palette", "--palette-only"), "use --palette-out, which writes palettes beside the image"),
     "--speed": "use --tol for fewer iterations, or --method kmeans",
     **dict.fromkeys(("--nofs", "--no-dither"), "images are not dithered unless --dither is set"),
     **dict.fromkeys(("--floyd", "--fs"), "use --dither floyd-steinberg"),
@@ -58,6 +61,9 @@ _OF_OTHERS = {
     "--covariance-type": "use --covariance",
 }
 
+
+# The key of the context's options with one value that were set more than once.
+REPEATED = "gmmquant.repeated"
 
 # Options that are spelled alike have most letters in common.
 _LEAST_LIKENESS = 0.75
@@ -88,20 +94,26 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
 def gather_lists(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `--report json html` rewritten to `--report json,html`, as `gather_k` does with -k.
 
-    An option that takes a list takes the words that follow, if all are known and none is a file.
+    An option that takes a list takes the words that follow, if all are known and none is a file. Lists of an option
+    that is repeated are one list.
     """
     gathered, rest = list[str](), list(arguments)
+    values: dict[str, int] = {}  # the index of the last value of an option
     while rest and rest[0] != "--":
         argument = rest.pop(0)
         name, sign, value = argument.partition("=")
-        gathered.append(argument)
-        if name not in _WORDS_OF and name not in _COLOR_LISTS:
+        if name not in (*_WORDS_OF, *_COLOR_LISTS) or not (rest or sign):
+            gathered.append(argument)
             continue
-        if not sign and rest:
-            gathered.append(value := rest.pop(0))
-        if _is_list_of(name, value):
+        value = value if sign else rest.pop(0)
+        if is_list := _is_list_of(name, value):
             while rest and _is_list_of(name, rest[0]) and not os.path.lexists(rest[0]):
-                gathered[-1] += f",{rest.pop(0)}"
+                value += f",{rest.pop(0)}"
+        if is_list and name in values:
+            gathered[values[name]] += f",{value}"
+        else:
+            gathered += [f"{name}={value}"] if sign else [name, value]
+            values |= {name: len(gathered) - 1} if is_list else {}
     return gathered + rest
 
 
@@ -139,11 +151,6 @@ def _is_format(text: str, choices: Sequence[str]) -> bool:
     return re.fullmatch("[a-z,]+", text) is not None and not os.path.lexists(text)
 
 
-def _is_option(name: str, known: Iterable[str]) -> bool:
-    """Return whether a long option is known, or the beginning of one."""
-    return any(option.startswith(name) for option in known)
-
-
 def is_number_of_colors(text: str) -> bool:
     """Return whether a text is numbers of colours, such as 7, 2-8, 2,3,7 or auto."""
     return _K_VALUE.fullmatch(text) is not None
@@ -166,10 +173,15 @@ class Command(TyperCommand):
                 ctx.fail(f"No such option: {name}; {_OF_OTHERS[name]}")
         parser = self.make_parser(ctx)
         for name in names:
-            if name.startswith("--") and not _is_option(name, parser._long_opt):
-                alike = get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
-                ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike))
+            if name.startswith("--") and name not in parser._long_opt:
+                longer = [option for option in parser._long_opt if option.startswith(name)]
+                alike = longer or get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
+                ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike[:1]))
         values, _, present = parser.parse_args(gather_k(gather_lists(with_formats(args))))
+        counts = Counter(parameter for parameter in present if isinstance(parameter, TyperOption))
+        ctx.meta[REPEATED] = [
+            option.opts[-1] for option, n in counts.items() if n > 1 and not (option.multiple or option.is_flag)
+        ]
         # In the order of the arguments, so that --show-completion ends the run before a missing image does.
         parameters: list[Any] = list(dict.fromkeys([*present, *self.get_params(ctx)]))
         for parameter in sorted(parameters, key=lambda parameter: not parameter.is_eager):

@@ -34,7 +34,7 @@ from gmmquant.colors.palette_text import (
 )
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_choice
-from gmmquant.settings import Color, parse_color
+from gmmquant.settings import Color, parse_color, split_colors
 
 # 4096 colours with names and comments take less than 1 MB.
 MAX_BYTES = 4_000_000
@@ -126,15 +126,15 @@ def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:
 
 
 def parse_colors(text: str) -> Palette:
-    """Return the colours of a text with commas: hex codes, names of CSS and of `NAMED_PALETTES`, as in "gameboy,red".
+    """Return the distinct colours of a text: hex codes, names of CSS and of `NAMED_PALETTES`, as in "gameboy,red".
 
-    Others raise a `ParameterError` that lists names which are similar.
+    They are separated by commas, semicolons or spaces. Others raise a `ParameterError` that names one which is similar.
     """
     colors: list[Color] = []
-    for item in text.split(","):
+    for item in split_colors(text):
         named = NAMED_PALETTES.get(item.strip().lower())
         colors += [parse_color(code) for code in named] if named else [parse_color(item, tuple(NAMED_PALETTES))]
-    return collect_colors(colors, ParameterError)
+    return collect_colors(dict.fromkeys(colors), ParameterError)
 
 
 def _plain(name: str) -> str:

@@ -129,7 +129,8 @@ def _failure(job: Job, reason: str, *, hopeless: bool = False) -> Failure:
 def refuse_existing(job: Job, reason: str) -> Failure:
     """Return the failure of a job because of an output that exists."""
     other = "--output" if job.image_name else "--name"
-    failure = _failure(job, f"{reason}; use --force to replace it, --skip-existing to keep it, or another {other}")
+    remedy = f"--force to replace it, --skip-existing to write what is missing, or another {other}"
+    failure = _failure(job, f"{reason}; use {remedy}")
     return failure._replace(outputs_exist=True)
 
 

@@ -63,8 +63,8 @@ def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[S
     A folder stands for its images, known by their extensions, in natural order. A pattern (`*`, `?`, `[]`, `**`) stands
     for the images that match it. Both leave out hidden files and gmmquant's outputs, and do not follow links to folders
     inside a folder. `@list.txt` stands for the files and folders that it names, one a line or each with a zero byte
-    after it. `@-` stands for such a list on standard input, `-` for an image on standard input. A file that exists is
-    never taken for a pattern or a list. Names may be URLs, see `parse_path`.
+    after it; lines that start with "# " are comments. `@-` stands for such a list on standard input, `-` for an image
+    on standard input. A file that exists is never taken for a pattern or a list. Names may be URLs, see `parse_path`.
 
     Raises
     ------
@@ -182,7 +182,10 @@ def _paths_in_list(file: str, *, null_terminated: bool) -> list[AnyPath]:
     if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ImageError("the list is UTF-16 text; write it as UTF-8")
     text = text.removeprefix(codecs.BOM_UTF8)
-    names = text.split(b"\0") if null_terminated or b"\0" in text else re.split(rb"\r?\n", text)
+    if null_terminated or b"\0" in text:
+        names = text.split(b"\0")
+    else:
+        names = [line for line in re.split(rb"\r?\n", text) if not line.startswith(b"# ")]
     paths = [parse_path(os.fsdecode(name)) for name in names if name]
     if not paths:
         raise ImageError("the list contains no names; write one per line, or use --null and end each with a zero byte")

@@ -136,7 +136,7 @@ def filesystem_class(scheme: str) -> Any:
         from fsspec.registry import get_filesystem_class
     except ImportError:
         raise ParameterError(
-            f"{scheme}:// needs the package fsspec; pip install 'gmmquant[cluster]', or write ./{scheme}:// for a file"
+            f"{scheme}:// needs the package fsspec; pip install 'gmmquant[cluster]', or download the files before"
         ) from None
     try:
         return get_filesystem_class(scheme)

@@ -65,7 +65,7 @@ def test_several_images_print_a_message_each_and_a_summary():
         "gmmquant: c.png: damaged PNG image; get an undamaged copy",
         "gmmquant: d.png: kept, its outputs exist",
     ]
-    assert summary == "gmmquant: 1 done, 2 skipped, 1 failed in 0.0 s; 5.00 kB read, 1.23 kB written (25 %) in out"
+    assert summary == "gmmquant: 1 done, 2 skipped, 1 failed in 0.0 s; 5.00 kB read, 1.23 kB of images written (25 %) in out"
     assert not succeeded
 
 
@@ -84,18 +84,18 @@ def with_earlier_fit(outcome):
 @pytest.mark.parametrize(
     ("outcomes", "end"),
     [
-        ([of_bytes(1000, 300), of_bytes(3000, 500, 200)], "; 4.00 kB read, 1.00 kB written (25 %) in out"),
-        ([with_earlier_fit(of_bytes(1000, 300)), FAILED], "; 1.00 kB read, 300 bytes written (30 %) in out"),
-        ([of_bytes(1000, 300), of_bytes(None, 500)], "; 1.00 kB read, 300 bytes written (30 %) in out"),
-        ([of_bytes(1000, 300), of_bytes(1000, None)], "; 1.00 kB read, 300 bytes written (30 %) in out"),
+        ([of_bytes(1000, 300), of_bytes(3000, 500, 200)], "; 4.00 kB read, 1.00 kB of images written (25 %) in out"),
+        ([with_earlier_fit(of_bytes(1000, 300)), FAILED], "; 1.00 kB read, 300 bytes of images written (30 %) in out"),
+        ([of_bytes(1000, 300), of_bytes(None, 500)], "; 1.00 kB read, 300 bytes of images written (30 %) in out"),
+        ([of_bytes(1000, 300), of_bytes(1000, None)], "; 1.00 kB read, 300 bytes of images written (30 %) in out"),
         (
             [of_bytes(1000, 300), of_bytes(1000, 200, folder="b")],
-            "; 2.00 kB read, 500 bytes written (25 %) in 2 folders",
+            "; 2.00 kB read, 500 bytes of images written (25 %) in 2 folders",
         ),
-        ([of_bytes(1000, 300, folder="a\x1b"), FAILED], "; 1.00 kB read, 300 bytes written (30 %) in a\\x1b"),
+        ([of_bytes(1000, 300, folder="a\x1b"), FAILED], "; 1.00 kB read, 300 bytes of images written (30 %) in a\\x1b"),
         ([of_bytes(None, 300), FAILED], " s"),
         ([of_bytes(9, 9)._replace(kept=True), FAILED], " s"),
-        ([of_shared(4000, 1000), of_shared(4000, 0)], "; 8.00 kB read, 1.00 kB written (12 %) in out"),
+        ([of_shared(4000, 1000), of_shared(4000, 0)], "; 8.00 kB read, 1.00 kB of images written (12 %) in out"),
     ],
 )
 def test_the_summary_adds_up_the_sizes_of_the_images_that_are_done(outcomes, end):

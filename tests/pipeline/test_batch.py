@@ -449,7 +449,7 @@ def test_a_dry_run_shows_the_action_on_each_output(command, photos, tmp_path):
     refused = command("photos", "-k", "2", "-o", "out", "-n")
     assert refused.returncode == 1
     assert (
-        "photos/3.png: 3_k2.png exists; use --force to replace it, --skip-existing to keep it, or another --name"
+        "photos/3.png: 3_k2.png exists; use --force to replace it, --skip-existing to write what is missing, or another --name"
         in refused.stderr
     )
 

@@ -72,7 +72,10 @@ def lossy_formats(record: Record) -> list[str]:
 
 def _palette_name(palette: str | list[str] | None) -> str:
     """Return the name of the file of a palette, or the number of its colours."""
-    return file_name(palette) if isinstance(palette, str) else f"of {len(palette or ())} colours"
+    if isinstance(palette, str):
+        return file_name(palette)
+    n_colors = len(palette or ())
+    return "of 1 colour" if n_colors == 1 else f"of {n_colors} colours"
 
 
 def file_name(path: str | None) -> str:
