@@ -361,7 +361,7 @@ def _is_empty(colors: object) -> bool:
 
 
 def colors_of(colors: object) -> Iterator[Color]:
-    """Yield colours in their order: of a text as for `split_colors`, or of a sequence or array of texts and of three integers."""
+    """Yield colours in their order: of a text, see `split_colors`, or of texts and of three integers each."""
     colors = colors.tolist() if hasattr(colors, "tolist") else colors
     if not isinstance(colors, Iterable):
         raise ParameterError(f"{colors!r} is not a list of colours; use one such as ['#1d3557', (255, 0, 0)]")

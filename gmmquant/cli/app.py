@@ -352,6 +352,7 @@ def _run_jobs(
 ) -> bool:
     """Run the jobs of a plan and show their outcomes; return whether all succeeded. Arguments as for `quantize`."""
     from gmmquant.pipeline.batch import executor_for, run_all
+    from gmmquant.pipeline.outdated import outdated_note
     from gmmquant.pipeline.summary import summarized
 
     with stopped_by_signals() as stop_if_asked:
@@ -376,6 +377,8 @@ def _run_jobs(
             for outcome in summarized(planned, outcomes):
                 console.show(outcome)
                 stop_if_asked()
+        if console.has_written and (note := outdated_note(planned)):
+            console.note(note)
         return console.finish()
 
 

@@ -169,6 +169,11 @@ class Console:
             n_shown = self._n_counted + self._tally.total()
             self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"] - self._tally["exist"])
 
+    @property
+    def has_written(self) -> bool:
+        """Whether outputs of an image were written."""
+        return self._tally["done"] > 0
+
     def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
         """Show what would be read and written; return whether everything can be read and written."""
         n_images, effects = 0, Counter[str]()

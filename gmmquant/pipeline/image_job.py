@@ -170,7 +170,7 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
 def _earlier_run(job: Job, task: Task, digest: str, note: Callable[[str], None]) -> EarlierRun | None:
     """Return the run whose report gets the fits of this one: with --force only one of the same settings and image.
 
-    `note` is called if the report of another image is replaced.
+    `note` is called if its report then has no longer the figures of other fits.
     """
     if task.to is not Destination.FILES or job.in_shared_report:
         return None
@@ -182,14 +182,25 @@ def _earlier_run(job: Job, task: Task, digest: str, note: Callable[[str], None])
             earlier.refuse_other_settings(*settings_of(task, job.report))
     except (ParameterError, ImageError):
         if task.existing is Existing.REPLACE:
-            if earlier is not None and not earlier.is_about(job.source) and earlier.digests["source"] != digest:
-                note(f"{earlier.report.name} was about {earlier.image_name(job.source)}, whose figures are replaced")
+            if earlier is not None and (lost := _lost(earlier, job, digest)):
+                note(lost)
             return None
         raise
     if earlier is not None and job.kept is not None and job.earlier_digest is None:
         own = {key_of(job, k) for k in job.ks}
         return None if own.issuperset(earlier.fits) else earlier  # None: it is that of the first run of this job
     return earlier
+
+
+def _lost(earlier: EarlierRun, job: Job, digest: str) -> str:
+    """Return which figures of an earlier run are lost when its report is replaced; empty if there are none."""
+    name, changed = earlier.report.name, earlier.digests["source"] != digest
+    if changed and not earlier.is_about(job.source):
+        return f"{name} was about {earlier.image_name(job.source)}, whose figures are replaced"
+    own = {key_of(job, k) for k in job.ks}
+    ks = ", ".join(str(key[0]) for key in earlier.fits if key not in own)
+    reason = "were of an earlier version of the image" if changed else "had other settings"
+    return f"{name} no longer has k = {ks}, which {reason}; their images stay" if ks else ""
 
 
 def _extended(earlier: EarlierRun | None, record: Record, task: Task) -> tuple[Record, EarlierRun | None]:

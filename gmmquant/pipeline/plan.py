@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
@@ -187,7 +188,8 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
 
     Outputs go to `folder`. If it is None, they go next to each image, and the shared report goes to the folder that
     contains all images. An `OutputError` is raised if `folder` is a file, if the image has a name but there are
-    several, if two jobs would write the same file, or if an output of a job is the source of another.
+    several, if all jobs would write the same files as others, or if an output of a job is the source of another. If
+    only some would write the same file, they fail, as the names of outputs do not depend on other images.
     """
     if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; use another --output")
@@ -211,9 +213,11 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
     shared_job = _shared_job(images, task, folder) if task.shared and images else None
     entries = [entry if isinstance(entry, Failure) else _job(entry, task, folder, shared_job) for entry in distinct]
     planned = Plan(entries, task, shared_job)
-    if task.to is Destination.FILES:
-        refuse_clashes(planned.all_jobs)
-    return planned
+    if task.to is not Destination.FILES:
+        return planned
+    reasons = refuse_clashes(planned.all_jobs, spares_others=shared_job is None)
+    failed = [Failure(e.source, reasons[id(e)]) if isinstance(e, Job) and id(e) in reasons else e for e in entries]
+    return planned._replace(entries=failed)
 
 
 def _without_repetitions(entries: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
@@ -243,7 +247,12 @@ def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | N
         of_report = task.image_name.rpartition(".")[0]
         stems = dict.fromkeys(task.ks, of_report)
     report = _report(of_report, target, task)
-    job = Job(path, of_report, target, stems, task.products, report, image_name=task.image_name)
+    products = task.products
+    if products.reports and "json" not in products.reports and shared_job is None:
+        with suppress(OSError):  # checking the outputs will report it
+            if exists(report):  # it is kept up to date, whatever other reports show its figures
+                products = products._replace(reports=("json", *products.reports))
+    job = Job(path, of_report, target, stems, products, report, image_name=task.image_name)
     if task.to is not Destination.FILES:
         job = replace(job, path_in_record=as_text(path))
     if shared_job is None:
@@ -266,10 +275,17 @@ def _report(stem: str, folder: AnyPath, task: Task) -> AnyPath:
     return (folder if task.to is Destination.FILES else Path()) / f"{stem}_report.json"
 
 
-def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = (), inputs: Iterable[AnyPath] = ()) -> None:
+def refuse_clashes(
+    jobs: Sequence[Job],
+    about_all: Iterable[AnyPath] = (),
+    inputs: Iterable[AnyPath] = (),
+    *,
+    spares_others: bool = False,
+) -> dict[int, str]:
     """Raise an `OutputError` if two jobs would write the same file, or if an output is the source of a job.
 
-    The files `about_all` images are outputs as well, and `inputs` are read too.
+    If that `spares_others`, and there are any, the reasons of the jobs that would write the same file are returned by
+    their `id`. The files `about_all` images are outputs as well, and `inputs` are read too.
     Names that differ only in case or in the form of an accent are the same on many file systems.
     """
     resolve = cache(os.path.realpath)
@@ -303,8 +319,10 @@ def refuse_clashes(jobs: Sequence[Job], about_all: Iterable[AnyPath] = (), input
             )
         if name in sources or name in map(folded, inputs):
             raise OutputError(f"{path}, about all images, would overwrite an input; use another --output")
-    if clashes:
+    clashing = {id(job): _clash_reason(*clash, n_others=0) for clash in reversed(clashes) for job in clash[:2]}
+    if clashes and not (spares_others and len(clashing) < len(jobs)):
         raise OutputError(_clash_reason(*clashes[0], n_others=len(clashes) - 1))
+    return clashing
 
 
 def _names_of(source: SourcePath) -> list[AnyPath]:

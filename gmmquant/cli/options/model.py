@@ -173,7 +173,14 @@ Search = Annotated[
     ),
 ]
 Restarts = Annotated[
-    int, option("--restarts", "INT", "Number of starts; the best is kept.", _ADVANCED, convert=integer)
+    int,
+    option(
+        "--restarts",
+        "INT",
+        "Number of starts; the best is kept (1, 5, 21 with split-merge).",
+        _ADVANCED,
+        convert=integer,
+    ),
 ]
 Tol = Annotated[
     float | None,

@@ -1,0 +1,56 @@
+"""Reports, plots and sheets of earlier runs that a run does not write, and that lack its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gmmquant.pipeline.plan import Destination, Plan
+from gmmquant.pipeline.summary import summary_files
+from gmmquant.settings import PLOT_FORMATS, REPORTS, SHEET_FORMATS
+from gmmquant.system.filesystem import exists
+from gmmquant.system.paths import AnyPath
+
+_MOST_NAMED = 3
+
+
+def outdated_note(planned: Plan) -> str:
+    """Return a note on the files of earlier runs that lack the figures of a plan, with the options that write them.
+
+    It is empty if there are none. Remote files are not looked up.
+    """
+    if planned.task.to is not Destination.FILES:
+        return ""
+    found = [(path, option) for path, option in _others(planned) if isinstance(path, Path) and exists(path)]
+    if not found:
+        return ""
+    names = [path.name for path, _ in found]
+    if len(names) > _MOST_NAMED:
+        names = [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
+    values: dict[str, dict[str, None]] = {}
+    for _, (option, value) in found:
+        values.setdefault(option, {})[value] = None
+    options = " ".join(f"{option} {','.join(of_option)}" for option, of_option in values.items())
+    *first, last = names
+    subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
+    return f"{subject} not updated; add {options}"
+
+
+def _others(planned: Plan) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
+    """Yield the files that other options would write about the same images, and the option with its value."""
+    products = planned.task.products
+    plots = [end for end in PLOT_FORMATS if end not in products.plots]
+    for job in planned.jobs if planned.shared_job is None else []:
+        if "html" not in products.reports:
+            yield job.folder / f"{job.stem}_report.html", ("--report", "html")
+        for end in plots:
+            yield job.plot("palettes", end), ("--plots", end)
+    wider = planned.task._replace(products=products._replace(reports=REPORTS, sheets=SHEET_FORMATS))
+    written = summary_files(planned)
+    for content, path in summary_files(planned._replace(task=wider)).items():
+        if content in written:
+            continue
+        if content.startswith("sheet."):
+            yield path, ("--sheet", content.removeprefix("sheet."))
+        else:
+            yield path, ("--report", {"index": "html", "components": "csv"}.get(content, content))
