@@ -380,7 +380,7 @@ def test_a_second_run_refuses_to_overwrite_and_changes_nothing(command, tmp_path
     again = command("flat.png", "-k", "2", "3", "-o", "out")
     assert again.returncode == 1
     assert again.stderr == (
-        "gmmquant: flat.png: flat_k2.png exists; use --force to replace it, --skip-existing to keep it, "
+        "gmmquant: flat.png: flat_k2.png exists; use --force to replace it, --skip-existing to write what is missing, "
         "or another --name\n"
     )
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()} == before

@@ -51,6 +51,9 @@ def blink(tmp_path):
         ("--report", "--report"),
         ("--palette beef 123456", "--palette beef 123456"),
         ("-- --report json html", "-- --report json html"),
+        ("--report json -q --report html", "--report json,html -q"),
+        ("--maps=labels --maps loglik entropy", "--maps=labels,loglik,entropy"),
+        ("--palette bw --palette my.gpl", "--palette bw --palette my.gpl"),
     ],
 )
 def test_a_list_takes_the_known_words_that_follow(arguments, gathered):
@@ -85,12 +88,52 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
             ["ramp.png", "--palette", "#ff00ff80,red"],
             "'#ff00ff80' is not a colour, a palette or a file; a palette has no alpha: use #ff00ff",
         ),
+        (["ramp.png", "--plot"], "no such option: --plot (did you mean --plots?); see gmmquant --help"),
         (["ramp.png", "--colrs", "3"], "no such option: --colrs (did you mean --colors?); see gmmquant --help"),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(command, ramp, arguments, message):
     result = command(*arguments)
     assert (result.returncode, result.stderr) == (2, f"gmmquant: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("colours.ase", "looks like a palette; use --palette-out ase, or colours.ase/"),
+        ("clip.mp4", "looks like a file of another format; use png, webp, tiff, gif, bmp, jpg, or clip.mp4/"),
+        ("notes.MD", "looks like a file of another format"),
+    ],
+)
+def test_a_folder_is_not_named_like_a_file(command, tmp_path, ramp, output, words):
+    result = command(ramp, "-k", "2", "-o", output)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert words in result.stderr
+    assert not (tmp_path / output).exists()
+    assert command(ramp, "-k", "2", "-o", f"{output}/").returncode == 0
+
+
+@pytest.mark.parametrize("output", ["v1.2", "trip.2024", "2024.05.01", "a.b"])
+def test_a_folder_may_have_a_dot(command, tmp_path, ramp, output):
+    assert command(ramp, "-k", "2", "-o", output).returncode == 0
+    assert (tmp_path / output / "ramp_k2.png").exists()
+
+
+def test_an_option_that_is_repeated_has_a_note_unless_it_adds_up(command, ramp):
+    twice = command(ramp, "-k", "2", "-o", "a", "--layers", "exact", "--layers", "flat")
+    assert "--layers is set more than once; the last value is used\n" in twice.stderr
+    lists = command(ramp, "-k", "2", "-k", "3", "-o", "b", "--maps", "labels", "--maps", "entropy", "-f", "-f")
+    assert (lists.returncode, lists.stderr) == (0, "")
+    kept = command(ramp, "-k", "4", "-o", "c", "--keep-colors", "red", "--keep-colors", "blue")
+    assert "more than once" not in kept.stderr
+
+
+def test_comments_of_a_list_are_no_names(command, tmp_path, ramp):
+    (tmp_path / "# one.png").write_bytes((tmp_path / ramp).read_bytes())
+    (tmp_path / "list.txt").write_text(f"# images\n{ramp}\n#two.png\n./# one.png\n")
+    result = command("@list.txt", "-k", "2", "-o", "out")
+    assert result.stderr.count("no such file") == 1
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"ramp_k2.png", "# one_k2.png"}
 
 
 @pytest.mark.parametrize("option", ["--model", "--palette", "--transfer-from", "--keep-colors"])

@@ -458,7 +458,6 @@ def test_json_of_other_programs_is_read_too():
 def test_typed_colors_are_codes_or_names_separated_by_commas():
     assert parse_colors("#1a2b3c,#fff,#000").tolist() == ROW.tolist()
     assert parse_colors(" 1A2B3C , FFF,000").tolist() == ROW.tolist()
-    assert parse_colors("#fff,#fff").tolist() == [[255] * 3] * 2
     assert parse_colors("black").tolist() == [[0] * 3]
     assert parse_colors("RebeccaPurple, bw").tolist() == [[102, 51, 153], [0] * 3, [255] * 3]
 
@@ -493,7 +492,7 @@ def test_the_names_of_colors_are_those_of_matplotlib():
         ("", "''"),
         ("#fff,", "''"),
         ("#fff,rad", "'rad'"),
-        ("#fff #000", "'#fff #000'"),
+        ("#fff ; #00", "'#00'"),
         ("#12345", "'#12345'"),
         ("#fff,\x1b[2J", "'\\x1b[2J'"),
         ("x" * 10**6, "'" + "x" * 37 + "...'"),
@@ -504,6 +503,13 @@ def test_an_invalid_typed_color_is_shown(text, bad):
         parse_colors(text)
     remedy = "did you mean red?" if "rad" in text else "use hex codes or names of CSS, as in #1a2b3c,#fff,red"
     assert str(caught.value).startswith(f"{bad} is not a colour, a palette or a file; {remedy}")
+
+
+@pytest.mark.parametrize(
+    "text", ["#fff,#000", "#fff #000", " white;black ", "#fff, #000", "bw,white", "#FFF #fff #000"]
+)
+def test_typed_colors_are_separated_in_several_ways_and_equal_ones_count_once(text):
+    assert sorted(parse_colors(text).tolist()) == [[0, 0, 0], [255, 255, 255]]
 
 
 def test_a_jasc_palette_has_lines_that_end_as_on_windows():

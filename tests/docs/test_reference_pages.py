@@ -64,7 +64,7 @@ def records(tmp_path_factory, run):
     (folder / "broken.png").write_bytes(b"no image")
     more = "--smooth 1 --save-model --palette-out all"
     of_k = "-k 2 auto auto:9 --seed 1-2 --keep-colors white"
-    run(f"gmmquant flat.png {of_k} --layers exact --maps all {more} -o a", folder)
+    run(f"gmmquant flat.png {of_k} --layers exact --maps all {more} --format jpg -o a", folder)
     run(f"gmmquant flat.png alpha.png broken.png -k 2 --shared {more} -o b", folder)
     image, shared = (json.loads((folder / name).read_text()) for name in ("a/flat_report.json", "b/shared_report.json"))
     lines = [

@@ -396,7 +396,8 @@ def test_exit_codes_for_good_bad_mixed_and_empty_folders(command, mixed, tmp_pat
     assert command("good", "-k", "2", "-o", "out good", "--skip-existing").returncode == 0
     assert command("good", "-k", "2", "-o", "out good").returncode == 1
     assert command("good", "good/0.png", "-k", "0").returncode == 2
-    assert command("good", "photos", "-k", "2", "-o", "clash").returncode == 2
+    assert command("good", "photos", "-k", "2", "-o", "some clash").returncode == 1
+    assert command("good", "good/../good/0.png", "--shared", "photos", "-k", "2", "-o", "clash").returncode == 2
     assert not (tmp_path / "clash").exists()
 
 
@@ -449,8 +450,8 @@ def test_a_dry_run_shows_the_action_on_each_output(command, photos, tmp_path):
     refused = command("photos", "-k", "2", "-o", "out", "-n")
     assert refused.returncode == 1
     assert (
-        "photos/3.png: 3_k2.png exists; use --force to replace it, --skip-existing to write what is missing, or another --name"
-        in refused.stderr
+        "photos/3.png: 3_k2.png exists; use --force to replace it, --skip-existing to write what is missing, "
+        "or another --name" in refused.stderr
     )
 
 

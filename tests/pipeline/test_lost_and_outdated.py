@@ -1,0 +1,106 @@
+"""What a run leaves behind: figures that a report loses, reports that lack new figures, images of one output name."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder with two images of one output name, and two others."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number, name in enumerate(("a.png", "b.bmp", "b.png", "c.png")):
+        image = Image.new("RGB", (8, 8), (60 * number, 200, 90))
+        image.paste((10, 20, 30), (0, 0, 4, 8))
+        image.save(folder / name)
+    return folder
+
+
+def ks_in(report):
+    return [fit["k"] for fit in json.loads(report.read_text())["fits"]]
+
+
+def test_force_with_other_options_names_the_k_that_the_report_loses(command, samples, tmp_path):
+    grey = samples / "grey.png"
+    assert command(grey, "-k", "2", "3", "5", "-o", "out").returncode == 0
+    forced = command(grey, "-k", "2", "--style", "poster", "-o", "out", "-f")
+    assert forced.returncode == 0
+    assert "grey_report.json no longer has k = 3, 5, which had other settings; their images stay\n" in forced.stderr
+    assert ks_in(tmp_path / "out/grey_report.json") == [2]
+    assert (tmp_path / "out/grey_k5.png").exists()
+    assert "no longer" not in command(grey, "-k", "2", "--style", "poster", "-o", "out", "-f").stderr
+    assert "no longer" not in command(grey, "-k", "2", "-o", "out", "-f").stderr  # the only fit is replaced
+
+
+def test_force_names_the_k_of_an_earlier_version_of_the_image(command, album, tmp_path):
+    image = album / "a.png"
+    assert command(image, "-k", "1", "2", "-o", "out").returncode == 0
+    Image.new("RGB", (8, 8), "red").save(image)
+    forced = command(image, "-k", "1", "-o", "out", "-f")
+    assert "a_report.json no longer has k = 2, which were of an earlier version of the image" in forced.stderr
+
+
+def test_a_run_names_the_reports_that_it_does_not_update(command, samples, tmp_path):
+    grey = samples / "grey.png"
+    first = command(grey, "-k", "2", "-o", "out", "--report", "json,html,csv", "--sheet", "--plots")
+    assert (first.returncode, first.stderr.count("not updated")) == (0, 0)
+    note = "are not updated; add --report html,csv --plots svg --sheet png\n"
+    second = command(grey, "-k", "3", "-o", "out")
+    assert f"gmmquant: grey_report.html, grey_palettes.svg and 3 more {note}" in second.stderr
+    assert "not updated" not in command(grey, "-k", "3", "-o", "out", "--skip-existing").stderr  # nothing is written
+    assert "not updated" not in command(grey, "-k", "4", "-o", "out", "-q").stderr
+    options = ["--report", "html,csv", "--plots", "svg", "--sheet", "png"]
+    assert "not updated" not in command(grey, "-k", "5", "-o", "out", *options).stderr
+    with open(tmp_path / "out/grey_report.csv", newline="") as file:
+        assert [row["k"] for row in csv.DictReader(file)] == ["2", "3", "4", "5"]
+
+
+def test_pages_and_tables_of_a_folder_are_named_once(command, album):
+    names = [album / "a.png", album / "c.png"]
+    assert command(*names, "-k", "1", "-o", "out", "--report", "json,csv").returncode == 0
+    note = "gmmquant: report.csv and components.csv are not updated; add --report csv\n"
+    assert command(*names, "-k", "2", "-o", "out").stderr.count(note) == 1
+
+
+def test_a_json_report_that_exists_is_kept_up_to_date_by_other_reports(command, samples, tmp_path):
+    grey = samples / "grey.png"
+    assert command(grey, "-k", "2", "-o", "out").returncode == 0
+    refused = command(grey, "-k", "3", "--method", "kmeans", "--report", "html,csv", "-o", "out")
+    assert refused.returncode == 1
+    assert "grey_report.json was written with --method gmm" in refused.stderr
+    assert command(grey, "-k", "3", "--report", "csv", "-o", "out").returncode == 0
+    assert ks_in(tmp_path / "out/grey_report.json") == [2, 3]
+    resumed = command(grey, "-k", "2", "4", "--report", "csv", "-o", "out", "--skip-existing")
+    assert (resumed.returncode, ks_in(tmp_path / "out/grey_report.json")) == (0, [2, 3, 4])
+    assert command(grey, "-k", "2", "--report", "csv", "-o", "new").returncode == 0
+    assert not (tmp_path / "new/grey_report.json").exists()
+
+
+def test_images_of_one_output_name_fail_and_the_others_are_done(command, album, tmp_path):
+    result = command("album", "-k", "2", "-o", "out")
+    assert result.returncode == 1
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"a_k2.png", "c_k2.png"}
+    reason = "album/b.bmp and album/b.png would both write b_k2.png; use --name"
+    for name in ("b.bmp", "b.png"):
+        assert result.stderr.count(f"gmmquant: album/{name}: {reason}") == 1
+    assert "2 done, 2 failed" in result.stderr
+    renamed = command(album, "-k", "2", "-o", "all", "--name", "{stem}.{ext}_k{k}")
+    assert (renamed.returncode, len(list((tmp_path / "all").glob("*.png")))) == (0, 4)
+
+
+def test_a_shared_mixture_is_not_fitted_without_images_of_one_output_name(command, album, tmp_path):
+    result = command(album, "-k", "2", "-o", "out", "--shared")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_outputs_that_exist_are_counted_apart_from_failures(command, album):
+    (album / "b.bmp").unlink()
+    assert command(album, "-k", "2", "-o", "out").returncode == 0
+    (album / "broken.png").write_bytes(b"no image")
+    again = command(album, "-k", "2", "-o", "out")
+    assert again.returncode == 1
+    assert again.stderr.splitlines()[-1].startswith("gmmquant: 3 exist, 1 failed in ")
