@@ -422,8 +422,8 @@ def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
         what = "a colour, a palette or a file" if other_names else "a colour"
         palettes = f", a palette ({', '.join(other_names)})" if other_names else ""
         remedy = f"use hex codes or names of CSS, as in #1a2b3c,#fff,red{palettes}"
-        if near := get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 3):
-            remedy = f"did you mean {' or '.join(near)}?"
+        if near := get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 1, 0.65):
+            remedy = f"did you mean {near[0]}?"
         if _HEX_AND_ALPHA.fullmatch(text.strip()):
             remedy = f"a palette has no alpha: use {text.strip()[: 7 if len(text.strip()) == 9 else 4]}"
         raise ParameterError(f"{shortened(text)!r} is not {what}; {remedy}")

@@ -137,7 +137,7 @@ def test_comments_of_a_list_are_no_names(command, tmp_path, ramp):
 
 
 @pytest.mark.parametrize("option", ["--model", "--palette", "--transfer-from", "--keep-colors"])
-@pytest.mark.parametrize("content", [None, b"", b"\0\1\2"])
+@pytest.mark.parametrize("content", [None, b"", b"not a palette, a model or an image"])
 def test_a_file_of_an_option_that_cannot_be_used_is_wrong_usage(command, tmp_path, ramp, option, content):
     if content is not None:
         (tmp_path / "x.gpl").write_bytes(content)

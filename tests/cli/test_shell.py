@@ -125,7 +125,7 @@ COMPLETIONS = {
     "--palette-order l": ["luminance"],
     "--keep-colors rebecca": ["rebeccapurple"],
     "--color-depth rgb5": ["rgb555", "rgb565"],
-    "--palette-out gpl,": ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,png"],
+    "--palette-out gpl,": ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,pal", "gpl,png"],
     "--maps labels,e": ["labels,entropy"],
 }
 

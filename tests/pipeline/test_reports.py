@@ -227,7 +227,7 @@ def test_two_formats_of_an_image_have_a_fit_each_in_the_report(command, samples,
 
 def test_a_file_that_is_written_again_for_another_k_is_that_of_one_fit(command, samples, tmp_path):
     for k in ("2", "3"):
-        assert command(samples / "cat.jpg", "-k", k, "-o", "out.png", "--force").returncode == 0
+        assert command(samples / "cat.jpg", "-k", k, "-o", "out.png", "--report", "json", "--force").returncode == 0
     fits = json.loads((tmp_path / "out_report.json").read_text())["fits"]
     assert [(fit["k"], fit["files"]["image"]) for fit in fits] == [(3, "out.png")]
 
