@@ -126,7 +126,7 @@ def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:
 
 
 def parse_colors(text: str) -> Palette:
-    """Return the distinct colours of a text: hex codes, names of CSS and of `NAMED_PALETTES`, as in "gameboy,red".
+    """Return the colours of a text: hex codes, names of CSS and of `NAMED_PALETTES`, as in "gameboy,red".
 
     They are separated by commas, semicolons or spaces. Others raise a `ParameterError` that names one which is similar.
     """
@@ -134,7 +134,7 @@ def parse_colors(text: str) -> Palette:
     for item in split_colors(text):
         named = NAMED_PALETTES.get(item.strip().lower())
         colors += [parse_color(code) for code in named] if named else [parse_color(item, tuple(NAMED_PALETTES))]
-    return collect_colors(dict.fromkeys(colors), ParameterError)
+    return collect_colors(colors, ParameterError)
 
 
 def _plain(name: str) -> str:
