@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
-from gmmquant.images.inputs import to_array
+from gmmquant.images.inputs import image_input, to_array
 from gmmquant.images.palette_input import to_palette
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.scalar_validation import CovarianceName, InitName
@@ -204,7 +204,7 @@ def transfer_colors(
     Parameters
     ----------
     image, target : array, PIL image, file or DecodedImage
-        As for `quantize`, but not animations; their sizes may differ. The colours come from `target`.
+        As for `quantize`; their sizes may differ. The colours come from `target`. `image` must not be an animation.
     k : int from 1 to 256
         Number of components of each mixture. Few change the overall mood; with many, colours follow those of the
         target more closely.
@@ -226,5 +226,5 @@ def transfer_colors(
         raise ParameterError(f"k = {k} is above the limit of a transfer; use at most {MAX_TRANSFER_K}")
     settings = Settings(seed=seed, space=space)
     quantizer = Quantizer(to_array(image), settings)
-    target_fit = Fitter(FlatImage.from_array(to_array(target)).require_visible().histogram(), settings).fit(k)
+    target_fit = Fitter(FlatImage.from_array(image_input(target).pixels).require_visible().histogram(), settings).fit(k)
     return quantizer.transfer(quantizer.fit(k), target_fit.mixture).image

@@ -72,7 +72,11 @@ def read_image(
     """
     from gmmquant.images import files
 
-    name = _name_of(source)
+    name, untyped = _name_of(source), cast("object", source)
+    if not (isinstance(untyped, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(untyped, "read")):
+        raise ParameterError(
+            f"source is a {type(source).__name__}; pass the path, the bytes or an open file of an image"
+        )
     try:
         if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
             raise ImageError("is a folder; use an image file")

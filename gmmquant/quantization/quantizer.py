@@ -35,7 +35,7 @@ from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
 from gmmquant.quantization.mixtures import color_mixture
-from gmmquant.quantization.result import ImageStatistics, QuantizedImage
+from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
 from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions
 from gmmquant.system.user_warning import warn_user
 
@@ -272,14 +272,20 @@ class Quantizer:
         """
         return self.fitter.choose_k(asked)
 
-    def recolor(self, fit: Fit, receive: Receiver = receive_nothing) -> QuantizedImage:
-        """Recolour the image by a fit, also one to other images; `receive(image)` as for `fit`.
+    def recolor(self, fit: Fit | RecoloredFit, receive: Receiver = receive_nothing) -> QuantizedImage:
+        """Recolour the image by a fit, also one to other images, or by that of a result.
+
+        `receive(image)` is called as for `fit`.
 
         Raises
         ------
         ParameterError
             If the fit is in another colour space than the settings.
         """
+        fit = fit.fit if isinstance(fit, RecoloredFit) else fit
+        untyped: object = fit
+        if not isinstance(untyped, Fit):
+            raise ParameterError(f"fit is a {type(fit).__name__}; pass a result, or its fit")
         if fit.space != self.settings.space:
             raise ParameterError(
                 f"the fit is in {fit.space}, the settings are for {self.settings.space}; use one space for both"

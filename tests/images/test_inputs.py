@@ -154,9 +154,10 @@ def test_an_animation_is_drawn_in_the_same_colours_in_all_frames(tmp_path, form)
     path = tmp_path / "a.gif"
     path.write_bytes(gif())
     decoded = read_image(path)
-    result = quantize(FORMS[form](path.read_bytes(), path), 4)
+    # Errors are not diffused from a frame to the next.
+    result = quantize(FORMS[form](path.read_bytes(), path), 4, dither="floyd-steinberg")
     flat = FlatImage.from_array(decoded.pixels, 3)
-    np.testing.assert_array_equal(result.image, Quantizer(flat).fit(4).image)
+    np.testing.assert_array_equal(result.image, Quantizer(flat, dither="floyd-steinberg").fit(4).image)
     assert (result.n_frames, result.frames.shape[:3], result.animation) == (3, (3, 40, 60), decoded.animation)
     np.testing.assert_array_equal(np.concatenate(result.frames), result.image)
     assert "60 x 40, 3 frames" in repr(result)
@@ -196,10 +197,19 @@ def test_pages_are_no_frames_and_the_present_one_is_taken():
         np.testing.assert_array_equal(quantize(image, 4).image, quantize(CAT, 4).image)
 
 
-def test_a_transfer_of_colours_is_of_one_image():
-    for images in ((gif(), CAT), (CAT, gif())):
-        with pytest.raises(ParameterError, match="image is an animation of 3 frames; pass one frame"):
-            transfer_colors(*images, 2)
+def test_a_transfer_recolours_one_image_with_the_colours_of_all_frames():
+    with pytest.raises(ParameterError, match="image is an animation of 3 frames; pass one frame"):
+        transfer_colors(gif(), CAT, 2)
+    frames = read_image(gif()).pixels
+    np.testing.assert_array_equal(transfer_colors(CAT, gif(), 2), transfer_colors(CAT, frames, 2))
+
+
+@pytest.mark.parametrize("source", [7, None, CAT])
+def test_what_is_not_a_file_is_refused_with_its_type(source):
+    with pytest.raises(
+        ParameterError, match=rf"source is a {type(source).__name__}; pass the path, the bytes or an open"
+    ):
+        read_image(source)
 
 
 def test_a_decoded_image_is_an_array_of_its_pixels(samples):

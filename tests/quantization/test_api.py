@@ -220,15 +220,24 @@ def test_a_mixture_of_values_outside_the_space_is_refused(factor, value):
 @pytest.mark.parametrize("method", ["maps", "layers", "openraster"])
 def test_a_result_of_another_image_is_refused(method):
     quantizer, other, clear = Quantizer(CAT), quantize(CAT[:20], 3), quantize(in_mode("RGBA"), 3)
+    veiled = quantize(np.dstack([CAT, np.full((40, 60), 128, np.uint8)]), 3)
     for result, found in (
         (other, "60 x 20 pixels, not of 60 x 40"),
         (clear, r"visible pixels of weight \S+, not of 2400"),
+        (veiled, r"2400 visible pixels of weight 604\S*, not of 2400 of weight 2400"),
     ):
         with pytest.raises(ParameterError, match=f"the fit is to an image of .*{found}.*pass a result of this image"):
             getattr(quantizer, method)(result)
     with pytest.raises(ParameterError, match="fit is a ndarray; pass a result of this image"):
         getattr(quantizer, method)(CAT)
     getattr(quantizer, method)(quantize(CAT, 3))
+
+
+def test_an_image_is_recoloured_by_the_fit_of_another_result():
+    result = quantize(CAT[:20], 3)
+    assert_same(Quantizer(CAT).recolor(result), Quantizer(CAT).recolor(result.fit))
+    with pytest.raises(ParameterError, match="fit is a int; pass a result, or its fit"):
+        Quantizer(CAT).recolor(3)
 
 
 def test_a_mixture_that_is_not_fitted_or_not_of_colours_is_refused():

@@ -10,7 +10,7 @@ import numpy as np
 
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import ParameterError
-from gmmquant.images.inputs import to_array
+from gmmquant.images.inputs import image_input
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.report.plots.canvas import INK, new_figure, styled
@@ -60,7 +60,7 @@ def plot_colors(results: Results, image: ImageLike | FlatImage) -> Figure:
         If matplotlib is not installed, there is no result, or the image has no visible pixel.
     """
     fits = figures_of(results)
-    colors = sampled_colors(image if isinstance(image, FlatImage) else FlatImage.from_array(to_array(image)))
+    colors = sampled_colors(image if isinstance(image, FlatImage) else FlatImage.from_array(image_input(image).pixels))
     n_columns = min(len(fits), _MAX_COLUMNS)
     n_rows = math.ceil(len(fits) / n_columns)
     with styled():
