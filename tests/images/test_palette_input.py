@@ -126,3 +126,15 @@ def test_colours_to_keep_are_taken_in_any_form(colors):
 def test_colours_to_keep_that_are_not_colours_are_refused(colors):
     with pytest.raises(ParameterError, match=r"is not a (colour|list of colours)"):
         quantize(CAT, 4, keep_colors=colors)
+
+
+@pytest.mark.parametrize("options", [{}, {"dither": "bayer"}, {"recolor": "posterior", "space": "oklab"}])
+@pytest.mark.parametrize("k", [None, 3])
+def test_a_palette_draws_as_the_command_does(command, tmp_path, samples, options, k):
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    arguments += [] if k is None else ["-k", str(k)]
+    done = command(samples / "grey.png", "--palette", "gameboy", *arguments, "-o", "out.png", "--report", "none")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out.png") as image:
+        drawn = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(drawn, quantize(samples / "grey.png", k, palette="gameboy", **options).image)

@@ -14,6 +14,7 @@ from gmmquant.report.record import covariances_of, fit_record, to_json
 CAT = read_sample("cat.jpg")
 
 
+@pytest.mark.filterwarnings("ignore::gmmquant.ConvergenceWarning")
 @pytest.mark.parametrize("settings", [Settings(), Settings(style="likelihood", max_iter=40)], ids=lambda s: s.style)
 def test_the_record_of_256_colors_is_smaller_than_the_image(settings):
     result = Quantizer(CAT, settings).fit(256)
