@@ -83,7 +83,7 @@ def read_image(
         decoded = files.read_image(_seekable(source, max_pixels), max_pixels=max_pixels, announce=announce)
     except ImageError as error:
         raise ImageError(f"{printable(name)}: {error}" if name else str(error)) from None
-    return replace(decoded, source=None if name is None else Path(os.path.abspath(name)))
+    return replace(decoded, source=_absolute(name))
 
 
 def image_input(image: ImageLike) -> ImageInput:
@@ -97,9 +97,7 @@ def image_input(image: ImageLike) -> ImageInput:
     # A PIL image exists only after its module was imported.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
-        name = getattr(image, "filename", "")
-        is_named = isinstance(name, (str, os.PathLike)) and bool(name)
-        return ImageInput(_from_pil(image), None, Path(os.path.abspath(name)) if is_named else None)
+        return ImageInput(_from_pil(image), None, _absolute(_name_of(image, "filename")))
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
         decoded = read_image(cast("FileLike", image))
         return ImageInput(decoded.pixels, decoded.animation, decoded.source)
@@ -123,10 +121,18 @@ def to_array(image: ImageLike) -> npt.NDArray[Any]:
     return pixels
 
 
-def _name_of(source: object) -> str | None:
-    """Return the path of a file, or the name of an open one; None if it has none."""
-    name = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
-    return os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
+def _name_of(source: object, attribute: str = "name") -> str | None:
+    """Return the path of a file, or the name that an open one has as an attribute; None if it has none."""
+    name = source if isinstance(source, (str, os.PathLike)) else getattr(source, attribute, None)
+    return os.fspath(name) if isinstance(name, (str, os.PathLike)) and name else None
+
+
+def _absolute(name: str | None) -> Path | None:
+    """Return the absolute path of a name; None without one, or if the working folder is gone."""
+    try:
+        return None if name is None else Path(os.path.abspath(name))
+    except OSError:
+        return None
 
 
 def _seekable(source: Any, max_pixels: int) -> str | os.PathLike[str] | BinaryIO:

@@ -200,6 +200,10 @@ def test_the_working_folder_may_be_gone(tmp_path, monkeypatch):
     folder = tmp_path / "gone"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    Path(folder).rmdir()
-    quantize(CAT, 2).save(tmp_path / "a.png")
+    Image.fromarray(CAT).save("cat.png")
+    with Image.open("cat.png") as image:
+        image.load()
+        Path(folder / "cat.png").unlink()
+        folder.rmdir()
+        quantize(image, 2).save(tmp_path / "a.png")
     assert quantize(io.BytesIO((tmp_path / "a.png").read_bytes()), 2).source is None
