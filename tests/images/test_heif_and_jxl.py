@@ -12,7 +12,7 @@ import pytest
 from box_files import avif_with_nclx
 from color_oracle import by_colour_science
 from icc_profiles import linear
-from image_files import pillow, read, saved, with_alpha
+from image_files import pillow, png, png_chunk, read, saved, with_alpha
 from PIL import Image, ImageCms
 
 from gmmquant.errors import ImageError
@@ -149,10 +149,20 @@ def test_the_profile_of_a_heif_is_applied_as_that_of_a_png(tmp_path, photo):
     assert found.metadata.has_profile
 
 
+def test_the_code_points_of_a_heif_are_applied_as_those_of_a_png(tmp_path, photo):
+    pillow_heif.register_heif_opener()
+    data = saved(photo, "HEIF", **EXACT, color_primaries=12, transfer_characteristics=13)
+    chunk = png_chunk(b"cICP", bytes((12, 13, 0, 1)))
+    wanted = read(tmp_path, png(np.asarray(photo), chunks=chunk))
+    assert not np.array_equal(wanted.pixels, np.asarray(photo))
+    assert np.array_equal(read(tmp_path, data).pixels, wanted.pixels)
+    assert read(tmp_path, data).notes == wanted.notes
+
+
 def test_only_the_main_image_of_several_is_used_with_a_note(tmp_path, photo):
     found = read(tmp_path, heif(photo, photo.rotate(90, expand=True), primary_index=1))
     assert np.array_equal(found.pixels, np.asarray(photo.rotate(90, expand=True)))
-    assert found.notes == ("the file contains several images or pages; only the first is used",)
+    assert found.notes == ("the file contains several images; only the main one is used",)
 
 
 def test_only_the_last_frame_of_an_animation_is_used_with_a_note(tmp_path):

@@ -21,7 +21,6 @@ from gmmquant.images.decoding.opencv import stretched
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
 from gmmquant.images.decoding.reader import (
-    SEVERAL_IMAGES,
     Admit,
     Header,
     StoredImage,
@@ -32,6 +31,8 @@ from gmmquant.images.decoding.reader import (
 
 # The largest image that the decoder accepts, whatever our limit.
 _MAX_PIXELS = 1 << 30
+
+_SEVERAL_IMAGES = "the file contains several images; only the main one is used"
 
 # A part that was written ends in fewer zeros.
 _ZEROS = bytes(16)
@@ -68,7 +69,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     if bits > 8:
         pixels = stretched(pixels, (1 << bits) - 1)
     is_sequence = any(kind == b"moov" for kind, _, _ in iterate_boxes(data))
-    notes = (SEVERAL_IMAGES,) if n_images > 1 or is_sequence else ()
+    notes = (_SEVERAL_IMAGES,) if n_images > 1 or is_sequence else ()
     notes = (*notes, *unused_images(other_images(data)))
     stored = StoredImage.with_info(pixels[np.newaxis], header, notes=notes, orientation=1)
     return stored.with_space(stated_space(data).unless_srgb())
