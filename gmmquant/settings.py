@@ -79,7 +79,16 @@ OF_FITS = ("max_iter", "tol", "covariance", "noise", "shrink", "search", "init",
 SPACE_TITLES = {"srgb": "sRGB", "linear": "linear RGB", "lab": "CIELAB", "oklab": "OKLab"}
 CHANNELS = {"srgb": "R, G, B", "linear": "R, G, B (linear)", "lab": "L*, a*, b*", "oklab": "L, a, b"}
 # Output formats with their other names, which are extensions too; see the module of the name in `images.encoding`.
-OUTPUT_FORMATS = {"png": (), "webp": (), "tiff": ("tif",), "gif": (), "bmp": (), "jpg": ("jpeg",)}
+OUTPUT_FORMATS = {
+    "png": (),
+    "webp": (),
+    "tiff": ("tif",),
+    "gif": (),
+    "bmp": (),
+    "jpg": ("jpeg",),
+    "avif": (),
+    "jxl": (),
+}
 DEFAULT_OUTPUT_FORMAT = "png"
 PALETTE_FORMATS = ("hex", "json", "gpl", "css", "ase", "aco", "pal", "png")
 MAPS = ("labels", "entropy", "loglik")

@@ -80,7 +80,7 @@ _MAX_SHEET_ROWS = 200
 _STANDARD_OUTPUTS = frozenset({"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 
 # Extensions of files that would be strange for a folder, and that `mimetypes` does not know.
-_UNWRITTEN = frozenset({"eps", "psd", "jxl", "jp2", "tga", "md", "mkv", "xcf", "kra", "ora", "raw", "dng"})
+_UNWRITTEN = frozenset({"eps", "psd", "jp2", "tga", "md", "mkv", "xcf", "kra", "ora", "raw", "dng"})
 
 
 def _is_of_a_file(extension: str) -> bool:
@@ -267,7 +267,7 @@ def quantize(
 
         require_matplotlib()
     most = None if many else largest_of(ks)
-    if reason := output_format(format).refusal_of_colors(most):
+    if reason := output_format(format).missing() or output_format(format).refusal_of_colors(most):
         raise ParameterError(reason)
     products = Products(
         format=format,

@@ -16,10 +16,14 @@ from image_files import pillow, png, png_chunk, read, saved, with_alpha
 from PIL import Image, ImageCms
 
 from gmmquant.errors import ImageError
+from gmmquant.images.decoded import Metadata
 from gmmquant.images.decoding.formats import jpegxl
 from gmmquant.images.decoding.jxl_header import parse_jxl
 from gmmquant.images.decoding.registry import _recognize, read_header
+from gmmquant.images.encoding import jxl as jxl_format
+from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output
 from gmmquant.images.files import read_image
+from gmmquant.images.recolor import ColorImage
 
 EXACT = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
 
@@ -294,3 +298,36 @@ def test_a_depth_map_of_a_heif_is_named(tmp_path, photo, veil):
     image = read(tmp_path, data.replace(alpha, alpha[:-1] + b"2"))
     assert image.notes == ("the file also has a depth map; only the image itself is used",)
     assert np.array_equal(image.pixels, np.asarray(photo))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("optimize", [False, True])
+def test_a_written_jpeg_xl_has_its_pixels_for_another_decoder_and_ours(tmp_path, alpha, optimize):
+    colors = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    opacity = np.random.default_rng(1).choice(np.array([0, 1, 128, 255], np.uint8), (20, 30)) if alpha else None
+    image = ColorImage(colors, opacity)
+    data = encode_image(image, "jxl", metadata=Metadata(dpi=(300, 150)), optimize=optimize)
+    assert np.array_equal(imagecodecs.jpegxl_decode(data), image.pixels)
+    found = read(tmp_path, data)
+    assert np.array_equal(found.pixels, image.pixels)
+    assert found.metadata.dpi == (300, 150)
+    assert not found.metadata.has_profile
+    assert data == encode_image(image, "jxl", metadata=Metadata(dpi=(300, 150)), optimize=optimize)
+
+
+def test_the_mark_is_found_behind_a_profile_and_long_metadata(photo):
+    image = ColorImage(np.asarray(photo))
+    metadata = Metadata(has_profile=True, xmp=b"<x:xmpmeta>" + bytes(200_000), exif=b"")
+    for file_format in ("avif", "jxl"):
+        data = encode_image(image, file_format, metadata=metadata, keep_metadata=True)
+        assert is_gmmquant_output(io.BytesIO(data))
+        assert not is_gmmquant_output(io.BytesIO(data.replace(b"gmmquant", b"GMMQUANT")))
+
+
+def test_without_its_package_a_jpeg_xl_is_not_written(photo, monkeypatch):
+    monkeypatch.setattr(jxl_format, "find_spec", lambda name: None)
+    with pytest.raises(ImageError, match=r"jxl needs the package pillow-jxl-plugin; pip install 'gmmquant\[formats\]'"):
+        encode_image(ColorImage(np.asarray(photo)), "jxl")

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pillow_jxl  # noqa: F401 (registers its format)
 import pytest
 from helpers import log_density_by_scipy, log_joint_by_scipy, read_sample
 from PIL import Image
@@ -566,7 +567,7 @@ def test_every_format_keeps_the_resolution_and_warns_of_losses(command, tmp_path
         exif = image.getexif()
         exif[270] = "rings"
         image.save(tmp_path / "grey.png", dpi=(150, 100), exif=exif)
-    for form in ("png", "webp", "tiff", "bmp", "jpg"):
+    for form in ("png", "webp", "tiff", "bmp", "jpg", "avif", "jxl"):
         result = command("grey.png", "-k", "2", "--format", form, "--keep-metadata", "-o", form)
         assert result.returncode == 0, result.stderr
         assert ("bmp stores no EXIF" in result.stderr) == (form == "bmp")

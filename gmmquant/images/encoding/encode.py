@@ -47,6 +47,8 @@ def encode_image(
     raised if the format cannot store the number of colours or the size.
     """
     found = output_format(format)
+    if reason := found.missing():
+        raise ImageError(reason)
     frames = frames_of(image.labels if isinstance(image, IndexedImage) else image.colors, animation)
     n_frames, height, width = frames.shape[:3]
     found.check_size(width, height, n_frames)

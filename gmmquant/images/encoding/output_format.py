@@ -42,6 +42,7 @@ class OutputFormat(NamedTuple):
     max_side_pixels: int | None = None
     max_bytes: int | None = None  # of the uncompressed pixels, at 4 bytes each
     missing_metadata: tuple[str, ...] = ()  # of "EXIF", "XMP" and "comments", those that cannot be stored
+    missing: Callable[[], str] = lambda: ""  # why the format cannot be written here, for want of a package
     cut_metadata: Callable[[Metadata], tuple[str, ...]] = lambda metadata: ()  # warns of metadata that are too long
 
     def times(self, animation: Animation) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -85,6 +86,11 @@ def is_marked_tiff(file: BinaryIO, start: int = 0) -> bool:
             file.seek(start + value)
             return file.read(count)[:-1] == MARK.encode()
     return False
+
+
+def is_marked_within(file: BinaryIO, beginning: bytes) -> bool:
+    """Return whether gmmquant's mark is in a TIFF structure that starts within the first bytes of a file."""
+    return any(is_marked_tiff(file, found.start()) for found in re.finditer(rb"II\*\0|MM\0\*", beginning))
 
 
 def comments_of(metadata: Metadata) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoding.jxl_header import JxlHeader, parse_jxl
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
+from gmmquant.images.decoding.profiles import read_profile
 from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
 
 _CHANNELS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -59,10 +60,16 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         pixels[np.newaxis],
         orientation=1,
         notes=notes,
-        profile=bytes(profile) if profile else None,
+        profile=_stated_profile(bytes(profile or b"")),
         exif=exif if exif[:4] in _TIFF else exif[4:],  # behind the position of the TIFF structure
         xmp=texts.get(b"xml ", b""),
     )
+
+
+def _stated_profile(profile: bytes) -> bytes | None:
+    """Return the profile unless it is sRGB, in a format that cannot leave its space open."""
+    found = read_profile(profile) if profile else None
+    return None if not profile or (found is not None and found.is_srgb) else profile
 
 
 def _library() -> Any:
