@@ -97,6 +97,15 @@ def test_grey_levels_are_converted_by_a_grey_profile(tmp_path, file_format):
     assert np.abs(image.pixels - expected)[np.asarray(levels) > 3].max() <= 2
 
 
+def test_greys_stored_as_colors_may_have_a_grey_profile(tmp_path, photo):
+    grey = photo.convert("L")
+    expected = read(tmp_path, saved(grey, "PNG", icc_profile=grey_profile(1.0)))
+    for image in (grey.convert("RGB"), grey.convert("P"), grey.convert("RGBA")):
+        found = read(tmp_path, saved(image, "PNG", icc_profile=grey_profile(1.0)))
+        assert np.array_equal(found.pixels[..., :3], expected.pixels)
+        assert found.notes == expected.notes == ("converted from some grey to sRGB",)
+
+
 def test_a_grey_image_may_have_a_profile_of_colors(tmp_path, photo):
     image = read(tmp_path, saved(photo.convert("L"), "PNG", icc_profile=ADOBE_RGB))
     assert image.notes == ("converted from Adobe RGB by hand to sRGB",)
@@ -127,6 +136,16 @@ def test_inks_are_converted_by_their_profile(tmp_path, photo, file_format, optio
         without = read(tmp_path, saved(inks, file_format, **options))
         assert without.notes == ()
         assert np.abs(without.pixels.astype(int) - image.pixels).max() > 30
+
+
+@pytest.mark.parametrize(("file_format", "options"), [("TIFF", {}), ("JPEG", {"quality": 100, "subsampling": 0})])
+def test_a_profile_of_colors_or_greys_does_not_fit_inks(tmp_path, photo, file_format, options):
+    inks = photo.convert("L").convert("RGB").convert("CMYK")
+    plain = read(tmp_path, saved(inks, file_format, **options))
+    for profile, name in ((P3, "Display P3"), (grey_profile(1.0), "some grey")):
+        image = read(tmp_path, saved(inks, file_format, icc_profile=profile, **options))
+        assert image.notes == (f"colour profile {name} does not fit the image; values are taken as sRGB",)
+        assert np.array_equal(image.pixels, plain.pixels)
 
 
 @pytest.mark.skipif(shutil.which("convert-im6") is None, reason="ImageMagick is not installed")

@@ -86,10 +86,10 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
     if profile.is_srgb:
         return frames, None, True
     note = f"converted from {profile.name} to sRGB"
-    is_grey = header.mode in _GREY_MODES
+    is_grey = header.mode in _GREY_MODES or (profile.mode == "L" and _has_equal_channels(frames))
     if profile.mode == "CMYK" and header.mode == "CMYK":
         return profile.convert(decode_cmyk(data, header.format))[np.newaxis], note, True
-    if not (profile.mode == "RGB" or (profile.mode == "L" and is_grey)):
+    if header.mode == "CMYK" or not (profile.mode == "RGB" or (profile.mode == "L" and is_grey)):
         return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
     if frames.dtype != np.uint8 and profile.mode == "RGB" and matrix_conversion(profile.data) is None:
         frames = np.concatenate([in_8_bits(frames[..., :3]), alpha_to_8_bits(frames[..., 3:])], axis=-1)
@@ -98,6 +98,11 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
         frames = frames.copy()
     (_convert_greys if is_grey else _convert_colors)(frames, profile)
     return frames, note, True
+
+
+def _has_equal_channels(frames: npt.NDArray[Any]) -> bool:
+    """Tell whether all colours are greys, as of a grey image that a reader, or its writer, has made RGB."""
+    return all(np.array_equal(frames[..., 0], frames[..., channel]) for channel in (1, 2))
 
 
 def _convert_colors(frames: npt.NDArray[Any], profile: Profile) -> None:
