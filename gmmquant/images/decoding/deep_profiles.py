@@ -67,15 +67,13 @@ def grey_table(profile: bytes) -> Values:
 
 @lru_cache(maxsize=4)
 def matrix_conversion(profile: bytes) -> MatrixConversion | None:
-    """Return the conversion of a profile of RGB; None if it has tables of colours, or is not black at 0."""
+    """Return the conversion of a profile of RGB; None if it has tables of colours or is broken."""
     tags = read_tags(profile)
     if _TABLES & tags.keys() or not {*_CURVES, *_COLUMNS} <= tags.keys() or profile[20:24] != b"XYZ ":
         return None
     with damage_ignored():
         columns = [np.frombuffer(tags[column][8:20], ">i4") / 65536 for column in _COLUMNS]
         levels = np.stack([_littlecms_greys(grey_profile(tags[curve])) for curve in _CURVES])
-        if levels[:, 0].any():
-            return None
         light = srgb_to_linear(levels / _TOP).astype(np.float32)
         to_srgb = np.linalg.solve(to_connection_space(SRGB_CHROMATICITIES), np.stack(columns, axis=1))
         # An index is the nearest entry: values are truncated.

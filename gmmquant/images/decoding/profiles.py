@@ -18,7 +18,7 @@ from PIL import Image
 
 from gmmquant.images.decoding.code_points import adobe_rgb_profile
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
-from gmmquant.images.decoding.deep_profiles import grey_table, matrix_conversion
+from gmmquant.images.decoding.deep_profiles import MatrixConversion, grey_table, matrix_conversion
 from gmmquant.images.decoding.metadata import states_adobe_rgb
 from gmmquant.images.decoding.pillow import decode_cmyk
 from gmmquant.images.decoding.reader import Header, StoredImage
@@ -31,6 +31,7 @@ _DEVICE_CLASSES = ("scnr", "mntr", "prtr", "spac")  # without links, named colou
 _STATING_FORMATS = ("AVIF", "HEIF", "JPEG XL", "JPEG 2000")  # always state a colour space, so that EXIF does not count
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")  # of Pillow
 _SPACE = slice(16, 20)  # the bytes of a profile that name its colour space
+_MAX_DIFFERENCE = 2  # of 255, between conversions of 16 and of 8 bits
 _BAND_PIXELS = 1 << 20  # converted at a time
 
 
@@ -91,13 +92,33 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
         return profile.convert(decode_cmyk(data, header.format))[np.newaxis], note, True
     if header.mode == "CMYK" or not (profile.mode == "RGB" or (profile.mode == "L" and is_grey)):
         return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
-    if frames.dtype != np.uint8 and profile.mode == "RGB" and matrix_conversion(profile.data) is None:
+    if frames.dtype != np.uint8 and profile.mode == "RGB" and _deep_conversion(profile) is None:
         frames = np.concatenate([in_8_bits(frames[..., :3]), alpha_to_8_bits(frames[..., 3:])], axis=-1)
         note += ", with 8 bits per channel"
     elif not frames.flags.writeable:
         frames = frames.copy()
     (_convert_greys if is_grey else _convert_colors)(frames, profile)
     return frames, note, True
+
+
+@lru_cache(maxsize=4)
+def _deep_conversion(profile: Profile) -> MatrixConversion | None:
+    """Return the conversion of 16-bit values; None if there is none that agrees with littlecms on a grid of colours.
+
+    They differ for odd curves, such as those that are not black at 0, which the black-point compensation moves.
+    """
+    conversion = matrix_conversion(profile.data)
+    if conversion is not None:
+        deep = 257 * _grid().astype(np.uint16)
+        conversion.convert(deep)
+        if np.abs(deep / 257 - profile.convert(_grid())).max() > _MAX_DIFFERENCE:
+            return None
+    return conversion
+
+
+def _grid() -> npt.NDArray[np.uint8]:
+    """Return colours in all of RGB, shape (1, 5832, 3)."""
+    return 15 * np.indices((18, 18, 18), dtype=np.uint8).reshape(1, 3, -1).swapaxes(1, 2)
 
 
 def _has_equal_channels(frames: npt.NDArray[Any]) -> bool:
@@ -107,7 +128,7 @@ def _has_equal_channels(frames: npt.NDArray[Any]) -> bool:
 
 def _convert_colors(frames: npt.NDArray[Any], profile: Profile) -> None:
     """Convert RGB in place."""
-    conversion = None if frames.dtype == np.uint8 else matrix_conversion(profile.data)
+    conversion = None if frames.dtype == np.uint8 else _deep_conversion(profile)
     for frame in frames:
         if conversion is not None:
             conversion.convert(frame)
@@ -161,7 +182,7 @@ def read_profile(data: bytes) -> Profile | None:
 def _changes_nothing(profile: Profile) -> bool:
     """Tell whether a profile changes no channel of a grid of colours or of all greys by more than one level of 255."""
     if profile.mode == "RGB":
-        values = expected = 15 * np.indices((18, 18, 18), dtype=np.uint8).reshape(1, 3, -1).swapaxes(1, 2)
+        values = expected = _grid()
     else:
         values = np.arange(256, dtype=np.uint8)[np.newaxis]
         expected = values[..., np.newaxis]
