@@ -291,6 +291,15 @@ def test_code_points_of_a_heif_are_applied(tmp_path, colour, photo):
     assert np.array_equal(bright.pixels, np.asarray(photo))
 
 
+def test_a_gain_map_of_a_jpeg_xl_is_named(tmp_path, photo):
+    data = jxl(photo)
+    if not data.startswith(b"\0\0\0\x0cJXL "):
+        data = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ") + box(b"jxlc", data)
+    image = read(tmp_path, data + box(b"jhgm", bytes(20)))
+    assert image.notes == ("the file also has an HDR gain map; only the image itself is used",)
+    assert np.array_equal(image.pixels, np.asarray(photo))
+
+
 def test_a_depth_map_of_a_heif_is_named(tmp_path, photo, veil):
     data = heif(with_alpha(photo, veil))
     alpha = b"urn:mpeg:hevc:2015:auxid:1"

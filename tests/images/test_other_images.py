@@ -85,6 +85,7 @@ def test_an_mpo_that_pillow_writes_has_another_image(tmp_path, photo):
         segment(0xE1, XMP_HEAD + b"<x>urn:com:apple:photo:2020:aux:hdrgainmap</x>"),
         segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)),
     ],
+    ids=["hdrgm", "apple", "iso"],
 )
 def test_a_gain_map_is_named_where_its_image_tells(tmp_path, photo, head):
     gain = with_segments(saved(photo.convert("L"), "JPEG"), head)
@@ -99,7 +100,10 @@ def test_a_gain_map_is_named_where_its_image_tells(tmp_path, photo, head):
         (b'<rdf:Description GDepth:Format="RangeInverse" GDepth:Near="1"/>', "a depth map"),
         (b'<Container:Item Item:Semantic="Depth" Item:Mime="image/png"/>', "a depth map"),
         (b'<rdf:Description GImage:Mime="image/jpeg"/>', "a second view (stereo)"),
+        (b"<Container:Item Item:Semantic='GainMap'/>", "an HDR gain map"),
         (b'<rdf:Description GCamera:MotionPhoto="1"/>', "a video"),
+        (b"<GCamera:MotionPhoto>1</GCamera:MotionPhoto>", "a video"),
+        (b'<Container:Item Item:Semantic="MotionPhoto" Item:Mime="video/mp4"/>', "a video"),
         (b'<rdf:Description GCamera:MicroVideo="1"/>', "a video"),
         (b'<rdf:Description GCamera:MotionPhoto="0" dc:title="Depth"/>', None),
     ],
@@ -148,6 +152,7 @@ def auxiliary(kind):
         (b"av01", auxiliary(b"urn:com:apple:photo:2020:aux:hdrgainmap"), ["an HDR gain map"]),
         (b"av01", auxiliary(b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth"), ["a depth map"]),
         (b"tmap", auxiliary(b"urn:mpeg:hevc:2015:auxid:2"), ["an HDR gain map", "a depth map"]),
+        (b"av01", auxiliary(b"urn:com:apple:photo:2018:aux:portraiteffectsmatte"), ["mattes"]),
         (b"Exif", b"", []),
     ],
 )

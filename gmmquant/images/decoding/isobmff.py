@@ -42,6 +42,8 @@ def other_images(data: bytes) -> Iterator[str]:
         yield "an HDR gain map"
     if b":auxiliary:depth" in properties or b"auxid:2\0" in properties:
         yield "a depth map"
+    if b"matte\0" in properties:
+        yield "mattes"
     if b"ster" in data[slice(*boxes.get(b"grpl", (0, 0)))]:
         yield "a second view (stereo)"
 

@@ -23,10 +23,11 @@ _PREVIEW = 0x01
 
 # What the segments of the first image, or the beginnings of the others, contain.
 _PURPOSES = {
-    "an HDR gain map": re.compile(rb"hdrgm:|:aux:hdrgainmap|urn:iso:std:iso:ts:21496:-1\0|Semantic=\"GainMap\""),
-    "a depth map": re.compile(rb"GDepth:|:aux:(?:depth|disparity)|Semantic=\"Depth\""),
+    "an HDR gain map": re.compile(rb"hdrgm:|:aux:hdrgainmap|urn:iso:std:iso:ts:21496:-1\0|Semantic=[\"']GainMap[\"']"),
+    "a depth map": re.compile(rb"GDepth:|:aux:(?:depth|disparity)|Semantic=[\"']Depth[\"']"),
     "a second view (stereo)": re.compile(rb"GImage:"),
-    "a video": re.compile(rb"GCamera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1"),
+    "a video": re.compile(rb"GCamera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1|Semantic=[\"']MotionPhoto[\"']"),
+    "mattes": re.compile(rb":aux:\w+matte"),
 }
 
 

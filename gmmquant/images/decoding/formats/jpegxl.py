@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ImageError
+from gmmquant.images.containers import iterate_boxes
 from gmmquant.images.decoding.jxl_header import JxlHeader, parse_jxl
 from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.pillow import errors_as_damage
 from gmmquant.images.decoding.profiles import read_profile
-from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredImage, damaged, unused_images
 
 _CHANNELS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _MAX_EXTRA_CHANNELS = 16
@@ -51,7 +52,10 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     if (info.width, info.height) != header.size or info.mode not in _CHANNELS:
         raise damaged("JPEG XL")
     pixels = _pixels(decoded, info)
-    notes = (_LAST_FRAME,) if found.is_animation else ()
+    has_gain_map = any(kind == b"jhgm" for kind, _, _ in iterate_boxes(data))
+    notes = unused_images(["an HDR gain map"] if has_gain_map else [])
+    if found.is_animation:
+        notes = (_LAST_FRAME, *notes)
     if found.bits > 8 and pixels.dtype == np.uint8:
         notes = (*notes, _ONLY_8_BITS)
     texts = {bytes(box.box_type): bytes(box.data) for box in boxes if box.box_type in (b"Exif", b"xml ")}
