@@ -23,7 +23,7 @@ class Metadata:
     exif : bytes
         A TIFF structure as in an eXIf chunk, without orientation and thumbnail; empty without EXIF.
     xmp : bytes
-        An XMP packet without orientation; empty without XMP.
+        An XMP packet without orientation and colour space; empty without XMP.
     comments : tuple of (keyword, text)
         Text entries, such as those of a PNG; the comment of a JPEG or GIF has the keyword "Comment".
     """

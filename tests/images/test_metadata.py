@@ -149,6 +149,14 @@ def test_xmp_is_kept_without_its_orientation(tmp_path, photo, file_format):
     assert metadata.comments == ()
 
 
+def test_xmp_is_kept_without_its_color_space(tmp_path, photo):
+    stale = b" exif:ColorSpace=\"65535\" photoshop:ICCProfile='Adobe RGB (1998)'"
+    elements = b"<exif:ColorSpace>1</exif:ColorSpace><photoshop:ICCProfile>Display P3</photoshop:ICCProfile>"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description%b dc:title="cat">%b<b/></rdf:Description></x:xmpmeta>'
+    metadata = read(tmp_path, saved(photo, "WEBP", xmp=xmp % (stale, elements))).metadata
+    assert metadata.xmp == xmp % (b"", b"")
+
+
 def test_xmp_in_elements_is_kept_without_its_orientation(tmp_path, photo):
     xmp = b"<a><tiff:Orientation>6</tiff:Orientation><b/></a>"
     assert read(tmp_path, saved(photo, "WEBP", xmp=xmp)).metadata.xmp == b"<a><b/></a>"

@@ -1,8 +1,8 @@
 """Resolution, EXIF, XMP and comments of a file, checked and bounded.
 
 EXIF loses the orientation, which is applied to the pixels; the thumbnail and the sizes, which describe other images;
-the colour space, which becomes sRGB; and maker notes, whose inner offsets would break. Broken or too long metadata are
-left out and never cost the image.
+the colour space, which becomes sRGB; and maker notes, whose inner offsets would break. XMP loses the orientation and
+the colour space. Broken or too long metadata are left out and never cost the image.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ _XMP_ORIENTATION = re.compile(
     rb"\stiff:Orientation\s*+=\s*+[\"'](\d*+)[\"']|<tiff:Orientation>\s*+(\d*+)\s*+</tiff:Orientation>"
 )
 
+# Properties of XMP that no longer apply, as attributes and as elements.
+_STALE = rb"(?:tiff:Orientation|exif:ColorSpace|photoshop:ICCProfile)"
+_STALE_XMP = re.compile(
+    rb"\s" + _STALE + rb"\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+')|<" + _STALE + rb">[^<]*+</" + _STALE + rb">"
+)
+
 
 def xmp_orientation(xmp: object) -> int:
     """Return the orientation that XMP states, 1 to 8; 1 if there is none."""
@@ -58,7 +64,7 @@ def clean_metadata(stored: StoredImage, orientation: int, *, has_profile: bool) 
         dpi=dpi[::-1] if dpi is not None and turned else dpi,
         has_profile=has_profile,
         exif=_clean_exif(exif, turned=turned),
-        xmp=_XMP_ORIENTATION.sub(b"", xmp),
+        xmp=_STALE_XMP.sub(b"", xmp),
         comments=tuple((keyword, text) for keyword, text in comments if text and len(text) <= MAX_METADATA_BYTES),
     )
 
