@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# An animation has one for each frame, and a file a few more.
-_MAX_RIFF_CHUNKS = 100_000
+# An animation has some for each frame; a file of many more is made to take long.
+MAX_PARTS = 100_000
+_MAX_PNG_CHUNKS = 1_000_000  # those of pixels may be short
 
 METERS_PER_INCH = 0.0254  # PNG and BMP state resolutions in pixels per metre
 
@@ -25,13 +26,15 @@ def png_chunk(chunk_type: bytes, body: bytes | memoryview) -> bytes:
 
 
 def iterate_chunks(data: bytes | memoryview, *, verified: bool = False) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and body of the chunks of a PNG, up to the last (IEND) or one that is cut short.
+    """Yield type and body of the chunks of a PNG, up to the last (IEND) or one that is cut short; at most a million.
 
     If `verified`, a wrong checksum ends the iteration too; otherwise checksums are left to the decoder.
     """
     view = memoryview(data)
     position = len(PNG_SIGNATURE)
-    while position + 12 <= len(data):
+    for _ in range(_MAX_PNG_CHUNKS):
+        if position + 12 > len(data):
+            return
         (length,) = struct.unpack_from(">I", data, position)
         end = position + 12 + length
         if end > len(data):
@@ -52,7 +55,7 @@ def riff_chunk(chunk_type: bytes, body: bytes) -> bytes:
 
 def iterate_riff_chunks(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield type, position of the body and length of the chunks of a WebP from `start` to `end`, the first 100,000."""
-    for _ in range(_MAX_RIFF_CHUNKS):
+    for _ in range(MAX_PARTS):
         file.seek(start)
         head = file.read(8)
         if start + 8 > end or len(head) < 8:
@@ -70,9 +73,14 @@ def end_of_blocks(gif: bytes, position: int) -> int:
 
 
 def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type, body start and body end of the boxes from `start` to `end`, up to one with an invalid length."""
+    """Yield the type, body start and body end of the boxes from `start` to `end`, up to one with an invalid length.
+
+    There are at most 100,000.
+    """
     end = len(data) if end is None else end
-    while start + 8 <= end:
+    for _ in range(MAX_PARTS):
+        if start + 8 > end:
+            return
         length, box_type = struct.unpack_from(">I4s", data, start)
         header_bytes = 8
         if length == 1 and start + 16 <= end:

@@ -289,6 +289,27 @@ def test_a_tiff_is_read_up_to_the_end_of_its_first_page(photo):
     assert np.array_equal(read_image(io.BytesIO(data)).pixels, np.asarray(photo))
 
 
+EMPTY_BOX = struct.pack(">I4s", 8, b"free")
+
+
+@pytest.mark.parametrize(
+    ("name", "filler", "position"),
+    [
+        ("PNG", png_chunk(b"abCd", b""), 33),
+        ("GIF", b"\x21\x01\0", -1),
+        ("JPEG", b"\xff\xfe\0\2", 2),
+        ("JPEG", b"\xff\xfe\0\2", -2),
+        ("JPEG 2000", EMPTY_BOX, SMALL_FILES["JPEG 2000"].index(b"jp2h") - 4),
+    ],
+)
+def test_an_image_of_a_million_empty_parts_is_refused(name, filler, position):
+    data = SMALL_FILES[name]
+    few, many = (data[:position] + filler * number + data[position:] for number in (5, 1_100_000))
+    assert read_image(io.BytesIO(few)).pixels.shape == (4, 6, 3)
+    with pytest.raises(ImageError, match="damaged or incomplete"):
+        read_image(io.BytesIO(many))
+
+
 RUN_AND_MEASURE = """
 import sys
 from gmmquant.cli.app import run

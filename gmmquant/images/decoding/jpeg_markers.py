@@ -15,6 +15,9 @@ _TEMPORARY, _START, _END, _PIXELS = b"\x01", b"\xd8", b"\xd9", b"\xda"
 # A profile of 16 MB has 256 segments. Decoders skip bytes between segments, of which some cameras write a few.
 _MAX_SEGMENTS, _MAX_GAP_BYTES = 10_000, 1 << 16
 
+# Also those between scans of pixels.
+_MAX_MARKERS = 1_000_000
+
 
 def find_pixels(file: BinaryIO) -> int | None:
     """Return the position of the marker before the first compressed pixels; None if there is none."""
@@ -37,7 +40,10 @@ def find_pixels(file: BinaryIO) -> int | None:
 def find_end_marker(data: bytes) -> int | None:
     """Return the position of the end marker of the first image; None if there is none before another image starts."""
     position = 2
-    while found := _MARKER.search(data, position):
+    for _ in range(_MAX_MARKERS):
+        found = _MARKER.search(data, position)
+        if found is None:
+            return None
         if found[1] == _END:
             return found.start()
         if found[1] == _START:

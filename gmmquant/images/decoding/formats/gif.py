@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.colors.palette import Palette
-from gmmquant.images.containers import end_of_blocks
+from gmmquant.images.containers import MAX_PARTS, end_of_blocks
 from gmmquant.images.decoding.compositing import Disposal, FrameControl, animation_of, composite
 from gmmquant.images.decoding.pillow import errors_as_damage
 from gmmquant.images.decoding.reader import BASE_BYTES, MAX_FRAMES, Admit, Header, StoredImage, damaged
@@ -106,7 +106,10 @@ def _parse_blocks(data: bytes, contents: _Contents) -> None:
     contents.width, contents.height, flags = struct.unpack_from("<HHB", data, 6)
     global_palette, position = _read_palette(data, 13, flags, _GREYS)
     graphic_control = b""
-    while data[position] != _TRAILER and len(contents.frames) <= MAX_FRAMES:
+    for _ in range(MAX_PARTS):
+        if data[position] == _TRAILER or len(contents.frames) > MAX_FRAMES:
+            contents.end = position + 1
+            return
         if data[position] == _EXTENSION:
             label, start = data[position + 1], position + 2
             position = end_of_blocks(data, start)
@@ -134,7 +137,6 @@ def _parse_blocks(data: bytes, contents: _Contents) -> None:
             contents.frames.append(_Frame(control, palette, transparent, interlaced, slice(start, position)))
         else:
             raise IndexError
-    contents.end = position + 1
 
 
 def _read_palette(data: bytes, start: int, flags: int, default: Palette) -> tuple[Palette, int]:

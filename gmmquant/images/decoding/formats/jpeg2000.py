@@ -24,6 +24,7 @@ from gmmquant.images.decoding.reader import BASE_BYTES, Admit, Header, StoredIma
 
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"  # the SOC marker and the SIZ marker
 _START_OF_TILE, _END_OF_CODESTREAM = 0xFF90, 0xFFD9
+_MAX_BOXES = 1000
 
 # The decoder of 8 bits allocates some 6 KB for each tile and 1 KB for each of its channels, before the first pixel.
 _TILE_BYTES, _TILE_CHANNEL_BYTES = 6 << 10, 1 << 10
@@ -54,8 +55,15 @@ _ROMM_CURVE = (1.8, 1.0, 0.0, 1 / 16, 16 / 512)
 
 
 def read_header(file: BinaryIO) -> Header:
+    data = file.read(BASE_BYTES)
+    boxes = list(iterate_boxes(data))
+    for kind, start, end in boxes[:_MAX_BOXES]:
+        if kind == b"jp2h":
+            boxes += iterate_boxes(data, start, end)
+    if len(boxes) > _MAX_BOXES:  # through which Pillow would go one by one
+        raise damaged("JPEG 2000")
     # Pillow reads as many bytes as a box claims to have, and a file would allocate them.
-    return read_pillow_header(io.BytesIO(file.read(BASE_BYTES)), "JPEG 2000", "Jpeg2K")
+    return read_pillow_header(io.BytesIO(data), "JPEG 2000", "Jpeg2K")
 
 
 def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
