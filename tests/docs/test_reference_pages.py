@@ -128,7 +128,7 @@ def test_the_page_on_files_describes_how_every_format_is_read():
     section = text_of("formats.md").partition("## How each format is read")[2].partition("\n## ")[0]
     table = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
     assert [row[0] for row in table[1:]] == list(INPUT_FORMATS)
-    assert all(len(row) == len(table[0]) == 5 and all(row) for row in table)
+    assert all(len(row) == len(table[0]) == 6 and all(row) for row in table)
     assert "64 MiB and 16 bytes" in section
     assert reader.byte_limit(1) - reader.byte_limit(0) == 16
 
