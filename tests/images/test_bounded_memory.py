@@ -241,7 +241,7 @@ def test_a_gif_for_colors_whose_frame_is_far_larger_than_its_screen_is_refused(t
     photo.save(tmp_path / "image.png")
     (tmp_path / "colors.gif").write_bytes(gif_of(65_535, 65_535))
     done = command("image.png", option, "colors.gif")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "65535 x 65535 pixels is above the limit" in done.stderr
 
 
