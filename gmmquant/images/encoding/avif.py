@@ -10,8 +10,8 @@ from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
 from gmmquant.images.encoding.output_metadata import is_marked_within, profile_of, signed_exif
 from gmmquant.images.recolor import ColorImage, IndexedImage
 
-# At a quality of 100, OpenCV stores RGB and not YUV. A megapixel of 16 colours took 0.7 s at speed 7; at speed 5 it took
-# 4.4 s, for a file smaller by a quarter. An indexed PNG has half of these bytes.
+# At a quality of 100, OpenCV stores RGB and not YUV. A megapixel of 16 colours took 0.7 s at speed 7; at speed 5 it
+# took 4.4 s, for a file smaller by a quarter. An indexed PNG has half of these bytes.
 _LOSSLESS = 100
 _FAST, _SMALL = 7, 5
 
