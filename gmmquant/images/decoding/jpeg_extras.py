@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from gmmquant.images.decoding.metadata import MAX_METADATA_BYTES
 
 _START_OF_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
-_MPF, _XMP, _GAIN_MAP = b"MPF\0", b"http://ns.adobe.com/xap/1.0/\0", b"urn:iso:std:iso:ts:21496:-1\0"
+_MPF = b"MPF\0"
+_DESCRIPTIONS = {_APP1: b"http://ns.adobe.com/xap/1.0/\0", _APP2: b"urn:iso:std:iso:ts:21496:-1\0"}  # XMP, gain map
 _LIST_TAG, _ENTRY_BYTES, _MAX_ENTRIES = 0xB002, 16, 100
 _HEAD_BYTES = 1 << 16  # of a further image, in which its purpose is found
 
@@ -37,7 +38,7 @@ def other_images(data: bytes) -> Iterator[str]:
     for marker, begin, end in _segments(data):
         if marker == _APP2 and data.startswith(_MPF, begin):
             listed = list(_listed_images(data, begin + len(_MPF), end))
-        elif (marker, True) in ((_APP1, data.startswith(_XMP, begin)), (_APP2, data.startswith(_GAIN_MAP, begin))):
+        elif marker in _DESCRIPTIONS and data.startswith(_DESCRIPTIONS[marker], begin):
             described += data[begin:end] if len(described) < MAX_METADATA_BYTES else b""
     heads = [head for kind, head in listed if kind >> 16 != _PREVIEW]
     found = [name for name, purpose in _PURPOSES.items() if any(map(purpose.search, [described, *heads]))]
