@@ -102,6 +102,8 @@ class Quantizer:
         refuse_ineffective(options, self.settings)
         self._animation, self.source = None, None
         if isinstance(image, FlatImage):
+            if options.get("resize") is not None:
+                raise ParameterError("resize has no effect on a FlatImage, a list of colours; pass the array instead")
             self._flat = image
         else:
             pixels, self._animation, self.source = image_input(image)

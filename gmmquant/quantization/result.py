@@ -260,7 +260,7 @@ class QuantizedImage(RecoloredFit):
         ----------
         file : str, path-like or binary file
             A path, or a file that is open for writing.
-        format : "png", "webp", "tiff", "gif", "bmp" or "jpg", optional
+        format : "png", "webp", "tiff", "gif", "bmp", "jpg", "avif" or "jxl", optional
             Unless it is set, the extension of `file` is the format.
         optimize : bool
             Take more time for a smaller file.

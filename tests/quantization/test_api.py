@@ -186,6 +186,11 @@ def test_an_argument_without_effect_is_refused_as_the_command_does(options, mess
         quantize(CAT, 2, **options, **useful)
 
 
+def test_a_flat_image_cannot_be_resized():
+    with pytest.raises(ParameterError, match="resize has no effect on a FlatImage"):
+        Quantizer(gmmquant.FlatImage.from_array(CAT), resize="50%")
+
+
 def test_16_colours_are_the_default():
     assert_same(quantize(CAT), quantize(CAT, 16))
 
