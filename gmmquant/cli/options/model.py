@@ -25,7 +25,7 @@ from gmmquant.settings import (
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
 # Where the colours are for dithering, see `Settings`.
-_DITHERED = "faithful, and --dither but posterior"
+_DITHERED = "faithful and dithering (not posterior)"
 
 
 def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
