@@ -43,12 +43,14 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     from gmmquant.images.decoding.registry import read_header as header_of
 
     found: JxlHeader = header.details
+    admit(*header.size, 1)
     with errors_as_damage("JPEG XL"):
         is_jpeg, info, decoded, profile, boxes = _library().Decoder(num_threads=0)(data)
     if is_jpeg:
         inner = header_of(io.BytesIO(decoded))
-        return jpeg.decode(decoded, inner, admit)
-    admit(*header.size, 1)
+        if inner.format != "JPEG" or sorted(inner.size) != sorted(header.size):
+            raise damaged("JPEG XL")
+        return jpeg.decode(decoded, inner, lambda *_: None)
     if (info.width, info.height) != header.size or info.mode not in _CHANNELS:
         raise damaged("JPEG XL")
     pixels = _pixels(decoded, info)
