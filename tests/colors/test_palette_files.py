@@ -668,9 +668,10 @@ def test_an_image_of_too_many_colors_pixels_or_bits_is_refused_as_a_palette():
     for deep in (np.zeros((2, 2), np.uint16), np.zeros((2, 2, 3), np.uint16)):
         with pytest.raises(PaletteFileError, match="more than 8 bits per channel"):
             palette_in(cv2.imencode(".png", deep)[1].tobytes())
-    for deep in (np.zeros((2, 2), np.float32), np.zeros((2, 2), np.int32)):
-        with pytest.raises(PaletteFileError, match="use an undamaged image with 8 bits per channel"):
-            palette_in(image_of(deep, "TIFF"))
+    with pytest.raises(PaletteFileError, match="more than 8 bits per channel"):
+        palette_in(image_of(np.zeros((2, 2), np.float32), "TIFF"))
+    with pytest.raises(PaletteFileError, match="use an undamaged image with 8 bits per channel"):
+        palette_in(image_of(np.zeros((2, 2), np.int32), "TIFF"))
     header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     huge = b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT"
     with pytest.raises(PaletteFileError, match="100000 x 100000 pixels is above the limit 16777216; use"):
