@@ -46,22 +46,51 @@ def test_every_order_has_each_entry_once_those_with_alpha_first_and_keeps_the_pi
         assert not (np.diff((same.alphas == 255).astype(int)) < 0).any()
 
 
-def test_exchanges_find_the_best_order_of_a_chain_of_neighbours():
-    n = 6
-    counts = np.zeros((n, n), dtype=np.int64)
-    chain = [3, 0, 5, 1, 4, 2]
+def cost_of(order, counts):
+    position = np.argsort(order)
+    distance = np.rint(64 * np.sqrt(np.abs(position[:, np.newaxis] - position)))
+    return (counts * distance).sum() / 2
+
+
+def random_counts(n, seed):
+    counts = np.random.default_rng(seed).integers(0, 50, (n, n)).astype(float)
+    np.fill_diagonal(counts, 0)
+    return counts + counts.T
+
+
+@given(st.integers(1, 12), st.integers(0, 999))
+@settings(deadline=None)
+def test_no_exchange_of_two_entries_makes_an_exchanged_order_better(n, seed):
+    counts = random_counts(n, seed)
+    order = palette_sorting._exchanged(np.arange(n), counts)
+    assert sorted(order) == list(range(n))
+    assert cost_of(order, counts) <= cost_of(np.arange(n), counts)
+    for i, j in itertools.combinations(range(n), 2):
+        other = order.copy()
+        other[[i, j]] = other[[j, i]]
+        assert cost_of(other, counts) >= cost_of(order, counts)
+
+
+@given(st.integers(1, 12), st.integers(0, 999))
+@settings(deadline=None)
+def test_no_move_of_an_entry_makes_a_moved_order_better(n, seed):
+    counts, start = random_counts(n, seed), np.random.default_rng(seed).permutation(n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(palette_sorting, "_MOVE_ROUNDS", 1000)
+        order = palette_sorting._moved(start, counts)
+    assert sorted(order) == list(range(n))
+    assert cost_of(order, counts) <= cost_of(start, counts)
+    for i, j in itertools.product(range(n), repeat=2):
+        other = np.insert(np.delete(order, i), j, order[i])
+        assert cost_of(other, counts) >= cost_of(order, counts)
+
+
+def test_the_order_of_a_chain_of_neighbours_is_the_chain():
+    n, chain = 6, [3, 0, 5, 1, 4, 2]
+    counts = np.zeros((n, n))
     for one, other in itertools.pairwise(chain):
         counts[one, other] = counts[other, one] = 10
-    start = palette_sorting._grown(counts)
-    order, cost = palette_sorting._exchanged(start, counts)
-    assert list(order) in (chain, chain[::-1])
-
-    def cost_of(order):
-        position = np.argsort(order)
-        distance = np.rint(64 * np.sqrt(np.abs(position[:, None] - position)))
-        return (counts * distance).sum()
-
-    assert cost == cost_of(order) == min(cost_of(np.array(each)) for each in itertools.permutations(range(n)))
+    assert list(palette_sorting._exchanged(palette_sorting._grown(counts), counts)) in (chain, chain[::-1])
 
 
 def test_adjacent_entries_are_counted_in_both_directions():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 NO_FILTER = "NoOp"
@@ -19,7 +20,7 @@ _FILTERS: tuple[str, ...] = ("Sub", "Up", "Entropy", "Bigrams", "BigEnt")
 
 _MANY_BITS = 4
 # Rows of 1 or 2 bits are so short that these are all compressed at the best level, without a filter too.
-_FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy", "BigEnt")
+_FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
 
 # Levels of libdeflate: the first ranks filters in an eighth of the time of the second, which is the best.
 _QUICK, _BEST = 6, 12
@@ -42,18 +43,21 @@ def smallest(groups: Sequence[Sequence[bytes]]) -> bytes:
     """
     found = []
     for group in groups:
-        n_bits, n_finalists = group[0][_DEPTH_POSITION], 2 if len(groups) == 1 else 1
-        filters, level = _FILTERS, _QUICK
-        if n_bits < _MANY_BITS:
-            filters, level = _FILTERS_OF_FEW_BITS, _BEST
+        if group[0][_DEPTH_POSITION] < _MANY_BITS:
+            ranked = _ranked(group, _FILTERS_OF_FEW_BITS, _BEST)
+            finalists = ranked[:1]
         else:
-            found.append(compressed(group[0], NO_FILTER, _BEST))
-        trials = [(png, name) for png in group for name in filters]
-        trials.sort(key=lambda trial: len(compressed(trial[0], trial[1], level)))
-        found += [compressed(png, name, _BEST) for png, name in trials[:n_finalists]]
+            ranked = _ranked(group, _FILTERS, _QUICK)
+            finalists = [(group[0], NO_FILTER), *ranked[: 2 if len(groups) == 1 else 1]]
         if len(groups) == 1:
-            found.append(compressed(trials[0][0], _SLOW_FILTER, _BEST))
+            finalists.append((ranked[0][0], _SLOW_FILTER))
+        found += [compressed(png, name, _BEST) for png, name in dict.fromkeys(finalists)]
     return min(found, key=len)
+
+
+def _ranked(pngs: Sequence[bytes], filters: Sequence[str], level: int) -> list[tuple[bytes, str]]:
+    """Return each of the PNGs with each filter, those first that are the smallest at a level of libdeflate."""
+    return sorted(product(pngs, filters), key=lambda trial: len(compressed(trial[0], trial[1], level)))
 
 
 def compressed(png: bytes, filter_name: str, level: int) -> bytes:
