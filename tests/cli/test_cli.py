@@ -633,3 +633,12 @@ def test_an_image_with_fewer_colors_than_k_keeps_them_exactly(command, tmp_path,
     assert all(np.isfinite(fit[name]) for name in ("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl"))
     with Image.open(tmp_path / "flat_k7.png") as made, Image.open(samples / "flat.png") as drawn:
         assert np.array_equal(np.asarray(made.convert("RGB")), np.asarray(drawn.convert("RGB")))
+
+
+def test_warnings_of_pillow_are_never_printed():
+    code = (
+        "import warnings; from gmmquant.cli.app import run; run(['--version'])\n"
+        "warnings.warn_explicit('odd', UserWarning, 'TiffImagePlugin.py', 1, module='PIL.TiffImagePlugin')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
