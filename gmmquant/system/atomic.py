@@ -33,7 +33,8 @@ class OutputSet(contextlib.ExitStack):
     `overwrite` (a link itself, not its target), kept with `keep`, and otherwise raises an `OutputError`. `times` are
     the access and modification times of files on this machine, in nanoseconds since 1970.
 
-    On this machine a file is staged under a hidden temporary name in its folder, flushed to the disk, and then renamed.
+    On this machine a file is staged under a hidden temporary name in its folder, flushed to the disk, and then renamed;
+    the folder is flushed last, so that a loss of power does not undo the names.
     A lock beside the first file in a folder, also a temporary, marks the run as alive: see `sweep_temporaries`.
 
     A remote storage limits what can be guaranteed:
@@ -128,6 +129,8 @@ class OutputSet(contextlib.ExitStack):
                     else:
                         _remove(file.path)
             raise
+        for folder in dict.fromkeys(file.path.parent for file in written if isinstance(file, _LocalFile)):
+            _flush_folder(folder)
         return [file.path for file in written]
 
 
@@ -244,6 +247,16 @@ def _remove(path: AnyPath) -> None:
             path.unlink()
         else:
             ask(path, lambda system, name: system.rm_file(name))
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk if possible: the files are complete, and some systems cannot do this."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class HeldSet(contextlib.ExitStack):

@@ -178,6 +178,38 @@ def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, call):
     assert names(tmp_path) == []
 
 
+def test_a_folder_is_flushed_once_all_of_its_files_have_their_names(tmp_path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def flush(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            flushed.append([name for name in names(tmp_path) if not name.startswith(".")])
+        fsync(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", flush)
+    with OutputSet(overwrite=False) as files:
+        for name in "abc":
+            files.stage(tmp_path / name, b"1")
+        files.commit()
+    assert flushed == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_files_are_written_where_a_folder_cannot_be_flushed(tmp_path, monkeypatch, number):
+    fsync = os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", refuse)
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"1")
+        assert files.commit() == [tmp_path / "a"]
+    assert names(tmp_path) == ["a"]
+
+
 def refuse_removal(monkeypatch, refuses):
     """Make the removal of files fail whose names `refuses` returns true for."""
     unlink = Path.unlink
