@@ -736,6 +736,22 @@ def test_no_descriptor_stays_open_when_no_pipe_can_be_opened(monkeypatch):
     assert os.listdir("/dev/fd") == before
 
 
+def test_standard_error_is_back_even_if_no_descriptor_can_be_closed_without_an_error(monkeypatch, capfd):
+    close = os.close
+
+    def close_and_fail(descriptor):
+        close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "close", close_and_fail)
+        with captured_stderr() as lines:
+            os.write(2, b"libpng error: bad\n")
+    os.write(2, b"still there")
+    assert lines == [b"libpng error: bad\n"]
+    assert capfd.readouterr().err == "still there"
+
+
 def test_decoders_do_not_write_to_standard_error(tmp_path, photo, capfd):
     with pytest.raises(ImageError):
         read(tmp_path, saved(photo, "PNG")[:-100])

@@ -80,19 +80,19 @@ def captured_stderr() -> Iterator[list[bytes]]:
         saved = None
         try:
             saved = os.dup(2)
-            descriptors.callback(os.close, saved)
+            descriptors.callback(_close, saved)
         except OSError as error:
             if error.errno != errno.EBADF:  # standard error is not merely closed
                 raise
         reader, writer = _open_pipe()
-        descriptors.callback(os.close, reader)
-        os.dup2(writer, 2)
-        os.close(writer)
+        descriptors.callback(_close, reader)
         try:
+            os.dup2(writer, 2)
+            _close(writer)
             yield lines
         finally:
             if saved is None:
-                os.close(2)
+                _close(2)
             else:
                 os.dup2(saved, 2)
             with suppress(BlockingIOError):  # nothing was written
@@ -111,7 +111,13 @@ def _open_pipe() -> tuple[int, int]:
         reader, writer = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
     finally:
         for end in ends:
-            os.close(end)
+            _close(end)
     os.set_blocking(reader, False)  # a child process may keep the other end open
     os.set_blocking(writer, False)  # a decoder that fills the pipe must not wait
     return reader, writer
+
+
+def _close(descriptor: int) -> None:
+    """Close a descriptor. An error is ignored: it is closed all the same, and nothing was to be written."""
+    with suppress(OSError):
+        os.close(descriptor)
