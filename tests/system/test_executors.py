@@ -10,6 +10,7 @@ import time
 from functools import partial
 from math import log2
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -389,6 +390,14 @@ def test_if_the_system_refuses_more_processes_the_others_do_the_work(monkeypatch
 
     monkeypatch.setattr(processes._ProcessPool, "_start", refuse_a_second)
     assert list(ProcessExecutor(3).map(lambda item, admit: 2 * item, range(9))) == [2 * item for item in range(9)]
+
+
+def test_an_item_that_cannot_be_sent_to_its_process_fails_and_nothing_waits_for_it(monkeypatch, nothing_left):
+    def refuse(connection, item):
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    monkeypatch.setattr(Connection, "send", refuse)
+    assert list(ProcessExecutor(1).map(square, [3])) == [died("was killed by SIGKILL")]
 
 
 def test_no_more_processes_are_tried_after_the_system_has_refused_one(monkeypatch, nothing_left):

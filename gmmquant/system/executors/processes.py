@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -98,8 +97,7 @@ class _ProcessPool:
                 self._unstarted = [(number, item), *unstarted]
                 return
             worker.number = number
-            with contextlib.suppress(OSError):  # it has died, which `collect` will find
-                worker.connection.send(item)
+            _send(worker, item)
 
     def collect(self, seconds: float) -> Results:
         results: list[tuple[int | None, Any]] = []
@@ -140,8 +138,7 @@ class _ProcessPool:
             if others and self._memory is not None and others + worker.requested > self._memory:
                 return
             worker.admitted, worker.requested = worker.requested, 0
-            with contextlib.suppress(OSError):
-                worker.connection.send(None)
+            _send(worker, None)
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -173,6 +170,14 @@ class _ProcessPool:
             names = {number.value: number.name for number in signal.Signals}  # lacks most real-time signals
             return f"was killed by {names.get(-code, f'signal {-code}')}"
         return f"ended with exit code {code}"
+
+
+def _send(worker: _Worker, item: object) -> None:
+    """Send to a process; if that fails, the process has died or is killed, which `collect` finds."""
+    try:
+        worker.connection.send(item)
+    except OSError:
+        worker.process.kill()
 
 
 def _join(process: BaseProcess, seconds: float) -> int:
