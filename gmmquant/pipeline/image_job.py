@@ -50,7 +50,7 @@ from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
 from gmmquant.system.filesystem import check_writable, exists, is_empty, make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
-from gmmquant.system.process import keep_freed_memory, system_reason
+from gmmquant.system.process import keep_freed_memory, system_reason, unexpected_reason
 
 # Errors of the system that the images after it would share.
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -118,8 +118,8 @@ def attempt(job: Job, work: Callable[[], Result]) -> Result | Failure:
         return _failure(job, reason, hopeless=error.errno in _HOPELESS)
     except MemoryError:
         return _failure(job, "not enough memory; scale the image down or use fewer colours")
-    except Exception as error:  # a bug, here or in a library; the run goes on with other images
-        return _failure(job, f"{type(error).__name__}: {error}; this is a bug in gmmquant, please report it")
+    except Exception as error:  # a bug, here or in a library, or a failed import; the run goes on with other images
+        return _failure(job, unexpected_reason(error))
 
 
 def _failure(job: Job, reason: str, *, hopeless: bool = False) -> Failure:

@@ -25,7 +25,7 @@ from gmmquant.report.record import Record
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.filesystem import exists, make_folder
 from gmmquant.system.paths import AnyPath, common_folder, relative
-from gmmquant.system.process import system_reason
+from gmmquant.system.process import system_reason, unexpected_reason
 
 # Names of the files by content. Those about one image or a shared mixture start with its name.
 _NAMES = {"csv": "report.csv", "components": "components.csv", "md": "report.md", "index": "report.html"}
@@ -195,6 +195,8 @@ def _write(
         reason = f"cannot write the report: {system_reason(error)}"
     except MemoryError:
         reason = "not enough memory for the report; the images are complete"
+    except ImportError as error:
+        reason = f"{unexpected_reason(error)}; the images are complete"
     except Exception as error:  # a bug, or a record that was changed; the images are complete
         reason = f"cannot make the report: {type(error).__name__}: {error}; the images are complete"
     return Failure(folder, reason, is_image=False)

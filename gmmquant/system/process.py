@@ -174,3 +174,19 @@ def system_reason(error: OSError | MemoryError) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def unexpected_reason(error: Exception) -> str:
+    """Return the reason of an exception that no code expects, in one line: a failed import, or a bug.
+
+    A library may be unreadable, or not fit into the memory; the first of its errors tells.
+    """
+    first: BaseException = error
+    while isinstance(error, ImportError) and (cause := first.__cause__ or first.__context__) is not None:
+        first = cause
+    reason = " ".join(f"{type(first).__name__}: {first}".split())
+    if isinstance(error, (ImportError, OSError, MemoryError)):
+        return (
+            f"a part of the program cannot be loaded ({reason}); check the disk and memory, or install gmmquant again"
+        )
+    return f"{reason}; this is a bug in gmmquant, please report it"
