@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(if $(LOCKED),--constraint .ci/locked.txt)
 COMPILE := uv pip compile pyproject.toml --quiet --all-extras --no-header --no-annotate
 
-.PHONY: demo test slow-test kill-test oldest-test lint format docs examples bench samples lock audit release clean
+.PHONY: demo test slow-test kill-test sweep oldest-test lint format docs examples bench samples lock audit release clean
 
 demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -20,6 +20,9 @@ slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing p
 
 kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random moments each (some minutes)
 	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py
+
+sweep: $(VENV)/.installed-dev ## Let every single call of the system fail, in runs of several kinds (half an hour)
+	GMMQUANT_SWEEP=1 $(BIN)/python -m pytest -n 2 tests/pipeline/test_failing_calls.py
 
 oldest-test: $(VENV)/.installed-release ## Run the tests with the oldest versions that pyproject.toml allows
 	$(BIN)/$(COMPILE) --resolution lowest-direct --output-file $(VENV)/oldest.txt
