@@ -67,9 +67,11 @@ def _read_needed(file: BinaryIO, header: Header) -> tuple[bytes, bool]:
     limit = byte_limit(width * height * header.n_frames)
     if header.n_bytes is not None and header.n_bytes > limit:
         raise _too_long(header, limit)
-    is_longer = header.n_bytes is None and file.seek(0, os.SEEK_END) > limit
+    n_bytes = file.seek(0, os.SEEK_END)
+    is_longer = header.n_bytes is None and n_bytes > limit
     file.seek(0)
-    return file.read(limit if header.n_bytes is None else header.n_bytes), is_longer
+    # Python allocates as many bytes as it is asked for, also if the file has fewer.
+    return file.read(min(limit if header.n_bytes is None else header.n_bytes, n_bytes)), is_longer
 
 
 def _too_long(header: Header, limit: int) -> ImageError:

@@ -78,14 +78,15 @@ def stopped_by_signals() -> Iterator[Callable[[], None]]:
     """Turn the first signal that asks the program to stop into `Stopped`; ignored signals stay ignored.
 
     If the signal arrives in a callback whose exceptions Python ignores (a destructor, the import of a module),
-    `Stopped` is lost, silently. The function that this yields raises it again; it is to be called regularly.
+    `Stopped` is lost, silently. The function that this yields raises it again; it is to be called regularly. An error
+    of the system in such a callback is lost too: nobody waits for what is closed there.
     """
     received: list[int] = []
     listening = True
     hook = sys.unraisablehook
 
     def report_others(ignored: sys.UnraisableHookArgs) -> None:
-        if not isinstance(ignored.exc_value, Stopped):
+        if not isinstance(ignored.exc_value, (Stopped, OSError)):
             hook(ignored)
 
     def stop(number: int, _frame: FrameType | None) -> None:

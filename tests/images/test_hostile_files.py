@@ -13,6 +13,7 @@ from image_kinds import made as made_files
 from PIL import Image
 
 from gmmquant.errors import ImageError
+from gmmquant.images.files import read_image as read_file
 
 
 def originals(photo, veil):
@@ -97,3 +98,21 @@ def test_a_file_changed_at_random_is_an_image_or_refused_in_one_line(tmp_path, p
             assert channels in (3, 4)
             assert image.animation is None or height % image.animation.n_frames == 0
     assert capfd.readouterr().err == ""
+
+
+class Counted(io.BytesIO):
+    """A file that notes the largest number of bytes that it was asked for."""
+
+    most = 0
+
+    def read(self, size=-1):
+        self.most = max(self.most, size)
+        return super().read(size)
+
+
+def test_no_file_is_asked_for_more_bytes_than_it_has_because_python_allocates_them(photo, veil):
+    for name, data in originals(photo, veil).items():
+        file = Counted(data)
+        read_file(file, max_pixels=10_000_000)
+        # Signatures and headers are read in blocks.
+        assert file.most <= max(len(data), 1 << 16), name

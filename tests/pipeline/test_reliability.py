@@ -519,6 +519,10 @@ def test_a_signal_in_a_finalizer_is_neither_lost_nor_reported_as_an_error(ends_e
         def __del__(self):
             raise ValueError
 
+    class CannotClose:
+        def __del__(self):
+            raise OSError(errno.EIO, "Input/output error")
+
     ignored_types = []
     monkeypatch.setattr(sys, "unraisablehook", lambda ignored: ignored_types.append(ignored.exc_type))
     held = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -526,6 +530,7 @@ def test_a_signal_in_a_finalizer_is_neither_lost_nor_reported_as_an_error(ends_e
         with pytest.raises(Stopped) as stop, stopped_by_signals() as stop_if_asked:
             stop_if_asked()
             RaisesAnError()
+            CannotClose()
             Interrupted()
             if ends_early:
                 stop_if_asked()

@@ -7,6 +7,7 @@ file needs them, so that the extensions are known without OpenCV and Pillow.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from typing import BinaryIO, NamedTuple, cast
 
@@ -128,15 +129,21 @@ def _brand(beginning: bytes) -> bytes:
 
 
 class _WatchedFile:
-    """A file that keeps the error of a failed read, which some readers of Pillow take for damage."""
+    """A file that keeps the error of a failed read, which some readers of Pillow take for damage.
+
+    Python allocates as many bytes as a file is asked for, and headers state any length, so no more are asked for than
+    the file has.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read
+        self._n_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
         self.failure: OSError | None = None
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self._read(size)
+            return self._read(min(size, max(0, self._n_bytes - self.tell())))
         except OSError as error:
             self.failure = error
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -122,7 +123,7 @@ class _ProcessPool:
         """End all processes: idle ones find their connection closed, others get SIGTERM, then SIGKILL."""
         with signals_held():
             for worker in self._workers:
-                worker.connection.close()
+                _close(worker.connection)
                 if worker.number is not None:
                     worker.process.terminate()
             end = monotonic() + _GRACE_SECONDS
@@ -154,16 +155,16 @@ class _ProcessPool:
                 worker = _Worker(process, ours)
                 self._workers.append(worker)
         except BaseException:
-            ours.close()
+            _close(ours)
             raise
         finally:
-            theirs.close()
+            _close(theirs)
         return worker
 
     def _remove_dead(self, worker: _Worker) -> str:
         """Remove a process that has died; return how it died."""
         self._workers.remove(worker)
-        worker.connection.close()
+        _close(worker.connection)
         code = _join(worker.process, _GRACE_SECONDS)
         code = 128 - code if code > 128 else code  # a signal that it handled
         if code < 0:
@@ -180,6 +181,15 @@ def _send(worker: _Worker, item: object) -> None:
         worker.process.kill()
 
 
+def _close(connection: Connection | BaseProcess) -> None:
+    """Close a connection, or those of a process that has ended.
+
+    An error is ignored: the connection is closed all the same, and all that was sent has arrived.
+    """
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
 def _join(process: BaseProcess, seconds: float) -> int:
     """Wait for the end of a process, kill it after some seconds, and return its exit code."""
     process.join(seconds)
@@ -187,7 +197,7 @@ def _join(process: BaseProcess, seconds: float) -> int:
         process.kill()
         process.join()
     code = process.exitcode or 0
-    process.close()
+    _close(process)
     return code
 
 
@@ -197,7 +207,7 @@ def _serve(connection: Connection, inherited: Sequence[Connection], work: Work[A
     Each answer is a pair: the bytes that are requested, or None and the result.
     """
     for other in inherited:
-        other.close()
+        _close(other)
     # A terminal sends these to all its processes; the parent handles them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
