@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(if $(LOCKED),--constraint .ci/locked.txt)
 COMPILE := uv pip compile pyproject.toml --quiet --all-extras --no-header --no-annotate
 
-.PHONY: demo test slow-test kill-test sweep oldest-test lint format docs examples bench samples lock audit release clean
+.PHONY: demo test slow-test kill-test sweep fuzz oldest-test lint format docs examples bench samples lock audit release clean
 
 demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -23,6 +23,9 @@ kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random 
 
 sweep: $(VENV)/.installed-dev ## Let every single call of the system fail, in runs of several kinds (half an hour)
 	GMMQUANT_SWEEP=1 $(BIN)/python -m pytest -n 2 tests/pipeline/test_failing_calls.py
+
+fuzz: $(VENV)/.installed-dev ## Change files at random and use them for SECONDS (60); failures are saved
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),60)
 
 oldest-test: $(VENV)/.installed-release ## Run the tests with the oldest versions that pyproject.toml allows
 	$(BIN)/$(COMPILE) --resolution lowest-direct --output-file $(VENV)/oldest.txt
@@ -69,7 +72,7 @@ release: lint test audit ## Build dist/ twice, compare, and install it anew with
 	$(BIN)/python .ci/release.py
 
 clean: ## Remove the files of all other targets
-	rm -rf $(VENV) .venv-oldest demo dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest demo dist site fuzz_failures .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

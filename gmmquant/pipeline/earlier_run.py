@@ -169,6 +169,8 @@ def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
         digests_of_images = {image["path"]: image["digest"] for image in images}
         digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
         image = None if shared else str(record["image"]["path"])
+        if not shared and not isinstance(record["image"]["visible_pixels"], int):
+            raise ValueError
         return EarlierRun(report, data, record, {**settings}, digests, fits, digests_of_images, n_fitted, image)
     except OSError as error:
         raise ParameterError(

@@ -172,6 +172,22 @@ def test_a_report_with_other_keys_or_of_another_version_is_refused_and_kept(comm
     assert not (tmp_path / "out/cat_k3.png").exists()
 
 
+@pytest.mark.parametrize(
+    "change", [lambda image: image.pop("visible_pixels"), lambda image: image.update(visible_pixels="many")]
+)
+def test_a_damaged_report_of_a_finished_image_is_no_bug(command, samples, tmp_path, change):
+    arguments = [samples / "flat.png", "-k", "2", "-o", "out"]
+    assert command(*arguments).returncode == 0
+    path = tmp_path / "out/flat_report.json"
+    record = json.loads(path.read_text())
+    change(record["image"])
+    path.write_text(json.dumps(record))
+    again = command(*arguments, "--skip-existing")
+    assert again.returncode == 1
+    assert "flat_report.json" in again.stderr
+    assert "bug" not in again.stderr
+
+
 def test_a_file_that_another_run_has_changed_meanwhile_is_not_replaced(tmp_path):
     file = tmp_path / "report"
     file.write_bytes(b"first")
