@@ -2,8 +2,11 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import pty
+import select
+import struct
 import subprocess
 import sys
 import termios
@@ -38,6 +41,27 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < deadline, f"not true within {seconds} s"
         time.sleep(0.005)
+
+
+def read_until(stream, is_enough):
+    """Return what a process writes to a pipe until `is_enough(text)`; the rest is left for `communicate`."""
+    text = b""
+    while not is_enough(text.decode(errors="ignore")):
+        part = os.read(stream.fileno(), 65536)
+        assert part, "the process ended before"
+        text += part
+    return text.decode()
+
+
+def wait_for_a_full_pipe(stream):
+    """Wait until a pipe that nobody reads has no room for another block."""
+    n_bytes = fcntl.fcntl(stream.fileno(), fcntl.F_GETPIPE_SZ)
+
+    def is_full():
+        (waiting,) = struct.unpack("i", fcntl.ioctl(stream.fileno(), termios.FIONREAD, bytes(4)))
+        return waiting > n_bytes - select.PIPE_BUF
+
+    wait_for(is_full)
 
 
 def pids_of_workers(parent):

@@ -733,7 +733,7 @@ def test_no_descriptor_stays_open_when_no_pipe_can_be_opened(monkeypatch):
         context.setattr(os, "pipe", refuse)
         with pytest.raises(OSError, match="Too many open files"), captured_stderr():
             pass
-    assert os.listdir("/dev/fd") == before
+    assert set(os.listdir("/dev/fd")) <= set(before)  # what other tests dropped may go meanwhile
 
 
 def test_standard_error_is_back_even_if_no_descriptor_can_be_closed_without_an_error(monkeypatch, capfd):

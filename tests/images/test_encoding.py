@@ -855,3 +855,13 @@ def test_every_name_of_an_output_format_leads_to_its_entry():
 def test_files_have_the_signature_of_their_format_and_of_no_other(file_format):
     data = encode_image(random_image(3), file_format)
     assert [name for name in OUTPUT_FORMATS if data.startswith(output_format(name).signatures)] == [file_format]
+
+
+@pytest.mark.parametrize(("text", "kind"), [("encoding error 1", MemoryError), ("encoding error 4", ValueError)])
+def test_lack_of_memory_in_an_encoder_is_told_as_such(monkeypatch, text, kind):
+    def fail(*arguments, **options):
+        raise ValueError(text)
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(kind):
+        output_metadata.save_by_pillow(Image.new("RGB", (2, 2)), "WEBP")

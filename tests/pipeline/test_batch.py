@@ -13,7 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
-from running import in_a_terminal, obey_permissions, pids_of_workers, start, wait_for
+from running import (
+    in_a_terminal,
+    obey_permissions,
+    pids_of_workers,
+    read_until,
+    start,
+    wait_for,
+    wait_for_a_full_pipe,
+)
 
 from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.plan import Destination, Task, plan
@@ -247,22 +255,18 @@ def test_an_array_is_complete_when_the_run_is_stopped(tmp_path, samples, clean_e
     for number in range(2):
         shutil.copy(samples / "rocket.jpg", tmp_path / f"in/rocket{number}.jpg")
     process = start(clean_environment, tmp_path, "in", "-k", "512", "-o", "out", "--json")
-    if n_done:
-        wait_for(lambda: (tmp_path / f"out/{n_done - 1}_report.json").exists())
-    else:
-        wait_for((tmp_path / "out").exists)
-    time.sleep(0.2)
+    wait_for((tmp_path / "out").exists)
+    shown = read_until(process.stdout, lambda text: text.count('"schema"') == n_done)
     process.send_signal(signal.SIGINT)
-    shown, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert len(json.loads(shown)) == n_done
+    assert len(json.loads(shown + rest)) == n_done
 
 
 def test_a_slow_reader_gets_complete_records_when_the_run_is_stopped(tmp_path, photos, clean_environment):
     """The pipe holds 64 KB, less than is written; the signal arrives while the command waits for room in it."""
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
-    wait_for((tmp_path / "out/0_report.json").exists)
-    time.sleep(0.6)
+    wait_for_a_full_pipe(process.stdout)
     process.send_signal(signal.SIGTERM)
     shown, _ = process.communicate(timeout=60)
     assert process.returncode == 143
@@ -295,8 +299,7 @@ def flat_and_full_pipe(tmp_path, samples, clean_environment):
 
 def test_a_reader_who_reads_nothing_does_not_block_a_stopped_run(tmp_path, photos, clean_environment):
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
-    wait_for((tmp_path / "out/0_report.json").exists)
-    time.sleep(0.6)
+    wait_for_a_full_pipe(process.stdout)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 143  # nothing has been read
     process.communicate()
@@ -344,11 +347,10 @@ def test_if_a_worker_is_killed_only_its_image_fails(tmp_path, photos, samples, c
     (photos / "4.png").unlink()
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "-j", "1")
     out = tmp_path / "out"
-    wait_for((out / "3_report.json").exists)
+    errors = read_until(process.stderr, lambda text: "3.png: wrote" in text)
     (worker,) = pids_of_workers(process.pid)
-    time.sleep(0.3)
     os.kill(worker, signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    errors += process.communicate(timeout=60)[1]
     assert process.returncode == 1
     failure = next(line for line in errors.splitlines() if "4.jpg" in line)
     assert failure.startswith("gmmquant: photos/4.jpg: its process was killed by SIGKILL, perhaps for lack of memory; ")

@@ -40,7 +40,7 @@ def mounted(tmp_path, samples, clean_environment):
     return run
 
 
-def test_a_full_disk_ends_a_batch_leaves_nothing_torn_and_the_run_goes_on_once_there_is_room(mounted):
+def test_a_full_disk_ends_a_batch_which_goes_on_once_there_is_room(mounted):
     result = mounted(
         "-t tmpfs -o size=16k none",
         "g flat.png cat.jpg grey.png -k 2 --jobs 1 -o out && exit 9 || echo $?",
@@ -79,7 +79,7 @@ def test_a_read_only_disk_is_one_line_before_any_work(mounted):
     assert summary.startswith("gmmquant: 1 failed, 1 not tried")
 
 
-def test_with_read_only_home_temporary_and_working_folders_only_the_output_folder_is_written(mounted):
+def test_with_a_read_only_home_only_the_output_folder_is_written(mounted):
     result = mounted(
         "-t tmpfs none",
         "mkdir out/work && cp flat.png out/work && mkdir /tmp/results && mount --bind out/work /home",

@@ -16,7 +16,7 @@ import weakref
 import numpy as np
 import pytest
 from PIL import Image
-from running import obey_permissions, start, wait_for
+from running import obey_permissions, read_until, start, wait_for
 
 from gmmquant import Quantizer, read_image
 from gmmquant.cli.app import run
@@ -440,10 +440,9 @@ def test_no_home_and_no_folder_for_temporary_files_is_needed(command, tmp_path, 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_ends_the_run_cleanly(tmp_path, samples, flat, clean_environment, name, code):
     process = start(clean_environment, tmp_path, "flat.png", samples / "rocket.jpg", "-k", "256", "-o", "out")
-    wait_for(lambda: (tmp_path / "out/flat_report.json").exists())
-    time.sleep(0.3)
+    errors = read_until(process.stderr, lambda text: "flat_k256.png" in text)
     process.send_signal(getattr(signal, name))
-    _, errors = process.communicate(timeout=60)
+    errors += process.communicate(timeout=60)[1]
     assert process.returncode == code
     assert "flat_k256.png" in errors
     assert errors.splitlines()[-1] == (

@@ -27,6 +27,9 @@ _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCHES = 0x011A, 0x011B, 0x0128
 _DATE_OF_PROFILE = slice(24, 36)
 _MAX_DPI = 65535
 
+# The texts of libwebp's errors for lack of memory, VP8_ENC_ERROR_OUT_OF_MEMORY and that of its bit stream.
+_LITTLE_MEMORY = ("encoding error 1", "encoding error 2")
+
 
 def dpi_of(metadata: Metadata) -> tuple[float, float] | None:
     """Return the resolution, if it is one that files can hold."""
@@ -105,5 +108,10 @@ def save_by_pillow(image: Image.Image, format: str, metadata: Metadata | None = 
     metadata = metadata or Metadata()
     described = {"dpi": dpi_of(metadata), "icc_profile": profile_of(metadata)}
     buffer = io.BytesIO()
-    image.save(buffer, format, **options, **{name: value for name, value in described.items() if value})
+    try:
+        image.save(buffer, format, **options, **{name: value for name, value in described.items() if value})
+    except ValueError as error:
+        if str(error) in _LITTLE_MEMORY:
+            raise MemoryError from None
+        raise
     return buffer.getvalue()
