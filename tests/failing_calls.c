@@ -1,9 +1,9 @@
-/* Makes chosen calls of the C library fail. Loaded before that library (LD_PRELOAD) by tests/failing_calls.py.
+/* Makes chosen calls of the C library fail. Loaded before that library (LD_PRELOAD) by the tests of failing calls.
 
    Nothing fails until `fail_calls` is called. From then on, the calls of one kind are counted, in this process and all
    its children together, and the n-th fails with an error number; with `again`, all later ones fail too. A `close` that
    fails has closed the file, as on Linux. Standard error never fails: the test reads the messages there. Memory means
-   blocks of at least 64 KiB. */
+   blocks of at least 64 KiB; a name is given by a link or by renaming, of which each can replace the other. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -22,7 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { OPEN, READ, WRITE, SYNC, CLOSE, RENAME, LINK, UNLINK, STATUS, MAKE_FOLDER, LIST, LOCK, MEMORY };
+enum kind { OPEN, READ, WRITE, SYNC, CLOSE, UNLINK, NAME, STATUS, MAKE_FOLDER, LIST, LOCK, MEMORY };
 
 static const size_t large = 1 << 16;
 
@@ -89,10 +89,10 @@ attempt(READ, ssize_t, -1, pread, (int file, void *data, size_t n, off_t at), (f
 attempt(READ, ssize_t, -1, pread64, (int file, void *data, size_t n, off64_t at), (file, data, n, at))
 attempt(SYNC, int, -1, fsync, (int file), (file))
 attempt(SYNC, int, -1, fdatasync, (int file), (file))
-attempt(RENAME, int, -1, rename, (const char *from, const char *to), (from, to))
-attempt(RENAME, int, -1, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
-attempt(LINK, int, -1, link, (const char *from, const char *to), (from, to))
-attempt(LINK, int, -1, linkat, (int a, const char *from, int b, const char *to, int flags), (a, from, b, to, flags))
+attempt(NAME, int, -1, rename, (const char *from, const char *to), (from, to))
+attempt(NAME, int, -1, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
+attempt(NAME, int, -1, link, (const char *from, const char *to), (from, to))
+attempt(NAME, int, -1, linkat, (int a, const char *from, int b, const char *to, int flags), (a, from, b, to, flags))
 attempt(UNLINK, int, -1, unlink, (const char *path), (path))
 attempt(UNLINK, int, -1, unlinkat, (at_path, int flags), (folder, path, flags))
 attempt(STATUS, int, -1, stat, (const char *path, struct stat *status), (path, status))

@@ -31,9 +31,8 @@ ERRORS = {
     "write": errno.ENOSPC,
     "sync": errno.EIO,
     "close": errno.EIO,
-    "rename": errno.EIO,
-    "link": errno.EIO,
     "unlink": errno.EIO,
+    "name": errno.EIO,
     "status": errno.EIO,
     "make folder": errno.ENOSPC,
     "list": errno.EIO,
@@ -138,6 +137,10 @@ class Sweep:
             and (self._scenario.independent or not is_whole(self._folder / path))
         ]
         faults += [f"{path} is lost" for path in self._before.keys() - present.keys()]
+        new = present.keys() - left - self._before.keys()
+        faults += [
+            f"{path} of {name} is left" for name in failed_images(told) for path in new if Path(name).stem in path
+        ]
         is_told = all(line.startswith("gmmquant: ") for line in told)
         is_bug = "this is a bug" in result.stderr and "AttributeError" not in result.stderr  # of a half-loaded library
         if result.returncode not in (0, 1) or not is_told or is_bug:
@@ -156,6 +159,12 @@ class Sweep:
             if repeated.returncode != 0 or contents(self._folder) != self._complete:
                 faults.append(f"then the next run ends with {repeated.returncode} and {repeated.stderr}")
         return faults
+
+
+def failed_images(told):
+    """Return the names of the images that failed, but not because of their processes."""
+    found = (re.match(r"gmmquant: (\w+\.png): (?!wrote |its process |skipped)", line) for line in told)
+    return [match[1] for match in found if match]
 
 
 def contents(folder):
