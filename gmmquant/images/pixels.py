@@ -53,11 +53,7 @@ class FlatImage:
         ParameterError
             If the array is of another shape or type, or of shape (n, 3) or (n, 4), which is a list of colours.
         """
-        if image.ndim == 2 and image.shape[1] in (3, 4):
-            raise ParameterError(
-                f"image has shape {image.shape}, like a list of colours; use image.reshape(height, width, "
-                f"{image.shape[1]}), or image[..., np.newaxis] if it is grey and {image.shape[1]} pixels wide"
-            )
+        check_image(image)
         rgb, alpha = split_channels(image)
         visible = None if alpha is None else alpha > 0
         pixels = rgb.reshape(-1, 3) if visible is None else _colors_where(visible, image)
@@ -101,13 +97,14 @@ class FlatImage:
         return laid_out.ravel() if self.visible is None else laid_out[self.visible]
 
 
-def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Split grey (h, w) or (h, w, 1), RGB (h, w, 3) or RGBA (h, w, 4) into RGB (h, w, 3) and alpha (h, w) or None.
-
-    An array without a pixel, of another shape or of another type than uint8 and uint16 raises a ParameterError.
-    """
-    image = image.astype(image.dtype.newbyteorder("="), copy=False)
-    if image.dtype not in (np.uint8, np.uint16):
+def check_image(image: npt.NDArray[Any]) -> None:
+    """Raise a ParameterError if an array is not an image as `FlatImage.from_array` takes it."""
+    if image.ndim == 2 and image.shape[1] in (3, 4):
+        raise ParameterError(
+            f"image has shape {image.shape}, like a list of colours; use image.reshape(height, width, "
+            f"{image.shape[1]}), or image[..., np.newaxis] if it is grey and {image.shape[1]} pixels wide"
+        )
+    if image.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise ParameterError(f"image has type {image.dtype}{_values_of(image)}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise ParameterError(
@@ -115,6 +112,11 @@ def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
         )
     if image.size == 0:
         raise ParameterError(f"image has shape {image.shape} and no pixels; pass at least one")
+
+
+def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """Split grey (h, w) or (h, w, 1), RGB (h, w, 3) or RGBA (h, w, 4) into RGB (h, w, 3) and alpha (h, w) or None."""
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
     if image.shape[2] == 1:

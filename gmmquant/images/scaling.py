@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.spaces import linear_to_srgb, srgb_to_linear
+from gmmquant.images.pixels import check_image
 from gmmquant.settings import MAX_PIXELS, resized_size
 
 _CHUNK_PIXELS = 1 << 20  # that are resized at a time: 16 MB of floats
@@ -19,10 +20,14 @@ def resized_frames(
 ) -> npt.NDArray[Any]:
     """Return an image of `n_frames`, one below the other, whose frames have the size that `resize` asks for.
 
-    It is grey (h, w) or (h, w, 1), RGB or RGBA, uint8 or uint16. An `ImageError` is raised for more than `max_pixels`.
+    It is grey (h, w) or (h, w, 1), RGB or RGBA, uint8 or uint16; any other array is refused by a
+    ParameterError if it is to be resized. An `ImageError` is raised for more than `max_pixels`.
     """
+    if resize is None:
+        return pixels
+    check_image(pixels)
     height, width = len(pixels) // n_frames, pixels.shape[1]
-    size = (width, height) if resize is None else resized_size(resize, width, height)
+    size = resized_size(resize, width, height)
     if size == (width, height):
         return pixels
     from gmmquant.images.decoding.reader import check_size

@@ -279,14 +279,17 @@ def to_json(record: Record | list[Record]) -> str:
 
 
 def _indented(value: Any, newline: str) -> str:
-    """Return a value as JSON: one line for each entry of an object and of a list, but lists of scalars in one line."""
+    """Return a value as JSON: one line for each entry of an object and of a list, but lists of scalars in one line.
+
+    Their commas have no space after them: hundreds of colours have thousands of numbers.
+    """
     inner = newline + " "
     if isinstance(value, dict) and value:
         entries = [f"{json.dumps(name)}: {_indented(entry, inner)}" for name, entry in value.items()]
         return f"{{{inner}{f',{inner}'.join(entries)}{newline}}}"
     if isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value):
         return f"[{inner}{f',{inner}'.join(_indented(entry, inner) for entry in value)}{newline}]"
-    return json.dumps(value, allow_nan=False)
+    return json.dumps(value, allow_nan=False, separators=(",", ": "))
 
 
 # Where the record stands in an HTML report.

@@ -130,6 +130,11 @@ def lines_of(text):
     return plain(text).splitlines()
 
 
+@pytest.fixture(autouse=True)
+def no_stated_width(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.mark.parametrize("columns", range(50, 201, 10))
 @pytest.mark.parametrize("variables", [(), (("NO_COLOR", "1"),)])
 def test_every_fit_has_one_row_of_figures_at_any_width(columns, variables, monkeypatch):

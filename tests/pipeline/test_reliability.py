@@ -7,6 +7,7 @@ import random
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -46,7 +47,7 @@ def flat(tmp_path, samples):
         ("folder", lambda path: path.mkdir(), "no images in this folder"),
         ("pipe.png", os.mkfifo, "not a regular file"),
         ("loop.png", lambda path: path.symlink_to(path.name), "too many levels of symbolic links"),
-        ("float.tif", lambda path: Image.new("F", (4, 4)).save(path), "pixels of type float32 are not supported"),
+        ("float.tif", lambda path: Image.new("F", (4, 4), 7.5).save(path), "floating-point pixels from 7.5 to 7.5"),
     ],
 )
 def test_a_bad_input_is_one_line_with_exit_1_and_nothing_is_left(command, tmp_path, name, make, reason):
@@ -250,10 +251,12 @@ def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, 
     written, flush = [], os.fsync
 
     def failing_second(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return flush(descriptor)
         written.append(descriptor)
         if len(written) == 3:
             raise OSError(number, os.strerror(number))
-        flush(descriptor)
+        return flush(descriptor)
 
     monkeypatch.setattr(atomic.os, "fsync", failing_second)
     results = list(run_all(jobs))

@@ -433,10 +433,11 @@ BAD_IMAGES = [
 ]
 
 
+@pytest.mark.parametrize("options", [{}, {"resize": "50%"}], ids=["", "resized"])
 @pytest.mark.parametrize(("image", "parts"), BAD_IMAGES)
-def test_a_bad_array_is_refused_with_value_and_remedy(image, parts):
+def test_a_bad_array_is_refused_with_value_and_remedy(image, parts, options):
     with pytest.raises(ParameterError) as caught:
-        quantize(image, 2)
+        quantize(image, 2, **options)
     assert isinstance(caught.value, ValueError)
     for part in parts:
         assert part in str(caught.value)
