@@ -366,7 +366,9 @@ def test_existing_outputs_are_refused_or_kept_as_without_dask(dask, images, tmp_
         (output / "p3_k2.png").write_bytes(b"mine")
         outcomes = all_of(images, output, cluster)
         (refused,) = (outcome for outcome in outcomes if isinstance(outcome, Failure))
-        assert refused.reason.startswith("p3_k2.png exists; use --force to replace it, --skip-existing to write what is missing")
+        assert refused.reason.startswith(
+            "p3_k2.png exists; use --force to replace it, --skip-existing to write what is missing"
+        )
         outcomes = all_of(images, output, cluster, existing=Existing.KEEP)
         assert sum(isinstance(outcome, Skipped) for outcome in outcomes) == 7
         assert (output / "p3_k2.png").read_bytes() == b"mine"
