@@ -127,6 +127,8 @@ def _folder_and_name(
         return path, None, image_format
     if output in _STANDARD_OUTPUTS:
         raise ParameterError(f"--output {output} is not a folder; use --output - for standard output")
+    if named is None and is_set(ctx, "palette"):  # then a folder may well be named after the palette's file
+        return path, None, image_format
     if extension in PALETTE_FORMATS and named is None:
         raise ParameterError(f"--output {output} looks like a palette; use --palette-out {extension}, or {output}/")
     if named is None and _is_of_a_file(extension):

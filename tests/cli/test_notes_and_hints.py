@@ -113,6 +113,12 @@ def test_a_folder_is_not_named_like_a_file(command, tmp_path, ramp, output, word
     assert command(ramp, "-k", "2", "-o", f"{output}/").returncode == 0
 
 
+def test_a_folder_may_be_named_after_the_file_of_a_palette(command, tmp_path, ramp):
+    (tmp_path / "game.gpl").write_text("GIMP Palette\n0 0 0\n255 255 255\n")
+    assert command(ramp, "--palette", "game.gpl", "-o", "out_game.gpl").returncode == 0
+    assert (tmp_path / "out_game.gpl" / "ramp_k2.png").exists()
+
+
 @pytest.mark.parametrize("output", ["v1.2", "trip.2024", "2024.05.01", "a.b"])
 def test_a_folder_may_have_a_dot(command, tmp_path, ramp, output):
     assert command(ramp, "-k", "2", "-o", output).returncode == 0
