@@ -314,7 +314,8 @@ def quantize(
             f"--sheet holds at most {_MAX_SHEET_ROWS} images, not {n_images}; use --report html, or fewer images"
         )
     planned = planned._replace(task=planned.task._replace(illustrated=illustrated))
-    check_summary(planned)
+    if note := check_summary(planned):
+        notes.append(note)
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
     reporter = reporters.reporter_class(style)(
         sys.stdout, n_images=n_images, shared=shared, verbose=verbose, stats=stats

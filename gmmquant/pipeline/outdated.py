@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gmmquant.pipeline.plan import Destination, Plan
+from gmmquant.pipeline.listed import images_left_out
+from gmmquant.pipeline.plan import PLOTS_OF_ALL_K, Destination, Plan
+from gmmquant.pipeline.reports import content_of_ours
 from gmmquant.pipeline.summary import summary_files
 from gmmquant.settings import PLOT_FORMATS, REPORTS, SHEET_FORMATS
 from gmmquant.system.filesystem import exists
@@ -33,7 +35,18 @@ def outdated_note(planned: Plan) -> str:
     options = " ".join(f"{option} {','.join(of_option)}" for option, of_option in values.items())
     *first, last = names
     subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
-    return f"{subject} not updated; add {options}"
+    has_others = any(_lists_others(planned, path) for path, _ in found)
+    return f"{subject} not updated; {'run over all images with' if has_others else 'add'} {options}"
+
+
+def _lists_others(planned: Plan, path: AnyPath) -> bool:
+    """Return whether a file is about images that the run has not."""
+    if path not in summary_files(_wider(planned)).values():
+        return False
+    try:
+        return bool(images_left_out(planned, path, content_of_ours(path))[0])
+    except OSError:  # it is no report, or cannot be read
+        return False
 
 
 def _others(planned: Plan) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
@@ -44,13 +57,18 @@ def _others(planned: Plan) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
         if "html" not in products.reports:
             yield job.folder / f"{job.stem}_report.html", ("--report", "html")
         for end in plots:
-            yield job.plot("palettes", end), ("--plots", end)
-    wider = planned.task._replace(products=products._replace(reports=REPORTS, sheets=SHEET_FORMATS))
+            yield from ((job.plot(name, end), ("--plots", end)) for name in PLOTS_OF_ALL_K)
     written = summary_files(planned)
-    for content, path in summary_files(planned._replace(task=wider)).items():
+    for content, path in summary_files(_wider(planned)).items():
         if content in written:
             continue
         if content.startswith("sheet."):
             yield path, ("--sheet", content.removeprefix("sheet."))
         else:
             yield path, ("--report", {"index": "html", "components": "csv"}.get(content, content))
+
+
+def _wider(planned: Plan) -> Plan:
+    """Return a plan with all reports and sheets."""
+    products = planned.task.products._replace(reports=REPORTS, sheets=SHEET_FORMATS)
+    return planned._replace(task=planned.task._replace(products=products))

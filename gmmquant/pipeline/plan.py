@@ -27,6 +27,9 @@ from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason
 
+# Plots of all k together, which change when a k is added.
+PLOTS_OF_ALL_K = ("objective", "criteria", "palettes")
+
 
 class Existing(Enum):
     """What is done if an output exists."""
@@ -142,7 +145,7 @@ class Job:
             return reports
         if "html" in products.reports:
             reports["html"] = self.folder / f"{self.stem}_report.html"
-        plots = ("objective", "criteria", "palettes", *(f"colors_k{in_names(k)}" for k in self.stems))
+        plots = (*PLOTS_OF_ALL_K, *(f"colors_k{in_names(k)}" for k in self.stems))
         return reports | {f"{name}.{end}": self.plot(name, end) for end in products.plots for name in plots}
 
     def plot(self, name: str, format: str) -> AnyPath:  # noqa: A002

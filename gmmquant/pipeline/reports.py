@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -109,14 +108,6 @@ def is_report(suffix: str, content: bytes) -> bool:
     marks = {".csv": CSV_STARTS, ".md": (MARKDOWN_START,), ".html": (HTML_MARK,), ".json": (b'"gmmquant-',)}
     known = marks.get(suffix, (b"gmmquant",))
     return any(content.startswith(mark) if suffix in (".csv", ".md") else mark in content for mark in known)
-
-
-def n_images_in(suffix: str, content: bytes) -> int:
-    """Return the number of images in a table, page or index about several; 0 if it is of another kind, as a sheet."""
-    if suffix == ".csv":
-        return len({row[0] for row in csv.reader(io.StringIO(content.decode("utf-8", "replace")))} - {"image"})
-    marks = {".md": b"\n## ", ".html": b'<li class="entry"'}
-    return content.count(marks[suffix]) if suffix in marks else 0
 
 
 def images_of(job: Job, record: Record, drawn: Mapping[int | str, Image], max_pixels: int) -> list[Image | None]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
+from gmmquant.pipeline.listed import counted, images_left_out
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
-from gmmquant.pipeline.reports import content_of_ours, n_images_in, read_illustration
+from gmmquant.pipeline.reports import content_of_ours, read_illustration
 from gmmquant.report.entry import Collector, entries_of
 from gmmquant.report.outcome import (
     Done,
@@ -53,38 +54,45 @@ def _folder_of(jobs: list[Job]) -> AnyPath:
     return common if inside else Path()
 
 
-def check_summary(planned: Plan) -> None:
+def check_summary(planned: Plan) -> str:
     """Raise an `OutputError` if a file about all images is another output or an input, or may not be replaced.
 
     An existing one of gmmquant may be with --force, or if every image with outputs has a report with its record, and
-    the old file has no more images: then the new one has all that the old one had.
+    this run has all images that the old file lists and that still exist. A note names those that do not; it is empty
+    if there are none.
     """
     files = summary_files(planned)
     if not files:
-        return
+        return ""
     refuse_clashes(planned.all_jobs, about_all=files.values(), inputs=_inputs_of(planned))
     present = [path for path in files.values() if exists(path)]
     if not present or planned.task.existing is Existing.REPLACE:
-        return
+        return ""
     try:
-        n_images = max(n_images_in(path.suffix, content_of_ours(path)) for path in present)
+        contents = {path: content_of_ours(path) for path in present}
     except ExistsError as error:
         raise ExistsError(f"{error}; use --force to replace it, or another --output") from None
+    note = ""
+    for path, content in contents.items():
+        missing, gone = images_left_out(planned, path, content)
+        if missing:
+            raise ExistsError(
+                f"{path} has {counted(missing)}, which this run has not; run over all of its images, use another "
+                "--output, or --force to replace it"
+            )
+        if gone and not note:
+            note = f"{path.name} no longer has {counted(gone)}, which {'do' if len(gone) > 1 else 'does'} not exist"
     if planned.shared_job is not None:
         lossy = planned.task.existing is Existing.REFUSE
     else:
         lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
         lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
-    if n_images > len(planned.entries):
-        raise ExistsError(
-            f"{present[0]} has {n_images} images, and this run {len(planned.entries)}; run over all of them, use "
-            "another --output, or --force to replace it"
-        )
     if lossy:
         raise ExistsError(
             f"{present[0]} exists, and would lose what it has; use --force to replace it, another --output, or "
             "--report with json, to which other numbers of colours can be added"
         )
+    return note
 
 
 def _inputs_of(planned: Plan) -> list[AnyPath]:

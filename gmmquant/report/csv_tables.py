@@ -33,7 +33,7 @@ COMPONENT_COLUMNS = (
 )
 
 # A spreadsheet takes a text that starts with one of these for a formula, also after white space.
-_FORMULA_STARTS = tuple("=+-@\t\r\n|")
+FORMULA_STARTS = tuple("=+-@\t\r\n|")
 
 
 class CsvTables(Collector):
@@ -113,4 +113,4 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(FORMULA_STARTS) else value

@@ -49,7 +49,7 @@ def test_a_run_names_the_reports_that_it_does_not_update(command, samples, tmp_p
     assert (first.returncode, first.stderr.count("not updated")) == (0, 0)
     note = "are not updated; add --report html,csv --plots svg --sheet png\n"
     second = command(grey, "-k", "3", "-o", "out")
-    assert f"gmmquant: grey_report.html, grey_palettes.svg and 3 more {note}" in second.stderr
+    assert f"gmmquant: grey_report.html, grey_objective.svg and 5 more {note}" in second.stderr
     assert "not updated" not in command(grey, "-k", "3", "-o", "out", "--skip-existing").stderr  # nothing is written
     assert "not updated" not in command(grey, "-k", "4", "-o", "out", "-q").stderr
     options = ["--report", "html,csv", "--plots", "svg", "--sheet", "png"]
@@ -63,6 +63,8 @@ def test_pages_and_tables_of_a_folder_are_named_once(command, album):
     assert command(*names, "-k", "1", "-o", "out", "--report", "json,csv").returncode == 0
     note = "gmmquant: report.csv and components.csv are not updated; add --report csv\n"
     assert command(*names, "-k", "2", "-o", "out").stderr.count(note) == 1
+    fewer = command(album / "a.png", album / "b.png", "-k", "3", "-o", "out")
+    assert "report.csv and components.csv are not updated; run over all images with --report csv\n" in fewer.stderr
 
 
 def test_a_json_report_that_exists_is_kept_up_to_date_by_other_reports(command, samples, tmp_path):

@@ -15,8 +15,9 @@ from gmmquant.cli.printable import command_line
 from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.pipeline.batch import run_all
+from gmmquant.pipeline.listed import images_listed
 from gmmquant.pipeline.plan import Products, Task, plan
-from gmmquant.pipeline.reports import is_report, n_images_in
+from gmmquant.pipeline.reports import is_report
 from gmmquant.pipeline.sources import Reading, sources_of
 from gmmquant.pipeline.summary import summarized
 from gmmquant.report.outcome import Done, Failure, Summary
@@ -320,16 +321,37 @@ def test_a_file_about_more_images_is_not_replaced_by_one_about_fewer(command, al
     assert command("album", "-r", *options).returncode == 0
     (table,) = (tmp_path / "out").glob(f"report.{report}")
     content = table.read_bytes()
-    refused = command("album", *options)
-    assert refused.returncode == 1
-    assert refused.stderr == (
-        f"gmmquant: out/report.{report} has 3 images, and this run 2; run over all of them, use another "
-        "--output, or --force to replace it\n"
-    )
-    assert table.read_bytes() == content
+    left_out = "sub/b.png" if report == "html" else "../album/sub/b.png"
+    others = ["album/c.jpg", "album/a.png", Image.new("RGB", (8, 8), "red").save(album / "swapped.png") or "album"]
+    for images in (["album"], others[:2], others):  # fewer of them, and as many
+        refused = command(*images, *options)
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"gmmquant: out/report.{report} has {left_out}, which this run has not; run over all of its images, use "
+            "another --output, or --force to replace it\n"
+        )
+        assert table.read_bytes() == content
+    (album / "swapped.png").unlink()
     (album / "sub/a=1, \n## x.png").write_bytes((album / "a.png").read_bytes())
     assert command("album", "-r", *options).returncode == 0
-    assert n_images_in(f".{report}", table.read_bytes()) == 4
+    assert len(images_listed(f".{report}", table.read_bytes())) == 4
+    assert command("album", "-r", *options).returncode == 0  # all are recognized, whatever their names are
+
+
+@pytest.mark.parametrize("report", ["csv", "md", "html"])
+def test_an_image_that_is_gone_is_dropped_with_a_note(command, album, tmp_path, report):
+    options = ["album", "-r", "-k", "2", "-o", "out", "--skip-existing", "--report", f"json,{report}"]
+    assert command(*options).returncode == 0
+    (album / "sub/b.png").rename(album / "sub/renamed.png")
+    again = command(*options)
+    assert again.returncode == 0
+    left_out = "sub/b.png" if report == "html" else "../album/sub/b.png"
+    assert f"gmmquant: report.{report} no longer has {left_out}, which does not exist\n" in again.stderr
+    names = images_listed(f".{report}", (tmp_path / f"out/report.{report}").read_bytes())
+    assert [name.rsplit("/")[-1] for name in names] == ["a.png", "c.jpg", "renamed.png"]
+    album.rename(tmp_path / "moved")
+    moved = command("moved", *options[1:])
+    assert (moved.returncode, "no longer" in moved.stderr) == (0, False)
 
 
 def test_images_that_are_compared_with_existing_files_are_in_the_table(command, album, tmp_path):

@@ -1,0 +1,112 @@
+"""Which images a file about several lists, and which of them a run over other images would leave out."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from pathlib import Path
+from posixpath import basename, dirname, join, normpath, splitext
+
+from gmmquant.errors import GmmquantError
+from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
+from gmmquant.pipeline.names import report_stem
+from gmmquant.pipeline.plan import Job, Plan
+from gmmquant.report.entry import ALL_IMAGES
+from gmmquant.system.filesystem import exists
+from gmmquant.system.paths import AnyPath, as_text, relative
+from gmmquant.system.printable import printable
+
+_HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
+_ENTRY = re.compile(r'<li class="entry" data-name="([^"]*)"')
+
+
+def images_listed(suffix: str, content: bytes) -> list[str]:
+    """Return the images in a table, page or index about several, as `name_listed` has them; none for another kind."""
+    text = content.decode("utf-8", "replace")
+    names: list[str] = []
+    if suffix == ".csv":
+        import csv
+
+        rows = csv.reader(io.StringIO(text, newline=""))
+        names = [_without_apostrophe(row[0]) for row in rows if row][1:]
+    elif suffix == ".md":
+        names = [html.unescape(name) for name in _HEADING.findall(text)]
+    elif suffix == ".html":
+        names = [html.unescape(name) for name in _ENTRY.findall(text)]
+    return [name for name in dict.fromkeys(names) if name != ALL_IMAGES]
+
+
+def _without_apostrophe(cell: str) -> str:
+    """Return a text without the apostrophe that keeps it from being a formula."""
+    from gmmquant.report.csv_tables import FORMULA_STARTS  # for reports only
+
+    return cell[1:] if cell.startswith("'") and cell[1:].lstrip(" ").startswith(FORMULA_STARTS) else cell
+
+
+def name_listed(suffix: str, path: str, below: str) -> str:
+    """Return the name of an image in a file: its path, or in an index that below the folder of its outputs.
+
+    Both are relative to the folder of the file, `below` is the folder of the outputs.
+    """
+    if suffix == ".html":
+        return printable(normpath(join(below, basename(path))))
+    return printable(path) if suffix == ".md" else path
+
+
+def images_left_out(planned: Plan, file: AnyPath, content: bytes) -> tuple[list[str], list[str]]:
+    """Return the images that a file lists and a plan has not: those that exist or may, and those that are gone."""
+    suffix, folder = file.suffix, file.parent
+    listed = images_listed(suffix, content)
+    names: set[str] = set()
+    for entry in planned.entries:
+        below = relative(entry.folder, folder) if isinstance(entry, Job) else ""
+        names.add(name_listed(suffix, relative(entry.source, folder), below))
+    left = [name for name in listed if name not in names]
+    if left:  # images that were moved have other paths in their reports
+        moved = {_name_in_report(suffix, job, folder) for job in planned.jobs}
+        left = [name for name in left if name not in moved]
+    gone = [name for name in left if planned.shared_job is None and _is_gone(suffix, name, folder, planned.task.name)]
+    return [name for name in left if name not in gone], gone
+
+
+def _name_in_report(suffix: str, job: Job, folder: AnyPath) -> str | None:
+    """Return the name of an image as the record of an earlier run of its job has it, if there is one."""
+    image = _image_of(earlier_report(job))
+    if image is None:
+        return None
+    return name_listed(suffix, _joined(relative(job.report.parent, folder), image), relative(job.folder, folder))
+
+
+def _is_gone(suffix: str, name: str, folder: AnyPath, template: str) -> bool:
+    """Return whether an image does not exist any more; False if that is not known, as of remote images."""
+    path: str | None = name
+    if suffix == ".html":  # an index has no paths of images, but their reports have
+        stem, extension = splitext(basename(name))
+        reports = folder / dirname(name)
+        start = report_stem(template, stem, extension.removeprefix("."))
+        images = (_image_of(reports / f"{start}_report.{end}") for end in ("json", "html"))
+        found = next((image for image in images if image is not None), None)
+        path = None if found is None else _joined(dirname(name), found)
+    if path is None or "://" in path or "\\" in path or not isinstance(folder, Path):  # "\\": escaped, and ambiguous
+        return False
+    return not exists(folder / path)
+
+
+def _image_of(report: AnyPath | None) -> str | None:
+    """Return the path of the image in a report, relative to its folder; None if there is no report that can be read."""
+    try:
+        earlier = read_earlier_run(report)
+    except GmmquantError:
+        return None
+    return None if earlier is None else earlier.image
+
+
+def _joined(folder: str, path: str) -> str:
+    return path if "://" in path else normpath(join(folder, path))
+
+
+def counted(names: list[str]) -> str:
+    """Return the first of some images, and how many more there are."""
+    more = len(names) - 1
+    return as_text(names[0]) + (f" and {more} more image{'s' if more > 1 else ''}" if more else "")
