@@ -14,6 +14,18 @@ class ParameterError(GmmquantError, ValueError):
     """A parameter or an array is not accepted."""
 
 
+class OtherSettingsError(ParameterError):
+    """Outputs of an earlier run have other settings; `settings` names the difference and the remedy."""
+
+    def __init__(self, report: str, settings: str) -> None:
+        super().__init__(f"{report} was written {settings}")
+        self.report, self.settings = report, settings
+
+    def __reduce__(self) -> tuple[type[OtherSettingsError], tuple[str, str]]:
+        """Return what makes the error again, in another process."""
+        return type(self), (self.report, self.settings)
+
+
 class NotFittedError(GmmquantError, ValueError, AttributeError):
     """An estimator is used before `fit`."""
 

@@ -248,6 +248,7 @@ def quantize(
     keep_freed_memory()
     from gmmquant.images.encoding.encode import output_format
     from gmmquant.pipeline.batch import planned_outcomes
+    from gmmquant.pipeline.outdated import mixed_note
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
     from gmmquant.pipeline.summary import check_summary, planned_summary
@@ -314,8 +315,7 @@ def quantize(
             f"--sheet holds at most {_MAX_SHEET_ROWS} images, not {n_images}; use --report html, or fewer images"
         )
     planned = planned._replace(task=planned.task._replace(illustrated=illustrated))
-    if note := check_summary(planned):
-        notes.append(note)
+    notes += filter(None, (check_summary(planned), mixed_note(planned)))
     style = next((name for name in reporters.REPORTERS if ctx.params.get(name)), "table")
     reporter = reporters.reporter_class(style)(
         sys.stdout, n_images=n_images, shared=shared, verbose=verbose, stats=stats

@@ -113,6 +113,7 @@ class Console:
         self._failures: list[str] = []
         self._n_lines = 0  # since the first failure
         self._n_existing = 0  # images whose outputs exist
+        self._of_other_settings = Counter[str]()  # images with outputs of other settings, by the difference
         self._started = monotonic()
         self._succeeded = True
         self._ended = False
@@ -244,6 +245,9 @@ class Console:
         self._n_existing += failure.outputs_exist
         if failure.outputs_exist and self._n_existing > 1:  # all others are counted in one line
             return
+        self._of_other_settings[failure.other_settings] += 1
+        if failure.other_settings and self._of_other_settings[failure.other_settings] > 1:
+            return
         self._failures.append(f"{failure.source}: {failure.reason}")
         self._bar.hide()
         say(self._failures[-1], stream=self._stream)
@@ -263,11 +267,16 @@ class Console:
                 self._emit(text, wait=wait)
 
     def _show_existing(self) -> None:
-        """Show the number of images whose outputs exist, after the first."""
+        """Show the number of images whose outputs exist, or have other settings, after the first."""
         if self._n_existing > 1:
             more = self._n_existing - 1
             images = "1 more image has" if more == 1 else f"{more:,} more images have"
             say(f"{images} outputs that exist; use --force, --skip-existing or another --name", stream=self._stream)
+
+        for difference, number in self._of_other_settings.items():
+            if difference and number > 1:
+                images = "1 more image was" if number == 2 else f"{number - 1:,} more images were"
+                say(f"{images} written {difference}", stream=self._stream)
 
     def _emit(self, results: str | bytes, *, wait: bool = True) -> None:
         if self._reporter.stream.isatty():

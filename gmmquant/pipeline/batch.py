@@ -136,10 +136,11 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
 def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRun | None:
     """Return the earlier run that a shared run resumes, or None; raise an error if its options or images differ.
 
-    Images are compared by their paths, and by their content if they are newer than the report.
+    Images are compared by their paths, and by their content if they are newer than the report. Without --skip-existing
+    nothing is resumed, but a difference is a better reason than a file that exists.
     """
     task, shared = planned.task, planned.shared_job
-    if shared is None or task.to is not Destination.FILES or task.existing is not Existing.KEEP:
+    if shared is None or task.to is not Destination.FILES or task.existing is Existing.REPLACE:
         return None
     earlier = read_earlier_run(shared.report)
     if earlier is not None:
@@ -148,7 +149,7 @@ def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRu
         earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
         for job in planned.jobs:
             earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
-    return earlier
+    return earlier if task.existing is Existing.KEEP else None
 
 
 def is_finished(planned: Plan) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from gmmquant.errors import GmmquantError, ImageError, ParameterError
+from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.record import EXTRA_INPUTS, Record, extended, fit_key, record_in_page, settings_record
@@ -53,9 +53,10 @@ class EarlierRun(NamedTuple):
         for name in (*EXTRA_INPUTS, *settings):
             earlier, now = (values.get(name) for values in (self.settings, settings))
             if name in self.settings and name in settings and earlier != now:
-                raise ParameterError(
-                    f"{self.report.name} was written {_with(name, earlier)}, this run is {_with(name, now)}; "
-                    f"use the same options, {REMEDY}"
+                raise OtherSettingsError(
+                    self.report.name,
+                    f"{_with(name, self.settings)}, this run is {_with(name, settings)}; "
+                    f"use the same options, {REMEDY}",
                 )
         if digest != self.digests["settings"]:
             raise ParameterError(
@@ -259,11 +260,20 @@ def _is_close(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _with(name: str, value: object) -> str:
+def _with(name: str, settings: Record) -> str:
     """Return a setting and its value as on the command line, after "with" or "without"."""
+    value = settings[name]
+    if name in ("seed", "n_seeds"):
+        name, value = "seed", _seeds(settings.get("seed"), settings.get("n_seeds"))
     option = "-k" if name == "k" else "--" + name.replace("_", "-")
     if value is None or value is False or value == []:
         return f"without {option}"
     if isinstance(value, list):
         value = " ".join(map(str, value)) if len(value) <= _MOST_SHOWN else f"of {len(value)} colours"
     return f"with {option}" if value is True else f"with {option} {value}"
+
+
+def _seeds(first: Any, number: Any) -> Any:
+    """Return the seeds of a record as on the command line: 3, or 1-5."""
+    several = isinstance(first, int) and isinstance(number, int) and number > 1
+    return f"{first}-{first + number - 1}" if several else first

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import GmmquantError, ImageError, OutputError, ParameterError
+from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, OutputError, ParameterError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.encoding.encode import encode_image, output_format
@@ -111,6 +111,8 @@ def attempt(job: Job, work: Callable[[], Result]) -> Result | Failure:
         return work()
     except OutputError as error:
         return refuse_existing(job, str(error))
+    except OtherSettingsError as error:
+        return _failure(job, str(error))._replace(other_settings=error.settings)
     except GmmquantError as error:
         return _failure(job, str(error))
     except OSError as error:

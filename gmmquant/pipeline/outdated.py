@@ -1,17 +1,20 @@
-"""Reports, plots and sheets of earlier runs that a run does not write, and that lack its figures."""
+"""Files of earlier runs that a run does not write: those that lack its figures, and those of a shared mixture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from gmmquant.errors import GmmquantError
+from gmmquant.pipeline.earlier_run import read_earlier_run
 from gmmquant.pipeline.listed import images_left_out
+from gmmquant.pipeline.names import report_stem
 from gmmquant.pipeline.plan import PLOTS_OF_ALL_K, Destination, Plan
 from gmmquant.pipeline.reports import content_of_ours
 from gmmquant.pipeline.summary import summary_files
 from gmmquant.settings import PLOT_FORMATS, REPORTS, SHEET_FORMATS
 from gmmquant.system.filesystem import exists
-from gmmquant.system.paths import AnyPath
+from gmmquant.system.paths import AnyPath, relative
 
 _MOST_NAMED = 3
 
@@ -37,6 +40,25 @@ def outdated_note(planned: Plan) -> str:
     subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
     has_others = any(_lists_others(planned, path) for path, _ in found)
     return f"{subject} not updated; {'run over all images with' if has_others else 'add'} {options}"
+
+
+def mixed_note(planned: Plan) -> str:
+    """Return a note that a run without --shared adds images to those of a shared mixture; empty if it does not.
+
+    Remote folders are not looked up.
+    """
+    task = planned.task
+    if task.to is not Destination.FILES or planned.shared_job is not None:
+        return ""
+    for folder in dict.fromkeys(job.folder for job in planned.jobs if isinstance(job.folder, Path)):
+        report = folder / f"{report_stem(task.name, 'shared', '')}_report.json"
+        try:
+            earlier = read_earlier_run(report)
+        except GmmquantError:
+            continue
+        if earlier and any(relative(job.source, folder) in earlier.images for job in planned.jobs):
+            return f"{report} is of one palette for all, and this run fits each alone; add --shared, or use another -o"
+    return ""
 
 
 def _lists_others(planned: Plan, path: AnyPath) -> bool:

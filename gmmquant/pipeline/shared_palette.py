@@ -13,13 +13,14 @@ from functools import partial
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.errors import ParameterError
+from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
 from gmmquant.pipeline.earlier_run import (
     REMEDY,
     EarlierRun,
     digest_of_all,
     output_settings,
+    read_earlier_run,
     refuse_changed,
     settings_of,
 )
@@ -294,8 +295,19 @@ def _write_shared(
             records.append(fit_record(result, files, asked=k))
         notes = note(results)
         record = build(fits=records, notes=notes)
+        lost = _lost(shared) if to_files and shared.reports else ""  # true of this run only, so not in the record
         record["settings"] |= output_settings(task)
         if to_files and shared.reports:
             outputs.stage(shared.report, to_json(record).encode("ascii"))
         written = outputs.commit()
-    return SharedReport(shared.folder, record, written, notes)
+    return SharedReport(shared.folder, record, written, [*notes, *filter(None, [lost])])
+
+
+def _lost(shared: Job) -> str:
+    """Return which k the report of an earlier run has and this one has not; empty if there are none."""
+    try:
+        earlier = read_earlier_run(shared.report)
+    except GmmquantError:
+        return ""
+    ks = [str(k) for k, _ in earlier.fits if k not in shared.ks] if earlier is not None else []
+    return f"{shared.report.name} no longer has k = {', '.join(ks)}; their images stay" if ks else ""

@@ -88,9 +88,11 @@ def check_summary(planned: Plan) -> str:
         lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
         lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
     if lossy:
+        remedy = ""
+        if planned.shared_job is None and planned.task.image_name is None:
+            remedy = "run first with the k that it has and --skip-existing --report json, or "
         raise ExistsError(
-            f"{present[0]} exists, and would lose what it has; use --force to replace it, another --output, or "
-            "--report with json, to which other numbers of colours can be added"
+            f"{present[0]} exists, and would lose what it has; {remedy}use --force to replace it, or another --output"
         )
     return note
 

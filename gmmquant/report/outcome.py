@@ -80,6 +80,7 @@ class Failure(NamedTuple):
     hopeless: bool = False  # whether the images after it would fail for the same reason
     is_image: bool = True
     outputs_exist: bool = False  # whether the reason is an output that exists
+    other_settings: str = ""  # the part of the reason that other images of an earlier run have too
 
 
 class PlannedOutcome(NamedTuple):

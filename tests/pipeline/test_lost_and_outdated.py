@@ -106,3 +106,48 @@ def test_outputs_that_exist_are_counted_apart_from_failures(command, album):
     again = command(album, "-k", "2", "-o", "out")
     assert again.returncode == 1
     assert again.stderr.splitlines()[-1].startswith("gmmquant: 3 exist, 1 failed in ")
+
+
+def test_a_shared_run_names_another_k_and_with_force_the_k_that_its_report_loses(command, album, tmp_path):
+    names, shared = [album / "a.png", album / "c.png"], ["--shared", "-o", "out"]
+    assert command(*names, "-k", "1", "2", *shared).returncode == 0
+    refused = command(*names, "-k", "2", "3", *shared)
+    assert "shared_report.json was written with -k 1 2, this run is with -k 2 3; use the same options" in refused.stderr
+    forced = command(*names, "-k", "2", "3", *shared, "-f")
+    assert forced.returncode == 0
+    assert "shared_report.json no longer has k = 1; their images stay\n" in forced.stderr
+    assert "no longer" not in command(*names, "-k", "2", "3", *shared, "-f").stderr
+
+
+def test_a_run_that_forgot_shared_has_a_note(command, album, tmp_path):
+    names, note = [album / "a.png", album / "c.png"], "out/shared_report.json is of one palette for all"
+    assert note not in command(*names, "-k", "2", "-o", "out", "--shared").stderr
+    assert note in command(*names, "-k", "3", "-o", "out").stderr
+    assert note not in command(album / "b.png", "-k", "3", "-o", "out").stderr
+    assert note not in command(*names, "-k", "2", "-o", "out", "--shared", "-f").stderr
+
+
+def test_settings_that_differ_are_told_once_with_the_options_of_the_command(command, album):
+    (album / "b.bmp").unlink()
+    assert command("album", "-k", "2", "-o", "out", "--seed", "1-3").returncode == 0
+    for seed in ("1-5", "1"):
+        refused = command("album", "-k", "2", "-o", "out", "--seed", seed, "--skip-existing")
+        difference = f"with --seed 1-3, this run is with --seed {seed}; use the same options, another --output"
+        assert refused.stderr.count(difference) == 2
+        assert f"gmmquant: album/a.png: a_report.json was written {difference}" in refused.stderr
+        assert f"gmmquant: 2 more images were written {difference}" in refused.stderr
+        assert "3 failed in" in refused.stderr
+    shifted = command("album", "-k", "2", "-o", "out", "--seed", "2-4", "--skip-existing")
+    assert "with --seed 1-3, this run is with --seed 2-4;" in shifted.stderr
+
+
+def test_the_first_remedy_for_a_table_without_records_works(command, album, tmp_path):
+    (album / "b.bmp").unlink()
+    assert command("album", "-k", "1", "-o", "out", "--report", "csv").returncode == 0
+    more = ["album", "-k", "2", "-o", "out", "--report", "csv,json"]
+    remedy = "run first with the k that it has and --skip-existing --report json, or use --force"
+    assert remedy in command(*more).stderr
+    assert command("album", "-k", "1", "-o", "out", "--skip-existing", "--report", "json").returncode == 0
+    assert command(*more).returncode == 0
+    with open(tmp_path / "out/report.csv", newline="") as file:
+        assert [row["k"] for row in csv.DictReader(file)] == ["1", "2"] * 3
