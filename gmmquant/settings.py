@@ -106,6 +106,8 @@ _CHOICES = {
 }
 # A per cent, or a width and a height of which one may be missing.
 _RESIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)%|([0-9]{0,6})x([0-9]{0,6})", re.ASCII)
+# Ranges of numbers as other programs have them.
+_OTHER_RANGE = re.compile(r"([0-9]+)(?:\.\.\.?|:|[\u2010-\u2015])([0-9]+)")
 _RECOLORING_OF_METHOD = {"gmm": "posterior", "kmeans": "nearest"}
 _HEX_AND_ALPHA = re.compile(r"#(?:[0-9a-fA-F]{4}){1,2}")
 _HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
@@ -536,6 +538,8 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
         return
     numbers = re.fullmatch(r"(-?[0-9]+)(?:-([0-9]+))?", part.strip())
     if numbers is None:
+        if other := _OTHER_RANGE.fullmatch(part.strip()):
+            raise ParameterError(f"k = {part!r} is not a range; did you mean {other[1]}-{other[2]}?")
         raise ParameterError(
             f"k = {part!r} is not a number of colours; use integers from 1 to {MAX_K} (2 3 7, 2,3,7 or 2-8), auto or "
             "auto:2"

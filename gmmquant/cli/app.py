@@ -299,7 +299,7 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    notes = without_effect(ctx, format, report)
+    notes = without_effect(ctx, settings, format, report)
     if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
         notes.append("standard output has the figures; -o - writes the image there")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append)), task, folder)

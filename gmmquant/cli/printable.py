@@ -18,6 +18,9 @@ _MIN_COLUMNS = 40
 # A setting and its value in a message; k stays as it is.
 _SETTING = re.compile(r"(?<![-\w])([a-z][a-z_-]{2,}) = ('[^']*'|[-+.\w]+)")
 
+# A setting without a value in a message.
+_SETTING_ALONE = re.compile(r"(?<![-\w./])(keep_colors|color_depth)(?=: | or it)")
+
 
 def command_line(arguments: Sequence[str]) -> str:
     """Return the command as it would be typed, without passwords of servers.
@@ -43,6 +46,7 @@ def _without_secrets(argument: str) -> str:
 
 def in_options(message: str) -> str:
     """Return a message about settings, such as "color_depth = 'x' is unknown", about the options of the command."""
+    message = _SETTING_ALONE.sub(lambda match: f"--{match[1].replace('_', '-')}", message)
     return _SETTING.sub(lambda match: f"--{match[1].replace('_', '-')} {match[2].strip(chr(39))}", message)
 
 

@@ -88,6 +88,16 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
             ["ramp.png", "--palette", "#ff00ff80,red"],
             "'#ff00ff80' is not a colour, a palette or a file; a palette has no alpha: use #ff00ff",
         ),
+        (["ramp.png", "-k", "2..20"], "k = '2..20' is not a range; did you mean 2-20?"),
+        (["ramp.png", "-k", "2:20"], "k = '2:20' is not a range; did you mean 2-20?"),
+        (
+            ["ramp.png", "-k", "3", "--palette", "gameboy", "--keep-colors", "red"],
+            "--keep-colors: #ff0000 is not in the palette; use colours of it, or omit it",
+        ),
+        (
+            ["ramp.png", "--style", "likelihood", "--method", "kmeans"],
+            "--method kmeans has no likelihood, for which --style likelihood is: leave out --style or --method kmeans",
+        ),
         (["ramp.png", "--plot"], "no such option: --plot (did you mean --plots?); see gmmquant --help"),
         (["ramp.png", "--colrs", "3"], "no such option: --colrs (did you mean --colors?); see gmmquant --help"),
     ],
@@ -95,6 +105,11 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
 def test_a_slip_is_answered_with_what_was_meant(command, ramp, arguments, message):
     result = command(*arguments)
     assert (result.returncode, result.stderr) == (2, f"gmmquant: {message}\n")
+
+
+def test_a_file_without_content_is_called_empty(command, tmp_path):
+    (tmp_path / "nothing.png").write_bytes(b"")
+    assert "nothing.png: not a supported image; the file is empty\n" in command("nothing.png", "-k", "2").stderr
 
 
 @pytest.mark.parametrize(
@@ -223,6 +238,8 @@ def test_only_an_animation_that_becomes_an_animated_png_has_a_note_once(command,
     [
         (["--optimize", "--format", "bmp"], "--optimize has no effect on bmp"),
         (["--optimize", "--format", "gif"], "--optimize has no effect on gif images without animation"),
+        (["--style", "poster", "--dither", "bayer"], "--style poster smooths nothing with --dither bayer"),
+        (["--style", "poster", "--recolor", "soft"], "--style poster smooths nothing with --recolor soft"),
         (["--skip-existing", "--report", "none"], "--skip-existing makes existing outputs again to compare them"),
         (["--skip-existing", "--report", "md"], "--skip-existing makes existing outputs again to compare them"),
     ],
@@ -232,7 +249,9 @@ def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options
     assert note not in command(ramp, "-k", "2", "-o", "other", *options, "-q").stderr
 
 
-@pytest.mark.parametrize("options", [["--optimize"], ["--skip-existing"], ["--skip-existing", "--report", "html"]])
+@pytest.mark.parametrize(
+    "options", [["--style", "poster"], ["--optimize"], ["--skip-existing"], ["--skip-existing", "--report", "html"]]
+)
 def test_options_with_an_effect_have_no_note(command, tmp_path, options):
     Image.new("RGB", (4, 4)).save(tmp_path / "black.png")
     result = command("black.png", "-k", "1", "-o", "out", *options)

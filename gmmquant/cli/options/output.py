@@ -46,7 +46,7 @@ Output = Annotated[
         default="next to each image",
     ),
 ]
-Force = Annotated[bool, flag("-f, --force", "Replace existing outputs.")]
+Force = Annotated[bool, flag("-f, --force", "Replace existing outputs, and a report of other settings.")]
 SkipExisting = Annotated[bool, flag("--skip-existing", "Keep existing outputs and write only missing ones.")]
 Format = Annotated[
     str,

@@ -92,9 +92,10 @@ def choice_line(choice: Record) -> str:
         return f"{choice['asked']}: k = {k}, {fewest}; {reached}"
     bic = choice["lowest_bic"]
     if choice["lowest_icl"] == 1 != k:
-        reason = "the minimum, as ICL is lowest at one colour"
+        reason = "the minimum, as the ICL of coarse cells is lowest at one colour"
     else:
-        reason = f"the fewest colours that keep {choice['kept_gain']:.0%} of the gain in ICL over one colour"
+        gain = f"{choice['kept_gain']:.0%} of the gain in the ICL of coarse cells over one colour"
+        reason = f"the fewest colours that keep {gain}"
     figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}"
     return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 goes by what the eye sees"
 

@@ -105,6 +105,8 @@ def read_header(file: BinaryIO) -> Header:
             if watched.failure is not None:
                 raise watched.failure from None
     if header is None:
+        if not beginning:
+            raise ImageError("not a supported image; the file is empty")
         other = (reason for signature, reason in _OTHER_FORMATS.items() if re.match(signature, beginning))
         raise ImageError(f"not a supported image; {next(other, 'use a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file')}")
     return header
