@@ -179,9 +179,9 @@ def test_the_line_on_a_choice_mentions_a_lowest_icl_at_one_colour(command, tmp_p
     result = command("alpha.png", "-k", "auto", "-o", "out", "--style", "likelihood")
     path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
     assert min(path, key=lambda criteria: criteria["icl"])["k"] == 1
-    assert "auto: k = 2, the minimum, as ICL is lowest at one colour" in result.stdout
+    assert "auto: k = 2, the minimum, as the ICL of coarse cells is lowest at one colour" in result.stdout
     result = command("grey.png", "-k", "auto", "-o", "out", "--noise", "0", "--shrink", "0")
-    assert "the fewest colours that keep 90%" in result.stdout
+    assert "the fewest colours that keep 90% of the gain in the ICL of coarse cells over one colour" in result.stdout
 
 
 def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(command, tmp_path, grey):
