@@ -22,6 +22,7 @@ _MAX_PICKS, _MIN_PICKS = 64, 16
 _MAX_TOTAL_PICKS = 1 << 24
 
 _CHUNK_COLORS = 1 << 13
+_CHUNK_DISTANCES = 1 << 20
 
 
 def ordered(
@@ -35,11 +36,15 @@ def ordered(
 ) -> Labels:
     """Dither by a `mask` of thresholds.
 
-    `strength` is the target of the mean of a list, from the nearest palette colour, 0, to the colour itself, 1.
+    `strength` sets the target of the mean of a list, from the nearest palette colour, 0, to the colour itself, 1. It is
+    the share of the way there if means and distances have one space, as for the colours of a fit. For given colours,
+    where half a share would make steps between the areas of two colours: see `_targets`.
     """
     nearest = nearest_labels(seen(values), seen(palette))
     if check_strength(strength) == 0 or len(palette) == 1:
         return pixels.shown(nearest[pixels.index])
+    if strength < 1 and seen is not same:
+        values, strength = _targets(values, palette, nearest, seen, strength), 1.0
     order = order_of_colors(palette)
     lists = order.astype(nearest.dtype).take(_lists(ColorGrid.of(palette[order], seen), values, strength))
     # The grid may confuse colours of the palette that are close to each other.
@@ -53,6 +58,36 @@ def ordered(
             rows = index[top : top + size]
             out[top : top + size] = lists.reshape(-1).take(rows * np.intp(length) + picks[: len(rows)])
     return pixels.shown(labels)
+
+
+def _targets(
+    values: FloatArray, palette: FloatArray, nearest: Labels, seen: Conversion, strength: float
+) -> FloatArray:
+    """Return the mean colour to show for each of `values` (n_colors, 3), between its `nearest` colour and itself.
+
+    Let r be the position of a colour on the ray from its nearest colour p through it, as seen: 0 at p, 1 where another
+    colour q is as near,
+
+        r = 1 - min over q of (|x - q|^2 - |x - p|^2) / |p - q|^2
+
+    The target is the colour itself at r = 1, on both sides of that border, so that gradients have no step there. It is
+    p up to r = 1 - strength, and in between the position r becomes (r - (1 - strength)) / strength.
+    """
+    colors = seen(palette)
+    between = np.square(colors[:, np.newaxis] - colors).sum(axis=2)
+    targets = np.empty_like(values)
+    step = max(1, _CHUNK_DISTANCES // len(palette))
+    for start in range(0, len(values), step):
+        some = slice(start, start + step)
+        own = nearest[some]
+        points = seen(values[some])
+        distances = sum(np.square(points[:, [axis]] - colors[:, axis]) for axis in range(3))
+        more = distances - np.take_along_axis(distances, own[:, np.newaxis].astype(np.intp), axis=1)
+        gaps = between[own]
+        r = 1 - np.divide(more, gaps, out=np.full_like(more, np.inf), where=gaps > 0).min(axis=1)
+        kept = (1 - (1 - strength) / np.clip(r, 1e-9, 1)) / strength
+        targets[some] = palette[own] + np.maximum(kept, 0)[:, np.newaxis] * (values[some] - palette[own])
+    return targets
 
 
 def _lists(grid: ColorGrid, values: FloatArray, strength: float) -> Labels:
