@@ -481,7 +481,10 @@ def resized_size(resize: str, width: int, height: int) -> tuple[int, int]:
     """Return the width and the height, at least 1, of an image of `width` x `height` after `Settings.resize`."""
     match = _RESIZE.fullmatch(resize)
     if match is None or (limits := [float(text) for text in match.groups() if text]) == [] or min(limits) <= 0:
-        raise ParameterError(f"resize = {shortened(resize)!r} is not a size; use 320x240, 320x, x240 or 50%")
+        number = resize.strip()
+        sizes = f"{number}x, x{number} or {number}%" if re.fullmatch("[1-9][0-9]{0,5}", number) else ""
+        sizes = sizes or "320x240, 320x, x240 or 50%"
+        raise ParameterError(f"resize = {shortened(resize)!r} is not a size; use {sizes}")
     per_cent, new_width, new_height = match.groups()
     sides = ((new_width, width), (new_height, height))
     scale = float(per_cent) / 100 if per_cent else min(int(text) / side for text, side in sides if text)

@@ -61,8 +61,8 @@ _SINGLE_CHOICES = {
 # Words that are commands of other programs.
 _COMMANDS = ("help", "version")
 
-# Images that --optimize leaves as they are, by format.
-_NOT_OPTIMIZED = {"gif": "gif images without animation", "bmp": "bmp"}
+# Formats that --optimize leaves as they are; of gif, it leaves only still images.
+_NOT_OPTIMIZED = ("bmp",)
 
 # Options of files, which contradict standard output.
 FILE_OPTIONS = (
@@ -147,7 +147,7 @@ def without_effect(ctx: typer.Context, settings: Settings, image_format: str, re
     """Return a note on each option that has no effect, or a cost that another option would avoid."""
     notes = [f"{name} is set more than once; the last value is used" for name in ctx.meta.get(REPEATED, ())]
     if is_set(ctx, "optimize") and image_format in _NOT_OPTIMIZED:
-        notes.append(f"--optimize has no effect on {_NOT_OPTIMIZED[image_format]}")
+        notes.append(f"--optimize has no effect on {image_format}")
     if is_set(ctx, "style") and "smooth" in STYLES[settings.style] and not (settings.smooth or is_set(ctx, "smooth")):
         other = "--recolor soft" if settings.dither == "none" else f"--dither {settings.dither}"
         notes.append(f"--style {settings.style} smooths nothing with {other}, which mixes colours")

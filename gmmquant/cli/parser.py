@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TextIO
 
 from typer.core import TyperCommand, TyperOption
 
@@ -59,6 +61,12 @@ _OF_OTHERS = {
     "--n-init": "use --restarts",
     "--init-params": "use --init",
     "--covariance-type": "use --covariance",
+    **dict.fromkeys(("--threads", "--workers"), "use --jobs"),
+    "--overwrite": "use --force",
+    **dict.fromkeys(("--suffix", "--prefix"), "use --name, as in --name '{stem}-small'"),
+    **dict.fromkeys(("--outdir", "--out-dir"), "use -o"),
+    "--lossless": "png, webp and tiff store the colours exactly",
+    "--export-palette": "use --palette-out",
 }
 
 
@@ -156,6 +164,15 @@ def is_number_of_colors(text: str) -> bool:
     return _K_VALUE.fullmatch(text) is not None
 
 
+def _is_pipe(stream: TextIO | None) -> bool:
+    """Return whether a stream is a pipe, or a file that was redirected to it."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode if stream else 0
+    except (OSError, ValueError):  # closed, or replaced
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
 class Command(TyperCommand):
     """A command that parses as typer does, except that only the callbacks of its parameters convert values.
 
@@ -188,7 +205,8 @@ class Command(TyperCommand):
             value, source = parameter.consume_value(ctx, values)
             ctx.set_parameter_source(parameter.name, source)
             if parameter.required and not value:
-                ctx.fail(f"Missing argument {parameter.get_error_hint()}")
+                hint = "; use - for standard input" if parameter.name == "image" and _is_pipe(sys.stdin) else ""
+                ctx.fail(f"Missing argument {parameter.get_error_hint()}{hint}")
             if parameter.callback is not None:
                 value = parameter.callback(ctx, parameter, value)
             if parameter.expose_value:

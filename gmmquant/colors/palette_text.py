@@ -13,7 +13,7 @@ from typing import Any
 
 from gmmquant.colors.palette import NamedPalette, Swatch, hex_code
 from gmmquant.errors import PaletteFileError
-from gmmquant.settings import Color, parse_hex, shortened
+from gmmquant.settings import Color, parse_color_name, parse_hex, shortened
 
 SCHEMA = "gmmquant-palette/1"
 
@@ -21,6 +21,7 @@ _GPL_COLUMNS = 16
 _RGB_LINE = re.compile(r"\s*([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})(?:\s+(.*)|$)")
 _GPL_FIELD = re.compile(r"\w+:")
 _OPAQUE_HEX = re.compile(r"#(?:([0-9a-fA-F]{6})[fF]{2}|([0-9a-fA-F]{3})[fF])")
+_COMMENT = re.compile(r";|//|#(?=[\s#]|$)")
 _ALPHA_AND_HEX_DIGITS = re.compile(r"[0-9a-fA-F]{2}([0-9a-fA-F]{6})")
 
 
@@ -76,14 +77,17 @@ def text_of(data: bytes) -> str:
 
 
 def read_hex(data: bytes) -> Iterator[Swatch]:
-    """Yield the colours of hex codes; after a comment that names paint.net, those of eight digits begin with alpha."""
+    """Yield the colours of hex codes and names of CSS; after ";", "//" and a "#" that begins no code are comments.
+
+    After a comment that names paint.net, codes of eight digits begin with alpha.
+    """
     is_paint_net = False
     for number, line in _lines(data):
         is_paint_net = is_paint_net or "paint.net" in line.lower()
-        codes = line.partition(";")[0].partition("//")[0]
+        codes = _COMMENT.split(line, maxsplit=1)[0]
         for word in codes.replace(",", " ").split():
             match = _ALPHA_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
-            color = parse_opaque_hex(match[1] if match else word)
+            color = parse_opaque_hex(match[1] if match else word) or parse_color_name(word)
             if color is None:
                 raise no_color(f"line {number}", word)
             yield Swatch(color)

@@ -395,8 +395,13 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task, *, lossy: bool) ->
     if reason := output.refusal_of_colors(largest_of(task.ks) if flat.n_visible else 0):
         raise ImageError(reason)
     metadata = image.metadata if task.products.keep_metadata else None
+    is_still = image.animation is None or image.animation.n_frames == 1
+    unused = ("--optimize has no effect on gif images without animation",)
+    unused = unused if task.products.optimize and output.name == "gif" and is_still else ()
     losses = output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
-    return (f"{losses[0]}; the PSNR is that of the image before it is stored", *losses[1:]) if lossy else losses
+    if lossy:
+        losses = (f"{losses[0]}; the PSNR is that of the image before it is stored", *losses[1:])
+    return (*losses, *unused)
 
 
 def _most_colors(flat: FlatImage, task: Task) -> int:

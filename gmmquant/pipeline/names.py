@@ -33,6 +33,10 @@ def check_name(template: str) -> str:
         raise ValueError(f"{found} in {template!r}: the fields of a name are {fields}")
     if re.search(r"[/\0]", template):
         raise ValueError(f"{template!r} names a folder: use --output for the folder")
+    if template.endswith(".{ext}"):
+        raise ValueError(
+            f"{template!r} ends with the extension of the input, and that of --format is added: leave it out"
+        )
     if template.rpartition(".")[2].lower() in _EXTENSIONS:
         raise ValueError(f"{template!r} ends with an extension, which --format decides: leave it out")
     if not template or template.startswith("."):

@@ -142,9 +142,9 @@ def _palette(fit: Record) -> Palette:
     """Return the colours with their shares of the pixels, the most frequent first."""
     components: dict[str, Any] = fit["components"]
     total = max(sum(components["pixels"]), 1)
-    shares = [(-n / total, number, code) for number, (code, n) in enumerate(_counted(components))]
-    ordered = sorted(shares)
-    return Palette(tuple(code for *_, code in ordered), tuple(-share for share, *_ in ordered))
+    shares = [(n / total, number, code) for number, (code, n) in enumerate(_counted(components))]
+    ordered = sorted(shares, key=lambda share: (-share[0], share[1]))
+    return Palette(tuple(code for *_, code in ordered), tuple(share for share, *_ in ordered))
 
 
 def _counted(components: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -70,7 +70,8 @@ class OutputFormat(NamedTuple):
             return ""
         found = "an image in true colour has more" if n_colors is None else f"not {n_colors}"
         plus = " plus transparency" if transparent else ""
-        return f"{self.name} stores at most {limit} colours{plus}, {found}; choose a smaller k, or png, webp or tiff"
+        remedy = "choose png" if n_colors is None else "choose a smaller k, or png"  # true colour has no k
+        return f"{self.name} stores at most {limit} colours{plus}, {found}; {remedy}, webp or tiff"
 
     def losses(
         self,
