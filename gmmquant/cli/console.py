@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
+from gmmquant.cli.advice import advice_on_true_color
 from gmmquant.cli.printable import file_names, printable, wrapped
 from gmmquant.cli.progress import Bar, bar_for
 from gmmquant.cli.totals import Totals
@@ -107,6 +108,7 @@ class Console:
         self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
         self._stream, self._preview = stream or sys.stderr, preview
         self._advises_format = advises_format
+        self._advises_true_color = True
         self._n_counted, self._n_to_count = 0, n_to_count
         self._tally = Counter[str]()
         self._totals = Totals()
@@ -146,6 +148,9 @@ class Console:
         if isinstance(outcome, Done) and self._advises_format and (advice := _advice_on_format(outcome)):
             self.note(f"{outcome.source}: {advice}")
             self._advises_format = False
+        if isinstance(outcome, Done) and self._advises_true_color and (advice := advice_on_true_color(outcome)):
+            self.note(f"{outcome.source}: {advice}")
+            self._advises_true_color = False
         if isinstance(outcome, Done) and outcome.drawn is not None:
             self._emit(outcome.drawn)
         else:

@@ -17,6 +17,7 @@ Sources of the values:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 # Colours as hex codes, in the order of their indices.
@@ -64,3 +65,8 @@ _CODES = {
 }
 
 NAMED_PALETTES = {name: tuple(codes.split()) for name, codes in _CODES.items()}
+
+
+def name_of(codes: Sequence[object]) -> str | None:
+    """Return the name of the palette that has just these colours, as `#rrggbb`, in this order; None if none has."""
+    return next((name for name, own in NAMED_PALETTES.items() if [f"#{code}" for code in own] == list(codes)), None)

@@ -34,7 +34,7 @@ def read_palette(source: str | os.PathLike[str]) -> Palette:
     Raises
     ------
     ParameterError
-        If a text is neither a file nor colours and names.
+        If a text is neither a file nor colours and names, or `source` is neither a text nor a path.
     PaletteFileError
         If a file is not a palette. The message names it.
     OSError
@@ -43,6 +43,12 @@ def read_palette(source: str | os.PathLike[str]) -> Palette:
     from gmmquant.colors.palette_files import parse_colors
     from gmmquant.images.palette_image import load_palette
 
+    untyped: object = source
+    if not isinstance(untyped, (str, os.PathLike)):
+        raise ParameterError(
+            f"source is a {type(source).__name__}; pass a file, a name or a text such as '#1d3557,red'; "
+            "quantize takes lists and arrays as they are"
+        )
     path = palette_path(source)
     if path is None:
         return parse_colors(os.fspath(source))
@@ -84,6 +90,9 @@ def _from_array(palette: npt.NDArray[Any]) -> Palette:
     """Return an array of integers from 0 to 255 as a palette."""
     if palette.dtype.kind in "iu" and palette.size and palette.min() >= 0 and palette.max() <= 255:
         palette = palette.astype(np.uint8, copy=False)
+    elif palette.dtype.kind in "iu" and palette.size:
+        outside = palette[(palette < 0) | (palette > 255)]
+        raise ParameterError(f"palette contains {outside[0]}; use integers from 0 to 255")
     elif palette.dtype.kind == "f":
         raise ParameterError(
             f"palette has type {palette.dtype}; use integers from 0 to 255, as in "

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from gmmquant.colors.named_palettes import name_of
 from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, ParameterError
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
@@ -269,7 +270,8 @@ def _with(name: str, settings: Record) -> str:
     if value is None or value is False or value == []:
         return f"without {option}"
     if isinstance(value, list):
-        value = " ".join(map(str, value)) if len(value) <= _MOST_SHOWN else f"of {len(value)} colours"
+        shown, more = value[:_MOST_SHOWN], len(value) - _MOST_SHOWN
+        value = name_of(value) or " ".join(map(str, shown)) + f" and {more} more" * (more > 0)
     return f"with {option}" if value is True else f"with {option} {value}"
 
 

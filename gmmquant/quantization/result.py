@@ -197,8 +197,8 @@ class QuantizedImage(RecoloredFit):
         The original colours of the fully transparent pixels, row by row, or the only one; None if there are no such
         pixels. They are kept in `image` and in files in true colour.
     animation : Animation or None
-        Durations and repetitions, if the image has several frames. They are one below the other, and `height` is their
-        total height.
+        Durations and repetitions, if the image has several frames. They are one below the other in `labels`, `alpha`
+        and `image`, whose height is that of all frames.
     source : Path or None
         The file that the image was read from, which `save` does not replace.
     """

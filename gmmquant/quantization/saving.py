@@ -50,8 +50,10 @@ def save_result(
 
 
 def _format_of(file: Any, format_name: str | None) -> str:
-    """Return the format that is asked for, or the extension of a file."""
+    """Return the format that is asked for, or the extension of a file; an image has no extension of another format."""
     if format_name is not None:
+        if isinstance(file, (str, os.PathLike)):
+            _refuse_other_extension(os.fspath(file), format_name)
         return format_name
     name = file if isinstance(file, (str, os.PathLike)) else getattr(file, "name", "")
     suffix = parse_path(name).suffix if isinstance(name, (str, os.PathLike)) and name else ""
@@ -59,6 +61,19 @@ def _format_of(file: Any, format_name: str | None) -> str:
         what = repr(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else "the file"
         raise ParameterError(f"{what} has no extension; add one, or set format: {', '.join(OUTPUT_FORMATS)}")
     return suffix.lower().removeprefix(".")
+
+
+def _refuse_other_extension(path: str, format_name: str) -> None:
+    """Raise a `ParameterError` if a path has the extension of another format than the one that is asked for."""
+    extension = parse_path(path).suffix.lower().removeprefix(".")
+    named, asked = (
+        next((name for name, others in OUTPUT_FORMATS.items() if text in (name, *others)), None)
+        for text in (extension, format_name)
+    )
+    if named and asked and named != asked:
+        raise ParameterError(
+            f"format = {format_name!r} contradicts {path!r}: leave out format, or change the extension"
+        )
 
 
 def _refuse_input(target: Path, source: Path | None) -> None:

@@ -30,8 +30,16 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
     Raises
     ------
     ParameterError
-        If there is no result, or one is of another image.
+        If there is no result, one is of another image, or an argument is of another type.
     """
+    untyped: object = quantizer
+    if not isinstance(untyped, Quantizer):
+        raise ParameterError(
+            f"quantizer is a {type(quantizer).__name__}; pass the Quantizer of the image, as in "
+            "quantizer = Quantizer(image); make_record(quantizer, quantizer.fit(7))"
+        )
+    if not isinstance(results, (QuantizedImage, Iterable)):
+        raise ParameterError(f"results is a {type(results).__name__}; pass a QuantizedImage, or a list of them")
     found = [results] if isinstance(results, QuantizedImage) else list(results)
     if not found:
         raise ParameterError("0 results have no record; pass at least 1")

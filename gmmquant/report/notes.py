@@ -46,6 +46,7 @@ def fit_notes(
         *_unreached_bounds(choices, settings),
         *_falling_likelihood(fits, settings),
         *_one_color_for_all(fits, settings),
+        *_repeated_colors(fits),
         *_spread_over_seeds(fits),
         *_stopped_early(fits, settings),
     ]
@@ -125,6 +126,16 @@ def _one_color_for_all(fits: Sequence[RecoloredFit], settings: Settings) -> Iter
         counts = fit.statistics.counts
         if counts.max() >= _NEARLY_ALL * counts.sum() and fit.mse >= _VISIBLE_MSE:
             yield f"one colour of the palette covers nearly all pixels; try {', or '.join(remedies)}"
+
+
+def _repeated_colors(fits: Sequence[RecoloredFit]) -> Iterable[str]:
+    """Yield a note on a given palette that has a colour more than once, all of which k counts."""
+    for fit in fits:
+        if fit.fit.fixed is not None and fit.fit.fixed.all() and fit.recoloring != "transfer":
+            n, of = n_distinct(fit), len(fit.palette)
+            if n < of:
+                yield f"{n} of {of} colours of the palette are distinct; those that are equal keep their indices"
+                return
 
 
 def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from cli_outcomes import Screen, fit_of, record_of
+from helpers import read_sample
 from PIL import Image
 
 from gmmquant.cli.parser import gather_lists
@@ -21,6 +22,11 @@ def ramp(tmp_path):
     pixels[..., 3] = np.where(np.arange(40) < 20, 255, 100)
     Image.fromarray(pixels).save(tmp_path / "ramp.png")
     return "ramp.png"
+
+
+@pytest.fixture
+def photo():
+    return read_sample("cat.jpg")[100:260, 150:310]
 
 
 @pytest.fixture
@@ -233,6 +239,23 @@ def test_only_an_animation_that_becomes_an_animated_png_has_a_note_once(command,
     assert "animated PNG" not in command(ramp, "-k", "2", "-o", "d").stderr
 
 
+def test_a_png_that_is_in_true_colour_has_a_note_once(command, tmp_path, photo):
+    y, x = np.mgrid[:160, :160]
+    alpha = np.clip(255 * (1.3 - np.hypot(x - 80, y - 80) / 70), 0, 255).astype(np.uint8)
+    for name in ("soft.png", "more.png"):
+        Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / name)
+    Image.fromarray(photo).save(tmp_path / "opaque.png")
+    both = command("soft.png", "more.png", "-k", "8", "16", "-o", "both")
+    with Image.open(tmp_path / "both" / "soft_k8.png") as written:
+        assert written.mode == "RGBA"
+    assert both.stderr.count("is in true colour with alpha, as it has more than the 256 pairs") == 1
+    many = command("opaque.png", "-k", "257", "--method", "kmeans", "-o", "many")
+    assert "opaque_k257.png is in true colour, as a palette of png has at most 256 colours" in many.stderr
+    for options in (["-k", "256", "--method", "kmeans"], ["-k", "4", "--recolor", "soft"]):
+        assert "true colour" not in command("opaque.png", *options, "-o", "few", "--report", "none").stderr
+    assert "true colour" not in command("soft.png", "-k", "8", "-o", "w", "--format", "webp").stderr
+
+
 @pytest.mark.parametrize(
     ("options", "note"),
     [
@@ -240,6 +263,7 @@ def test_only_an_animation_that_becomes_an_animated_png_has_a_note_once(command,
         (["--optimize", "--format", "gif"], "--optimize has no effect on gif images without animation"),
         (["--style", "poster", "--dither", "bayer"], "--style poster smooths nothing with --dither bayer"),
         (["--style", "poster", "--recolor", "soft"], "--style poster smooths nothing with --recolor soft"),
+        (["--optimize", "-o", "still.gif"], "--optimize has no effect on gif images without animation"),
         (["--skip-existing", "--report", "none"], "--skip-existing makes existing outputs again to compare them"),
         (["--skip-existing", "--report", "md"], "--skip-existing makes existing outputs again to compare them"),
     ],
@@ -247,6 +271,28 @@ def test_only_an_animation_that_becomes_an_animated_png_has_a_note_once(command,
 def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options, note):
     assert note in command(ramp, "-k", "2", "-o", "out", *options).stderr
     assert note not in command(ramp, "-k", "2", "-o", "other", *options, "-q").stderr
+
+
+def test_optimizing_an_animated_gif_has_an_effect_and_no_note(command, blink):
+    assert "no effect" not in command(blink, "-k", "2", "-o", "out", "--optimize", "--format", "gif").stderr
+
+
+def test_colours_moved_to_another_image_are_not_told_to_be_fewer(command, ramp):
+    result = command(ramp, "-k", "1", "--transfer-from", ramp, "--format", "gif", "-o", "out")
+    assert "gif stores at most 256 colours, an image in true colour has more; choose png, webp or tiff" in result.stderr
+
+
+@pytest.mark.parametrize(("size", "sizes"), [("64", "64x, x64 or 64%"), ("0", "320x240, 320x, x240 or 50%")])
+def test_a_size_of_one_number_is_answered_with_that_number(command, ramp, size, sizes):
+    assert f"--resize {size} is not a size; use {sizes}" in command(ramp, "--resize", size, "-o", "out").stderr
+
+
+@pytest.mark.parametrize("template", ["{stem}_k{k}.{ext}", "{k}.{ext}"])
+def test_a_name_that_ends_with_the_extension_of_the_input_is_refused(command, ramp, template):
+    result = command(ramp, "-k", "2", "--name", template, "-o", "out")
+    assert result.returncode == 2
+    assert "ends with the extension of the input" in result.stderr
+    assert command(ramp, "-k", "2", "--name", "{stem}.{ext}_k{k}", "-o", "out").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -248,3 +248,11 @@ def test_completion_imports_nothing_heavy(clean_environment, tmp_path, words):
     }
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "[]\n")
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_missing_image_is_looked_for_in_a_pipe(command, samples, piped):
+    with (samples / "grey.png").open("rb") as file:
+        result = command("-k", "2", stdin=file) if piped else command("-k", "2")
+    assert result.returncode == 2
+    assert ("use - for standard input" in result.stderr) == piped

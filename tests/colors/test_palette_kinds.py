@@ -216,3 +216,17 @@ def test_the_command_carries_names_of_a_palette_to_its_palettes(tmp_path, comman
         assert "\tdark sea " in files[".gpl"]
         assert "/* dark sea " in files[".css"]
         assert [entry.get("name") for entry in json.loads(files[".json"])["colors"]] == ["dark sea", None, None]
+
+
+# --- hex codes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_hex_list_may_have_comments_and_names_of_colours():
+    text = b"# my palette\n; by hand\n##\n#\n#1a2b3c # the sea\nWhite, #000 // and black\n"
+    assert read_palette(text).tolist() == ROW.tolist()
+
+
+@pytest.mark.parametrize("line", ["#whit", "#no", "whit # white"])
+def test_a_wrong_word_of_a_hex_list_is_no_comment(line):
+    with pytest.raises(PaletteFileError, match=r"line 2: '.*' is not a colour"):
+        read_palette(f"#fff\n{line}\n".encode())

@@ -75,7 +75,7 @@ def test_a_file_is_preferred_to_a_name_and_a_path_is_never_a_name(tmp_path, monk
         (COLORS / 255, ParameterError, r"palette has type float64; use integers.*np\.rint\(255 \* palette\)"),
         (COLORS[:, :2], ParameterError, r"palette has shape \(4, 2\)"),
         (COLORS + 200.0, ParameterError, "palette has type float64"),
-        (COLORS.astype(int) + 200, ParameterError, "palette has shape .* use uint8"),
+        (COLORS.astype(int) + 200, ParameterError, "palette contains 256; use integers from 0 to 255"),
         ([], ParameterError, "contains no colours"),
         ([(1, 2)], ParameterError, r"\[?\(1, 2\)\]? is not a colour; use a hex code"),
         ([(1, 2, 300)], ParameterError, r"\(1, 2, 300\) is not a colour"),
@@ -138,3 +138,15 @@ def test_a_palette_draws_as_the_command_does(command, tmp_path, samples, options
     with Image.open(tmp_path / "out.png") as image:
         drawn = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(drawn, quantize(samples / "grey.png", k, palette="gameboy", **options).image)
+
+
+@pytest.mark.parametrize("source", [["#fff", "red"], np.zeros((2, 3), np.uint8), 7])
+def test_a_palette_to_read_is_a_text_or_a_path(source):
+    with pytest.raises(ParameterError, match=f"source is a {type(source).__name__}; pass a file"):
+        read_palette(source)
+
+
+@pytest.mark.parametrize("value", [300, -1])
+def test_a_value_of_a_palette_that_is_no_colour_is_named(value):
+    with pytest.raises(ParameterError, match=f"palette contains {value}; use integers from 0 to 255"):
+        quantize(CAT, palette=np.array([[0, 0, 0], [0, value, 0]], dtype=np.int64))

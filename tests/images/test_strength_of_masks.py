@@ -1,4 +1,4 @@
-"""The strength of ordered dithering in given colours: from the nearest colour to the mean of the image, without steps."""
+"""The strength of masks in given colours: from the nearest colour to the light of the image, without steps."""
 
 import numpy as np
 import pytest

@@ -273,3 +273,18 @@ def test_more_than_one_image_with_existing_outputs_is_one_more_line(command, sam
         assert refused.returncode == 1
         assert first.startswith("gmmquant: in/0.png: 0_k2.png exists; use --force")
         assert second.startswith("gmmquant: 3 more images have outputs that exist; use --force")
+
+
+def test_a_report_of_another_palette_names_both(command, samples):
+    command(samples / "grey.png", "--palette", "pico8", "-o", "out")
+    other = command(samples / "grey.png", "--palette", "c64", "-o", "out", "--skip-existing").stderr
+    assert "was written with --palette pico8, this run is with --palette c64; use the same options" in other
+    many = ",".join(f"#{i:02x}0000" for i in range(10, 20))
+    listed = command(samples / "grey.png", "--palette", many, "-o", "out").stderr
+    assert "with --palette #0a0000 #0b0000" in listed
+    assert "#110000 and 2 more; use the same options" in listed
+
+
+def test_the_heading_names_a_palette(command, samples):
+    assert "palette pico8" in command(samples / "grey.png", "--palette", "pico8", "-o", "out").stdout
+    assert "palette of 2 colours" in command(samples / "grey.png", "--palette", "#123,#456", "-o", "two").stdout

@@ -40,3 +40,11 @@ def test_a_record_needs_results_of_its_image(samples):
         make_record(quantizer, [])
     with pytest.raises(ParameterError, match="pass a result of this image"):
         make_record(quantizer, Quantizer(np.zeros((5, 6, 3), np.uint8)).fit(1))
+
+
+def test_arguments_of_another_type_are_refused(samples):
+    quantizer = Quantizer(samples / "grey.png")
+    with pytest.raises(ParameterError, match="quantizer is a ndarray; pass the Quantizer of the image"):
+        make_record(np.zeros((5, 6, 3), np.uint8), quantizer.fit(2))
+    with pytest.raises(ParameterError, match="results is a int; pass a QuantizedImage"):
+        make_record(quantizer, 3)

@@ -90,11 +90,12 @@ def test_the_colours_of_kmeans_are_distinct(image, space):
     assert notes == []
 
 
-def test_equal_colours_of_a_fixed_palette_are_not_noted():
+def test_equal_colours_of_a_fixed_palette_are_counted():
     settings = Settings(noise=0, shrink=0)
     quantizer = Quantizer(read_sample("grey.png"), settings)
     fit = quantizer.fit_palette(np.array([[0, 0, 0], [0, 0, 0], [250, 250, 250]], np.uint8))
-    assert fit_notes([fit], quantizer.histogram, settings, choices={}, recoloring_chosen=False) == []
+    (note,) = fit_notes([fit, fit], quantizer.histogram, settings, choices={}, recoloring_chosen=False)
+    assert note == "2 of 3 colours of the palette are distinct; those that are equal keep their indices"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

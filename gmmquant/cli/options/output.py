@@ -55,7 +55,8 @@ Format = Annotated[
 Optimize = Annotated[bool, flag("--optimize", "Compress files more, which takes longer.", _FILES)]
 KeepMetadata = Annotated[bool, flag("--keep-metadata", "Copy EXIF, XMP and comments to the outputs.", _FILES)]
 Name = Annotated[
-    str, option("--name", "TEMPLATE", "Names of the files: {stem}, {ext} (of the input) and {k}.", _FILES, convert=_name)
+    str,
+    option("--name", "TEMPLATE", "Names of the files: {stem}, {ext} (of the input) and {k}.", _FILES, convert=_name),
 ]
 PreserveTimes = Annotated[bool, flag("--preserve-times", "Copy the file times of each input to its outputs.", _FILES)]
 MaxPixels = Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from gmmquant.cli.printable import file_names, printable
+from gmmquant.colors.named_palettes import name_of
 from gmmquant.report.numbers import file_size
 from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
@@ -71,9 +72,11 @@ def lossy_formats(record: Record) -> list[str]:
 
 
 def _palette_name(palette: str | list[str] | None) -> str:
-    """Return the name of the file of a palette, or the number of its colours."""
+    """Return the name of a palette or of its file, or the number of its colours."""
     if isinstance(palette, str):
         return file_name(palette)
+    if name := name_of(palette or ()):
+        return name
     n_colors = len(palette or ())
     return "of 1 colour" if n_colors == 1 else f"of {n_colors} colours"
 

@@ -60,9 +60,7 @@ def ordered(
     return pixels.shown(labels)
 
 
-def _targets(
-    values: FloatArray, palette: FloatArray, nearest: Labels, seen: Conversion, strength: float
-) -> FloatArray:
+def _targets(values: FloatArray, palette: FloatArray, nearest: Labels, seen: Conversion, strength: float) -> FloatArray:
     """Return the mean colour to show for each of `values` (n_colors, 3), between its `nearest` colour and itself.
 
     Let r be the position of a colour on the ray from its nearest colour p through it, as seen: 0 at p, 1 where another

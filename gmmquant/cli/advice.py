@@ -1,0 +1,52 @@
+"""Advice on the files of an image that may surprise, given once per run."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from gmmquant.report.outcome import Done
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 2, 6
+_MAX_ENTRIES = 256
+
+# Up to this size, true colour is also chosen where it is the smaller file.
+_TINY_PIXELS = 1 << 14
+
+
+def advice_on_true_color(done: Done) -> str | None:
+    """Return a note on a PNG that is in true colour because a palette has too few entries; None if none is."""
+    for fit in done.record["fits"]:
+        if fit.get("recolor") in (
+            "soft",
+            "transfer",
+        ):  # smooth images, as the user chose; fits of a shared mixture do not state it
+            continue
+        name = fit["files"].get("image", "")
+        path = next((path for path in done.written if path.name == name and isinstance(path, Path)), None)
+        width, height, color_type = _header(path) if path else (0, 0, 0)
+        if color_type == _TRUECOLOR_WITH_ALPHA and width * height > _TINY_PIXELS:
+            return (
+                f"{name} is in true colour with alpha, as it has more than the {_MAX_ENTRIES} pairs of colour and "
+                "alpha of a palette; --format webp is often smaller"
+            )
+        if color_type == _TRUECOLOR and fit["k"] > _MAX_ENTRIES:
+            return (
+                f"{name} is in true colour, as a palette of png has at most {_MAX_ENTRIES} colours; a smaller k, or "
+                "--format webp, is often smaller"
+            )
+    return None
+
+
+def _header(path: Path) -> tuple[int, int, int]:
+    """Return the width, height and colour type of a PNG; zeros if the file is none, or is gone."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(26)
+    except OSError:
+        return 0, 0, 0
+    if len(header) < 26 or not header.startswith(_SIGNATURE):
+        return 0, 0, 0
+    width, height, _, color_type = struct.unpack(">IIBB", header[16:26])
+    return width, height, color_type
