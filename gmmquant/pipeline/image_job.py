@@ -396,8 +396,8 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task, *, lossy: bool) ->
         raise ImageError(reason)
     metadata = image.metadata if task.products.keep_metadata else None
     is_still = image.animation is None or image.animation.n_frames == 1
-    unused = ("--optimize has no effect on gif images without animation",)
-    unused = unused if task.products.optimize and output.name == "gif" and is_still else ()
+    is_unused = task.products.optimize and output.name == "gif" and is_still
+    unused = ["--optimize has no effect on gif images without animation"] * is_unused
     losses = output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
     if lossy:
         losses = (f"{losses[0]}; the PSNR is that of the image before it is stored", *losses[1:])
