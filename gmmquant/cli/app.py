@@ -302,6 +302,9 @@ def quantize(
     notes = without_effect(ctx, settings, format, report)
     if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
         notes.append("standard output has the figures; -o - writes the image there")
+    if to is Destination.RECORD:
+        option = "--json" if as_json else "--json-lines"
+        notes.append(f"standard output has the figures, and no image is written; leave out {option} for the image")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append)), task, folder)
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:

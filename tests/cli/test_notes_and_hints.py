@@ -273,6 +273,14 @@ def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options
     assert note not in command(ramp, "-k", "2", "-o", "other", *options, "-q").stderr
 
 
+@pytest.mark.parametrize("option", ["--json", "--json-lines"])
+def test_figures_on_standard_output_in_place_of_the_image_are_noted(command, ramp, option):
+    result = command(ramp, "-k", "2", "-o", "-", option)
+    assert f"no image is written; leave out {option} for the image" in result.stderr
+    assert json.loads(result.stdout)
+    assert command(ramp, "-k", "2", "-o", "-", option, "-q").stderr == ""
+
+
 def test_optimizing_an_animated_gif_has_an_effect_and_no_note(command, blink):
     assert "no effect" not in command(blink, "-k", "2", "-o", "out", "--optimize", "--format", "gif").stderr
 
