@@ -22,6 +22,7 @@ from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import (
     DEFAULT_K,
     MAX_TRANSFER_K,
+    Alpha,
     ColorDepth,
     Dither,
     Method,
@@ -92,6 +93,7 @@ def quantize(
     keep_colors: Sequence[str | Sequence[int]] = Settings.keep_colors,
     palette_order: PaletteOrder | None = Settings.palette_order,
     color_depth: ColorDepth = Settings.color_depth,
+    alpha: Alpha = Settings.alpha,
     resize: str | None = Settings.resize,
 ) -> QuantizedImage | list[QuantizedImage]:
     """Redraw an image in `k` colours: the means of a Gaussian mixture fitted to its pixels, or those of a palette.
@@ -138,6 +140,9 @@ def quantize(
         Order of the colours and components: see `Settings`.
     color_depth : "rgb888", "rgb565", "rgb555" or "rgb444"
         Bits of red, green and blue of hardware that the colours are made for.
+    alpha : "keep" or "quantize"
+        Whether the result keeps the alpha of the image, or has at most `k` entries of colour and alpha, as an indexed
+        PNG has them: see `Settings`.
     resize : str or None
         Size of the result: "320x240" fits the image into this box, "320x" and "x240" set one side, "50%" both.
 

@@ -48,9 +48,10 @@ Dither = Literal["none", "floyd-steinberg", "blue-noise", "bayer", "posterior"]
 Search = Literal["none", "split-merge"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
 PaletteOrder = Literal["weight", "luminance", "hue", "given"]
+Alpha = Literal["keep", "quantize"]
 ColorDepth = Literal["rgb888", "rgb565", "rgb555", "rgb444"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
-SEARCHES, PALETTE_ORDERS, COLOR_DEPTHS = map(get_args, (Search, PaletteOrder, ColorDepth))
+SEARCHES, PALETTE_ORDERS, COLOR_DEPTHS, ALPHAS = map(get_args, (Search, PaletteOrder, ColorDepth, Alpha))
 
 # The settings that a style decides unless they are set: their values for a mixture, and what other styles change.
 _OF_MIXTURE: dict[str, Any] = {
@@ -103,7 +104,11 @@ _CHOICES = {
     "space": SPACES,
     "dither": DITHERS,
     "color_depth": COLOR_DEPTHS,
+    "alpha": ALPHAS,
 }
+# What contradicts a fit of colour and alpha together: all but these values, of which those of a style give way.
+_OF_ALPHA: dict[str, Any] = {"dither": "none", "smooth": 0.0, "space": "srgb", "search": "none"}
+_WITH_ALPHA = _OF_ALPHA | {"keep_colors": (), "color_depth": "rgb888", "n_seeds": 1}
 # A per cent, or a width and a height of which one may be missing.
 _RESIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)%|([0-9]{0,6})x([0-9]{0,6})", re.ASCII)
 # Ranges of numbers as other programs have them.
@@ -138,6 +143,7 @@ class SettingsOptions(TypedDict, total=False):
     keep_colors: Sequence[str | Sequence[int]]
     palette_order: PaletteOrder | None
     color_depth: ColorDepth
+    alpha: Alpha
     resize: str | None
 
 
@@ -211,6 +217,10 @@ class Settings:
     color_depth : "rgb888", "rgb565", "rgb555" or "rgb444"
         Bits of red, green and blue of hardware that the colours are made for. They are rounded to its colours, to
         distinct ones where possible.
+    alpha : "keep" or "quantize"
+        Whether an image keeps its alpha, or gets entries of colour and alpha that are fitted together, at most k with
+        that of the fully transparent pixels; pixels get the nearest. Of effect on images with partial alpha, on which
+        `snap` then has none. A dither, smoothing, space or search of the style is left out.
     resize : str or None
         Size of the image that is fitted and drawn, in place of its own: "320x240" fits it into this box, "320x" and
         "x240" set one side, "50%" both. The aspect is kept. Each new pixel has the mean of the light in its area.
@@ -242,6 +252,7 @@ class Settings:
     keep_colors: Sequence[str | Sequence[int]] = ()
     palette_order: PaletteOrder | None = None
     color_depth: ColorDepth = "rgb888"
+    alpha: Alpha = "keep"
     resize: str | None = None
 
     def __post_init__(self) -> None:
@@ -278,6 +289,8 @@ class Settings:
                 raise ParameterError(
                     f"keep_colors: {code} is not an {self.color_depth} colour; use {_hex_code(shown)}, the nearest"
                 )
+        if self.alpha == "quantize":
+            self._check_alpha()
         if self.search != "none" and (reason := self._without_search(vars(self))):
             raise ParameterError(f"search = {self.search!r} contradicts {reason}")
         if self.strength is not None and check_non_negative("strength", self.strength) > 1:
@@ -313,6 +326,8 @@ class Settings:
         unset = {name for name in _OF_MIXTURE if getattr(self, name) is None}
         values = _OF_MIXTURE | STYLES[self.style]
         values |= {name: getattr(self, name) for name in _OF_MIXTURE if name not in unset}
+        if self.alpha == "quantize":
+            values |= {name: value for name, value in _OF_ALPHA.items() if name in unset}
         if "dither" in unset and self.recolor not in (None, _RECOLORING_OF_DITHER.get(values["dither"])):
             values["dither"] = "none"
         if "smooth" in unset and (values["dither"] != "none" or self.recolor == "soft"):
@@ -336,6 +351,14 @@ class Settings:
         if plain and "snap" in unset:
             values["snap"] = 0.0
         return {name: values[name] for name in unset}
+
+    def _check_alpha(self) -> None:
+        """Refuse what contradicts a fit of colour and alpha together."""
+        for name, value in _WITH_ALPHA.items():
+            if getattr(self, name) != value:
+                raise ParameterError(f"alpha = 'quantize' contradicts {name} = {getattr(self, name)!r}; omit one")
+        if self.recolor not in (None, "nearest"):
+            raise ParameterError(f"alpha = 'quantize' contradicts recolor = {self.recolor!r}; use recolor = 'nearest'")
 
     def _without_search(self, values: dict[str, Any]) -> str | None:
         """Return the setting that contradicts a search, of `values` and those that no style decides, and a remedy."""

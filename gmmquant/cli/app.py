@@ -206,6 +206,7 @@ def quantize(
     strength: options.drawing.Strength = None,
     snap: options.drawing.Snap = None,
     smooth: options.drawing.Smooth = None,
+    alpha: options.drawing.Alpha = Settings.alpha,
     resize: options.drawing.Resize = Settings.resize,
     format: options.output.Format = DEFAULT_OUTPUT_FORMAT,  # noqa: A002  the option's name
     optimize: options.output.Optimize = False,

@@ -10,6 +10,7 @@ import typer
 from gmmquant.cli.parser import REPEATED, is_number_of_colors
 from gmmquant.errors import ParameterError
 from gmmquant.settings import (
+    ALPHAS,
     DITHERS,
     LAYERS,
     MAX_K,
@@ -47,6 +48,9 @@ _CONTRADICTIONS = {
     ),
 }
 
+# Options about colours without alpha.
+_WITHOUT_ALPHA = ("palette", "model", "transfer_from", "shared", "maps", "layers", "palette_out", "save_model")
+
 # Options with one value, which may be followed by another by mistake.
 _SINGLE_CHOICES = {
     "format": OUTPUT_FORMATS,
@@ -54,6 +58,7 @@ _SINGLE_CHOICES = {
     "style": STYLES,
     "dither": DITHERS,
     "recolor": RECOLORINGS,
+    "alpha": ALPHAS,
     "method": METHODS,
     "space": SPACES,
 }
@@ -114,6 +119,10 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
     if settings.keep_colors:
         _refuse_to_keep(ctx, settings, ks)
     automatic = next((k for k in ks if isinstance(k, str)), None)
+    if settings.alpha == "quantize":
+        refuse(ctx, "--alpha quantize", "fits colour and alpha together", _WITHOUT_ALPHA)
+        if automatic is not None:
+            raise ParameterError(f"-k {automatic} chooses colours without alpha, not --alpha quantize: use numbers")
     if is_set(ctx, "palette") and automatic is not None:
         raise ParameterError(f"-k {automatic} chooses colours by a fit, not from --palette: use numbers, as in -k 3")
     if is_set(ctx, "sample_size") and not is_set(ctx, "shared"):

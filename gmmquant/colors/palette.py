@@ -61,6 +61,12 @@ def hex_code(color: npt.NDArray[Any]) -> str:
     return "#" + bytes(color.tolist()).hex()
 
 
+def over(code: str, grey: int) -> str:
+    """Return a colour `#rrggbbaa` on a grey of 0 to 255 as `#rrggbb`; a code without alpha stays."""
+    *channels, alpha = bytes.fromhex(code[1:]) if len(code) == 9 else (*bytes.fromhex(code[1:]), 255)
+    return "#" + bytes(round((alpha * channel + (255 - alpha) * grey) / 255) for channel in channels).hex()
+
+
 def check_palette(palette: npt.NDArray[Any]) -> Palette:
     """Return `palette`, 1 to 4096 colours as uint8 (K, 3)."""
     palette = np.asarray(palette)

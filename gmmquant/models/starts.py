@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells, phi_rows
 from gmmquant.models.covariance import FULL, CovarianceType
 from gmmquant.models.em import m_step
@@ -68,6 +68,14 @@ def clusters_about(
     """Return the same with weight 0 for every cluster without cells: the clusters of KMeans as a mixture."""
     moments = _cluster_moments(cells, centers, covariance_type)
     return _start_from_moments(cells, moments, centers, variance, covariance_type, n_fixed)
+
+
+def clusters_of(
+    cells: Cells, labels: IndexArray, centers: FloatArray, variance: float, covariance_type: CovarianceType
+) -> Gaussians:
+    """Return the mixture of clusters that `labels` (n_cells,) name; those without cells stay at `centers` (K, d)."""
+    moments = cluster_moments(cells, labels, len(centers), n_rows_for(cells, covariance_type))
+    return _start_from_moments(cells, moments, centers, variance, covariance_type, 0)
 
 
 def _cluster_moments(cells: Cells, centers: FloatArray, covariance_type: CovarianceType) -> FloatArray:

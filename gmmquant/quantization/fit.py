@@ -65,6 +65,8 @@ class Fit:
     colors : ndarray of uint8, shape (K, 3), or None
         The colours of recoloured images where these are not the means rounded to 8 bits: those of a fixed palette, kept
         colours and others that differ from them, dominant colours, or colours of a lower depth.
+    alphas : ndarray of uint8, shape (K,), or None
+        The alpha of each colour, from 1 to 255, where both were fitted together; None where images keep their alpha.
     fixed : ndarray of bool, shape (K,), or None
         Which components have fixed colours, as means and in the images; None if none have.
     keeps_order : bool
@@ -91,6 +93,7 @@ class Fit:
     exact: bool = False
     nearest_by_mean: bool = False
     colors: Palette | None = None
+    alphas: npt.NDArray[np.uint8] | None = None
     fixed: npt.NDArray[np.bool_] | None = None
     keeps_order: bool = False
     recoloring: str | None = None

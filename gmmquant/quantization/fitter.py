@@ -35,6 +35,7 @@ from gmmquant.settings import AUTO, COLOR_DEPTHS, Settings, check_k, largest_dif
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
+    from gmmquant.models.codebook import Codebook
     from gmmquant.models.selection import BoundedChoice, Choice
 
 # KMeans stops when an iteration reduces the squared error by less than this multiple of `tol`, relatively.
@@ -44,7 +45,7 @@ _KMEANS_TOL_FACTOR = 6
 # to 9 would be drawn in one colour, whatever k.
 _MAX_NOISE = 0.125
 
-_NO_COLORS = np.empty((0, 3), dtype=np.uint8)
+NO_COLORS = np.empty((0, 3), dtype=np.uint8)
 
 
 def displayed_palette(palette: Palette, settings: Settings) -> Palette:
@@ -220,7 +221,7 @@ class Fitter:
         K = len(mixture.weights)
         fit = self._result(K, self._unfitted(mixture, objective), None, perf_counter() - started)
         fit = replace(fit, converged=None, nearest_by_mean=nearest_by_mean, colors=colors)
-        return self._with_colors(fit, _NO_COLORS, mixture.order(), given=np.arange(K), default="given")
+        return self._with_colors(fit, NO_COLORS, mixture.order(), given=np.arange(K), default="given")
 
     def fit_mixture(
         self,
@@ -297,25 +298,32 @@ class Fitter:
 
     def _fit_clusters(self, k: int, watch: Watcher) -> Fit:
         """Fit centers by KMeans; the mixture consists of their clusters as Gaussians."""
-        from gmmquant.models.palette_kmeans import fit_codebook
-
         started = perf_counter()
-        settings = self.settings
-        tol = DEFAULT_TOL_NATS if settings.tol is None else settings.tol
-        codebook = fit_codebook(
-            self._cluster_levels_for(k),
-            k,
-            restarts=settings.restarts,
-            rng=np.random.default_rng(settings.seed),
-            tol=_KMEANS_TOL_FACTOR * tol,
-            max_iter=settings.max_iter,
-            fixed=self._kept_means,
-            watch=watch,
-        )
+        codebook = self.fit_centers(self._cluster_levels_for(k), k, watch)
         n_fixed = len(self.kept_colors)
         clusters = clusters_about(self.cells, codebook.centers, self.variance, self.covariance_type, n_fixed)
         fit = EMFit(codebook.trace, codebook.n_cells, codebook.n_iter, codebook.converged, clusters)
-        return self._result(k, fit, tol, perf_counter() - started)
+        return self._result(k, fit, self.cluster_tol, perf_counter() - started)
+
+    def fit_centers(self, levels: Sequence[Cells], k: int, watch: Watcher = watch_nothing) -> Codebook:
+        """Fit `k` centers by KMeans at each of `levels` in turn, the colours to keep among them."""
+        from gmmquant.models.palette_kmeans import fit_codebook
+
+        return fit_codebook(
+            levels,
+            k,
+            restarts=self.settings.restarts,
+            rng=np.random.default_rng(self.settings.seed),
+            tol=_KMEANS_TOL_FACTOR * self.cluster_tol,
+            max_iter=self.settings.max_iter,
+            fixed=self._kept_means,
+            watch=watch,
+        )
+
+    @property
+    def cluster_tol(self) -> float:
+        """The tolerance of KMeans, of which it ends at a multiple."""
+        return DEFAULT_TOL_NATS if self.settings.tol is None else self.settings.tol
 
     def _keep_all(self, k: int) -> Fit | None:
         """Return the exact fit, one component per distinct colour and colour to keep, or None for more than `k`."""
@@ -384,6 +392,7 @@ class Fitter:
             fit,
             mixture=mixture.taken(order),
             colors=None if colors is None else colors[order],
+            alphas=None if fit.alphas is None else fit.alphas[order],
             nearest_by_mean=fit.nearest_by_mean and settings.color_depth == COLOR_DEPTHS[0],
             fixed=(np.arange(len(order)) < n_fixed)[order] if n_fixed else None,
             keeps_order=settings.palette_order is not None or default == "given",

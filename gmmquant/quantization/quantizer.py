@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
@@ -24,7 +25,7 @@ from gmmquant.images.inputs import image_input
 from gmmquant.images.pixels import FlatImage
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.scaling import resized_frames
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
@@ -40,6 +41,7 @@ from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions
 from gmmquant.system.user_warning import warn_user
 
 if TYPE_CHECKING:
+    from gmmquant.colors.translucent import TranslucentColors
     from gmmquant.images.dithering.pixels import Pixels
     from gmmquant.images.inputs import ImageLike
     from gmmquant.images.layers import Layers
@@ -111,7 +113,7 @@ class Quantizer:
             self._flat = FlatImage.from_array(resized_frames(pixels, n_frames, self.settings.resize), n_frames)
         self.shape, self.n_frames, self.visible = self._flat.shape, self._flat.n_frames, self._flat.visible
         self.histogram = self._flat.histogram()
-        self.fitter = Fitter(self.histogram, self.settings)
+        self.fitter = self._new_fitter()
 
     def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the image by it.
@@ -146,6 +148,7 @@ class Quantizer:
         """
         from gmmquant.images.palette_input import to_palette
 
+        self._require_own_alpha("a palette")
         return self.recolor(self._converged(self.fitter.fit_palette(to_palette(palette), k, watch)), receive)
 
     def apply(
@@ -175,6 +178,7 @@ class Quantizer:
         NotFittedError
             If the GaussianMixture is not fitted.
         """
+        self._require_own_alpha("a given mixture")
         gaussians = color_mixture(mixture, self.fitter.space)
         if colors is not None and len(check_palette(colors)) != len(gaussians.means):
             raise ParameterError(f"colors has {len(colors)} rows, the mixture {len(gaussians.means)} components")
@@ -272,6 +276,7 @@ class Quantizer:
             The copy is the one that the settings ask for, without dithering and smoothing. 2 is a just noticeable
             difference.
         """
+        self._require_own_alpha(f"k = {asked!r}")
         return self.fitter.choose_k(asked)
 
     def recolor(self, fit: Fit | RecoloredFit, receive: Receiver = receive_nothing) -> QuantizedImage:
@@ -294,6 +299,8 @@ class Quantizer:
             )
         if self._flat.n_visible == 0:
             return self._leave_hidden(fit, receive)
+        if fit.alphas is not None:
+            return self._recolor_with_alpha(fit, fit.alphas, receive)
         started = perf_counter()
         mixture, palette, points = fit.mixture, fit.palette, self._points
         alpha, hidden = self._flat.alpha, self._flat.hidden
@@ -372,6 +379,8 @@ class Quantizer:
         remedy, untyped = "pass a result of this image, as of Quantizer.fit", cast("object", result)
         if not isinstance(untyped, QuantizedImage):
             raise ParameterError(f"fit is a {type(result).__name__}; {remedy}")
+        if result.fit.alphas is not None:
+            raise ParameterError("the fit is one of colour and alpha together; use alpha = 'keep'")
         (height, width), (own_height, own_width) = result.labels.shape, self.shape
         if (height, width) != (own_height, own_width):
             raise ParameterError(
@@ -383,6 +392,50 @@ class Quantizer:
                 f"the fit is to an image of {statistics.n_pixels} visible pixels of weight {statistics.weight:g}, not "
                 f"of {self._flat.n_visible} of weight {weight:g}; {remedy}"
             )
+
+    def _new_fitter(self) -> Fitter:
+        """Return a fitter to the colours, or to the pairs of colour and alpha where the settings ask for it."""
+        if self.settings.alpha == "keep" or self._flat.visible_alpha is None:
+            return Fitter(self.histogram, self.settings)
+        from gmmquant.quantization.translucent import TranslucentFitter
+
+        return TranslucentFitter(self.histogram, self.settings, self._pairs[0], hides=self._flat.hidden is not None)
+
+    @cached_property
+    def _pairs(self) -> tuple[TranslucentColors, IndexArray]:
+        """The distinct pairs of colour and alpha, and the index of the pair of each visible pixel."""
+        from gmmquant.colors.translucent import TranslucentColors
+
+        return TranslucentColors.of_pixels(self._flat.codes, self._flat.bit_depth, self._flat.visible_alpha)
+
+    def _require_own_alpha(self, other: str) -> None:
+        """Refuse what is about colours without alpha if the settings ask for a fit of both."""
+        if self.settings.alpha == "quantize":
+            raise ParameterError(f"alpha = 'quantize' fits colour and alpha together, not with {other}; omit one")
+
+    def _recolor_with_alpha(self, fit: Fit, alphas: npt.NDArray[np.uint8], receive: Receiver) -> QuantizedImage:
+        """Recolour the image in the entries of a fit to colour and alpha; fully transparent pixels become black."""
+        from gmmquant.quantization.translucent import draw
+
+        started, flat = perf_counter(), self._flat
+        drawing = draw(*self._pairs, fit.palette, alphas)
+        visible_labels = _compact(drawing.labels, len(alphas))
+        labels, alpha = flat.laid_out(visible_labels), flat.laid_out(alphas[drawing.labels])
+        hidden = None if flat.hidden is None else np.zeros((1, 3), dtype=np.uint8)
+        recolored = perf_counter()
+        receive(IndexedImage(labels, fit.palette, alpha, hidden))
+        evaluation = evaluate(self._points, fit.mixture)
+        statistics = ImageStatistics(
+            drawing.counts,
+            self.histogram.total_weight,
+            evaluation.log_likelihood,
+            evaluation.entropy,
+            drawing.mse,
+            {"nearest": drawing.mse},
+            {**fit.seconds, "recolor": recolored - started},
+        )
+        own = (alpha, hidden, self._animation, self.source)
+        return QuantizedImage(fit, "nearest", "none", statistics, labels, None, *own)
 
     def _leave_hidden(self, fit: Fit, receive: Receiver) -> QuantizedImage:
         """Return an image without a visible pixel as it is, in none of the colours of `fit`."""

@@ -27,7 +27,7 @@ FIT_COLUMNS = (
     *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE),
 )
 COMPONENT_COLUMNS = (
-    *("image", "k", "component", "hex", "weight", "pixels", "fixed", "space"),
+    *("image", "k", "component", "hex", "weight", "pixels", "fixed", "space", "alpha"),
     *("mean_1", "mean_2", "mean_3"),
     *("covariance_11", "covariance_12", "covariance_13", "covariance_22", "covariance_23", "covariance_33"),
 )
@@ -100,11 +100,13 @@ def component_rows(entry: Entry) -> Iterator[dict[str, Any]]:
 def _components_of(image: str, fit: Record) -> Iterator[dict[str, Any]]:
     columns = fit["components"]
     fixed = columns.get("fixed", [False] * len(columns["hex"]))
-    parts = zip(*(columns[name] for name in ("hex", "weight", "pixels", "mean", "covariance")), fixed, strict=True)
-    for number, (code, weight, pixels, mean, covariance, is_fixed) in enumerate(parts, start=1):
+    alphas = columns.get("alpha", [None] * len(columns["hex"]))
+    shown = [columns[name] for name in ("hex", "weight", "pixels", "mean", "covariance")]
+    parts = zip(*shown, fixed, alphas, strict=True)
+    for number, (code, weight, pixels, mean, covariance, is_fixed, alpha) in enumerate(parts, start=1):
         numbers = dict(zip(COMPONENT_COLUMNS[-9:], (*mean, *covariance), strict=True))
         facts = {"component": number, "hex": code, "weight": weight, "pixels": pixels, "fixed": is_fixed}
-        yield {"image": image, "k": fit["k"], "space": fit["space"], **facts, **numbers}
+        yield {"image": image, "k": fit["k"], "space": fit["space"], "alpha": alpha, **facts, **numbers}
 
 
 def _cell(value: Any) -> Any:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.outcome import Illustration
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, codes_of
 from gmmquant.system.printable import printable
 from gmmquant.version import __version__
 
@@ -72,7 +72,7 @@ def escaped(text: str) -> str:
 
 
 def _row(fit: Record, file: str, n_source: int | None) -> list[str]:
-    codes = fit["components"]["hex"]
+    codes = codes_of(fit["components"])
     more = f" +{len(codes) - _MOST_COLORS}" if len(codes) > _MOST_COLORS else ""
     size = "" if fit["bytes"] is None else f"{fit['bytes']:,} bytes"
     if size and n_source:

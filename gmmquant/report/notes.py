@@ -59,6 +59,9 @@ def _few_colors(fits: Sequence[RecoloredFit], colors: Colors, settings: Settings
         number = "1 distinct colour" if colors.n_colors == 1 else f"{colors.n_colors} distinct colours"
         rounded = "" if colors.bit_depth == 8 else ", rounded to 8 bits"
         drawn = f"the exact colours are kept{rounded}"
+        if any(fit.fit.alphas is not None for fit in fits):
+            n_pairs = max(len(fit.weights) for fit in fits if fit.fit.exact)
+            number, drawn = f"{n_pairs} distinct colours with alpha", "they are kept"
         if settings.color_depth != COLOR_DEPTHS[0]:
             drawn = f"they are rounded to {settings.color_depth}"
         yield f"{number}, fewer than k = {', '.join(ks)}: {drawn}"
@@ -161,8 +164,9 @@ def _stopped_early(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable
 
 
 def n_distinct(fit: RecoloredFit) -> int:
-    """Return the number of distinct colours in the palette of a fit."""
-    return len(np.unique(fit.palette, axis=0))
+    """Return the number of distinct colours in the palette of a fit, of pairs if they have alpha."""
+    alphas = [] if fit.fit.alphas is None else [fit.fit.alphas]
+    return len(np.unique(np.column_stack([fit.palette, *alphas]), axis=0))
 
 
 def _is_fitted(fit: RecoloredFit) -> bool:

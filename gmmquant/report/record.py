@@ -242,10 +242,17 @@ def components_record(result: RecoloredFit) -> Record:
     }
     return {
         "hex": [hex_code(color) for color in result.palette],
+        **({} if result.fit.alphas is None else {"alpha": result.fit.alphas.tolist()}),
         **{name: _rounded(column.tolist()) for name, column in columns.items()},
         "pixels": result.statistics.counts.tolist(),
         **({} if fixed is None or not fixed.any() else {"fixed": fixed.tolist()}),
     }
+
+
+def codes_of(components: Record) -> list[str]:
+    """Return the colours of a record's components as `#rrggbb`, and with alpha below 255 as `#rrggbbaa`."""
+    alphas = components.get("alpha") or [255] * len(components["hex"])
+    return [code if a == 255 else f"{code}{a:02x}" for code, a in zip(components["hex"], alphas, strict=True)]
 
 
 def covariances_of(components: Record) -> FloatArray:

@@ -16,7 +16,7 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Illustration
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, codes_of
 from gmmquant.version import __version__
 
 SheetRow = tuple[Record, npt.NDArray[np.uint8], Sequence[IndexedImage | ColorImage | None]]
@@ -148,4 +148,4 @@ def _palette(fit: Record) -> Palette:
 
 
 def _counted(components: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    return zip(components["hex"], components["pixels"], strict=True)
+    return zip(codes_of(components), components["pixels"], strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from gmmquant.cli.options.declaration import by_style, number, option
-from gmmquant.settings import DITHERS, RECOLORINGS, STYLES
+from gmmquant.settings import ALPHAS, DITHERS, RECOLORINGS, STYLES
 
 _PANEL = "Drawing"
 
@@ -57,6 +57,7 @@ Smooth = Annotated[
         default=by_style("smooth"),
     ),
 ]
+Alpha = Annotated[str, option("--alpha", "MODE", "Alpha: as it is, or fitted with colour:", _PANEL, choices=ALPHAS)]
 Resize = Annotated[
     str | None,
     option("--resize", "SIZE", "Resize the image first: 320x240 (fit), 320x, x240 or 50%.", _PANEL),

@@ -57,6 +57,7 @@ def settings_line(record: Record) -> str:
     }
     strength = "" if settings["strength"] is None else f" at {settings['strength']:g}"
     names = {} if settings["dither"] != "none" else {"nearest": "nearest colours", "soft": "posterior mean colours"}
+    parts["colour and alpha fitted together"] = any("alpha" in fit["components"] for fit in record["fits"])
     fitted = [fit for fit in record["fits"] if not fit["exact"]]
     parts |= {f"dithered by {fit['dither']}{strength}": True for fit in fitted if fit["dither"] != "none"}
     parts |= {names[fit["recolor"]]: True for fit in fitted if fit["recolor"] in names}
@@ -117,6 +118,8 @@ def hint(record: Record, written: Sequence[AnyPath]) -> str | None:
     settings, asked = record["settings"], [fit["asked"] for fit in record["fits"]]
     chosen = (settings["model"], settings["palette"], settings["transfer_from"])
     if settings["style"] != _DEFAULT_STYLE or any(chosen) or not all(isinstance(k, int) for k in asked):
+        return None
+    if settings.get("alpha") == "quantize":
         return None
     if any(fit["exact"] or fit["method"] == "kmeans" or fit["dither"] != "none" for fit in record["fits"]):
         return None

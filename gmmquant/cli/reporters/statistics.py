@@ -9,7 +9,7 @@ from rich.text import Text
 from gmmquant.cli.reporters.columns import Column
 from gmmquant.cli.reporters.palette_text import style_of
 from gmmquant.models.budget import MAX_ITERATIONS
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, codes_of
 from gmmquant.settings import CHANNELS
 
 # Positions of the variances in the six numbers xx, xy, xz, yy, yz, zz of a covariance.
@@ -74,4 +74,4 @@ def component_columns(fit: Record) -> list[Column]:
 
 def swatches_of(fit: Record, *, colors: bool) -> list[Text]:
     """Return the colour of each component, with its code."""
-    return [Text(f" {code} ", style_of(code)) if colors else Text(code) for code in fit["components"]["hex"]]
+    return [Text(f" {code} ", style_of(code)) if colors else Text(code) for code in codes_of(fit["components"])]

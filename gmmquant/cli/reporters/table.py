@@ -32,7 +32,7 @@ from gmmquant.cli.reporters.statistics import (
 )
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, codes_of
 
 # Width of the output where it is not a terminal, without the names of files: they are not shortened.
 _FILE_COLUMNS = 110
@@ -139,10 +139,10 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     """
     fits = record["fits"]
     is_ordered = record["settings"]["palette"] is not None or record["settings"].get("palette_order") is not None
-    codes = [fit["components"]["hex"] if is_ordered else _used_first(fit["components"]) for fit in fits]
+    codes = [codes_of(fit["components"]) if is_ordered else _used_first(fit["components"]) for fit in fits]
     figures = _figures(record, _MAX_NAME_COLUMNS, mark)
     room = width - width_of(figures) - _GAP_COLUMNS
-    if columns_of(min(max(map(len, codes)), _MIN_COLORS_BESIDE), swatches=colors) <= room:
+    if columns_of(max(codes, key=len)[:_MIN_COLORS_BESIDE], swatches=colors) <= room:
         palettes = [palette_text(each, room, swatches=colors) for each in codes]
         rows = [_joined(row, palette) for row, palette in zip(rows_of(figures), palettes, strict=True)]
         return heading_line(figures, "palette"), rows
@@ -222,5 +222,5 @@ def _joined(left: Text | str, right: Text) -> Text:
 
 def _used_first(components: Record) -> list[str]:
     """Return the palette, with the colours that no pixel has at the end."""
-    colors = zip(components["hex"], components["pixels"], strict=True)
+    colors = zip(codes_of(components), components["pixels"], strict=True)
     return [code for code, _ in sorted(colors, key=lambda color: color[1] == 0)]

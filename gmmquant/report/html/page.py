@@ -40,6 +40,7 @@ class Swatch(NamedTuple):
     start: float
     width: float
     is_fixed: bool
+    alpha: int
 
 
 class MapView(NamedTuple):
@@ -165,7 +166,8 @@ def swatches(components: Record) -> list[Swatch]:
     starts = np.cumsum(widths) - widths
     fixed = components.get("fixed") or [False] * len(shares)
     places = (starts.round(3).tolist(), widths.round(3).tolist())
-    columns = (components["hex"], shares.tolist(), components["pixels"], *places, fixed)
+    alphas = components.get("alpha") or [255] * len(shares)
+    columns = (components["hex"], shares.tolist(), components["pixels"], *places, fixed, alphas)
     return [Swatch(*values) for values in zip(*columns, strict=True)]
 
 
