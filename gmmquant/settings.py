@@ -108,7 +108,7 @@ _CHOICES = {
 }
 # What contradicts a fit of colour and alpha together: all but these values, of which those of a style give way.
 _OF_ALPHA: dict[str, Any] = {"dither": "none", "smooth": 0.0, "space": "srgb", "search": "none"}
-_WITH_ALPHA = _OF_ALPHA | {"keep_colors": (), "color_depth": "rgb888", "n_seeds": 1}
+_WITH_ALPHA = _OF_ALPHA | {"keep_colors": (), "color_depth": "rgb888"}
 # A per cent, or a width and a height of which one may be missing.
 _RESIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)%|([0-9]{0,6})x([0-9]{0,6})", re.ASCII)
 # Ranges of numbers as other programs have them.
@@ -357,6 +357,8 @@ class Settings:
         for name, value in _WITH_ALPHA.items():
             if getattr(self, name) != value:
                 raise ParameterError(f"alpha = 'quantize' contradicts {name} = {getattr(self, name)!r}; omit one")
+        if self.n_seeds > 1:
+            raise ParameterError("alpha = 'quantize' contradicts several seeds; use one seed")
         if self.recolor not in (None, "nearest"):
             raise ParameterError(f"alpha = 'quantize' contradicts recolor = {self.recolor!r}; use recolor = 'nearest'")
 

@@ -42,6 +42,11 @@ class Swatch(NamedTuple):
     is_fixed: bool
     alpha: int
 
+    @property
+    def code(self) -> str:
+        """The colour, with its alpha if it is not opaque: `#rrggbb` or `#rrggbbaa`."""
+        return self.hex if self.alpha == 255 else f"{self.hex}{self.alpha:02x}"
+
 
 class MapView(NamedTuple):
     """A grey map with its caption."""
