@@ -5,6 +5,7 @@ import pytest
 from image_shadows import icon, over
 
 from gmmquant.colors.morton import encode
+from gmmquant.colors.palette import over as over_grey
 from gmmquant.colors.translucent import TranslucentColors, to_entries, to_points
 
 RNG = np.random.default_rng(0)
@@ -34,6 +35,17 @@ def test_pairs_of_8_bits_are_entries_of_themselves():
     rgba = random_rgba(2000)
     rgba[:, 3] = np.maximum(rgba[:, 3], 1)
     np.testing.assert_array_equal(np.column_stack(to_entries(points_of(rgba))), rgba)
+
+
+def test_an_entry_is_never_fully_transparent():
+    assert to_entries(points_of(np.array([[90, 80, 70, 0]], dtype=np.uint8)) + 1e-6)[1].tolist() == [1]
+
+
+def test_a_code_with_alpha_is_put_on_grey_as_its_pixels_are():
+    for rgba in random_rgba(50):
+        shown = np.rint(over(rgba[np.newaxis], 204)).astype(np.uint8)
+        assert over_grey("#" + rgba.tobytes().hex(), 204) == "#" + shown.tobytes().hex()
+    assert over_grey("#12ab9f", 204) == "#12ab9f"
 
 
 def test_a_rounded_entry_has_the_least_error_of_the_colours_with_its_alpha():

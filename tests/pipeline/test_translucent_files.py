@@ -57,6 +57,7 @@ def test_every_report_shows_alpha(drawn):
     assert page.count("fill-opacity") == 3 * sum(
         a < 255 for each in json.loads((folder / "icon_report.json").read_text())["fits"] for _, a in entries_of(each)
     )
+    assert page.count("</path><rect") == page.count("fill-opacity") / 3
     with (folder / "icon_components.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["k"] == "6"]
     assert [(row["hex"], int(row["alpha"])) for row in rows] == list(entries_of(fit))

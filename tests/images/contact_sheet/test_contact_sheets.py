@@ -16,7 +16,7 @@ from gmmquant.images.contact_sheet.drawing import Picture, Rectangle, Text
 from gmmquant.images.contact_sheet.encode import FORMATS, encode_sheet
 from gmmquant.images.contact_sheet.fonts import raster_font
 from gmmquant.images.contact_sheet.layout import Panel, Row, lay_out
-from gmmquant.images.contact_sheet.palette import Palette
+from gmmquant.images.contact_sheet.palette import Palette, palette_items
 from gmmquant.images.contact_sheet.pdf import pdf_font
 
 FONT = raster_font()
@@ -260,3 +260,17 @@ def test_what_is_not_a_sheet_is_refused(monkeypatch):
     monkeypatch.setattr(encode, "_MAX_HEIGHTS", {"png": 500, "webp": 300})
     for kind, limit in encode._MAX_HEIGHTS.items():
         assert_refused(["1 images is", f"limit {limit}", "svg"], encode_sheet, rows, kind, title="t", footer="f")
+
+
+def test_a_colour_with_alpha_stands_on_squares_that_it_covers_exactly():
+    colors = ("#ff000080", "#00ff00", *["#0000ff40"] * 40)
+    items, _ = palette_items(Palette(colors, (1 / 42,) * 42), 0, 0, 300, FONT)
+    fills = {item.fill for item in items if isinstance(item, Rectangle)}
+    assert {"#ff7f7f", "#e66666", "#00ff00", "#bfbfff", "#9999d9"} <= fills
+    assert all(len(fill) == 7 for fill in fills)
+    light, right, left = [item for item in items if isinstance(item, Rectangle) and item.fill in ("#ff7f7f", "#e66666")]
+    assert light[:2] == (left.x, right.y)
+    assert (right.x + right.width, right.y + right.height) == (light.x + light.width, left.y)
+    assert (left.x + left.width, left.y + left.height) == (right.x, light.y + light.height)
+    texts = [item for item in items if isinstance(item, Text)]
+    assert texts[0].text == "#ff000080  2.4%"
