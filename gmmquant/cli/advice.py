@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 from gmmquant.report.outcome import Done
 
@@ -27,9 +28,12 @@ def advice_on_true_color(done: Done) -> str | None:
         path = next((path for path in done.written if path.name == name and isinstance(path, Path)), None)
         width, height, color_type = _header(path) if path else (0, 0, 0)
         if color_type == _TRUECOLOR_WITH_ALPHA and width * height > _TINY_PIXELS:
+            remedy = "--format webp is often smaller"
+            if fit["k"] <= _MAX_ENTRIES and _could_quantize_alpha(done.record):
+                remedy = "--alpha quantize makes it indexed, --format webp is often smaller, too"
             return (
                 f"{name} is in true colour with alpha, as it has more than the {_MAX_ENTRIES} pairs of colour and "
-                "alpha of a palette; --format webp is often smaller"
+                f"alpha of a palette; {remedy}"
             )
         if color_type == _TRUECOLOR and fit["k"] > _MAX_ENTRIES:
             return (
@@ -37,6 +41,13 @@ def advice_on_true_color(done: Done) -> str | None:
                 "--format webp, is often smaller"
             )
     return None
+
+
+def _could_quantize_alpha(record: dict[str, Any]) -> bool:
+    """Return whether a run kept alpha, and fitted the colours of one image, so that it could fit both together."""
+    settings = record.get("settings", {})  # images of a shared mixture have none
+    given = any(settings.get(name) is not None for name in ("model", "palette", "transfer_from"))
+    return settings.get("alpha") == "keep" and not given and settings["dither"] == "none"
 
 
 def _header(path: Path) -> tuple[int, int, int]:

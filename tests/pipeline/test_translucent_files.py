@@ -50,7 +50,7 @@ def test_every_report_shows_alpha(drawn):
     codes = [code if a == 255 else f"{code}{a:02x}" for code, a in entries_of(fit)]
     translucent = next(code for code in codes if len(code) == 9)
     assert "colour and alpha fitted together" in shown
-    assert translucent in shown
+    assert shown.count(translucent) == 2  # in the palette and among the components
     assert all(f"`{code}`" in (folder / "icon_report.md").read_text() for code in codes)
     page = (folder / "icon_report.html").read_text()
     assert all(f"<code>{code}</code>" in page for code in codes)
@@ -108,3 +108,18 @@ def test_a_contradiction_is_one_line(command, tmp_path, options, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_png_in_true_colour_because_of_its_alpha_names_the_option_that_indexes_it(command, tmp_path):
+    Image.fromarray(icon(160, blur=9.0)).save(tmp_path / "icon.png")
+    advice = "--alpha quantize makes it indexed"
+    assert advice in command("icon.png", "-k", "64", "-o", "kept").stderr
+    assert advice not in command("icon.png", "-k", "64", "--dither", "bayer", "-o", "dithered").stderr
+    assert advice not in command("icon.png", "-k", "300", "-o", "many").stderr
+    shared = command("icon.png", "-k", "64", "--shared", "-o", "shared")
+    assert shared.returncode == 0
+    assert "in true colour with alpha" in shared.stderr
+    assert advice not in shared.stderr
+    result = command("icon.png", "-k", "64", "--alpha", "quantize", "-o", "indexed")
+    assert result.stderr == ""
+    assert pixels_of(tmp_path / "indexed" / "icon_k64.png")[0] == "P"
