@@ -1,4 +1,4 @@
-"""Images that a JPEG has in addition to the one that is shown: a second view, an HDR gain map, a depth map, a short video.
+"""Images in a JPEG that are not shown: a second view, an HDR gain map, a depth map, a short video.
 
 They follow the first image and are listed in its Multi-Picture Format segment or its XMP. Layout: CIPA DC-007 (MPF);
 ISO 21496-1 and hdrgm of XMP (gain maps); GDepth, GImage and GCamera of XMP.
