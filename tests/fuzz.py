@@ -189,13 +189,13 @@ def save(fuzzer, folder, number, reason):
     print(f"{path}: {reason.strip().splitlines()[-1]}", flush=True)
 
 
-def run_chunk(fuzzer, first, end, current, failures):
-    """Use inputs; the number of the current one and that of the failures are shared with the parent."""
+def run_chunk(fuzzer, first, stop, end, current, failures):
+    """Use inputs up to `stop`; the number of the current one and that of the failures are shared with the parent."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     warnings.simplefilter("error", RuntimeWarning)
     n_failed = 0
-    for number in range(first, CHUNK + first):
+    for number in range(first, min(first + CHUNK, stop)):
         if time.monotonic() > end:
             break
         current[:] = struct.pack("<qq", number, n_failed)
@@ -226,13 +226,13 @@ def in_a_copy(work, seed, *arguments):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def fuzz(seconds, seed, failures):
-    """Use inputs for some seconds; return the number of inputs and of those that failed."""
+def fuzz(seconds, seed, failures, n_inputs=sys.maxsize):
+    """Use inputs for some seconds, at most `n_inputs`; return their number and that of those that failed."""
     end, first, n_failed = time.monotonic() + seconds, 0, 0
     with mmap.mmap(-1, 16) as current:
-        while time.monotonic() < end:
+        while time.monotonic() < end and first < n_inputs:
             current[:] = struct.pack("<qq", first - 1, 0)
-            code = in_a_copy(run_chunk, seed, first, end, current, failures)
+            code = in_a_copy(run_chunk, seed, first, n_inputs, end, current, failures)
             last, failed = struct.unpack("<qq", current[:])
             if last < first:
                 raise RuntimeError(f"a process ended with {code} before it used an input")

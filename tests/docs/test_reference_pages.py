@@ -66,7 +66,12 @@ def records(tmp_path_factory, run):
     of_k = "-k 2 auto auto:9 --seed 1-2 --keep-colors white"
     run(f"gmmquant flat.png {of_k} --layers exact --maps all {more} --format jpg -o a", folder)
     run(f"gmmquant flat.png alpha.png broken.png -k 2 --shared {more} -o b", folder)
-    image, shared = (json.loads((folder / name).read_text()) for name in ("a/flat_report.json", "b/shared_report.json"))
+    run("gmmquant alpha.png -k 9 --alpha quantize -o d", folder)
+    image, shared, indexed = (
+        json.loads((folder / name).read_text())
+        for name in ("a/flat_report.json", "b/shared_report.json", "d/alpha_report.json")
+    )
+    image["fits"] += indexed["fits"]
     lines = [
         json.loads(line)
         for option in ("--dry-run", "--report json,csv", "--skip-existing")

@@ -27,6 +27,7 @@ INK, FAINT = "#333333", "#d9d9d9"
 
 _STYLE: dict[str, Any] = {
     "axes.edgecolor": "#888888",
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.spines.right": False,

@@ -21,7 +21,8 @@ def plot_objective(results: Results) -> Figure:
     """Return a figure of the objective at each iteration, with a line for each fit.
 
     A circle is the start of a level. The cells of the next level are finer, and the objective of the same mixture
-    differs on them. Mixtures and clusters of KMeans have different objectives, and axes of their own.
+    differs on them. A search by splits and merges comes before the first iteration. Mixtures and clusters of KMeans
+    have different objectives, and axes of their own.
 
     Parameters
     ----------
