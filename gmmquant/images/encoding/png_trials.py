@@ -49,7 +49,9 @@ def smallest(groups: Sequence[Sequence[bytes]]) -> bytes:
         else:
             ranked = _ranked(group, _FILTERS, _QUICK)
             unfiltered = [(group[0], NO_FILTER), _ranked(group, [NO_FILTER], _QUICK)[0]]
-            finalists = [*unfiltered, *ranked[:2], (ranked[0][0], _SLOW_FILTER)]
+            finalists = [*unfiltered, *ranked[: 2 if len(groups) == 1 else 1]]
+        if len(groups) == 1:
+            finalists.append((ranked[0][0], _SLOW_FILTER))
         found += [compressed(png, name, _BEST) for png, name in dict.fromkeys(finalists)]
     return min(found, key=len)
 
