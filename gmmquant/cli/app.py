@@ -100,7 +100,10 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
         return Destination.FILES
     refuse(ctx, "--output -", "writes no files", FILE_OPTIONS)
     if records:
+        refuse(ctx, "--output -", "writes no files", ["skip_if_larger"])
         return Destination.RECORD
+    if is_set(ctx, "skip_if_larger"):  # the image would stand for a result of another size
+        refuse(ctx, "--skip-if-larger", "with --output - passes on the image as it is", ["resize"])
     if len(ks) > 1:
         raise ParameterError(f"--output - writes one image, not {len(ks)}; choose one number of colours, as in -k 7")
     if is_set(ctx, "shared"):

@@ -72,7 +72,7 @@ _NOT_OPTIMIZED = ("bmp",)
 # Options of files, which contradict standard output.
 FILE_OPTIONS = (
     *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "name", "preserve_times", "report", "skip_if_larger", "preview", "sheet", "plots"),
+    *("force", "skip_existing", "name", "preserve_times", "report", "preview", "sheet", "plots"),
 )
 
 

@@ -151,9 +151,10 @@ class Console:
         if isinstance(outcome, Done) and self._advises_true_color and (advice := advice_on_true_color(outcome)):
             self.note(f"{outcome.source}: {advice}")
             self._advises_true_color = False
-        if isinstance(outcome, Done) and outcome.drawn is not None:
-            self._emit(outcome.drawn)
-        else:
+        drawn = outcome.drawn if isinstance(outcome, (Done, Skipped)) else None
+        if drawn is not None:
+            self._emit(drawn)
+        if drawn is None or isinstance(outcome, Skipped):
             message = _message(outcome, is_reported=self._report(outcome))
             is_alone = isinstance(outcome, Skipped) and self._n_images == 1
             if isinstance(outcome, Summary):

@@ -72,6 +72,8 @@ class DecodedImage:
         None for a single image.
     source : Path or None
         The file that it was read from, if it has a name.
+    format : str
+        The format of the file, such as "JPEG"; empty if it is not known.
     """
 
     pixels: npt.NDArray[Any]
@@ -79,6 +81,7 @@ class DecodedImage:
     metadata: Metadata = field(default_factory=Metadata)
     animation: Animation | None = None
     source: Path | None = None
+    format: str = ""
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Return the pixels, so that `np.asarray(image)` has them."""

@@ -55,6 +55,7 @@ def read_image(
         stored.notes if note is None else (*stored.notes, note),
         clean_metadata(stored, orientation, has_profile=has_profile),
         stored.animation,
+        format=header.format,
     )
 
 

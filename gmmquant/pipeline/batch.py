@@ -9,10 +9,12 @@ from functools import partial
 from itertools import tee
 from pathlib import Path
 
+from gmmquant.errors import ImageError, ParameterError
 from gmmquant.pipeline.earlier_run import EarlierRun, read_earlier_run, settings_of
 from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.sources import errors_of_reading
+from gmmquant.pipeline.summary import summary_files
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
@@ -106,7 +108,7 @@ def planned_outcomes(planned: Plan, sample_size: int | None = None) -> Iterator[
         if isinstance(found, Failure):
             yield found
             return
-        finished = found is not None and is_finished(planned)
+        finished = found is not None and is_finished(planned, found)
     for entry in planned.entries if shared is None else [*planned.entries, shared]:
         if isinstance(entry, Failure):
             yield entry
@@ -126,36 +128,49 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
     outputs = job.outputs if task.to is Destination.FILES else []
     kept = outputs if isinstance(checked, Skipped) else (checked.kept or frozenset())
     actions = {path: "kept" if path in kept else "replaced" if exists(path) else "new" for path in outputs}
-    if isinstance(checked, Job) and checked.earlier_digest is not None:
+    continues_shared = job.is_shared_report and task.existing is not Existing.REPLACE and "json" in job.reports
+    if isinstance(checked, Job) and (
+        checked.earlier_digest is not None or (continues_shared and actions[job.report] == "replaced")
+    ):
         actions[job.report] = "extended"
-    if job.is_shared_report and actions.get(job.report) == "kept":
-        actions[job.report] = "replaced"  # by one with the figures of all images
     return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)
 
 
 def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRun | None:
-    """Return the earlier run that a shared run resumes, or None; raise an error if its options or images differ.
+    """Return the earlier run that a shared run continues, or None; raise an error if its options or images differ.
 
-    Images are compared by their paths, and by their content if they are newer than the report. Without --skip-existing
-    nothing is resumed, but a difference is a better reason than a file that exists.
+    Images are compared by their paths, and by their content if they are newer than the report. With --force a
+    different run is replaced, and so is one of a sample, as the images outside of it are not compared before the fit.
     """
     task, shared = planned.task, planned.shared_job
-    if shared is None or task.to is not Destination.FILES or task.existing is Existing.REPLACE:
+    replaces = task.existing is Existing.REPLACE
+    if shared is None or task.to is not Destination.FILES or (replaces and sample_size is not None):
         return None
-    earlier = read_earlier_run(shared.report)
-    if earlier is not None:
-        settings, digest = settings_of(task, shared.report)
-        earlier.refuse_other_settings({"k": list(task.ks), "sample_size": sample_size, **settings}, digest)
-        earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
-        for job in planned.jobs:
-            earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
-    return earlier if task.existing is Existing.KEEP else None
+    try:
+        earlier = read_earlier_run(shared.report)
+        if earlier is not None:
+            settings, digest = settings_of(task, shared.report)
+            earlier.refuse_other_version()
+            earlier.refuse_other_settings({"sample_size": sample_size, **settings}, digest)
+            earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
+            for job in planned.jobs:
+                earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
+    except (ParameterError, ImageError):
+        if replaces:
+            return None
+        raise
+    return earlier
 
 
-def is_finished(planned: Plan) -> bool:
-    """Return whether all files of a shared run exist; False with layers, because their number is not known."""
-    outputs = (output for job in planned.all_jobs for output in job.outputs)
-    return not planned.task.products.layers and all(map(exists, outputs))
+def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
+    """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one has its fits.
+
+    With layers it is False, because their number is not known.
+    """
+    if planned.task.existing is not Existing.KEEP or planned.task.products.layers:
+        return False
+    outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
+    return {k for k, _ in earlier.fits}.issuperset(planned.task.ks) and all(map(exists, outputs))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from gmmquant.report.record import EXTRA_INPUTS, Record, extended, fit_key, reco
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, relative
 from gmmquant.system.process import system_reason
+from gmmquant.version import __version__
 
 # A fit in a record: the k that was asked for, and the name of its image.
 FitKey = tuple[int | str, str | None]
@@ -44,7 +45,7 @@ class EarlierRun(NamedTuple):
     settings: Record  # those of the record; of a shared one also `sample_size`
     digests: dict[str, str]  # SHA-256 of the settings, and of the source or the sources
     fits: dict[FitKey, list[str]]  # names of the layers of each fit
-    images: dict[str, str | None]  # in a shared report: SHA-256 of each image by its path; None if the image failed
+    images: dict[str, Record | None]  # in a shared report: the entry of each image by its path; None if it failed
     n_fitted: int = 1  # in a shared report: the number of images that the mixture was fitted to
     image: str | None = None  # the path of the image; None in a shared report
 
@@ -71,11 +72,17 @@ class EarlierRun(NamedTuple):
         for path in sorted(planned ^ self.images.keys()):
             which = "without" if path in planned else "with"
             raise ParameterError(
-                f"{self.report.name} was written {which} {path}, so its mixture differs; use the same images, {REMEDY}"
+                f"{self.report.name} was written {which} {path}, so its mixture differs; use the same images, for more "
+                f"of them --model (after --save-model), {REMEDY}"
             )
 
     def digest_of_image(self, source: SourcePath) -> str | None:
         """Return the digest of an image in a shared report; None if the image failed."""
+        entry = self.entry_of(source)
+        return None if entry is None else entry["digest"]
+
+    def entry_of(self, source: SourcePath) -> Record | None:
+        """Return the entry of an image in a shared report; None if the image failed."""
         return self.images[relative(source, self.report.parent)]
 
     def is_about(self, source: SourcePath) -> bool:
@@ -123,18 +130,26 @@ class EarlierRun(NamedTuple):
         return job.layer(k, 1).name in of_kind and all(exists(job.folder / name) for name in of_kind)
 
     def extended(self, record: Record, *, replaces: bool) -> Record:
-        """Return the report with the fits of this run: see `record.extended`.
+        """Return the report with the fits of this run: see `record.extended`; of a shared one without its images.
 
         A `ParameterError` is raised if it has other keys than a report of this version.
         """
+        self.refuse_other_version()
         kinds = [_kind_of(fit) for fit in (*self.record["fits"], *record["fits"])]
-        same = all(self.record.get(name) == record[name] for name in ("schema", "version"))
-        lists = all(isinstance(self.record.get(name), list) for name in ("notes", "choices"))
-        if not (same and lists) or any(kind != kinds[-1] for kind in kinds):
-            raise ParameterError(
-                f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
-            )
+        if self.record["schema"] != record["schema"] or any(kind != kinds[-1] for kind in kinds):
+            raise self._damaged()
         return extended(self.record, record, replaces=replaces)
+
+    def refuse_other_version(self) -> None:
+        """Raise a `ParameterError` if the report is not that of this version."""
+        lists = all(isinstance(self.record.get(name), list) for name in ("notes", "choices"))
+        if not lists or self.record.get("version") != __version__ or "schema" not in self.record:
+            raise self._damaged()
+
+    def _damaged(self) -> ParameterError:
+        return ParameterError(
+            f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
+        )
 
 
 def key_of(job: Job, k: int | str) -> FitKey:
@@ -168,12 +183,14 @@ def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
                 raise ValueError
         digests = {name: str(record["digest"][name]) for name in ("settings", "sources" if shared else "source")}
         fits = {fit_key(fit): [str(name) for name in fit["files"].get("layers", [])] for fit in record["fits"]}
-        digests_of_images = {image["path"]: image["digest"] for image in images}
-        digests_of_images |= dict.fromkeys(image["path"] for image in record.get("failed", []))
+        entries = {image["path"]: image for image in images}
+        if not all({"digest", "fits", "notes"} <= entry.keys() for entry in entries.values()):
+            raise ValueError
+        entries |= dict.fromkeys(image["path"] for image in record.get("failed", []))
         image = None if shared else str(record["image"]["path"])
         if not shared and not isinstance(record["image"]["visible_pixels"], int):
             raise ValueError
-        return EarlierRun(report, data, record, {**settings}, digests, fits, digests_of_images, n_fitted, image)
+        return EarlierRun(report, data, record, {**settings}, digests, fits, entries, n_fitted, image)
     except OSError as error:
         raise ParameterError(
             f"{report.name} cannot be read: {system_reason(error)}; move it, or use {REMEDY}"
@@ -213,15 +230,11 @@ def settings_of(task: Task, report: AnyPath) -> tuple[Record, str]:
     The digest covers the content of a model, a palette or an image to take colours from, but not the name of its file.
     """
     strategy = task.strategy
-    settings = settings_record(strategy.settings(task.settings), strategy.inputs, report) | output_settings(task)
+    settings = settings_record(strategy.settings(task.settings), strategy.inputs, report)
+    settings["keep_metadata"] = task.products.keep_metadata
     by_value = {name: value for name, value in settings.items() if name not in strategy.inputs}
     content = [by_value, strategy.digest]
     return settings, hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
-
-
-def output_settings(task: Task) -> Record:
-    """Return the settings of the output files that change their content."""
-    return {"optimize": task.products.optimize, "keep_metadata": task.products.keep_metadata}
 
 
 def digest_of(file: BinaryIO) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, OutputError, ParameterError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
+from gmmquant.images.decoding.registry import INPUT_FORMATS
 from gmmquant.images.encoding.encode import encode_image, output_format
 from gmmquant.images.encoding.output_format import OPAQUE
 from gmmquant.images.files import read_image
@@ -29,7 +30,6 @@ from gmmquant.pipeline.earlier_run import (
     digest_of,
     earlier_report,
     key_of,
-    output_settings,
     read_earlier_run,
     refuse_changed,
     settings_of,
@@ -43,7 +43,7 @@ from gmmquant.quantization.quantizer import Quantizer, Receiver, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, Skipped
-from gmmquant.report.record import Choices, Record, build_record, fit_record
+from gmmquant.report.record import Choices, Record, build_record, extended, fit_record
 from gmmquant.settings import MAX_K, largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
@@ -146,13 +146,13 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
         return job
     present = [path for path in job.outputs if exists(path)]
     report = earlier_report(job)
-    continues = report is not None and not job.is_shared_report and task.existing is not Existing.REPLACE
+    continues = report is not None and task.existing is not Existing.REPLACE
     others = [path for path in present if not (continues and path in job.reports.values())]
     if others and task.existing is Existing.REFUSE:
         return refuse_existing(job, f"{others[0].name} exists")
     if task.existing is Existing.KEEP and (empty := next(filter(is_empty, others), None)) is not None:
         return _failure(job, f"{empty.name} is empty, so it is not kept; remove it, or use --force to replace it")
-    if continues:
+    if continues and not job.is_shared_report:  # for that see `batch.find_earlier_shared_run`
         earlier = read_earlier_run(report)
         if earlier is not None:
             earlier.refuse_newer(job.source, earlier.digests["source"])
@@ -250,7 +250,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     notes_on_files: list[str] = []  # not in the record, as they are true of this run only
     earlier = _earlier_run(job, task, digest, notes_on_files.append)
-    lossy = _is_lossy(image, flat, task)
+    lossy, input_format = _is_lossy(image, flat, task), image.format
     notes = [*image.notes, *_losses(image, flat, task, lossy=lossy)]
     if flat.n_visible == 0:
         exports = " and without a palette or model" * bool(job.products.palettes or job.products.models)
@@ -286,7 +286,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         if task.skip_if_larger:
             results, larger = _without_larger(job, results, n_bytes, outputs)
         if not results:
-            return Skipped(job.source, f"{larger}, the image has {n_bytes:,}")
+            return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}", input_format)
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes, lossy=lossy)
         record, earlier = _extended(earlier, record, task)
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
@@ -365,6 +365,17 @@ def _without_larger(
     return left, ", ".join(f"{drawn.n_bytes:,} bytes at k = {k}" for k, drawn in larger.items())
 
 
+def _not_smaller(job: Job, task: Task, reason: str, input_format: str) -> Skipped:
+    """Return that no file of an image is smaller than it; on standard output it then takes the place of the result."""
+    if task.to is not Destination.STANDARD_OUTPUT:
+        return Skipped(job.source, reason)
+    name = task.products.format
+    if f".{name}" not in INPUT_FORMATS[input_format].extensions:
+        raise ImageError(f"{reason}, but as {input_format} it cannot stand for {name}; leave out --skip-if-larger")
+    with errors_of_reading(), open_path(job.source, byte_limit(task.max_pixels)) as file:
+        return Skipped(job.source, f"{reason} and is passed on", drawn=file.read())
+
+
 def _write(
     job: Job, path: AnyPath, encode: Callable[..., bytes], writer: FileWriter, watch: Watcher, *content: Any
 ) -> None:
@@ -433,7 +444,9 @@ def _record_of(
         from gmmquant.report.shared_record import shared_fit_record, shared_image_record
 
         fits = [shared_fit_record(fit, files, asked=k, n_bytes=n) | mark for k, (fit, files, n, _) in results.items()]
-        return shared_image_record(path, quantizer, fits, n_bytes=n_bytes, notes=notes, digest=digest)
+        entry = shared_image_record(path, quantizer, fits, n_bytes=n_bytes, notes=notes, digest=digest)
+        replaces = task.existing is Existing.REPLACE
+        return entry if job.earlier_entry is None else extended(job.earlier_entry, entry, replaces=replaces)
     recolored = [drawn.fit for drawn in results.values()]
     chosen = recoloring_is_chosen(task)
     notes += fit_notes(recolored, quantizer.histogram, quantizer.settings, choices=choices, recoloring_chosen=chosen)
@@ -448,7 +461,7 @@ def _record_of(
         extra_inputs=task.strategy.inputs,
         digests={"source": digest, "settings": settings_of(task, job.report)[1]},
     )
-    record["settings"] |= output_settings(task)
+    record["settings"]["keep_metadata"] = task.products.keep_metadata
     return record
 
 

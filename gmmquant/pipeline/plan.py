@@ -22,6 +22,7 @@ from gmmquant.pipeline.names import fitting_stem, has_k, image_stem, report_stem
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
+from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, DEFAULT_REPORT, MAX_PIXELS, Settings, in_names
 from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
@@ -98,6 +99,7 @@ class Job:
     kept: frozenset[AnyPath] | None = None
     earlier_digest: str | None = None  # SHA-256 of the source in the report of an earlier run
     recorded: frozenset[int | str] = frozenset()  # the k in that report, whose files are kept without a comparison
+    earlier_entry: Record | None = None  # of the image in that report, if it is a shared one
     path_in_record: str | None = None  # of the source; None: relative to the folder of the report
     image_name: str | None = None  # of the image; None: that of the files of the fit
 

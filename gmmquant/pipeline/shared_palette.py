@@ -19,7 +19,7 @@ from gmmquant.pipeline.earlier_run import (
     REMEDY,
     EarlierRun,
     digest_of_all,
-    output_settings,
+    key_of,
     read_earlier_run,
     refuse_changed,
     settings_of,
@@ -27,11 +27,11 @@ from gmmquant.pipeline.earlier_run import (
 from gmmquant.pipeline.exports import FileWriter, write_mixture
 from gmmquant.pipeline.image_job import (
     attempt,
+    check_outputs,
     is_kept,
     number_of_colors,
     read,
     recoloring_is_chosen,
-    refuse_existing,
 )
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
@@ -39,11 +39,11 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
-from gmmquant.report.record import Record, fit_record, to_json
+from gmmquant.report.record import Record, fit_key, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, total_result
 from gmmquant.system.atomic import OutputSet, writing
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
-from gmmquant.system.filesystem import check_writable, exists, make_folder
+from gmmquant.system.filesystem import check_writable, make_folder
 from gmmquant.system.paths import as_text, identity, relative
 
 
@@ -77,16 +77,13 @@ def run_shared(
     if isinstance(earlier, Failure):
         yield earlier
         return
-    if earlier is not None and is_finished(planned):
+    if earlier is not None and is_finished(planned, earlier):
         yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
         return
     refusal = attempt(shared, lambda: _refuse_outputs(planned, shared))
     if refusal is not None:
         yield refusal
         return
-    if earlier is not None:
-        entries = [_continued(entry, earlier) if isinstance(entry, Job) else entry for entry in planned.entries]
-        planned = planned._replace(entries=entries)
 
     counted = Counted()
     if not (fail_fast and len(planned.jobs) < len(planned.entries)):
@@ -98,9 +95,12 @@ def run_shared(
         return
     if earlier is not None:
         refusal = attempt(shared, partial(_refuse_other_sources, earlier, planned.jobs, counted.digests))
-        if refusal is not None:
+        if refusal is not None and task.existing is not Existing.REPLACE:
             yield refusal
             return
+        earlier = earlier if refusal is None else None
+    if earlier is not None:
+        entries = [_continued(entry, earlier) if isinstance(entry, Job) else entry for entry in entries]
 
     colors = ColorHistogram.empty() if counted.colors is None else counted.colors
     task = task._replace(settings=task.strategy.settings(task.settings))
@@ -115,8 +115,9 @@ def run_shared(
     done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 
-    # If images failed, an existing report is kept, because it may contain more of them.
-    if done and not (failures and task.existing is Existing.KEEP and exists(shared.report)):
+    # If images failed, a report that they are in is kept.
+    known = set() if earlier is None else {image["path"] for image in earlier.record["images"]}
+    if done and known <= {outcome.record["path"] for outcome in done}:
         to_files, folder = task.to is Destination.FILES, shared.report.parent
         paths = [relative(failure.source, folder) if to_files else as_text(failure.source) for failure in failures]
         build = partial(
@@ -141,8 +142,7 @@ def run_shared(
             choices=strategy.choices,
             recoloring_chosen=recoloring_is_chosen(task),
         )
-        compares = earlier is None
-        yield attempt(shared, lambda: _write_shared(shared, task, strategy, done, note, build, compares=compares))
+        yield attempt(shared, lambda: _write_shared(shared, task, strategy, done, note, build, earlier))
 
 
 def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
@@ -151,14 +151,18 @@ def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
         return None
     check_writable(shared.folder)
     jobs = (shared, *planned.jobs) if planned.task.existing is Existing.REFUSE else ()
-    failures = (refuse_existing(job, f"{path.name} exists") for job in jobs for path in job.outputs if exists(path))
-    return next(failures, None)
+    checked = (check_outputs(job, planned.task) for job in jobs)
+    return next((refusal for refusal in checked if isinstance(refusal, Failure)), None)
 
 
 def _continued(job: Job, earlier: EarlierRun) -> Job:
-    """Return a job whose files in a shared report are kept without a comparison, if the image is in it."""
-    digest = earlier.digest_of_image(job.source)
-    return replace(job, earlier_digest=digest, recorded=frozenset() if digest is None else frozenset(job.ks))
+    """Return a job that extends the image's entry in a shared report, if it is in it; the files of that are kept."""
+    entry = earlier.entry_of(job.source)
+    if entry is None:
+        return job
+    fits = set(map(fit_key, entry["fits"]))
+    recorded = frozenset(k for k in job.ks if key_of(job, k) in fits)
+    return replace(job, earlier_digest=entry["digest"], earlier_entry=entry, recorded=recorded)
 
 
 def _with_failures(entries: Sequence[Job | Failure], failures: Iterable[Failure]) -> list[Job | Failure]:
@@ -175,7 +179,7 @@ def _refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Map
     for job in jobs:
         digest = digests.get(identity(job.source))
         if digest is not None:
-            refuse_changed(job.source, job.report, job.earlier_digest, digest)
+            refuse_changed(job.source, job.report, earlier.digest_of_image(job.source), digest)
     raise ParameterError(
         f"{earlier.report.name} was fitted to {earlier.n_fitted} images, not to these {len(digests)}; use the "
         f"same images, {REMEDY}"
@@ -272,12 +276,11 @@ def _write_shared(
     done: list[Done],
     note: Callable[[Sequence[RecoloredFit]], list[str]],
     build: Callable[..., Record],
-    *,
-    compares: bool,
+    earlier: EarlierRun | None,
 ) -> SharedReport:
-    """Write the files of the shared mixture, and the report, which is replaced in every run.
+    """Write the files of the shared mixture, and the report, with the fits of an `earlier` run.
 
-    `note(fits)` returns the notes on the fits, `build(fits=..., notes=...)` the record. `compares` as for `FileWriter`.
+    `note(fits)` returns the notes on the fits, `build(fits=..., notes=...)` the record.
     """
     to_files = task.to is Destination.FILES
     if to_files:
@@ -286,8 +289,9 @@ def _write_shared(
     results: list[RecoloredFit] = []
     overwrite = task.existing is not Existing.REFUSE
     with OutputSet(overwrite=overwrite) as outputs, writing(in_background=False) as this_thread:
-        writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=compares)
+        recorded = set() if earlier is None else {k for k, _ in earlier.fits}
         for index, k in enumerate(shared.ks):
+            writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=k not in recorded)
             fit = strategy.fits[number_of_colors(k, strategy.choices)]
             result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
             files = write_mixture(result, shared, k, writer, task.strategy.names) if to_files else {}
@@ -295,12 +299,33 @@ def _write_shared(
             records.append(fit_record(result, files, asked=k))
         notes = note(results)
         record = build(fits=records, notes=notes)
-        lost = _lost(shared) if to_files and shared.reports else ""  # true of this run only, so not in the record
-        record["settings"] |= output_settings(task)
+        lost = ""  # true of this run only, so not in the record
+        record["settings"]["keep_metadata"] = task.products.keep_metadata
+        if earlier is not None:
+            record = _extended(earlier, record, replaces=task.existing is Existing.REPLACE)
+        elif to_files and shared.reports:
+            lost = _lost(shared)
         if to_files and shared.reports:
-            outputs.stage(shared.report, to_json(record).encode("ascii"))
+            replaced = None if earlier is None or overwrite else earlier.data
+            outputs.stage(shared.report, to_json(record).encode("ascii"), replaced=replaced)
         written = outputs.commit()
     return SharedReport(shared.folder, record, written, [*notes, *filter(None, [lost])])
+
+
+def _extended(earlier: EarlierRun, record: Record, *, replaces: bool) -> Record:
+    """Return a shared record with the fits of an earlier run.
+
+    A `ParameterError` is raised if images of this run lack those fits, as they failed then.
+    """
+    fits = earlier.extended(record, replaces=replaces)
+    ks = {fit["asked"] for fit in fits["fits"]}
+    for image in record["images"]:
+        if not ks.issubset(fit["asked"] for fit in image["fits"]):
+            raise ParameterError(
+                f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
+                f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
+            )
+    return {**fits, **{name: record[name] for name in ("total", "fitted", "digest", "images", "failed")}}
 
 
 def _lost(shared: Job) -> str:

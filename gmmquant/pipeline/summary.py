@@ -83,7 +83,7 @@ def check_summary(planned: Plan) -> str:
         if gone and not note:
             note = f"{path.name} no longer has {counted(gone)}, which {'do' if len(gone) > 1 else 'does'} not exist"
     if planned.shared_job is not None:
-        lossy = planned.task.existing is Existing.REFUSE
+        lossy = earlier_report(planned.shared_job) is None
     else:
         lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
         lossy = lossy or not any(earlier_report(job) for job in planned.jobs)

@@ -63,18 +63,18 @@ def entries_of(record: Record, folder: str = "", page: str | None = None) -> Ite
     if "image" in record:
         yield Entry(record, folder, page)
         return
+    shared = {fit["asked"]: fit for fit in record["fits"]}
     for image in record["images"]:
         fits = [
-            {**{name: shared[name] for name in _SHARED}, **fit, "components": _counted(shared, fit)}
-            for shared, fit in zip(record["fits"], image["fits"], strict=True)
+            {
+                **{name: shared[fit["asked"]][name] for name in _SHARED},
+                **fit,
+                "components": {**shared[fit["asked"]]["components"], "pixels": fit["pixels"]},
+            }
+            for fit in image["fits"]
         ]
         yield Entry({**record, "image": image, "notes": image["notes"], "fits": fits}, folder)
     sizes = {name: record["total"][name] for name in ("pixels", "visible_pixels", "visible_weight")}
     unknown = dict.fromkeys(("bytes", "width", "height", "frames", "bit_depth"))
     image = {"path": ALL_IMAGES, **unknown, **sizes, "distinct_colors": record["fitted"]["distinct_colors"]}
     yield Entry({**record, "image": image}, "")
-
-
-def _counted(shared: Record, fit: Record) -> Record:
-    """Return the components of a shared fit with the pixels of one image."""
-    return {**shared["components"], "pixels": fit["pixels"]}

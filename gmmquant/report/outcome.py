@@ -70,6 +70,7 @@ class Skipped(NamedTuple):
     reason: str = "its outputs exist"
     record: dict[str, Any] | None = None  # if it was fitted again, to compare the outputs
     illustration: Illustration | None = None
+    drawn: bytes | None = None  # the image itself, for standard output, if the result would be larger
 
 
 class Failure(NamedTuple):

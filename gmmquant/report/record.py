@@ -72,27 +72,27 @@ def build_record(
 def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
     """Return an `earlier` record of the same image and settings with the fits of `record` as well, ordered by k.
 
-    If a fit is in both and not `replaces`, only its files are added; if nothing is new, the earlier record is returned.
+    Both may be entries of an image in a shared record, which has the settings of all.
+    If a fit is in both and not `replaces`, only its files are added, and the size that its image has now; if nothing is
+    new, the earlier record is returned.
     """
-    written = {fit["files"].get("image"): fit_key(fit) for fit in record["fits"]}
+    written = {name: fit_key(fit) for fit in record["fits"] if (name := fit["files"].get("image")) is not None}
     # An image of the same name is no longer that of another fit.
     kept = [fit for fit in earlier["fits"] if written.get(fit["files"].get("image"), fit_key(fit)) == fit_key(fit)]
     fits = {fit_key(fit): fit for fit in kept}
     for fit in record["fits"]:
         known = fits.get(fit_key(fit))
-        fits[fit_key(fit)] = fit if known is None or replaces else {**known, "files": _all_files(known, fit)}
+        fits[fit_key(fit)] = fit if known is None or replaces else _with_files_of(fit, known)
     if list(fits.values()) == earlier["fits"]:
         return earlier
     ordered = sorted(fits.values(), key=lambda fit: (fit["k"], str(fit["asked"])))
-    choices = {choice["asked"]: choice for choice in (*earlier["choices"], *record["choices"])}
-    return {
-        **record,
-        "settings": {**record["settings"], "k": list(dict.fromkeys(fit["asked"] for fit in ordered))},
-        "choice": next(iter(choices.values()), None),
-        "choices": list(choices.values()),
-        "notes": list(dict.fromkeys([*earlier["notes"], *record["notes"]])),
-        "fits": ordered,
-    }
+    notes = list(dict.fromkeys([*earlier["notes"], *record["notes"]]))
+    merged = {**record, "notes": notes, "fits": ordered}
+    if "settings" in record:
+        choices = {choice["asked"]: choice for choice in (*earlier["choices"], *record["choices"])}
+        merged["settings"] = {**record["settings"], "k": list(dict.fromkeys(fit["asked"] for fit in ordered))}
+        merged |= {"choice": next(iter(choices.values()), None), "choices": list(choices.values())}
+    return merged
 
 
 def fit_key(fit: Record) -> tuple[int | str, str | None]:
@@ -100,10 +100,11 @@ def fit_key(fit: Record) -> tuple[int | str, str | None]:
     return fit["asked"], fit["files"].get("image")
 
 
-def _all_files(known: Record, fit: Record) -> Record:
-    """Return the files of both records of a fit; there may be several layers."""
+def _with_files_of(fit: Record, known: Record) -> Record:
+    """Return the `known` record of a fit with the files of another as well, of which there may be several layers."""
     layers = [*known["files"].get("layers", ()), *fit["files"].get("layers", ())]
-    return {**known["files"], **fit["files"], **({"layers": list(dict.fromkeys(layers))} if layers else {})}
+    files = {**known["files"], **fit["files"], **({"layers": list(dict.fromkeys(layers))} if layers else {})}
+    return {**known, "bytes": fit["bytes"], "files": files}
 
 
 def image_record(path: str, quantizer: Quantizer, n_bytes: int | None) -> Record:

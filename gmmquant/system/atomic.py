@@ -269,7 +269,8 @@ class HeldSet(contextlib.ExitStack):
         self.data = data
 
     def drop(self, path: AnyPath) -> None:
-        """Do nothing: the image for standard output is never left out."""
+        """Hold nothing."""
+        self.data = None
 
     def commit(self) -> list[AnyPath]:
         """Return an empty list, as no file is written."""

@@ -41,7 +41,7 @@ def test_a_second_run_with_another_k_adds_to_the_report(command, samples, tmp_pa
     [
         (["--method", "kmeans"], "with --method gmm, this run is with --method kmeans"),
         (["--seed", "1"], "with --seed 0, this run is with --seed 1"),
-        (["--optimize"], "without --optimize, this run is with --optimize"),
+        (["--keep-metadata"], "without --keep-metadata, this run is with --keep-metadata"),
     ],
 )
 def test_other_settings_are_refused_with_their_name_and_nothing_changes(command, samples, tmp_path, options, named):
@@ -56,6 +56,19 @@ def test_other_settings_are_refused_with_their_name_and_nothing_changes(command,
     assert command(cat, "-k", "3", "-o", "out", "--name", "{stem}_other_k{k}", *options).returncode == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {*before, "cat_other_k3.png", "cat_other_report.json"}
+
+
+def test_optimize_changes_the_files_of_its_run_only_and_their_sizes_in_the_report(command, samples, tmp_path):
+    arguments, out = [samples / "cat.jpg", "-o", "out", "--skip-existing"], tmp_path / "out"
+    assert command(*arguments, "-k", "2", "3").returncode == 0
+    plain = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    (out / "cat_k3.png").unlink()
+    assert command(*arguments, "-k", "2", "3", "4", "--optimize").returncode == 0
+    assert (out / "cat_k2.png").read_bytes() == plain["cat_k2.png"]
+    assert (out / "cat_k3.png").stat().st_size < len(plain["cat_k3.png"])
+    fits = report(out)["fits"]
+    assert [fit["k"] for fit in fits] == [2, 3, 4]
+    assert [fit["bytes"] for fit in fits] == [(out / fit["files"]["image"]).stat().st_size for fit in fits]
 
 
 def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path):
@@ -204,8 +217,8 @@ def test_a_fit_of_both_records_is_replaced_only_if_asked_for():
     def record(*fits, **more):
         return {"settings": {"k": []}, "choices": [], "notes": [], "fits": list(fits), **more}
 
-    old = {"asked": 7, "k": 7, "mse": 1, "files": {"image": "a"}}
-    new = {"asked": 7, "k": 7, "mse": 2, "files": {"image": "a", "model": "m"}}
+    old = {"asked": 7, "k": 7, "mse": 1, "bytes": 8, "files": {"image": "a"}}
+    new = {"asked": 7, "k": 7, "mse": 2, "bytes": 8, "files": {"image": "a", "model": "m"}}
     assert extended(record(old), record(new), replaces=True)["fits"] == [new]
     assert extended(record(old), record(new), replaces=False)["fits"] == [{**old, "files": new["files"]}]
     earlier = record(new)

@@ -108,12 +108,16 @@ def test_outputs_that_exist_are_counted_apart_from_failures(command, album):
     assert again.stderr.splitlines()[-1].startswith("gmmquant: 3 exist, 1 failed in ")
 
 
-def test_a_shared_run_names_another_k_and_with_force_the_k_that_its_report_loses(command, album, tmp_path):
+@pytest.mark.parametrize("change", ["settings", "image", "sample"])
+def test_a_shared_run_with_force_names_the_k_that_its_report_loses(command, album, tmp_path, change):
     names, shared = [album / "a.png", album / "c.png"], ["--shared", "-o", "out"]
     assert command(*names, "-k", "1", "2", *shared).returncode == 0
     refused = command(*names, "-k", "2", "3", *shared)
-    assert "shared_report.json was written with -k 1 2, this run is with -k 2 3; use the same options" in refused.stderr
-    forced = command(*names, "-k", "2", "3", *shared, "-f")
+    assert "a_k2.png exists" in refused.stderr
+    options = {"settings": ["--tol", "0.01"], "image": [], "sample": ["--sample-size", "2"]}[change]
+    if change == "image":
+        Image.new("RGB", (9, 9), "red").save(names[0])
+    forced = command(*names, "-k", "2", "3", *shared, "-f", *options)
     assert forced.returncode == 0
     assert "shared_report.json no longer has k = 1; their images stay\n" in forced.stderr
     assert "no longer" not in command(*names, "-k", "2", "3", *shared, "-f").stderr

@@ -1,6 +1,8 @@
 """One mixture for many images, with the command: a fit to all their pixels, one palette, one record."""
 
+import csv
 import functools
+import io
 import json
 import os
 import re
@@ -74,6 +76,11 @@ def palette_of(path, k):
 
 def report(folder):
     return json.loads((folder / "shared_report.json").read_text())
+
+
+def table(path):
+    """Return the rows of a table."""
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
 
 
 def without_times(record):
@@ -199,7 +206,6 @@ def test_missing_files_are_written_with_the_same_bytes(command, tmp_path, album)
             ["--method", "kmeans"],
             "shared_report.json was written with --method gmm, this run is with --method kmeans; use the same options",
         ),
-        (["-k", "5"], "shared_report.json was written with -k 3, this run is with -k 3 5; use the same options"),
         (
             "one more",
             "shared_report.json was written without ../album/another.png, so its mixture differs; use the same",
@@ -465,6 +471,74 @@ def test_if_images_fail_a_report_of_more_images_is_kept(command, finished, tmp_p
     file_size = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
     assert command(*arguments, "--skip-existing", preexec_fn=file_size).returncode == 1
     assert contents(tmp_path / "out")["shared_report.json"] == before["shared_report.json"]
+
+
+def entries(record):
+    """Return the fits of all images together and of each image by the k that was asked for, without times."""
+    images = {image["path"]: image["fits"] for image in record["images"]}
+    return {
+        name: {str(fit["asked"]): without_times(fit) for fit in fits}
+        for name, fits in {"all": record["fits"], **images}.items()
+    }
+
+
+@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"]])
+def test_another_k_adds_to_the_report_what_a_run_with_all_k_has(command, finished, tmp_path, album, options):
+    finished("--save-model")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    added = command("album", "-k", "5", "auto", "--shared", "--save-model", "-o", "out", *options)
+    assert added.returncode == 0, added.stderr
+    assert "no longer" not in added.stderr
+    assert command("album", "-k", "3", "5", "auto", "--shared", "--save-model", "-o", "all").returncode == 0
+    assert entries(report(tmp_path / "out")) == entries(report(tmp_path / "all"))
+    for name in ("total", "fitted", "choices", "choice"):
+        assert report(tmp_path / "out")[name] == report(tmp_path / "all")[name]
+    assert report(tmp_path / "out")["settings"]["k"] == [fit["asked"] for fit in report(tmp_path / "out")["fits"]]
+    for path in (tmp_path / "all").iterdir():
+        if not path.name.endswith("_report.json"):
+            assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+            assert before.get(path.name) in (None, path.read_bytes())
+
+
+def test_files_about_all_images_have_every_k_of_a_shared_report(command, finished, tmp_path, album):
+    finished()
+    about_all = ["--report", "json", "csv", "html", "--sheet", "png"]
+    assert command("album", "-k", "5", "--shared", "-o", "out", *about_all).returncode == 0
+    rows = table(tmp_path / "out/shared_report.csv")
+    assert [row["asked"] for row in rows] == ["3", "5"] * 11
+    assert {row["file"] for row in rows} == {f"p{i}_k{k}.png" for i in range(10) for k in (3, 5)} | {""}
+    sheet = {name: (tmp_path / name / "shared_sheet.png") for name in ("out", "all")}
+    assert command("album", "-k", "3", "5", "--shared", "-o", "all", "--sheet", "png").returncode == 0
+    np.testing.assert_array_equal(pixels_of(sheet["out"]), pixels_of(sheet["all"]))
+    (tmp_path / "out/shared_report.csv").unlink()
+    again = command("album", "-k", "5", "--shared", "-o", "out", *about_all, "--skip-existing")
+    assert again.returncode == 0
+    assert table(tmp_path / "out/shared_report.csv") == rows
+
+
+def test_another_format_is_another_file_of_the_same_fit(command, finished, tmp_path, album):
+    finished()
+    assert command("album", "-k", "3", "--shared", "-o", "out", "--format", "webp").returncode == 0
+    record = report(tmp_path / "out")
+    assert [fit["asked"] for fit in record["fits"]] == [3]
+    assert [fit["files"]["image"] for fit in record["images"][2]["fits"]] == ["p2_k3.png", "p2_k3.webp"]
+
+
+def test_a_fit_is_not_added_to_a_report_that_lacks_an_image(command, finished, tmp_path, album):
+    finished()
+    record = report(tmp_path / "out")
+    lost = record["images"].pop(4)
+    record["failed"].append({"path": lost["path"], "reason": "no space left on device"})
+    record["total"]["images"] -= 1
+    (tmp_path / "out/shared_report.json").write_text(json.dumps(record))
+    added = command("album", "-k", "5", "--shared", "-o", "out")
+    assert added.returncode == 1
+    assert "shared_report.json lacks ../album/p4.png, which failed in an earlier run; run again with -k 3 5" in (
+        added.stderr
+    )
+    assert report(tmp_path / "out") == record
+    assert command("album", "-k", "3", "5", "--shared", "-o", "out", "--skip-existing").returncode == 0
+    assert set(map(len, entries(report(tmp_path / "out")).values())) == {2}
 
 
 def test_a_dry_run_counts_the_images_and_lists_the_shared_files(command, tmp_path, album):

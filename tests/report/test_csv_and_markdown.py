@@ -239,3 +239,21 @@ def test_files_that_are_not_smaller_than_the_image_are_left_out(command, samples
     assert (none.returncode, none.stdout) == (0, "")
     assert f"skipped, {size}, the image has 50,163" in none.stderr
     assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_on_standard_output_an_image_takes_the_place_of_a_larger_result(command, samples, tmp_path):
+    arguments = ["-k", "16", "-o", "-", "--skip-if-larger"]
+    small = command(samples / "coffee.png", *arguments, text=False)
+    assert (small.returncode, small.stderr) == (0, b"")
+    (tmp_path / "small.png").write_bytes(small.stdout)
+    (tmp_path / "again.jpg").write_bytes(small.stdout)
+    again = command("again.jpg", *arguments, text=False)
+    assert (again.returncode, again.stdout) == (0, small.stdout)
+    size = f"{len(small.stdout):,}"
+    assert f"again.jpg: skipped, {size} bytes at k = 16, the image has {size} and is passed on".encode() in again.stderr
+    other = command(samples / "cat.jpg", "-k", "256", *arguments[2:])
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "as JPEG it cannot stand for png; leave out --skip-if-larger" in other.stderr
+    resized = command("small.png", *arguments, "--resize", "50%")
+    assert resized.returncode == 2
+    assert "leave out --resize or --skip-if-larger" in resized.stderr
