@@ -269,8 +269,7 @@ class HeldSet(contextlib.ExitStack):
         self.data = data
 
     def drop(self, path: AnyPath) -> None:
-        """Hold nothing."""
-        self.data = None
+        """Do nothing: what takes the place of the image is not staged."""
 
     def commit(self) -> list[AnyPath]:
         """Return an empty list, as no file is written."""
