@@ -12,7 +12,9 @@ from pathlib import Path
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.pipeline.earlier_run import EarlierRun, read_earlier_run, settings_of
 from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run
+from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
+from gmmquant.pipeline.reports import reports_kept
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.pipeline.summary import summary_files
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
@@ -126,12 +128,12 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
         with errors_of_reading():
             examine(job.source, ignore)
     outputs = job.outputs if task.to is Destination.FILES else []
-    kept = outputs if isinstance(checked, Skipped) else (checked.kept or frozenset())
+    kept = set(outputs) if isinstance(checked, Skipped) else set(checked.kept or ())
+    continues = isinstance(checked, Job) and (checked.earlier_digest is not None or job.is_shared_report)
+    if isinstance(checked, Job) and checked.earlier_digest is not None:
+        kept |= reports_kept(checked)
     actions = {path: "kept" if path in kept else "replaced" if exists(path) else "new" for path in outputs}
-    continues_shared = job.is_shared_report and task.existing is not Existing.REPLACE and "json" in job.reports
-    if isinstance(checked, Job) and (
-        checked.earlier_digest is not None or (continues_shared and actions[job.report] == "replaced")
-    ):
+    if continues and task.existing is not Existing.REPLACE and actions.get(job.report) == "replaced":
         actions[job.report] = "extended"
     return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)
 
@@ -167,10 +169,12 @@ def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
 
     With layers it is False, because their number is not known.
     """
-    if planned.task.existing is not Existing.KEEP or planned.task.products.layers:
+    task = planned.task
+    if task.existing is not Existing.KEEP or task.products.layers:
         return False
+    keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
     outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
-    return {k for k, _ in earlier.fits}.issuperset(planned.task.ks) and all(map(exists, outputs))
+    return keys <= earlier.fits.keys() and all(map(exists, outputs))
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from gmmquant.pipeline.image_job import (
     read,
     recoloring_is_chosen,
 )
+from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
 from gmmquant.quantization.fitter import Fitter
@@ -294,7 +295,10 @@ def _write_shared(
             writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=k not in recorded)
             fit = strategy.fits[number_of_colors(k, strategy.choices)]
             result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
-            files = write_mixture(result, shared, k, writer, task.strategy.names) if to_files else {}
+            files: Record = {}
+            if to_files:
+                files["images"] = shared_image_name(task.name, k, task.products.format)
+                files |= write_mixture(result, shared, k, writer, task.strategy.names)
             results.append(result)
             records.append(fit_record(result, files, asked=k))
         notes = note(results)
@@ -303,6 +307,7 @@ def _write_shared(
         record["settings"]["keep_metadata"] = task.products.keep_metadata
         if earlier is not None:
             record = _extended(earlier, record, replaces=task.existing is Existing.REPLACE)
+            notes += [note for note in record["notes"] if note not in (*notes, *earlier.record["notes"])]
         elif to_files and shared.reports:
             lost = _lost(shared)
         if to_files and shared.reports:
@@ -318,9 +323,8 @@ def _extended(earlier: EarlierRun, record: Record, *, replaces: bool) -> Record:
     A `ParameterError` is raised if images of this run lack those fits, as they failed then.
     """
     fits = earlier.extended(record, replaces=replaces)
-    ks = {fit["asked"] for fit in fits["fits"]}
     for image in record["images"]:
-        if not ks.issubset(fit["asked"] for fit in image["fits"]):
+        if len(image["fits"]) < len(fits["fits"]):
             raise ParameterError(
                 f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
                 f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
