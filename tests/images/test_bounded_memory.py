@@ -6,15 +6,17 @@ import re
 import struct
 import subprocess
 import sys
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from image_files import png_chunk, read, saved
-from image_kinds import file_of, icns, ico
+from image_kinds import file_of, icns, ico, psd
 from PIL import Image
 
 from gmmquant.errors import ImageError, PaletteFileError
+from gmmquant.images.decoding import png_chunks
 from gmmquant.images.decoding.av1 import largest_sequence
 from gmmquant.images.decoding.media_boxes import frames, images, stated_size
 from gmmquant.images.decoding.reader import MAX_FRAMES
@@ -308,6 +310,39 @@ def test_an_image_of_a_million_empty_parts_is_refused(name, filler, position):
     assert read_image(io.BytesIO(few)).pixels.shape == (4, 6, 3)
     with pytest.raises(ImageError, match="damaged or incomplete"):
         read_image(io.BytesIO(many))
+
+
+@pytest.mark.parametrize("name", ["", "a", "ab"])
+def test_a_psd_has_as_many_resources_as_there_are_identifiers(name):
+    pixels = np.full((4, 6, 3), 40, dtype=np.uint8)
+    resource = b"8BIM\x03\xe8" + (bytes([len(name)]) + name.encode()).ljust(2 + 2 * (len(name) // 2), b"\0")
+    resource += struct.pack(">I", 3) + b"abc\0"
+    np.testing.assert_array_equal(read_image(io.BytesIO(psd(pixels, resources=resource * 65_536))).pixels, pixels)
+    with pytest.raises(ImageError, match="more than 65536 image resources"):
+        read_image(io.BytesIO(psd(pixels, resources=resource * 65_537)))
+
+
+def test_a_jpeg_with_more_than_32_megabytes_before_its_pixels_is_refused():
+    data = SMALL_FILES["JPEG"]
+    exif = b"\xff\xe1" + struct.pack(">H", 60_008) + b"Exif\0\0" + bytes(60_000)
+    assert read_image(io.BytesIO(data[:2] + exif * 3 + data[2:])).pixels.shape == (4, 6, 3)
+    with pytest.raises(ImageError, match=r"bytes before the pixels are above the limit 33554432; save it again"):
+        read_image(io.BytesIO(data[:2] + exif * 560 + data[2:]))
+
+
+def test_a_png_is_decoded_without_more_than_32_compressed_texts():
+    data = SMALL_FILES["PNG"]
+    text = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 12)))
+    several = [data[:33] + text * number + data[33:] for number in (32, 33, 5000)]
+    assert png_chunks.with_few_texts(several[0]) is several[0]
+    for many in several[1:]:
+        few = png_chunks.with_few_texts(many)
+        assert few == several[0]
+        np.testing.assert_array_equal(read_image(io.BytesIO(many)).pixels, read_image(io.BytesIO(data)).pixels)
+    wrong = bytearray(several[2])
+    wrong[-20] ^= 1  # in the pixels or their checksum
+    with pytest.raises(ImageError, match="damaged or incomplete"):
+        read_image(io.BytesIO(bytes(wrong)))
 
 
 RUN_AND_MEASURE = """

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 
-from gmmquant.images.containers import METERS_PER_INCH, iterate_chunks
+from gmmquant.images.containers import METERS_PER_INCH, PNG_SIGNATURE, iterate_chunks
 from gmmquant.images.decoding.code_points import (
     SRGB_CHROMATICITIES,
     StatedSpace,
@@ -23,6 +23,9 @@ from gmmquant.images.decoding.reader import damaged
 
 # Texts beyond it are left out.
 _MAX_ALL_TEXTS_BYTES = 4 * MAX_METADATA_BYTES
+
+_COMPRESSED_TEXTS = (b"zTXt", b"iTXt")
+_MAX_DECOMPRESSED_TEXTS = 32
 
 _XMP = b"XML:com.adobe.xmp"
 
@@ -45,6 +48,20 @@ def read_chunks(data: bytes) -> Chunks:
     if b"IEND" not in chunks:
         raise damaged("PNG")
     return chunks
+
+
+def with_few_texts(data: bytes) -> bytes:
+    """Return a PNG with the first of its compressed texts only: libpng decompresses 8 MB of each of a thousand."""
+    if sum(chunk_type in _COMPRESSED_TEXTS for chunk_type, _ in iterate_chunks(data)) <= _MAX_DECOMPRESSED_TEXTS:
+        return data
+    start, n_texts, parts = len(PNG_SIGNATURE), 0, [PNG_SIGNATURE]
+    for chunk_type, body in iterate_chunks(data):
+        end = start + 12 + len(body)
+        n_texts += chunk_type in _COMPRESSED_TEXTS
+        if chunk_type not in _COMPRESSED_TEXTS or n_texts <= _MAX_DECOMPRESSED_TEXTS:
+            parts.append(data[start:end])
+        start = end
+    return b"".join(parts)
 
 
 def first(chunks: Chunks, chunk_type: bytes) -> bytes:

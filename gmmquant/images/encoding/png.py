@@ -80,15 +80,28 @@ def _smallest(entries: Entries, options: EncodeOptions) -> bytes:
     if options.animation is not None:
         png = _indexed(entries, options, bits_for(len(entries)))
         return _by_oxipng("reduced", png, n_pixels=entries.labels.size, keep_order=options.keep_order)
-    if not options.keep_order:
-        entries = without_needless(entries)
     kept = [entries]
     if not options.keep_order:
-        kept += [reordered(entries, order) for order in orders(entries)]
+        entries = without_needless(entries)
+        kept = [entries, *(reordered(entries, order) for order in orders(entries))]
     fewest = bits_for(len(entries))
     depths = [fewest, 8] if _MIN_TRIED_BITS <= fewest < 8 else [fewest]
+    if not options.keep_order and fewest >= _MIN_TRIED_BITS:
+        plain = _indexed(entries, options, fewest, stored_rows)
+        png = _by_oxipng("with_sorted_palette", plain, n_pixels=entries.labels.size)
+        kept.append(reordered(entries, _order_in(png, entries)))
     files = [[_indexed(each, options, bits, stored_rows) for each in kept] for bits in depths]
     return _by_oxipng("smallest", files, n_pixels=entries.labels.size)
+
+
+def _order_in(png: bytes, entries: Entries) -> npt.NDArray[np.intp]:
+    """Return the order (n,) of different entries in a PNG of them, each by its index in `entries`."""
+    chunks = {kind: bytes(body) for kind, body in iterate_chunks(png)}
+    colors = [chunks[b"PLTE"][start : start + 3] for start in range(0, len(chunks[b"PLTE"]), 3)]
+    alphas = chunks.get(b"tRNS", b"").ljust(len(colors), b"\xff")
+    pairs = zip(map(bytes, entries.colors), entries.alphas.tolist(), strict=True)
+    index = {pair: number for number, pair in enumerate(pairs)}
+    return np.array([index[pair] for pair in zip(colors, alphas, strict=True)])
 
 
 def _indexed(

@@ -14,7 +14,7 @@ from typing import Any
 
 NO_FILTER = "NoOp"
 
-# The first one takes three times as long as the others, and is tried with the best order only.
+# The first one takes twice as long as the others, and is tried with one order only.
 _SLOW_FILTER = "Brute"
 _FILTERS: tuple[str, ...] = ("Sub", "Up", "Entropy", "Bigrams", "BigEnt")
 
@@ -22,8 +22,8 @@ _MANY_BITS = 4
 # Rows of 1 or 2 bits are so short that these are all compressed at the best level, without a filter too.
 _FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
 
-# Levels of libdeflate: the first ranks filters in an eighth of the time of the second, which is the best.
-_QUICK, _BEST = 6, 12
+# Levels of libdeflate: the second ranks filters in an eighth of the time of the third, which is the best.
+_FASTEST, _QUICK, _BEST = 1, 6, 12
 
 _DEPTH_POSITION = 24  # of the byte with the bits of an index
 
@@ -38,22 +38,44 @@ _IN_PLACE: dict[str, Any] = dict.fromkeys(
 def smallest(groups: Sequence[Sequence[bytes]]) -> bytes:
     """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders.
 
-    Orders and filters are ranked by a quick compression. Depths are not, nor is the lack of a filter, since the best
-    compression makes more of the repetitions that they leave.
+    The last order of a group is that of oxipng, unless the depth is below 4 bits. Orders and filters are ranked by a
+    quick compression. Depths are not, nor is the lack of a filter, since the best compression makes more of the
+    repetitions that they leave.
     """
-    found = []
-    for group in groups:
-        if group[0][_DEPTH_POSITION] < _MANY_BITS:
-            ranked = _ranked(group, _FILTERS_OF_FEW_BITS, _BEST)
-            finalists = ranked[:1]
-        else:
-            ranked = _ranked(group, _FILTERS, _QUICK)
-            unfiltered = [(group[0], NO_FILTER), _ranked(group, [NO_FILTER], _QUICK)[0]]
-            finalists = [*unfiltered, *ranked[: 2 if len(groups) == 1 else 1]]
-        if len(groups) == 1:
-            finalists.append((ranked[0][0], _SLOW_FILTER))
-        found += [compressed(png, name, _BEST) for png, name in dict.fromkeys(finalists)]
-    return min(found, key=len)
+    finalists = [trial for group in groups for trial in _finalists(group, is_only=len(groups) == 1)]
+    return min((compressed(png, name, _BEST) for png, name in dict.fromkeys(finalists)), key=len)
+
+
+def _finalists(group: Sequence[bytes], *, is_only: bool) -> list[tuple[bytes, str]]:
+    """Return the PNGs of a group, each with a filter, that are compressed at the best level.
+
+    They are chosen so that of 78 images (13 photographs in 2, 16 and 256 colours, plain and dithered) none is larger
+    than that of oxipng at its highest level, which tries all filters with one order.
+    """
+    first, last, bits = group[0], group[-1], group[0][_DEPTH_POSITION]
+    if bits < _MANY_BITS:
+        ranked = _ranked(group, _FILTERS_OF_FEW_BITS, _BEST)
+        return [ranked[0], *([(ranked[0][0], _SLOW_FILTER)] if is_only else [])]
+    if bits == _MANY_BITS and not is_only:
+        return [(first, NO_FILTER), _ranked(group, _FILTERS, _QUICK)[0]]
+    unfiltered = [(first, NO_FILTER), (last, NO_FILTER), _ranked(group, [NO_FILTER], _QUICK)[0]]
+    if is_only:
+        ranked = _ranked(group, _FILTERS, _QUICK)
+        return [*unfiltered, *ranked[:2], (ranked[0][0], _SLOW_FILTER)]
+    return [*unfiltered, _ranked([last], _FILTERS, _QUICK)[0], (last, _SLOW_FILTER)]
+
+
+def with_sorted_palette(png: bytes) -> bytes:
+    """Return an indexed PNG with its palette in the order that oxipng finds."""
+    import oxipng
+
+    options: dict[str, Any] = {
+        "filter": [oxipng.RowFilter.NoOp],
+        "deflate": oxipng.Deflaters.libdeflater(_FASTEST),
+        "strip": oxipng.StripChunks.none(),
+    }
+    in_place = {**_IN_PLACE, "palette_reduction": True}
+    return bytes(oxipng.optimize_from_memory(png, force=True, **options, **in_place))
 
 
 def _ranked(pngs: Sequence[bytes], filters: Sequence[str], level: int) -> list[tuple[bytes, str]]:

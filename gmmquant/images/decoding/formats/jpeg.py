@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.errors import ImageError
 from gmmquant.images.decoding.jpeg_extras import other_images
 from gmmquant.images.decoding.jpeg_markers import find_end_marker, find_pixels
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
@@ -18,6 +19,9 @@ from gmmquant.images.decoding.pillow import read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged, unused_images
 
 _MAX_SCAN_HEADER_BYTES = 1 << 16
+
+# Pillow joins all parts of the metadata, each of 64 kB, to what it has.
+_MAX_METADATA_BYTES = 1 << 25
 
 # Data that a decoder does not reach once it has decoded all pixels.
 _SURPLUS = bytes(range(254, 0, -7))
@@ -27,6 +31,8 @@ def read_header(file: BinaryIO) -> Header:
     pixels = find_pixels(file)
     if pixels is None:  # Pillow would search the whole file
         raise damaged("JPEG")
+    if pixels > _MAX_METADATA_BYTES:
+        raise ImageError(f"{pixels} bytes before the pixels are above the limit {_MAX_METADATA_BYTES}; save it again")
     file.seek(0)
     return read_pillow_header(file, "JPEG", "Jpeg", pixels + _MAX_SCAN_HEADER_BYTES)
 

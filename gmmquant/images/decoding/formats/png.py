@@ -99,7 +99,7 @@ def _decode_frames(
 
 def _decode_frame(data: bytes, transparent_grey: int | None) -> tuple[npt.NDArray[Any], int | None]:
     """Decode a PNG to RGB or RGBA; return it with its orientation."""
-    pixels, orientation, _ = decode_with_opencv(data, "PNG")
+    pixels, orientation, _ = decode_with_opencv(png_chunks.with_few_texts(data), "PNG")
     pixels = to_rgb(pixels)
     if transparent_grey is not None:  # which OpenCV ignores
         alpha = np.where(pixels[:, :, 0] == transparent_grey, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
