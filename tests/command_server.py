@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pkgutil import walk_packages
 
+from waiting import GUARD_SECONDS
+
 _MAX_REQUEST_BYTES = 1 << 20
-_MAX_SECONDS = 120
 
 
 class CommandServer:
@@ -85,7 +86,7 @@ def be_the_command(descriptors, arguments, folder, environment, fault):
     """Do what `python -m gmmquant` does, and end."""
     from gmmquant.__main__ import main
 
-    signal.alarm(_MAX_SECONDS)
+    signal.alarm(GUARD_SECONDS)
     with contextlib.suppress(BaseException):
         for stream, descriptor in zip((1, 2), descriptors, strict=True):
             os.dup2(descriptor, stream)

@@ -22,6 +22,7 @@ from helpers import read_sample
 from hypothesis import settings
 from PIL import Image
 from storage_servers import s3_server, sftp_server
+from waiting import GUARD_SECONDS
 
 from gmmquant import ColorHistogram
 from gmmquant.system.paths import parse_path
@@ -85,7 +86,7 @@ def command(tmp_path: Path, clean_environment: dict[str, str], command_server: C
             "stdin": subprocess.DEVNULL,
             "capture_output": True,
             "text": True,
-            "timeout": 120,
+            "timeout": GUARD_SECONDS,
             **options,
         }
         return subprocess.run([sys.executable, "-m", "gmmquant", *arguments], **settings)  # type: ignore[call-overload]

@@ -10,8 +10,12 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
+
+from waiting import wait_for
+
+# With these options, a fit of rocket.jpg with 256 colours or more takes a minute at least, that of flat.png a moment.
+ENDLESS = ("--max-iter", "1000000", "--tol", "0")
 
 
 def start(clean_environment, cwd, *arguments, **options):
@@ -34,13 +38,6 @@ def in_a_terminal(arguments, cwd, environment, columns=100):
             shown += part
     os.close(main)
     return shown.decode(), process.wait()
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not true within {seconds} s"
-        time.sleep(0.005)
 
 
 def read_until(stream, is_enough):

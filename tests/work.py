@@ -5,13 +5,10 @@ import signal
 import time
 from pathlib import Path
 
+from waiting import wait_for
+
 from gmmquant.errors import ImageError
 from gmmquant.system import threads
-
-
-def wait_for(condition):
-    while not condition():
-        time.sleep(0.005)
 
 
 def children():
@@ -34,6 +31,13 @@ def square(item, admit):
 def longer_for_earlier(item, admit):
     time.sleep(0.02 * (5 - item % 6))
     return item, os.getpid()
+
+
+def meet(item, admit, folder, n):
+    """Wait until `n` items have started; return the process."""
+    (folder / str(item)).touch()
+    wait_for(lambda: len(os.listdir(folder)) >= n)
+    return os.getpid()
 
 
 def leave_a_mark(item, admit, folder):
@@ -90,18 +94,18 @@ def take_memory(sizes, admit, folder):
 
 
 def take_memory_in_turn(sizes, admit, folder):
-    """Request memory for the second item while the first holds some, and for the others after the second."""
+    """Request memory for the second item while the first holds some, and for the others after the second.
+
+    The process that admits the requests notes them as "requested 1" and so on.
+    """
     number, size = sizes
-    (folder / f"started {number}").touch()
-    if number > 1:
-        wait_for((folder / "started 1").exists)
-        time.sleep(0.5)
+    if number > 0:
+        wait_for((folder / ("log" if number == 1 else "requested 1")).exists)
     admit(size)
     with open(folder / "log", "a") as log:
         log.write(f"{number}\n")
     if number == 0:
-        wait_for(lambda: (folder / "started 2").exists())
-        time.sleep(1.5)
+        wait_for((folder / "requested 2").exists)
     return number
 
 

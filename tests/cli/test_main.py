@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import GUARD_SECONDS
 
 from gmmquant.system.process import unexpected_reason
 
@@ -28,7 +29,9 @@ def test_a_part_of_the_program_that_cannot_be_read_is_one_line(tmp_path, samples
     code = PREPARATION.format(name=name, error=error)
     (tmp_path / "flat.png").write_bytes((samples / "flat.png").read_bytes())
     command = [sys.executable, "-c", code]
-    result = subprocess.run(command, cwd=tmp_path, env=clean_environment, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment, capture_output=True, text=True, timeout=GUARD_SECONDS
+    )
     assert result.returncode == 1
     assert result.stderr.startswith("gmmquant: ")
     assert result.stderr.count("\n") == 1

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from helpers import blocks
-from running import wait_for
+from waiting import GUARD_SECONDS, wait_for
 
 SHELLS = ["bash", "zsh", "fish"]
 
@@ -42,7 +42,13 @@ def run_in(shell, script, folder, environment, **options):
     arguments = {"bash": ["bash", "--norc"], "zsh": ["zsh", "-f"], "fish": ["fish", "--no-config"], "sh": ["sh"]}[shell]
     environment = {**environment, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
     return subprocess.run(
-        [*arguments, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, **options
+        [*arguments, "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=GUARD_SECONDS,
+        **options,
     )
 
 
@@ -192,7 +198,7 @@ class Terminal:
                 shown += os.read(self._main, 65536).decode()
             return until in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
 
-        wait_for(is_shown, 20)
+        wait_for(is_shown)
 
     def close(self):
         self._shell.kill()

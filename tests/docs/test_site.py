@@ -11,11 +11,12 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 from helpers import blocks
+from waiting import GUARD_SECONDS
 
 pytest.importorskip("furo", reason="the group docs is not installed")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WAIT_MS = 10_000
+WAIT_MS = 1000 * GUARD_SECONDS
 
 # Elements that make a browser load what an attribute names; a link of `a` is only followed.
 LOADED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "srcset", "object": "data"}
@@ -147,14 +148,14 @@ def test_pages_fit_the_window_and_show_their_images(site, width, scheme):
     names = ("index", "tutorial", "drawing", "records", "cli", "api/estimators", "troubleshooting", "contributing")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=3 * WAIT_MS
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=WAIT_MS
         )
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         page, requests, failures = context.new_page(), [], []
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: failures.append(str(error)))
         for name in names:
-            page.goto(f"file://{site.folder}/{name}.html", timeout=3 * WAIT_MS)
+            page.goto(f"file://{site.folder}/{name}.html", timeout=WAIT_MS)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             assert page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length") == 0, name
         browser.close()

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from image_files import pillow, png, png_chunk, read, saved, with_alpha
 from PIL import Image
+from waiting import GUARD_SECONDS
 
 from gmmquant.errors import ImageError
 from gmmquant.images.containers import iterate_boxes
@@ -249,7 +250,7 @@ def test_channels_are_swapped_in_every_row_for_bands_of_any_height(tmp_path, pho
 def test_images_can_be_read_in_threads(samples):
     expected = read_image(samples / "cat.jpg").pixels
     with ThreadPoolExecutor(4) as pool:
-        images = list(pool.map(read_image, [samples / "cat.jpg"] * 40, timeout=60))
+        images = list(pool.map(read_image, [samples / "cat.jpg"] * 40, timeout=GUARD_SECONDS))
     assert all(np.array_equal(image.pixels, expected) for image in images)
 
 

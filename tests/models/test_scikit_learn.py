@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
+from waiting import GUARD_SECONDS
 
 import gmmquant
 from gmmquant import GaussianMixture, KMeans
@@ -239,7 +240,7 @@ def outcomes(tmp_path_factory, clean_environment):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=GUARD_SECONDS,
     )
     assert (folder / "outcomes.json").exists(), run.stdout + run.stderr
     return json.loads((folder / "outcomes.json").read_text())

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 from running import (
+    ENDLESS,
     in_a_terminal,
     obey_permissions,
     pids_of_workers,
     read_until,
     start,
-    wait_for,
     wait_for_a_full_pipe,
 )
+from waiting import GUARD_SECONDS, wait_for
 
 from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.plan import Destination, Task, plan
@@ -204,7 +205,7 @@ def test_a_line_is_written_as_soon_as_its_image_is_done(tmp_path, samples, clean
     shutil.copy(samples / "flat.png", tmp_path / "a.png")
     shutil.copy(samples / "rocket.jpg", tmp_path / "b.jpg")
     for option, first in (("--json-lines", '{"schema": "gmmquant-outcome/1"'), ("--json", "[\n")):
-        process = start(clean_environment, tmp_path, ".", "-k", "512", "-o", "out", option, "-q")
+        process = start(clean_environment, tmp_path, ".", "-k", "512", "-o", "out", option, "-q", *ENDLESS)
         assert process.stdout.readline().startswith(first)
         assert process.poll() is None
         process.kill()
@@ -254,11 +255,11 @@ def test_an_array_is_complete_when_the_run_is_stopped(tmp_path, samples, clean_e
         shutil.copy(samples / "flat.png", tmp_path / f"in/{number}.png")
     for number in range(2):
         shutil.copy(samples / "rocket.jpg", tmp_path / f"in/rocket{number}.jpg")
-    process = start(clean_environment, tmp_path, "in", "-k", "512", "-o", "out", "--json")
+    process = start(clean_environment, tmp_path, "in", "-k", "512", "-o", "out", "--json", *ENDLESS)
     wait_for((tmp_path / "out").exists)
     shown = read_until(process.stdout, lambda text: text.count('"schema"') == n_done)
     process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=GUARD_SECONDS)
     assert process.returncode == 130, errors
     assert len(json.loads(shown + rest)) == n_done
 
@@ -268,17 +269,18 @@ def test_a_slow_reader_gets_complete_records_when_the_run_is_stopped(tmp_path, p
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
     wait_for_a_full_pipe(process.stdout)
     process.send_signal(signal.SIGTERM)
-    shown, _ = process.communicate(timeout=60)
+    shown, _ = process.communicate(timeout=GUARD_SECONDS)
     assert process.returncode == 143
     assert 1 <= len(json.loads(shown)) < 8
 
 
-def test_a_slow_reader_gets_the_end_of_the_array(flat_and_full_pipe):
+def test_a_slow_reader_gets_the_end_of_the_array(tmp_path, flat_and_full_pipe):
     process, reader = flat_and_full_pipe
-    time.sleep(1.5)  # only the writing is left
+    wait_for((tmp_path / "out/flat_report.json").exists)
+    time.sleep(1)  # only the writing is left, or the reader comes before it
     with open(reader, "rb") as pipe:
         shown = pipe.read().lstrip(b" ")
-    process.communicate(timeout=60)
+    process.communicate(timeout=GUARD_SECONDS)
     assert (process.returncode, len(json.loads(shown))) == (0, 1)
 
 
@@ -301,7 +303,7 @@ def test_a_reader_who_reads_nothing_does_not_block_a_stopped_run(tmp_path, photo
     process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "--json", "-q")
     wait_for_a_full_pipe(process.stdout)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143  # nothing has been read
+    assert process.wait(timeout=GUARD_SECONDS) == 143  # nothing has been read
     process.communicate()
 
 
@@ -342,21 +344,23 @@ def test_with_fail_fast_a_missing_input_ends_the_run(command, photos, jobs, tmp_
     assert sorted(os.listdir(tmp_path / "out")) == ["0_k2.png", "0_report.json"]
 
 
-def test_if_a_worker_is_killed_only_its_image_fails(tmp_path, photos, samples, clean_environment):
-    shutil.copy(samples / "rocket.jpg", photos / "4.jpg")
-    (photos / "4.png").unlink()
-    process = start(clean_environment, tmp_path, "photos", "-k", "200", "-o", "out", "-j", "1")
+def test_if_a_worker_is_killed_only_its_image_fails(tmp_path, samples, clean_environment):
+    (tmp_path / "photos").mkdir()
+    for number in range(8):
+        name = "rocket.jpg" if number == 4 else "flat.png"
+        shutil.copy(samples / name, tmp_path / f"photos/{number}{Path(name).suffix}")
+    process = start(clean_environment, tmp_path, "photos", "-k", "300", "-o", "out", "-j", "1", *ENDLESS)
     out = tmp_path / "out"
     errors = read_until(process.stderr, lambda text: "3.png: wrote" in text)
     (worker,) = pids_of_workers(process.pid)
     os.kill(worker, signal.SIGKILL)
-    errors += process.communicate(timeout=60)[1]
+    errors += process.communicate(timeout=GUARD_SECONDS)[1]
     assert process.returncode == 1
     failure = next(line for line in errors.splitlines() if "4.jpg" in line)
     assert failure.startswith("gmmquant: photos/4.jpg: its process was killed by SIGKILL, perhaps for lack of memory; ")
     assert "gmmquant: 7 done, 1 failed in " in errors
     assert sorted(os.listdir(out)) == sorted(
-        f"{number}_{what}" for number in (0, 1, 2, 3, 5, 6, 7) for what in ("k200.png", "report.json")
+        f"{number}_{what}" for number in (0, 1, 2, 3, 5, 6, 7) for what in ("k300.png", "report.json")
     )
 
 

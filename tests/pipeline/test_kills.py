@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 from running import pids_of_workers
 from test_batch import digests
+from waiting import GUARD_SECONDS, wait_for
 
 N_KILLS = int(os.environ.get("GMMQUANT_KILLS", "1"))
 CODES = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGTERM: (143, -signal.SIGTERM), signal.SIGKILL: (-9,)}
@@ -36,7 +37,7 @@ def work(tmp_path_factory, samples, clean_environment):
             shutil.copy(samples / name, folder / path)
     started = time.monotonic()
     undisturbed = start(folder, clean_environment, "undisturbed")
-    assert undisturbed.communicate(timeout=60) == ("", "")
+    assert undisturbed.communicate(timeout=GUARD_SECONDS) == ("", "")
     return folder, time.monotonic() - started
 
 
@@ -57,11 +58,12 @@ def start(folder, environment, output, *options, **settings):
 
 def wait_until_signals_are_handled(process):
     """Wait until a run handles SIGTERM: before, while Python starts, Ctrl-C ends it with a traceback."""
-    handled = 0
-    while not handled >> (signal.SIGTERM - 1) & 1:
-        time.sleep(0.005)
+
+    def handles_sigterm():
         status = Path(f"/proc/{process.pid}/status").read_text()
-        handled = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return int(status.partition("SigCgt:")[2].split()[0], 16) >> (signal.SIGTERM - 1) & 1
+
+    wait_for(handles_sigterm)
 
 
 def check_that_files_are_complete(folder, undisturbed, *, swept):
@@ -76,13 +78,6 @@ def check_that_files_are_complete(folder, undisturbed, *, swept):
             assert path.read_bytes() == (undisturbed / path.relative_to(folder)).read_bytes()
             with Image.open(path) as image:
                 image.load()
-
-
-def wait_until_gone(pids, seconds=30):
-    deadline = time.monotonic() + seconds
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, "processes are left"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("seed", range(N_KILLS))
@@ -111,14 +106,14 @@ def test_a_batch_stopped_at_any_moment_can_be_resumed(work, output, clean_enviro
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=GUARD_SECONDS)
     ended = process.returncode
     assert ended in (*CODES[number], 0), errors
     assert "Traceback" not in errors
-    wait_until_gone(workers)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     check_that_files_are_complete(output, undisturbed, swept=number != signal.SIGKILL)
     again = start(folder, clean_environment, output, "--skip-existing")
-    _, errors = again.communicate(timeout=60)
+    _, errors = again.communicate(timeout=GUARD_SECONDS)
     assert (again.returncode, errors) == (0, "")
     check_that_files_are_complete(output, undisturbed, swept=True)
     assert digests(output) == digests(undisturbed)
@@ -136,7 +131,7 @@ def test_if_workers_are_killed_only_their_images_fail(work, output, clean_enviro
         with contextlib.suppress(OSError, IndexError):
             os.kill(chance.choice(pids_of_workers(process.pid)), signal.SIGKILL)
             killed += 1
-    shown, errors = process.communicate(timeout=60)
+    shown, errors = process.communicate(timeout=GUARD_SECONDS)
     outcomes = [json.loads(line)["outcome"] for line in shown.splitlines()]
     lost = outcomes.count("failed")
     assert (len(outcomes), outcomes.count("done")) == (12, 12 - lost)
@@ -145,7 +140,7 @@ def test_if_workers_are_killed_only_their_images_fail(work, output, clean_enviro
     assert errors.count("its process was killed by SIGKILL") == errors.count("\n") == lost
     check_that_files_are_complete(output, undisturbed, swept=True)
     again = start(folder, clean_environment, output, "--skip-existing")
-    assert again.communicate(timeout=60) == ("", "")
+    assert again.communicate(timeout=GUARD_SECONDS) == ("", "")
     assert digests(output) == digests(undisturbed)
 
 
@@ -156,7 +151,7 @@ def test_two_runs_into_one_folder_do_not_disturb_each_other(work, output, clean_
     first = start(folder, clean_environment, output)
     time.sleep(random.Random(seed).uniform(0, seconds / 2))
     second = start(folder, clean_environment, output)
-    ends = [process.communicate(timeout=60) for process in (first, second)]
+    ends = [process.communicate(timeout=GUARD_SECONDS) for process in (first, second)]
     for process, (_, errors) in zip((first, second), ends, strict=True):
         assert process.returncode in (0, 1)
         first_line, *others = errors.splitlines() or [""]
@@ -173,6 +168,6 @@ def test_two_runs_into_one_folder_do_not_disturb_each_other(work, output, clean_
 def test_two_runs_that_skip_or_replace_files_give_the_outputs_of_one(work, output, clean_environment, options):
     folder, _ = work
     runs = [start(folder, clean_environment, output, *options) for _ in range(2)]
-    ends = [process.communicate(timeout=60) for process in runs]
+    ends = [process.communicate(timeout=GUARD_SECONDS) for process in runs]
     assert [(process.returncode, errors) for process, (_, errors) in zip(runs, ends, strict=True)] == [(0, "")] * 2
     assert digests(output) == digests(folder / "undisturbed")

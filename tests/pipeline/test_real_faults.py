@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from running import start
+from waiting import GUARD_SECONDS
 
 
 @cache
@@ -34,7 +35,13 @@ def mounted(tmp_path, samples, clean_environment):
         script = "\n".join((f"mount {mount} out", "g() { " + f'{sys.executable} -m gmmquant "$@"; }}', *commands))
         command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-euc", script]
         return subprocess.run(
-            command, cwd=tmp_path, env=clean_environment, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=tmp_path,
+            env=clean_environment,
+            capture_output=True,
+            text=True,
+            timeout=GUARD_SECONDS,
+            check=False,
         )
 
     return run
@@ -101,7 +108,7 @@ def test_a_run_with_few_open_files_is_done_or_ends_in_lines(tmp_path, samples, c
         *("flat.png", "grey.png", "-k", "2", "-q", "-o", "out", "--jobs", jobs),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n_files, n_files)),
     )
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=GUARD_SECONDS)
     check_end(process.returncode, errors, tmp_path / "out", 4)
 
 
@@ -115,7 +122,7 @@ def test_a_run_in_little_memory_is_done_or_ends_in_one_line(tmp_path, samples, c
         *("flat.png", "-k", "2", "-q", "-o", "out"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (n_bytes, n_bytes)),
     )
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=GUARD_SECONDS)
     if errors.startswith("OpenBLAS error: "):  # it ends the process itself
         assert (process.returncode, errors.count("\n")) == (1, 1)
         return

@@ -12,6 +12,7 @@ from helpers import in_morton_order, log_joint_by_scipy, read_only, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
+from waiting import GUARD_SECONDS
 
 from gmmquant import ConvergenceWarning, ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.morton import decode
@@ -562,7 +563,9 @@ def test_importing_the_estimators_and_quantize_loads_no_command_line_and_no_imag
         "import json, sys, gmmquant; from gmmquant import KMeans, GaussianMixture, quantize; "
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=GUARD_SECONDS
+    )
     loaded = set(json.loads(done.stdout))
     assert {"gmmquant", "numpy"} <= loaded
     assert not loaded & {"typer", "rich", "cv2", "matplotlib", "PIL", "scipy", "sklearn"}

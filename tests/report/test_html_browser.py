@@ -5,6 +5,7 @@ import shutil
 import pytest
 from helpers import read_sample
 from report_pages import HOSTILE, run_of, small_cat
+from waiting import GUARD_SECONDS
 
 from gmmquant.report.html import IndexEntry, html_index, html_page
 
@@ -17,7 +18,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 KS = (2, 3, 7, 20)
-WAIT_MS = 10_000
+WAIT_MS = 1000 * GUARD_SECONDS
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
 
@@ -26,8 +27,9 @@ def browser():
     """One browser for all tests of this file."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=3 * WAIT_MS
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=WAIT_MS
         )
+        sync_api.expect.set_options(timeout=WAIT_MS)
         yield browser
         browser.close()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import GUARD_SECONDS
 
 from gmmquant import ColorHistogram, ParameterError
 from gmmquant.cli.app import run as run_command
@@ -85,7 +86,7 @@ class Dask:
                 self.start("dask_worker", self.address, "--nthreads", "1", "--local-directory", self.folder)
             )
         with dask_executor(self.address) as cluster:
-            cluster._client.wait_for_workers(2, timeout=120)
+            cluster._client.wait_for_workers(2, timeout=GUARD_SECONDS)
 
     def kill_a_worker(self):
         """Kill a worker and its nanny."""
@@ -490,7 +491,7 @@ def test_ctrl_c_leaves_complete_outputs_and_nothing_else(where, request, tmp_pat
     assert "wrote" in process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)
     messages = process.stderr.read()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=GUARD_SECONDS) == 130
     process.stderr.close()
     assert all(line.startswith("gmmquant: ") for line in messages.splitlines())
     assert "stopped by SIGINT" in messages

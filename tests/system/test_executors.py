@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import GUARD_SECONDS, wait_for
 from work import (
     children,
     clean_up,
@@ -26,11 +27,11 @@ from work import (
     large,
     leave_a_mark,
     longer_for_earlier,
+    meet,
     square,
     take_and_die,
     take_memory,
     take_memory_in_turn,
-    wait_for,
     wait_long,
 )
 
@@ -97,9 +98,9 @@ def test_results_are_in_order_from_no_more_processes_than_items(method, n, n_ite
     assert len(pids) <= min(n, n_items)
 
 
-def test_several_items_are_worked_on_at_a_time(nothing_left):
-    results = list(ProcessExecutor(3).map(longer_for_earlier, range(6)))
-    assert len({pid for _, pid in results}) == 3
+def test_several_items_are_worked_on_at_a_time(tmp_path, nothing_left):
+    pids = list(ProcessExecutor(3).map(partial(meet, folder=tmp_path, n=3), range(3)))
+    assert len(set(pids)) == 3
 
 
 def test_a_result_may_be_large(nothing_left):
@@ -246,7 +247,16 @@ def test_without_a_limit_all_items_are_admitted_at_once(tmp_path, nothing_left):
     assert list(executor.map(partial(take_memory, folder=tmp_path), [(n, 1 << 60) for n in range(6)])) == list(range(6))
 
 
-def test_a_large_item_is_not_overtaken_by_later_small_ones(tmp_path, nothing_left):
+def test_a_large_item_is_not_overtaken_by_later_small_ones(tmp_path, monkeypatch, nothing_left):
+    admit = processes._ProcessPool._admit
+
+    def note_and_admit(pool):
+        for worker in pool._workers:
+            if worker.requested:
+                (tmp_path / f"requested {worker.number}").touch()
+        admit(pool)
+
+    monkeypatch.setattr(processes._ProcessPool, "_admit", note_and_admit)
     sizes = [5, 10, 5, 5, 5, 5]
     list(ProcessExecutor(3, memory=10).map(partial(take_memory_in_turn, folder=tmp_path), enumerate(sizes)))
     assert (tmp_path / "log").read_text().split()[:2] == ["0", "1"]
@@ -265,7 +275,7 @@ def test_the_memory_of_a_process_that_died_is_free_again(tmp_path, nothing_left)
 @pytest.mark.parametrize("work", [wait_long, ignore_sigterm, clean_up])
 def test_work_that_is_stopped_ends_at_once(method, work, tmp_path, monkeypatch, nothing_left):
     if work is not ignore_sigterm:  # all other work must end by itself, however busy the machine is
-        monkeypatch.setattr(processes, "_GRACE_SECONDS", 60)
+        monkeypatch.setattr(processes, "_GRACE_SECONDS", GUARD_SECONDS)
 
     class EnoughError(Exception):
         pass
@@ -426,16 +436,22 @@ def test_no_more_processes_are_tried_after_the_system_has_refused_one(monkeypatc
     assert len(refused) == 1
 
 
-def test_the_results_of_a_total_do_not_wait_for_an_early_one():
-    """The first item takes longest; the others are added meanwhile."""
+def test_the_results_of_a_total_do_not_wait_for_an_early_one(tmp_path):
+    """The first item ends after the results of all others have arrived."""
+    arrived = []
 
     def slow_first(item, admit):
-        time.sleep(0.5 * (item == 0))
+        if item == 0:
+            wait_for((tmp_path / "others").exists)
         return [item]
 
-    arrived = []
+    def note(result):
+        arrived.append(result)
+        if len(arrived) == 8:
+            (tmp_path / "others").touch()
+
     total = ProcessExecutor(2).total(
-        slow_first, range(9), lambda one, other: one + other, on_death=None, on_result=arrived.append
+        slow_first, range(9), lambda one, other: one + other, on_death=None, on_result=note
     )
     assert arrived[-1] == [0]
     assert sorted(total) == list(range(9))
