@@ -2,8 +2,8 @@
 
 Images of every input format, palettes of every format, models and reports are drawn, changed byte by byte, and used in
 this process: decoded, fitted, recoloured, encoded, and decoded again. An input fails if an exception arises that is no
-message of the package, if it needs more than 1.5 GB or 10 s, or if it ends the process. It is saved with the reason.
-The same seed gives the same inputs, in chunks that each run in a process of their own.
+message of the package, if it needs more than 1.5 GB or 10 s of a processor, or if it ends the process. It is saved with
+the reason. The same seed gives the same inputs, in chunks that each run in a process of their own.
 """
 
 import argparse
@@ -27,6 +27,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "images")]
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from test_hostile_files import changed, originals  # noqa: E402
+from waiting import GUARD_SECONDS  # noqa: E402
 
 from gmmquant import read_image  # noqa: E402
 from gmmquant.colors.palette_files import encode_palette  # noqa: E402
@@ -191,7 +192,8 @@ def save(fuzzer, folder, number, reason):
 
 def run_chunk(fuzzer, first, stop, end, current, failures):
     """Use inputs up to `stop`; the number of the current one and that of the failures are shared with the parent."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for end_of_time in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(end_of_time, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     warnings.simplefilter("error", RuntimeWarning)
     n_failed = 0
@@ -199,13 +201,15 @@ def run_chunk(fuzzer, first, stop, end, current, failures):
         if time.monotonic() > end:
             break
         current[:] = struct.pack("<qq", number, n_failed)
-        signal.alarm(MAX_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)
+        signal.alarm(GUARD_SECONDS)
         try:
             fuzzer.use(number)
         except BaseException:
             n_failed += 1
             save(fuzzer, failures, number, traceback.format_exc())
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     current[:] = struct.pack("<qq", number, n_failed)
 
 
@@ -238,7 +242,10 @@ def fuzz(seconds, seed, failures, n_inputs=sys.maxsize):
                 raise RuntimeError(f"a process ended with {code} before it used an input")
             if code != 0:
                 failed += 1
-                reason = f"more than {MAX_SECONDS} s" if code == -signal.SIGALRM else f"the process ended with {code}"
+                reason = {
+                    -signal.SIGPROF: f"more than {MAX_SECONDS} s of a processor",
+                    -signal.SIGALRM: f"more than {GUARD_SECONDS} s",
+                }.get(code, f"the process ended with {code}")
                 in_a_copy(save, seed, failures, last, reason)
             first, n_failed = last + 1, n_failed + failed
     return first, n_failed
@@ -247,11 +254,12 @@ def fuzz(seconds, seed, failures, n_inputs=sys.maxsize):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--inputs", type=int, default=sys.maxsize, help="number of inputs, if the time is enough")
     parser.add_argument("--seed", default=None, help="by default, another one each time")
     parser.add_argument("--failures", type=Path, default=Path("fuzz_failures"), help="folder of the inputs that fail")
     arguments = parser.parse_args()
     seed = arguments.seed or str(time.time_ns() // 1_000_000_000)
-    n, n_failed = fuzz(arguments.seconds, seed, arguments.failures)
+    n, n_failed = fuzz(arguments.seconds, seed, arguments.failures, arguments.inputs)
     print(f"seed {seed}: {n:,} inputs, {n_failed} failed")
     return n_failed > 0
 
