@@ -40,6 +40,28 @@ PROJECT = Path(__file__).parent.parent
 Result = subprocess.CompletedProcess[str]
 
 
+_TERMINAL_VARIABLES = (
+    "COLORTERM",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "TERM_PROGRAM",
+    "TMUX",
+    "TTY_COMPATIBLE",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_terminal() -> Iterator[None]:
+    """Remove the variables that configure a terminal, which change what the command prints in this process."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in _TERMINAL_VARIABLES:
+            environment.delenv(name, raising=False)
+        environment.setenv("TERM", "xterm")
+        yield
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The folder of the project."""

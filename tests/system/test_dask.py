@@ -36,7 +36,7 @@ from gmmquant.system.filesystem import exists
 
 pytest.importorskip("distributed")
 
-from gmmquant.system.executors.dask import connect, tasks
+from gmmquant.system.executors.dask import connect, pool, tasks
 from gmmquant.system.executors.dask.connect import dask_executor
 
 HERE = Path(__file__).parents[1]
@@ -114,6 +114,12 @@ def processes(tmp_path_factory):
         dask.stop()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Wait long for an answer: on a busy machine, a scheduler that runs may answer late."""
+    monkeypatch.setattr(connect, "_ANSWER_SECONDS", GUARD_SECONDS)
+
+
 @pytest.fixture
 def dask(processes):
     processes.complete()
@@ -146,7 +152,7 @@ def count_threads(x, admit):
 
 def linger(x, admit):
     """Work for long, and check regularly whether the item is cancelled."""
-    for _ in range(2000):
+    for _ in range(100 * GUARD_SECONDS):
         time.sleep(0.01)
         admit(0)
     return x
@@ -502,7 +508,8 @@ def test_ctrl_c_leaves_complete_outputs_and_nothing_else(where, request, tmp_pat
     assert names == {f"{stem}_{end}" for stem in stems for end in ("k7.png", "k20.png", "report.json")}
 
 
-def test_cancelled_items_end_on_their_workers(dask):
+def test_cancelled_items_end_on_their_workers(dask, monkeypatch):
+    monkeypatch.setattr(pool, "_GRACE_SECONDS", GUARD_SECONDS / 10)
     with dask_executor(dask.address) as cluster:
         beats, killed = iter(range(5)), []
 
