@@ -180,24 +180,6 @@ def test_a_fit_on_cells_never_lowers_the_objective_and_differs_from_one_on_their
     assert np.linalg.det(fit.covariances_).max() > np.linalg.det(points.covariances_).max()
 
 
-def test_a_full_start_has_a_gaussian_for_each_cluster_and_weight_0_for_an_empty_one():
-    rng = np.random.default_rng(34)
-    X, sample_weight = rng.normal(size=(60, 2)), rng.uniform(0.5, 2.0, 60)
-    centers = np.array([[-1.0, 0.0], [1.0, 0.0], [50.0, 50.0]])
-    start = start_from_centers(Cells.from_samples(X, sample_weight), centers, 0.01)
-    labels = ((X[:, np.newaxis] - centers) ** 2).sum(axis=2).argmin(axis=1)
-    for k in (0, 1):
-        mine = labels == k
-        assert start.weights[k] == pytest.approx(sample_weight[mine].sum() / sample_weight.sum())
-        np.testing.assert_allclose(start.means[k], np.average(X[mine], axis=0, weights=sample_weight[mine]), rtol=1e-10)
-        covariance = np.cov(X[mine], rowvar=False, bias=True, aweights=sample_weight[mine]) + 0.01 * np.eye(2)
-        np.testing.assert_allclose(start.covariances[k], covariance, rtol=1e-9, atol=1e-13)
-    assert start.weights[2] == 0.0
-    np.testing.assert_array_equal(start.means[2], centers[2])
-    whole = np.cov(X, rowvar=False, bias=True, aweights=sample_weight) + 0.01 * np.eye(2)
-    np.testing.assert_allclose(start.covariances[2], whole, rtol=1e-9, atol=1e-13)
-
-
 # Against scikit-learn
 
 
@@ -243,19 +225,6 @@ def test_weighted_fit_equals_fit_on_repeated_rows(reg_covar):
     assert weighted.score(X, sample_weight=counts) == pytest.approx(repeated.score(np.repeat(X, counts, axis=0)))
 
 
-def test_a_sample_of_weight_zero_has_no_effect():
-    X = samples(41)
-    weight = np.random.default_rng(41).uniform(0.5, 2.0, len(X))
-    weight[::4] = 0.0
-    X[::4] += 1000.0
-    kept = weight > 0
-    estimator = GaussianMixture(3, random_state=0, tol=1e-6, max_iter=500)
-    zeroed = parameters_of(estimator.fit(X, sample_weight=weight))
-    without = parameters_of(estimator.fit(X[kept], sample_weight=weight[kept]))
-    for one, other in zip(zeroed, without, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_scaling_all_weights_does_not_change_the_fit():
     X = samples(42)
     weight = np.random.default_rng(42).uniform(0.5, 2.0, len(X))
@@ -264,16 +233,6 @@ def test_scaling_all_weights_does_not_change_the_fit():
     other = GaussianMixture(**options).fit(X, sample_weight=1e-3 * weight)
     assert_same_mixture(one, other)
     np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=1e-10)
-
-
-def test_order_of_the_samples_does_not_matter():
-    X = samples(43)
-    options = {"n_components": 3, "tol": 1e-6, "max_iter": 300, **start_of(X, 3)}
-    shuffle = np.random.default_rng(43).permutation(len(X))
-    one, other = GaussianMixture(**options).fit(X), GaussianMixture(**options).fit(X[shuffle])
-    assert_same_mixture(one, other)
-    np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=1e-11)
-    np.testing.assert_array_equal(one.predict(X)[shuffle], other.predict(X[shuffle]))
 
 
 @pytest.mark.parametrize("shift", [1.0, -300.0, 1e4])

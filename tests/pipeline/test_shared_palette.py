@@ -258,6 +258,8 @@ def test_a_changed_image_outside_the_sample_is_refused(command, tmp_path, album,
     command(*arguments)
     (tmp_path / "out/p3_k3.png").unlink()
     Image.fromarray(255 - pixels_of(album / "p4.png")).save(album / "p4.png")
+    later = (tmp_path / "out/shared_report.json").stat().st_mtime_ns + 10**9
+    os.utime(album / "p4.png", ns=(later, later))
     before = contents(tmp_path / "out")
     for options in (["--dry-run"], []):
         result = command(*arguments, *options)
