@@ -85,8 +85,9 @@ def images_left_out(planned: Plan, file: AnyPath, content: bytes) -> tuple[list[
     if left:  # images that were moved have other paths in their reports
         moved = {_name_in_report(suffix, job, folder) for job in planned.jobs}
         left = [name for name in left if name not in moved]
-    gone = [name for name in left if planned.shared_job is None and _is_gone(suffix, name, folder, planned.task.name)]
-    return [name for name in left if name not in gone], gone
+    known = planned.shared_job is None
+    gone = {name: known and _is_gone(suffix, name, folder, planned.task.name) for name in left}
+    return [name for name in left if not gone[name]], [name for name in left if gone[name]]
 
 
 def other_output(planned: Plan, file: AnyPath, content: bytes) -> str | None:

@@ -38,7 +38,8 @@ def outdated_note(planned: Plan) -> str:
     options = " ".join(f"{option} {','.join(of_option)}" for option, of_option in values.items())
     *first, last = names
     subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
-    has_others = any(_lists_others(planned, path) for path, _ in found)
+    about_all = {*summary_files(_wider(planned)).values(), *index_files(_wider(planned)).values()}
+    has_others = any(_lists_others(planned, path) for path, _ in found if path in about_all)
     return f"{subject} not updated; {'run over all images with' if has_others else 'add'} {options}"
 
 
@@ -62,9 +63,7 @@ def mixed_note(planned: Plan) -> str:
 
 
 def _lists_others(planned: Plan, path: AnyPath) -> bool:
-    """Return whether a file is about images that the run has not."""
-    if path not in (*summary_files(_wider(planned)).values(), *index_files(_wider(planned)).values()):
-        return False
+    """Return whether a file about all images has some that the run has not."""
     try:
         return bool(images_left_out(planned, path, content_of_ours(path))[0])
     except OSError:  # it is no report, or cannot be read

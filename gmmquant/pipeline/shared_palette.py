@@ -111,8 +111,10 @@ def run_shared(
     recoloring = Plan(entries, task._replace(strategy=strategy))
     with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
         for outcome in running:
-            outcomes.append(outcome)
             yield outcome
+            if isinstance(outcome, (Done, Skipped)):
+                outcome = outcome._replace(illustration=None)  # of up to 100 kB, for the consumer only
+            outcomes.append(outcome)
     done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 

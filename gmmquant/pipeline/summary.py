@@ -133,7 +133,6 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
     collectors = list(_collectors(planned, files))
     jobs = {id(job.source): job for job in planned.jobs}
     added = False
-    of_shared: dict[str, Illustration] = {}  # by the paths in the record
     with closing(outcomes):
         for outcome in outcomes:
             yield outcome
@@ -142,7 +141,8 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
                 for collector in collectors:
                     collector.add_failure(relative(outcome.source, folder), outcome.reason)
             if isinstance(outcome, Done) and planned.shared_job and outcome.illustration is not None:
-                of_shared[outcome.record["path"]] = outcome.illustration
+                for collector in collectors:
+                    collector.illustrate(outcome.record["path"], outcome.illustration)
             record, illustration = _result_of(outcome, job, planned)
             about = planned.shared_job or job
             if record is None or about is None:
@@ -150,9 +150,8 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
             added = added or not isinstance(outcome, Failure)
             page = relative(about.reports["html"], folder) if "html" in about.reports else None
             for entry in entries_of(record, relative(about.report.parent, folder), page):
-                small = illustration or of_shared.get(entry.record["image"]["path"])
                 for collector in collectors:
-                    collector.add(entry, small)
+                    collector.add(entry, illustration)
     if added:
         for collector in collectors:
             written = _write(folder, files, collector, planned.task.existing)

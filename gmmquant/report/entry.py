@@ -50,6 +50,9 @@ class Collector(ABC):
     def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
         """Add an image, with small copies if there are any."""
 
+    def illustrate(self, path: str, illustration: Illustration) -> None:  # noqa: B027  a table shows no image
+        """Keep what is shown of an image whose entry follows later, by its path in the record."""
+
     def add_failure(self, path: str, reason: str) -> None:  # noqa: B027  a table has nothing to add
         """Add an image that failed; a table of results leaves it out."""
 

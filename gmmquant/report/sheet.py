@@ -30,9 +30,15 @@ class SheetRows(Collector):
     def __init__(self, formats: Sequence[str]) -> None:
         self._formats = formats
         self._rows: list[Row] = []
+        self._small: dict[str, Illustration] = {}
+
+    def illustrate(self, path: str, illustration: Illustration) -> None:
+        """Keep the copies of an image until its row is added."""
+        self._small[path] = illustration
 
     def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
         """Add the row of an image, unless there are no copies of it."""
+        illustration = illustration or self._small.pop(entry.record["image"]["path"], None)
         if illustration is not None:
             row = illustration.row or sheet_row(entry.record, illustration.original, illustration.images)
             self._rows.append(row._replace(name=entry.name))

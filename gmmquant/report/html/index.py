@@ -58,6 +58,11 @@ class IndexEntry(NamedTuple):
     results: Sequence[npt.NDArray[np.uint8] | None] = ()
 
 
+class _Thumbnails(NamedTuple):
+    original: EmbeddedImage | None
+    results: Sequence[EmbeddedImage | None]
+
+
 class _Result(NamedTuple):
     fit: Record
     asked: str
@@ -97,19 +102,23 @@ class HtmlIndex(Collector):
         self._rows: list[_Row] = []
         self._failed: list[IndexEntry] = []
         self._palettes: dict[str, list[str]] = {}  # of a shared mixture, by the k that was asked for
+        self._thumbnails: dict[str, _Thumbnails] = {}  # of images whose records follow at the end
+
+    def illustrate(self, path: str, illustration: Illustration) -> None:
+        """Keep the thumbnails of an image until its entry is added."""
+        self._thumbnails[path] = _illustrated(illustration)
 
     def add(self, entry: Entry, illustration: Illustration | None = None) -> None:
         """Add an image under its name, after that of its subfolder; of all images together only the palettes."""
         if entry.image == ALL_IMAGES:
             self._palettes = {str(fit["asked"]): fit["components"]["hex"] for fit in entry.record["fits"]}
             return
-        original = None if illustration is None else illustration.original
-        images = () if illustration is None else illustration.images
+        if illustration is not None:
+            self.illustrate(entry.record["image"]["path"], illustration)
+        thumbnails = self._thumbnails.pop(entry.record["image"]["path"], _Thumbnails(None, ()))
         files = [entry.path_of(fit["files"].get("image")) for fit in entry.record["fits"]]
-        results = [None if image is None else image.pixels for image in images]
-        self.add_entry(
-            IndexEntry(entry.name, entry.record, "", entry.page or next(filter(None, files), None), original, results)
-        )
+        page = entry.page or next(filter(None, files), None)
+        self._add_row(IndexEntry(entry.name, entry.record, page=page), thumbnails)
 
     def add_failure(self, path: str, reason: str) -> None:
         """Add an image that failed."""
@@ -119,8 +128,11 @@ class HtmlIndex(Collector):
         """Add an image, or one that failed."""
         if entry.record is None:
             self._failed.append(entry)
-            return
-        row = _row(entry)
+        else:
+            self._add_row(entry, _thumbnails(entry.thumbnail, entry.results))
+
+    def _add_row(self, entry: IndexEntry, thumbnails: _Thumbnails) -> None:
+        row = _row(entry, thumbnails)
         slim = [result._replace(fit={name: result.fit.get(name) for name in _SHOWN}) for result in row.results]
         image = {name: value for name, value in row.image.items() if name != "fits"}
         self._rows.append(row._replace(image=image, results=slim))
@@ -163,18 +175,27 @@ def page_link(path: str) -> str:
     return "./" + quote(os.fsencode(path))
 
 
-def _row(entry: IndexEntry) -> _Row:
+def _illustrated(illustration: Illustration) -> _Thumbnails:
+    images = [None if image is None else image.pixels for image in illustration.images[:_MAX_THUMBNAILS]]
+    return _thumbnails(illustration.original, images)
+
+
+def _thumbnails(original: npt.NDArray[np.uint8] | None, results: Sequence[npt.NDArray[np.uint8] | None]) -> _Thumbnails:
+    small = [_thumbnail(pixels, RESULT_SIDE) for pixels in results[:_MAX_THUMBNAILS]]
+    return _Thumbnails(_thumbnail(original, ORIGINAL_SIDE), small)
+
+
+def _row(entry: IndexEntry, thumbnails: _Thumbnails) -> _Row:
     record: Record = entry.record or {}
     image = record.get("image", record)  # an image of a shared record is not nested
-    thumbnails = [*entry.results[:_MAX_THUMBNAILS], *[None] * len(record["fits"])]
     results = []
-    for fit, pixels in zip(record["fits"], thumbnails, strict=False):
+    for fit, thumbnail in zip(record["fits"], [*thumbnails.results, *[None] * len(record["fits"])], strict=False):
         share = ratio(fit.get("bytes"), image.get("bytes"))
         saved = None if share is None else 1 - share
         extension = extension_of(fit["files"].get("image"))
-        results.append(_Result(fit, str(fit["asked"]), extension, _thumbnail(pixels, RESULT_SIDE), saved))
+        results.append(_Result(fit, str(fit["asked"]), extension, thumbnail, saved))
     link = None if entry.page is None else page_link(entry.page)
-    return _Row(entry.name, image, link, _thumbnail(entry.thumbnail, ORIGINAL_SIDE), results)
+    return _Row(entry.name, image, link, thumbnails.original, results)
 
 
 def _told_apart(rows: Sequence[_Row]) -> list[_Row]:
