@@ -21,7 +21,7 @@ from command_server import CommandServer
 from helpers import read_sample
 from hypothesis import settings
 from PIL import Image
-from storage_servers import s3_server, sftp_server
+from storage_servers import Faults, s3_server, sftp_server
 from waiting import GUARD_SECONDS
 
 from gmmquant import ColorHistogram
@@ -153,11 +153,24 @@ def sftp(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def s3():
+def faults_of_s3():
+    """The faults of the S3 server of all tests."""
+    return Faults()
+
+
+@pytest.fixture
+def s3_faults(faults_of_s3):
+    """Which requests to the S3 server fail in this test; none, unless it chooses some."""
+    yield faults_of_s3
+    faults_of_s3.start(lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def s3(faults_of_s3):
     """The URL of a bucket on an S3 server."""
     pytest.importorskip("moto")
     s3fs = pytest.importorskip("s3fs")
-    with s3_server() as url, pytest.MonkeyPatch.context() as environment:
+    with s3_server(faults_of_s3) as url, pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "testing")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")

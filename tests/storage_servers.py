@@ -5,6 +5,7 @@ Both implement only what the tests need, and listen on a free port of the loopba
 
 import contextlib
 import os
+import socket
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,22 +103,69 @@ def sftp_server(folder):
         disconnect()
 
 
+ERRORS = {
+    "500": (500, "InternalError", "We encountered an internal error. Please try again."),
+    "503": (503, "SlowDown", "Please reduce your request rate."),
+    "403": (403, "AccessDenied", "Access Denied"),
+}
+
+# What may happen to a request: an error for an answer; a connection that is cut before the request is done ("reset"),
+# after it is done ("lost"), or within the answer ("cut"); no answer at all ("silence").
+FAULTS = (*ERRORS, "reset", "lost", "cut", "silence")
+
+
+class Faults:
+    """Decides which requests to a server fail: `choose(number)` returns one of `FAULTS` or None."""
+
+    def __init__(self):
+        self.choose = lambda number: None
+        self.requests = []
+        self.release = threading.Event()  # ends all silences
+
+    def start(self, choose):
+        """Count requests from 0 again, and let them fail as `choose` says."""
+        self.release.set()
+        self.release, self.requests, self.choose = threading.Event(), [], choose
+
+    def next(self, request):
+        self.requests.append(request)
+        return self.choose(len(self.requests) - 1)
+
+
 @contextlib.contextmanager
-def s3_server():
+def s3_server(faults=None):
     """Serve S3 in memory with the handlers of moto, whose server would need Flask; yield the URL."""
     from moto.core.request import Request
     from moto.moto_proxy.proxy3 import MotoRequestHandler
+
+    faults = faults or Faults()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            host = "http://s3.amazonaws.com"
-            handler = moto.get_handler_for_host(host, self.path)
-            request = Request.from_primitives(self.command, host + self.path, self.headers, body)
-            status, headers, content = handler(request, request.raw_url, request.headers)
-            content = content.encode() if isinstance(content, str) else content
+            fault = faults.next(f"{self.command} {self.path}")
+            if fault == "silence":
+                faults.release.wait(20)
+            if fault in ("silence", "reset"):
+                self._disconnect()
+            elif fault in ERRORS:
+                status, code, text = ERRORS[fault]
+                content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{text}</Message></Error>"
+                self._send(status, {"Content-Type": "application/xml"}, content.encode())
+            else:
+                host = "http://s3.amazonaws.com"
+                handler = moto.get_handler_for_host(host, self.path)
+                request = Request.from_primitives(self.command, host + self.path, self.headers, body)
+                status, headers, content = handler(request, request.raw_url, request.headers)
+                content = content.encode() if isinstance(content, str) else content
+                if fault == "lost":
+                    self._disconnect()
+                else:
+                    self._send(status, headers, content, n_sent=len(content) // 2 if fault == "cut" else None)
+
+        def _send(self, status, headers, content, n_sent=None):
             self.send_response(status)
             for name, value in headers.items():
                 if name.lower() != "content-length" or self.command == "HEAD":
@@ -126,15 +174,26 @@ def s3_server():
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(content)
+                self.wfile.write(content[:n_sent])
+            if n_sent is not None:
+                self._disconnect()
+
+        def _disconnect(self):
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  the names that BaseHTTPRequestHandler looks for
 
         def log_message(self, *_):
             pass
 
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_):  # a client that has left
+            pass
+
     moto = MotoRequestHandler(0)
-    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+    with _serving(Server(("127.0.0.1", 0), Handler)) as port:
         yield f"http://127.0.0.1:{port}"
 
 

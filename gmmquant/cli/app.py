@@ -67,6 +67,8 @@ class ExitCode(IntEnum):
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
+_SILENCE = logging.NullHandler()  # one, as it is added once
+
 _DEFAULT_K = [str(DEFAULT_K)]
 _NO_COLORS: list[str] = []
 
@@ -395,8 +397,9 @@ def _run_jobs(
 def run(arguments: Sequence[str]) -> int:
     """Run the command on `arguments` and return its exit code; every error is one line."""
     hold_standard_streams()
-    # Pillow logs and warns of odd headers, by default on standard error. Those that matter raise an error as well.
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    # Libraries log by default on standard error: Pillow odd headers, asyncio connections of S3 that a process inherits
+    # and cannot close. What matters raises an error as well.
+    logging.getLogger().addHandler(_SILENCE)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         if "" in arguments:

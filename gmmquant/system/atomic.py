@@ -191,10 +191,12 @@ class _MovedFile:
         try:
             ask(self.path, move)
         except OSError:
-            if not overwrite or not exists(self.path) or is_folder(self.path):
-                raise
-            _remove(self.path)
-            ask(self.path, move)
+            is_moved = exists(self.path) and not exists(self.temporary)  # only the answer was lost
+            if not is_moved:
+                if not overwrite or not exists(self.path) or is_folder(self.path):
+                    raise
+                _remove(self.path)
+                ask(self.path, move)
         self.is_temporary = False
 
     def discard(self) -> None:
@@ -220,7 +222,8 @@ class _Object:
             try:
                 system.pipe_file(name, self.data, mode="create")
             except FileExistsError:
-                raise
+                if system.cat_file(name) != self.data:  # else a request was repeated, as its answer was lost
+                    raise
             except Exception:  # a store without exclusive creation
                 put(system, name)
 

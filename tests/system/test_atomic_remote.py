@@ -145,6 +145,41 @@ def test_a_file_that_replaced_another_stays_if_a_later_one_fails(remote_folder, 
     assert content(remote_folder) == {"a": b"mine"}
 
 
+@pytest.mark.parametrize("lost", [1, 2], ids=["first file", "second file"])
+def test_a_file_whose_answer_is_lost_is_written_once_and_is_not_taken_for_that_of_another_run(
+    remote_folder, request, monkeypatch, lost
+):
+    """The request that gives a file its name is done, its answer is lost, and it is repeated."""
+    if remote_folder.scheme == "s3":
+        faults = request.getfixturevalue("s3_faults")
+        faults.start(lambda _: "lost" if faults.requests[-1].startswith("PUT") and len(puts(faults)) == lost else None)
+    else:
+        lose_the_answer(monkeypatch, remote_folder, lost)
+    with OutputSet(overwrite=False) as files:
+        files.stage(remote_folder / "a", b"first")
+        files.stage(remote_folder / "b", b"second")
+        assert files.commit() == [remote_folder / "a", remote_folder / "b"]
+    assert content(remote_folder) == {"a": b"first", "b": b"second"}
+
+
+def puts(faults):
+    return [request for request in faults.requests if request.startswith("PUT")]
+
+
+def lose_the_answer(monkeypatch, folder, number):
+    """Make one call of a storage, counted from 1, raise an error after it was done."""
+    kind = ask(folder, lambda system, _: type(system))
+    method = "pipe_file" if folder.scheme == "memory" else "mv"
+    call, calls = getattr(kind, method), []
+
+    def do_and_fail(self, *arguments, **options):
+        calls.append(call(self, *arguments, **options))
+        if len(calls) == number:
+            raise OSError("the connection was lost")
+
+    monkeypatch.setattr(kind, method, do_and_fail)
+
+
 def test_a_missing_bucket_is_an_oserror(s3):
     target = parse_path("s3://another-bucket/a")
     with pytest.raises(OSError) as caught, OutputSet(overwrite=False) as files:
