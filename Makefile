@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(if $(LOCKED),--constraint .ci/locked.txt)
 COMPILE := uv pip compile pyproject.toml --quiet --all-extras --no-header --no-annotate
 
-.PHONY: demo test slow-test kill-test sweep fuzz oldest-test lint format docs examples bench samples lock audit release clean
+.PHONY: demo test slow-test kill-test sweep soak fuzz oldest-test lint format docs examples bench samples lock audit \
+	release clean
 
 demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -18,11 +19,16 @@ test: $(VENV)/.installed-dev ## Run the tests, without those that take long
 slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing page, clusters that die
 	$(BIN)/python -m pytest -n 2 -m slow
 
-kill-test: $(VENV)/.installed-dev ## Stop, kill and repeat batches at 50 random moments each (some minutes)
-	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 tests/pipeline/test_kills.py
+kill-test: $(VENV)/.installed-dev ## Stop and kill batches, and workers of a cluster, at many random moments (20 minutes)
+	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 -m "slow or not slow" \
+		tests/pipeline/test_kills.py tests/system/test_killed_workers.py
 
-sweep: $(VENV)/.installed-dev ## Let every single call of the system fail, in runs of several kinds (half an hour)
-	GMMQUANT_SWEEP=1 $(BIN)/python -m pytest -n 2 tests/pipeline/test_failing_calls.py
+sweep: $(VENV)/.installed-dev ## Let every single call of the system and request to a store fail (an hour)
+	GMMQUANT_SWEEP=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" \
+		tests/pipeline/test_failing_calls.py tests/pipeline/test_failing_requests.py
+
+soak: $(VENV)/.installed-dev ## Run over N (20000) small images and watch memory, files and processes (an hour)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/soak.py --images $(or $(N),20000) --folder soak
 
 fuzz: $(VENV)/.installed-dev ## Change files at random and use them for SECONDS (60); failures are saved
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),60)
@@ -72,7 +78,8 @@ release: lint test audit ## Build dist/ twice, compare, and install it anew with
 	$(BIN)/python .ci/release.py
 
 clean: ## Remove the files of all other targets
-	rm -rf $(VENV) .venv-oldest demo dist site fuzz_failures .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest demo dist site soak fuzz_failures .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -11,6 +11,7 @@ import contextlib
 import csv
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -160,8 +161,11 @@ def described(name, watched, n, output):
     at = [working[len(working) * part // 100] for part in (10, 50, 99)] if working else []
     files = [path for path in output.rglob("*") if path.is_file()]
     left = sum(path.name.startswith(".gmmquant-") for path in files)
+    images = [path for path in files if path.suffix == ".png"]
+    damaged = [path for path in images[:: max(1, len(images) // 200)] if cv2.imread(str(path)) is None]
     rate = rates(watched, n)
-    yield f"{name}: exit code {watched.code}, {watched.cpu:.0f} s of a processor, {len(files)} files, {left} temporary"
+    yield f"{name}: exit code {watched.code}, {watched.cpu:.0f} s of a processor, {len(files)} files"
+    yield f"  {len(images)} images, {len(damaged)} of 200 damaged, {left} temporary files left"
     yield f"  last line: {watched.lines[-1].strip() if watched.lines else '(none)'}"
     if rate:
         yield f"  images a second of a processor: {rate[0]:.1f} in the first tenth, {rate[1]:.1f} in the last"
@@ -191,11 +195,13 @@ def main():
     parser.add_argument("--folder", type=Path, required=True, help="where images, outputs and samples are written")
     parser.add_argument("--runs", nargs="*", default=list(RUNS), choices=list(RUNS))
     arguments = parser.parse_args()
-    folder = arguments.folder.resolve()
+    folder = arguments.folder.resolve() / str(arguments.images)
     if not (folder / "album").exists():
         draw_images(folder / "album", arguments.images)
     for name in arguments.runs:
         output = name.removesuffix(" again") if name != "again" else "plain"
+        if not name.endswith("again"):
+            shutil.rmtree(folder / output, ignore_errors=True)
         command = [sys.executable, "-m", "gmmquant", "album", "-r", *RUNS[name], "-o", output, "-j", arguments.jobs]
         watched = watch(command, folder)
         write_samples(folder / f"{name.replace(' ', '-')}.csv", watched.samples)

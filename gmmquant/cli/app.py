@@ -424,7 +424,9 @@ def run(arguments: Sequence[str]) -> int:
         say(in_options(str(error)))
         return ExitCode.USAGE
     except (OSError, MemoryError) as error:
-        say(f"{system_reason(error)}; nothing more was done")
+        path = getattr(error, "filename", None)
+        start = f"{os.fsdecode(path)}: " if isinstance(path, (str, bytes)) else ""
+        say(f"{start}{system_reason(error)}; nothing more was done")
         return ExitCode.FAILED
     except Stopped as stop:
         say(

@@ -101,7 +101,13 @@ def _answer(question: Callable[[AnyPath], bool], path: AnyPath) -> bool:
 
 def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
     """Return a file, or the images in a folder and a failure for each subfolder that cannot be listed."""
-    if not _answer(is_folder, path):
+    try:
+        is_one_file = not is_folder(path)
+    except OSError as error:
+        if not isinstance(path, Path):  # it may answer the next time, that it is no file
+            return [Failure(path, system_reason(error))]
+        is_one_file = True  # reading it will report the error
+    if is_one_file:
         if isinstance(path, Path) and is_gmmquant_output(path):
             reading.note(f"{path} was written by gmmquant; quote a pattern, as in '*.png', to leave such files out")
         return [Source(path)]

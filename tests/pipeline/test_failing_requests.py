@@ -18,6 +18,8 @@ from dask_cluster import without_seconds
 from image_files import saved
 from storage_servers import FAULTS
 
+from gmmquant.cli.app import run
+from gmmquant.pipeline.sources import sources_of
 from gmmquant.system.filesystem import ask, files_below, open_path
 from gmmquant.system.paths import parse_path
 
@@ -30,6 +32,19 @@ TRANSIENT = tuple(fault for fault in FAULTS if fault != "403")
 TABLES = {"report.csv", "components.csv"}
 
 NAMES = ("a/p0.png", "b/p1.png", "b/p2.png")
+
+
+def test_a_folder_that_may_not_be_looked_up_is_not_taken_for_a_file(s3, s3_faults):
+    ask(parse_path(f"{s3}/known/a.png"), lambda system, name: system.pipe_file(name, b""))
+    s3_faults.start(lambda number: "403" if number == 0 else None)
+    (failure,) = sources_of([f"{s3}/known"])
+    assert (str(failure.source), failure.reason) == (f"{s3}/known", "permission denied")
+
+
+def test_a_run_that_may_not_look_for_its_outputs_names_them(s3, s3_faults, samples, capsys):
+    s3_faults.start(lambda _: "403")
+    assert run([str(samples / "cat.jpg"), "-o", f"{s3}/unknown/out"]) == 1
+    assert capsys.readouterr().err == f"gmmquant: {s3}/unknown/out: permission denied; nothing more was done\n"
 
 
 class Store:
@@ -69,7 +84,7 @@ class Store:
 @pytest.fixture(scope="module")
 def store(s3, faults_of_s3, photo, tmp_path_factory, clean_environment):
     """A bucket with three images, and the outputs of an undisturbed run."""
-    client = {"config_kwargs": {"read_timeout": 2, "connect_timeout": 2, "retries": {"max_attempts": 1}}}
+    client = {"config_kwargs": {"read_timeout": 2, "connect_timeout": 2, "retries": {"max_attempts": 0}}}
     aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     environment = {**clean_environment, **aws, "FSSPEC_S3": json.dumps(client)}
     url = f"{s3}/requests"
@@ -124,10 +139,10 @@ def check_run(store, output, code, errors, *, leaves_nothing):
     return done
 
 
-def sampled(store, kind):
+def sampled(store, kind, n=N_SAMPLED):
     """Return the numbers of the requests that are to fail."""
     numbers = range(store.n_undisturbed)
-    return numbers if SWEEPS else random.Random(kind).sample(numbers, N_SAMPLED)
+    return numbers if SWEEPS else random.Random(kind).sample(numbers, n)
 
 
 @pytest.mark.slow
@@ -146,7 +161,7 @@ def test_a_request_that_fails_once_is_tried_again_or_fails_one_image(store, kind
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind != "silence"])
 def test_a_store_that_fails_from_some_request_on_ends_the_run_in_lines(store, kind):
-    for number in sampled(store, f"{kind} for good"):
+    for number in sampled(store, f"{kind} for good", 1):
         output = f"from-{kind}-{number}"
         code, errors = store.run(lambda n, fails=number: kind if n >= fails else None, output)
         check_run(store, output, code, errors, leaves_nothing=False)
