@@ -56,3 +56,14 @@ def test_the_first_of_several_errors_of_an_import_is_told():
 
 def test_another_error_is_a_bug_in_one_line():
     assert unexpected_reason(KeyError("a\nb")) == r"KeyError: 'a\nb'; this is a bug in gmmquant, please report it"
+
+
+def test_libraries_do_not_log_on_standard_error(clean_environment):
+    code = (
+        "import logging\n"
+        "from gmmquant.cli.app import run\n"
+        "run(['--version'])\n"
+        "logging.getLogger('asyncio').error('Task exception was never retrieved')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], env=clean_environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")

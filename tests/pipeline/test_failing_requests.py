@@ -52,14 +52,14 @@ class Store:
 
     def __init__(self, url, faults, server, folder, environment):
         self.url, self._faults = url, faults
-        self._server, self._folder, self._environment = server, folder, environment
+        self._server, self._folder, self.environment = server, folder, environment
         self.expected, self.n_requests = {}, 0
 
     def run(self, choose, output, *options):
         """Run the command while requests fail as `choose` says; return its exit code and its messages."""
         self._faults.start(choose)
         arguments = [f"{self.url}/in", "-r", "-k", "2", "--report", "json,csv", "-o", f"{self.url}/{output}"]
-        result = self._server.run([*arguments, "-j", "1", *options], self._folder, self._environment)
+        result = self._server.run([*arguments, "-j", "1", *options], self._folder, self.environment)
         self.n_requests = len(self._faults.requests)
         self._faults.start(lambda _: None)
         return result.returncode, result.stderr
