@@ -21,11 +21,12 @@ from gmmquant.cli.checks import (
     is_set,
     refuse,
     refuse_contradictions,
+    refuse_missing_packages,
     refuse_words,
     without_effect,
 )
 from gmmquant.cli.console import Console, say
-from gmmquant.cli.parser import Command
+from gmmquant.cli.parser import Command, has_empty
 from gmmquant.cli.printable import command_line, in_options
 from gmmquant.errors import (
     ClusterError,
@@ -87,7 +88,9 @@ _UNWRITTEN = frozenset({"eps", "psd", "jp2", "tga", "md", "mkv", "xcf", "kra", "
 
 def _is_of_a_file(extension: str) -> bool:
     """Return whether a folder with this extension would be strange."""
-    if not extension or extension in _UNWRITTEN:
+    from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
+
+    if not extension or extension in _UNWRITTEN or f".{extension}" in INPUT_EXTENSIONS:
         return bool(extension)
     import mimetypes
 
@@ -103,6 +106,8 @@ def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str]
     refuse(ctx, "--output -", "writes no files", FILE_OPTIONS)
     if records:
         refuse(ctx, "--output -", "writes no files", ["skip_if_larger"])
+        option = "--json" if is_set(ctx, "as_json") else "--json-lines"
+        refuse(ctx, option, "with --output - prints figures, and no image", ["format", "optimize", "keep_metadata"])
         return Destination.RECORD
     if is_set(ctx, "skip_if_larger"):  # the image would stand for a result of another size
         refuse(ctx, "--skip-if-larger", "with --output - passes on the image as it is", ["resize"])
@@ -137,7 +142,7 @@ def _folder_and_name(
     if extension in PALETTE_FORMATS and named is None:
         raise ParameterError(f"--output {output} looks like a palette; use --palette-out {extension}, or {output}/")
     if named is None and _is_of_a_file(extension):
-        formats = ", ".join(OUTPUT_FORMATS)
+        formats = ", ".join(OUTPUT_FORMATS) if extension != "apng" else f"{path.stem}.png"
         raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
     if named is None:
         return path, None, image_format
@@ -267,16 +272,8 @@ def quantize(
     folder, image_name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
     if image_name is not None and not is_set(ctx, "report"):
         report = ()  # one file is named, and no other is expected
-    if "html" in report:
-        from gmmquant.report.html.rendering import require_jinja2
-
-        require_jinja2()
-    if plots:
-        from gmmquant.report.plots.canvas import require_matplotlib
-
-        require_matplotlib()
-    most = None if many else largest_of(ks)
-    if reason := output_format(format).missing() or output_format(format).refusal_of_colors(most):
+    refuse_missing_packages(format, report, plots or (), scheduler)
+    if reason := output_format(format).refusal_of_colors(None if many else largest_of(ks)):
         raise ParameterError(reason)
     products = Products(
         format=format,
@@ -334,6 +331,7 @@ def quantize(
         for note in notes:
             console.note(note)
         succeeded = console.preview(chain(planned_outcomes(planned, sample_size), planned_summary(planned)))
+        _note_kept(planned, console)
         return ExitCode.DONE if succeeded else ExitCode.FAILED
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
     shown = None
@@ -389,9 +387,16 @@ def _run_jobs(
             for outcome in summarized(planned, outcomes):
                 console.show(outcome)
                 stop_if_asked()
+        _note_kept(planned, console)
         if console.has_written and (note := outdated_note(planned)):
             console.note(note)
         return console.finish()
+
+
+def _note_kept(planned: Plan, console: Console) -> None:
+    """Note that --optimize has no effect on the files that a run kept."""
+    if planned.task.products.optimize and console.has_kept:
+        console.note("--optimize changes no file that is kept; --force writes them again")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -402,7 +407,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger().addHandler(_SILENCE)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        if "" in arguments:
+        if has_empty(arguments):
             raise ParameterError("an argument is empty; use a name or a value, or set its shell variable")
         command = typer.main.get_command(app)
         typed = command_line(arguments)

@@ -25,6 +25,7 @@ from gmmquant.settings import (
     largest_difference,
     largest_of,
 )
+from gmmquant.system.installation import CLUSTER, is_installed, missing
 
 # Options whose names differ from those of their parameters.
 _NAMES = {"k": "-k", "as_json": "--json"}
@@ -134,6 +135,31 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
         raise ParameterError(
             f"k = {largest_of(ks)} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}"
         )
+
+
+def refuse_missing_packages(
+    image_format: str, reports: Sequence[str], plots: Sequence[str], scheduler: str | None
+) -> None:
+    """Raise a `ParameterError` that names all packages that the options need and that are missing."""
+    from gmmquant.images.encoding.encode import output_format
+
+    needs = []
+    if "html" in reports:
+        from gmmquant.report.html.rendering import JINJA2
+
+        needs += [JINJA2] * (not is_installed("jinja2"))
+    if plots:
+        from gmmquant.report.plots.canvas import MATPLOTLIB, require_matplotlib
+
+        needs += [MATPLOTLIB] * (not is_installed("matplotlib"))
+    if scheduler is not None:
+        needs += [CLUSTER] * (not is_installed("distributed"))
+    if need := output_format(image_format).missing():
+        needs.append(need)
+    if needs:
+        raise ParameterError(missing(*needs))
+    if plots:
+        require_matplotlib()  # before any work, also if it is installed and cannot be loaded
 
 
 def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -13,10 +12,21 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
 from gmmquant.cli.advice import advice_on_true_color
-from gmmquant.cli.printable import file_names, printable, wrapped
+from gmmquant.cli.printable import columns_of, printable, wrapped
 from gmmquant.cli.progress import Bar, bar_for
 from gmmquant.cli.totals import Totals
-from gmmquant.report.outcome import Done, Failure, Outcome, Phase, PlannedOutcome, SharedReport, Skipped, Summary
+from gmmquant.cli.written import file_names, written_files
+from gmmquant.report.outcome import (
+    EXISTS,
+    Done,
+    Failure,
+    Outcome,
+    Phase,
+    PlannedOutcome,
+    SharedReport,
+    Skipped,
+    Summary,
+)
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
@@ -42,7 +52,7 @@ def say(text: str, *, stream: TextIO | None = None, wait: bool = True) -> None:
 
 def _wrapped(line: str, stream: TextIO) -> str:
     """Return a line, between words in several for a terminal that is narrower."""
-    return "\n".join(wrapped(line, shutil.get_terminal_size().columns if stream.isatty() else 0))
+    return "\n".join(wrapped(line, columns_of(stream) if stream.isatty() else 0))
 
 
 def emit(results: str | bytes, *, stream: TextIO | None = None, wait: bool = True) -> bool:
@@ -105,7 +115,7 @@ class Console:
         advises_format: bool = False,
         stream: TextIO | None = None,
     ) -> None:
-        self._reporter, self._n_images, self._quiet = reporter, n_images, quiet
+        self._reporter, self._ks, self._n_images, self._quiet = reporter, ks, n_images, quiet
         self._stream, self._preview = stream or sys.stderr, preview
         self._advises_format = advises_format
         self._advises_true_color = True
@@ -115,6 +125,7 @@ class Console:
         self._failures: list[str] = []
         self._n_lines = 0  # since the first failure
         self._n_existing = 0  # images whose outputs exist
+        self._kept = False  # whether a file of the run was kept
         self._of_other_settings = Counter[str]()  # images with outputs of other settings, by the difference
         self._started = monotonic()
         self._succeeded = True
@@ -166,6 +177,7 @@ class Console:
         if isinstance(outcome, (SharedReport, Summary)) or (isinstance(outcome, Failure) and not outcome.is_image):
             return
         skipped = isinstance(outcome, Skipped) or (isinstance(outcome, Done) and outcome.kept)
+        self._kept = self._kept or _keeps(outcome, self._ks)
         if isinstance(outcome, Failure):
             self._tally["exist" if outcome.outputs_exist else "failed"] += 1
         else:
@@ -181,6 +193,11 @@ class Console:
         """Whether outputs of an image were written."""
         return self._tally["done"] > 0
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether an output that exists was kept."""
+        return self._kept
+
     def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
         """Show what would be read and written; return whether everything can be read and written."""
         n_images, effects = 0, Counter[str]()
@@ -191,6 +208,7 @@ class Console:
             else:
                 n_images += entry.is_read
                 effects.update(entry.outputs.values())
+        self._kept = effects["kept"] > 0
         self._show_existing()
         images = "1 image" if n_images == 1 else f"{n_images:,} images"
         outputs = _counts(effects, "new", "extended", "replaced", "kept") or "none"
@@ -203,13 +221,12 @@ class Console:
         self._bar.hide()
         self._end_report()
         self._show_existing()
-        n_worked = self._tally["done"] + self._tally["failed"]
         self._tally["not tried"] = self._n_images - self._tally.total()
         if self._n_images > 1:
             seconds = monotonic() - self._started
             timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
             counts = _counts(self._tally, "done", "skipped", "exist", "failed", "not tried")
-            speed = f", {n_worked / seconds:.1f} images a second" if timed else ""
+            speed = f", {self._tally['done'] / seconds:.1f} images a second" if timed else ""
             self.note("; ".join(filter(None, (f"{counts} in {seconds:.1f} s{speed}", str(self._totals)))))
             if self._n_lines > _SCREEN_LINES:
                 for failure in self._failures[:_SCREEN_LINES]:
@@ -295,6 +312,15 @@ def _counts(counter: Counter[str], *names: str) -> str:
     return ", ".join(f"{counter[name]:,} {name}" for name in names if counter[name])
 
 
+def _keeps(outcome: Outcome, ks: Sequence[int | str]) -> bool:
+    """Return whether a file at one of `ks` existed and was kept."""
+    if not isinstance(outcome, Done):
+        return isinstance(outcome, Skipped) and outcome.reason == EXISTS
+    names = {path.name for path in outcome.written}
+    images = [fit["files"].get("image") for fit in outcome.record["fits"] if fit.get("asked") in ks]
+    return outcome.drawn is None and any(image and image.rsplit("/", 1)[-1] not in names for image in images)
+
+
 def _advice_on_format(done: Done) -> str | None:
     """Return a note on an animated GIF or WebP that became an animated PNG, which not every program shows."""
     own = done.source.suffix.lower().removeprefix(".")
@@ -313,4 +339,4 @@ def _message(outcome: Outcome, *, is_reported: bool) -> str | None:
         return None
     if outcome.kept:
         return "kept, its outputs exist"
-    return f"wrote {file_names(outcome.written)}, {outcome.seconds:.2f} s"
+    return f"wrote {written_files(outcome.record, outcome.written)}, {outcome.seconds:.2f} s"

@@ -25,6 +25,9 @@ from gmmquant.settings import (
 )
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
+# Options of one letter with a value, after flags: -o=out is understood as -k=4 is.
+_EQUALS_OPTION = re.compile(r"(?P<option>-[qvfrn0]*[oj])=(?P<value>.*)", re.DOTALL)
+_EMPTY_VALUE = re.compile(r"-[qvfrn0]*[oj]=|--[a-z-]+=")
 _K_ITEM = r"(auto(:[^,]*)?|[0-9]+(-[0-9]+)?)"
 _K_VALUE = re.compile(f"{_K_ITEM}(,{_K_ITEM})*,?")
 
@@ -97,6 +100,22 @@ def gather_k(arguments: Sequence[str]) -> list[str]:
             values.append(rest.pop(0))
         gathered += ["-k", ",".join(value.strip(",") for value in values)] if values else ["-k"]
     return gathered + rest
+
+
+def with_values_apart(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `-o=out` and `-j=2` as an option and its value."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    apart = list[str]()
+    for argument in arguments[:end]:
+        match = _EQUALS_OPTION.fullmatch(argument)
+        apart += [argument] if match is None else [match["option"], match["value"]]
+    return [*apart, *arguments[end:]]
+
+
+def has_empty(arguments: Sequence[str]) -> bool:
+    """Return whether an argument or the value of an option is empty, as of a shell variable that is not set."""
+    before = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+    return "" in arguments or any(_EMPTY_VALUE.fullmatch(argument) for argument in before)
 
 
 def gather_lists(arguments: Sequence[str]) -> list[str]:
@@ -194,7 +213,7 @@ class Command(TyperCommand):
                 longer = [option for option in parser._long_opt if option.startswith(name)]
                 alike = longer or get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
                 ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike[:1]))
-        values, _, present = parser.parse_args(gather_k(gather_lists(with_formats(args))))
+        values, _, present = parser.parse_args(gather_k(gather_lists(with_formats(with_values_apart(args)))))
         counts = Counter(parameter for parameter in present if isinstance(parameter, TyperOption))
         ctx.meta[REPEATED] = [
             option.opts[-1] for option, n in counts.items() if n > 1 and not (option.multiple or option.is_flag)

@@ -1,4 +1,4 @@
-"""Text that is safe to show, and lists of files."""
+"""Text that is safe to show, and its width."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from gmmquant.cli.parser import gather_k
 from gmmquant.settings import ANY_K
-from gmmquant.system.paths import AnyPath
 from gmmquant.system.printable import printable as printable
 
-_MIN_COLUMNS = 40
+_MIN_COLUMNS, _USUAL_COLUMNS = 40, 80
 
 # A setting and its value in a message; k stays as it is.
 _SETTING = re.compile(r"(?<![-\w])([a-z][a-z_-]{2,}) = ('[^']*'|[-+.\w]+)")
@@ -50,19 +50,6 @@ def in_options(message: str) -> str:
     return _SETTING.sub(lambda match: f"--{match[1].replace('_', '-')} {match[2].strip(chr(39))}", message)
 
 
-def file_names(
-    paths: Sequence[AnyPath], limit: int = 8, *, first: Sequence[str] = (), of: Sequence[AnyPath] = ()
-) -> str:
-    """Return the names of files and their folder. Above `limit`, all but the first ones and the last are counted.
-
-    `first` are texts that stand before the names; `of` are all files of the folder, if `paths` may be empty.
-    """
-    names = [*first, *(printable(path.name) for path in paths)]
-    if len(names) > limit:
-        names = [*names[: limit - 1], f"{len(names) - limit} more", names[-1]]
-    return f"{', '.join(names)} in {printable(str((of or paths)[0].parent))}"
-
-
 def wrapped(line: str, columns: int) -> list[str]:
     """Return a line as lines of at most `columns`, divided between words; a longer word stays whole. 0: no limit."""
     if len(line) <= columns or not columns:
@@ -74,6 +61,20 @@ def chosen_columns() -> int | None:
     """Return the width of text that the variable COLUMNS sets, at least 40; None if it sets none."""
     text = os.environ.get("COLUMNS", "")
     return max(int(text), _MIN_COLUMNS) if re.fullmatch("[1-9][0-9]{0,4}", text) else None
+
+
+def columns_of(stream: TextIO) -> int:
+    """Return the width of a terminal: that of the variable COLUMNS, or that of the stream; 80 if it has none.
+
+    `shutil.get_terminal_size` looks at standard output, also where that is a file and messages go to a terminal.
+    """
+    text = os.environ.get("COLUMNS", "")
+    if re.fullmatch("[1-9][0-9]{0,4}", text):
+        return int(text)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):  # it is in memory, closed, or no terminal
+        return _USUAL_COLUMNS
 
 
 def percent(part: int, whole: int) -> str:

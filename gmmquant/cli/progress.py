@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 # The bar of a batch is redrawn at most once in this many seconds.
 _REDRAW_SECONDS = 0.1
 
-# The bar; the bar with the elapsed time and the spaces beside them; a name with less room is not shown.
-_BAR_COLUMNS, _BAR_AND_TIME_COLUMNS, _MIN_NAME_COLUMNS = 20, 30, 8
+# The bar; the elapsed time with the spaces beside it; a name with less room is not shown.
+_BAR_COLUMNS, _TIME_COLUMNS, _MIN_NAME_COLUMNS = 20, 10, 8
+
+# The spaces between the bar, the count, the pace and the name, and the column that an empty name takes.
+_BATCH_SPACES = 4
 
 
 class Bar:
@@ -49,8 +52,9 @@ class _RichBar(Bar):
     def __init__(self, console: Console, *columns: ProgressColumn, total: int, auto_refresh: bool = True) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
+        self._console, self._drawing = console, BarColumn(_BAR_COLUMNS)
         self._bar = Progress(
-            BarColumn(_BAR_COLUMNS),
+            self._drawing,
             *columns,
             TextColumn("{task.description}", markup=False),
             console=console,
@@ -65,6 +69,12 @@ class _RichBar(Bar):
         """Remove the bar until its next update."""
         self._bar.stop()
 
+    def _room_beside(self, columns: int) -> int:
+        """Return the room that the bar and `columns` leave for a name. If they have none, the bar is narrower."""
+        room = self._console.width - columns - _BAR_COLUMNS
+        self._drawing.bar_width = _BAR_COLUMNS + min(room, 0)
+        return room
+
 
 class FitBar(_RichBar):
     """The progress of one image: a step for each k, and the iteration of its fit or the phase between two fits."""
@@ -74,7 +84,6 @@ class FitBar(_RichBar):
 
         super().__init__(console, TimeElapsedColumn(), total=len(ks))
         self._ks = list(ks)
-        self._text_columns = max(console.width - _BAR_AND_TIME_COLUMNS, 1)
 
     def show_fit(self, name: str, k: int | str, n_iter: int) -> None:
         """Show an iteration of the fit at `k`, or that k is chosen for a text."""
@@ -96,10 +105,8 @@ class FitBar(_RichBar):
 
     def _with_name(self, text: str, name: str) -> str:
         """Return `text` followed by as much of a name as fits beside the bar, or by nothing if that is little."""
-        from gmmquant.cli.reporters.columns import shortened
-
-        room = self._text_columns - len(text)
-        return text + (shortened(printable(name), room, "…") if room >= _MIN_NAME_COLUMNS else "")
+        room = self._room_beside(_TIME_COLUMNS + len(text))
+        return text + _name_within(name, room)
 
 
 class BatchBar(_RichBar):
@@ -113,14 +120,14 @@ class BatchBar(_RichBar):
 
         columns = MofNCompleteColumn(), TextColumn("{task.fields[pace]}")
         super().__init__(console, *columns, total=n_images, auto_refresh=False)
-        self._n_worked = 0
+        self._n_worked, self._name = 0, ""
         self._started = monotonic()
         self._drawn_at = 0.0
 
     def show_image(self, name: str, n_finished: int, n_worked: int) -> None:
         """Show the image that was finished last."""
-        self._n_worked = n_worked
-        self._bar.update(self._task, completed=n_finished, description=printable(name))
+        self._n_worked, self._name = n_worked, name
+        self._bar.update(self._task, completed=n_finished)
         self.refresh()
 
     def refresh(self) -> None:
@@ -131,8 +138,11 @@ class BatchBar(_RichBar):
         self._drawn_at = now
         rate = self._n_worked / (now - self._started)
         n_left = max(self._bar.tasks[0].remaining or 0, 0)  # more images may be counted than were planned
-        pace = f"{rate:.1f}/s  {timedelta(seconds=round(n_left / rate))} left" if rate else ""
-        self._bar.update(self._task, pace=pace)
+        paces = [f"{rate:.1f}/s  {timedelta(seconds=round(n_left / rate))} left", f"{rate:.1f}/s"] if rate else []
+        count_columns = 2 * len(str(self._bar.tasks[0].total)) + 1 + _BATCH_SPACES
+        pace = next((pace for pace in paces if count_columns + len(pace) < self._console.width), "")
+        room = self._room_beside(count_columns + len(pace))
+        self._bar.update(self._task, pace=pace, description=_name_within(self._name, room))
         self._bar.start()
         self._bar.refresh()
 
@@ -140,6 +150,13 @@ class BatchBar(_RichBar):
         """Remove the bar until its next update."""
         self._drawn_at = 0.0
         super().hide()
+
+
+def _name_within(name: str, room: int) -> str:
+    """Return as much of a name as fits, or nothing if that is little."""
+    from gmmquant.cli.reporters.columns import shortened
+
+    return shortened(printable(name), room, "…") if room >= _MIN_NAME_COLUMNS else ""
 
 
 def bar_for(n_images: int, ks: Sequence[int | str], stream: TextIO) -> Bar:

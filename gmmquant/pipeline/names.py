@@ -19,6 +19,9 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 # The part that tells numbers of colours apart, which other names do not have.
 _K_PART = re.compile(r"[-_. ]k?\{k\}|(?<![a-zA-Z])k\{k\}|\{k\}")
 
+# The extension with one separator, which a source without an extension leaves out.
+_EXTENSION_PART = re.compile(r"[-_. ]\{ext\}|\{ext\}[-_. ]?")
+
 # The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
 _MAX_NAME_BYTES = 255 - len("_layer000_exact.png")
 _LONGEST_K = "auto:99.999"
@@ -75,5 +78,10 @@ def fitting_stem(stem: str, template: str = DEFAULT_NAME, extension: str = "") -
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
-    """Return a template with its fields replaced, in one pass: a value may have braces."""
+    """Return a template with its fields replaced, in one pass: a value may have braces.
+
+    Without an extension, the separator before or after it is left out too: `shared_k7`, not `shared._k7`.
+    """
+    if not values["ext"]:
+        template = _EXTENSION_PART.sub("", template)
     return _FIELD.sub(lambda match: values[match[1]], template)

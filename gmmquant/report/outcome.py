@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from gmmquant.quantization.result import ImageStatistics
 
 
+# The reason of an image that is skipped because its outputs exist.
+EXISTS = "its outputs exist"
+
+
 class Illustration(NamedTuple):
     """Small copies of an image, uint8 (height, width, 3 or 4), and of its recoloured images; None where one is gone.
 
@@ -67,7 +71,7 @@ class Skipped(NamedTuple):
     """An image for which nothing is written."""
 
     source: SourcePath
-    reason: str = "its outputs exist"
+    reason: str = EXISTS
     record: dict[str, Any] | None = None  # if it was fitted again, to compare the outputs
     illustration: Illustration | None = None
     drawn: bytes | None = None  # the image itself, for standard output, if the result would be larger

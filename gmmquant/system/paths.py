@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gmmquant.errors import ParameterError
+from gmmquant.system.installation import Need, missing
 
 _URL = re.compile(r"([a-z][a-z0-9+._-]+)://(.*)", re.DOTALL | re.IGNORECASE)
 
@@ -135,9 +136,8 @@ def filesystem_class(scheme: str) -> Any:
     try:
         from fsspec.registry import get_filesystem_class
     except ImportError:
-        raise ParameterError(
-            f"{scheme}:// needs the package fsspec; pip install 'gmmquant[cluster]', or download the files before"
-        ) from None
+        need = Need(f"{scheme}:// needs the package fsspec", "cluster", "download the files before")
+        raise ParameterError(missing(need)) from None
     try:
         return get_filesystem_class(scheme)
     except ImportError as error:

@@ -214,7 +214,7 @@ def test_the_first_frame_of_an_animation_is_shown(cat):
 
 def test_without_jinja2_the_error_names_the_remedy(cat, monkeypatch):
     image, record, images = cat
-    monkeypatch.setattr("gmmquant.report.html.rendering.find_spec", {"jinja2": None}.__getitem__)
+    monkeypatch.setattr("gmmquant.report.html.rendering.is_installed", {"jinja2": False}.__getitem__)
     with pytest.raises(ParameterError, match=r"^[^\n]*pip install 'gmmquant\[report\]'$"):
         html_page(record, image, images, COMMAND)
 

@@ -501,6 +501,4 @@ def test_without_dask_the_error_says_what_to_install(command, images, tmp_path):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{HERE.parent}{os.pathsep}{tmp_path / 'without'}"}
     result = command("images", "--scheduler", "local", env=environment)
     assert result.returncode == 2
-    assert result.stderr == (
-        "gmmquant: a cluster needs the package distributed; install it with pip install 'gmmquant[cluster]'\n"
-    )
+    assert result.stderr == ("gmmquant: a cluster needs the package distributed: pip install 'gmmquant[cluster]'\n")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from gmmquant.cli.printable import file_names, printable
+from gmmquant.cli.printable import printable
+from gmmquant.cli.written import written_files
 from gmmquant.colors.named_palettes import name_of
 from gmmquant.report.numbers import file_size
 from gmmquant.report.record import Record
@@ -108,10 +109,7 @@ def written_line(record: Record, written: Sequence[AnyPath], seconds: float = 0.
     """Return the line with the files of a run, if any; several images that the table names are counted."""
     if not written:
         return ""
-    images = {fit["files"]["image"].rsplit("/", 1)[-1] for fit in record["fits"] if "image" in fit["files"]}
-    others = [path for path in written if path.name not in images]
-    n_images = len(written) - len(others)
-    names = file_names(written) if n_images < 2 else file_names(others, first=[f"{n_images} images"], of=written)
+    names = written_files(record, written, counts_images=True)
     return f"wrote {names}" + (f", {seconds:.2f} s" if seconds else "")
 
 

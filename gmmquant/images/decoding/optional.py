@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from gmmquant.errors import ImageError
+from gmmquant.system.installation import Need, missing
 
 
 def import_decoder(format_name: str, package: str, module: str) -> Any:
@@ -14,7 +15,6 @@ def import_decoder(format_name: str, package: str, module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == module.partition(".")[0]:
-            remedy = "pip install 'gmmquant[formats]'"
-        else:
-            remedy = f"reinstall it, as it cannot be loaded ({str(error).splitlines()[0]})"
+            raise ImageError(missing(Need(f"{format_name} images need the package {package}", "formats"))) from None
+        remedy = f"reinstall it, as it cannot be loaded ({str(error).splitlines()[0]})"
         raise ImageError(f"{format_name} images need the package {package}; {remedy}") from None

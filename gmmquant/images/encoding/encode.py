@@ -17,6 +17,7 @@ from gmmquant.images.encoding.frame_diff import frames_of
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS, parse_output_format
+from gmmquant.system.installation import missing
 
 # Bytes at the beginning of a file that are enough to find most formats' marks.
 _BEGINNING_BYTES = 4096
@@ -47,8 +48,8 @@ def encode_image(
     raised if the format cannot store the number of colours or the size.
     """
     found = output_format(format)
-    if reason := found.missing():
-        raise ImageError(reason)
+    if need := found.missing():
+        raise ImageError(missing(need))
     frames = frames_of(image.labels if isinstance(image, IndexedImage) else image.colors, animation)
     n_frames, height, width = frames.shape[:3]
     found.check_size(width, height, n_frames)

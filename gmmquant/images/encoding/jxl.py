@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
 from gmmquant.images.encoding.output_metadata import is_marked_within, signed_exif
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.system.installation import Need, is_installed
 
 # The encoder's effort; 7 takes a third of the time of 9, for files 2 % larger.
 _FAST, _SMALL = 7, 9
@@ -32,11 +32,11 @@ def encode_jxl(image: IndexedImage | ColorImage, options: EncodeOptions) -> byte
     return bytes(encoder(pixels.tobytes(), width, height, jpeg_encode=False, **described))
 
 
-def _missing() -> str:
-    """Return why the format cannot be written here; empty if it can."""
-    if find_spec("pillow_jxl") is not None:
-        return ""
-    return "jxl needs the package pillow-jxl-plugin; pip install 'gmmquant[formats]', or choose png or webp"
+def _missing() -> Need | None:
+    """Return the package that is missing here; None if none is."""
+    if is_installed("pillow_jxl"):
+        return None
+    return Need("jxl needs the package pillow-jxl-plugin", "formats", "choose png or webp")
 
 
 FORMAT = OutputFormat(

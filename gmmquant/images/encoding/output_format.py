@@ -12,6 +12,7 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoded import Animation, Metadata
 from gmmquant.images.encoding.frame_diff import milliseconds
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.system.installation import Need
 
 # From this alpha value on a pixel is opaque where a format stores no partial transparency.
 OPAQUE = 128
@@ -42,7 +43,7 @@ class OutputFormat(NamedTuple):
     max_side_pixels: int | None = None
     max_bytes: int | None = None  # of the uncompressed pixels, at 4 bytes each
     missing_metadata: tuple[str, ...] = ()  # of "EXIF", "XMP" and "comments", those that cannot be stored
-    missing: Callable[[], str] = lambda: ""  # why the format cannot be written here, for want of a package
+    missing: Callable[[], Need | None] = lambda: None  # the package without which the format cannot be written here
     cut_metadata: Callable[[Metadata], tuple[str, ...]] = lambda metadata: ()  # warns of metadata that are too long
 
     def times(self, animation: Animation) -> list[int]:

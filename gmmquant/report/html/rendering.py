@@ -6,17 +6,19 @@ from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gmmquant.errors import ParameterError
 from gmmquant.report import numbers
+from gmmquant.system.installation import Need, is_installed, missing
 from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _PACKAGE = "gmmquant.report.html"
+
+JINJA2 = Need("an HTML report needs Jinja2", "report")
 
 
 def render(template: str, styles: Sequence[str], scripts: Sequence[str], **context: Any) -> bytes:
@@ -51,8 +53,8 @@ def render(template: str, styles: Sequence[str], scripts: Sequence[str], **conte
 
 def require_jinja2() -> None:
     """Raise a `ParameterError` if Jinja2 is not installed."""
-    if find_spec("jinja2") is None:
-        raise ParameterError("an HTML report needs Jinja2: pip install 'gmmquant[report]'")
+    if not is_installed("jinja2"):
+        raise ParameterError(missing(JINJA2))
 
 
 def content_hash(text: str) -> str:

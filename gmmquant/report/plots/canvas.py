@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.images.encoding.output_metadata import MARK
+from gmmquant.system.installation import Need, missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gmmquant.report.plots.plot import Plot
+
+MATPLOTLIB = Need("plots need matplotlib", "plot")
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -69,7 +72,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib.style  # noqa: F401
     except ModuleNotFoundError:
-        raise GmmquantError("plots need matplotlib; install it with: pip install 'gmmquant[plot]'") from None
+        raise GmmquantError(missing(MATPLOTLIB)) from None
 
 
 def styled() -> AbstractContextManager[object]:
