@@ -308,7 +308,7 @@ def quantize(
     if to is Destination.RECORD:
         option = "--json" if as_json else "--json-lines"
         notes.append(f"standard output has the figures, and no image is written; leave out {option} for the image")
-    planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append)), task, folder)
+    planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append, verbose)), task, folder)
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
         raise ParameterError(

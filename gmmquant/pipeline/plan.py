@@ -198,8 +198,8 @@ def plan(sources: Iterable[Source | Failure], task: Task, folder: AnyPath | None
 
     Outputs go to `folder`. If it is None, they go next to each image, and the shared report goes to the folder that
     contains all images. An `OutputError` is raised if `folder` is a file, if the image has a name but there are
-    several, if all jobs would write the same files as others, or if an output of a job is the source of another. If
-    only some would write the same file, they fail, as the names of outputs do not depend on other images.
+    several, or if all jobs would write the same files as others or replace a source. If only some would, these fail, as
+    the names of outputs do not depend on other images.
     """
     if folder is not None and exists(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file, not a folder; use another --output")
@@ -303,8 +303,8 @@ def refuse_clashes(
 ) -> dict[int, str]:
     """Raise an `OutputError` if two jobs would write the same file, or if an output is the source of a job.
 
-    If that `spares_others`, and there are any, the reasons of the jobs that would write the same file are returned by
-    their `id`. The files `about_all` images are outputs as well, and `inputs` are read too.
+    If that `spares_others`, and there are any, the reasons of the jobs that would do so are returned by their `id`. The
+    files `about_all` images are outputs as well, and `inputs` are read too.
     Names that differ only in case or in the form of an accent are the same on many file systems.
     """
     resolve = cache(os.path.realpath)
@@ -316,19 +316,17 @@ def refuse_clashes(
 
     sources = {folded(path): job for job in jobs if not job.is_shared_report for path in _names_of(job.source)}
     writers: dict[str, Job] = {}
-    clashes: list[tuple[Job, Job, AnyPath]] = []
+    clashes: list[_Clash] = []
     for job in jobs:
         for output in job.possible_outputs:
             name = folded(output)
             other = writers.setdefault(name, job)
             if other is not job:
-                clashes.append((other, job, output))
+                clashes.append(_clash_of_outputs(other, job, output))
                 break
             if name in sources:
-                remedy = "another --output, and move it over the input when it is done"
-                if not job.image_name:
-                    remedy = "another --name, or a folder for --output"
-                raise OutputError(f"{job.source} would overwrite the input {sources[name].source}; use {remedy}")
+                clashes.append(_clash_with_input(job, sources[name]))
+                break
     for path in about_all:
         name = folded(path)
         if name in writers:
@@ -338,9 +336,9 @@ def refuse_clashes(
             )
         if name in sources or name in map(folded, inputs):
             raise OutputError(f"{path}, about all images, would overwrite an input; use another --output")
-    clashing = {id(job): _clash_reason(*clash, n_others=0) for clash in reversed(clashes) for job in clash[:2]}
+    clashing = {id(job): clash.reason() for clash in reversed(clashes) for job in clash.jobs}
     if clashes and not (spares_others and len(clashing) < len(jobs)):
-        raise OutputError(_clash_reason(*clashes[0], n_others=len(clashes) - 1))
+        raise OutputError(clashes[0].reason(n_others=len(clashes) - 1))
     return clashing
 
 
@@ -351,8 +349,21 @@ def _names_of(source: SourcePath) -> list[AnyPath]:
     return [source, Path(os.path.realpath(source))] if isinstance(source, Path) else [source]
 
 
-def _clash_reason(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
-    """Return a message that names two jobs which would write the same file, and a remedy."""
+class _Clash(NamedTuple):
+    """The jobs that may not be done because of an output, the fact, and a remedy."""
+
+    jobs: tuple[Job, ...]
+    fact: str
+    remedy: str
+
+    def reason(self, n_others: int = 0) -> str:
+        """Return a message that names the images; `n_others` is the number of other images that clash."""
+        others = "1 other image clashes" if n_others == 1 else f"{n_others:,} other images clash"
+        return f"{self.fact}{f', and {others} too' if n_others else ''}; {self.remedy}"
+
+
+def _clash_of_outputs(one: Job, other: Job, output: AnyPath) -> _Clash:
+    """Return the clash of two jobs that would write the same file."""
     if other.is_shared_report:
         remedy = "rename the image, or use another --output"
     elif one.source.parent != other.source.parent:
@@ -361,5 +372,12 @@ def _clash_reason(one: Job, other: Job, output: AnyPath, n_others: int) -> str:
         remedy = "use --name '{stem}.{ext}_k{k}', which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
         remedy = "rename one, or use a separate --output for each"
-    more = f", and {n_others} other{'s' if n_others > 1 else ''} would" if n_others else ""
-    return f"{one.source} and {other.source} would both write {output.name}{more}; {remedy}"
+    return _Clash((one, other), f"{one.source} and {other.source} would both write {output.name}", remedy)
+
+
+def _clash_with_input(job: Job, other: Job) -> _Clash:
+    """Return the clash of a job with its own source, or with that of another, which can be done."""
+    remedy = "use another --name, or a folder for --output"
+    if job.image_name:
+        remedy = "use another --output, and move it over the input when it is done"
+    return _Clash((job,), f"{job.source} would overwrite the input {other.source}", remedy)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +18,11 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.decoding.registry import INPUT_EXTENSIONS, INPUT_FORMATS
 from gmmquant.images.encoding.encode import is_gmmquant_output
+from gmmquant.pipeline.left_out import LeftOut, name_them, outputs_text
 from gmmquant.report.outcome import Failure
 from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
 from gmmquant.system.executors.base import ignore
-from gmmquant.system.filesystem import examine, exists, files_below, is_folder
+from gmmquant.system.filesystem import examine, exists, files_below, is_broken_link, is_folder
 from gmmquant.system.glob import fixed_part, is_pattern, matching
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, below, parse_path
 from gmmquant.system.process import system_reason
@@ -55,6 +57,7 @@ class Reading:
     null_terminated: bool = False  # whether names in lists end with a zero byte, and "-" is such a list
     max_pixels: int = MAX_PIXELS  # limits the bytes of an image on standard input
     note: Callable[[str], None] = ignore  # called with what the user should know
+    names_all: bool = False  # whether images that gmmquant wrote beside their inputs are in the note on those left out
 
 
 def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[Source | Failure]:
@@ -66,20 +69,25 @@ def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[S
     after it; lines that start with "# " are comments. `@-` stands for such a list on standard input, `-` for an image
     on standard input. A file that exists is never taken for a pattern or a list. Names may be URLs, see `parse_path`.
 
+    A note says at the end how many outputs were left out, see `left_out`.
+
     Raises
     ------
     ParameterError
         If the scheme of a URL is unknown, or needs a package that is missing.
     """
+    left_out = LeftOut(names_all=reading.names_all)
     for name in names:
         if name == STANDARD_INPUT and not reading.null_terminated:
             yield _piped_image(reading.max_pixels)
         elif name == STANDARD_INPUT or (name.startswith(_LIST_MARK) and not os.path.lexists(name)):
-            yield from _listed(name, reading)
+            yield from _listed(name, reading, left_out)
         else:
             path = parse_path(name)
             is_glob = is_pattern(path) and not _answer(exists, path)
-            yield from _matching(path) if is_glob else _images_at(path, reading)
+            yield from _matching(path, left_out) if is_glob else _images_at(path, reading, left_out)
+    if note := left_out.note():
+        reading.note(note)
 
 
 @contextmanager
@@ -99,7 +107,7 @@ def _answer(question: Callable[[AnyPath], bool], path: AnyPath) -> bool:
         return False
 
 
-def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
+def _images_at(path: AnyPath, reading: Reading, left_out: LeftOut) -> list[Source | Failure]:
     """Return a file, or the images in a folder and a failure for each subfolder that cannot be listed."""
     try:
         is_one_file = not is_folder(path)
@@ -116,21 +124,32 @@ def _images_at(path: AnyPath, reading: Reading) -> list[Source | Failure]:
     def on_error(folder: AnyPath, error: OSError) -> None:
         found.append(Failure(folder, system_reason(error)))
 
+    outputs: list[AnyPath] = []
     for file in files_below(path, natural_key, on_error, recursive=reading.recursive):
-        if _is_input(file):
-            found.append(Source(file, below(file, path)))  # noqa: PERF401  `on_error` appends meanwhile
-    if found and not reading.recursive and (n_below := _count_below(path)):
+        kind = _kind(file)
+        if kind is _Kind.IMAGE:
+            found.append(Source(file, below(file, path)))
+        elif kind is _Kind.OUTPUT:
+            outputs.append(file)
+    if not found:
+        return [Failure(path, _no_images_in(path, reading, len(outputs)))]
+    left_out.add(outputs, {entry.path.stem for entry in found if isinstance(entry, Source)})
+    if not reading.recursive and (n_below := _count_below(path)):
         images = "an image" if n_below == 1 else f"{n_below:,} images" + " or more" * (n_below == _MAX_COUNTED)
         reading.note(f"{path}: {images} in its subfolders left out; add -r to include them")
-    return found or [Failure(path, _no_images_in(path, reading))]
+    return found
 
 
-def _no_images_in(folder: AnyPath, reading: Reading) -> str:
-    """Return the reason why a folder gives no images, and whether its subfolders have some."""
+def _no_images_in(folder: AnyPath, reading: Reading, n_outputs: int) -> str:
+    """Return the reason why a folder gives no images, and whether it or its subfolders have some."""
+    if not reading.recursive and (n_images := _count_below(folder)):
+        found = f"only {outputs_text(n_outputs)}" if n_outputs else "no images"
+        return f"{found} in this folder, but {n_images:,} in its subfolders; add -r to include them"
+    if n_outputs:
+        place = "in this folder or its subfolders" if reading.recursive else "in this folder"
+        return f"only {outputs_text(n_outputs)} {place}; {name_them(n_outputs)}"
     if reading.recursive:
         return f"no images in this folder or its subfolders; recognised extensions: {_EXTENSIONS}"
-    if n_images := _count_below(folder):
-        return f"no images in this folder, but {n_images:,} in its subfolders; add -r to include them"
     return f"no images in this folder (-r includes its subfolders); recognised extensions: {_EXTENSIONS}"
 
 
@@ -139,34 +158,55 @@ def _count_below(folder: AnyPath) -> int:
     if not isinstance(folder, Path):  # elsewhere a listing can take minutes
         return 0
     files = islice(files_below(folder, natural_key, ignore), _MAX_COUNTED)
-    return sum(_is_input(file) for file in files if file.parent != folder)
+    return sum(_kind(file) is _Kind.IMAGE for file in files if file.parent != folder)
 
 
-def _is_input(file: AnyPath) -> bool:
-    """Return whether a file has the extension of an image and is not an output of gmmquant."""
+class _Kind(Enum):
+    """What a file is for a folder or a pattern that contains it."""
+
+    IMAGE = "image"
+    OUTPUT = "output of gmmquant"
+    OTHER = "other"
+
+
+def _kind(file: AnyPath) -> _Kind:
+    """Return what a file is, by its extension and the mark of outputs.
+
+    A link to nothing is an image: reading it will report that, as its photograph may be on a disk that is not there.
+    """
     if file.suffix.lower() not in INPUT_EXTENSIONS:
-        return False
+        return _Kind.OTHER
     if isinstance(file, Path):
-        return os.path.isfile(file) and not is_gmmquant_output(file)
+        if is_broken_link(file):
+            return _Kind.IMAGE
+        if not os.path.isfile(file):
+            return _Kind.OTHER
+        return _Kind.OUTPUT if is_gmmquant_output(file) else _Kind.IMAGE
     try:
-        return not examine(file, is_gmmquant_output)
+        return _Kind.OUTPUT if examine(file, is_gmmquant_output) else _Kind.IMAGE
     except OSError:  # reading the image will report it
-        return True
+        return _Kind.IMAGE
 
 
-def _matching(pattern: AnyPath) -> Iterator[Source | Failure]:
+def _matching(pattern: AnyPath, left_out: LeftOut) -> Iterator[Source | Failure]:
     """Yield the images that match a pattern; the folders below them start where the pattern's wildcards do."""
     matches = sorted(matching(pattern), key=lambda match: [natural_key(part) for part in str(match).split("/")])
-    images = [match for match in matches if not _answer(is_folder, match) and _is_input(match)]
+    kinds = {match: _kind(match) for match in matches if not _answer(is_folder, match)}
+    images = [match for match, kind in kinds.items() if kind is _Kind.IMAGE]
+    outputs = [match for match, kind in kinds.items() if kind is _Kind.OUTPUT]
+    left_out.add(outputs if images else [], {image.stem for image in images})
     if not images:
-        reason = "only folders, other files or gmmquant's outputs match" if matches else "no file matches"
-        yield Failure(pattern, f"{reason} this pattern; recognised extensions: {_EXTENSIONS}")
+        reason = "only folders or other files match" if matches else "no file matches"
+        reason = f"{reason} this pattern; recognised extensions: {_EXTENSIONS}"
+        if outputs:
+            reason = f"only {outputs_text(len(outputs))} matched by this pattern; {name_them(len(outputs))}"
+        yield Failure(pattern, reason)
     for image in images:
         inner = below(image, fixed_part(pattern))
         yield Source(image, "" if ".." in inner.split("/") else inner)  # all outputs stay below the output folder
 
 
-def _listed(name: str, reading: Reading) -> Iterator[Source | Failure]:
+def _listed(name: str, reading: Reading, left_out: LeftOut) -> Iterator[Source | Failure]:
     """Yield the images of a list of names."""
     try:
         paths = _paths_in_list(name.removeprefix(_LIST_MARK), null_terminated=reading.null_terminated)
@@ -176,7 +216,7 @@ def _listed(name: str, reading: Reading) -> Iterator[Source | Failure]:
         yield Failure(Path(name), str(error))
     else:
         for path in paths:
-            yield from _images_at(path, reading)
+            yield from _images_at(path, reading, left_out)
 
 
 def _paths_in_list(file: str, *, null_terminated: bool) -> list[AnyPath]:

@@ -84,6 +84,11 @@ def is_empty(path: AnyPath) -> bool:
     return isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
 
 
+def is_broken_link(path: AnyPath) -> bool:
+    """Return whether this is a link of this machine to nothing, or to itself."""
+    return isinstance(path, Path) and os.path.islink(path) and not os.path.exists(path)
+
+
 def is_folder(path: AnyPath) -> bool:
     """Return whether this is a folder; in an object store, a name that others begin with is one."""
     return path.is_dir() if isinstance(path, Path) else _kind(path) == "directory"
@@ -129,8 +134,9 @@ def files_below(
 ) -> Iterator[AnyPath]:
     """Yield the files in a folder and, if `recursive`, below it, each folder's files before its folders.
 
-    Hidden files and folders (beginning with a dot) are skipped, and links to folders are not followed. `key` sorts the
-    names in a folder. `on_error` is called if a folder cannot be listed; if it returns, the folder is skipped.
+    Hidden files and folders (beginning with a dot) are skipped, and links to folders are not followed. Links to nothing
+    are files. `key` sorts the names in a folder. `on_error` is called if a folder cannot be listed; if it returns, the
+    folder is skipped.
     """
     if recursive and isinstance(folder, RemotePath) and is_object_store(folder):
         try:
@@ -147,7 +153,7 @@ def files_below(
             on_error(here, error)
             continue
         found.sort(key=lambda entry: key(entry.path.name))
-        yield from (entry.path for entry in found if entry.is_file)
+        yield from (entry.path for entry in found if entry.is_file or (entry.is_link and is_broken_link(entry.path)))
         if recursive:
             waiting += [entry.path for entry in reversed(found) if entry.is_folder and not entry.is_link]
 

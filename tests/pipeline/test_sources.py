@@ -15,7 +15,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from running import obey_permissions
 
-from gmmquant.errors import OutputError
 from gmmquant.pipeline import sources
 from gmmquant.pipeline.plan import Job, Products, Task, plan
 from gmmquant.pipeline.sources import Reading, Source, natural_key, sources_of
@@ -102,8 +101,7 @@ def test_links_to_images_are_followed_and_links_to_folders_inside_a_folder_are_n
 
 @pytest.mark.parametrize("name", [".", "**/*.png", "**", "*/**/*.png"])
 def test_circular_links_are_not_followed(tree, name):
-    links = {"in/up": "..", "in/self": ".", "in/other": "../in", "in/loop.png": "loop.png", "in/gone.png": "nowhere"}
-    tree("in/a.png", "in/deep/b.png", link=links)
+    tree("in/a.png", "in/deep/b.png", link={"in/up": "..", "in/self": ".", "in/other": "../in"})
     assert found(name, reading=RECURSIVE) == ["in/a.png", "in/deep/b.png"]
 
 
@@ -170,9 +168,8 @@ def test_outputs_are_inputs_only_if_they_are_named(command, tree, tmp_path):
     assert len(made) == 7
     assert found(".", reading=RECURSIVE) == ["a.png"]
     assert found("**/*.png") == ["a.png"]
-    assert failures("made/*.png")[0][1].startswith(
-        "only folders, other files or gmmquant's outputs match this pattern; recognised extensions"
-    )
+    reason = "only 7 images written by gmmquant matched by this pattern; name them to include them"
+    assert failures("made/*.png") == [("made/*.png", reason)]
     assert found(*made) == made
 
 
@@ -395,40 +392,6 @@ def test_every_output_stays_below_the_output_folder(tree, name, monkeypatch):
         assert Path(os.path.normpath(path)).is_relative_to("out")
 
 
-def clash(*names, folder=Path("out"), reading=PLAIN):
-    with pytest.raises(OutputError) as error:
-        plan(sources_of(names, reading), Task([2]), folder)
-    return str(error.value)
-
-
-def test_each_clash_is_reported_with_a_remedy_that_works(tree):
-    tree("a.jpg", "a.png", "x/b.png", "y/b.png", "n.png", "N.png")
-    assert "a.jpg and a.png would both write a_k2.png; use --name '{stem}.{ext}_k{k}'" in clash("a.jpg", "a.png")
-    assert len(plan(sources_of(["a.jpg", "a.png"]), Task([2], name="{stem}.{ext}_k{k}"), Path("out")).jobs) == 2
-    assert "name their common folder with -r" in clash("x/b.png", "y/b.png")
-    everything = [name for name in sources_of(["."], RECURSIVE) if name.path.parent != Path()]
-    assert len(plan(everything, Task([2]), Path("out")).jobs) == 2
-    assert "rename one, or use a separate --output for each" in clash("n.png", "N.png")
-
-
-def test_the_first_clash_is_reported_and_the_others_are_counted(tree):
-    names = [f"{folder}/{i}.png" for folder in "xy" for i in range(5)]
-    tree(*names)
-    assert ", and 4 others would; " in clash("x", "y")
-    assert ", and 1 other would; " in clash("x/0.png", "x/1.png", "y/0.png", "y/1.png")
-
-
-@pytest.mark.parametrize("other", ["e\u0301.png", "É.png", "E\u0301.png"])
-def test_names_that_are_equal_on_some_file_systems_clash(tree, other):
-    tree("é.png", other)
-    assert "would both write" in clash("é.png", other)
-
-
-def test_outputs_in_one_folder_under_two_names_clash(tree):
-    tree("x/a.png", "y/a.jpg", link={"door": "x"})
-    assert "would both write" in clash("door/a.png", "x/a.png", folder=None)
-
-
 def test_an_image_named_twice_is_done_once(tree):
     tree("in/a.png", "in/b.png")
     Path("list").write_text("./in/b.png\n")
@@ -484,10 +447,3 @@ def test_an_existing_remote_file_is_not_taken_for_a_pattern():
     fsspec.filesystem("memory").pipe_file("/brackets/a[1].png", b"x")
     (source,) = sources_of(["memory://brackets/a[1].png"])
     assert source.path == parse_path("memory://brackets/a[1].png")
-
-
-@pytest.mark.parametrize(("kind", "name"), [("flat", "cat_k3_layer02.png"), ("exact", "cat_k3_layer02_exact.png")])
-def test_no_layer_may_overwrite_an_input(tree, kind, name):
-    tree("cat.png", name)
-    with pytest.raises(OutputError, match="would overwrite the input"):
-        plan(sources_of(["cat.png", name]), Task([3], products=Products(layers=kind)), None)
