@@ -227,7 +227,7 @@ def test_a_turned_jpeg_xl_has_the_size_after_it():
 def test_without_its_package_a_file_is_refused_with_the_extra(tmp_path, photo, monkeypatch, encode, module, package):
     data = encode(photo)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImageError, match=rf"images need the package {package}; pip install 'gmmquant\[formats\]'"):
+    with pytest.raises(ImageError, match=rf"images need the package {package}: pip install 'gmmquant\[formats\]'"):
         read(tmp_path, data)
 
 
