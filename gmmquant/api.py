@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, cast, overload
 
@@ -14,7 +14,7 @@ from gmmquant.errors import ParameterError
 from gmmquant.images.inputs import image_input, to_array
 from gmmquant.images.palette_input import to_palette
 from gmmquant.images.pixels import FlatImage
-from gmmquant.models.scalar_validation import CovarianceName, InitName
+from gmmquant.models.scalar_validation import CovarianceName, InitName, check_integer
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import hinted, refuse_ineffective
 from gmmquant.quantization.quantizer import Quantizer
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
 
     from gmmquant.images.inputs import ImageLike
     from gmmquant.images.palette_input import PaletteLike
-    from gmmquant.settings import SettingsOptions
+    from gmmquant.models.scalar_validation import Integer
+    from gmmquant.settings import ColorsLike, SettingsOptions
 
 
 @overload
 def quantize(  # type: ignore[overload-overlap]  # a str is one k
     image: ImageLike,
-    k: int | str | None = None,
+    k: Integer | str | None = None,
     *,
     palette: PaletteLike | None = None,
     **settings: Unpack[SettingsOptions],
@@ -59,7 +60,7 @@ def quantize(  # type: ignore[overload-overlap]  # a str is one k
 @overload
 def quantize(
     image: ImageLike,
-    k: Iterable[int | str],
+    k: Iterable[Integer | str],
     *,
     palette: PaletteLike | None = None,
     **settings: Unpack[SettingsOptions],
@@ -69,7 +70,7 @@ def quantize(
 @hinted
 def quantize(
     image: ImageLike,
-    k: int | str | Iterable[int | str] | None = None,
+    k: Integer | str | Iterable[Integer | str] | None = None,
     *,
     palette: PaletteLike | None = None,
     style: Style = Settings.style,
@@ -84,13 +85,13 @@ def quantize(
     shrink: float | None = None,
     search: Search | None = None,
     snap: float | None = None,
-    seed: int = Settings.seed,
-    n_seeds: int = Settings.n_seeds,
+    seed: Integer = Settings.seed,
+    n_seeds: Integer = Settings.n_seeds,
     init: InitName = Settings.init,
-    restarts: int = Settings.restarts,
+    restarts: Integer = Settings.restarts,
     tol: float | None = Settings.tol,
-    max_iter: int | None = Settings.max_iter,
-    keep_colors: Sequence[str | Sequence[int]] = Settings.keep_colors,
+    max_iter: Integer | None = Settings.max_iter,
+    keep_colors: ColorsLike = Settings.keep_colors,
     palette_order: PaletteOrder | None = Settings.palette_order,
     color_depth: ColorDepth = Settings.color_depth,
     alpha: Alpha = Settings.alpha,
@@ -202,7 +203,7 @@ def _checked_k(k: object) -> int | str:
 
 @hinted
 def transfer_colors(
-    image: ImageLike, target: ImageLike, k: int = 20, *, seed: int = Settings.seed, space: Space = "srgb"
+    image: ImageLike, target: ImageLike, k: Integer = 20, *, seed: Integer = Settings.seed, space: Space = "srgb"
 ) -> npt.NDArray[np.uint8]:
     """Recolour an image with the colours of another, by optimal transport between mixtures fitted to both.
 
@@ -227,9 +228,11 @@ def transfer_colors(
     ParameterError, ImageError, OSError
         As for `quantize`; and a ParameterError if no pixel of `target` is visible.
     """
-    if check_k(k) > MAX_TRANSFER_K:
+    n_components = check_k(k)
+    if n_components > MAX_TRANSFER_K:
         raise ParameterError(f"k = {k} is above the limit of a transfer; use at most {MAX_TRANSFER_K}")
-    settings = Settings(seed=seed, space=space)
+    settings = Settings(seed=check_integer("seed", seed, 0), space=space)
     quantizer = Quantizer(to_array(image), settings)
-    target_fit = Fitter(FlatImage.from_array(image_input(target).pixels).require_visible().histogram(), settings).fit(k)
-    return quantizer.transfer(quantizer.fit(k), target_fit.mixture).image
+    colors = FlatImage.from_array(image_input(target).pixels).require_visible().histogram()
+    moved_to = Fitter(colors, settings).fit(n_components).mixture
+    return quantizer.transfer(quantizer.fit(n_components), moved_to).image

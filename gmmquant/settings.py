@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
 
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import (
@@ -18,6 +18,13 @@ from gmmquant.models.scalar_validation import (
     check_integer,
     check_non_negative,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from gmmquant.models.scalar_validation import Integer
+
+    ColorsLike = Sequence[str | Sequence[Integer] | npt.NDArray[Any]] | npt.NDArray[Any] | str
 
 Color = tuple[int, ...]  # red, green and blue, 0 to 255
 
@@ -123,24 +130,24 @@ class SettingsOptions(TypedDict, total=False):
     """The attributes of `Settings` by name, for functions that take settings as keyword arguments."""
 
     style: Style
-    seed: int
-    n_seeds: int
-    max_iter: int | None
+    seed: Integer
+    n_seeds: Integer
+    max_iter: Integer | None
     tol: float | None
-    covariance: CovarianceName
-    noise: float
-    shrink: float
-    search: Search
-    snap: float
+    covariance: CovarianceName | None
+    noise: float | None
+    shrink: float | None
+    search: Search | None
+    snap: float | None
     init: InitName
-    restarts: int
-    method: Method
+    restarts: Integer
+    method: Method | None
     recolor: Recoloring | None
-    space: Space
-    dither: Dither
+    space: Space | None
+    dither: Dither | None
     strength: float | None
-    smooth: float
-    keep_colors: Sequence[str | Sequence[int]]
+    smooth: float | None
+    keep_colors: ColorsLike
     palette_order: PaletteOrder | None
     color_depth: ColorDepth
     alpha: Alpha
@@ -249,7 +256,7 @@ class Settings:
     dither: Dither = _OF_STYLE
     strength: float | None = None
     smooth: float = _OF_STYLE
-    keep_colors: Sequence[str | Sequence[int]] = ()
+    keep_colors: ColorsLike = ()
     palette_order: PaletteOrder | None = None
     color_depth: ColorDepth = "rgb888"
     alpha: Alpha = "keep"
@@ -260,10 +267,9 @@ class Settings:
         check_choice("style", self.style, tuple(STYLES))
         for name, value in self._of_style().items():
             object.__setattr__(self, name, value)
-        check_integer("seed", self.seed, 0)
-        check_integer("n_seeds", self.n_seeds, 1)
-        if self.max_iter is not None:
-            check_integer("max_iter", self.max_iter, 1)
+        for name, least in (("seed", 0), ("n_seeds", 1), ("max_iter", 1), ("restarts", 1)):
+            if getattr(self, name) is not None or name != "max_iter":
+                object.__setattr__(self, name, check_integer(name, getattr(self, name), least))
         if self.tol is not None:
             check_non_negative("tol", self.tol)
         if check_non_negative("noise", self.noise) > MAX_NOISE:
@@ -271,7 +277,6 @@ class Settings:
         if check_non_negative("shrink", self.shrink) >= 1:
             raise ParameterError(f"shrink = {self.shrink} is too large; use a number below 1, or covariance = 'tied'")
         check_non_negative("snap", self.snap)
-        check_integer("restarts", self.restarts, 1)
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         if self.resize is not None:

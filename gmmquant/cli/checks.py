@@ -26,6 +26,7 @@ from gmmquant.settings import (
     largest_of,
 )
 from gmmquant.system.installation import CLUSTER, is_installed, missing
+from gmmquant.system.printable import plural
 
 # Options whose names differ from those of their parameters.
 _NAMES = {"k": "-k", "as_json": "--json"}
@@ -200,5 +201,5 @@ def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | s
     if smallest < n_kept:
         source = "" if is_set(ctx, "k") else " (the default)"
         raise ParameterError(
-            f"k = {smallest}{source} is below the {n_kept} colours of --keep-colors; use at least -k {n_kept}"
+            f"k = {smallest}{source} is below the {plural(n_kept, 'colour')} of --keep-colors; use at least -k {n_kept}"
         )

@@ -59,6 +59,7 @@ _OF_OTHERS = {
     "--ext": "use --name, as in --name '{stem}-fs8', --format, and -o for a folder",
     **dict.fromkeys(("--scale", "--width", "--height"), "use --resize, as in --resize 320x or --resize 50%"),
     "-V": "use --version",
+    **dict.fromkeys(("--colour-space", "--color-space", "--colorspace", "--colourspace"), "use --space"),
     **dict.fromkeys(("--out", "--output-dir"), "use -o"),
     "--random-state": "use --seed",
     "--n-init": "use --restarts",

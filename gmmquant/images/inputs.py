@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, DecodedImage
+from gmmquant.images.pixels import refuse_mask
 from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.printable import printable
 
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
     FileLike = str | os.PathLike[str] | bytes | BinaryIO
     ImageLike = npt.NDArray[Any] | Image.Image | DecodedImage | FileLike
-
-# Modes of PIL images whose values have a known range.
-_GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
-_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
-
-# Pillow's names of formats with animations. The further images of others, such as TIFF, are pages.
-_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 
 
 class ImageInput(NamedTuple):
@@ -46,7 +40,8 @@ def read_image(
     """Read an image of any of the formats that the command reads, with all frames of an animation.
 
     The result is sRGB: colour profiles, code points, and gamma and primaries of a PNG are applied, and CMYK without a
-    profile is converted by the decoder. `notes` of the result name what is not applied.
+    profile is converted by the decoder. `notes` of the result name what is not applied. The pixels are uint8, or uint16
+    if the file has more bits: integers of 32 bits, and floating-point values from 0 to 1, are rounded to 16.
 
     Parameters
     ----------
@@ -62,7 +57,7 @@ def read_image(
     ------
     ImageError
         If the file is not a regular file, not a supported image, too large (in pixels, or above 64 MiB + 16 bytes for
-        each of `max_pixels`), damaged, or has pixels other than 8- or 16-bit integers. The message names the file. The
+        each of `max_pixels`), damaged, or has floating-point values outside of 0 to 1. The message names the file. The
         image must end within 64 MiB + 16 bytes for each pixel that its header declares; bytes behind its end are
         ignored.
     ParameterError
@@ -97,7 +92,9 @@ def image_input(image: ImageLike) -> ImageInput:
     # A PIL image exists only after its module was imported.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
-        return ImageInput(_from_pil(image), None, _absolute(_name_of(image, "filename")))
+        from gmmquant.images.pil_images import pixels_of
+
+        return ImageInput(pixels_of(image), None, _absolute(_name_of(image, "filename")))
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
         decoded = read_image(cast("FileLike", image))
         return ImageInput(decoded.pixels, decoded.animation, decoded.source)
@@ -106,6 +103,7 @@ def image_input(image: ImageLike) -> ImageInput:
             f"image is a {type(image).__name__}; pass an array of pixels, a PIL image, or the path, the bytes or an "
             "open file of an image"
         )
+    refuse_mask(image)
     return ImageInput(np.asarray(image))
 
 
@@ -147,30 +145,3 @@ def _seekable(source: Any, max_pixels: int) -> str | os.PathLike[str] | BinaryIO
     if not isinstance(data, bytes):
         raise ParameterError("the file to read must be binary; open it with mode 'rb', or pass its bytes")
     return io.BytesIO(data)
-
-
-def _from_pil(image: Image.Image) -> npt.NDArray[Any]:
-    """Return the pixels of a PIL image as Pillow converts them: grey (height, width, 1), RGB or RGBA.
-
-    They are uint8, or uint16 for mode I;16. An entry or colour that `info["transparency"]` marks becomes alpha. Colour
-    profiles and EXIF orientation are not applied; `read_image` does that.
-    """
-    mode, n_frames = image.mode, getattr(image, "n_frames", 1) if getattr(image, "format", None) in _ANIMATED else 1
-    if n_frames > 1:
-        raise ParameterError(
-            f"image is an animation of {n_frames} frames; pass image.copy() for the present frame, or the path of the "
-            "file for all"
-        )
-    if mode.startswith("I;16"):
-        pixels = np.asarray(image)
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)[..., np.newaxis]
-    if mode not in _GREY | _COLOR | _WITH_ALPHA:
-        raise ParameterError(
-            f"a PIL image of mode {mode} has no known range; use image.convert('I;16') for grey values up to 65535 or "
-            "image.convert('RGB') for values up to 255"
-        )
-    if mode == "La":  # Pillow converts it to LA only
-        image = image.convert("LA")
-    target = "RGBA" if image.has_transparency_data else "L" if mode in _GREY else "RGB"
-    pixels = np.asarray(image.convert(target))
-    return pixels[..., np.newaxis] if target == "L" else pixels

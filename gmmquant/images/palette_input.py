@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.palette import Palette, check_palette, collect_colors
 from gmmquant.errors import PaletteFileError, ParameterError
+from gmmquant.models.array_validation import refuse_masked
 from gmmquant.settings import colors_of
 from gmmquant.system.printable import printable
 
-PaletteLike = npt.NDArray[Any] | Sequence[str | Sequence[int]] | str | os.PathLike[str]
+if TYPE_CHECKING:
+    from gmmquant.settings import ColorsLike
+
+    PaletteLike = ColorsLike | os.PathLike[str]
 
 
 def read_palette(source: str | os.PathLike[str]) -> Palette:
@@ -83,11 +87,14 @@ def to_palette(palette: PaletteLike) -> Palette:
         raise ParameterError(
             f"palette is a {type(palette).__name__}; pass an array (K, 3), a list of colours, a file or a name"
         )
+    if len(palette) == 0:
+        raise ParameterError("palette contains no colours; add at least one, or leave palette out for fitted colours")
     return collect_colors(colors_of(palette), ParameterError)
 
 
 def _from_array(palette: npt.NDArray[Any]) -> Palette:
     """Return an array of integers from 0 to 255 as a palette."""
+    refuse_masked("palette", palette, "leave masked colours out, or use palette.filled(value)")
     if palette.dtype.kind in "iu" and palette.size and palette.min() >= 0 and palette.max() <= 255:
         palette = palette.astype(np.uint8, copy=False)
     elif palette.dtype.kind in "iu" and palette.size:

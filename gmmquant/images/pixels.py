@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.morton import MortonCodes, encode
 from gmmquant.errors import ParameterError
+from gmmquant.models.array_validation import refuse_masked
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class FlatImage:
 
 def check_image(image: npt.NDArray[Any]) -> None:
     """Raise a ParameterError if an array is not an image as `FlatImage.from_array` takes it."""
+    refuse_mask(image)
     if image.ndim == 2 and image.shape[1] in (3, 4):
         raise ParameterError(
             f"image has shape {image.shape}, like a list of colours; use image.reshape(height, width, "
@@ -112,6 +114,12 @@ def check_image(image: npt.NDArray[Any]) -> None:
         )
     if image.size == 0:
         raise ParameterError(f"image has shape {image.shape} and no pixels; pass at least one")
+
+
+def refuse_mask(image: object) -> None:
+    """Raise a ParameterError if an image is an array with masked values."""
+    remedy = "use image.filled(value), or an alpha channel that is 0 where a pixel is not to count"
+    refuse_masked("image", image, remedy)
 
 
 def split_channels(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:

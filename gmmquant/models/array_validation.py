@@ -144,7 +144,17 @@ def _also(theirs: type[Exception]) -> type[NotFittedError]:
     return type(NotFittedError.__name__, (NotFittedError, theirs), members)
 
 
+def refuse_masked(name: str, value: object, remedy: str) -> None:
+    """Refuse a masked array with an entry that is masked: as an array it would be what lies under the mask."""
+    ma = sys.modules.get("numpy.ma")  # a masked array exists only after its import
+    if ma is not None and ma.is_masked(value):
+        n_masked = np.count_nonzero(ma.getmaskarray(value))
+        raise ParameterError(f"{name} has {n_masked} masked value(s), and masks are not supported; {remedy}")
+
+
 def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
+    rows = "leave masked rows out, set their sample_weight to 0, or "
+    refuse_masked(name, value, f"{rows if name == 'X' else ''}use {name}.filled(value)")
     if hasattr(value, "toarray") and not hasattr(value, "__array__"):
         raise ParameterError(f"{name} is a {type(value).__name__}, and sparse input is not supported; use X.toarray()")
     try:
@@ -153,11 +163,23 @@ def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
             raise ParameterError(f"{name} contains complex numbers. Complex data not supported; use real numbers")
         array = array.astype(np.float64, copy=False)
     except TypeError as error:
+        if _has_missing(value):
+            raise _not_finite(name) from None
         raise ArrayTypeError(f"{name} cannot be converted to an array of numbers: {error}") from None
     except ParameterError:
         raise
     except ValueError as error:
         raise ParameterError(f"{name} cannot be converted to an array of numbers: {error}") from None
     if not np.isfinite(array).all():
-        raise ParameterError(f"{name} contains NaN or infinite values; remove or replace them")
+        raise _not_finite(name)
     return array
+
+
+def _has_missing(value: object) -> bool:
+    """Return whether pandas.NA is among the values, which is no number."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and bool(pandas.isna(np.asarray(value, dtype=object)).any())
+
+
+def _not_finite(name: str) -> ParameterError:
+    return ParameterError(f"{name} contains NaN or infinite values; remove or replace them")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ from gmmquant.models.dataframes import CONTAINERS, container_of, in_container
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.scalar_validation import check_choice, check_integer, check_non_negative
 from gmmquant.models.sweep import most_probable
+
+if TYPE_CHECKING:
+    from gmmquant.models.scalar_validation import Integer
 
 _CELLS_AT_A_TIME = 1 << 15  # of which moments are summed, so that their features stay in cache
 
@@ -225,11 +228,11 @@ class KMeans(Estimator):
 
     _estimator_type = "clusterer"
 
-    n_clusters: int = 8
+    n_clusters: Integer = 8
     _: KW_ONLY
     init: str | npt.ArrayLike = "k-means++"
-    n_init: int | str = "auto"
-    max_iter: int = 300
+    n_init: Integer | str = "auto"
+    max_iter: Integer = 300
     tol: float = 1e-4
     verbose: int = 0
     random_state: RandomState = None

@@ -6,7 +6,7 @@ import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ from gmmquant.models.sweep import softmax
 from gmmquant.system.printable import printable
 from gmmquant.system.single_file import write_file
 from gmmquant.version import __version__
+
+if TYPE_CHECKING:
+    from gmmquant.models.scalar_validation import Integer
 
 
 @dataclass(eq=False, repr=False)
@@ -98,13 +101,13 @@ class GaussianMixture(Estimator):
 
     _estimator_type = "density_estimator"
 
-    n_components: int = 1
+    n_components: Integer = 1
     _: KW_ONLY
     covariance_type: str = "full"
     tol: float = 1e-3
     reg_covar: float = 1e-6
-    max_iter: int = 100
-    n_init: int = 1
+    max_iter: Integer = 100
+    n_init: Integer = 1
     init_params: str = "kmeans"
     weights_init: npt.ArrayLike | None = None
     means_init: npt.ArrayLike | None = None

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gmmquant.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Integer = int | np.integer[Any]
 
 CovarianceName = Literal["full", "tied", "diag", "spherical"]
 InitName = Literal["kmeans", "k-means++", "random_from_data", "random"]

@@ -15,6 +15,7 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
 from gmmquant.settings import Settings
+from gmmquant.system.printable import plural
 
 
 class SeedFigures(NamedTuple):
@@ -109,7 +110,7 @@ class Fit:
     def __repr__(self) -> str:
         """Return the number of colours, method, space and iterations in one line."""
         converged = {True: "converged", False: "not converged", None: "not fitted here"}[self.converged]
-        return f"<Fit k={self.k}, {self.method}, {self.space}, {self.n_iter} iterations, {converged}>"
+        return f"<Fit k={self.k}, {self.method}, {self.space}, {plural(self.n_iter, 'iteration')}, {converged}>"
 
     @cached_property
     def palette(self) -> Palette:

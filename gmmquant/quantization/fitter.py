@@ -32,6 +32,7 @@ from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.starts import clusters_about
 from gmmquant.quantization.fit import Fit
 from gmmquant.settings import AUTO, COLOR_DEPTHS, Settings, check_k, largest_difference, parse_auto, parse_color
+from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
@@ -65,8 +66,8 @@ def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette
     if missing:
         raise ParameterError(f"keep_colors: {missing[0]} is not in the palette; use colours of it, or omit it")
     if not max(len(kept), 1) <= k <= len(colors):
-        limit = f"above the {len(colors)} colours of the palette; use at most {len(colors)}"
-        limit = f"below the {len(kept)} colours to keep; use at least {len(kept)}" if k < len(kept) else limit
+        limit = f"above the {plural(len(colors), 'colour')} of the palette; use at most {len(colors)}"
+        limit = f"below the {plural(len(kept), 'colour')} to keep; use at least {len(kept)}" if k < len(kept) else limit
         raise ParameterError(f"k = {k} is {limit}")
     return np.array(colors, dtype=np.uint8), [colors.index(color) for color in kept.values()]
 
@@ -165,7 +166,9 @@ class Fitter:
             return self._fit_nothing(k)
         kept = self.kept_colors
         if check_k(k) < len(kept):
-            raise ParameterError(f"k = {k} is below the {len(kept)} colours to keep; use at least {len(kept)}")
+            raise ParameterError(
+                f"k = {k} is below the {plural(len(kept), 'colour')} to keep; use at least {len(kept)}"
+            )
         if k in self.found:
             return self.found[k]
         fit = self._keep_all(k)

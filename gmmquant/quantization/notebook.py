@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gmmquant.colors.palette import hex_code
 from gmmquant.images.preview import preview_png
+from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
     from gmmquant.quantization.fit import Fit
@@ -33,7 +34,7 @@ def result_html(result: QuantizedImage) -> str:
     png = base64.b64encode(preview_png(result.shown)).decode("ascii")
     height, width = result.labels.shape[0] // result.n_frames, result.labels.shape[1]
     n_colors = len(result.palette)
-    label = escape(f"{width} x {height} pixels in {n_colors} colour{'' if n_colors == 1 else 's'}")
+    label = escape(f"{width} x {height} pixels in {plural(n_colors, 'colour')}")
     image = f'<img src="data:image/png;base64,{png}" alt="{label}" style="max-width:100%;border:{_LINE}">'
     size = f"{width} x {height}" + ("" if result.n_frames == 1 else f", {result.n_frames} frames")
     figures = [("size", size), *_fit_figures(result.fit), *_result_figures(result)]

@@ -37,7 +37,8 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
 from gmmquant.quantization.mixtures import color_mixture
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
-from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions
+from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions, check_k
+from gmmquant.system.printable import plural
 from gmmquant.system.user_warning import warn_user
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from gmmquant.images.layers import Layers
     from gmmquant.images.maps import GreyMap
     from gmmquant.images.palette_input import PaletteLike
+    from gmmquant.models.scalar_validation import Integer
     from gmmquant.models.selection import BoundedChoice, Choice
     from gmmquant.quantization.mixtures import MixtureLike
 
@@ -100,7 +102,7 @@ class Quantizer:
         refuse_unknown("Quantizer", options, [field.name for field in fields(Settings)])
         if settings is not None and options:
             raise ParameterError(f"settings and {', '.join(options)} are both set; pass only one of them")
-        self.settings = settings or Settings(**options)
+        self.settings = settings or Settings(**cast("dict[str, Any]", options))
         refuse_ineffective(options, self.settings)
         self._animation, self.source = None, None
         if isinstance(image, FlatImage):
@@ -115,19 +117,19 @@ class Quantizer:
         self.histogram = self._flat.histogram()
         self.fitter = self._new_fitter()
 
-    def fit(self, k: int, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
+    def fit(self, k: Integer, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Fit a mixture of `k` components and recolour the image by it.
 
         `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as soon as
         the image is recoloured, before the likelihood is computed. A ConvergenceWarning tells that `max_iter` was too
         small.
         """
-        return self.recolor(self._converged(self.fitter.fit(k, watch)), receive)
+        return self.recolor(self._converged(self.fitter.fit(check_k(k), watch)), receive)
 
     def fit_palette(
         self,
         palette: PaletteLike,
-        k: int | None = None,
+        k: Integer | None = None,
         watch: Watcher = watch_nothing,
         receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
@@ -149,7 +151,8 @@ class Quantizer:
         from gmmquant.images.palette_input import to_palette
 
         self._require_own_alpha("a palette")
-        return self.recolor(self._converged(self.fitter.fit_palette(to_palette(palette), k, watch)), receive)
+        number = None if k is None else check_k(k)
+        return self.recolor(self._converged(self.fitter.fit_palette(to_palette(palette), number, watch)), receive)
 
     def apply(
         self,
@@ -346,7 +349,8 @@ class Quantizer:
         height, width = self.shape
         frames = "" if self.n_frames == 1 else f", {self.n_frames} frames"
         return (
-            f"<Quantizer {width} x {height // self.n_frames}{frames}, {self.histogram.n_colors} distinct colours, "
+            f"<Quantizer {width} x {height // self.n_frames}{frames}, "
+            f"{plural(self.histogram.n_colors, 'distinct colour')}, "
             f"{self.settings.method} in {SPACE_TITLES[self.settings.space]}>"
         )
 
@@ -367,9 +371,10 @@ class Quantizer:
     def _converged(self, fit: Fit) -> Fit:
         """Return a fit; warn if the settings limit its iterations, and it stopped before it converged."""
         if fit.converged is False and self.settings.max_iter is not None:
+            fitted = f"the fit of {plural(fit.k, 'colour')}"
             warn_user(
-                f"the fit of {fit.k} colours did not converge in max_iter = {self.settings.max_iter} iterations; raise "
-                "or omit it, or raise tol",
+                f"{fitted} did not converge in max_iter = {self.settings.max_iter} iterations; raise or omit "
+                "it, or raise tol",
                 ConvergenceWarning,
             )
         return fit

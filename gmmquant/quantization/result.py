@@ -19,6 +19,7 @@ from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.quantization.fit import Fit
+from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
     from gmmquant.images.recolor import PILImage
@@ -317,7 +318,7 @@ class QuantizedImage(RecoloredFit):
         height, width = self.labels.shape
         frames = "" if self.n_frames == 1 else f", {self.n_frames} frames"
         return (
-            f"<QuantizedImage {width} x {height // self.n_frames}{frames}, {len(self.palette)} colours, "
+            f"<QuantizedImage {width} x {height // self.n_frames}{frames}, {plural(len(self.palette), 'colour')}, "
             f"{self.fit.method}, "
             f"log-likelihood {self.mean_log_likelihood:.4f} per pixel, mse {self.mse:.1f}>"
         )

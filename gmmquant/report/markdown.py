@@ -9,7 +9,7 @@ from urllib.parse import quote
 from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record, codes_of
-from gmmquant.system.printable import printable
+from gmmquant.system.printable import plural, printable
 from gmmquant.version import __version__
 
 _MOST_COLORS = 16
@@ -45,9 +45,9 @@ def section(entry: Entry) -> str:
     image, fits = entry.record["image"], entry.record["fits"]
     facts = [] if image["width"] is None else [f"{image['width']} x {image['height']}"]
     if image["distinct_colors"] is not None:
-        facts.append(f"{image['distinct_colors']:,} distinct colours")
+        facts.append(plural(image["distinct_colors"], "distinct colour"))
     if image["bytes"] is not None:
-        facts.append(f"{image['bytes']:,} bytes")
+        facts.append(plural(image["bytes"], "byte"))
     files = [entry.path_of(fit["files"].get("image")) for fit in fits]
     links = [_image(f"k = {fit['k']}", file) if file else "" for fit, file in zip(fits, files, strict=True)]
     rows = [_row(fit, file, image["bytes"]) for fit, file in zip(fits, files, strict=True)]

@@ -11,6 +11,7 @@ from gmmquant.colors.color_sum import Colors
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.settings import COLOR_DEPTHS, Settings
+from gmmquant.system.printable import plural
 
 # The error of the posterior, as a multiple of that of the nearest colours, from which on there is a note, if the error
 # itself is large enough to be seen. Without noise and shrinkage, antialiased drawings have 2.5 to 12 times the error
@@ -63,7 +64,7 @@ def _few_colors(fits: Sequence[RecoloredFit], colors: Colors, settings: Settings
         drawn = f"the exact colours are kept{rounded}"
         if any(fit.fit.alphas is not None for fit in fits):
             n_pairs = max(len(fit.weights) for fit in fits if fit.fit.exact)
-            number, drawn = f"{n_pairs} distinct colours with alpha", "they are kept"
+            number, drawn = f"{plural(n_pairs, 'distinct colour')} with alpha", "they are kept"
         if settings.color_depth != COLOR_DEPTHS[0]:
             drawn = f"they are rounded to {settings.color_depth}"
         yield f"{number}, fewer than k = {', '.join(ks)}: {drawn}"

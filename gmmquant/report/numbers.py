@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gmmquant.system.printable import plural
+
 # The typographic characters, by their codes: some look like others.
 NONE, MINUS, TIMES = "\u2013", "\u2212", "\u00d7"
 _KILO = 1000
@@ -36,11 +38,6 @@ def file_size(n_bytes: int | None) -> str:
     while value >= _KILO - 0.5 and len(units) > 1:
         value, units = value / _KILO, units[1:]
     return f"{value:,.0f} {units[0]}" if value >= 99.95 else f"{value:#.3g} {units[0]}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: 1 pixel, 2 pixels."""
-    return f"{decimal(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def pixel_size(width: int, height: int) -> str:

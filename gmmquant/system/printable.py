@@ -13,6 +13,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else escaped(c) for c in text)
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 pixel, 2 pixels."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def escaped(character: str) -> str:
     r"""Return a character as the escape code that Python has for it, such as `\u202e`."""
     code = ord(character)

@@ -207,3 +207,41 @@ def test_without_scikit_learn_a_notebook_shows_the_plain_representation(estimato
 
 def clone_by_hand(estimator):
     return type(estimator)(**estimator.get_params())
+
+
+# --- missing values ---------------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("missing", [pd.NA, None, np.nan])
+@pytest.mark.parametrize("dtype", ["Float64", object])
+def test_a_missing_value_of_a_data_frame_is_refused_as_nan(estimator, missing, dtype):
+    frame = FRAME.astype(dtype)
+    frame.iloc[3, 1] = missing
+    for use in (clone(estimator).fit, clone(estimator).fit(FRAME).predict):
+        with pytest.raises(ValueError, match="X contains NaN or infinite values; remove or replace them"):
+            use(frame)
+
+
+def test_a_text_in_a_data_frame_with_missing_values_is_named():
+    frame = FRAME.astype(object)
+    frame.iloc[2, 0] = "red"
+    with pytest.raises(ValueError, match="could not convert string to float: 'red'"):
+        KMeans(2).fit(frame)
+
+
+@both
+@pytest.mark.parametrize("argument", ["X", "sample_weight"])
+def test_a_masked_array_is_refused_with_a_remedy(estimator, argument):
+    values = {"X": X, "sample_weight": np.ones(60)}
+    mask = np.zeros(values[argument].shape, dtype=bool)
+    mask[5:7] = True
+    values[argument] = np.ma.masked_array(values[argument], mask)
+    remedy = "leave masked rows out" if argument == "X" else r"use sample_weight\.filled"
+    with pytest.raises(ValueError, match=rf"^{argument} has \d+ masked value\(s\), .*{remedy}"):
+        clone(estimator).fit(**values)
+    if argument == "X":
+        for use in ("predict", "transform", "score"):
+            if hasattr(estimator, use):
+                with pytest.raises(ValueError, match="masked"):
+                    getattr(clone(estimator).fit(X), use)(values["X"])

@@ -204,7 +204,7 @@ def test_hex_codes_are_those_of_the_palette():
 def test_a_quantizer_is_shown_in_one_line(samples):
     shown = repr(gmmquant.Quantizer(samples / "cat.jpg", dither="bayer"))
     n_colors = len(np.unique(read_sample("cat.jpg").reshape(-1, 3), axis=0))
-    assert shown == f"<Quantizer 451 x 300, {n_colors} distinct colours, kmeans in OKLab>"
+    assert shown == f"<Quantizer 451 x 300, {n_colors:,} distinct colours, kmeans in OKLab>"
 
 
 def test_the_working_folder_may_be_gone(tmp_path, monkeypatch):

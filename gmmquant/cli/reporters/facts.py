@@ -13,6 +13,7 @@ from gmmquant.report.numbers import file_size
 from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
 from gmmquant.system.paths import AnyPath
+from gmmquant.system.printable import plural
 
 _DEFAULT_STYLE = next(iter(STYLES))
 
@@ -27,14 +28,14 @@ def heading(record: Record, name: str) -> Text:
             facts.append(f"fitted to {fitted['images']:,} of them")
         n_colors = fitted["distinct_colors"]
         facts.append(
-            f"{n_colors:,} distinct colours" if n_colors is not None else f"{fitted['cells']:,} cells of colours"
+            plural(n_colors, "distinct colour") if n_colors is not None else f"{fitted['cells']:,} cells of colours"
         )
     else:
         image = record["image"]
         facts = [f"{image['width']} x {image['height']}"]
         if image["bytes"] is not None:
             facts.append(file_size(image["bytes"]))
-        facts.append(f"{image['distinct_colors']:,} distinct colour{'s' * (image['distinct_colors'] != 1)}")
+        facts.append(plural(image["distinct_colors"], "distinct colour"))
         if image["visible_pixels"] < image["pixels"]:
             facts.append(f"{image['visible_pixels']:,} of {image['pixels']:,} pixels visible")
         if image["visible_weight"] < image["visible_pixels"]:
@@ -80,7 +81,7 @@ def _palette_name(palette: str | list[str] | None) -> str:
     if name := name_of(palette or ()):
         return name
     n_colors = len(palette or ())
-    return "of 1 colour" if n_colors == 1 else f"of {n_colors} colours"
+    return f"of {plural(n_colors, 'colour')}"
 
 
 def file_name(path: str | None) -> str:

@@ -60,11 +60,13 @@ class Profile(NamedTuple):
         return converted
 
 
-def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[npt.NDArray[Any], str | None, bool]:
+def convert_to_srgb(
+    stored: StoredImage, data: bytes | npt.NDArray[np.uint8], header: Header
+) -> tuple[npt.NDArray[Any], str | None, bool]:
     """Convert the frames of a file to sRGB; return them, a note, and whether the stated colour space is applied.
 
     If nothing else is stated, EXIF may state Adobe RGB. RGB and grey are converted in place, CMYK is decoded again from
-    `data`. Of 16-bit RGB, a profile with tables of colours leaves 8 bits.
+    `data`, unless they are the inks (h, w, 4). Of 16-bit RGB, a profile with tables of colours leaves 8 bits.
     """
     frames = stored.frames
     if stored.is_srgb:
@@ -89,7 +91,8 @@ def convert_to_srgb(stored: StoredImage, data: bytes, header: Header) -> tuple[n
     note = f"converted from {profile.name} to sRGB"
     is_grey = header.mode in _GREY_MODES or (profile.mode == "L" and _has_equal_channels(frames))
     if profile.mode == "CMYK" and header.mode == "CMYK":
-        return profile.convert(decode_cmyk(data, header.format))[np.newaxis], note, True
+        inks = decode_cmyk(data, header.format) if isinstance(data, bytes) else data
+        return profile.convert(inks)[np.newaxis], note, True
     if header.mode == "CMYK" or not (profile.mode == "RGB" or (profile.mode == "L" and is_grey)):
         return frames, f"colour profile {profile.name} does not fit the image; values are taken as sRGB", False
     if frames.dtype != np.uint8 and profile.mode == "RGB" and _deep_conversion(profile) is None:

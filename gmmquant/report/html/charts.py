@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gmmquant.report.html.scales import Tick, count_scale, iteration_scale, nice_scale
-from gmmquant.report.numbers import decimal, plural
+from gmmquant.report.numbers import decimal
 from gmmquant.report.record import Record
+from gmmquant.system.printable import plural
 
 WIDTH, HEIGHT = 360, 224
 LEFT, RIGHT, TOP, BOTTOM = 50, 346, 30, 180

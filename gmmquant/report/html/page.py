@@ -14,9 +14,10 @@ from gmmquant.images.reduced import first_frame
 from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
 from gmmquant.report.html.rendering import render
-from gmmquant.report.numbers import decimal, pixel_size, plural, ratio, series
+from gmmquant.report.numbers import decimal, pixel_size, ratio, series
 from gmmquant.report.record import RECORD_END, RECORD_START, Record, to_json
 from gmmquant.settings import CHANNELS, SPACE_TITLES
+from gmmquant.system.printable import plural
 
 # Pixels of an image above which it is shown reduced.
 MAX_PIXELS = 1_500_000

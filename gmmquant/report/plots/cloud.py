@@ -15,6 +15,7 @@ from gmmquant.images.pixels import FlatImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.report.plots.canvas import INK, new_figure, styled
 from gmmquant.report.plots.figures import FitFigures, Results, figures_of
+from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +110,7 @@ def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> None:
         style = {"edgecolors": INK, "linewidths": 0.5 if many else 0.8, "depthshade": False, "zorder": 4}
         axes.scatter(*fit.means.T, c=fit.palette, s=12 + 160 * fit.weights, **style)
     n_fitted = len(fit.means)
-    title = f"k = {fit.k}" + (f", {n_fitted} colours" if n_fitted != fit.k else "")
+    title = f"k = {fit.k}" + (f", {plural(n_fitted, 'colour')}" if n_fitted != fit.k else "")
     axes.set(title=title, **dict(zip(("xlabel", "ylabel", "zlabel"), _AXES[fit.space], strict=True)))
     # One scale for all axes, as lengths and angles mean something.
     low, high = points.min(axis=0), points.max(axis=0)

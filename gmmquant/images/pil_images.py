@@ -1,0 +1,94 @@
+"""PIL images as pixels in sRGB: what Pillow has read of colour space and orientation is applied, as for files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gmmquant.errors import ParameterError
+from gmmquant.images.decoding.code_points import SRGB_CHROMATICITIES, StatedSpace, space_of_gamma
+from gmmquant.images.decoding.decoder_stderr import damage_ignored
+from gmmquant.images.decoding.metadata import states_adobe_rgb, xmp_orientation
+from gmmquant.images.decoding.reader import Header, StoredImage
+from gmmquant.images.exif import ORIENTATION
+from gmmquant.images.files import orient
+
+# Modes whose values have a known range.
+_GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+# Pillow's names of formats with animations. The further images of others, such as TIFF, are pages.
+_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+
+# Names of formats here that differ from Pillow's.
+_NAMES = {"JPEG2000": "JPEG 2000", "JXL": "JPEG XL"}
+
+
+def pixels_of(image: Image.Image) -> npt.NDArray[Any]:
+    """Return the pixels of a PIL image: grey (height, width, 1), RGB or RGBA, sRGB.
+
+    They are uint8, or uint16 for mode I;16. An entry or colour that `info["transparency"]` marks becomes alpha. Applied
+    are the profile, gamma and primaries in `info`, Adobe RGB of EXIF, and the orientation of EXIF or XMP, unless Pillow
+    has applied it, as in a TIFF. A ParameterError is raised for other modes and for an animation.
+    """
+    n_frames = getattr(image, "n_frames", 1) if getattr(image, "format", None) in _ANIMATED else 1
+    if n_frames > 1:
+        raise ParameterError(
+            f"image is an animation of {n_frames} frames; pass image.copy() for the present frame, or the path of the "
+            "file for all"
+        )
+    pixels = _converted(image)
+    exif = Image.Exif()
+    with damage_ignored():
+        exif = image.getexif()
+    space = _stated_space(image)
+    if not space.is_srgb and (space != StatedSpace() or states_adobe_rgb(exif)):
+        pixels = _in_srgb(image, pixels, space, exif)
+    orientation = exif.get(ORIENTATION)
+    return orient(pixels, orientation if isinstance(orientation, int) else xmp_orientation(image.info.get("xmp")))
+
+
+def _converted(image: Image.Image) -> npt.NDArray[Any]:
+    """Return the pixels as Pillow converts them, without a profile."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        pixels = np.asarray(image)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)[..., np.newaxis]
+    if mode not in _GREY | _COLOR | _WITH_ALPHA:
+        raise ParameterError(
+            f"a PIL image of mode {mode} has no known range; use image.convert('I;16') for grey values up to 65535 or "
+            "image.convert('RGB') for values up to 255"
+        )
+    if mode == "La":  # Pillow converts it to LA only
+        image = image.convert("LA")
+    target = "RGBA" if image.has_transparency_data else "L" if mode in _GREY else "RGB"
+    pixels = np.asarray(image.convert(target))
+    return pixels[..., np.newaxis] if target == "L" else pixels
+
+
+def _stated_space(image: Image.Image) -> StatedSpace:
+    """Return the colour space that `info` states; Pillow has gamma and primaries of a PNG there."""
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes) and profile:
+        return StatedSpace(profile=profile)
+    if "srgb" in image.info:
+        return StatedSpace(is_srgb=True)
+    with damage_ignored():
+        gamma, primaries = float(image.info.get("gamma", 0)), image.info.get("chromaticity") or SRGB_CHROMATICITIES
+        return space_of_gamma(gamma, [float(value) for value in primaries], "gAMA", "cHRM")
+    return StatedSpace()
+
+
+def _in_srgb(image: Image.Image, pixels: npt.NDArray[Any], space: StatedSpace, exif: Image.Exif) -> npt.NDArray[Any]:
+    """Return `pixels` (height, width, 1, 3 or 4) converted from the colour space of the image."""
+    from gmmquant.images.decoding.profiles import convert_to_srgb  # loads littlecms's module
+
+    colors = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+    name = image.format or ""
+    stored = StoredImage(colors[np.newaxis], exif=exif, **space._asdict())
+    inks = np.asarray(image) if image.mode == "CMYK" else np.empty(0, np.uint8)
+    frames, _, _ = convert_to_srgb(stored, inks, Header(_NAMES.get(name, name), image.size, image.mode))
+    return np.asarray(frames[0])

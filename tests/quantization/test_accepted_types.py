@@ -1,0 +1,106 @@
+"""What quantize accepts is what its types say: a program of a user is checked by mypy, and runs."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import read_sample
+from mypy import api
+
+import gmmquant
+from gmmquant import ParameterError, Quantizer, make_record, quantize
+
+CAT = read_sample("cat.jpg")[60:100, 120:180]
+
+PROGRAM = """
+import numpy as np
+from PIL import Image
+
+from gmmquant import GaussianMixture, KMeans, QuantizedImage, Quantizer, quantize, transfer_colors
+
+image = Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3))
+one: QuantizedImage = quantize(
+    image, 3, style="mixture", method=None, recolor=None, dither=None, strength=None, smooth=None, space=None,
+    covariance=None, noise=None, shrink=None, search=None, snap=None, tol=None, max_iter=None, palette_order=None,
+    resize=None, palette=None,
+)
+whole = np.int64(2)
+one = quantize(image, whole, seed=np.uint8(1), n_seeds=np.int32(1), restarts=np.int16(2), max_iter=np.int64(300))
+several: list[QuantizedImage] = quantize(image, [2, np.int64(3)])
+several = quantize(image, np.arange(2, 4))
+one = quantize(image, palette=[np.array([1, 2, 3]), "white", (9, 9, 9), [np.uint8(200), 2, 3]])
+one = quantize(image, palette=[np.array([1, 2, 3])])
+one = quantize(image, palette=np.eye(3, dtype=np.uint8))
+one = quantize(image, 4, keep_colors=[np.array([1, 2, 3]), "#ffffff"])
+one = quantize(image, 4, keep_colors=np.eye(3, dtype=np.uint8))
+one = quantize(image, 4, keep_colors="red,blue")
+quantizer = Quantizer(image, seed=np.int64(3), method=None)
+one = quantizer.fit(whole)
+one = quantizer.fit_palette([np.array([1, 2, 3])], np.int64(1))
+pixels = transfer_colors(image, image, whole, seed=np.int64(3))
+mixture = GaussianMixture(whole, n_init=np.int64(1), max_iter=np.int64(50), tol=1.0).fit(np.eye(3))
+clusters = KMeans(whole, n_init=np.int64(1), max_iter=np.int64(9)).fit(np.eye(3))
+"""
+
+
+def test_a_program_with_none_integers_of_numpy_and_colours_as_arrays_passes_mypy_and_runs(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    cache = str(tmp_path / "cache")
+    printed, _, _ = api.run(["--strict", "--config-file=", f"--cache-dir={cache}", str(tmp_path / "program.py")])
+    assert [line for line in printed.splitlines() if "program.py" in line] == []
+    exec(PROGRAM, {})
+
+
+def test_the_package_says_that_it_is_typed(project):
+    assert (project / "gmmquant" / "py.typed").is_file()
+
+
+def test_integers_of_numpy_become_integers_of_python():
+    integers = {"seed": np.uint8(3), "n_seeds": np.int16(2), "restarts": np.int64(1), "max_iter": np.int8(99)}
+    quantizer = Quantizer(CAT, **integers)
+    result = quantizer.fit(np.int64(2))
+    json.dumps(make_record(quantizer, result))
+    assert type(result.fit.k) is int
+    assert {type(getattr(quantizer.settings, name)) for name in integers} == {int}
+
+
+# --- masked arrays ----------------------------------------------------------------------------------------------------
+
+MASKED = np.ma.masked_less(CAT, 40)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda image: quantize(image, 2),
+        lambda image: Quantizer(image),
+        lambda image: quantize(image, 2, resize="50%"),
+        lambda image: gmmquant.transfer_colors(CAT, image, 2),
+        lambda image: quantize(CAT, palette=image[0]),
+    ],
+)
+def test_an_image_with_a_mask_is_refused_with_a_remedy(use):
+    with pytest.raises(ParameterError, match=r"has \d+ masked value\(s\), .*; .*\.filled\(value\)"):
+        use(MASKED)
+
+
+def test_a_masked_array_without_a_masked_value_is_an_array():
+    image = np.ma.masked_array(CAT, mask=False)
+    np.testing.assert_array_equal(quantize(image, 2).image, quantize(CAT, 2).image)
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("palette", [[], ()])
+def test_a_palette_of_no_colours_is_named(palette):
+    with pytest.raises(ParameterError, match=r"^palette contains no colours; add at least one"):
+        quantize(CAT, palette=palette)
+
+
+def test_one_colour_is_singular():
+    assert ", 1 colour, " in repr(quantize(CAT, 1))
+    assert ", 1 distinct colour, " in repr(Quantizer(np.zeros((3, 5), np.uint8)))
+    assert ", 1 iteration, " in repr(quantize(CAT, 2, max_iter=1).fit)
+    with pytest.raises(ParameterError, match="above the 1 colour of the palette; use at most 1"):
+        quantize(CAT, 2, palette="red")
