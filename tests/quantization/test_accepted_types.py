@@ -8,7 +8,7 @@ from helpers import read_sample
 from mypy import api
 
 import gmmquant
-from gmmquant import ParameterError, Quantizer, make_record, quantize
+from gmmquant import ConvergenceWarning, ParameterError, Quantizer, make_record, quantize
 
 CAT = read_sample("cat.jpg")[60:100, 120:180]
 
@@ -101,6 +101,7 @@ def test_a_palette_of_no_colours_is_named(palette):
 def test_one_colour_is_singular():
     assert ", 1 colour, " in repr(quantize(CAT, 1))
     assert ", 1 distinct colour, " in repr(Quantizer(np.zeros((3, 5), np.uint8)))
-    assert ", 1 iteration, " in repr(quantize(CAT, 2, max_iter=1).fit)
+    with pytest.warns(ConvergenceWarning, match="of 2 colours did not"):
+        assert ", 1 iteration, " in repr(quantize(CAT, 2, max_iter=1).fit)
     with pytest.raises(ParameterError, match="above the 1 colour of the palette; use at most 1"):
         quantize(CAT, 2, palette="red")
