@@ -35,7 +35,7 @@ DEFAULT_REPORT = "json"
 ANY_K = "{all k}"  # in a command line, the numbers of colours of all fits of a report
 SHEET_FORMATS, PLOT_FORMATS = ("png", "webp", "svg", "pdf"), ("svg", "pdf", "png")
 DEFAULT_NAME = "{stem}_k{k}"  # of the files of a fit; see `pipeline.names`
-AUTO = "auto"
+AUTO, ALL = "auto", "all"
 # The largest number of colours that "auto:DE" chooses: that of an indexed file.
 MAX_AUTO_K = 256
 # The name of standard input and of standard output.
@@ -585,5 +585,6 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
 
 def parse_choices(name: str, text: str | Sequence[str], choices: Sequence[str]) -> tuple[str, ...]:
     """Parse a text such as "gpl,ase" into choices, without repetitions, in their order; "all" means all of them."""
-    parts = text if not isinstance(text, str) else choices if text.strip() == "all" else text.split(",")
-    return tuple(dict.fromkeys(check_choice(name, part.strip(), choices) for part in parts))
+    parts = [part.strip() for part in (text.split(",") if isinstance(text, str) else text)]
+    chosen = [check_choice(name, part, choices) for part in parts if part != ALL]
+    return tuple(dict.fromkeys(choices if ALL in parts else chosen))

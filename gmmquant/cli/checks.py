@@ -18,6 +18,7 @@ from gmmquant.settings import (
     METHODS,
     OF_FITS,
     OUTPUT_FORMATS,
+    PALETTE_FORMATS,
     RECOLORINGS,
     SPACES,
     STYLES,
@@ -64,6 +65,9 @@ _SINGLE_CHOICES = {
     "method": METHODS,
     "space": SPACES,
 }
+
+# Options with one file, and the endings of their files, of which another may follow by mistake.
+_FILES_OF = {"model": (".json",), "palette": tuple(f".{name}" for name in PALETTE_FORMATS if name != "png")}
 
 # Words that are commands of other programs.
 _COMMANDS = ("help", "version")
@@ -164,8 +168,11 @@ def refuse_missing_packages(
 
 
 def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
-    """Raise a `ParameterError` if one of `images` is not a file, but a number of colours or the value of an option."""
+    """Raise a `ParameterError` if one of `images` is a number of colours, or the value or file of an option."""
     for text in images:
+        for name, endings in _FILES_OF.items():
+            if is_set(ctx, name) and text.lower().endswith(endings) and not os.path.isdir(text):
+                raise ParameterError(f"{text} is not an image; {_option_name(name)} takes one file")
         if os.path.lexists(text):
             continue
         if is_set(ctx, "seed") and text.isdigit():

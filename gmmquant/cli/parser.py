@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperOption
 
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.settings import (
+    ALL,
     MAPS,
     PALETTE_FORMATS,
     PLOT_FORMATS,
@@ -149,7 +150,7 @@ def _is_list_of(option: str, text: str) -> bool:
     """Return whether a text has only known words of an option, joined by commas."""
     words = text.split(",")
     if option in _WORDS_OF:
-        return all(word in _WORDS_OF[option] for word in words)
+        return all(word in (*_WORDS_OF[option], ALL) for word in words)
     if text.startswith("-"):
         return False
     return all(word in NAMED_PALETTES or word.lower() in color_names() or _is_hex(word) for word in words)
@@ -174,7 +175,7 @@ def with_formats(arguments: Sequence[str]) -> list[str]:
 
 def _is_format(text: str, choices: Sequence[str]) -> bool:
     """Return whether a text names formats, or is a word of letters that is no file, which may be a wrong one."""
-    if all(part in (*choices, "all") for part in text.split(",")):
+    if all(part in (*choices, ALL) for part in text.split(",")):
         return True
     return re.fullmatch("[a-z,]+", text) is not None and not os.path.lexists(text)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from gmmquant.colors.palette import hex_code
 from gmmquant.images.encoding.encode import encode_image
-from gmmquant.models.array_validation import FloatArray
 from gmmquant.pipeline.earlier_run import refuse_other_content
 from gmmquant.pipeline.plan import Job
 from gmmquant.quantization.quantizer import Quantizer
@@ -137,19 +136,13 @@ def write_mixture(
         encode = partial(
             encode_palette,
             name=f"{job.stem} {len(fit.weights)}",
-            weights=_shares_of(fit),
+            weights=fit.shares,
             names=names,
             formats=ALL_FORMATS,
         )
         for name in palettes:
             writer.write(paths[f"palette {name}"], encode, fit.palette, name)
     return files
-
-
-def _shares_of(fit: RecoloredFit) -> FloatArray:
-    """Return the weights of the colours; of a fixed palette their shares of the pixels, as each has the nearest."""
-    fixed, counts = fit.fit.fixed, fit.statistics.counts
-    return counts / counts.sum() if fixed is not None and fixed.all() and counts.any() else fit.weights
 
 
 def _encode_model(fit: RecoloredFit) -> bytes:

@@ -13,10 +13,11 @@ from gmmquant.images.preview import preview_png
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
+    from gmmquant.models.array_validation import FloatArray
     from gmmquant.quantization.fit import Fit
     from gmmquant.quantization.result import QuantizedImage
 
-# Colours with a hex code and a weight; the others are a strip.
+# Colours with a hex code and a share; the others are a strip.
 _MAX_LABELLED, _MAX_STRIP = 24, 512
 
 # Text has the colour of the page. Lines and frames are half of it, on any background.
@@ -38,12 +39,12 @@ def result_html(result: QuantizedImage) -> str:
     image = f'<img src="data:image/png;base64,{png}" alt="{label}" style="max-width:100%;border:{_LINE}">'
     size = f"{width} x {height}" + ("" if result.n_frames == 1 else f", {result.n_frames} frames")
     figures = [("size", size), *_fit_figures(result.fit), *_result_figures(result)]
-    return _framed(f"<div>{image}</div>{_palette(result.fit)}{_table(figures)}")
+    return _framed(f"<div>{image}</div>{_palette(result.fit, result.shares)}{_table(figures)}")
 
 
 def fit_html(fit: Fit) -> str:
     """Return the palette and the figures of a fit as HTML."""
-    return _framed(_palette(fit) + _table(_fit_figures(fit)))
+    return _framed(_palette(fit, fit.mixture.weights, "weight ") + _table(_fit_figures(fit)))
 
 
 def _fit_figures(fit: Fit) -> Iterator[tuple[str, str]]:
@@ -69,12 +70,13 @@ def _result_figures(result: QuantizedImage) -> Iterator[tuple[str, str]]:
     yield "PSNR", f"{result.psnr:.2f} dB" if math.isfinite(result.psnr) else "exact"
 
 
-def _palette(fit: Fit) -> str:
+def _palette(fit: Fit, shares: FloatArray, prefix: str = "") -> str:
+    """Return the colours of a fit with percentages, which are shares of pixels unless the prefix says otherwise."""
     codes = [hex_code(color) for color in fit.palette]
     labelled = "".join(
         f'<span style="white-space:nowrap"><span style="{_CHIP};background:{code}"></span>'
-        f"<code>{code}</code> {weight:.1%}</span>"
-        for code, weight in zip(codes[:_MAX_LABELLED], fit.mixture.weights, strict=False)
+        f"<code>{code}</code> {prefix}{share:.1%}</span>"
+        for code, share in zip(codes[:_MAX_LABELLED], shares, strict=False)
     )
     palette = f'<div style="display:flex;flex-wrap:wrap;gap:0.3em 1.2em;margin:0.6em 0">{labelled}</div>'
     others = codes[_MAX_LABELLED:]

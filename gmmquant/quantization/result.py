@@ -104,6 +104,12 @@ class RecoloredFit:
     dither: str
     statistics: ImageStatistics
 
+    @property
+    def shares(self) -> FloatArray:
+        """Shares of the visible pixels that have each colour, shape (K,); the weights if no pixel is visible."""
+        counts = self.statistics.counts
+        return counts / counts.sum() if counts.any() else self.weights
+
     def with_seconds(self, **seconds: float) -> Self:
         """Return a copy whose statistics have more entries in `seconds`."""
         statistics = replace(self.statistics, seconds={**self.statistics.seconds, **seconds})

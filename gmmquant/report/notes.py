@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from gmmquant.colors.color_sum import Colors
+from gmmquant.colors.palette import hex_code
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.settings import COLOR_DEPTHS, Settings
@@ -50,6 +51,7 @@ def fit_notes(
         *falling_likelihood([(fit.k, fit.mean_log_likelihood) for fit in fits], settings.shrink),
         *_one_color_for_all(fits, settings),
         *_repeated_colors(fits),
+        *_unused_kept_colors(fits, settings),
         *_spread_over_seeds(fits),
         *_stopped_early(fits, settings),
     ]
@@ -127,10 +129,13 @@ def _one_color_for_all(fits: Sequence[RecoloredFit], settings: Settings) -> Iter
     if settings.dither not in ("none", "posterior"):  # the others mix colours, as far as the palette has them
         return
     remedies = ["--space oklab"] * (settings.space == "srgb") + ["--dither bayer"]
-    for fit in fixed:
-        counts = fit.statistics.counts
-        if counts.max() >= _NEARLY_ALL * counts.sum() and fit.mse >= _VISIBLE_MSE:
-            yield f"one colour of the palette covers nearly all pixels; try {', or '.join(remedies)}"
+    flat = [
+        fit
+        for fit in fixed
+        if fit.statistics.counts.max() >= _NEARLY_ALL * fit.statistics.counts.sum() and fit.mse >= _VISIBLE_MSE
+    ]
+    if flat:
+        yield f"one colour of the palette covers nearly all pixels{_at(flat, fits)}; try {', or '.join(remedies)}"
 
 
 def _repeated_colors(fits: Sequence[RecoloredFit]) -> Iterable[str]:
@@ -139,8 +144,27 @@ def _repeated_colors(fits: Sequence[RecoloredFit]) -> Iterable[str]:
         if fit.fit.fixed is not None and fit.fit.fixed.all() and fit.recoloring != "transfer":
             n, of = n_distinct(fit), len(fit.palette)
             if n < of:
-                yield f"{n} of {of} colours of the palette are distinct; those that are equal keep their indices"
+                at = _at([fit], fits)
+                yield f"{n} of {of} colours of the palette are distinct{at}; those that are equal keep their indices"
                 return
+
+
+def _unused_kept_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
+    """Yield a note on the kept colours that no pixel has, with the k, if there are any."""
+    drawn = [fit for fit in fits if fit.recoloring not in ("soft", "transfer") and fit.statistics.counts.any()]
+    unused: dict[str, list[str]] = {}
+    for fit in drawn:
+        used = {hex_code(color) for color in fit.palette[fit.statistics.counts > 0]}
+        for code in settings.kept_codes:
+            if code not in used:
+                unused.setdefault(code, []).append(str(fit.k))
+    if unused:
+        yield "; ".join(f"{code} is in no pixel of k = {', '.join(ks)}" for code, ks in unused.items())
+
+
+def _at(noted: Sequence[RecoloredFit], fits: Sequence[RecoloredFit]) -> str:
+    """Return which k a note is about; nothing if there is only one."""
+    return f" at k = {', '.join(str(fit.k) for fit in noted)}" if len(fits) > 1 else ""
 
 
 def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:

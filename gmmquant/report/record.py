@@ -164,6 +164,15 @@ def asked_record(
     }
 
 
+def was_searched(settings: Record, fit: Record) -> bool:
+    """Return whether a search by splits and merges came before the iterations of a fit, by the settings of its record.
+
+    Exact colours, and weights of a given palette, need no search.
+    """
+    searched = settings.get("search") == "split-merge" and settings.get("palette") is None
+    return searched and fit["method"] == "gmm" and not fit["exact"] and fit["converged"] is not None
+
+
 def choice_record(asked: str, choice: Choice | BoundedChoice) -> Record:
     """Return the record of a choice of k."""
     path = [entry._asdict() for entry in choice.path]

@@ -11,6 +11,8 @@ from PIL import Image
 from gmmquant.cli.parser import gather_lists
 from gmmquant.cli.printable import wrapped
 from gmmquant.cli.reporters.table import render
+from gmmquant.errors import ParameterError
+from gmmquant.settings import MAPS, parse_choices
 
 
 @pytest.fixture
@@ -59,11 +61,19 @@ def blink(tmp_path):
         ("-- --report json html", "-- --report json html"),
         ("--report json -q --report html", "--report json,html -q"),
         ("--maps=labels --maps loglik entropy", "--maps=labels,loglik,entropy"),
+        ("--maps all labels", "--maps all,labels"),
         ("--palette bw --palette my.gpl", "--palette bw --palette my.gpl"),
     ],
 )
 def test_a_list_takes_the_known_words_that_follow(arguments, gathered):
     assert gather_lists(arguments.split()) == gathered.split()
+
+
+@pytest.mark.parametrize("text", ["all", "all,labels", "labels, all", ["entropy", "all"]])
+def test_all_among_the_words_of_a_list_is_all_of_them(text):
+    assert parse_choices("maps", text, MAPS) == MAPS
+    with pytest.raises(ParameterError, match="'shades' is unknown"):
+        parse_choices("maps", "all,shades", MAPS)
 
 
 def test_a_file_is_not_a_word_of_a_list(tmp_path, monkeypatch):
@@ -86,6 +96,8 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
         (["help"], "help is not a file; did you mean --help?"),
         (["version"], "version is not a file; did you mean --version?"),
         (["ramp.png", "--format", "png", "webp"], "webp is not a file; --format takes one value"),
+        (["ramp.png", "--model", "a.json", "b.json"], "b.json is not an image; --model takes one file"),
+        (["ramp.png", "--palette", "a.gpl", "b.GPL"], "b.GPL is not an image; --palette takes one file"),
         (["ramp.png", "--dither", "ordered"], "--dither ordered is unknown; did you mean bayer?"),
         (["ramp.png", "--dither", "fs"], "--dither fs is unknown; did you mean floyd-steinberg?"),
         (["ramp.png", "--method", "k-means"], "--method k-means is unknown; did you mean kmeans?"),

@@ -543,12 +543,14 @@ def test_other_names_of_formats_and_all_are_accepted(command, tmp_path, samples)
     assert len(names) == 13
 
 
-def test_weights_of_a_palette_are_those_of_the_report(command, tmp_path, samples):
+def test_weights_of_a_palette_are_the_shares_of_pixels_in_the_report(command, tmp_path, samples):
     result = command(samples / "cat.jpg", "-k", "4", "--palette-out", "json", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     palette = json.loads((tmp_path / "out" / "cat_k4_palette.json").read_text())
     components = json.loads(result.stdout)[0]["fits"][0]["components"]
-    assert [entry["weight"] for entry in palette["colors"]] == pytest.approx(components["weight"], rel=1e-14)
+    assert [entry["weight"] for entry in palette["colors"]] == pytest.approx(
+        [n_pixels / sum(components["pixels"]) for n_pixels in components["pixels"]], rel=1e-12
+    )
     assert [entry["hex"] for entry in palette["colors"]] == components["hex"]
 
 

@@ -54,7 +54,11 @@ def test_a_result_shows_its_image_its_palette_and_its_figures(result):
     assert [text for text in shown.texts if text.startswith("#")] == codes
     backgrounds = re.findall(r"background:(#[0-9a-f]{6})", page)
     assert backgrounds == codes
-    assert [text.strip() for text in shown.texts if text.strip().endswith("%")] == [f"{w:.1%}" for w in result.weights]
+    assert [text.strip() for text in shown.texts if text.strip().endswith("%")] == [
+        f"{(result.labels == label).mean():.1%}" for label in range(7)
+    ]
+    assert any(f"{w:.1%}" not in page for w in result.weights)
+    assert f"weight {result.weights[0]:.1%}" in result.fit._repr_html_()
     figures = dict(zip(shown.texts[-22::2], shown.texts[-21::2], strict=True))
     assert figures["size"] == "451 x 300"
     assert figures["k"] == "7"

@@ -95,7 +95,7 @@ def test_equal_colours_of_a_fixed_palette_are_counted():
     quantizer = Quantizer(read_sample("grey.png"), settings)
     fit = quantizer.fit_palette(np.array([[0, 0, 0], [0, 0, 0], [250, 250, 250]], np.uint8))
     (note,) = fit_notes([fit, fit], quantizer.histogram, settings, choices={}, recoloring_chosen=False)
-    assert note == "2 of 3 colours of the palette are distinct; those that are equal keep their indices"
+    assert note == "2 of 3 colours of the palette are distinct at k = 3; those that are equal keep their indices"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -144,3 +144,33 @@ def test_the_command_prints_the_note_on_iterations_and_no_warning_of_python(comm
     )
     assert transferred.returncode == 0
     assert "Warning" not in result.stderr + transferred.stderr
+
+
+# --- which k a note is about ------------------------------------------------------------------------------------------
+
+
+def grey_and_red(ks, **options):
+    """Return the notes on a grey ramp drawn in the best of grey and red, for each k."""
+    ramp = np.linspace(60, 190, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
+    settings = Settings(**options)
+    quantizer = Quantizer(ramp, settings)
+    fits = [quantizer.fit_palette(["#808080", "#ff0000", "#00ff00"], k) for k in ks]
+    return fit_notes(fits, quantizer.histogram, settings, choices={}, recoloring_chosen=False)
+
+
+def test_a_note_names_its_k_if_there_are_several():
+    note = "one colour of the palette covers nearly all pixels"
+    assert sum(text.startswith(f"{note} at k = 2, 3; try ") for text in grey_and_red([2, 3])) == 1
+    assert sum(text.startswith(f"{note}; try ") for text in grey_and_red([3])) == 1
+
+
+def test_kept_colours_in_no_pixel_are_noted_with_their_k():
+    pixels = np.random.default_rng(0).integers(90, 110, (30, 40, 3), dtype=np.uint8)
+    pixels[:4, :4] = 0, 0, 0
+    kept = {"keep_colors": ["#e30613", "#000000"]}
+    fits, notes = notes_on(pixels, [3, 4], Settings(**kept))
+    red = [fit.palette.tolist().index([0xE3, 0x06, 0x13]) for fit in fits]
+    assert [int(fit.statistics.counts[index]) for fit, index in zip(fits, red, strict=True)] == [0, 0]
+    assert "#e30613 is in no pixel of k = 3, 4" in notes
+    assert not any("in no pixel" in note for note in notes_on(pixels, [3], Settings(keep_colors=["#000000"]))[1])
+    assert not any("in no pixel" in note for note in notes_on(pixels, [3], Settings(recolor="soft", **kept))[1])

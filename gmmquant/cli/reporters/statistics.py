@@ -9,7 +9,7 @@ from rich.text import Text
 from gmmquant.cli.reporters.columns import Column
 from gmmquant.cli.reporters.palette_text import style_of
 from gmmquant.models.budget import MAX_ITERATIONS
-from gmmquant.report.record import Record, codes_of
+from gmmquant.report.record import Record, codes_of, was_searched
 from gmmquant.settings import CHANNELS
 
 # Positions of the variances in the six numbers xx, xy, xz, yy, yz, zz of a covariance.
@@ -47,6 +47,12 @@ def reasons_to_stop(record: Record) -> Iterator[str]:
         if fit["converged"] is False:
             ks.setdefault(_reason(fit["n_iter"], record["settings"]["max_iter"]), []).append(str(fit["k"]))
     return (f"k = {', '.join(names)} stopped at {reason} before it converged" for reason, names in ks.items())
+
+
+def note_on_iterations(record: Record) -> Iterator[str]:
+    """Yield a line on the iterations of fits that a search came before, if there are any."""
+    if any(was_searched(record["settings"], fit) for fit in record["fits"]):
+        yield "iterations: those after the search by splits and merges, which is not counted"
 
 
 def _reason(n_iter: int, max_iter: int | None) -> str:

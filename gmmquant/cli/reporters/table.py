@@ -26,6 +26,7 @@ from gmmquant.cli.reporters.palette_text import columns_of, palette_text
 from gmmquant.cli.reporters.statistics import (
     component_columns,
     name_of_k,
+    note_on_iterations,
     reasons_to_stop,
     statistics_columns,
     swatches_of,
@@ -112,6 +113,7 @@ def render(
     if statistics:
         for columns in tables(statistics_columns(record["fits"]), width):
             print_table(heading_line(columns), rows_of(columns))
+        print_lines(*note_on_iterations(record))
     if statistics or record["settings"]["max_iter"] is not None:
         print_lines(*reasons_to_stop(record))
     if components:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from time import gmtime
 from typing import Any
 
-from PIL import Image
+from PIL import PdfParser
 
 from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle
 from gmmquant.images.contact_sheet.fonts import Font, RasterFont
@@ -101,11 +101,29 @@ def _figure(page: Drawing) -> Any:
 
 
 def encode_pdf_images(pages: Sequence[Drawing], title: str, font: RasterFont) -> bytes:
-    """Return drawings as the pages of a PDF, each a lossless image."""
-    file, never = io.BytesIO(), gmtime(0)
-    # Pillow stores RGB as JPEG, and RGBA without loss, as JPEG 2000.
-    first, *others = (Image.fromarray(rasterize(page, font)).convert("RGBA") for page in pages)
-    dpi = _POINTS_PER_INCH / _POINTS_PER_PIXEL
-    dates = {"creationDate": never, "modDate": never}
-    first.save(file, "PDF", resolution=dpi, title=title, save_all=True, append_images=others, creator=MARK, **dates)
+    """Return drawings as the pages of a PDF, each an opaque lossless image.
+
+    Pillow would store RGB as JPEG, and RGBA as JPEG 2000 with alpha, which some viewers draw as stripes. Its writer of
+    objects takes RGB compressed by zlib (ISO 32000-1, 7.4.4 and 8.9.5).
+    """
+    file = io.BytesIO()
+    pdf = PdfParser.PdfParser(f=file, mode="w+b")
+    pdf.info |= {"Title": title, "Creator": MARK}
+    pdf.start_writing()
+    pdf.write_header()
+    references = [[pdf.next_object_id(0) for _ in range(3)] for _ in pages]
+    pdf.pages.extend(page for page, _, _ in references)
+    pdf.write_catalog()
+    name = PdfParser.PdfName
+    for drawing, (page, image, content) in zip(pages, references, strict=True):
+        pixels = rasterize(drawing, font)
+        size = [_POINTS_PER_PIXEL * drawing.width, _POINTS_PER_PIXEL * drawing.height]
+        kind = {"Type": name("XObject"), "Subtype": name("Image"), "Filter": name("FlateDecode")}
+        shape = {"Width": drawing.width, "Height": drawing.height, "BitsPerComponent": 8}
+        data = zlib.compress(pixels.tobytes(), 6)
+        pdf.write_obj(image, stream=data, ColorSpace=name("DeviceRGB"), **kind, **shape)
+        resources = PdfParser.PdfDict(XObject=PdfParser.PdfDict(image=image))
+        pdf.write_page(page, Resources=resources, MediaBox=[0, 0, *size], Contents=content)
+        pdf.write_obj(content, stream=f"q {size[0]:f} 0 0 {size[1]:f} 0 0 cm /image Do Q".encode("ascii"))
+    pdf.write_xref_and_trailer()
     return file.getvalue()

@@ -62,8 +62,11 @@ class Chart(NamedTuple):
     bands: Sequence[Band] = ()
 
 
-def trace_chart(fit: Record) -> Chart | None:
-    """Return the objective at the start of each level and after each iteration; None if nothing was fitted."""
+def trace_chart(fit: Record, *, is_searched: bool = False) -> Chart | None:
+    """Return the objective at the start of each level and after each iteration; None if nothing was fitted.
+
+    `is_searched` is whether a search, which is not drawn, came before.
+    """
     levels = [(part["level"], [value for value in part["objective"] if _finite(value)]) for part in fit["trace"]]
     levels = [(n_cells, values) for n_cells, values in levels if values]
     if sum(len(values) for _, values in levels) < 2:
@@ -85,7 +88,7 @@ def trace_chart(fit: Record) -> Chart | None:
     what = "Mean squared distance" if is_error else "Objective J"
     unit = f"units of {fit['space']} squared" if is_error else "nats per pixel"
     return Chart(
-        f"{what} per iteration",
+        f"{what} per iteration" + (" after the search" if is_searched else ""),
         f"{what} in {unit}, at levels of {'; '.join(band.text for band in bands)}.",
         "Iteration",
         unit,

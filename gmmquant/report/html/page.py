@@ -15,7 +15,7 @@ from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
 from gmmquant.report.html.rendering import render
 from gmmquant.report.numbers import decimal, pixel_size, ratio, series
-from gmmquant.report.record import RECORD_END, RECORD_START, Record, to_json
+from gmmquant.report.record import RECORD_END, RECORD_START, Record, to_json, was_searched
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 from gmmquant.system.printable import plural
 
@@ -64,6 +64,7 @@ class FitView(NamedTuple):
     image: EmbeddedImage | None
     swatches: Sequence[Swatch]
     trace: Chart | None
+    is_searched: bool
     outlines: str
     maps: Sequence[MapView]
     share_of_source: float | None
@@ -152,12 +153,14 @@ def _view(
     label = decimal(fit["k"])
     if fit["k_fitted"] != fit["k"]:
         label += f" ({decimal(fit['k_fitted'])})"
+    is_searched = was_searched(record["settings"], fit)
     return FitView(
         fit,
         label,
         None if image is None else embed(image, MAX_PIXELS),
         swatches(fit["components"]),
-        trace_chart(fit),
+        trace_chart(fit, is_searched=is_searched),
+        is_searched,
         cloud.packed_outlines(cloud.outlines(fit)),
         list(_maps(record, fit, maps)),
         ratio(fit.get("bytes"), record["image"].get("bytes")),

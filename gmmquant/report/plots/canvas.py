@@ -1,7 +1,8 @@
 """The style of the plots, and figures as files.
 
-The colours of lines are those of Okabe and Ito, which colour-blind readers can distinguish; from the eighth line on,
-the dashes differ too. Settings of matplotlib are changed while a figure is made or written, and restored.
+The colours of lines are those of Okabe and Ito, which colour-blind readers can distinguish. More lines than these have
+the colours of viridis, from dark to light, and a scale in place of a legend. Settings of matplotlib are changed while a
+figure is made or written, and restored.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MATPLOTLIB = Need("plots need matplotlib", "plot")
 FORMATS = ("svg", "pdf", "png")
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-_DASHES = ("-", "--", ":", "-.")
+_LIGHTEST = 0.93  # of viridis, which ends in a yellow that is hard to see on white
 
 INK, FAINT = "#333333", "#d9d9d9"
 
@@ -92,9 +93,13 @@ def new_figure(width: float, height: float, layout: Any = "constrained") -> Plot
     return Plot(figsize=(width, height), layout=layout)
 
 
-def line_style(number: int) -> dict[str, Any]:
-    """Return the colour and the dashes of a line."""
-    return {"color": COLORS[number % len(COLORS)], "linestyle": _DASHES[number // len(COLORS) % len(_DASHES)]}
+def line_colors(n_lines: int) -> list[Any]:
+    """Return a colour for each line, in their order."""
+    if n_lines <= len(COLORS):
+        return list(COLORS[:n_lines])
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](_LIGHTEST * number / (n_lines - 1)) for number in range(n_lines)]
 
 
 def encode_figure(figure: Figure, format: str) -> bytes:  # noqa: A002

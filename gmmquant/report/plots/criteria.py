@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gmmquant.report.plots.canvas import COLORS, new_figure, styled
-from gmmquant.report.plots.figures import Results, figures_of
+from gmmquant.report.plots.canvas import COLORS, INK, new_figure, styled
+from gmmquant.report.plots.figures import Results, figures_of, tried_by_auto
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The largest ratio of two numbers of colours that a linear axis shows well.
+# Criteria of the fits to coarse cells.
+_TRIED: dict[str, Any] = {"linestyle": "--", "linewidth": 1.0, "marker": ".", "markersize": 3, "alpha": 0.7}
+
+# The largest ratio of two numbers of colours that a linear axis shows well. The axis of more is logarithmic.
 _MAX_RATIO = 12
 
 _MAX_TICKS = 9
@@ -21,7 +24,8 @@ def plot_criteria(results: Results) -> Figure:
     """Return a figure of the log-likelihood, the criteria and the squared error against k.
 
     The log-likelihood and AIC, BIC and ICL are divided by the number of visible pixels (their weight, if some are
-    translucent). Of the log-likelihood more is better, of the others less.
+    translucent). Of the log-likelihood more is better, of the others less. The criteria of the fits to coarse cells by
+    which `auto` chose k, which only a record has, are thin dashed lines.
 
     Parameters
     ----------
@@ -39,6 +43,7 @@ def plot_criteria(results: Results) -> Figure:
     """
     fits = sorted(figures_of(results), key=lambda fit: fit.k)
     ks = [fit.k for fit in fits]
+    tried = tried_by_auto(results)
     with styled():
         figure = new_figure(10.5, 3.6)
         likelihood, criteria, error = figure.subplots(1, 3)
@@ -47,20 +52,30 @@ def plot_criteria(results: Results) -> Figure:
         for name, marker, color in zip(("aic", "bic", "icl"), "svo", COLORS[1:], strict=False):
             values = [getattr(fit, name) for fit in fits]
             criteria.plot(ks, values, f"{marker}-", color=color, label=name.upper(), markersize=5)
+            if tried:
+                path = [getattr(entry, name) for entry in tried]
+                criteria.plot([entry.k for entry in tried], path, color=color, **_TRIED)
+        if tried:
+            criteria.plot([], [], color=INK, label="tried by auto", **_TRIED)
         criteria.set(title="criteria", ylabel="nats per pixel")
         criteria.legend()
         error.plot(ks, [fit.mse for fit in fits], "o-", color=COLORS[6])
         error.set(title="squared error", ylabel="mean over pixels, levels² (0 to 255)", ylim=(0, None))
         for axes in (likelihood, criteria, error):
-            _set_axis_of_k(axes, ks)
+            _set_axis_of_k(axes, [*ks, *(entry.k for entry in tried)])
     return figure
 
 
 def _set_axis_of_k(axes: Any, ks: Sequence[int]) -> None:
     distinct = sorted(set(ks))
-    axes.set_xlabel("number of colours k")
-    if distinct[-1] > _MAX_RATIO * max(distinct[0], 1) and distinct[0] > 0:
+    is_wide = distinct[-1] > _MAX_RATIO * max(distinct[0], 1) and distinct[0] > 0
+    axes.set_xlabel("number of colours k" + (" (log scale)" if is_wide else ""))
+    if is_wide:
         axes.set_xscale("log", base=2)
+        axes.set_xlim(distinct[0] / 1.2, distinct[-1] * 1.2)
+    else:
+        margin = 0.05 * (distinct[-1] - distinct[0]) or 0.5
+        axes.set_xlim(distinct[0] - margin, distinct[-1] + margin)
     step = -(-len(distinct) // _MAX_TICKS)
     axes.set_xticks(distinct[::step], [str(k) for k in distinct[::step]])
     axes.minorticks_off()

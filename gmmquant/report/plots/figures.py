@@ -12,17 +12,27 @@ import numpy.typing as npt
 from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.quantization.result import RecoloredFit
-from gmmquant.report.record import Record, covariances_of, fit_record
+from gmmquant.report.record import Record, covariances_of, fit_record, was_searched
 
 # A result or the record of a fit; several of them; or a record, which has several.
 Results = RecoloredFit | Mapping[str, Any] | Iterable["RecoloredFit | Mapping[str, Any]"]
+
+
+class Tried(NamedTuple):
+    """The criteria of a fit to coarse cells, in nats per pixel."""
+
+    k: int
+    aic: float
+    bic: float
+    icl: float
 
 
 class FitFigures(NamedTuple):
     """The figures of a fit.
 
     `trace` has the number of cells and the objective after each iteration for each level. Likelihood and criteria are
-    divided by the weight of the visible pixels, in nats per pixel, and NaN where there is none.
+    divided by the weight of the visible pixels, in nats per pixel, and NaN where there is none. `is_searched` is
+    whether a search by splits and merges came before the iterations, as far as the record tells.
     """
 
     k: int
@@ -38,6 +48,7 @@ class FitFigures(NamedTuple):
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
+    is_searched: bool = False
 
     @property
     def palette(self) -> npt.NDArray[np.float64]:
@@ -53,7 +64,8 @@ def figures_of(results: object) -> list[FitFigures]:
     if isinstance(results, RecoloredFit):
         return [_of_record(fit_record(results, {}))]
     if isinstance(results, Mapping):
-        found = [_of_record(fit) for fit in results.get("fits", [results])]
+        settings = results.get("settings", {})
+        found = [_of_record(fit, settings) for fit in results.get("fits", [results])]
     elif isinstance(results, str) or not isinstance(results, Iterable):
         raise ParameterError(f"{results!r} is not a result; pass what quantize returns, or a record")
     else:
@@ -63,7 +75,16 @@ def figures_of(results: object) -> list[FitFigures]:
     return found
 
 
-def _of_record(fit: Record) -> FitFigures:
+def tried_by_auto(results: object) -> list[Tried]:
+    """Return the criteria of the numbers of colours that `auto` tried, if `results` is a record with such a choice."""
+    if not isinstance(results, Mapping) or not results.get("fits"):
+        return []
+    weight = _weight(results["fits"][0])
+    paths = [choice["path"] for choice in results.get("choices") or () if choice["criterion"] == "icl"]
+    return [Tried(e["k"], e["aic"] / weight, e["bic"] / weight, e["icl"] / weight) for path in paths[:1] for e in path]
+
+
+def _of_record(fit: Record, settings: Record | None = None) -> FitFigures:
     try:
         components = fit["components"]
         n_components = len(components["weight"])
@@ -82,6 +103,7 @@ def _of_record(fit: Record) -> FitFigures:
             weights=np.array(components["weight"], dtype=float),
             means=np.array(components["mean"], dtype=float).reshape(-1, 3),
             covariances=covariances_of(components) if n_components else np.empty((0, 3, 3)),
+            is_searched=was_searched(settings or {}, fit),
         )
     except KeyError as error:
         raise ParameterError(f"a record without {error} is not that of a fit; pass one of its `fits`") from None

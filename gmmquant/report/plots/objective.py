@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gmmquant.report.plots.canvas import line_style, new_figure, styled
+from gmmquant.report.plots.canvas import COLORS, line_colors, new_figure, styled
 from gmmquant.report.plots.figures import FitFigures, Results, figures_of
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ _LABELS = {
     "gmm": "objective J, nats per pixel",
     "kmeans": "mean squared distance to a centre",
 }
+
+
+_MAX_TICKS = 10  # of the scale of many lines
 
 
 def plot_objective(results: Results) -> Figure:
@@ -59,13 +62,33 @@ def iterations(fit: FitFigures) -> Iterator[tuple[range, tuple[float, ...]]]:
 
 
 def _draw(axes: Any, fits: Sequence[FitFigures], label: str) -> None:
-    for number, fit in enumerate(fits):
-        style = line_style(number)
+    fits = sorted(fits, key=lambda fit: fit.k) if len(fits) > len(COLORS) else fits
+    colors = line_colors(len(fits))
+    for fit, color in zip(fits, colors, strict=True):
         levels = list(iterations(fit))
         x = [i for steps, _ in levels for i in steps]
-        axes.plot(x, [J for _, objective in levels for J in objective], label=str(fit.k), **style)
+        axes.plot(x, [J for _, objective in levels for J in objective], label=str(fit.k), color=color)
         starts = [(steps[0], objective[0]) for steps, objective in levels if objective]
-        axes.plot(*zip(*starts, strict=True), "o", markersize=5, markerfacecolor="white", color=style["color"])
-    axes.set(xlabel="iteration (circle: start of a level)", ylabel=label)
+        axes.plot(*zip(*starts, strict=True), "o", markersize=5, markerfacecolor="white", color=color)
+    after = " after the search" if any(fit.is_searched for fit in fits) else ""
+    axes.set(xlabel=f"iteration{after} (circle: start of a level)", ylabel=label)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(title="k", loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=1 + len(fits) // 13)
+    if len(fits) > len(COLORS):
+        _draw_scale(axes, [fit.k for fit in fits], colors)
+    else:
+        axes.legend(title="k", loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _draw_scale(axes: Any, ks: Sequence[int], colors: Sequence[Any]) -> None:
+    """Draw a scale of the colours of the lines, in steps of equal size, beside the axes."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    edges = [number - 0.5 for number in range(len(ks) + 1)]
+    shown = ScalarMappable(BoundaryNorm(edges, len(ks)), ListedColormap(list(colors)))
+    scale = axes.figure.colorbar(shown, ax=axes, label="k", pad=0.02, drawedges=False)
+    last = len(ks) - 1
+    ticks = sorted({round(last * part / (_MAX_TICKS - 1)) for part in range(_MAX_TICKS)})
+    scale.set_ticks(ticks, labels=[str(ks[tick]) for tick in ticks])
+    scale.ax.minorticks_off()
+    scale.outline.set_visible(False)

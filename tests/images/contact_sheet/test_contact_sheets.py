@@ -2,6 +2,8 @@
 
 import base64
 import io
+import shutil
+import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
@@ -18,6 +20,7 @@ from gmmquant.images.contact_sheet.fonts import raster_font
 from gmmquant.images.contact_sheet.layout import Panel, Row, lay_out
 from gmmquant.images.contact_sheet.palette import Palette, palette_items
 from gmmquant.images.contact_sheet.pdf import pdf_font
+from gmmquant.images.contact_sheet.raster import rasterize
 
 FONT = raster_font()
 SIZES = [(451, 300), (300, 451), (32, 32), (4000, 500), (60, 2000), (1, 1), (600, 400)]
@@ -243,9 +246,19 @@ def test_without_matplotlib_the_pages_of_a_pdf_are_images(monkeypatch):
     (page,) = lay_out(rows, "f", FONT, 2**0.5)
     data = encode_sheet(rows, "pdf", title="t", footer="f")
     assert data == encode_sheet(rows, "pdf", title="t", footer="f")
-    (sheet,) = pypdfium2.PdfDocument(data)
+    document = pypdfium2.PdfDocument(data)
+    (sheet,) = document
     (image,) = sheet.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE])
     assert image.get_px_size() == (page.width, page.height)
+    stored = image.get_bitmap().to_numpy()[..., ::-1]
+    np.testing.assert_array_equal(stored, rasterize(page, FONT))
+    assert document.get_metadata_dict()["Title"] == "t"
+    for filter_of_alpha in (b"JPX", b"SMask", b"DCT"):
+        assert filter_of_alpha not in data
+    if poppler := shutil.which("pdftoppm"):
+        ran = subprocess.run([poppler, "-r", "300", "-"], input=data, capture_output=True, check=True)
+        seen = np.asarray(Image.open(io.BytesIO(ran.stdout))).astype(int)[: page.height, : page.width]
+        assert np.abs(seen - rasterize(page, FONT)[: len(seen), : len(seen[0])]).mean() < 2
     drawn = sheet.render(scale=300 / 72).to_numpy()[..., ::-1].astype(int)
     for picture in of_kind(page, Picture):
         x0, y0, x1, y1 = box(picture)

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -278,13 +279,58 @@ def test_pyplot_is_not_needed_and_holds_no_figure(results):
     assert Image.open(io.BytesIO(png)).format == "PNG"
 
 
-def test_lines_have_distinct_styles():
-    image = read_sample("flat.png")
-    many = [quantize(image, 2)] * 20
-    (axes,) = plot_objective(many).axes
-    styles = {(line.get_color(), line.get_linestyle()) for line in axes.lines if line.get_linestyle() != "None"}
-    assert len(styles) == 20
-    assert {color for color, _ in styles} == set(COLORS)
+@pytest.mark.parametrize("n_lines", [7, 8, 20])
+def test_lines_have_distinct_colors_and_more_than_7_a_scale_of_k_in_place_of_a_legend(n_lines):
+    result = quantize(read_sample("flat.png"), 2)
+    many = [replace(result, fit=replace(result.fit, k=k)) for k in range(n_lines + 1, 1, -1)]
+    axes, *scales = plot_objective(many).axes
+    lines = [line for line in axes.lines if line.get_linestyle() != "None"]
+    colors = [mpl.colors.to_hex(line.get_color()) for line in lines]
+    assert len(set(colors)) == n_lines
+    assert (axes.get_legend() is None) == (len(scales) == 1) == (n_lines > len(COLORS))
+    if scales:
+        labels = [text.get_text() for text in scales[0].get_yticklabels()]
+        assert (labels[0], labels[-1], scales[0].get_ylabel()) == ("2", str(n_lines + 1), "k")
+        assert len(labels) <= 10
+        brightness = [sum(mpl.colors.to_rgb(color)) for color in colors]
+        assert brightness == sorted(brightness)
+    else:
+        assert colors == list(COLORS)
+
+
+def test_a_logarithmic_axis_of_k_says_so(results):
+    for axes in plot_criteria([*results, replace(results[0], fit=replace(results[0].fit, k=64))]).axes:
+        assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "number of colours k (log scale)")
+    for axes in plot_criteria(results).axes:
+        assert (axes.get_xscale(), axes.get_xlabel()) == ("linear", "number of colours k")
+
+
+def test_the_criteria_that_auto_tried_are_lines_through_its_path(quantizer):
+    choice = quantizer.choose_k()
+    fit = fit_record(quantizer.fit(choice.k), {}, asked="auto")
+    made = build_record("cat.jpg", SAMPLE_IMAGES / "r.json", quantizer, [fit], choices={"auto": choice})
+    record = json.loads(to_json(made))
+    likelihood, criteria, _ = plot_criteria(record).axes
+    path = record["choices"][0]["path"]
+    assert len(path) > 5
+    tried = [line for line in criteria.lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    assert len(tried) == 3
+    for line, name in zip(tried, ("aic", "bic", "icl"), strict=True):
+        assert line.get_xdata().tolist() == [entry["k"] for entry in path]
+        np.testing.assert_allclose(line.get_ydata(), [entry[name] / (451 * 300) for entry in path], rtol=1e-12)
+    legend = [text.get_text() for text in criteria.get_legend().get_texts()]
+    assert legend == ["AIC", "BIC", "ICL", "tried by auto"]
+    low, high = likelihood.get_xlim()
+    assert low < path[0]["k"] < path[-1]["k"] < high
+
+
+def test_iterations_after_a_search_are_named_so():
+    quantizer = Quantizer(read_sample("cat.jpg")[60:100, 120:180], style="likelihood")
+    fits = [fit_record(quantizer.fit(3), {})]
+    record = build_record("cat.jpg", SAMPLE_IMAGES / "r.json", quantizer, fits)
+    assert plot_objective(record).axes[0].get_xlabel().startswith("iteration after the search (")
+    record["settings"]["search"] = "none"
+    assert plot_objective(record).axes[0].get_xlabel().startswith("iteration (")
 
 
 @pytest.mark.parametrize("nothing", [[], {"fits": []}, iter([])])
