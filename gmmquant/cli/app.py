@@ -36,6 +36,7 @@ from gmmquant.errors import (
     PaletteFileError,
     ParameterError,
 )
+from gmmquant.parsing import largest_of
 from gmmquant.settings import (
     DEFAULT_K,
     DEFAULT_NAME,
@@ -47,7 +48,7 @@ from gmmquant.settings import (
     STANDARD_INPUT,
     STANDARD_OUTPUT,
     Settings,
-    largest_of,
+    format_of,
 )
 from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
 
@@ -125,7 +126,7 @@ def _folder_and_name(
         return None, None, image_format
     path = parse_path(output)
     extension = path.suffix.lower().removeprefix(".")
-    named = next((name for name, others in OUTPUT_FORMATS.items() if extension in (name, *others)), None)
+    named = format_of(extension)
     if output.endswith("/") or is_folder(path):
         return path, None, image_format
     if output in _STANDARD_OUTPUTS:

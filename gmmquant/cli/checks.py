@@ -9,11 +9,11 @@ import typer
 
 from gmmquant.cli.parser import REPEATED, is_number_of_colors
 from gmmquant.errors import ParameterError
+from gmmquant.parsing import MAX_K, largest_difference, largest_of
 from gmmquant.settings import (
     ALPHAS,
     DITHERS,
     LAYERS,
-    MAX_K,
     MAX_TRANSFER_K,
     METHODS,
     OF_FITS,
@@ -22,8 +22,6 @@ from gmmquant.settings import (
     SPACES,
     STYLES,
     Settings,
-    largest_difference,
-    largest_of,
 )
 
 # Options whose names differ from those of their parameters.

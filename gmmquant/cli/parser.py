@@ -14,15 +14,8 @@ from typing import Any, TextIO
 from typer.core import TyperCommand, TyperOption
 
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.settings import (
-    MAPS,
-    PALETTE_FORMATS,
-    PLOT_FORMATS,
-    REPORTS,
-    SHEET_FORMATS,
-    color_names,
-    parse_hex,
-)
+from gmmquant.parsing import color_names, parse_hex
+from gmmquant.settings import MAPS, PALETTE_FORMATS, PLOT_FORMATS, REPORTS, SHEET_FORMATS
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
 _K_ITEM = r"(auto(:[^,]*)?|[0-9]+(-[0-9]+)?)"

@@ -9,9 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from gmmquant.colors.palette import NamedPalette, Swatch, hex_code
+from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.colors.palette_text import no_color, parse_opaque_hex, shown, text_of
-from gmmquant.settings import Color, parse_color_name
+from gmmquant.parsing import Color, hex_code, parse_color_name
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COLOR_FUNCTION = re.compile(

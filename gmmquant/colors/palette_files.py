@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.colors.palette import NamedPalette, Palette, Swatch, check_palette, check_shares, collect_colors, hex_code
+from gmmquant.colors.palette import NamedPalette, Palette, Swatch, check_palette, check_shares, collect_colors
 from gmmquant.colors.palette_css import encode_css, has_custom_properties, read_css
 from gmmquant.colors.palette_tables import is_color_table, is_riff_palette, read_color_table, read_riff_palette
 from gmmquant.colors.palette_text import (
@@ -34,7 +34,7 @@ from gmmquant.colors.palette_text import (
 )
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_choice
-from gmmquant.settings import Color, parse_color, split_colors
+from gmmquant.parsing import Color, hex_code, parse_color, split_colors
 
 # 4096 colours with names and comments take less than 1 MB.
 MAX_BYTES = 4_000_000
@@ -119,7 +119,7 @@ def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:
     def colors() -> Iterator[Color]:
         for color, name in entry.read(content):
             if known := _own_name(name):
-                names.setdefault("#" + bytes(color).hex(), known)
+                names.setdefault(hex_code(color), known)
             yield color
 
     return collect_colors(colors(), PaletteFileError), names

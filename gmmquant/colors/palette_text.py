@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gmmquant.colors.palette import NamedPalette, Swatch, hex_code
+from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.errors import PaletteFileError
-from gmmquant.settings import Color, parse_color_name, parse_hex, shortened
+from gmmquant.parsing import Color, hex_code, parse_color_name, parse_hex, shortened
 
 SCHEMA = "gmmquant-palette/1"
 

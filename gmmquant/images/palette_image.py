@@ -23,7 +23,7 @@ from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.encoding.frame_diff import frames_of
 from gmmquant.images.files import read_image
 from gmmquant.images.recolor import IndexedImage
-from gmmquant.settings import MAX_K
+from gmmquant.parsing import MAX_K
 from gmmquant.system.filesystem import open_regular
 
 # Formats with palettes, by Pillow's names.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.palette import Palette, check_palette, collect_colors
 from gmmquant.errors import PaletteFileError, ParameterError
-from gmmquant.settings import colors_of
+from gmmquant.parsing import colors_of
 from gmmquant.system.printable import printable
 
 PaletteLike = npt.NDArray[Any] | Sequence[str | Sequence[int]] | str | os.PathLike[str]

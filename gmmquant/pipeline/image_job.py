@@ -25,6 +25,7 @@ from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage, in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.scaling import resized_frames
+from gmmquant.parsing import MAX_K, largest_of
 from gmmquant.pipeline.earlier_run import (
     EarlierRun,
     digest_of,
@@ -44,7 +45,6 @@ from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, Skipped
 from gmmquant.report.record import Choices, Record, build_record, extended, fit_record
-from gmmquant.settings import MAX_K, largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore

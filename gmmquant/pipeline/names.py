@@ -7,12 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 
-from gmmquant.settings import DEFAULT_NAME, OUTPUT_FORMATS, in_names
+from gmmquant.parsing import in_names
+from gmmquant.settings import DEFAULT_NAME, format_of
 
 # {stem} and {ext} are of the source: its name without the extension, and the extension without the dot.
 _FIELDS = ("stem", "ext", "k")
-
-_EXTENSIONS = {extension for name, others in OUTPUT_FORMATS.items() for extension in (name, *others)}
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -37,7 +36,7 @@ def check_name(template: str) -> str:
         raise ValueError(
             f"{template!r} ends with the extension of the input, and that of --format is added: leave it out"
         )
-    if template.rpartition(".")[2].lower() in _EXTENSIONS:
+    if format_of(template.rpartition(".")[2].lower()) is not None:
         raise ValueError(f"{template!r} ends with an extension, which --format decides: leave it out")
     if not template or template.startswith("."):
         raise ValueError(f"{template!r} would be hidden or empty: start with a field, such as {DEFAULT_NAME}")

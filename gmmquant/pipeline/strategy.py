@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import Palette, hex_code
+from gmmquant.colors.palette import Palette
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
@@ -25,24 +25,13 @@ from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.models.serialization import Model, read_model
+from gmmquant.parsing import check_k, hex_code, parse_hex, shortened
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter, candidates_of
 from gmmquant.quantization.mixtures import range_problem
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import (
-    COLOR_DEPTHS,
-    MAX_PIXELS,
-    METHODS,
-    RECOLORINGS,
-    SPACE_TITLES,
-    SPACES,
-    Recoloring,
-    Settings,
-    check_k,
-    parse_hex,
-    shortened,
-)
+from gmmquant.settings import COLOR_DEPTHS, MAX_PIXELS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Recoloring, Settings
 from gmmquant.system.process import system_reason
 
 

@@ -30,8 +30,9 @@ from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.starts import clusters_about
+from gmmquant.parsing import AUTO, check_k, largest_difference, parse_auto, parse_color
 from gmmquant.quantization.fit import Fit
-from gmmquant.settings import AUTO, COLOR_DEPTHS, Settings, check_k, largest_difference, parse_auto, parse_color
+from gmmquant.settings import COLOR_DEPTHS, Settings
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
-from gmmquant.colors.palette import hex_code
 from gmmquant.images.preview import preview_png
+from gmmquant.parsing import hex_code
 
 if TYPE_CHECKING:
     from gmmquant.quantization.fit import Fit

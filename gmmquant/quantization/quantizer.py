@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import check_palette, hex_code, to_8_bits
+from gmmquant.colors.palette import check_palette, to_8_bits
 from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
@@ -32,12 +32,13 @@ from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
 from gmmquant.models.kmeans import nearest_squared_distances
 from gmmquant.models.sweep import most_probable
+from gmmquant.parsing import AUTO, hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
 from gmmquant.quantization.mixtures import color_mixture
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
-from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions
+from gmmquant.settings import SPACE_TITLES, Settings, SettingsOptions
 from gmmquant.system.user_warning import warn_user
 
 if TYPE_CHECKING:

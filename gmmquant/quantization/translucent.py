@@ -28,9 +28,10 @@ from gmmquant.models.em import Course, EMFit, Watcher, watch_nothing
 from gmmquant.models.kmeans import center_scores
 from gmmquant.models.starts import clusters_of
 from gmmquant.models.sweep import most_probable
+from gmmquant.parsing import check_k
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import NO_COLORS, Fitter
-from gmmquant.settings import Settings, check_k
+from gmmquant.settings import Settings
 
 # Of Lloyd's iterations from the means of a mixture: the fraction of the error at which they end, and their number.
 _LLOYD_TOL, _MAX_LLOYD_ITERATIONS = 6e-4, 50

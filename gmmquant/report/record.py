@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gmmquant.colors.palette import hex_code
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.selection import BoundedChoice, Choice
+from gmmquant.parsing import hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer

@@ -25,7 +25,7 @@ from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.palette_image import ALL_FORMATS, encode_swatches, load_palette, read_palette_image
-from gmmquant.settings import color_names, parse_color
+from gmmquant.parsing import color_names, parse_color
 
 WRITTEN = [entry.name for entry in palette_files.FORMATS if entry.encode]
 

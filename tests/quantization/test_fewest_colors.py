@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.color_sum import ColorCells, add_up
+from gmmquant.parsing import in_names, largest_difference, parse_k
 from gmmquant.quantization.fewest_colors import least, mean_difference
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.settings import in_names, largest_difference, parse_k
 
 # From linear sRGB to the cone responses, and from their cube roots to OKLab, as published in Bjoern Ottosson's
 # "A perceptual color space for image processing" (2020).

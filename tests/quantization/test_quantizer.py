@@ -15,9 +15,10 @@ from scipy.special import logsumexp
 
 from gmmquant import ConvergenceWarning, ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.morton import decode
-from gmmquant.colors.palette import hex_code, to_8_bits
+from gmmquant.colors.palette import to_8_bits
 from gmmquant.images.pixels import FlatImage, alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import IndexedImage
+from gmmquant.parsing import hex_code
 
 
 def noisy_image(seed=0, height=24, width=30, dtype=np.uint8, n_channels=3):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy.typing as npt
 
 from gmmquant.images.pixels import FlatImage
+from gmmquant.parsing import in_names
 from gmmquant.report.plots.canvas import encode_figure
 from gmmquant.report.plots.cloud import plot_colors
 from gmmquant.report.plots.criteria import plot_criteria
 from gmmquant.report.plots.objective import plot_objective
 from gmmquant.report.plots.palettes import plot_palettes
 from gmmquant.report.record import Record
-from gmmquant.settings import in_names
 
 
 def plots(record: Record, original: npt.NDArray[Any] | FlatImage | None, format: str) -> dict[str, bytes]:  # noqa: A002
