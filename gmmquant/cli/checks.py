@@ -67,12 +67,6 @@ _COMMANDS = ("help", "version")
 # Formats that --optimize leaves as they are; of gif, it leaves only still images.
 _NOT_OPTIMIZED = ("bmp",)
 
-# Options of files, which contradict standard output.
-FILE_OPTIONS = (
-    *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "name", "preserve_times", "report", "preview", "sheet", "plots"),
-)
-
 
 def refuse(ctx: typer.Context, option: str, reason: str, others: Sequence[str]) -> None:
     """Raise a `ParameterError` if one of the parameters `others` is set together with `option`."""

@@ -49,7 +49,7 @@ _OF_OTHERS = {
     "--ext": "use --name, as in --name '{stem}-fs8', --format, and -o for a folder",
     **dict.fromkeys(("--scale", "--width", "--height"), "use --resize, as in --resize 320x or --resize 50%"),
     "-V": "use --version",
-    **dict.fromkeys(("--out", "--output-dir"), "use -o"),
+    **dict.fromkeys(("--out", "--output-dir", "--outdir", "--out-dir"), "use -o"),
     "--random-state": "use --seed",
     "--n-init": "use --restarts",
     "--init-params": "use --init",
@@ -57,11 +57,9 @@ _OF_OTHERS = {
     **dict.fromkeys(("--threads", "--workers"), "use --jobs"),
     "--overwrite": "use --force",
     **dict.fromkeys(("--suffix", "--prefix"), "use --name, as in --name '{stem}-small'"),
-    **dict.fromkeys(("--outdir", "--out-dir"), "use -o"),
     "--lossless": "png, webp and tiff store the colours exactly",
     "--export-palette": "use --palette-out",
 }
-
 
 # The key of the context's options with one value that were set more than once.
 REPEATED = "gmmquant.repeated"
