@@ -14,7 +14,8 @@ from functools import partial
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.errors import GmmquantError, ParameterError
-from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
+from gmmquant.pipeline.batch import run_all, with_absolute_paths
+from gmmquant.pipeline.continued import check_outputs, find_earlier_shared_run, is_finished, is_kept
 from gmmquant.pipeline.earlier_run import (
     REMEDY,
     EarlierRun,
@@ -25,14 +26,8 @@ from gmmquant.pipeline.earlier_run import (
     settings_of,
 )
 from gmmquant.pipeline.exports import FileWriter, write_mixture
-from gmmquant.pipeline.image_job import (
-    attempt,
-    check_outputs,
-    is_kept,
-    number_of_colors,
-    read,
-    recoloring_is_chosen,
-)
+from gmmquant.pipeline.failures import attempt
+from gmmquant.pipeline.image_job import number_of_colors, read, recoloring_is_chosen
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
 from gmmquant.quantization.fitter import Fitter
@@ -254,19 +249,19 @@ def add(one: Counted, other: Counted) -> Counted:
 
 
 def fit_shared(
-    fitter: Fitter, ks: Sequence[int | str], idle: Callable[[], None] = ignore, strategy: Strategy | None = None
+    fitter: Fitter,
+    ks: Sequence[int | str],
+    idle: Callable[[], None] = ignore,
+    strategy: Strategy = FitEach(),  # noqa: B008  immutable
 ) -> ApplyFits:
-    """Fit one mixture for each of `ks`, numbers or "auto" and "auto:DE"; `idle()` is called after iterations of EM.
+    """Fit one mixture for each of `ks`, numbers or "auto" and "auto:DE", by a strategy.
 
-    `strategy` fits them.
+    `idle()` is called after iterations of EM.
     """
-    strategy = strategy or FitEach()
-    fit = strategy.fit
     choices = {k: fitter.choose_k(k) for k in ks if isinstance(k, str)}
     numbers = dict.fromkeys(number_of_colors(k, choices) for k in ks)
-    return ApplyFits(
-        {k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choices, keeps_order=True, names=strategy.names
-    )
+    fits = {k: strategy.fit(fitter, k, lambda *_: idle()) for k in numbers}
+    return ApplyFits(fits, choices, keeps_order=True, names=strategy.names)
 
 
 def _write_shared(

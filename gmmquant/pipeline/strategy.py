@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,7 @@ from gmmquant.system.process import system_reason
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strategy(ABC):
+class Strategy:
     """Where the mixture comes from, and how an image is recoloured by it."""
 
     ks: Sequence[int | str] | None = None  # the numbers of colours, unless the user chooses them
@@ -57,18 +56,14 @@ class Strategy(ABC):
         """Return the fit in `k` colours to the colours of an image, or of many."""
         return fitter.fit(k, watch)
 
-    @abstractmethod
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Recolour an image in `k` colours; `watch` and `receive` as for `Quantizer.fit`."""
+        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
 class FitEach(Strategy):
     """Fit a mixture to each image."""
-
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
-        """Fit and recolour."""
-        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
@@ -108,10 +103,6 @@ class FixedPalette(Strategy):
     def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
         """Fit weights and covariances to the palette."""
         return fitter.fit_palette(self.colors, None if self.ks else k, watch)
-
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
-        """Fit and recolour."""
-        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
