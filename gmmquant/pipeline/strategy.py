@@ -26,7 +26,8 @@ from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.models.serialization import Model, read_model
 from gmmquant.parsing import check_k, hex_code, parse_hex, shortened
 from gmmquant.quantization.fit import Fit
-from gmmquant.quantization.fitter import Fitter, candidates_of
+from gmmquant.quantization.fit_colors import candidates_of
+from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.mixtures import range_problem
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage

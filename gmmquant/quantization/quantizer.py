@@ -444,7 +444,7 @@ class Quantizer:
         errors, seconds = dict.fromkeys(("posterior", "nearest", "soft"), 0.0), {**fit.seconds, "recolor": 0.0}
         regions = 0 if fit.smoothing(self.settings) else None
         statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds, regions)
-        labels = np.zeros(flat.shape, dtype=np.uint8 if K <= 256 else np.uint16)
+        labels = _compact(np.zeros(flat.shape, dtype=np.uint8), K)
         result = self._result(fit, *fit.drawing(self.settings), statistics, labels, None)
         receive(result.recolored)
         return result
