@@ -37,7 +37,7 @@ def encode_css(palette: NamedPalette) -> bytes:
 
 
 def has_custom_properties(data: bytes) -> bool:
-    """Tell whether data are a style sheet with custom properties."""
+    """Return whether data are a style sheet with custom properties."""
     return any(_custom_properties(data))
 
 

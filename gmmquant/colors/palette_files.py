@@ -51,7 +51,7 @@ _SHARE_OF_CAPTION = re.compile(r"(?:^|\s)[0-9]{1,3}\.[0-9]{2}%$")
 class PaletteFormat:
     """A format of palette files; `encode` is None if it is only read, the others have defaults if it is only written.
 
-    `recognizes` tells whether a file, without its byte order mark, is of the format.
+    `recognizes` returns whether a file, without its byte order mark, is of the format.
     """
 
     name: str

@@ -64,7 +64,7 @@ def encode_jasc(palette: NamedPalette) -> bytes:
 
 
 def is_text(data: bytes, *beginnings: bytes) -> bool:
-    """Tell whether data are text with one of `beginnings`, if there are any."""
+    """Return whether data are text with one of `beginnings`, if there are any."""
     return b"\0" not in data and bool(data.strip()) and data.startswith(beginnings or b"")
 
 
