@@ -71,9 +71,9 @@ def folder_and_name(
             _refuse_extension(output, extension)
         return path, None, image_format
     if is_set(ctx, "format") and image_format != named:
-        raise ParameterError(f"--format {image_format} contradicts --output {output}: leave out --format")
+        raise ParameterError(f"--format {image_format} contradicts --output {output}; leave out --format")
     if is_set(ctx, "name"):
-        raise ParameterError(f"--name has no effect on --output {output}, which is a file: leave out one of them")
+        raise ParameterError(f"--name has no effect on --output {output}, which is a file; leave out one of them")
     return path.parent, path.name, named
 
 

@@ -29,17 +29,17 @@ def check_name(template: str) -> str:
     fields = " ".join(f"{{{field}}}" for field in _FIELDS)
     if unknown or re.search(r"[{}]", _FIELD.sub("", template)):
         found = f"{{{unknown[0]}}}" if unknown else "a single brace"
-        raise ValueError(f"{found} in {template!r}: the fields of a name are {fields}")
+        raise ValueError(f"{found} in {template!r}; the fields of a name are {fields}")
     if re.search(r"[/\0]", template):
-        raise ValueError(f"{template!r} names a folder: use --output for the folder")
+        raise ValueError(f"{template!r} names a folder; use --output for the folder")
     if template.endswith(".{ext}"):
         raise ValueError(
-            f"{template!r} ends with the extension of the input, and that of --format is added: leave it out"
+            f"{template!r} ends with the extension of the input, and that of --format is added; leave it out"
         )
     if format_of(template.rpartition(".")[2].lower()) is not None:
-        raise ValueError(f"{template!r} ends with an extension, which --format decides: leave it out")
+        raise ValueError(f"{template!r} ends with an extension, which --format decides; leave it out")
     if not template or template.startswith("."):
-        raise ValueError(f"{template!r} would be hidden or empty: start with a field, such as {DEFAULT_NAME}")
+        raise ValueError(f"{template!r} would be hidden or empty; start with a field, such as {DEFAULT_NAME}")
     return template
 
 

@@ -68,7 +68,7 @@ def _refuse_other_extension(path: str, format_name: str) -> None:
     named, asked = format_of(parse_path(path).suffix.lower().removeprefix(".")), format_of(format_name)
     if named and asked and named != asked:
         raise ParameterError(
-            f"format = {format_name!r} contradicts {path!r}: leave out format, or change the extension"
+            f"format = {format_name!r} contradicts {path!r}; leave out format, or change the extension"
         )
 
 
