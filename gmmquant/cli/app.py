@@ -20,7 +20,7 @@ from gmmquant.cli.checks import is_set, refuse_contradictions, refuse_words, wit
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.destination import destination_of, folder_and_name
 from gmmquant.cli.parser import Command
-from gmmquant.cli.printable import command_line, in_options
+from gmmquant.cli.text import command_line, in_options
 from gmmquant.errors import (
     ClusterError,
     ExistsError,
@@ -258,7 +258,7 @@ def quantize(
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
     shown = None
     if preview:
-        from gmmquant.cli.preview import Preview
+        from gmmquant.cli.preview.outcomes import Preview
 
         shown = Preview(sys.stdin, sys.stdout, os.environ)
     advises = not (is_set(ctx, "format") or image_name)

@@ -13,14 +13,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
 from gmmquant.cli.advice import advice_on_format, advice_on_true_color
-from gmmquant.cli.printable import file_names, printable, wrapped
 from gmmquant.cli.progress import Bar, bar_for
+from gmmquant.cli.text import file_names, wrapped
 from gmmquant.cli.totals import Totals
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, PlannedOutcome, SharedReport, Skipped, Summary
+from gmmquant.system.printable import printable
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
-    from gmmquant.cli.preview import Preview
+    from gmmquant.cli.preview.outcomes import Preview
     from gmmquant.cli.reporters.base import Reporter
     from gmmquant.system.paths import SourcePath
 

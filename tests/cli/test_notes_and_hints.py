@@ -9,8 +9,8 @@ from helpers import read_sample
 from PIL import Image
 
 from gmmquant.cli.parser import gather_lists
-from gmmquant.cli.printable import wrapped
 from gmmquant.cli.reporters.table import render
+from gmmquant.cli.text import wrapped
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from gmmquant.cli.preview.kitty import encode_kitty
 from gmmquant.cli.preview.layout import GAP_COLUMNS, grid_of
 from gmmquant.cli.preview.sixel import MAX_COLORS, encode_sixel
 from gmmquant.cli.preview.terminal import Capabilities, Graphics
-from gmmquant.cli.printable import printable
 from gmmquant.cli.reporters.columns import shortened
 from gmmquant.images import scaling
 from gmmquant.images.contact_sheet.scaling import panel_size
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import nearest
+from gmmquant.system.printable import printable
 
 # The size of a cell where the terminal does not know it.
 _CELL_PIXELS = (10, 20)

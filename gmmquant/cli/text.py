@@ -1,4 +1,4 @@
-"""Text that is safe to show, and lists of files."""
+"""Arguments of the command and lists of files as text; numbers of the tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from gmmquant.cli.parser import gather_k
 from gmmquant.settings import ANY_K
 from gmmquant.system.paths import AnyPath
-from gmmquant.system.printable import printable as printable
+from gmmquant.system.printable import printable
 
 _MIN_COLUMNS = 40
 
