@@ -243,7 +243,7 @@ class Settings:
     resize: str | None = None
 
     def __post_init__(self) -> None:
-        """Set what the style decides, and check the values."""
+        """Set the values that the style decides, and check all."""
         check_choice("style", self.style, tuple(STYLES))
         for name, value in self._of_style().items():
             object.__setattr__(self, name, value)

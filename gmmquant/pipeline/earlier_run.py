@@ -203,7 +203,7 @@ def _damaged(report: AnyPath) -> ParameterError:
 
 
 def _kind_of(value: Any, name: str = "") -> Any:
-    """Return what a value of a record is: its keys and types, of a list whether it is one, and None for figures."""
+    """Return the structure of a value of a record: keys and types, whether it is a list, and None for figures."""
     if isinstance(value, dict) and name != "files":
         optional = ("regions", "seeds", "best_seed", "fixed", "lossy")
         return {key: _kind_of(value[key], key) for key in sorted(value) if key not in optional}

@@ -1,4 +1,4 @@
-"""Names of outputs: a template such as `{stem}_k{k}`, and what is added to it."""
+"""Names of outputs, by a template such as `{stem}_k{k}`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_K = "auto:99.999"
 
 
 def check_name(template: str) -> str:
-    """Return a template of names; a ValueError names what is wrong with it."""
+    """Return a template of names; raise a ValueError if it cannot be used."""
     unknown = [field for field in _FIELD.findall(template) if field not in _FIELDS]
     fields = " ".join(f"{{{field}}}" for field in _FIELDS)
     if unknown or re.search(r"[{}]", _FIELD.sub("", template)):

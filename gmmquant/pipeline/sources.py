@@ -54,7 +54,7 @@ class Reading:
     recursive: bool = False  # whether a folder includes its subfolders
     null_terminated: bool = False  # whether names in lists end with a zero byte, and "-" is such a list
     max_pixels: int = MAX_PIXELS  # limits the bytes of an image on standard input
-    note: Callable[[str], None] = ignore  # called with what the user should know
+    note: Callable[[str], None] = ignore  # called with notes for the user
 
 
 def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[Source | Failure]:

@@ -49,7 +49,7 @@ _MAX_NOISE = 0.125
 
 
 class Fitter:
-    """Fits mixtures to the colours of one image or many, at any k; what the fits share is computed once.
+    """Fits mixtures to the colours of one image or many, at any k, and computes once all that the fits share.
 
     `colors` is a ColorHistogram, or ColorCells if there are too many colours for one. A pickled Fitter holds its two
     arguments only.

@@ -360,7 +360,7 @@ class Quantizer:
         labels: npt.NDArray[Any],
         colors: npt.NDArray[np.uint8] | None,
     ) -> QuantizedImage:
-        """Return a result with what it has from the image."""
+        """Return a result with the alpha, hidden colours, animation and source of the image."""
         flat = self._flat
         own = (flat.alpha, flat.hidden, self._animation, self.source)
         return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, *own)
@@ -410,7 +410,7 @@ class Quantizer:
         return TranslucentColors.of_pixels(self._flat.codes, self._flat.bit_depth, self._flat.visible_alpha)
 
     def _require_own_alpha(self, other: str) -> None:
-        """Refuse what is about colours without alpha if the settings ask for a fit of both."""
+        """Refuse an input about colours without alpha if the settings ask for a fit of both."""
         if self.settings.alpha == "quantize":
             raise ParameterError(f"alpha = 'quantize' fits colour and alpha together, not with {other}; omit one")
 

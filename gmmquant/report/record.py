@@ -96,7 +96,7 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
 
 
 def fit_key(fit: Record) -> tuple[int | str, str | None]:
-    """Return what a fit is known by: the k that was asked for, and the name of its image, as there may be formats."""
+    """Return the key of a fit: the k that was asked for, and the name of its image, as there may be several formats."""
     return fit["asked"], fit["files"].get("image")
 
 

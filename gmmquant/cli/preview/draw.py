@@ -1,4 +1,4 @@
-"""Draws the images of a preview, each with its caption and the curve of its fit, for what a terminal shows."""
+"""Draws the images of a preview for the graphics of a terminal, each with its caption and the curve of its fit."""
 
 from __future__ import annotations
 
