@@ -88,11 +88,6 @@ def encode_palette(
     return encode(NamedPalette(palette, _plain(name) or "palette", check_shares(weights, len(palette)), of_colors))
 
 
-def read_palette(data: bytes) -> Palette:
-    """Return the colours, sRGB, of a palette file that is not an image: see `read_named_palette`."""
-    return read_named_palette(data)[0]
-
-
 def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:
     """Return the colours, sRGB, of a palette file that is not an image, and names by hex code.
 

@@ -13,6 +13,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from helpers import read_palette
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import GimpPaletteFile, Image, ImageCms, ImageColor
@@ -20,7 +21,7 @@ from PIL import GimpPaletteFile, Image, ImageCms, ImageColor
 import gmmquant.settings
 from gmmquant.colors import palette_files
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_colors, read_palette
+from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_colors
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
 from gmmquant.images.encoding.encode import is_gmmquant_output

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 from helpers import read_sample
-from report_pages import HOSTILE, run_of, small_cat
+from report_pages import HOSTILE, html_index, run_of, small_cat
 
-from gmmquant.report.html.index import IndexEntry, html_index
+from gmmquant.report.html.index import IndexEntry
 from gmmquant.report.html.page import html_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -10,7 +10,7 @@ from gmmquant.report.html.scales import Tick, count_scale, iteration_scale, nice
 from gmmquant.report.numbers import decimal, plural
 from gmmquant.report.record import Record
 
-WIDTH, HEIGHT = 360, 224
+# The area of a chart in its drawing of 360 x 224 units.
 LEFT, RIGHT, TOP, BOTTOM = 50, 346, 30, 180
 
 # Width of a character of a label, in units of the drawing.
