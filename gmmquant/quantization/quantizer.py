@@ -230,8 +230,8 @@ class Quantizer:
     def transfer(self, fit: QuantizedImage, target: MixtureLike, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
 
-        The target may be anything that `apply` takes. Labels are those of the most probable components;
-        the error is the distance by which colours move.
+        The target may be anything that `apply` takes. Labels are those of the most probable components; the error is
+        the distance by which colours move.
         """
         from gmmquant.models.transport import transport_between
 

@@ -72,9 +72,9 @@ def build_record(
 def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
     """Return an `earlier` record of the same image and settings with the fits of `record` as well, ordered by k.
 
-    Both may be entries of an image in a shared record, which has the settings of all.
-    If a fit is in both and not `replaces`, only its files are added, and the size that its image has now; if nothing is
-    new, the earlier record is returned.
+    Both may be entries of an image in a shared record, which has the settings of all. If a fit is in both and not
+    `replaces`, only its files are added, and the size that its image has now; if nothing is new, the earlier record is
+    returned.
     """
     written = {name: fit_key(fit) for fit in record["fits"] if (name := fit["files"].get("image")) is not None}
     # An image of the same name is no longer that of another fit.

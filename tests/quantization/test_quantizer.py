@@ -421,7 +421,6 @@ def test_a_k_below_the_number_of_colours_is_fitted_and_one_above_it_is_exact():
 
 # Errors
 
-
 BAD_IMAGES = [
     (np.zeros((2, 2)), ("float64", "uint8 or uint16", "np.rint")),
     (np.zeros((2, 2), bool), ("bool", "uint8 or uint16")),
