@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from gmmquant.errors import ImageError, ParameterError
-from gmmquant.pipeline.earlier_run import EarlierRun, earlier_report, key_of, read_earlier_run, settings_of
+from gmmquant.errors import GmmquantError, ImageError, ParameterError
+from gmmquant.pipeline.earlier_run import (
+    REMEDY,
+    EarlierRun,
+    digest_of_all,
+    earlier_report,
+    key_of,
+    read_earlier_run,
+    refuse_changed,
+    settings_of,
+)
 from gmmquant.pipeline.failures import failure_of, refuse_existing
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.reports import stale_reports
 from gmmquant.pipeline.summary import summary_files
 from gmmquant.report.outcome import Failure, Skipped
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, fit_key
 from gmmquant.system.filesystem import check_writable, exists, is_empty
-from gmmquant.system.paths import AnyPath, relative
+from gmmquant.system.paths import AnyPath, identity, relative
 
 
 def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
@@ -134,6 +143,56 @@ def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
         return False
     outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
     return {k for k, _ in earlier.fits}.issuperset(planned.task.ks) and all(map(exists, outputs))
+
+
+def continued_job(job: Job, earlier: EarlierRun) -> Job:
+    """Return a job that extends the image's entry in a shared report, if it is in it; the files of that are kept."""
+    entry = earlier.entry_of(job.source)
+    if entry is None:
+        return job
+    fits = set(map(fit_key, entry["fits"]))
+    recorded = frozenset(k for k in job.ks if key_of(job, k) in fits)
+    return replace(job, earlier_digest=entry["digest"], earlier_entry=entry, recorded=recorded)
+
+
+def refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapping[str, str]) -> None:
+    """Raise an error if the earlier run was fitted to other images; the message names one that changed, if any did."""
+    if digest_of_all(digests.values()) == earlier.digests["sources"]:
+        return
+    for job in jobs:
+        digest = digests.get(identity(job.source))
+        if digest is not None:
+            refuse_changed(job.source, job.report, earlier.digest_of_image(job.source), digest)
+    raise ParameterError(
+        f"{earlier.report.name} was fitted to {earlier.n_fitted} images, not to these {len(digests)}; use the "
+        f"same images, {REMEDY}"
+    )
+
+
+def extended_shared_record(earlier: EarlierRun, record: Record, *, replaces: bool) -> Record:
+    """Return a shared record with the fits of an earlier run.
+
+    A `ParameterError` is raised if images of this run lack those fits, as they failed then.
+    """
+    fits = earlier.extended(record, replaces=replaces)
+    ks = {fit["asked"] for fit in fits["fits"]}
+    for image in record["images"]:
+        if not ks.issubset(fit["asked"] for fit in image["fits"]):
+            raise ParameterError(
+                f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
+                f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
+            )
+    return {**fits, **{name: record[name] for name in ("total", "fitted", "digest", "images", "failed")}}
+
+
+def lost_fits(shared: Job) -> str:
+    """Return which k the report of an earlier run has and this one has not; empty if there are none."""
+    try:
+        earlier = read_earlier_run(shared.report)
+    except GmmquantError:
+        return ""
+    ks = [str(k) for k, _ in earlier.fits if k not in shared.ks] if earlier is not None else []
+    return f"{shared.report.name} no longer has k = {', '.join(ks)}; their images stay" if ks else ""
 
 
 def is_kept(job: Job, task: Task, path: AnyPath) -> bool:
