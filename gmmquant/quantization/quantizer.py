@@ -182,7 +182,10 @@ class Quantizer:
         self._require_own_alpha("a given mixture")
         gaussians = color_mixture(mixture, self.fitter.space)
         if colors is not None and len(check_palette(colors)) != len(gaussians.means):
-            raise ParameterError(f"colors has {len(colors)} rows, the mixture {len(gaussians.means)} components")
+            n_colors, n_components = len(colors), len(gaussians.means)
+            raise ParameterError(
+                f"colors has {n_colors} rows, the mixture {n_components} components; pass one for each"
+            )
         return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact, colors=colors), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
