@@ -13,6 +13,7 @@ from gmmquant.pipeline.continued import check_outputs, find_earlier_shared_run, 
 from gmmquant.pipeline.failures import attempt
 from gmmquant.pipeline.image_job import Watcher, run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
+from gmmquant.pipeline.reports import reports_kept
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
@@ -125,12 +126,12 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
         with errors_of_reading():
             examine(job.source, ignore)
     outputs = job.outputs if task.to is Destination.FILES else []
-    kept = outputs if isinstance(checked, Skipped) else (checked.kept or frozenset())
+    kept = set(outputs) if isinstance(checked, Skipped) else set(checked.kept or ())
+    continues = isinstance(checked, Job) and (checked.earlier_digest is not None or job.is_shared_report)
+    if isinstance(checked, Job) and checked.earlier_digest is not None:
+        kept |= reports_kept(checked)
     actions = {path: "kept" if path in kept else "replaced" if exists(path) else "new" for path in outputs}
-    continues_shared = job.is_shared_report and task.existing is not Existing.REPLACE and "json" in job.reports
-    if isinstance(checked, Job) and (
-        checked.earlier_digest is not None or (continues_shared and actions[job.report] == "replaced")
-    ):
+    if continues and task.existing is not Existing.REPLACE and actions.get(job.report) == "replaced":
         actions[job.report] = "extended"
     return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)
 

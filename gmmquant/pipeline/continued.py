@@ -17,6 +17,7 @@ from gmmquant.pipeline.earlier_run import (
     settings_of,
 )
 from gmmquant.pipeline.failures import failure_of, refuse_existing
+from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.reports import stale_reports
 from gmmquant.pipeline.summary import summary_files
@@ -139,10 +140,12 @@ def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
 
     With layers it is False, because their number is not known.
     """
-    if planned.task.existing is not Existing.KEEP or planned.task.products.layers:
+    task = planned.task
+    if task.existing is not Existing.KEEP or task.products.layers:
         return False
+    keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
     outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
-    return {k for k, _ in earlier.fits}.issuperset(planned.task.ks) and all(map(exists, outputs))
+    return keys <= earlier.fits.keys() and all(map(exists, outputs))
 
 
 def continued_job(job: Job, earlier: EarlierRun) -> Job:
@@ -175,9 +178,8 @@ def extended_shared_record(earlier: EarlierRun, record: Record, *, replaces: boo
     A `ParameterError` is raised if images of this run lack those fits, as they failed then.
     """
     fits = earlier.extended(record, replaces=replaces)
-    ks = {fit["asked"] for fit in fits["fits"]}
     for image in record["images"]:
-        if not ks.issubset(fit["asked"] for fit in image["fits"]):
+        if len(image["fits"]) < len(fits["fits"]):
             raise ParameterError(
                 f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
                 f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"

@@ -153,9 +153,13 @@ def key_of(job: Job, k: int | str) -> FitKey:
 
 
 def earlier_report(job: Job) -> AnyPath | None:
-    """Return the report of a job that holds the record of an earlier run, if there is one: JSON, or a page."""
-    reports = {} if job.in_shared_report else job.reports
-    return next((reports[name] for name in ("json", "html") if name in reports and exists(reports[name])), None)
+    """Return the report of a job that holds the record of an earlier run, if there is one: JSON, or a page.
+
+    A job without reports continues none.
+    """
+    if job.in_shared_report or not job.reports:
+        return None
+    return next((path for path in (job.report, *([] if job.is_shared_report else [job.page])) if exists(path)), None)
 
 
 def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:

@@ -164,6 +164,8 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
             return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}", input_format)
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes, lossy=lossy)
         record, earlier = extended_record(earlier, record, task)
+        if earlier is not None:  # a note on all fits together
+            notes += [note for note in record["notes"] if note not in (*notes, *earlier.record["notes"])]
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
         drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
         images = images_of(job, record, drawn, task.max_pixels) if shows else []

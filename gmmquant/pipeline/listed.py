@@ -1,12 +1,14 @@
-"""Which images a file about several lists, and which of them a run over other images would leave out."""
+"""Which images and outputs a file about several lists, and which of them another run would leave out."""
 
 from __future__ import annotations
 
 import html
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from posixpath import basename, dirname, join, normpath, splitext
+from urllib.parse import unquote
 
 from gmmquant.errors import GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
@@ -19,6 +21,8 @@ from gmmquant.system.printable import printable
 
 _HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 _ENTRY = re.compile(r'<li class="entry" data-name="([^"]*)"')
+_HEADING_AND_FILE = re.compile(r"^## (.*)$(?:\n(?!## ).*)*?\| \[[^\]\n]*\]\(([^)\n]*)\)", re.MULTILINE)
+_ENTRY_AND_LINK = re.compile(r'<li class="entry" data-name="([^"]*)"(?:(?!</h3>).)*?<a href="([^"]*)"', re.DOTALL)
 
 
 def images_listed(suffix: str, content: bytes) -> list[str]:
@@ -35,6 +39,21 @@ def images_listed(suffix: str, content: bytes) -> list[str]:
     elif suffix == ".html":
         names = [html.unescape(name) for name in _ENTRY.findall(text)]
     return [name for name in dict.fromkeys(names) if name != ALL_IMAGES]
+
+
+def outputs_listed(suffix: str, content: bytes) -> Iterator[tuple[str, str]]:
+    """Yield images as `images_listed` has them, each with an output or the page of it: paths from the file's folder."""
+    text = content.decode("utf-8", "replace")
+    if suffix == ".csv":
+        import csv
+
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        for row in rows:
+            if row.get("file"):  # a table of components has none
+                yield _without_apostrophe(row["image"]), _without_apostrophe(row["file"])
+    elif suffix in (".md", ".html"):
+        for found in (_HEADING_AND_FILE if suffix == ".md" else _ENTRY_AND_LINK).finditer(text):
+            yield html.unescape(found[1]), normpath(unquote(html.unescape(found[2])))
 
 
 def _without_apostrophe(cell: str) -> str:
@@ -68,6 +87,31 @@ def images_left_out(planned: Plan, file: AnyPath, content: bytes) -> tuple[list[
         left = [name for name in left if name not in moved]
     gone = [name for name in left if planned.shared_job is None and _is_gone(suffix, name, folder, planned.task.name)]
     return [name for name in left if name not in gone], gone
+
+
+def other_output(planned: Plan, file: AnyPath, content: bytes) -> str | None:
+    """Return an output that a file lists and that no run of this plan has written, as it has another --name.
+
+    Only the first one that exists is compared, since a run writes all that a file lists. None: there is no such output.
+    """
+    suffix, folder = file.suffix, file.parent
+    image, name = next((pair for pair in outputs_listed(suffix, content) if exists(folder / pair[1])), (None, None))
+    for job in planned.jobs:
+        if name_listed(suffix, relative(job.source, folder), relative(job.folder, folder)) == image:
+            outputs = [job.page, *(job.files(k)["image"] for k in job.ks), *_recorded_outputs(planned, job)]
+            return None if name in {relative(output, folder) for output in outputs} else name
+    return None
+
+
+def _recorded_outputs(planned: Plan, job: Job) -> list[AnyPath]:
+    """Return the images of a job in the report of an earlier run."""
+    try:
+        earlier = read_earlier_run(earlier_report(planned.shared_job or job))
+        entry = None if earlier is None else earlier.entry_of(job.source) if planned.shared_job else earlier.record
+    except (GmmquantError, KeyError):  # or the image is not in the shared report
+        return []
+    names = [] if entry is None else [fit["files"].get("image") for fit in entry["fits"]]
+    return [job.report.parent / name for name in names if name]
 
 
 def _name_in_report(suffix: str, job: Job, folder: AnyPath) -> str | None:

@@ -53,6 +53,11 @@ def image_stem(template: str, stem: str, extension: str, k: int | str) -> str:
     return _fill(template, {"stem": stem, "ext": extension, "k": in_names(k)})
 
 
+def shared_image_name(template: str, k: int | str, extension: str) -> str:
+    """Return the template of the names of the images of a shared fit."""
+    return f"{image_stem(template, '{stem}', '{ext}', k)}.{extension}"
+
+
 def report_stem(template: str, stem: str, extension: str) -> str:
     """Return the beginning of the names of the files of all fits: the template without the number of colours."""
     return _fill(_K_PART.sub("", template), {"stem": stem, "ext": extension}) or stem

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from gmmquant.errors import GmmquantError
 from gmmquant.pipeline.earlier_run import read_earlier_run
-from gmmquant.pipeline.listed import images_left_out
+from gmmquant.pipeline.listed import images_left_out, images_listed, name_listed
 from gmmquant.pipeline.names import report_stem
 from gmmquant.pipeline.plan import PLOTS_OF_ALL_K, Destination, Plan
 from gmmquant.pipeline.reports import content_of_ours
-from gmmquant.pipeline.summary import summary_files
+from gmmquant.pipeline.summary import index_files, summary_files
 from gmmquant.settings import PLOT_FORMATS, REPORTS, SHEET_FORMATS
 from gmmquant.system.filesystem import exists
 from gmmquant.system.paths import AnyPath, relative
@@ -63,12 +63,22 @@ def mixed_note(planned: Plan) -> str:
 
 def _lists_others(planned: Plan, path: AnyPath) -> bool:
     """Return whether a file is about images that the run has not."""
-    if path not in summary_files(_wider(planned)).values():
+    if path not in (*summary_files(_wider(planned)).values(), *index_files(_wider(planned)).values()):
         return False
     try:
         return bool(images_left_out(planned, path, content_of_ours(path))[0])
     except OSError:  # it is no report, or cannot be read
         return False
+
+
+def _lists(planned: Plan, path: AnyPath) -> bool:
+    """Return whether a file lists the only image of a run."""
+    try:
+        listed = images_listed(path.suffix, content_of_ours(path)) if isinstance(path, Path) and exists(path) else []
+    except (GmmquantError, OSError):
+        return False
+    job = planned.jobs[0]
+    return name_listed(path.suffix, relative(job.source, path.parent), relative(job.folder, path.parent)) in listed
 
 
 def _others(planned: Plan) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
@@ -77,13 +87,13 @@ def _others(planned: Plan) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
     plots = [end for end in PLOT_FORMATS if end not in products.plots]
     for job in planned.jobs if planned.shared_job is None else []:
         if "html" not in products.reports:
-            yield job.folder / f"{job.stem}_report.html", ("--report", "html")
+            yield job.page, ("--report", "html")
         for end in plots:
             yield from ((job.plot(name, end), ("--plots", end)) for name in PLOTS_OF_ALL_K)
     written = summary_files(planned)
-    for content, path in summary_files(_wider(planned)).items():
-        if content in written:
-            continue
+    others = [(content, path) for content, path in summary_files(_wider(planned)).items() if content not in written]
+    of_folder = index_files(_wider(planned)).items()
+    for content, path in (*others, *((content, path) for content, path in of_folder if _lists(planned, path))):
         if content.startswith("sheet."):
             yield path, ("--sheet", content.removeprefix("sheet."))
         else:

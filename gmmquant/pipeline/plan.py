@@ -147,9 +147,14 @@ class Job:
         if self.is_shared_report or self.in_shared_report:
             return reports
         if "html" in products.reports:
-            reports["html"] = self.folder / f"{self.stem}_report.html"
+            reports["html"] = self.page
         plots = (*PLOTS_OF_ALL_K, *(f"colors_k{in_names(k)}" for k in self.stems))
         return reports | {f"{name}.{end}": self.plot(name, end) for end in products.plots for name in plots}
+
+    @property
+    def page(self) -> AnyPath:
+        """The path of the HTML report of the image."""
+        return self.folder / f"{self.stem}_report.html"
 
     def plot(self, name: str, format: str) -> AnyPath:  # noqa: A002
         """Return the path of a plot, see `report.plots.files`."""
@@ -254,10 +259,8 @@ def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | N
         stems = dict.fromkeys(task.ks, of_report)
     report = _report(of_report, target, task)
     products = task.products
-    if products.reports and "json" not in products.reports and shared_job is None:
-        with suppress(OSError):  # checking the outputs will report it
-            if exists(report):  # it is kept up to date, whatever other reports show its figures
-                products = products._replace(reports=("json", *products.reports))
+    if shared_job is None:
+        products = products._replace(reports=_reports(report, products.reports))
     job = Job(path, of_report, target, stems, products, report, image_name=task.image_name)
     if task.to is not Destination.FILES:
         job = replace(job, path_in_record=as_text(path))
@@ -270,10 +273,21 @@ def _job(source: Source, task: Task, folder: AnyPath | None, shared_job: Job | N
 def _shared_job(images: Sequence[SourcePath], task: Task, folder: AnyPath | None) -> Job:
     target = common_folder([path.parent for path in images]) if folder is None else folder
     asked = task.products
-    products = Products(models=asked.models, palettes=asked.palettes, images=False, reports=asked.reports)
     stems = {k: image_stem(task.name, "shared", "", k) for k in task.ks}
     stem = report_stem(task.name, "shared", "")
-    return Job(target, stem, target, stems, products, _report(stem, target, task))
+    report = _report(stem, target, task)
+    reports = _reports(report, asked.reports)
+    products = Products(models=asked.models, palettes=asked.palettes, images=False, reports=reports)
+    return Job(target, stem, target, stems, products, report)
+
+
+def _reports(report: AnyPath, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the reports of a job, if any: a JSON `report` that exists is kept up to date, whatever others show."""
+    if asked and "json" not in asked:
+        with suppress(OSError):  # checking the outputs will report it
+            if exists(report):
+                return ("json", *asked)
+    return asked
 
 
 def _report(stem: str, folder: AnyPath, task: Task) -> AnyPath:

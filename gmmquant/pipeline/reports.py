@@ -17,11 +17,11 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced
 from gmmquant.images.scaling import resized_frames
 from gmmquant.parsing import in_names
-from gmmquant.pipeline.earlier_run import EarlierRun, key_of, read_earlier_run
+from gmmquant.pipeline.earlier_run import EarlierRun, earlier_report, key_of, read_earlier_run
 from gmmquant.pipeline.exports import Outputs
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.report.outcome import Illustration
-from gmmquant.report.record import Record, fit_key, to_json
+from gmmquant.report.record import Record, asked_of, extension_of, fit_key, to_json
 from gmmquant.settings import ANY_K, MAX_PIXELS
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
@@ -69,7 +69,7 @@ def stage_reports(
         if "html" in stale:
             from gmmquant.report.html.page import html_page
 
-            ks = " ".join(str(k) for k in record["settings"]["k"])
+            ks = asked_of(record["fits"], extension_of(job.files(job.ks[0])["image"].name))
             stage(job.reports["html"], html_page(record, original, images, command.replace(ANY_K, ks), maps))
         for end in job.products.plots if stale - {"html", "json"} else ():
             from gmmquant.report.plots.files import plots
@@ -89,6 +89,15 @@ def stale_reports(job: Job, record: Record) -> set[str]:
             stale.add("html")
     names = [f"colors_k{in_names(fit['asked'])}" for fit in record["fits"] if record["image"]["visible_pixels"]]
     return stale | {f"{n}.{end}" for end in job.products.plots for n in names if not exists(job.plot(n, end))}
+
+
+def reports_kept(job: Job) -> set[AnyPath]:
+    """Return the reports that a job which continues an earlier run will not change: it adds no fit to them."""
+    earlier = read_earlier_run(earlier_report(job))
+    if earlier is None or not job.recorded.issuperset(job.ks):
+        return set()
+    stale = stale_reports(job, earlier.record)
+    return {path for name, path in job.reports.items() if name not in stale}
 
 
 def content_of_ours(path: AnyPath) -> bytes:

@@ -28,6 +28,7 @@ from gmmquant.pipeline.earlier_run import EarlierRun, digest_of_all, settings_of
 from gmmquant.pipeline.exports import FileWriter, write_mixture
 from gmmquant.pipeline.failures import attempt
 from gmmquant.pipeline.image_job import number_of_colors, read, recoloring_is_chosen
+from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
 from gmmquant.quantization.fitter import Fitter
@@ -265,7 +266,10 @@ def _write_shared(
             writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=k not in recorded)
             fit = strategy.fits[number_of_colors(k, strategy.choices)]
             result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
-            files = write_mixture(result, shared, k, writer, task.strategy.names) if to_files else {}
+            files: Record = {}
+            if to_files:
+                files["images"] = shared_image_name(task.name, k, task.products.format)
+                files |= write_mixture(result, shared, k, writer, task.strategy.names)
             results.append(result)
             records.append(fit_record(result, files, asked=k))
         notes = note(results)
@@ -274,6 +278,7 @@ def _write_shared(
         record["settings"]["keep_metadata"] = task.products.keep_metadata
         if earlier is not None:
             record = extended_shared_record(earlier, record, replaces=task.existing is Existing.REPLACE)
+            notes += [note for note in record["notes"] if note not in (*notes, *earlier.record["notes"])]
         elif to_files and shared.reports:
             lost = lost_fits(shared)
         if to_files and shared.reports:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
-from gmmquant.pipeline.listed import counted, images_left_out
+from gmmquant.pipeline.listed import counted, images_left_out, other_output
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
 from gmmquant.pipeline.reports import content_of_ours, read_illustration
 from gmmquant.report.entry import Collector, entries_of
@@ -22,7 +22,7 @@ from gmmquant.report.outcome import (
     Skipped,
     Summary,
 )
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, extension_of
 from gmmquant.system.atomic import OutputSet
 from gmmquant.system.filesystem import exists, make_folder
 from gmmquant.system.paths import AnyPath, common_folder, relative
@@ -44,6 +44,15 @@ def summary_files(planned: Plan) -> dict[str, AnyPath]:
     names |= {f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}
     folder, start = (about.folder, f"{about.stem}_") if about else (_folder_of(jobs), "")
     return {content: folder / f"{start}{name}" for content, name in names.items()}
+
+
+def index_files(planned: Plan) -> dict[str, AnyPath]:
+    """Return the files about all images of the folder of a plan's only image, which a run over several writes."""
+    task, jobs = planned.task, planned.jobs
+    if planned.shared_job is not None or len(planned.entries) != 1 or not jobs:
+        return {}
+    names = {**_NAMES, **{f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}}
+    return {content: jobs[0].folder / name for content, name in names.items()}
 
 
 def _folder_of(jobs: list[Job]) -> AnyPath:
@@ -89,11 +98,17 @@ def check_summary(planned: Plan) -> str:
         lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
     if lossy:
         remedy = ""
-        if planned.shared_job is None and planned.task.image_name is None:
-            remedy = "run first with the k that it has and --skip-existing --report json, or "
+        if planned.task.image_name is None:
+            remedy = "run first with the k and the options that it has and --skip-existing --report json, or "
         raise ExistsError(
             f"{present[0]} exists, and would lose what it has; {remedy}use --force to replace it, or another --output"
         )
+    for path, content in contents.items():
+        if (other := other_output(planned, path, content)) is not None:
+            raise ExistsError(
+                f"{path} has {other}, which this run has not, as it has another --name; use another --output, or "
+                "--force to replace it"
+            )
     return note
 
 
@@ -157,7 +172,9 @@ def _collectors(planned: Plan, files: Mapping[str, AnyPath]) -> Iterator[Collect
     if "index" in files:
         from gmmquant.report.html.index import HtmlIndex
 
-        yield HtmlIndex(files["index"].parent.name or "Images", planned.task.command)
+        job = planned.jobs[0]
+        extension = extension_of(job.files(job.ks[0])["image"].name)
+        yield HtmlIndex(files["index"].parent.name or "Images", planned.task.command, extension)
     if planned.task.products.sheets:
         from gmmquant.report.sheet import SheetRows
 

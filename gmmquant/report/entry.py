@@ -63,15 +63,14 @@ def entries_of(record: Record, folder: str = "", page: str | None = None) -> Ite
     if "image" in record:
         yield Entry(record, folder, page)
         return
-    shared = {fit["asked"]: fit for fit in record["fits"]}
     for image in record["images"]:
         fits = [
             {
-                **{name: shared[fit["asked"]][name] for name in _SHARED},
+                **{name: shared[name] for name in _SHARED},
                 **fit,
-                "components": {**shared[fit["asked"]]["components"], "pixels": fit["pixels"]},
+                "components": {**shared["components"], "pixels": fit["pixels"]},
             }
-            for fit in image["fits"]
+            for shared, fit in zip(record["fits"], image["fits"], strict=True)
         ]
         yield Entry({**record, "image": image, "notes": image["notes"], "fits": fits}, folder)
     sizes = {name: record["total"][name] for name in ("pixels", "visible_pixels", "visible_weight")}

@@ -24,6 +24,8 @@ _MANY_EQUAL = 0.9
 # Share of the pixels from which on one colour of a palette has nearly all.
 _NEARLY_ALL = 0.95
 
+FALLING = "the log-likelihood falls"
+
 _SMOOTHER = "--noise 2 --shrink 0.9"
 
 
@@ -44,7 +46,7 @@ def fit_notes(
         *_equal_colors(fits, settings),
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
         *_unreached_bounds(choices, settings),
-        *_falling_likelihood(fits, settings),
+        *falling_likelihood([(fit.k, fit.mean_log_likelihood) for fit in fits], settings.shrink),
         *_one_color_for_all(fits, settings),
         *_repeated_colors(fits),
         *_spread_over_seeds(fits),
@@ -104,18 +106,17 @@ def _unreached_bounds(choices: Mapping[str, Choice | BoundedChoice], settings: S
             )
 
 
-def _falling_likelihood(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
-    """Yield a note on numbers of colours at which the log-likelihood is lower than with fewer, if there are any."""
-    ordered = sorted(fits, key=lambda fit: fit.k)
-    falls = [
-        f"{fewer.k} to {more.k}"
-        for fewer, more in pairwise(ordered)
-        if more.mean_log_likelihood < fewer.mean_log_likelihood - 1e-3 and fewer.k < more.k
-    ]
-    if falls and settings.shrink:
+def falling_likelihood(means: Iterable[tuple[int, float | None]], shrink: float | None) -> Iterable[str]:
+    """Yield a note, which starts with `FALLING`, on the k with a lower log-likelihood than a smaller k, if any.
+
+    `means` are the k of fits and their mean log-likelihoods.
+    """
+    ordered = sorted((k, mean) for k, mean in means if mean is not None)
+    falls = [f"{k} to {more}" for (k, mean), (more, lower) in pairwise(ordered) if lower < mean - 1e-3 and k < more]
+    if falls and shrink:
         yield (
-            f"the log-likelihood falls from k = {', '.join(falls)}, because --shrink {settings.shrink:g} makes "
-            "components alike; compare k with --style likelihood"
+            f"{FALLING} from k = {', '.join(falls)}, because --shrink {shrink:g} makes components alike; "
+            "compare k with --style likelihood"
         )
 
 

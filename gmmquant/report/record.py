@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
@@ -20,7 +20,7 @@ from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import ImageStatistics, RecoloredFit
-from gmmquant.report.notes import n_distinct
+from gmmquant.report.notes import FALLING, falling_likelihood, n_distinct
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.settings import OF_FITS, Settings
 from gmmquant.system.paths import AnyPath, as_text, relative
@@ -76,9 +76,9 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
     `replaces`, only its files are added, and the size that its image has now; if nothing is new, the earlier record is
     returned.
     """
-    written = {name: fit_key(fit) for fit in record["fits"] if (name := fit["files"].get("image")) is not None}
+    written = {name: (asked, name) for asked, name in map(fit_key, record["fits"]) if name is not None}
     # An image of the same name is no longer that of another fit.
-    kept = [fit for fit in earlier["fits"] if written.get(fit["files"].get("image"), fit_key(fit)) == fit_key(fit)]
+    kept = [fit for fit in earlier["fits"] if written.get(fit_key(fit)[1] or "", fit_key(fit)) == fit_key(fit)]
     fits = {fit_key(fit): fit for fit in kept}
     for fit in record["fits"]:
         known = fits.get(fit_key(fit))
@@ -89,6 +89,9 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
     notes = list(dict.fromkeys([*earlier["notes"], *record["notes"]]))
     merged = {**record, "notes": notes, "fits": ordered}
     if "settings" in record:
+        means = [(fit["k"], fit["mean_log_likelihood"]) for fit in ordered]
+        others = [note for note in notes if not note.startswith(FALLING)]
+        merged["notes"] = [*others, *falling_likelihood(means, record["settings"]["shrink"])]
         choices = {choice["asked"]: choice for choice in (*earlier["choices"], *record["choices"])}
         merged["settings"] = {**record["settings"], "k": list(dict.fromkeys(fit["asked"] for fit in ordered))}
         merged |= {"choice": next(iter(choices.values()), None), "choices": list(choices.values())}
@@ -96,8 +99,27 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
 
 
 def fit_key(fit: Record) -> tuple[int | str, str | None]:
-    """Return the key of a fit: the k that was asked for, and the name of its image, as there may be several formats."""
-    return fit["asked"], fit["files"].get("image")
+    """Return the key of a fit: the k that was asked for, and the name of its image, as there may be several formats.
+
+    The name of a shared fit is the template of those of its images.
+    """
+    return fit["asked"], fit["files"].get("image", fit["files"].get("images"))
+
+
+def formats_apart(fits: Sequence[Record]) -> list[str]:
+    """Return the extension of the image of each fit where several have the same k, else an empty text."""
+    asked, names = zip(*map(fit_key, fits), strict=True) if fits else ((), ())
+    return [extension_of(name) if asked.count(k) > 1 else "" for k, name in zip(asked, names, strict=True)]
+
+
+def asked_of(fits: Iterable[Record], extension: str) -> str:
+    """Return what was asked for in the fits whose images have an extension, as it is typed: "3 7 auto"."""
+    return " ".join(dict.fromkeys(str(fit["asked"]) for fit in fits if extension_of(fit_key(fit)[1]) == extension))
+
+
+def extension_of(name: str | None) -> str:
+    """Return the extension of the name of an image, without the dot."""
+    return (name or "").rpartition(".")[2]
 
 
 def _with_files_of(fit: Record, known: Record) -> Record:

@@ -16,7 +16,7 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.report.entry import Collector, Entry
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Illustration
-from gmmquant.report.record import Record, codes_of
+from gmmquant.report.record import Record, codes_of, formats_apart
 from gmmquant.version import __version__
 
 SheetRow = tuple[Record, npt.NDArray[np.uint8], Sequence[IndexedImage | ColorImage | None]]
@@ -98,9 +98,10 @@ def sheet_row(
     image = record["image"]
     width, height = image["width"], image["height"]
     panels = [Panel(original[:height], "original", tuple(_original_captions(image)))]
-    for fit, drawn in zip(record["fits"], recolored, strict=True):
+    for fit, drawn, extension in zip(record["fits"], recolored, formats_apart(record["fits"]), strict=True):
         pixels = None if drawn is None else drawn.pixels[:height]
-        panels.append(Panel(pixels, _title(fit), tuple(_captions(fit)), _palette(fit)))
+        title = ", ".join(filter(None, [_title(fit), extension]))
+        panels.append(Panel(pixels, title, tuple(_captions(fit)), _palette(fit)))
     return Row(_name(image["path"]), ", ".join(_details(image)), (width, height), tuple(panels)).compact()
 
 

@@ -71,6 +71,50 @@ def test_optimize_changes_the_files_of_its_run_only_and_their_sizes_in_the_repor
     assert [fit["bytes"] for fit in fits] == [(out / fit["files"]["image"]).stat().st_size for fit in fits]
 
 
+def test_a_json_report_begins_with_the_fits_of_a_page(command, samples, tmp_path):
+    arguments = [samples / "grey.png", "-o", "out", "--report"]
+    assert command(*arguments, "html", "-k", "2").returncode == 0
+    assert command(*arguments, "html", "-k", "4").returncode == 0
+    assert command(*arguments, "json", "-k", "2", "--skip-existing").returncode == 0
+    assert [fit["k"] for fit in report(tmp_path / "out", "grey")["fits"]] == [2, 4]
+    assert command(*arguments, "html", "-k", "3").returncode == 0
+    assert [fit["k"] for fit in report(tmp_path / "out", "grey")["fits"]] == [2, 3, 4]
+    assert "grey.png in 2, 3 and 4 colours" in (tmp_path / "out/grey_report.html").read_text()
+
+
+def test_a_note_on_all_fits_is_that_of_the_fits_of_all_runs(command, samples, tmp_path):
+    arguments = [samples / "cat.jpg", "-o", "out", "--resize", "100x", "--shrink", "0.95"]
+    start = "the log-likelihood falls from k = 1 to 2"
+    assert "falls" not in command(*arguments, "-k", "2").stderr
+    assert f"cat.jpg: {start}" in command(*arguments, "-k", "1").stderr
+    assert "falls" not in command(*arguments, "-k", "30").stderr
+    (note,) = report(tmp_path / "out")["notes"]
+    assert note.startswith(start)
+    again = command(*arguments, "-k", "1", "2", "30", "--force")
+    assert [note] == report(tmp_path / "out")["notes"]
+    assert again.stderr.count("falls") == 1
+
+
+def test_a_dry_run_predicts_what_a_continued_run_changes(command, samples, tmp_path):
+    arguments = [samples / "flat.png", samples / "grey.png", samples / "sixteen.png", "-o", "out", "--skip-existing"]
+    reports = ["--report", "json,html"]
+    assert command(*arguments, *reports, "-k", "2").returncode == 0
+    for name in ("flat_report.json", "grey_k2.png", "sixteen_report.html"):
+        (tmp_path / "out" / name).unlink()
+    for ks in (["2"], ["2", "3"]):
+        before = {path: path.stat().st_ino for path in (tmp_path / "out").iterdir()}
+        predicted = command(*arguments, *reports, "-k", *ks, "-n", "--json-lines")
+        lines = [json.loads(line) for line in predicted.stdout.splitlines()]
+        actions = {tmp_path / path: action for line in lines for path, action in line["outputs"].items()}
+        assert command(*arguments, *reports, "-k", *ks).returncode == 0
+        found = {
+            path: "new" if path not in before else "kept" if before[path] == path.stat().st_ino else "changed"
+            for path in (tmp_path / "out").iterdir()
+        }
+        changed = {"extended": "changed", "replaced": "changed"}
+        assert {path: changed.get(action, action) for path, action in actions.items()} == found
+
+
 def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -215,10 +259,12 @@ def test_a_file_that_another_run_has_changed_meanwhile_is_not_replaced(tmp_path)
 
 def test_a_fit_of_both_records_is_replaced_only_if_asked_for():
     def record(*fits, **more):
-        return {"settings": {"k": []}, "choices": [], "notes": [], "fits": list(fits), **more}
+        settings = {"k": [], "shrink": 0}
+        return {"settings": settings, "choices": [], "notes": [], "fits": list(fits), **more}
 
-    old = {"asked": 7, "k": 7, "mse": 1, "bytes": 8, "files": {"image": "a"}}
-    new = {"asked": 7, "k": 7, "mse": 2, "bytes": 8, "files": {"image": "a", "model": "m"}}
+    facts = {"asked": 7, "k": 7, "bytes": 8, "mean_log_likelihood": 1.0}
+    old = {**facts, "mse": 1, "files": {"image": "a"}}
+    new = {**facts, "mse": 2, "files": {"image": "a", "model": "m"}}
     assert extended(record(old), record(new), replaces=True)["fits"] == [new]
     assert extended(record(old), record(new), replaces=False)["fits"] == [{**old, "files": new["files"]}]
     earlier = record(new)

@@ -40,6 +40,21 @@ def test_a_shared_table_lists_no_entry_of_all_images(command, awkward, tmp_path)
     assert "has ../in/-a.png, which this run has not" in refused.stderr
 
 
+@pytest.mark.parametrize("kind", ["csv", "md", "html"])
+def test_a_table_is_not_replaced_by_one_of_outputs_of_another_name(command, awkward, tmp_path, kind):
+    options = ["in", "-r", "-k", "2", "-o", "out", "-q", "--report"]
+    other = ["--name", "{stem}_other_k{k}", "--skip-existing"]
+    assert command(*options, f"json,{kind}").returncode == 0
+    before = (tmp_path / f"out/report.{kind}").read_bytes()
+    for arguments in ([*options, kind, *other], [*options, "json", *other], [*options, kind, *other]):
+        result = command(*arguments)
+        if arguments[7] == kind:
+            assert result.returncode == 1
+            assert "which this run has not, as it has another --name; use another --output, or --force" in result.stderr
+        assert (tmp_path / f"out/report.{kind}").read_bytes() == before
+    assert command(*options, kind, "--format", "webp").returncode == 0  # it adds to the same reports
+
+
 def test_images_are_counted_after_the_first():
     assert counted(["a"]) == "a"
     assert counted(["a", "b"]) == "a and 1 more image"

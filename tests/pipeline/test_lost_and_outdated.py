@@ -67,6 +67,16 @@ def test_pages_and_tables_of_a_folder_are_named_once(command, album):
     assert "report.csv and components.csv are not updated; run over all images with --report csv\n" in fewer.stderr
 
 
+def test_one_image_names_the_files_about_its_folder_that_list_it(command, album):
+    reports = ["--report", "json,html,csv", "--sheet", "png"]
+    assert command(album / "a.png", album / "c.png", "-k", "2", "-o", "out", *reports).returncode == 0
+    one = command(album / "a.png", "-k", "3", "-o", "out", "--report", "json")
+    assert "report.html" in one.stderr
+    assert "run over all images with --report html,csv" in one.stderr
+    other = command(album / "b.png", "-k", "3", "-o", "out")
+    assert "not updated" not in other.stderr
+
+
 def test_a_json_report_that_exists_is_kept_up_to_date_by_other_reports(command, samples, tmp_path):
     grey = samples / "grey.png"
     assert command(grey, "-k", "2", "-o", "out").returncode == 0
@@ -149,7 +159,7 @@ def test_the_first_remedy_for_a_table_without_records_works(command, album, tmp_
     (album / "b.bmp").unlink()
     assert command("album", "-k", "1", "-o", "out", "--report", "csv").returncode == 0
     more = ["album", "-k", "2", "-o", "out", "--report", "csv,json"]
-    remedy = "run first with the k that it has and --skip-existing --report json, or use --force"
+    remedy = "run first with the k and the options that it has and --skip-existing --report json, or use --force"
     assert remedy in command(*more).stderr
     assert command("album", "-k", "1", "-o", "out", "--skip-existing", "--report", "json").returncode == 0
     assert command(*more).returncode == 0

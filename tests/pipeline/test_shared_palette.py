@@ -1,8 +1,5 @@
 """One mixture for many images, with the command: a fit to all their pixels, one palette, one record."""
 
-import csv
-import functools
-import io
 import json
 import os
 import re
@@ -12,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from helpers import SAMPLE_IMAGES, read_sample
+from helpers import SAMPLE_IMAGES
 from PIL import Image
+from shared_album import NAMES, contents, palette_of, pixels_of, report
 
 from gmmquant import quantize
 from gmmquant.pipeline.plan import Task, plan
@@ -22,84 +20,6 @@ from gmmquant.pipeline.sources import Source
 from gmmquant.report.outcome import Failure
 from gmmquant.system.executors.processes import ProcessExecutor
 from gmmquant.system.executors.serial import SerialExecutor
-
-NAMES = [f"p{number}.png" for number in range(10)]
-
-
-def draw_album(folder):
-    """Write ten parts of three samples, of the same width."""
-    folder.mkdir()
-    sources = [read_sample(name)[:, :90, :3] for name in ("cat.jpg", "coffee.png", "rocket.jpg")]
-    for number, name in enumerate(NAMES):
-        source = sources[number % 3]
-        Image.fromarray(source[20 * number : 20 * number + 30 + number]).save(folder / name)
-
-
-@pytest.fixture
-def album(tmp_path):
-    """Return a folder with ten images."""
-    draw_album(tmp_path / "album")
-    return tmp_path / "album"
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, command_server, clean_environment):
-    """Return a function that returns the outputs of a run on the album with some options, which is made once."""
-
-    @functools.cache
-    def outputs_of(*options):
-        folder = tmp_path_factory.mktemp("runs")
-        draw_album(folder / "album")
-        arguments = ["album", "-k", "3", "--shared", "-o", "out", *options]
-        assert command_server.run(arguments, folder, clean_environment).returncode == 0
-        return folder / "out"
-
-    return outputs_of
-
-
-@pytest.fixture
-def finished(runs, tmp_path, album):
-    """Return a function that leaves everything as after `gmmquant album -k 3 --shared -o out` and some options."""
-    return lambda *options: shutil.copytree(runs(*options), tmp_path / "out")
-
-
-def pixels_of(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def palette_of(path, k):
-    with Image.open(path) as image:
-        assert image.mode == "P"
-        return image.getpalette()[: 3 * k]
-
-
-def report(folder):
-    return json.loads((folder / "shared_report.json").read_text())
-
-
-def table(path):
-    """Return the rows of a table."""
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
-
-
-def without_times(record):
-    """Return a record without the times, which differ from run to run."""
-    if isinstance(record, dict):
-        return {key: without_times(value) for key, value in record.items() if key != "seconds"}
-    return [without_times(part) for part in record] if isinstance(record, list) else record
-
-
-def contents(folder):
-    """Return the content of all files in a folder; reports without their times."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            data = path.read_bytes()
-            found[str(path.relative_to(folder))] = (
-                without_times(json.loads(data)) if path.name.endswith("_report.json") else data
-            )
-    return found
 
 
 def test_the_shared_fit_is_that_of_one_image_with_all_pixels(command, tmp_path, album):
@@ -471,74 +391,6 @@ def test_if_images_fail_a_report_of_more_images_is_kept(command, finished, tmp_p
     file_size = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
     assert command(*arguments, "--skip-existing", preexec_fn=file_size).returncode == 1
     assert contents(tmp_path / "out")["shared_report.json"] == before["shared_report.json"]
-
-
-def entries(record):
-    """Return the fits of all images together and of each image by the k that was asked for, without times."""
-    images = {image["path"]: image["fits"] for image in record["images"]}
-    return {
-        name: {str(fit["asked"]): without_times(fit) for fit in fits}
-        for name, fits in {"all": record["fits"], **images}.items()
-    }
-
-
-@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--force"]])
-def test_another_k_adds_to_the_report_what_a_run_with_all_k_has(command, finished, tmp_path, album, options):
-    finished("--save-model")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    added = command("album", "-k", "5", "auto", "--shared", "--save-model", "-o", "out", *options)
-    assert added.returncode == 0, added.stderr
-    assert "no longer" not in added.stderr
-    assert command("album", "-k", "3", "5", "auto", "--shared", "--save-model", "-o", "all").returncode == 0
-    assert entries(report(tmp_path / "out")) == entries(report(tmp_path / "all"))
-    for name in ("total", "fitted", "choices", "choice"):
-        assert report(tmp_path / "out")[name] == report(tmp_path / "all")[name]
-    assert report(tmp_path / "out")["settings"]["k"] == [fit["asked"] for fit in report(tmp_path / "out")["fits"]]
-    for path in (tmp_path / "all").iterdir():
-        if not path.name.endswith("_report.json"):
-            assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
-            assert before.get(path.name) in (None, path.read_bytes())
-
-
-def test_files_about_all_images_have_every_k_of_a_shared_report(command, finished, tmp_path, album):
-    finished()
-    about_all = ["--report", "json", "csv", "html", "--sheet", "png"]
-    assert command("album", "-k", "5", "--shared", "-o", "out", *about_all).returncode == 0
-    rows = table(tmp_path / "out/shared_report.csv")
-    assert [row["asked"] for row in rows] == ["3", "5"] * 11
-    assert {row["file"] for row in rows} == {f"p{i}_k{k}.png" for i in range(10) for k in (3, 5)} | {""}
-    sheet = {name: (tmp_path / name / "shared_sheet.png") for name in ("out", "all")}
-    assert command("album", "-k", "3", "5", "--shared", "-o", "all", "--sheet", "png").returncode == 0
-    np.testing.assert_array_equal(pixels_of(sheet["out"]), pixels_of(sheet["all"]))
-    (tmp_path / "out/shared_report.csv").unlink()
-    again = command("album", "-k", "5", "--shared", "-o", "out", *about_all, "--skip-existing")
-    assert again.returncode == 0
-    assert table(tmp_path / "out/shared_report.csv") == rows
-
-
-def test_another_format_is_another_file_of_the_same_fit(command, finished, tmp_path, album):
-    finished()
-    assert command("album", "-k", "3", "--shared", "-o", "out", "--format", "webp").returncode == 0
-    record = report(tmp_path / "out")
-    assert [fit["asked"] for fit in record["fits"]] == [3]
-    assert [fit["files"]["image"] for fit in record["images"][2]["fits"]] == ["p2_k3.png", "p2_k3.webp"]
-
-
-def test_a_fit_is_not_added_to_a_report_that_lacks_an_image(command, finished, tmp_path, album):
-    finished()
-    record = report(tmp_path / "out")
-    lost = record["images"].pop(4)
-    record["failed"].append({"path": lost["path"], "reason": "no space left on device"})
-    record["total"]["images"] -= 1
-    (tmp_path / "out/shared_report.json").write_text(json.dumps(record))
-    added = command("album", "-k", "5", "--shared", "-o", "out")
-    assert added.returncode == 1
-    assert "shared_report.json lacks ../album/p4.png, which failed in an earlier run; run again with -k 3 5" in (
-        added.stderr
-    )
-    assert report(tmp_path / "out") == record
-    assert command("album", "-k", "3", "5", "--shared", "-o", "out", "--skip-existing").returncode == 0
-    assert set(map(len, entries(report(tmp_path / "out")).values())) == {2}
 
 
 def test_a_dry_run_counts_the_images_and_lists_the_shared_files(command, tmp_path, album):

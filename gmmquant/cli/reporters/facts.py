@@ -106,7 +106,9 @@ def choice_line(choice: Record) -> str:
 
 
 def written_line(record: Record, written: Sequence[AnyPath], seconds: float = 0.0) -> str:
-    """Return the line with the files of a run; images that the table names are counted, if there are several."""
+    """Return the line with the files of a run, if any; several images that the table names are counted."""
+    if not written:
+        return ""
     images = {fit["files"]["image"].rsplit("/", 1)[-1] for fit in record["fits"] if "image" in fit["files"]}
     others = [path for path in written if path.name not in images]
     n_images = len(written) - len(others)

@@ -32,7 +32,7 @@ from gmmquant.cli.reporters.statistics import (
 from gmmquant.cli.text import chosen_columns, percent, total, wrapped
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
-from gmmquant.report.record import Record, codes_of
+from gmmquant.report.record import Record, codes_of, formats_apart
 from gmmquant.system.printable import printable
 
 # Width of the output where it is not a terminal, without the names of files: they are not shortened.
@@ -182,10 +182,11 @@ def _longest_name(record: Record) -> int:
 
 def _file_names(record: Record) -> list[str]:
     """Return the name of the image of each fit, or the number of images that share the fit."""
-    if "total" in record:
-        n_images = record["total"]["images"]
-        return ["1 image" if n_images == 1 else f"{n_images:,} images"] * len(record["fits"])
-    return [file_name(fit["files"].get("image")) for fit in record["fits"]]
+    if "total" not in record:
+        return [file_name(fit["files"].get("image")) for fit in record["fits"]]
+    n_images = record["total"]["images"]
+    kinds = [f"{name} image".strip() for name in formats_apart(record["fits"])]
+    return [f"{n_images:,} {kind}{'' if n_images == 1 else 's'}" for kind in kinds]
 
 
 def _bytes_of(record: Record) -> tuple[list[int | None], int | None]:

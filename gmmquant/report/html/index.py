@@ -16,7 +16,7 @@ from gmmquant.report.entry import ALL_IMAGES, Collector, Entry
 from gmmquant.report.html.rendering import render
 from gmmquant.report.numbers import ratio
 from gmmquant.report.outcome import Illustration
-from gmmquant.report.record import Record
+from gmmquant.report.record import Record, extension_of
 from gmmquant.settings import ANY_K
 from gmmquant.version import __version__
 
@@ -61,6 +61,7 @@ class IndexEntry(NamedTuple):
 class _Result(NamedTuple):
     fit: Record
     asked: str
+    extension: str  # of the file
     thumbnail: EmbeddedImage | None
     saved: float | None
 
@@ -74,7 +75,7 @@ class _Row(NamedTuple):
 
 
 class _Total(NamedTuple):
-    """The results of all images at what was asked for: a number of colours, or "auto"."""
+    """The results of all images at what was asked for: a number of colours, or "auto", and the format if several."""
 
     asked: str
     n_images: int
@@ -88,11 +89,11 @@ class _Total(NamedTuple):
 class HtmlIndex(Collector):
     """Collects the images of a folder; of each only small thumbnails are kept.
 
-    `title` is the heading, as the name of the folder. `command` makes the images again.
+    `title` is the heading, as the name of the folder. `command` makes the files of an `extension` again.
     """
 
-    def __init__(self, title: str = "Images", command: str | None = None) -> None:
-        self._title, self._command = title, command
+    def __init__(self, title: str = "Images", command: str | None = None, extension: str = "png") -> None:
+        self._title, self._command, self._extension = title, command, extension
         self._rows: list[_Row] = []
         self._failed: list[IndexEntry] = []
         self._palettes: dict[str, list[str]] = {}  # of a shared mixture, by the k that was asked for
@@ -124,16 +125,14 @@ class HtmlIndex(Collector):
         image = {name: value for name, value in row.image.items() if name != "fits"}
         self._rows.append(row._replace(image=image, results=slim))
 
-    def _ks(self) -> str:
-        """Return the numbers of colours that were asked for, in the order in which they occur."""
-        return " ".join(dict.fromkeys(result.asked for row in self._rows for result in row.results))
-
     def finish(self) -> dict[str, bytes]:
         """Return the page by its content, "index": one HTML file that makes no request.
 
         A ParameterError is raised if Jinja2 is not installed.
         """
-        rows = self._rows
+        results = [result for row in self._rows for result in row.results]
+        ks = " ".join(dict.fromkeys(result.asked for result in results if result.extension == self._extension))
+        rows = _told_apart(self._rows)
         page = render(
             "index.html",
             _STYLES,
@@ -146,7 +145,7 @@ class HtmlIndex(Collector):
             palettes=self._palettes,
             n_pixels=sum(row.image["pixels"] for row in rows),
             n_bytes=_sum(row.image.get("bytes") for row in rows),
-            command=None if self._command is None else self._command.replace(ANY_K, self._ks()),
+            command=None if self._command is None else self._command.replace(ANY_K, ks),
         )
         return {"index": page}
 
@@ -164,9 +163,28 @@ def _row(entry: IndexEntry) -> _Row:
     for fit, pixels in zip(record["fits"], thumbnails, strict=False):
         share = ratio(fit.get("bytes"), image.get("bytes"))
         saved = None if share is None else 1 - share
-        results.append(_Result(fit, str(fit["asked"]), _thumbnail(pixels, RESULT_SIDE), saved))
+        extension = extension_of(fit["files"].get("image"))
+        results.append(_Result(fit, str(fit["asked"]), extension, _thumbnail(pixels, RESULT_SIDE), saved))
     link = None if entry.page is None else page_link(entry.page)
     return _Row(entry.name, image, link, _thumbnail(entry.thumbnail, ORIGINAL_SIDE), results)
+
+
+def _told_apart(rows: Sequence[_Row]) -> list[_Row]:
+    """Return the rows with the extension in what was asked for, where there are files of several formats at it."""
+    extensions: dict[str, set[str]] = {}
+    for row in rows:
+        for result in row.results:
+            extensions.setdefault(result.asked, set()).add(result.extension)
+    apart = {asked for asked, of_asked in extensions.items() if len(of_asked) > 1}
+    return [
+        row._replace(
+            results=[
+                result._replace(asked=f"{result.asked} {result.extension}") if result.asked in apart else result
+                for result in row.results
+            ]
+        )
+        for row in rows
+    ]
 
 
 def _thumbnail(pixels: npt.NDArray[np.uint8] | None, side: int) -> EmbeddedImage | None:
