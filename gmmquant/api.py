@@ -15,6 +15,7 @@ from gmmquant.images.inputs import image_input, to_array
 from gmmquant.images.palette_input import to_palette
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.scalar_validation import CovarianceName, InitName, check_integer
+from gmmquant.parsing import check_k, parse_auto, parse_k, shortened
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import hinted, refuse_ineffective
 from gmmquant.quantization.quantizer import Quantizer
@@ -32,10 +33,6 @@ from gmmquant.settings import (
     Settings,
     Space,
     Style,
-    check_k,
-    parse_auto,
-    parse_k,
-    shortened,
 )
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gmmquant import GmmquantError, ParameterError
+from gmmquant.colors.palette_files import read_named_palette
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import e_step, m_step
 
@@ -20,6 +21,11 @@ def read_sample(name):
     """Decode a sample image with Pillow, without the package."""
     with Image.open(SAMPLE_IMAGES / name) as image:
         return np.asarray(image)
+
+
+def read_palette(data):
+    """Return the colours of the content of a palette file."""
+    return read_named_palette(data)[0]
 
 
 def blocks(text, language):

@@ -12,6 +12,7 @@ from helpers import read_sample
 
 from gmmquant import Quantizer, Settings
 from gmmquant.images.encoding.encode import encode_image
+from gmmquant.report.html.index import HtmlIndex
 from gmmquant.report.record import build_record, fit_record
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -45,6 +46,14 @@ def run_of(image, ks, *, name="cat.jpg", n_bytes=50_163, notes=(), asked=None, n
         for result, each in zip(results, images, strict=True)
     ]
     return build_record(name, Path("/out/cat_report.json"), quantizer, fits, n_bytes=n_bytes, notes=notes), images
+
+
+def html_index(entries, title="Images", command=None):
+    """Return the index of some images."""
+    index = HtmlIndex(title, command)
+    for entry in entries:
+        index.add_entry(entry)
+    return index.finish()["index"]
 
 
 def small_cat():

@@ -6,9 +6,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from gmmquant.images.containers import PNG_SIGNATURE
 from gmmquant.report.outcome import Done
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 2, 6
 _MAX_ENTRIES = 256
 
@@ -16,13 +16,20 @@ _MAX_ENTRIES = 256
 _TINY_PIXELS = 1 << 14
 
 
+def advice_on_format(done: Done) -> str | None:
+    """Return a note on an animated GIF or WebP that became an animated PNG, which not every program shows."""
+    own = done.source.suffix.lower().removeprefix(".")
+    if own not in ("gif", "webp") or done.record.get("image", done.record)["frames"] < 2:
+        return None
+    names = [fit["files"].get("image", "") for fit in done.record["fits"]]
+    png = next((path.name for path in done.written if path.suffix == ".png" and path.name in names), None)
+    return None if png is None else f"{png} is an animated PNG; --format {own} keeps the format"
+
+
 def advice_on_true_color(done: Done) -> str | None:
     """Return a note on a PNG that is in true colour because a palette has too few entries; None if none is."""
     for fit in done.record["fits"]:
-        if fit.get("recolor") in (
-            "soft",
-            "transfer",
-        ):  # smooth images, as the user chose; fits of a shared mixture do not state it
+        if fit.get("recolor") in ("soft", "transfer"):  # smooth, as the user chose; a shared fit does not state it
             continue
         name = fit["files"].get("image", "")
         path = next((path for path in done.written if path.name == name and isinstance(path, Path)), None)
@@ -57,7 +64,7 @@ def _header(path: Path) -> tuple[int, int, int]:
             header = file.read(26)
     except OSError:
         return 0, 0, 0
-    if len(header) < 26 or not header.startswith(_SIGNATURE):
+    if len(header) < 26 or not header.startswith(PNG_SIGNATURE):
         return 0, 0, 0
     width, height, _, color_type = struct.unpack(">IIBB", header[16:26])
     return width, height, color_type

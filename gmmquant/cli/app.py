@@ -16,18 +16,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from gmmquant.cli import options, reporters
-from gmmquant.cli.checks import (
-    FILE_OPTIONS,
-    is_set,
-    refuse,
-    refuse_contradictions,
-    refuse_missing_packages,
-    refuse_words,
-    without_effect,
-)
+from gmmquant.cli.checks import is_set, refuse_contradictions, refuse_missing_packages, refuse_words, without_effect
 from gmmquant.cli.console import Console, say
+from gmmquant.cli.destination import destination_of, folder_and_name
 from gmmquant.cli.parser import Command, has_empty
-from gmmquant.cli.printable import command_line, in_options
+from gmmquant.cli.text import command_line, in_options
 from gmmquant.errors import (
     ClusterError,
     ExistsError,
@@ -37,25 +30,22 @@ from gmmquant.errors import (
     PaletteFileError,
     ParameterError,
 )
+from gmmquant.parsing import largest_of
 from gmmquant.settings import (
     DEFAULT_K,
     DEFAULT_NAME,
     DEFAULT_OUTPUT_FORMAT,
     DEFAULT_REPORT,
     MAX_PIXELS,
-    OUTPUT_FORMATS,
-    PALETTE_FORMATS,
     STANDARD_INPUT,
-    STANDARD_OUTPUT,
     Settings,
-    largest_of,
 )
 from gmmquant.system.process import Stopped, hold_standard_streams, keep_freed_memory, stopped_by_signals, system_reason
 
 if TYPE_CHECKING:
-    from gmmquant.pipeline.plan import Destination, Plan
+    from gmmquant.pipeline.plan import Plan
     from gmmquant.pipeline.strategy import Strategy
-    from gmmquant.system.paths import AnyPath, SourcePath
+    from gmmquant.system.paths import SourcePath
 
 
 class ExitCode(IntEnum):
@@ -78,79 +68,6 @@ _PANEL_PIXELS, _THUMBNAIL_PIXELS = 250_000, 20_000
 
 # Each row of a sheet takes several megabytes until the end of the run.
 _MAX_SHEET_ROWS = 200
-
-# Names of the standard output of this process, which are no folders.
-_STANDARD_OUTPUTS = frozenset({"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
-
-# Extensions of files that would be strange for a folder, and that `mimetypes` does not know.
-_UNWRITTEN = frozenset({"eps", "psd", "jp2", "tga", "md", "mkv", "xcf", "kra", "ora", "raw", "dng"})
-
-
-def _is_of_a_file(extension: str) -> bool:
-    """Return whether a folder with this extension would be strange."""
-    from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
-
-    if not extension or extension in _UNWRITTEN or f".{extension}" in INPUT_EXTENSIONS:
-        return bool(extension)
-    import mimetypes
-
-    return mimetypes.MimeTypes().guess_type(f"x.{extension}", strict=False)[0] is not None
-
-
-def _destination(ctx: typer.Context, output: str | None, ks: Sequence[int | str], *, records: bool) -> Destination:
-    """Return where the outputs go. Standard output takes one image, or the records, and then no files are written."""
-    from gmmquant.pipeline.plan import Destination
-
-    if output != STANDARD_OUTPUT:
-        return Destination.FILES
-    refuse(ctx, "--output -", "writes no files", FILE_OPTIONS)
-    if records:
-        refuse(ctx, "--output -", "writes no files", ["skip_if_larger"])
-        option = "--json" if is_set(ctx, "as_json") else "--json-lines"
-        refuse(ctx, option, "with --output - prints figures, and no image", ["format", "optimize", "keep_metadata"])
-        return Destination.RECORD
-    if is_set(ctx, "skip_if_larger"):  # the image would stand for a result of another size
-        refuse(ctx, "--skip-if-larger", "with --output - passes on the image as it is", ["resize"])
-    if len(ks) > 1:
-        raise ParameterError(f"--output - writes one image, not {len(ks)}; choose one number of colours, as in -k 7")
-    if is_set(ctx, "shared"):
-        raise ParameterError("--output - writes one image, but --shared writes several; name a folder, or add --json")
-    if sys.stdout.isatty():
-        raise ParameterError("--output - would write an image to the terminal; redirect standard output")
-    return Destination.STANDARD_OUTPUT
-
-
-def _folder_and_name(
-    ctx: typer.Context, output: str | None, to: Destination, image_format: str
-) -> tuple[AnyPath | None, str | None, str]:
-    """Return the folder of the outputs, the name of the image if --output is a file, and the format."""
-    from gmmquant.pipeline.plan import Destination
-    from gmmquant.system.filesystem import is_folder
-    from gmmquant.system.paths import parse_path
-
-    if output is None or to is not Destination.FILES:
-        return None, None, image_format
-    path = parse_path(output)
-    extension = path.suffix.lower().removeprefix(".")
-    named = next((name for name, others in OUTPUT_FORMATS.items() if extension in (name, *others)), None)
-    if output.endswith("/") or is_folder(path):
-        return path, None, image_format
-    if output in _STANDARD_OUTPUTS:
-        raise ParameterError(f"--output {output} is not a folder; use --output - for standard output")
-    if named is None and is_set(ctx, "palette"):  # then a folder may well be named after the palette's file
-        return path, None, image_format
-    if extension in PALETTE_FORMATS and named is None:
-        raise ParameterError(f"--output {output} looks like a palette; use --palette-out {extension}, or {output}/")
-    if named is None and _is_of_a_file(extension):
-        formats = ", ".join(OUTPUT_FORMATS) if extension != "apng" else f"{path.stem}.png"
-        raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
-    if named is None:
-        return path, None, image_format
-    if is_set(ctx, "format") and image_format != named:
-        raise ParameterError(f"--format {image_format} contradicts --output {output}: leave out --format")
-    if is_set(ctx, "name"):
-        raise ParameterError(f"--name has no effect on --output {output}, which is a file: leave out one of them")
-    return path.parent, path.name, named
 
 
 def _strategy(
@@ -267,9 +184,9 @@ def quantize(
     chosen_ks = k if is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)
     ks = strategy.ks or k
-    to = _destination(ctx, output, ks, records=as_json or json_lines)
+    to = destination_of(ctx, output, ks, records=as_json or json_lines)
     many = strategy.settings(settings).recoloring == "soft" or transfer_from is not None
-    folder, image_name, format = _folder_and_name(ctx, output, to, format)  # noqa: A001
+    folder, image_name, format = folder_and_name(ctx, output, format)  # noqa: A001
     if image_name is not None and not is_set(ctx, "report"):
         report = ()  # one file is named, and no other is expected
     refuse_missing_packages(format, report, plots or (), scheduler)
@@ -330,13 +247,13 @@ def quantize(
         console = Console(reporter, quiet=quiet)
         for note in notes:
             console.note(note)
-        succeeded = console.preview(chain(planned_outcomes(planned, sample_size), planned_summary(planned)))
+        succeeded = console.show_plan(chain(planned_outcomes(planned, sample_size), planned_summary(planned)))
         _note_kept(planned, console)
         return ExitCode.DONE if succeeded else ExitCode.FAILED
     n_to_count = min(len(planned.jobs), sample_size or n_images) if shared else 0
     shown = None
     if preview:
-        from gmmquant.cli.preview import Preview
+        from gmmquant.cli.preview.outcomes import Preview
 
         shown = Preview(sys.stdin, sys.stdout, os.environ)
     advises = not (is_set(ctx, "format") or image_name)

@@ -9,11 +9,11 @@ import typer
 
 from gmmquant.cli.parser import REPEATED, is_number_of_colors
 from gmmquant.errors import ParameterError
+from gmmquant.parsing import MAX_K, largest_difference, largest_of
 from gmmquant.settings import (
     ALPHAS,
     DITHERS,
     LAYERS,
-    MAX_K,
     MAX_TRANSFER_K,
     METHODS,
     OF_FITS,
@@ -23,8 +23,6 @@ from gmmquant.settings import (
     SPACES,
     STYLES,
     Settings,
-    largest_difference,
-    largest_of,
 )
 from gmmquant.system.installation import CLUSTER, is_installed, missing
 from gmmquant.system.printable import plural
@@ -75,18 +73,12 @@ _COMMANDS = ("help", "version")
 # Formats that --optimize leaves as they are; of gif, it leaves only still images.
 _NOT_OPTIMIZED = ("bmp",)
 
-# Options of files, which contradict standard output.
-FILE_OPTIONS = (
-    *("palette_out", "maps", "layers", "save_model"),
-    *("force", "skip_existing", "name", "preserve_times", "report", "preview", "sheet", "plots"),
-)
-
 
 def refuse(ctx: typer.Context, option: str, reason: str, others: Sequence[str]) -> None:
     """Raise a `ParameterError` if one of the parameters `others` is set together with `option`."""
     for other in others:
         if is_set(ctx, other):
-            raise ParameterError(f"{option} {reason}: leave out {_option_name(other)} or {option}")
+            raise ParameterError(f"{option} {reason}; leave out {_option_name(other)} or {option}")
 
 
 def is_set(ctx: typer.Context, name: str) -> bool:
@@ -114,28 +106,28 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
             refuse(ctx, option, f"has no likelihood, for which --style {settings.style} is", ["style"])
     if is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):
         style = f"--style {settings.style}"
-        raise ParameterError(f"--transfer-from moves every colour: leave out {style} or --transfer-from")
+        raise ParameterError(f"--transfer-from moves every colour; leave out {style} or --transfer-from")
     if is_set(ctx, "strength") and settings.dither == "none":
-        raise ParameterError("--strength has no effect without dithering: add --dither blue-noise, or leave it out")
+        raise ParameterError("--strength has no effect without dithering; add --dither blue-noise, or leave it out")
     if is_set(ctx, "shrink") and settings.covariance != "full":
-        raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}: leave out one of them")
+        raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}; leave out one of them")
     fixed = next((name for name in ("palette", "model") if is_set(ctx, name)), None)
     if settings.n_seeds > 1 and fixed is not None:
-        raise ParameterError(f"--{fixed} has no random starts: leave out --seed, or use one seed")
+        raise ParameterError(f"--{fixed} has no random starts; leave out --seed, or use one seed")
     if settings.keep_colors:
         _refuse_to_keep(ctx, settings, ks)
     automatic = next((k for k in ks if isinstance(k, str)), None)
     if settings.alpha == "quantize":
         refuse(ctx, "--alpha quantize", "fits colour and alpha together", _WITHOUT_ALPHA)
         if automatic is not None:
-            raise ParameterError(f"-k {automatic} chooses colours without alpha, not --alpha quantize: use numbers")
+            raise ParameterError(f"-k {automatic} chooses colours without alpha, not --alpha quantize; use numbers")
     if is_set(ctx, "palette") and automatic is not None:
-        raise ParameterError(f"-k {automatic} chooses colours by a fit, not from --palette: use numbers, as in -k 3")
+        raise ParameterError(f"-k {automatic} chooses colours by a fit, not from --palette; use numbers, as in -k 3")
     if is_set(ctx, "sample_size") and not is_set(ctx, "shared"):
-        raise ParameterError("--sample-size has no effect without --shared: add --shared, or leave it out")
+        raise ParameterError("--sample-size has no effect without --shared; add --shared, or leave it out")
     bounded = next((k for k in ks if largest_difference(k) is not None), None)
     if is_set(ctx, "transfer_from") and bounded is not None:
-        raise ParameterError(f"-k {bounded} keeps the colours, --transfer-from moves them: use a number, or auto")
+        raise ParameterError(f"-k {bounded} keeps the colours, --transfer-from moves them; use a number, or auto")
     if is_set(ctx, "transfer_from") and largest_of(ks) > MAX_TRANSFER_K:
         raise ParameterError(
             f"k = {largest_of(ks)} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}"
@@ -204,7 +196,7 @@ def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | s
     n_kept = len(settings.keep_colors)
     smallest = min((k for k in ks if isinstance(k, int)), default=MAX_K)
     if is_set(ctx, "palette") and not is_set(ctx, "k"):
-        raise ParameterError("--palette keeps all its colours: leave out --keep-colors, or choose some, as in -k 3")
+        raise ParameterError("--palette keeps all its colours; leave out --keep-colors, or choose some, as in -k 3")
     if smallest < n_kept:
         source = "" if is_set(ctx, "k") else " (the default)"
         raise ParameterError(

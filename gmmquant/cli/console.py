@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TextIO
 
-from gmmquant.cli.advice import advice_on_true_color
-from gmmquant.cli.printable import columns_of, printable, wrapped
+from gmmquant.cli.advice import advice_on_format, advice_on_true_color
 from gmmquant.cli.progress import Bar, bar_for
+from gmmquant.cli.text import columns_of, wrapped
 from gmmquant.cli.totals import Totals
 from gmmquant.cli.written import file_names, written_files
 from gmmquant.report.outcome import (
@@ -27,10 +27,11 @@ from gmmquant.report.outcome import (
     Skipped,
     Summary,
 )
+from gmmquant.system.printable import printable
 from gmmquant.system.process import signals_held, system_reason
 
 if TYPE_CHECKING:
-    from gmmquant.cli.preview import Preview
+    from gmmquant.cli.preview.outcomes import Preview
     from gmmquant.cli.reporters.base import Reporter
     from gmmquant.system.paths import SourcePath
 
@@ -117,8 +118,7 @@ class Console:
     ) -> None:
         self._reporter, self._ks, self._n_images, self._quiet = reporter, ks, n_images, quiet
         self._stream, self._preview = stream or sys.stderr, preview
-        self._advises_format = advises_format
-        self._advises_true_color = True
+        self._advice = [advice_on_format] * advises_format + [advice_on_true_color]  # each is given once
         self._n_counted, self._n_to_count = 0, n_to_count
         self._tally = Counter[str]()
         self._totals = Totals()
@@ -156,12 +156,11 @@ class Console:
         if isinstance(outcome, (Done, SharedReport)):
             for note in outcome.notes:
                 self.note(f"{outcome.source}: {note}")
-        if isinstance(outcome, Done) and self._advises_format and (advice := _advice_on_format(outcome)):
-            self.note(f"{outcome.source}: {advice}")
-            self._advises_format = False
-        if isinstance(outcome, Done) and self._advises_true_color and (advice := advice_on_true_color(outcome)):
-            self.note(f"{outcome.source}: {advice}")
-            self._advises_true_color = False
+        if isinstance(outcome, Done):
+            for advice_on in list(self._advice):
+                if advice := advice_on(outcome):
+                    self.note(f"{outcome.source}: {advice}")
+                    self._advice.remove(advice_on)
         drawn = outcome.drawn if isinstance(outcome, (Done, Skipped)) else None
         if drawn is not None:
             self._emit(drawn)
@@ -198,7 +197,7 @@ class Console:
         """Whether an output that exists was kept."""
         return self._kept
 
-    def preview(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
+    def show_plan(self, planned: Iterable[PlannedOutcome | Failure]) -> bool:
         """Show what would be read and written; return whether everything can be read and written."""
         n_images, effects = 0, Counter[str]()
         for entry in planned:
@@ -319,16 +318,6 @@ def _keeps(outcome: Outcome, ks: Sequence[int | str]) -> bool:
     names = {path.name for path in outcome.written}
     images = [fit["files"].get("image") for fit in outcome.record["fits"] if fit.get("asked") in ks]
     return outcome.drawn is None and any(image and image.rsplit("/", 1)[-1] not in names for image in images)
-
-
-def _advice_on_format(done: Done) -> str | None:
-    """Return a note on an animated GIF or WebP that became an animated PNG, which not every program shows."""
-    own = done.source.suffix.lower().removeprefix(".")
-    if own not in ("gif", "webp") or done.record.get("image", done.record)["frames"] < 2:
-        return None
-    names = [fit["files"].get("image", "") for fit in done.record["fits"]]
-    png = next((path.name for path in done.written if path.suffix == ".png" and path.name in names), None)
-    return None if png is None else f"{png} is an animated PNG; --format {own} keeps the format"
 
 
 def _message(outcome: Outcome, *, is_reported: bool) -> str | None:

@@ -36,11 +36,7 @@ EXIT_CODES = {
 }
 
 # Options of the short help, by the names that it shows.
-_MOST_USED = (
-    *("-k", "--style", "-o", "-f", "-r", "--palette", "--dither", "--preview", "--report"),
-    *("--format", "--optimize", "-n", "-q"),
-)
-_N_MOST_USED = 10
+_MOST_USED = ("-k", "--style", "-o", "-f", "-r", "--palette", "--dither", "--preview", "--report", "--format")
 
 EVERYDAY, _LAST, _OF_PROGRAM = "Everyday options", "Advanced fitting", "Help"
 # Panels in the order of use. Others stand before those that are used least.
@@ -92,13 +88,13 @@ def columns_and_ink(stream: TextIO) -> tuple[int, Ink]:
 def short_help(parameters: Iterable[Any], columns: int = 80, ink: Ink = Ink()) -> str:  # noqa: B008  immutable
     """Return the help of -h: usage, examples and the options that are used most; at most 25 lines of 80 columns."""
     by_name = {name: parameter for parameter in options_of(parameters) for name in parameter.opts}
-    entries = [Entry(name, by_name[name].help.rstrip(".")) for name in _MOST_USED if name in by_name]
+    entries = [Entry(name, by_name[name].help.rstrip(".")) for name in _MOST_USED]
     examples = [Entry(command, text) for command, text in EXAMPLES.items()]
     return _page(
         f"{ink.title('Usage:')} {USAGE}",
         _wrapped(SUMMARY, columns),
         _definitions(examples, columns, ink),
-        _definitions(entries[:_N_MOST_USED], columns, ink),
+        _definitions(entries, columns, ink),
         f"All options: {ink.term('gmmquant --help')}",
     )
 

@@ -14,16 +14,8 @@ from typing import Any, TextIO
 from typer.core import TyperCommand, TyperOption
 
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.settings import (
-    ALL,
-    MAPS,
-    PALETTE_FORMATS,
-    PLOT_FORMATS,
-    REPORTS,
-    SHEET_FORMATS,
-    color_names,
-    parse_hex,
-)
+from gmmquant.parsing import color_names, parse_hex
+from gmmquant.settings import ALL, MAPS, PALETTE_FORMATS, PLOT_FORMATS, REPORTS, SHEET_FORMATS
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
 # Options of one letter with a value, after flags: -o=out is understood as -k=4 is.
@@ -61,7 +53,7 @@ _OF_OTHERS = {
     **dict.fromkeys(("--scale", "--width", "--height"), "use --resize, as in --resize 320x or --resize 50%"),
     "-V": "use --version",
     **dict.fromkeys(("--colour-space", "--color-space", "--colorspace", "--colourspace"), "use --space"),
-    **dict.fromkeys(("--out", "--output-dir"), "use -o"),
+    **dict.fromkeys(("--out", "--output-dir", "--outdir", "--out-dir"), "use -o"),
     "--random-state": "use --seed",
     "--n-init": "use --restarts",
     "--init-params": "use --init",
@@ -69,11 +61,9 @@ _OF_OTHERS = {
     **dict.fromkeys(("--threads", "--workers"), "use --jobs"),
     "--overwrite": "use --force",
     **dict.fromkeys(("--suffix", "--prefix"), "use --name, as in --name '{stem}-small'"),
-    **dict.fromkeys(("--outdir", "--out-dir"), "use -o"),
     "--lossless": "png, webp and tiff store the colours exactly",
     "--export-palette": "use --palette-out",
 }
-
 
 # The key of the context's options with one value that were set more than once.
 REPEATED = "gmmquant.repeated"

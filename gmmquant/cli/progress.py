@@ -7,7 +7,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
-from gmmquant.cli.printable import printable
+from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gmmquant.cli.printable import percent, printable
+from gmmquant.cli.text import percent
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done
+from gmmquant.system.printable import printable
 
 
 class Totals:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gmmquant.cli.printable import printable
 from gmmquant.settings import PLOT_FORMATS
 from gmmquant.system.paths import AnyPath
+from gmmquant.system.printable import printable
 
 # More names than this are counted by kind.
 _MAX_NAMES = 8

@@ -17,7 +17,7 @@ from typing import Any
 
 from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.errors import PaletteFileError
-from gmmquant.settings import Color
+from gmmquant.parsing import Color
 
 ASE_BEGINNING = b"ASEF"
 ACO_BEGINNINGS = (b"\0\1", b"\0\2")

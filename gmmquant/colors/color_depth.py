@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from gmmquant.colors.palette import Palette
 from gmmquant.models.array_validation import FloatArray
-from gmmquant.settings import Color, bits_of, levels_of
+from gmmquant.parsing import Color
+from gmmquant.settings import bits_of, levels_of
 
 Grid = list[FloatArray]  # the levels that each channel can show
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.models.array_validation import FloatArray, check_array
-from gmmquant.settings import MAX_K, Color
+from gmmquant.parsing import MAX_K, Color, hex_code
 
 # Weights may exceed 1 by the rounding of floating-point sums.
 _ROUNDING = 1e-9
@@ -54,11 +54,6 @@ class NamedPalette(NamedTuple):
 def to_8_bits(values: FloatArray, space: ColorSpace = SRGB) -> Palette:
     """Round colours (n, 3) of `space` to 8-bit sRGB, clipped to the gamut, which a mean in a curved space may leave."""
     return np.rint(np.clip(space.to_srgb(values), 0.0, 1.0) * 255).astype(np.uint8)
-
-
-def hex_code(color: npt.NDArray[Any]) -> str:
-    """Return an 8-bit colour (3,) as `#rrggbb`."""
-    return "#" + bytes(color.tolist()).hex()
 
 
 def over(code: str, grey: int) -> str:

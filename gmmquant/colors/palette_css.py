@@ -9,9 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from gmmquant.colors.palette import NamedPalette, Swatch, hex_code
+from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.colors.palette_text import no_color, parse_opaque_hex, shown, text_of
-from gmmquant.settings import Color, parse_color_name
+from gmmquant.parsing import Color, hex_code, parse_color_name
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COLOR_FUNCTION = re.compile(
@@ -37,7 +37,7 @@ def encode_css(palette: NamedPalette) -> bytes:
 
 
 def has_custom_properties(data: bytes) -> bool:
-    """Tell whether data are a style sheet with custom properties."""
+    """Return whether data are a style sheet with custom properties."""
     return any(_custom_properties(data))
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.adobe_swatches import ACO_BEGINNINGS, ASE_BEGINNING, encode_aco, encode_ase, read_aco, read_ase
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.colors.palette import NamedPalette, Palette, Swatch, check_palette, check_shares, collect_colors, hex_code
+from gmmquant.colors.palette import NamedPalette, Palette, Swatch, check_palette, check_shares, collect_colors
 from gmmquant.colors.palette_css import encode_css, has_custom_properties, read_css
 from gmmquant.colors.palette_tables import is_color_table, is_riff_palette, read_color_table, read_riff_palette
 from gmmquant.colors.palette_text import (
@@ -34,7 +34,7 @@ from gmmquant.colors.palette_text import (
 )
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.scalar_validation import check_choice
-from gmmquant.settings import Color, parse_color, split_colors
+from gmmquant.parsing import Color, hex_code, parse_color, split_colors
 
 # 4096 colours with names and comments take less than 1 MB.
 MAX_BYTES = 4_000_000
@@ -51,7 +51,7 @@ _SHARE_OF_CAPTION = re.compile(r"(?:^|\s)[0-9]{1,3}\.[0-9]{2}%$")
 class PaletteFormat:
     """A format of palette files; `encode` is None if it is only read, the others have defaults if it is only written.
 
-    `recognizes` tells whether a file, without its byte order mark, is of the format.
+    `recognizes` returns whether a file, without its byte order mark, is of the format.
     """
 
     name: str
@@ -88,11 +88,6 @@ def encode_palette(
     return encode(NamedPalette(palette, _plain(name) or "palette", check_shares(weights, len(palette)), of_colors))
 
 
-def read_palette(data: bytes) -> Palette:
-    """Return the colours, sRGB, of a palette file that is not an image: see `read_named_palette`."""
-    return read_named_palette(data)[0]
-
-
 def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:
     """Return the colours, sRGB, of a palette file that is not an image, and names by hex code.
 
@@ -119,7 +114,7 @@ def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:
     def colors() -> Iterator[Color]:
         for color, name in entry.read(content):
             if known := _own_name(name):
-                names.setdefault("#" + bytes(color).hex(), known)
+                names.setdefault(hex_code(color), known)
             yield color
 
     return collect_colors(colors(), PaletteFileError), names

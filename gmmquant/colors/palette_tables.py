@@ -19,7 +19,7 @@ _LOG_PALETTE_VERSION = 0x0300
 
 
 def is_riff_palette(data: bytes) -> bool:
-    """Tell whether data begin as a RIFF file of the form PAL."""
+    """Return whether data begin as a RIFF file of the form PAL."""
     return data[:4] == b"RIFF" and data[8:12] == b"PAL "
 
 
@@ -42,7 +42,7 @@ def read_riff_palette(data: bytes) -> Iterator[Swatch]:
 
 
 def is_color_table(data: bytes) -> bool:
-    """Tell whether data can be an ACT file, which has no signature: 256 colours, and perhaps their number."""
+    """Return whether data can be an ACT file, which has no signature: 256 colours, and perhaps their number."""
     if len(data) == _TABLE_BYTES + 4:
         (n_colors,) = struct.unpack_from(">H", data, _TABLE_BYTES)
         return n_colors <= _N_ENTRIES and not _is_aco(data)
@@ -58,7 +58,7 @@ def read_color_table(data: bytes) -> Iterator[Swatch]:
 
 
 def _is_aco(data: bytes) -> bool:
-    """Tell whether data fit the layout of Photoshop's swatches, which can have the length of a table by chance."""
+    """Return whether data fit the layout of Photoshop's swatches, which can have the length of a table by chance."""
     version, n_colors = struct.unpack_from(">HH", data)
     return version in (1, 2) and 0 < 4 + 10 * n_colors <= len(data)
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gmmquant.colors.palette import NamedPalette, Swatch, hex_code
+from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.errors import PaletteFileError
-from gmmquant.settings import Color, parse_color_name, parse_hex, shortened
+from gmmquant.parsing import Color, hex_code, parse_color_name, parse_hex, shortened
 
 SCHEMA = "gmmquant-palette/1"
 
@@ -64,7 +64,7 @@ def encode_jasc(palette: NamedPalette) -> bytes:
 
 
 def is_text(data: bytes, *beginnings: bytes) -> bool:
-    """Tell whether data are text with one of `beginnings`, if there are any."""
+    """Return whether data are text with one of `beginnings`, if there are any."""
     return b"\0" not in data and bool(data.strip()) and data.startswith(beginnings or b"")
 
 

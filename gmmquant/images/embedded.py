@@ -49,9 +49,9 @@ def embed(image: IndexedImage | ColorImage, max_pixels: int, *, lossless: bool =
     exact = lossless or shown.alpha is not None or width * height <= _SMALL_PIXELS
     if isinstance(shown, ColorImage) and not exact:
         jpeg = save_by_pillow(Image.fromarray(shown.colors), "JPEG", quality=JPEG_QUALITY, subsampling=0)
-        return EmbeddedImage(_data_url(jpeg, "jpeg"), width, height, is_reduced, is_lossless=False)
+        return EmbeddedImage(data_url(jpeg, "jpeg"), width, height, is_reduced, is_lossless=False)
     name = "png" if isinstance(shown, IndexedImage) and len(shown.palette) <= _MAX_ENTRIES else "webp"
-    return EmbeddedImage(_data_url(encode_image(shown, name), name), width, height, is_reduced, is_lossless=True)
+    return EmbeddedImage(data_url(encode_image(shown, name), name), width, height, is_reduced, is_lossless=True)
 
 
 def embed_thumbnail(pixels: npt.NDArray[np.uint8], side: int) -> EmbeddedImage:
@@ -64,9 +64,9 @@ def embed_thumbnail(pixels: npt.NDArray[np.uint8], side: int) -> EmbeddedImage:
     data = save_by_pillow(
         Image.fromarray(np.ascontiguousarray(small)), "WEBP", quality=_THUMBNAIL_QUALITY, method=_THUMBNAIL_METHOD
     )
-    return EmbeddedImage(_data_url(data, "webp"), small.shape[1], small.shape[0], is_reduced=True, is_lossless=False)
+    return EmbeddedImage(data_url(data, "webp"), small.shape[1], small.shape[0], is_reduced=True, is_lossless=False)
 
 
-def _data_url(data: bytes, kind: str) -> str:
+def data_url(data: bytes, kind: str) -> str:
     """Return a file of an image format (a media type without `image/`) as a data URL."""
     return f"data:image/{kind};base64,{b64encode(data).decode('ascii')}"

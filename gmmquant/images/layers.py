@@ -38,7 +38,6 @@ _CHUNK_PAIRS = 1 << 16
 _SHARES_AT_A_TIME = 1 << 17
 _MAX_ENTRIES = 1 << 24
 
-
 # An alpha above 0 of a layer at a pair of colour and alpha: eight bytes, which numpy moves as one number.
 _ENTRY = np.dtype([("pair", np.uint32), ("alpha", np.uint8), ("color", np.uint8, 3)])
 

@@ -48,15 +48,10 @@ class GreyMap:
         return np.rint(255 * levels).astype(np.uint8)
 
     def _repr_png_(self) -> bytes:
-        """Return the map as notebooks show it."""
-        return preview_of_map(self)
+        """Return the map as notebooks show it: a small grey PNG of 8 bits."""
+        from gmmquant.images.preview import preview_of_pixels
 
-
-def preview_of_map(grey: GreyMap) -> bytes:
-    """Return a map as a small grey PNG of 8 bits."""
-    from gmmquant.images.preview import preview_of_pixels
-
-    return preview_of_pixels(grey.levels)
+        return preview_of_pixels(self.levels)
 
 
 def encode_grey_map(grey: GreyMap) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gmmquant.colors.palette import Palette, check_palette, check_shares, collect_colors
+from gmmquant.colors.palette import Palette, check_palette, collect_colors
 from gmmquant.colors.palette_files import FORMATS, PaletteFormat, read_named_palette
 from gmmquant.errors import ImageError, PaletteFileError
 from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored
@@ -23,7 +23,7 @@ from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.encoding.frame_diff import frames_of
 from gmmquant.images.files import read_image
 from gmmquant.images.recolor import IndexedImage
-from gmmquant.settings import MAX_K
+from gmmquant.parsing import MAX_K
 from gmmquant.system.filesystem import open_regular
 
 # Formats with palettes, by Pillow's names.
@@ -43,16 +43,12 @@ _MAX_ASPECT = 2.0
 _CHUNK_PIXELS = 1 << 16
 
 
-def encode_swatches(palette: npt.NDArray[Any], weights: npt.ArrayLike | None = None) -> bytes:
+def encode_swatches(palette: npt.NDArray[Any]) -> bytes:
     """Return `palette` (K, 3), 1 to 4096 colours, as a PNG of flat swatches, indexed where 256 entries suffice.
 
-    Colours are drawn in reading order, by `weights` (K,) the heaviest first. An array of another shape or type raises
-    a ParameterError.
+    Colours are drawn in reading order. An array of another shape or type raises a ParameterError.
     """
     palette = check_palette(palette)
-    shares = check_shares(weights, len(palette))
-    if shares is not None:
-        palette = palette[np.argsort(-shares, kind="stable")]
     return encode_image(IndexedImage(_chart(len(palette)), palette), "png")
 
 
@@ -162,7 +158,7 @@ def _chart(n_colors: int) -> npt.NDArray[np.uint16]:
         n_columns = min(range(narrowest, widest + 1), key=lambda length: (-n_colors % length, length))
     n_rows = -(-n_colors // n_columns)
     side = min(max(_WIDTH_PIXELS // n_columns, _MIN_SIDE_PIXELS), _MAX_SIDE_PIXELS)
-    # Rows with one swatch less come first, so that the heaviest colours have the larger swatches.
+    # Rows with one swatch less come first, so that the first colours, mostly the heaviest, have the larger swatches.
     fewest, n_longer = divmod(n_colors, n_rows)
     lengths = np.repeat([fewest, fewest + 1], [n_rows - n_longer, n_longer])
     x = np.arange(side * n_columns)

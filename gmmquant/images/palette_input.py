@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gmmquant.colors.palette import Palette, check_palette, collect_colors
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.array_validation import refuse_masked
-from gmmquant.settings import colors_of
+from gmmquant.parsing import colors_of
 from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:

@@ -40,10 +40,8 @@ def reduced(image: IndexedImage | ColorImage, max_pixels: int) -> IndexedImage |
     """
     if isinstance(image, IndexedImage):
         height, width = reduced_shape(image.labels.shape[0], image.labels.shape[1], max_pixels)
-        labels = _nearest(image.labels, height, width)
-        return IndexedImage(
-            labels, image.palette, None if image.alpha is None else _nearest(image.alpha, height, width)
-        )
+        labels = nearest(image.labels, height, width)
+        return IndexedImage(labels, image.palette, None if image.alpha is None else nearest(image.alpha, height, width))
     height, width = reduced_shape(image.colors.shape[0], image.colors.shape[1], max_pixels)
     return ColorImage.from_pixels(resized(image.pixels, width, height))
 
@@ -56,12 +54,12 @@ def first_frame(image: IndexedImage | ColorImage, height: int) -> IndexedImage |
     return ColorImage(image.colors[:height], alpha)
 
 
-def _nearest(values: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Return the values (height, width) at the centres of larger pixels."""
-    if values.shape == (height, width):
+def nearest(values: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """Return an array (h, w, ...) as (height, width, ...), each value that at the centre of the new pixel."""
+    if values.shape[:2] == (height, width):
         return values
     rows, columns = (
-        ((2 * np.arange(new) + 1) * old // (2 * new)) for old, new in zip(values.shape, (height, width), strict=True)
+        ((2 * np.arange(new) + 1) * old // (2 * new)) for old, new in zip(values.shape, (height, width), strict=False)
     )
     found: npt.NDArray[Any] = values[rows[:, np.newaxis], columns]
     return found

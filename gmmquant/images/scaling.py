@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from gmmquant.colors.spaces import linear_to_srgb, srgb_to_linear
 from gmmquant.images.pixels import check_image
-from gmmquant.settings import MAX_PIXELS, resized_size
+from gmmquant.parsing import resized_size
+from gmmquant.settings import MAX_PIXELS
 
 _CHUNK_PIXELS = 1 << 20  # that are resized at a time: 16 MB of floats
 

@@ -76,7 +76,7 @@ def read_model(path: Path) -> Model:
     n_features = gaussians.means.shape[1]
     names = record.get("feature_names", [""] * n_features)
     if not isinstance(names, list) or [type(name) for name in names] != [str] * n_features:
-        raise ModelFileError(f"feature_names must be {n_features} texts, one for each feature")
+        raise ModelFileError(f"feature_names must be {n_features} texts, one for each feature; correct or remove them")
     return Model(gaussians, {name: value for name, value in record.items() if name not in known})
 
 
@@ -93,14 +93,16 @@ def _read_gaussians(record: dict[str, Any]) -> Gaussians:
         covariance_type,
     )
     if covariance_type.dense and not np.allclose(gaussians.covariances, np.swapaxes(gaussians.covariances, -1, -2)):
-        raise ModelFileError("covariances must be symmetric")
+        raise ModelFileError("covariances must be symmetric; use a model saved by gmmquant")
     try:
         with np.errstate(all="ignore"):
             usable = bool(np.isfinite(natural_parameters(gaussians, gaussians.means[0])).all())
     except SingularCovarianceError:
         usable = False
     if not usable:
-        raise ModelFileError("means and covariances must be of ordinary size, and covariances must have inverses")
+        raise ModelFileError(
+            "means and covariances must be of ordinary size, and covariances must have inverses; fit the mixture again"
+        )
     return gaussians
 
 
@@ -111,7 +113,7 @@ def _numbers(record: dict[str, Any], name: str) -> npt.NDArray[Any]:
     except (ValueError, OverflowError):
         value = np.empty(0, dtype=object)
     if value.dtype.kind not in "iuf":
-        raise ModelFileError(f"{name} is not an array of numbers")
+        raise ModelFileError(f"{name} is not an array of numbers; use a model saved by gmmquant")
     return value
 
 

@@ -9,20 +9,18 @@ from functools import partial
 from itertools import tee
 from pathlib import Path
 
-from gmmquant.errors import ImageError, ParameterError
-from gmmquant.pipeline.earlier_run import EarlierRun, read_earlier_run, settings_of
-from gmmquant.pipeline.image_job import Watcher, attempt, check_outputs, run
-from gmmquant.pipeline.names import shared_image_name
+from gmmquant.pipeline.continued import check_outputs, find_earlier_shared_run, is_finished
+from gmmquant.pipeline.failures import attempt
+from gmmquant.pipeline.image_job import Watcher, run
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.reports import reports_kept
 from gmmquant.pipeline.sources import errors_of_reading
-from gmmquant.pipeline.summary import summary_files
 from gmmquant.report.outcome import Done, Failure, Outcome, PlannedOutcome, Skipped
 from gmmquant.system.atomic import sweep_temporaries
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
 from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.filesystem import examine, exists
-from gmmquant.system.paths import AnyPath, StandardInput, absolute, relative
+from gmmquant.system.paths import AnyPath, StandardInput, absolute
 from gmmquant.system.process import available_memory
 from gmmquant.system.threads import n_processors
 
@@ -138,52 +136,13 @@ def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:
     return PlannedOutcome(job.source, actions, is_read=isinstance(checked, Job) and not job.is_shared_report)
 
 
-def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRun | None:
-    """Return the earlier run that a shared run continues, or None; raise an error if its options or images differ.
-
-    Images are compared by their paths, and by their content if they are newer than the report. With --force a
-    different run is replaced, and so is one of a sample, as the images outside of it are not compared before the fit.
-    """
-    task, shared = planned.task, planned.shared_job
-    replaces = task.existing is Existing.REPLACE
-    if shared is None or task.to is not Destination.FILES or (replaces and sample_size is not None):
-        return None
-    try:
-        earlier = read_earlier_run(shared.report)
-        if earlier is not None:
-            settings, digest = settings_of(task, shared.report)
-            earlier.refuse_other_version()
-            earlier.refuse_other_settings({"sample_size": sample_size, **settings}, digest)
-            earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
-            for job in planned.jobs:
-                earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
-    except (ParameterError, ImageError):
-        if replaces:
-            return None
-        raise
-    return earlier
-
-
-def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
-    """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one has its fits.
-
-    With layers it is False, because their number is not known.
-    """
-    task = planned.task
-    if task.existing is not Existing.KEEP or task.products.layers:
-        return False
-    keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
-    outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
-    return keys <= earlier.fits.keys() and all(map(exists, outputs))
-
-
 @contextmanager
 def executor_for(
     planned: Plan,
     n: int | None,
     idle: Callable[[], None],
     scheduler: str | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] = ignore,
 ) -> Iterator[Executor]:
     """Provide the executor: this process for one image, up to `n` worker processes for several; None: one a processor.
 

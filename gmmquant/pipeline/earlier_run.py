@@ -137,19 +137,14 @@ class EarlierRun(NamedTuple):
         self.refuse_other_version()
         kinds = [_kind_of(fit) for fit in (*self.record["fits"], *record["fits"])]
         if self.record["schema"] != record["schema"] or any(kind != kinds[-1] for kind in kinds):
-            raise self._damaged()
+            raise _damaged(self.report)
         return extended(self.record, record, replaces=replaces)
 
     def refuse_other_version(self) -> None:
         """Raise a `ParameterError` if the report is not that of this version."""
         lists = all(isinstance(self.record.get(name), list) for name in ("notes", "choices"))
         if not lists or self.record.get("version") != __version__ or "schema" not in self.record:
-            raise self._damaged()
-
-    def _damaged(self) -> ParameterError:
-        return ParameterError(
-            f"{self.report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
-        )
+            raise _damaged(self.report)
 
 
 def key_of(job: Job, k: int | str) -> FitKey:
@@ -202,13 +197,17 @@ def read_earlier_run(report: AnyPath | None) -> EarlierRun | None:
     except GmmquantError as error:
         raise ParameterError(f"{report.name} cannot be read: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ParameterError(
-            f"{report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
-        ) from None
+        raise _damaged(report) from None
+
+
+def _damaged(report: AnyPath) -> ParameterError:
+    return ParameterError(
+        f"{report.name} is damaged, or not a report of this version of gmmquant; move it, or use {REMEDY}"
+    )
 
 
 def _kind_of(value: Any, name: str = "") -> Any:
-    """Return what a value of a record is: its keys and types, of a list whether it is one, and None for figures."""
+    """Return the structure of a value of a record: keys and types, whether it is a list, and None for figures."""
     if isinstance(value, dict) and name != "files":
         optional = ("regions", "seeds", "best_seed", "fixed", "lossy")
         return {key: _kind_of(value[key], key) for key in sorted(value) if key not in optional}

@@ -10,8 +10,8 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gmmquant.colors.palette import hex_code
 from gmmquant.images.encoding.encode import encode_image
+from gmmquant.parsing import hex_code
 from gmmquant.pipeline.earlier_run import refuse_other_content
 from gmmquant.pipeline.plan import Job
 from gmmquant.quantization.quantizer import Quantizer

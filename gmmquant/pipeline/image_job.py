@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -10,12 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, OutputError, ParameterError
+from gmmquant.errors import ImageError
 from gmmquant.images.decoded import DecodedImage
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.decoding.registry import INPUT_FORMATS
@@ -25,18 +24,13 @@ from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage, in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.scaling import resized_frames
-from gmmquant.pipeline.earlier_run import (
-    EarlierRun,
-    digest_of,
-    earlier_report,
-    key_of,
-    read_earlier_run,
-    refuse_changed,
-    settings_of,
-)
+from gmmquant.parsing import MAX_K, largest_of
+from gmmquant.pipeline.continued import check_outputs, continued_run, extended_record, is_kept
+from gmmquant.pipeline.earlier_run import digest_of, refuse_changed, settings_of
 from gmmquant.pipeline.exports import FileWriter, Outputs, write_products
+from gmmquant.pipeline.failures import attempt
 from gmmquant.pipeline.plan import Destination, Existing, Job, Task
-from gmmquant.pipeline.reports import illustration_of, images_of, maps_of, stage_reports, stale_reports
+from gmmquant.pipeline.reports import illustration_of, images_of, maps_of, stage_reports
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.pipeline.strategy import FitEach
 from gmmquant.quantization.quantizer import Quantizer, Receiver, receive_nothing
@@ -44,16 +38,12 @@ from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, Phase, Skipped
 from gmmquant.report.record import Choices, Record, build_record, extended, fit_record
-from gmmquant.settings import MAX_K, largest_of
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
-from gmmquant.system.filesystem import check_writable, exists, is_empty, make_folder, open_path
+from gmmquant.system.filesystem import make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
-from gmmquant.system.process import keep_freed_memory, system_reason, unexpected_reason
-
-# Errors of the system that the images after it would share.
-_HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+from gmmquant.system.process import keep_freed_memory
 
 # Larger images are encoded in another thread. Four fits of an image of 135,300 pixels took 306 ms with that thread and
 # 274 ms without it, while all encoding takes 13 ms.
@@ -64,8 +54,6 @@ _BYTES_PER_PIXEL = 40
 
 # From this size on, an image's freed arrays are returned to the system.
 _HUGE_IMAGE_PIXELS = 1 << 25
-
-Result = TypeVar("Result")
 
 
 class Drawn(NamedTuple):
@@ -105,119 +93,6 @@ def run(job: Job, admit: Callable[[int], None], *, task: Task, watch: Watcher = 
     return attempt(job, work)
 
 
-def attempt(job: Job, work: Callable[[], Result]) -> Result | Failure:
-    """Return the result of `work` on a job, or a `Failure` with the reason in one line."""
-    try:
-        return work()
-    except OutputError as error:
-        return refuse_existing(job, str(error))
-    except OtherSettingsError as error:
-        return _failure(job, str(error))._replace(other_settings=error.settings)
-    except GmmquantError as error:
-        return _failure(job, str(error))
-    except OSError as error:
-        reason = f"cannot write to {job.folder}: {system_reason(error)}"
-        return _failure(job, reason, hopeless=error.errno in _HOPELESS)
-    except MemoryError:
-        return _failure(job, "not enough memory; scale the image down or use fewer colours")
-    except Exception as error:  # a bug, here or in a library, or a failed import; the run goes on with other images
-        return _failure(job, unexpected_reason(error))
-
-
-def _failure(job: Job, reason: str, *, hopeless: bool = False) -> Failure:
-    return Failure(job.source, reason, hopeless, is_image=not job.is_shared_report)
-
-
-def refuse_existing(job: Job, reason: str) -> Failure:
-    """Return the failure of a job because of an output that exists."""
-    other = "--output" if job.image_name else "--name"
-    remedy = f"--force to replace it, --skip-existing to write what is missing, or another {other}"
-    failure = _failure(job, f"{reason}; use {remedy}")
-    return failure._replace(outputs_exist=True)
-
-
-def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
-    """Look up which outputs exist: return the job with those to keep, or the outcome if there is nothing to do.
-
-    If there is a report of an earlier run, it must have the same settings and the same image; what it has is not done
-    again. The image is read for that only if its times are newer than those of the report.
-    """
-    if task.to is not Destination.FILES or job.kept is not None:
-        return job
-    present = [path for path in job.outputs if exists(path)]
-    report = earlier_report(job)
-    continues = report is not None and task.existing is not Existing.REPLACE
-    others = [path for path in present if not (continues and path in job.reports.values())]
-    if others and task.existing is Existing.REFUSE:
-        return refuse_existing(job, f"{others[0].name} exists")
-    if task.existing is Existing.KEEP and (empty := next(filter(is_empty, others), None)) is not None:
-        return _failure(job, f"{empty.name} is empty, so it is not kept; remove it, or use --force to replace it")
-    if continues and not job.is_shared_report:  # for that see `batch.find_earlier_shared_run`
-        earlier = read_earlier_run(report)
-        if earlier is not None:
-            earlier.refuse_newer(job.source, earlier.digests["source"])
-            earlier.refuse_other_settings(*settings_of(task, job.report))
-            left: Mapping[int | str, str] = {
-                k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
-            }
-            if not left and not stale_reports(job, earlier.record):
-                return Skipped(job.source)
-            left = left or job.stems  # for a report that is missing
-            recorded = frozenset(k for k in left if key_of(job, k) in earlier.fits)
-            job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)
-    check_writable(job.folder)
-    return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
-
-
-def _earlier_run(job: Job, task: Task, digest: str, note: Callable[[str], None]) -> EarlierRun | None:
-    """Return the run whose report gets the fits of this one: with --force only one of the same settings and image.
-
-    `note` is called if its report then has no longer the figures of other fits.
-    """
-    if task.to is not Destination.FILES or job.in_shared_report:
-        return None
-    earlier = None
-    try:
-        earlier = read_earlier_run(earlier_report(job))
-        if earlier is not None:
-            earlier.refuse_changed(job.source, earlier.digests["source"], digest)
-            earlier.refuse_other_settings(*settings_of(task, job.report))
-    except (ParameterError, ImageError):
-        if task.existing is Existing.REPLACE:
-            if earlier is not None and (lost := _lost(earlier, job, digest)):
-                note(lost)
-            return None
-        raise
-    if earlier is not None and job.kept is not None and job.earlier_digest is None:
-        own = {key_of(job, k) for k in job.ks}
-        return None if own.issuperset(earlier.fits) else earlier  # None: it is that of the first run of this job
-    return earlier
-
-
-def _lost(earlier: EarlierRun, job: Job, digest: str) -> str:
-    """Return which figures of an earlier run are lost when its report is replaced; empty if there are none."""
-    name, changed = earlier.report.name, earlier.digests["source"] != digest
-    if changed and not earlier.is_about(job.source):
-        return f"{name} was about {earlier.image_name(job.source)}, whose figures are replaced"
-    own = {key_of(job, k) for k in job.ks}
-    ks = ", ".join(str(key[0]) for key in earlier.fits if key not in own)
-    reason = "were of an earlier version of the image" if changed else "had other settings"
-    return f"{name} no longer has k = {ks}, which {reason}; their images stay" if ks else ""
-
-
-def _extended(earlier: EarlierRun | None, record: Record, task: Task) -> tuple[Record, EarlierRun | None]:
-    """Return a record with the fits of an earlier run, and that run; with --force one that does not fit is left out."""
-    if earlier is None:
-        return record, None
-    replaces = task.existing is Existing.REPLACE
-    try:
-        return earlier.extended(record, replaces=replaces), earlier
-    except ParameterError:
-        if replaces:
-            return record, None
-        raise
-
-
 class Input(NamedTuple):
     """An image that was read, its visible pixels of all frames, and the SHA-256 and the size of the file."""
 
@@ -249,7 +124,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     image, flat, digest, n_bytes = read(job.source, task, admit)
     refuse_changed(job.source, job.report, job.earlier_digest, digest)
     notes_on_files: list[str] = []  # not in the record, as they are true of this run only
-    earlier = _earlier_run(job, task, digest, notes_on_files.append)
+    earlier = continued_run(job, task, digest, notes_on_files.append)
     lossy, input_format = _is_lossy(image, flat, task), image.format
     notes = [*image.notes, *_losses(image, flat, task, lossy=lossy)]
     if flat.n_visible == 0:
@@ -288,7 +163,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         if not results:
             return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}", input_format)
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes, lossy=lossy)
-        record, earlier = _extended(earlier, record, task)
+        record, earlier = extended_record(earlier, record, task)
         if earlier is not None:  # a note on all fits together
             notes += [note for note in record["notes"] if note not in (*notes, *earlier.record["notes"])]
         is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
@@ -489,10 +364,3 @@ def number_of_colors(k: int | str, choices: Choices) -> int:
 def recoloring_is_chosen(task: Task) -> bool:
     """Return whether the user chose how images are recoloured."""
     return task.settings.recolor is not None or task.settings.dither != "none"
-
-
-def is_kept(job: Job, task: Task, path: AnyPath) -> bool:
-    """Return whether an output existed before the job and is kept; layers after the first are looked up now."""
-    if task.existing is not Existing.KEEP:
-        return False
-    return path in job.kept if job.kept is not None and path in job.outputs else exists(path)

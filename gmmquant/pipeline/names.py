@@ -1,4 +1,4 @@
-"""Names of outputs: a template such as `{stem}_k{k}`, and what is added to it."""
+"""Names of outputs, by a template such as `{stem}_k{k}`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 
-from gmmquant.settings import DEFAULT_NAME, OUTPUT_FORMATS, in_names
+from gmmquant.parsing import in_names
+from gmmquant.settings import DEFAULT_NAME, format_of
 
 # {stem} and {ext} are of the source: its name without the extension, and the extension without the dot.
 _FIELDS = ("stem", "ext", "k")
-
-_EXTENSIONS = {extension for name, others in OUTPUT_FORMATS.items() for extension in (name, *others)}
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -28,22 +27,22 @@ _LONGEST_K = "auto:99.999"
 
 
 def check_name(template: str) -> str:
-    """Return a template of names; a ValueError names what is wrong with it."""
+    """Return a template of names; raise a ValueError if it cannot be used."""
     unknown = [field for field in _FIELD.findall(template) if field not in _FIELDS]
     fields = " ".join(f"{{{field}}}" for field in _FIELDS)
     if unknown or re.search(r"[{}]", _FIELD.sub("", template)):
         found = f"{{{unknown[0]}}}" if unknown else "a single brace"
-        raise ValueError(f"{found} in {template!r}: the fields of a name are {fields}")
+        raise ValueError(f"{found} in {template!r}; the fields of a name are {fields}")
     if re.search(r"[/\0]", template):
-        raise ValueError(f"{template!r} names a folder: use --output for the folder")
+        raise ValueError(f"{template!r} names a folder; use --output for the folder")
     if template.endswith(".{ext}"):
         raise ValueError(
-            f"{template!r} ends with the extension of the input, and that of --format is added: leave it out"
+            f"{template!r} ends with the extension of the input, and that of --format is added; leave it out"
         )
-    if template.rpartition(".")[2].lower() in _EXTENSIONS:
-        raise ValueError(f"{template!r} ends with an extension, which --format decides: leave it out")
+    if format_of(template.rpartition(".")[2].lower()) is not None:
+        raise ValueError(f"{template!r} ends with an extension, which --format decides; leave it out")
     if not template or template.startswith("."):
-        raise ValueError(f"{template!r} would be hidden or empty: start with a field, such as {DEFAULT_NAME}")
+        raise ValueError(f"{template!r} would be hidden or empty; start with a field, such as {DEFAULT_NAME}")
     return template
 
 

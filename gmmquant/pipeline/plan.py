@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gmmquant.errors import OutputError
+from gmmquant.parsing import in_names
 from gmmquant.pipeline.names import fitting_stem, has_k, image_stem, report_stem
 from gmmquant.pipeline.sources import Source
 from gmmquant.pipeline.strategy import FitEach, Strategy
 from gmmquant.report.outcome import Failure
 from gmmquant.report.record import Record
-from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, DEFAULT_REPORT, MAX_PIXELS, Settings, in_names
+from gmmquant.settings import DEFAULT_NAME, DEFAULT_OUTPUT_FORMAT, DEFAULT_REPORT, MAX_PIXELS, Settings
 from gmmquant.system.filesystem import exists, is_folder
 from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, common_folder, identity, relative
 from gmmquant.system.process import system_reason

@@ -16,12 +16,13 @@ from gmmquant.images.pixels import in_8_bits
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.reduced import first_frame, reduced
 from gmmquant.images.scaling import resized_frames
+from gmmquant.parsing import in_names
 from gmmquant.pipeline.earlier_run import EarlierRun, earlier_report, key_of, read_earlier_run
 from gmmquant.pipeline.exports import Outputs
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record, asked_of, extension_of, fit_key, to_json
-from gmmquant.settings import ANY_K, MAX_PIXELS, in_names
+from gmmquant.settings import ANY_K, MAX_PIXELS
 from gmmquant.system.filesystem import exists, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 

@@ -8,31 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.errors import GmmquantError, ParameterError
-from gmmquant.pipeline.batch import find_earlier_shared_run, is_finished, run_all, with_absolute_paths
-from gmmquant.pipeline.earlier_run import (
-    REMEDY,
-    EarlierRun,
-    digest_of_all,
-    key_of,
-    read_earlier_run,
-    refuse_changed,
-    settings_of,
-)
-from gmmquant.pipeline.exports import FileWriter, write_mixture
-from gmmquant.pipeline.image_job import (
-    attempt,
+from gmmquant.pipeline.batch import run_all, with_absolute_paths
+from gmmquant.pipeline.continued import (
     check_outputs,
+    continued_job,
+    extended_shared_record,
+    find_earlier_shared_run,
+    is_finished,
     is_kept,
-    number_of_colors,
-    read,
-    recoloring_is_chosen,
+    lost_fits,
+    refuse_other_sources,
 )
+from gmmquant.pipeline.earlier_run import EarlierRun, digest_of_all, settings_of
+from gmmquant.pipeline.exports import FileWriter, write_mixture
+from gmmquant.pipeline.failures import attempt
+from gmmquant.pipeline.image_job import number_of_colors, read, recoloring_is_chosen
 from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
@@ -40,7 +35,7 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
-from gmmquant.report.record import Record, fit_key, fit_record, to_json
+from gmmquant.report.record import Record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, total_result
 from gmmquant.system.atomic import OutputSet, writing
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
@@ -95,13 +90,13 @@ def run_shared(
         yield from failures
         return
     if earlier is not None:
-        refusal = attempt(shared, partial(_refuse_other_sources, earlier, planned.jobs, counted.digests))
+        refusal = attempt(shared, partial(refuse_other_sources, earlier, planned.jobs, counted.digests))
         if refusal is not None and task.existing is not Existing.REPLACE:
             yield refusal
             return
         earlier = earlier if refusal is None else None
     if earlier is not None:
-        entries = [_continued(entry, earlier) if isinstance(entry, Job) else entry for entry in entries]
+        entries = [continued_job(entry, earlier) if isinstance(entry, Job) else entry for entry in entries]
 
     colors = ColorHistogram.empty() if counted.colors is None else counted.colors
     task = task._replace(settings=task.strategy.settings(task.settings))
@@ -158,35 +153,11 @@ def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
     return next((refusal for refusal in checked if isinstance(refusal, Failure)), None)
 
 
-def _continued(job: Job, earlier: EarlierRun) -> Job:
-    """Return a job that extends the image's entry in a shared report, if it is in it; the files of that are kept."""
-    entry = earlier.entry_of(job.source)
-    if entry is None:
-        return job
-    fits = set(map(fit_key, entry["fits"]))
-    recorded = frozenset(k for k in job.ks if key_of(job, k) in fits)
-    return replace(job, earlier_digest=entry["digest"], earlier_entry=entry, recorded=recorded)
-
-
 def _with_failures(entries: Sequence[Job | Failure], failures: Iterable[Failure]) -> list[Job | Failure]:
     """Return the entries of a plan, with `failures` in place of their jobs and under the planned paths."""
     failed = {identity(failure.source): failure for failure in failures}
     found = [(entry, failed.get(identity(entry.source))) for entry in entries]
     return [entry if failure is None else failure._replace(source=entry.source) for entry, failure in found]
-
-
-def _refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapping[str, str]) -> None:
-    """Raise an error if the earlier run was fitted to other images; the message names one that changed, if any did."""
-    if digest_of_all(digests.values()) == earlier.digests["sources"]:
-        return
-    for job in jobs:
-        digest = digests.get(identity(job.source))
-        if digest is not None:
-            refuse_changed(job.source, job.report, earlier.digest_of_image(job.source), digest)
-    raise ParameterError(
-        f"{earlier.report.name} was fitted to {earlier.n_fitted} images, not to these {len(digests)}; use the "
-        f"same images, {REMEDY}"
-    )
 
 
 def _count_all(
@@ -257,19 +228,19 @@ def add(one: Counted, other: Counted) -> Counted:
 
 
 def fit_shared(
-    fitter: Fitter, ks: Sequence[int | str], idle: Callable[[], None] = ignore, strategy: Strategy | None = None
+    fitter: Fitter,
+    ks: Sequence[int | str],
+    idle: Callable[[], None] = ignore,
+    strategy: Strategy = FitEach(),  # noqa: B008  immutable
 ) -> ApplyFits:
-    """Fit one mixture for each of `ks`, numbers or "auto" and "auto:DE"; `idle()` is called after iterations of EM.
+    """Fit one mixture for each of `ks`, numbers or "auto" and "auto:DE", by a strategy.
 
-    `strategy` fits them.
+    `idle()` is called after iterations of EM.
     """
-    strategy = strategy or FitEach()
-    fit = strategy.fit
     choices = {k: fitter.choose_k(k) for k in ks if isinstance(k, str)}
     numbers = dict.fromkeys(number_of_colors(k, choices) for k in ks)
-    return ApplyFits(
-        {k: fit(fitter, k, lambda *_: idle()) for k in numbers}, choices, keeps_order=True, names=strategy.names
-    )
+    fits = {k: strategy.fit(fitter, k, lambda *_: idle()) for k in numbers}
+    return ApplyFits(fits, choices, keeps_order=True, names=strategy.names)
 
 
 def _write_shared(
@@ -308,37 +279,12 @@ def _write_shared(
         lost = ""  # true of this run only, so not in the record
         record["settings"]["keep_metadata"] = task.products.keep_metadata
         if earlier is not None:
-            record = _extended(earlier, record, replaces=task.existing is Existing.REPLACE)
+            record = extended_shared_record(earlier, record, replaces=task.existing is Existing.REPLACE)
             notes += [note for note in record["notes"] if note not in (*notes, *earlier.record["notes"])]
         elif to_files and shared.reports:
-            lost = _lost(shared)
+            lost = lost_fits(shared)
         if to_files and shared.reports:
             replaced = None if earlier is None or overwrite else earlier.data
             outputs.stage(shared.report, to_json(record).encode("ascii"), replaced=replaced)
         written = outputs.commit()
     return SharedReport(shared.folder, record, written, [*notes, *filter(None, [lost])])
-
-
-def _extended(earlier: EarlierRun, record: Record, *, replaces: bool) -> Record:
-    """Return a shared record with the fits of an earlier run.
-
-    A `ParameterError` is raised if images of this run lack those fits, as they failed then.
-    """
-    fits = earlier.extended(record, replaces=replaces)
-    for image in record["images"]:
-        if len(image["fits"]) < len(fits["fits"]):
-            raise ParameterError(
-                f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
-                f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
-            )
-    return {**fits, **{name: record[name] for name in ("total", "fitted", "digest", "images", "failed")}}
-
-
-def _lost(shared: Job) -> str:
-    """Return which k the report of an earlier run has and this one has not; empty if there are none."""
-    try:
-        earlier = read_earlier_run(shared.report)
-    except GmmquantError:
-        return ""
-    ks = [str(k) for k, _ in earlier.fits if k not in shared.ks] if earlier is not None else []
-    return f"{shared.report.name} no longer has k = {', '.join(ks)}; their images stay" if ks else ""

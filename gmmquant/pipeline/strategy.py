@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import Palette, hex_code
+from gmmquant.colors.palette import Palette
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
@@ -25,29 +24,19 @@ from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.models.serialization import Model, read_model
+from gmmquant.parsing import check_k, hex_code, parse_hex, shortened
 from gmmquant.quantization.fit import Fit
-from gmmquant.quantization.fitter import Fitter, candidates_of
+from gmmquant.quantization.fit_colors import candidates_of
+from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.mixtures import range_problem
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import (
-    COLOR_DEPTHS,
-    MAX_PIXELS,
-    METHODS,
-    RECOLORINGS,
-    SPACE_TITLES,
-    SPACES,
-    Recoloring,
-    Settings,
-    check_k,
-    parse_hex,
-    shortened,
-)
+from gmmquant.settings import COLOR_DEPTHS, MAX_PIXELS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Recoloring, Settings
 from gmmquant.system.process import system_reason
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strategy(ABC):
+class Strategy:
     """Where the mixture comes from, and how an image is recoloured by it."""
 
     ks: Sequence[int | str] | None = None  # the numbers of colours, unless the user chooses them
@@ -68,18 +57,14 @@ class Strategy(ABC):
         """Return the fit in `k` colours to the colours of an image, or of many."""
         return fitter.fit(k, watch)
 
-    @abstractmethod
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Recolour an image in `k` colours; `watch` and `receive` as for `Quantizer.fit`."""
+        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
 class FitEach(Strategy):
     """Fit a mixture to each image."""
-
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
-        """Fit and recolour."""
-        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)
@@ -119,10 +104,6 @@ class FixedPalette(Strategy):
     def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
         """Fit weights and covariances to the palette."""
         return fitter.fit_palette(self.colors, None if self.ks else k, watch)
-
-    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
-        """Fit and recolour."""
-        return quantizer.recolor(self.fit(quantizer.fitter, k, watch), receive)
 
 
 @dataclass(frozen=True)

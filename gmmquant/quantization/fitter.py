@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.dominant import dominant_colors
+from gmmquant.colors.color_depth import to_depth
 from gmmquant.colors.exact import equal_colors, exact_mixture
 from gmmquant.colors.histogram import ColorHistogram
-from gmmquant.colors.palette import Palette, check_palette, to_8_bits
+from gmmquant.colors.palette import Palette, check_palette
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.models import budget
-from gmmquant.models.array_validation import FloatArray, IndexArray, check_finite_objective
+from gmmquant.models.array_validation import FloatArray, check_finite_objective
 from gmmquant.models.cells import Cells
 from gmmquant.models.coarse_to_fine import best_start, descend, down_to_noise, fit_by_search, fit_with_means, levels_for
 from gmmquant.models.convergence import DEFAULT_TOL_NATS, default_tol
@@ -30,8 +30,10 @@ from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.starts import clusters_about
+from gmmquant.parsing import AUTO, check_k, largest_difference, parse_auto, parse_color
 from gmmquant.quantization.fit import Fit
-from gmmquant.settings import AUTO, COLOR_DEPTHS, Settings, check_k, largest_difference, parse_auto, parse_color
+from gmmquant.quantization.fit_colors import NO_COLORS, candidates_of, snapped_colors, with_colors
+from gmmquant.settings import Settings
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
@@ -46,34 +48,9 @@ _KMEANS_TOL_FACTOR = 6
 # to 9 would be drawn in one colour, whatever k.
 _MAX_NOISE = 0.125
 
-NO_COLORS = np.empty((0, 3), dtype=np.uint8)
-
-
-def displayed_palette(palette: Palette, settings: Settings) -> Palette:
-    """Return the nearest colours of the depth that the settings name."""
-    if settings.color_depth == COLOR_DEPTHS[0]:
-        return palette
-    from gmmquant.colors.color_depth import to_depth
-
-    return to_depth(palette, settings.color_depth)
-
-
-def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette, list[int]]:
-    """Return the distinct colours of a palette of which `k` can be chosen, and the indices of those to keep."""
-    colors = list(dict.fromkeys(map(tuple, displayed_palette(palette, settings).tolist())))
-    kept = {code: parse_color(code) for code in settings.kept_codes}
-    missing = [code for code, color in kept.items() if color not in colors]
-    if missing:
-        raise ParameterError(f"keep_colors: {missing[0]} is not in the palette; use colours of it, or omit it")
-    if not max(len(kept), 1) <= k <= len(colors):
-        limit = f"above the {plural(len(colors), 'colour')} of the palette; use at most {len(colors)}"
-        limit = f"below the {plural(len(kept), 'colour')} to keep; use at least {len(kept)}" if k < len(kept) else limit
-        raise ParameterError(f"k = {k} is {limit}")
-    return np.array(colors, dtype=np.uint8), [colors.index(color) for color in kept.values()]
-
 
 class Fitter:
-    """Fits mixtures to the colours of one image or many, at any k; what the fits share is computed once.
+    """Fits mixtures to the colours of one image or many, at any k, and computes once all that the fits share.
 
     `colors` is a ColorHistogram, or ColorCells if there are too many colours for one. A pickled Fitter holds its two
     arguments only.
@@ -176,10 +153,10 @@ class Fitter:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")
         else:
             fit = self._fit_from_seeds(k, watch)
-            fit = replace(fit, colors=self._snapped(fit.mixture))
+            fit = replace(fit, colors=snapped_colors(self.colors, fit.mixture, self.settings))
             by_weight = fit.mixture.order()
         kept_first = np.concatenate([np.arange(len(kept)), by_weight[by_weight >= len(kept)]])
-        return self._with_colors(fit, kept, by_weight, given=kept_first, default="weight")
+        return with_colors(fit, self.settings, kept, by_weight, given=kept_first, default="weight")
 
     def fit_palette(self, palette: npt.NDArray[np.uint8], k: int | None = None, watch: Watcher = watch_nothing) -> Fit:
         """Fit weights and covariances about a fixed palette, uint8 (K, 3), whose colours are the means.
@@ -192,7 +169,7 @@ class Fitter:
         settings, palette = self.settings, check_palette(palette)
         if self.colors.n_colors == 0:
             return self._fit_nothing(len(palette) if k is None else k)
-        palette = self._subset(palette, check_k(k)) if k is not None else displayed_palette(palette, settings)
+        palette = self._subset(palette, check_k(k)) if k is not None else to_depth(palette, settings.color_depth)
         K = len(palette)
         tol = self._tol_for(K)
         fit = fit_with_means(
@@ -209,7 +186,7 @@ class Fitter:
         recoloring = "nearest" if undecided else None
         result = replace(self._result(K, fit, tol, perf_counter() - started), recoloring=recoloring)
         by_weight = result.mixture.order()
-        return self._with_colors(result, palette, by_weight, given=np.arange(K), default="given")
+        return with_colors(result, settings, palette, by_weight, given=np.arange(K), default="given")
 
     def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False, colors: Palette | None = None) -> Fit:
         """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective.
@@ -224,7 +201,7 @@ class Fitter:
         K = len(mixture.weights)
         fit = self._result(K, self._unfitted(mixture, objective), None, perf_counter() - started)
         fit = replace(fit, converged=None, nearest_by_mean=nearest_by_mean, colors=colors)
-        return self._with_colors(fit, NO_COLORS, mixture.order(), given=np.arange(K), default="given")
+        return with_colors(fit, self.settings, NO_COLORS, mixture.order(), given=np.arange(K), default="given")
 
     def fit_mixture(
         self,
@@ -366,48 +343,6 @@ class Fitter:
         candidates, required = candidates_of(palette, self.settings, k)
         rng = np.random.default_rng(self.settings.seed)
         return candidates[best_subset(self.levels, self.space.from_srgb(candidates / 255), k, rng, required)]
-
-    def _with_colors(self, fit: Fit, fixed: Palette, by_weight: IndexArray, *, given: IndexArray, default: str) -> Fit:
-        """Return `fit` with its palette, and its components in the order of the settings.
-
-        The first components have the colours `fixed` (n_fixed, 3). Orders are indices: `by_weight`, the heaviest first,
-        and that `given`; the one named `default` is used unless the settings name another.
-        """
-        settings, mixture, n_fixed, colors = self.settings, fit.mixture, len(fixed), fit.colors
-        if n_fixed == len(mixture.weights):
-            colors = fixed
-        elif n_fixed or settings.color_depth != COLOR_DEPTHS[0]:
-            from gmmquant.colors.color_depth import distinct_colors
-
-            wanted = 255 * np.clip(self.space.to_srgb(mixture.means), 0.0, 1.0) if colors is None else colors
-            colors, free = np.empty((len(mixture.weights), 3), dtype=np.uint8), by_weight[by_weight >= n_fixed]
-            colors[:n_fixed] = fixed
-            colors[free] = distinct_colors(wanted[free], settings.color_depth, map(tuple, fixed.tolist()))
-        name = settings.palette_order or default
-        if name in ("weight", "given"):
-            order = by_weight if name == "weight" else given
-        else:
-            from gmmquant.colors.palette_order import order_by_hue, order_by_luminance
-
-            palette = to_8_bits(mixture.means, self.space) if colors is None else colors
-            order = (order_by_hue if name == "hue" else order_by_luminance)(palette)
-        return replace(
-            fit,
-            mixture=mixture.taken(order),
-            colors=None if colors is None else colors[order],
-            alphas=None if fit.alphas is None else fit.alphas[order],
-            nearest_by_mean=fit.nearest_by_mean and settings.color_depth == COLOR_DEPTHS[0],
-            fixed=(np.arange(len(order)) < n_fixed)[order] if n_fixed else None,
-            keeps_order=settings.palette_order is not None or default == "given",
-        )
-
-    def _snapped(self, mixture: Gaussians) -> Palette | None:
-        """Return the colours of components of which some have a dominant one, or None."""
-        settings, histogram = self.settings, self.colors
-        if not settings.snap or not isinstance(histogram, ColorHistogram):
-            return None
-        by_mean = settings.method == "kmeans"
-        return dominant_colors(histogram, mixture, self.space, settings.snap, by_mean=by_mean)
 
     def _shrinkage_for(self, k: int) -> float:
         """Return the shrinkage of an image's fit: a single component shares its covariance with none."""

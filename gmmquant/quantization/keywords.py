@@ -37,7 +37,7 @@ _OF_FREE_COLORS = ("method", "snap", "init", "search", "restarts", "n_seeds")
 
 
 def hinted(function: Function) -> Function:
-    """Return a function whose TypeError for an unknown keyword says where to find what it asks for."""
+    """Return a function whose TypeError for an unknown keyword names the argument or function to use."""
     known = list(inspect.signature(function).parameters)
 
     @wraps(function)

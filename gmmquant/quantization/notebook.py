@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
-from gmmquant.colors.palette import hex_code
+from gmmquant.images.embedded import data_url
 from gmmquant.images.preview import preview_png
+from gmmquant.parsing import hex_code
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ Figures = Iterable[tuple[str, str]]
 
 def result_html(result: QuantizedImage) -> str:
     """Return a recoloured image, its palette and its figures as HTML."""
-    png = base64.b64encode(preview_png(result.shown)).decode("ascii")
+    url = data_url(preview_png(result.shown), "png")
     height, width = result.labels.shape[0] // result.n_frames, result.labels.shape[1]
     n_colors = len(result.palette)
     label = escape(f"{width} x {height} pixels in {plural(n_colors, 'colour')}")
-    image = f'<img src="data:image/png;base64,{png}" alt="{label}" style="max-width:100%;border:{_LINE}">'
+    image = f'<img src="{url}" alt="{label}" style="max-width:100%;border:{_LINE}">'
     size = f"{width} x {height}" + ("" if result.n_frames == 1 else f", {result.n_frames} frames")
     figures = [("size", size), *_fit_figures(result.fit), *_result_figures(result)]
     return _framed(f"<div>{image}</div>{_palette(result.fit, result.shares)}{_table(figures)}")

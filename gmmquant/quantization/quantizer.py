@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import check_palette, hex_code, to_8_bits
+from gmmquant.colors.palette import check_palette, to_8_bits
 from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
@@ -32,12 +32,13 @@ from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
 from gmmquant.models.kmeans import nearest_squared_distances
 from gmmquant.models.sweep import most_probable
+from gmmquant.parsing import AUTO, check_k, hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
 from gmmquant.quantization.mixtures import color_mixture
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
-from gmmquant.settings import AUTO, SPACE_TITLES, Settings, SettingsOptions, check_k
+from gmmquant.settings import SPACE_TITLES, Settings, SettingsOptions
 from gmmquant.system.printable import plural
 from gmmquant.system.user_warning import warn_user
 
@@ -184,7 +185,10 @@ class Quantizer:
         self._require_own_alpha("a given mixture")
         gaussians = color_mixture(mixture, self.fitter.space)
         if colors is not None and len(check_palette(colors)) != len(gaussians.means):
-            raise ParameterError(f"colors has {len(colors)} rows, the mixture {len(gaussians.means)} components")
+            n_colors, n_components = len(colors), len(gaussians.means)
+            raise ParameterError(
+                f"colors has {n_colors} rows, the mixture {n_components} components; pass one for each"
+            )
         return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact, colors=colors), receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
@@ -232,8 +236,8 @@ class Quantizer:
     def transfer(self, fit: QuantizedImage, target: MixtureLike, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
 
-        The target may be anything that `apply` takes. Labels are those of the most probable components;
-        the error is the distance by which colours move.
+        The target may be anything that `apply` takes. Labels are those of the most probable components; the error is
+        the distance by which colours move.
         """
         from gmmquant.models.transport import transport_between
 
@@ -363,7 +367,7 @@ class Quantizer:
         labels: npt.NDArray[Any],
         colors: npt.NDArray[np.uint8] | None,
     ) -> QuantizedImage:
-        """Return a result with what it has from the image."""
+        """Return a result with the alpha, hidden colours, animation and source of the image."""
         flat = self._flat
         own = (flat.alpha, flat.hidden, self._animation, self.source)
         return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, *own)
@@ -414,7 +418,7 @@ class Quantizer:
         return TranslucentColors.of_pixels(self._flat.codes, self._flat.bit_depth, self._flat.visible_alpha)
 
     def _require_own_alpha(self, other: str) -> None:
-        """Refuse what is about colours without alpha if the settings ask for a fit of both."""
+        """Refuse an input about colours without alpha if the settings ask for a fit of both."""
         if self.settings.alpha == "quantize":
             raise ParameterError(f"alpha = 'quantize' fits colour and alpha together, not with {other}; omit one")
 
@@ -448,7 +452,7 @@ class Quantizer:
         errors, seconds = dict.fromkeys(("posterior", "nearest", "soft"), 0.0), {**fit.seconds, "recolor": 0.0}
         regions = 0 if fit.smoothing(self.settings) else None
         statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds, regions)
-        labels = np.zeros(flat.shape, dtype=np.uint8 if K <= 256 else np.uint16)
+        labels = _compact(np.zeros(flat.shape, dtype=np.uint8), K)
         result = self._result(fit, *fit.drawing(self.settings), statistics, labels, None)
         receive(result.recolored)
         return result

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import hex_code
 from gmmquant.images.decoded import Animation, array_of
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Criteria, n_parameters
+from gmmquant.parsing import hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.system.printable import plural
 

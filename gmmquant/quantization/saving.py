@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gmmquant.errors import FormatWarning, OutputError, ParameterError
 from gmmquant.images.encoding.encode import encode_image, output_format
-from gmmquant.settings import OUTPUT_FORMATS
+from gmmquant.settings import OUTPUT_FORMATS, format_of
 from gmmquant.system.paths import parse_path
 from gmmquant.system.single_file import write_file
 from gmmquant.system.user_warning import warn_user
@@ -65,14 +65,10 @@ def _format_of(file: Any, format_name: str | None) -> str:
 
 def _refuse_other_extension(path: str, format_name: str) -> None:
     """Raise a `ParameterError` if a path has the extension of another format than the one that is asked for."""
-    extension = parse_path(path).suffix.lower().removeprefix(".")
-    named, asked = (
-        next((name for name, others in OUTPUT_FORMATS.items() if text in (name, *others)), None)
-        for text in (extension, format_name)
-    )
+    named, asked = format_of(parse_path(path).suffix.lower().removeprefix(".")), format_of(format_name)
     if named and asked and named != asked:
         raise ParameterError(
-            f"format = {format_name!r} contradicts {path!r}: leave out format, or change the extension"
+            f"format = {format_name!r} contradicts {path!r}; leave out format, or change the extension"
         )
 
 

@@ -28,9 +28,11 @@ from gmmquant.models.em import Course, EMFit, Watcher, watch_nothing
 from gmmquant.models.kmeans import center_scores
 from gmmquant.models.starts import clusters_of
 from gmmquant.models.sweep import most_probable
+from gmmquant.parsing import check_k
 from gmmquant.quantization.fit import Fit
-from gmmquant.quantization.fitter import NO_COLORS, Fitter
-from gmmquant.settings import Settings, check_k
+from gmmquant.quantization.fit_colors import NO_COLORS, with_colors
+from gmmquant.quantization.fitter import Fitter
+from gmmquant.settings import Settings
 
 # Of Lloyd's iterations from the means of a mixture: the fraction of the error at which they end, and their number.
 _LLOYD_TOL, _MAX_LLOYD_ITERATIONS = 6e-4, 50
@@ -80,7 +82,7 @@ class TranslucentFitter(Fitter):
         fit = self._result(k, em, tol, perf_counter() - started)
         fit = replace(fit, exact=exact, recoloring="nearest", colors=colors, alphas=alphas)
         by_weight = mixture.order()
-        return self._with_colors(fit, NO_COLORS, by_weight, given=by_weight, default="weight")
+        return with_colors(fit, self.settings, NO_COLORS, by_weight, given=by_weight, default="weight")
 
     @property
     def _kept_means(self) -> FloatArray:

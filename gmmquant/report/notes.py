@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from gmmquant.colors.color_sum import Colors
-from gmmquant.colors.palette import hex_code
 from gmmquant.models.selection import BoundedChoice, Choice
+from gmmquant.parsing import hex_code
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.settings import COLOR_DEPTHS, Settings
 from gmmquant.system.printable import plural

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gmmquant.colors.palette import hex_code
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.selection import BoundedChoice, Choice
+from gmmquant.parsing import hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
@@ -72,9 +72,9 @@ def build_record(
 def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
     """Return an `earlier` record of the same image and settings with the fits of `record` as well, ordered by k.
 
-    Both may be entries of an image in a shared record, which has the settings of all.
-    If a fit is in both and not `replaces`, only its files are added, and the size that its image has now; if nothing is
-    new, the earlier record is returned.
+    Both may be entries of an image in a shared record, which has the settings of all. If a fit is in both and not
+    `replaces`, only its files are added, and the size that its image has now; if nothing is new, the earlier record is
+    returned.
     """
     written = {name: (asked, name) for asked, name in map(fit_key, record["fits"]) if name is not None}
     # An image of the same name is no longer that of another fit.
@@ -99,7 +99,7 @@ def extended(earlier: Record, record: Record, *, replaces: bool) -> Record:
 
 
 def fit_key(fit: Record) -> tuple[int | str, str | None]:
-    """Return what a fit is known by: the k that was asked for, and the name of its image, as there may be formats.
+    """Return the key of a fit: the k that was asked for, and the name of its image, as there may be several formats.
 
     The name of a shared fit is the template of those of its images.
     """

@@ -15,10 +15,10 @@ from running import in_a_terminal
 
 import gmmquant
 from gmmquant.cli.parser import _OF_OTHERS, gather_k
-from gmmquant.cli.printable import percent
+from gmmquant.cli.text import percent
 from gmmquant.errors import ParameterError
+from gmmquant.parsing import parse_k
 from gmmquant.report.numbers import file_size
-from gmmquant.settings import parse_k
 
 
 def digests(folder):

@@ -164,10 +164,10 @@ def test_failures_that_scrolled_away_are_listed_again():
 def test_a_dry_run_counts_images_to_read_and_outputs():
     results, errors = io.StringIO(), io.StringIO()
     console = Console(reporter_class("table")(results), stream=errors)
-    assert console.preview([PLANNED])
+    assert console.show_plan([PLANNED])
     assert results.getvalue().startswith("cat.jpg\n")
     assert errors.getvalue() == "gmmquant: dry run, nothing was done; would read 1 image; outputs: 1 new, 1 kept\n"
-    assert not Console(reporter_class("quiet")(results), stream=errors, quiet=True).preview([FAILED])
+    assert not Console(reporter_class("quiet")(results), stream=errors, quiet=True).show_plan([FAILED])
     assert errors.getvalue().endswith("gmmquant: c.png: damaged PNG image; get an undamaged copy\n")
 
 

@@ -18,10 +18,10 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from gmmquant.cli.app import app
-from gmmquant.cli.printable import percent
 from gmmquant.cli.reporters import REPORTERS, reporter_class
 from gmmquant.cli.reporters.columns import Column, tables, width_of
 from gmmquant.cli.reporters.palette_text import style_of
+from gmmquant.cli.text import percent
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done, Failure, Skipped
 from gmmquant.settings import DEFAULT_K

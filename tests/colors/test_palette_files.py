@@ -13,6 +13,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from helpers import read_palette
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import GimpPaletteFile, Image, ImageCms, ImageColor
@@ -20,12 +21,12 @@ from PIL import GimpPaletteFile, Image, ImageCms, ImageColor
 import gmmquant.settings
 from gmmquant.colors import palette_files
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_colors, read_palette
+from gmmquant.colors.palette_files import MAX_BYTES, encode_palette, parse_colors
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images import palette_image
 from gmmquant.images.encoding.encode import is_gmmquant_output
 from gmmquant.images.palette_image import ALL_FORMATS, encode_swatches, load_palette, read_palette_image
-from gmmquant.settings import color_names, parse_color
+from gmmquant.parsing import color_names, parse_color
 
 WRITTEN = [entry.name for entry in palette_files.FORMATS if entry.encode]
 
@@ -522,12 +523,10 @@ def test_a_jasc_palette_has_lines_that_end_as_on_windows():
 
 
 @law
-@given(palettes, st.booleans())
-def test_a_chart_of_swatches_restores_the_palette_heaviest_first(palette, weighted):
-    weights = shares(palette) if weighted else None
-    found = palette_in(encode_swatches(palette, weights))
-    meant = palette[::-1] if weighted else palette
-    assert found.tolist() == (meant.tolist() if len(palette) <= 256 else each_once(meant))
+@given(palettes)
+def test_a_chart_of_swatches_restores_the_palette(palette):
+    found = palette_in(encode_swatches(palette))
+    assert found.tolist() == (palette.tolist() if len(palette) <= 256 else each_once(palette))
 
 
 @pytest.mark.parametrize("n_colors", [1, 2, 7, 8, 9, 13, 37, 256, 257, 4093])
@@ -567,16 +566,14 @@ def test_a_number_that_fills_rows_of_a_pleasant_length_gives_equal_squares(n_col
     assert height <= width <= 2 * height
 
 
-def test_the_heaviest_swatch_is_first_and_none_is_larger(tmp_path):
-    weights = np.array([1, 2, 7, 3, 4, 4, 1, 1, 1, 1, 1, 1, 1])
+def test_no_swatch_is_larger_than_the_first(tmp_path):
     palette = np.arange(39, dtype=np.uint8).reshape(13, 3)
-    data = encode_swatches(palette, weights / weights.sum())
+    data = encode_swatches(palette)
     with Image.open(io.BytesIO(data)) as image:
         pixels = np.asarray(image.convert("RGB"))
-    assert pixels[0, 0].tolist() == palette[2].tolist()
-    assert palette_in(data)[:4].tolist() == palette[[2, 4, 5, 3]].tolist()
+    assert pixels[0, 0].tolist() == palette[0].tolist()
     _, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
-    assert counts[2] == counts.max() > counts.min()
+    assert counts[0] == counts.max() > counts.min()
     (tmp_path / "chart.png").write_bytes(data)
     assert is_gmmquant_output(tmp_path / "chart.png")
 
@@ -698,7 +695,7 @@ def test_a_palette_is_read_from_a_file_whatever_its_name(tmp_path, kind):
 
 def test_the_png_of_a_palette_is_a_chart_in_its_order():
     data = encode_palette(ROW, "png", name="x", weights=shares(ROW), formats=ALL_FORMATS)
-    assert data == encode_swatches(ROW) != encode_swatches(ROW, shares(ROW))
+    assert data == encode_swatches(ROW)
 
 
 def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):

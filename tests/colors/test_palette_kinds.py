@@ -6,9 +6,10 @@ import struct
 
 import numpy as np
 import pytest
+from helpers import read_palette
 from PIL import Image
 
-from gmmquant.colors.palette_files import FORMATS, encode_palette, read_named_palette, read_palette
+from gmmquant.colors.palette_files import FORMATS, encode_palette, read_named_palette
 from gmmquant.errors import PaletteFileError
 from gmmquant.images.palette_image import ALL_FORMATS
 

@@ -9,7 +9,7 @@ from helpers import SAMPLE_IMAGES, blocks
 from PIL import Image
 
 import gmmquant
-from gmmquant import settings
+from gmmquant import parsing, settings
 from gmmquant.colors import palette_files
 from gmmquant.images import palette_image
 from gmmquant.images.decoding import metadata, reader
@@ -158,7 +158,7 @@ def test_the_limits_on_the_page_are_those_of_the_program():
     image, palette = palette_files.MAX_BYTES, palette_image.MAX_BYTES
     assert stated == [
         *(settings.MAX_PIXELS, reader._MAX_SIDE_PIXELS, reader.MAX_FRAMES, reader.byte_limit(0)),
-        *(metadata.MAX_METADATA_BYTES, settings.MAX_K, settings.MAX_TRANSFER_K, image, palette),
+        *(metadata.MAX_METADATA_BYTES, parsing.MAX_K, settings.MAX_TRANSFER_K, image, palette),
         *(serialization.MAX_MODEL_BYTES, sources._MAX_LIST_BYTES),
     ]
     assert settings.MAX_AUTO_K == settings.MAX_TRANSFER_K

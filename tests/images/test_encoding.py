@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from gmmquant.errors import ImageError, ParameterError
+from gmmquant.images import containers
 from gmmquant.images.decoded import Animation, Metadata
-from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png, png_rows, webp
+from gmmquant.images.encoding import jpg, output_metadata, palette_entries, png, png_rows
 from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output, output_format
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.settings import OUTPUT_FORMATS
@@ -687,7 +688,7 @@ def test_truncated_files_cause_no_error(tmp_path, file_format):
 def test_the_mark_of_a_webp_is_searched_in_a_limited_number_of_chunks(tmp_path, monkeypatch):
     (tmp_path / "film").write_bytes(encode_image(film_of(3), "webp", animation=FILM))
     for most in (6, 7):  # VP8X, ANIM and four frames stand before the mark
-        monkeypatch.setattr(webp, "_MAX_CHUNKS", most)
+        monkeypatch.setattr(containers, "MAX_PARTS", most)
         assert is_gmmquant_output(tmp_path / "film") == (most == 7)
 
 

@@ -9,7 +9,7 @@ from gmmquant import Settings, quantize
 from gmmquant.colors.spaces import linear_to_srgb, srgb_to_linear
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.scaling import resized, resized_frames
-from gmmquant.settings import resized_size
+from gmmquant.parsing import resized_size
 
 
 @pytest.mark.parametrize(

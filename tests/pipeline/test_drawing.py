@@ -407,7 +407,7 @@ def test_missing_layers_are_written_and_the_others_kept(command, tmp_path, sampl
     ("arguments", "words"),
     [
         (["--palette", "#fff,#000", "-k", "3"], "k = 3 is above the 2 colours of the palette; use at most"),
-        (["--palette", "bw", "-k", "auto"], "-k auto chooses colours by a fit, not from --palette: use numbers"),
+        (["--palette", "bw", "-k", "auto"], "-k auto chooses colours by a fit, not from --palette; use numbers"),
         (["--palette", "bw", "--keep-colors", "red"], "leave out --keep-colors, or choose some, as in -k 3"),
         (["--palette", "gamboy"], "'gamboy' is not a colour, a palette or a file"),
         (["--palette", "gamboy"], "did you mean gameboy?"),
@@ -424,7 +424,7 @@ def test_missing_layers_are_written_and_the_others_kept(command, tmp_path, sampl
         (["--model", "m.gmm.json", "--keep-colors", "red"], "leave out --keep-colors"),
         (["--palette", "#fff,#000", "--method", "kmeans"], "leave out --method"),
         (["--transfer-from", "rocket.jpg", "--dither", "posterior"], "leave out --dither"),
-        (["--strength", "0.5"], "--strength has no effect without dithering: add --dither"),
+        (["--strength", "0.5"], "--strength has no effect without dithering; add --dither"),
         (["--method", "kmeans", "--init", "random"], "leave out --init"),
         (["--method", "kmeans", "--noise", "2"], "leave out --noise"),
         (["--covariance", "diag", "--shrink", "0.5"], "--shrink has no effect on --covariance diag"),

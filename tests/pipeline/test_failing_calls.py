@@ -40,7 +40,6 @@ ERRORS = {
     "memory": errno.ENOMEM,
 }
 
-
 # Failures after the files of an image have their names: of results, and of a process that cannot say that it is done.
 AFTER_THE_FILES = ["cannot write to standard output: ", ": its process "]
 

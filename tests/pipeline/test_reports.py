@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gmmquant.cli.parser import with_formats
-from gmmquant.cli.printable import command_line
+from gmmquant.cli.text import command_line
 from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.pipeline.batch import run_all

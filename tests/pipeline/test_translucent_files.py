@@ -86,7 +86,7 @@ def test_pairs_that_are_kept_exactly_are_noted_as_such(command, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--palette", "gameboy"), "--alpha quantize fits colour and alpha together: leave out --palette"),
+        (("--palette", "gameboy"), "--alpha quantize fits colour and alpha together; leave out --palette"),
         (("--transfer-from", "icon.png"), "leave out --transfer-from"),
         (("--shared",), "leave out --shared"),
         (("--maps", "all"), "leave out --maps"),
@@ -94,7 +94,7 @@ def test_pairs_that_are_kept_exactly_are_noted_as_such(command, tmp_path):
         (("--palette-out", "all"), "leave out --palette-out"),
         (("--save-model",), "leave out --save-model"),
         (("--model", "icon.png"), "leave out --model"),
-        (("-k", "auto"), "-k auto chooses colours without alpha, not --alpha quantize: use numbers"),
+        (("-k", "auto"), "-k auto chooses colours without alpha, not --alpha quantize; use numbers"),
         (("--dither", "bayer"), "--alpha quantize contradicts --dither bayer"),
         (("--space", "lab"), "--alpha quantize contradicts --space lab"),
         (("--recolor", "soft"), "--alpha quantize contradicts --recolor soft"),

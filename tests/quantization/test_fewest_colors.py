@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.color_sum import ColorCells, add_up
+from gmmquant.parsing import in_names, largest_difference, parse_k
 from gmmquant.quantization.fewest_colors import least, mean_difference
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.settings import in_names, largest_difference, parse_k
 
 # From linear sRGB to the cone responses, and from their cube roots to OKLab, as published in Bjoern Ottosson's
 # "A perceptual color space for image processing" (2020).
@@ -275,7 +275,7 @@ def test_a_bound_that_is_not_reached_is_noted(command, tmp_path):
 def test_a_bound_contradicts_a_transfer_of_colours(command, image):
     result = command("p.png", "-k", "auto:2", "--transfer-from", "p.png")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "-k auto:2 keeps the colours, --transfer-from moves them: use a number, or auto" in result.stderr
+    assert "-k auto:2 keeps the colours, --transfer-from moves them; use a number, or auto" in result.stderr
 
 
 def test_colours_to_keep_are_among_the_chosen_number(command, tmp_path, image):
@@ -293,7 +293,7 @@ def test_colours_to_keep_are_among_the_chosen_number(command, tmp_path, image):
 def test_a_bound_contradicts_a_palette(command, image):
     result = command("p.png", "-k", "auto:2", "--palette", "#000,#fff,#f00")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "-k auto:2 chooses colours by a fit, not from --palette: use numbers, as in -k 3" in result.stderr
+    assert "-k auto:2 chooses colours by a fit, not from --palette; use numbers, as in -k 3" in result.stderr
 
 
 def test_an_image_without_a_visible_pixel_has_no_colours(command, tmp_path):

@@ -14,8 +14,9 @@ from gmmquant.models.em import em
 from gmmquant.models.kmeans import kmeans_plus_plus
 from gmmquant.models.palette_kmeans import fit_codebook
 from gmmquant.models.starts import make_start, start_from_centers
+from gmmquant.parsing import color_names
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.settings import COLOR_DEPTHS, bits_of, color_names, displayed, levels_of
+from gmmquant.settings import COLOR_DEPTHS, bits_of, displayed, levels_of
 
 KINDS = ["full", "tied", "diag", "spherical"]
 CAT = read_sample("cat.jpg")[::3, ::3]

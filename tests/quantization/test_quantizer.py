@@ -16,9 +16,10 @@ from waiting import GUARD_SECONDS
 
 from gmmquant import ConvergenceWarning, ParameterError, Quantizer, Settings, quantize
 from gmmquant.colors.morton import decode
-from gmmquant.colors.palette import hex_code, to_8_bits
+from gmmquant.colors.palette import to_8_bits
 from gmmquant.images.pixels import FlatImage, alpha_to_8_bits, split_channels
 from gmmquant.images.recolor import IndexedImage
+from gmmquant.parsing import hex_code
 
 
 def noisy_image(seed=0, height=24, width=30, dtype=np.uint8, n_channels=3):
@@ -420,7 +421,6 @@ def test_a_k_below_the_number_of_colours_is_fitted_and_one_above_it_is_exact():
 
 
 # Errors
-
 
 BAD_IMAGES = [
     (np.zeros((2, 2)), ("float64", "uint8 or uint16", "np.rint")),

@@ -123,7 +123,7 @@ def test_a_warning_names_the_line_that_quantizes():
 @pytest.mark.parametrize(("name", "format_name"), [("x.png", "gif"), ("x.JPEG", "tiff"), ("x.tif", "png")])
 def test_a_format_that_contradicts_the_extension_is_refused(tmp_path, name, format_name):
     result = quantize(CAT, 2)
-    with pytest.raises(ParameterError, match=f"format = '{format_name}' contradicts '.*{name}': leave out format"):
+    with pytest.raises(ParameterError, match=f"format = '{format_name}' contradicts '.*{name}'; leave out format"):
         result.save(tmp_path / name, format=format_name)
     assert not list(tmp_path.iterdir())
     result.save(tmp_path / "x.tif", format="tiff")

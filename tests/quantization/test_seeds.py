@@ -7,7 +7,7 @@ import pytest
 from helpers import read_sample
 
 from gmmquant import Quantizer, quantize
-from gmmquant.settings import parse_seeds
+from gmmquant.parsing import parse_seeds
 
 CAT = read_sample("cat.jpg")
 

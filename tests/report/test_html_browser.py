@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 from helpers import read_sample
-from report_pages import HOSTILE, run_of, small_cat
+from report_pages import HOSTILE, html_index, run_of, small_cat
 from waiting import GUARD_SECONDS
 
-from gmmquant.report.html import IndexEntry, html_index, html_page
+from gmmquant.report.html.index import IndexEntry
+from gmmquant.report.html.page import html_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe_runner = pytest.importorskip(

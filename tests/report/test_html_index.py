@@ -7,9 +7,9 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from helpers import read_sample
-from report_pages import HOSTILE, check_self_contained, parsed, run_of, small_cat, values
+from report_pages import HOSTILE, check_self_contained, html_index, parsed, run_of, small_cat, values
 
-from gmmquant.report.html import IndexEntry, html_index
+from gmmquant.report.html.index import IndexEntry
 from gmmquant.report.numbers import decimal, percent
 
 KS = (2, 7)

@@ -11,8 +11,7 @@ from PIL import Image
 from report_pages import HOSTILE, check_self_contained, parsed, run_of, small_cat, values, without_record
 
 from gmmquant.errors import ParameterError
-from gmmquant.report.html import html_page
-from gmmquant.report.html.page import MAX_PIXELS
+from gmmquant.report.html.page import MAX_PIXELS, html_page
 from gmmquant.report.numbers import decimal, file_size, percent, pixel_size, series, setting
 
 KS = (2, 3, 7, 20)

@@ -96,7 +96,7 @@ def integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not an integer") from None
+        raise ValueError(f"{text!r} is not an integer; use one such as 8") from None
 
 
 def number(text: str) -> float:
@@ -104,7 +104,7 @@ def number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+        raise ValueError(f"{text!r} is not a number; use one such as 0.5") from None
 
 
 def positive(text: str) -> int:

@@ -10,17 +10,8 @@ from gmmquant.cli.options.declaration import by_style, integer, number, option
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
-from gmmquant.settings import (
-    COLOR_DEPTHS,
-    METHODS,
-    PALETTE_ORDERS,
-    SEARCHES,
-    SPACES,
-    color_names,
-    hex_codes,
-    parse_k,
-    parse_seeds,
-)
+from gmmquant.parsing import color_names, hex_code, hex_codes, parse_k, parse_seeds
+from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SEARCHES, SPACES
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
@@ -48,7 +39,7 @@ def _kept_colors(texts: Sequence[str]) -> tuple[str, ...]:
         except ParameterError:
             from gmmquant.pipeline.strategy import read_colors
 
-            codes += [f"#{bytes(color).hex()}" for color in read_colors(text)[0].tolist()]
+            codes += map(hex_code, read_colors(text)[0])
     return hex_codes(codes)
 
 

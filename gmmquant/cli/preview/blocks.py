@@ -7,8 +7,6 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.cli.preview.scale import Pixels
-
 _UPPER, _LOWER, _RESET = "▀", "▄", "\x1b[0m"
 _OPAQUE = 128  # less alpha shows the background of the terminal
 
@@ -17,6 +15,8 @@ _LEVELS = (0, 95, 135, 175, 215, 255)
 _FIRST_INDEX = 16
 # Weights of differences in red, green and blue, near to those of the eye.
 _WEIGHTS = (0.30, 0.59, 0.11)
+
+Pixels = npt.NDArray[np.uint8]  # (height, width, 3 or 4), RGB or RGBA
 
 # The codes of the colours of the upper and of the lower pixel; empty where it is transparent.
 Cell = tuple[str, str]

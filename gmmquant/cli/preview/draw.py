@@ -1,4 +1,4 @@
-"""Draws the images of a preview, each with its caption and the curve of its fit, for what a terminal shows."""
+"""Draws the images of a preview for the graphics of a terminal, each with its caption and the curve of its fit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.cells import cell_len
 
-from gmmquant.cli.preview.blocks import encode_blocks
+from gmmquant.cli.preview.blocks import Pixels, encode_blocks
 from gmmquant.cli.preview.curve import curve, objectives_of
 from gmmquant.cli.preview.kitty import encode_kitty
 from gmmquant.cli.preview.layout import GAP_COLUMNS, grid_of
-from gmmquant.cli.preview.scale import Pixels, nearest, resized, scaled_size
 from gmmquant.cli.preview.sixel import MAX_COLORS, encode_sixel
 from gmmquant.cli.preview.terminal import Capabilities, Graphics
-from gmmquant.cli.printable import printable
 from gmmquant.cli.reporters.columns import shortened
+from gmmquant.images import scaling
+from gmmquant.images.contact_sheet.scaling import panel_size
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.images.reduced import nearest
+from gmmquant.system.printable import printable
 
 # The size of a cell where the terminal does not know it.
 _CELL_PIXELS = (10, 20)
@@ -30,7 +32,6 @@ _LEAST_ROOM, _LEAST_ROOM_OF_BLOCKS = (16, 6), (32, 10)
 
 _MAX_CURVE_COLUMNS = 24
 _OPAQUE = 128
-
 
 Image = IndexedImage | ColorImage | Pixels  # RGB or RGBA if it is an array
 
@@ -76,7 +77,7 @@ def preview(
     n_lines = 3 if any(objectives_of(entry.trace)[1:] for entry in shown) else 2  # a caption, a curve, an empty line
     least = _LEAST_ROOM_OF_BLOCKS if by_blocks else _LEAST_ROOM
     grid = grid_of([_size(entry.image) for entry in shown], (columns, rows), cell, least, n_lines)
-    sizes = [scaled_size(_size(entry.image), (grid.columns * cell[0], grid.rows * cell[1])) for entry in shown]
+    sizes = [panel_size(*_size(entry.image), grid.columns * cell[0], grid.rows * cell[1]) for entry in shown]
     texts = [_texts(entry, grid.columns) for entry in shown]
     used = max(*(-(-size[0] // cell[0]) for size in sizes), *(cell_len(line) for lines in texts for line in lines))
     draw = _blocks_row if by_blocks else _graphics_row
@@ -97,6 +98,13 @@ def _size(image: Image) -> tuple[int, int]:
 
 def _pixels(image: Image) -> Pixels:
     return image if isinstance(image, np.ndarray) else image.pixels
+
+
+def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return pixels at another size (width, height): repeated if it is larger, else the mean of the light in each."""
+    width, height = size
+    is_larger = width >= pixels.shape[1] and height >= pixels.shape[0]
+    return nearest(pixels, height, width) if is_larger else scaling.resized(pixels, width, height)
 
 
 def _texts(entry: Entry, columns: int) -> tuple[str, str]:
@@ -165,21 +173,21 @@ def _graphics_row(
 
 def _kitty(image: Image, size: tuple[int, int], columns: int | None) -> str:
     """Return an image by the kitty protocol, enlarged to `size`, or scaled to `columns` cells by the terminal."""
-    larger = max(size, _size(image))
-    alpha = None if isinstance(image, np.ndarray) or image.alpha is None else nearest(image.alpha, larger)
+    width, height = max(size, _size(image))
+    alpha = None if isinstance(image, np.ndarray) or image.alpha is None else nearest(image.alpha, height, width)
     if isinstance(image, IndexedImage):
-        drawn: IndexedImage | ColorImage = IndexedImage(nearest(image.labels, larger), image.palette, alpha)
+        drawn: IndexedImage | ColorImage = IndexedImage(nearest(image.labels, height, width), image.palette, alpha)
     else:
-        pixels = nearest(_pixels(image), larger)
-        drawn = ColorImage.from_pixels(pixels)
+        drawn = ColorImage.from_pixels(nearest(_pixels(image), height, width))
     return encode_kitty(encode_image(drawn, "png"), columns)
 
 
 def _sixel(image: Image, size: tuple[int, int]) -> str:
     """Return an image at `size` as sixels: its own labels and palette, or those of a fit if it has more colours."""
     if isinstance(image, IndexedImage) and len(image.palette) <= MAX_COLORS:
-        visible = None if image.alpha is None else nearest(image.alpha, size) >= _OPAQUE
-        return encode_sixel(nearest(image.labels, size), image.palette, visible)
+        width, height = size
+        visible = None if image.alpha is None else nearest(image.alpha, height, width) >= _OPAQUE
+        return encode_sixel(nearest(image.labels, height, width), image.palette, visible)
     from gmmquant.api import quantize
 
     pixels = resized(_pixels(image), size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gmmquant.cli.preview.scale import scaled_size
+from gmmquant.images.contact_sheet.scaling import panel_size
 
 GAP_COLUMNS = 2
 _KEPT_ROWS = 1  # of the window, for the prompt after the images
@@ -41,7 +41,7 @@ def grid_of(
 
     def area(grid: Grid) -> tuple[float, int]:
         room = grid.columns * cell_pixels[0], grid.rows * cell_pixels[1]
-        shown = scaled_size((width, height), room)
+        shown = panel_size(width, height, *room)
         return shown[0] * shown[1], grid.n_across
 
     return max(fitting, key=area)

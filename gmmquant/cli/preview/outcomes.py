@@ -14,7 +14,7 @@ from gmmquant.report.record import Record
 
 
 class Preview:
-    """Shows outcomes in the terminal of `stdout`, which is asked once what it shows.
+    """Shows outcomes in the terminal of `stdout`, whose capabilities are detected once.
 
     Arguments as for `terminal.detect`.
     """

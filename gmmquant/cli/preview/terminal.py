@@ -1,4 +1,4 @@
-"""What graphics a terminal shows: from environment variables, or from its answers to queries.
+"""The graphics of a terminal, from environment variables or from its answers to queries.
 
 The queries are that of the kitty graphics protocol, then the size of a cell (XTWINOPS 16), then the primary device
 attributes (DA1), in which 4 stands for sixels. Every terminal answers the last, so its answer ends the wait.
@@ -48,14 +48,14 @@ class Graphics(Enum):
 
 
 class Capabilities(NamedTuple):
-    """What a terminal shows: the graphics, and the size of a cell in pixels (width, height) if it is known."""
+    """The graphics of a terminal, and the size of its cells in pixels (width, height) if it is known."""
 
     graphics: Graphics
     cell_pixels: tuple[int, int] | None = None
 
 
 def detect(stdin: TextIO, stdout: TextIO, environ: Mapping[str, str]) -> Capabilities:
-    """Return what the terminal of `stdout` shows; it is asked only if `stdin` is a terminal too.
+    """Return the capabilities of the terminal of `stdout`; it is asked only if `stdin` is a terminal too.
 
     The mode of the terminal is restored in any case. Without colours nothing is shown, inside tmux and screen, which
     pass no graphics on, half blocks.

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from gmmquant.cli.printable import printable
 from gmmquant.cli.written import written_files
 from gmmquant.colors.named_palettes import name_of
 from gmmquant.report.numbers import file_size
 from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
 from gmmquant.system.paths import AnyPath
-from gmmquant.system.printable import plural
+from gmmquant.system.printable import plural, printable
 
 _DEFAULT_STYLE = next(iter(STYLES))
 

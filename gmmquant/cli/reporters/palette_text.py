@@ -18,8 +18,7 @@ _EVEN_LUMINANCE = 0.1791
 def palette_text(colors: Sequence[str], columns: int, *, swatches: bool) -> Text:
     """Return the first of `colors`, as many as `columns` hold, at least one, and the number of the others.
 
-    Colours are "#aabbcc", or "#aabbccdd" with alpha.
-    `swatches` is whether the terminal shows colours.
+    Colours are "#aabbcc", or "#aabbccdd" with alpha. `swatches` is whether the terminal shows colours.
     """
     n_shown = len(colors)
     more = ""

@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from gmmquant.cli.printable import chosen_columns, percent, printable, total, wrapped
 from gmmquant.cli.reporters.base import Reporter
 from gmmquant.cli.reporters.columns import Column, heading_line, rows_of, shortened, tables, width_of
 from gmmquant.cli.reporters.facts import (
@@ -31,9 +30,11 @@ from gmmquant.cli.reporters.statistics import (
     statistics_columns,
     swatches_of,
 )
+from gmmquant.cli.text import chosen_columns, percent, total, wrapped
 from gmmquant.report.numbers import file_size
 from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
 from gmmquant.report.record import Record, codes_of, formats_apart
+from gmmquant.system.printable import printable
 
 # Width of the output where it is not a terminal, without the names of files: they are not shortened.
 _FILE_COLUMNS = 110

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from gmmquant.errors import ParameterError
 from gmmquant.images.contact_sheet.fonts import raster_font
 from gmmquant.images.contact_sheet.layout import Row, lay_out
-
-FORMATS = ("png", "webp", "svg", "pdf")
+from gmmquant.settings import SHEET_FORMATS
 
 # Height in pixels: that of WebP is 14 bits, and 2,000 by 65,000 pixels take 400 MB.
 _MAX_HEIGHTS = {"png": 16_000, "webp": 16_000}
@@ -18,7 +17,7 @@ _A4 = math.sqrt(2)  # height / width
 
 
 def encode_sheet(rows: Sequence[Row], format: str, *, title: str, footer: str) -> bytes:  # noqa: A002
-    """Return the sheet of `rows` as a file of one of `FORMATS`; the same rows give the same bytes.
+    """Return the sheet of `rows` as a file of one of `settings.SHEET_FORMATS`; the same rows give the same bytes.
 
     PDF has pages; the others are one image.
 
@@ -27,8 +26,8 @@ def encode_sheet(rows: Sequence[Row], format: str, *, title: str, footer: str) -
     ParameterError
         If the format is another, there are no rows, or the sheet is larger than the format allows.
     """
-    if format not in FORMATS:
-        raise ParameterError(f"unknown format of a sheet {format!r}; use {', '.join(FORMATS)}")
+    if format not in SHEET_FORMATS:
+        raise ParameterError(f"unknown format of a sheet {format!r}; use {', '.join(SHEET_FORMATS)}")
     if not rows:
         raise ParameterError("a sheet of 0 images is empty; use at least 1")
     font = raster_font()

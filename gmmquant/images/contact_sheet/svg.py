@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from gmmquant.images.contact_sheet.drawing import Drawing, Item, Picture, Rectangle
 from gmmquant.images.contact_sheet.fonts import Font, shown
+from gmmquant.images.embedded import data_url
+from gmmquant.images.encoding.output_metadata import save_by_pillow
 
 # A line of text is stretched to the width for which the page is laid out, as viewers have different fonts.
 _FONTS = "Helvetica, Arial, 'Liberation Sans', 'Noto Sans', sans-serif"
@@ -40,16 +38,10 @@ def _element(item: Item, font: Font) -> str:
     if isinstance(item, Picture):
         height, width = item.pixels.shape[:2]
         box = f'x="{item.x}" y="{item.y}" width="{width}" height="{height}"'
-        return f'<image {box} href="{data_url(item.pixels)}"/>'
+        url = data_url(save_by_pillow(Image.fromarray(item.pixels), "PNG"), "png")
+        return f'<image {box} href="{url}"/>'
     style = f'font-size="{item.size}" fill="{item.color}"'
     style += ' font-weight="600"' if item.bold else ""
     length = font.width(item.text, item.size, bold=item.bold)
     style += f' textLength="{length:.0f}" lengthAdjust="spacingAndGlyphs"' if length else ""
     return f'<text x="{item.x}" y="{item.y}" {style} style="white-space: pre">{escape(item.text)}</text>'
-
-
-def data_url(pixels: npt.NDArray[np.uint8]) -> str:
-    """Return pixels (height, width, 3), RGB, as the data URL of a PNG."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

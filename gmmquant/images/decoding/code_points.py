@@ -117,7 +117,7 @@ def space_of_gamma(
 
 
 def is_srgb(chromaticities: Sequence[float]) -> bool:
-    """Tell whether x and y of white, red, green and blue are those of sRGB, up to their third digit."""
+    """Return whether x and y of white, red, green and blue are those of sRGB, up to their third digit."""
     return all(abs(a - b) <= _TOLERANCE for a, b in zip(chromaticities, SRGB_CHROMATICITIES, strict=True))
 
 

@@ -199,7 +199,7 @@ def _bands(dib: Dib) -> list[slice]:
 
 
 def _is_usable(masks: tuple[int, ...], bits: int) -> bool:
-    """Tell whether the bits of each mask are neighbours within a pixel, and of no other mask."""
+    """Return whether the bits of each mask are neighbours within a pixel, and of no other mask."""
     contiguous = all((mask // (mask & -mask) + 1).bit_count() == 1 for mask in masks if mask)
     union = masks[0] | masks[1] | masks[2] | masks[3]
     return contiguous and union < 1 << bits and union.bit_count() == sum(mask.bit_count() for mask in masks)

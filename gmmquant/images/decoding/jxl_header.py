@@ -15,7 +15,7 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 
 
 class JxlHeader(NamedTuple):
-    """Size after the orientation is applied, the bits of a channel, and what the file has in addition to colours."""
+    """Size after the orientation is applied, the bits of a channel, and the number of other channels than colours."""
 
     width: int
     height: int

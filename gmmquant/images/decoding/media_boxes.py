@@ -27,8 +27,8 @@ def stated_size(file: BinaryIO) -> tuple[int, int, int]:
     """Return the largest width and height that a property states, and the largest number of frames of a track."""
     sizes, n_frames = [(0, 0)], 1
     for body in _described(file):
-        sizes += [struct.unpack_from(">II", body, at + 8) for at in _found(body, b"ispe", 16)]
-        n_frames = max([n_frames, *(struct.unpack_from(">I", body, at + 12)[0] for at in _found(body, b"stsz", 16))])
+        sizes += [struct.unpack_from(">II", body, at + 8) for at in _found(body, b"ispe")]
+        n_frames = max([n_frames, *(struct.unpack_from(">I", body, at + 12)[0] for at in _found(body, b"stsz"))])
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     return width, height, n_frames
 
@@ -52,10 +52,10 @@ def _described(file: BinaryIO) -> Iterator[bytes]:
         position += length
 
 
-def _found(body: bytes, box_type: bytes, n_bytes: int) -> Iterator[int]:
-    """Yield the positions of a box type that `n_bytes` follow, its four letters counted."""
+def _found(body: bytes, box_type: bytes) -> Iterator[int]:
+    """Yield the positions of a box type that version, flags and two numbers follow."""
     at = body.find(box_type)
-    while 0 <= at <= len(body) - n_bytes:
+    while 0 <= at <= len(body) - 16:
         yield at
         at = body.find(box_type, at + 4)
 

@@ -125,7 +125,7 @@ def _grid() -> npt.NDArray[np.uint8]:
 
 
 def _has_equal_channels(frames: npt.NDArray[Any]) -> bool:
-    """Tell whether all colours are greys, as of a grey image that a reader, or its writer, has made RGB."""
+    """Return whether all colours are greys, as of a grey image that a reader, or its writer, has made RGB."""
     return all(np.array_equal(frames[..., 0], frames[..., channel]) for channel in (1, 2))
 
 
@@ -183,7 +183,7 @@ def read_profile(data: bytes) -> Profile | None:
 
 
 def _changes_nothing(profile: Profile) -> bool:
-    """Tell whether a profile changes no channel of a grid of colours or of all greys by more than one level of 255."""
+    """Return whether a profile changes no channel of a grid of colours, or of all greys, by more than 1 of 255."""
     if profile.mode == "RGB":
         values = expected = _grid()
     else:

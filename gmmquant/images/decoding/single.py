@@ -21,7 +21,7 @@ def read_single_header(file: BinaryIO, name: str) -> Header:
     except MemoryError:
         raise
     except Exception:  # Pillow raises many types of exceptions
-        raise unsupported(name) from None
+        raise ImageError(f"this kind of {name} is not supported, or the file is damaged; save it as PNG") from None
     if min(header.size) < 1:
         raise damaged(name)
     return header
@@ -38,8 +38,3 @@ def decode_single(
     if pixels.shape[2] == 4 and (not has_alpha or (pixels[..., 3] == 255).all()):
         pixels = np.ascontiguousarray(pixels[..., :3])
     return StoredImage.with_info(pixels[np.newaxis], header, notes=notes)
-
-
-def unsupported(name: str, kind: str = "") -> ImageError:
-    """Return the error of a file of a format of which not every kind is read."""
-    return ImageError(f"{kind or f'this kind of {name}'} is not supported, or the file is damaged; save it as PNG")

@@ -21,7 +21,7 @@ _STEP_BYTES = 1 << 20
 
 
 def is_damaged(data: bytes, most_bytes: int) -> bool:
-    """Tell whether a strip or tile of a TIFF is damaged; `most_bytes` are decompressed for it, enough for the image.
+    """Return whether a strip or tile of a TIFF is damaged; `most_bytes` are decompressed for it, enough for the image.
 
     Files that the decoder has to judge are not called damaged.
     """

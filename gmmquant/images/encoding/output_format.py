@@ -1,4 +1,4 @@
-"""An output format: what it can store, what is refused or lost in it, how it is encoded and recognised."""
+"""An output format: its limits and losses, its encoder, and the mark of its files."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from gmmquant.report.numbers import decimal
 from gmmquant.report.record import Record
 from gmmquant.system.printable import plural
 
-WIDTH, HEIGHT = 360, 224
+# The area of a chart in its drawing of 360 x 224 units.
 LEFT, RIGHT, TOP, BOTTOM = 50, 346, 30, 180
 
 # Width of a character of a label, in units of the drawing.

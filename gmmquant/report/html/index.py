@@ -162,14 +162,6 @@ class HtmlIndex(Collector):
         return {"index": page}
 
 
-def html_index(entries: Iterable[IndexEntry], *, title: str = "Images", command: str | None = None) -> bytes:
-    """Return the index of some images; arguments as for `HtmlIndex`."""
-    index = HtmlIndex(title, command)
-    for entry in entries:
-        index.add_entry(entry)
-    return index.finish()["index"]
-
-
 def page_link(path: str) -> str:
     """Return a path as a relative URL, whatever characters it has (RFC 3986, section 4.2)."""
     return "./" + quote(os.fsencode(path))

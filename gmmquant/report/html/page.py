@@ -15,7 +15,7 @@ from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
 from gmmquant.report.html.rendering import render
 from gmmquant.report.numbers import decimal, pixel_size, ratio, series
-from gmmquant.report.record import RECORD_END, RECORD_START, Record, to_json, was_searched
+from gmmquant.report.record import RECORD_END, RECORD_START, Record, codes_of, to_json, was_searched
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 from gmmquant.system.printable import plural
 
@@ -27,7 +27,6 @@ _FEW_COLORS = 256
 
 _STYLES = ("base.css", "page.css", "compare.css")
 _SCRIPTS = ("start.js", "compare.js", "copy.js", "cloud.js", "fits.js")
-
 
 _MAP_TITLES = {"entropy": "Uncertainty: entropy of the responsibilities", "loglik": "Log-density of the mixture"}
 
@@ -42,11 +41,7 @@ class Swatch(NamedTuple):
     width: float
     is_fixed: bool
     alpha: int
-
-    @property
-    def code(self) -> str:
-        """The colour, with its alpha if it is not opaque: `#rrggbb` or `#rrggbbaa`."""
-        return self.hex if self.alpha == 255 else f"{self.hex}{self.alpha:02x}"
+    code: str  # the colour, with its alpha if it is not opaque: `#rrggbb` or `#rrggbbaa`
 
 
 class MapView(NamedTuple):
@@ -176,7 +171,8 @@ def swatches(components: Record) -> list[Swatch]:
     fixed = components.get("fixed") or [False] * len(shares)
     places = (starts.round(3).tolist(), widths.round(3).tolist())
     alphas = components.get("alpha") or [255] * len(shares)
-    columns = (components["hex"], shares.tolist(), components["pixels"], *places, fixed, alphas)
+    drawn = (*places, fixed, alphas, codes_of(components))
+    columns = (components["hex"], shares.tolist(), components["pixels"], *drawn)
     return [Swatch(*values) for values in zip(*columns, strict=True)]
 
 

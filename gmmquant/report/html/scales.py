@@ -11,6 +11,9 @@ from gmmquant.report.numbers import decimal
 # Steps between ticks, times a power of ten.
 _STEPS = (1, 2, 2.5, 5, 10)
 
+_N_TICKS = 5  # about this number, of a linear scale
+_LEAST_GAP = 24  # between the ticks of a scale of counts, in units of the drawing
+
 
 class Tick(NamedTuple):
     """A tick at a position along an axis, in units of the drawing."""
@@ -37,13 +40,13 @@ class Scale(NamedTuple):
         return round(self.start + share * (self.end - self.start), 2)
 
 
-def nice_scale(values: Sequence[float], start: float, end: float, n_ticks: int = 5) -> tuple[Scale, list[Tick]]:
-    """Return a scale that begins and ends at round numbers about `values`, and about `n_ticks` ticks."""
+def nice_scale(values: Sequence[float], start: float, end: float) -> tuple[Scale, list[Tick]]:
+    """Return a scale that begins and ends at round numbers about `values`, and about five ticks."""
     low, high = min(values), max(values)
     if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):
         margin = 0.05 * abs(high) or 1.0
         low, high = low - margin, high + margin
-    step = _step((high - low) / (n_ticks - 1))
+    step = _step((high - low) / (_N_TICKS - 1))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     scale = Scale(first * step, last * step, start, end)
     digits = max(0, -math.floor(math.log10(step) + 1e-9) + (step / 10 ** math.floor(math.log10(step) + 1e-9) == 2.5))
@@ -56,7 +59,7 @@ def _step(least: float) -> float:
     return next(step * power for step in _STEPS if step * power >= least * (1 - 1e-9))
 
 
-def count_scale(counts: Sequence[int], start: float, end: float, least_gap: float = 24) -> tuple[Scale, list[Tick]]:
+def count_scale(counts: Sequence[int], start: float, end: float) -> tuple[Scale, list[Tick]]:
     """Return a logarithmic scale of counts of at least 1, with a tick at each as far as there is room.
 
     The last tick is always kept: it ends the axis.
@@ -66,9 +69,9 @@ def count_scale(counts: Sequence[int], start: float, end: float, least_gap: floa
     ticks: list[Tick] = []
     for count in distinct:
         tick = Tick(scale(count), decimal(count))
-        while len(ticks) > 1 and count == distinct[-1] and tick.position - ticks[-1].position < least_gap:
+        while len(ticks) > 1 and count == distinct[-1] and tick.position - ticks[-1].position < _LEAST_GAP:
             ticks.pop()
-        if not ticks or tick.position - ticks[-1].position >= least_gap:
+        if not ticks or tick.position - ticks[-1].position >= _LEAST_GAP:
             ticks.append(tick)
     return scale, ticks
 

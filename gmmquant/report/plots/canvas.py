@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.images.encoding.output_metadata import MARK
+from gmmquant.settings import PLOT_FORMATS
 from gmmquant.system.installation import Need, missing
 
 if TYPE_CHECKING:
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
 
 MATPLOTLIB = Need("plots need matplotlib", "plot")
 
-FORMATS = ("svg", "pdf", "png")
-
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 _LIGHTEST = 0.93  # of viridis, which ends in a yellow that is hard to see on white
 
-INK, FAINT = "#333333", "#d9d9d9"
+INK = "#333333"
 
 _STYLE: dict[str, Any] = {
     "axes.edgecolor": "#888888",
@@ -103,9 +102,9 @@ def line_colors(n_lines: int) -> list[Any]:
 
 
 def encode_figure(figure: Figure, format: str) -> bytes:  # noqa: A002
-    """Return a figure as a file of one of `FORMATS`, which is the same for the same figure."""
-    if format not in FORMATS:
-        raise ParameterError(f"unknown format of a plot {format!r}; use {', '.join(FORMATS)}")
+    """Return a figure as a file of one of `settings.PLOT_FORMATS`, which is the same for the same figure."""
+    if format not in PLOT_FORMATS:
+        raise ParameterError(f"unknown format of a plot {format!r}; use {', '.join(PLOT_FORMATS)}")
     file = io.BytesIO()
     with styled():
         figure.savefig(file, format=format, metadata=_METADATA[format])

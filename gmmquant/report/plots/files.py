@@ -7,24 +7,24 @@ from typing import Any
 import numpy.typing as npt
 
 from gmmquant.images.pixels import FlatImage
+from gmmquant.parsing import in_names
 from gmmquant.report.plots.canvas import encode_figure
 from gmmquant.report.plots.cloud import plot_colors
 from gmmquant.report.plots.criteria import plot_criteria
 from gmmquant.report.plots.objective import plot_objective
 from gmmquant.report.plots.palettes import plot_palettes
 from gmmquant.report.record import Record
-from gmmquant.settings import in_names
 
 
-def plots(record: Record, original: npt.NDArray[Any] | FlatImage | None, format: str) -> dict[str, bytes]:  # noqa: A002
+def plots(record: Record, original: npt.NDArray[Any], format: str) -> dict[str, bytes]:  # noqa: A002
     """Return the plots of a record as files, by name.
 
     Parameters
     ----------
     record : dict
-        The record of an image, or of a mixture shared by many images; its `fits` are plotted.
-    original : ndarray, shape (height, width[, channels]), or FlatImage, or None
-        The image, sRGB. Without it, the colours are not plotted.
+        The record of an image; its `fits` are plotted.
+    original : ndarray, shape (height, width[, channels])
+        The image, sRGB.
     format : "svg", "pdf" or "png"
 
     Returns
@@ -43,8 +43,7 @@ def plots(record: Record, original: npt.NDArray[Any] | FlatImage | None, format:
         "criteria": plot_criteria(record),
         "palettes": plot_palettes(record),
     }
-    if original is not None:
-        image = original if isinstance(original, FlatImage) else FlatImage.from_array(original)
-        if image.n_visible:
-            figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, image) for fit in record["fits"]}
+    image = FlatImage.from_array(original)
+    if image.n_visible:
+        figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, image) for fit in record["fits"]}
     return {name: encode_figure(figure, format) for name, figure in figures.items()}

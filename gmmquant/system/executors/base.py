@@ -23,7 +23,6 @@ Admit = Callable[[int], None]
 Work = Callable[[Item, Admit], Result]
 Add = Callable[[Result, Result], Result]
 
-
 _IDLE_SECONDS = 0.1  # between two calls of `idle`
 
 

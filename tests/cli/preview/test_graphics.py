@@ -13,9 +13,11 @@ from terminal_decoders import decode_blocks, decode_sixel, kitty_images_in
 
 from gmmquant.cli.preview.blocks import encode_blocks, nearest_of_256
 from gmmquant.cli.preview.curve import curve, objectives_of
+from gmmquant.cli.preview.draw import resized
 from gmmquant.cli.preview.kitty import encode_kitty
-from gmmquant.cli.preview.scale import nearest, resized, scaled_size
 from gmmquant.cli.preview.sixel import encode_sixel
+from gmmquant.images.contact_sheet.scaling import panel_size
+from gmmquant.images.reduced import nearest
 
 SIZES = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
@@ -93,7 +95,7 @@ def test_the_256_colors_of_terminals_are_their_own_nearest():
 
 @given(SIZES, SIZES)
 def test_images_are_enlarged_by_whole_factors_and_fit_their_room(size, room):
-    width, height = scaled_size(size, room)
+    width, height = panel_size(*size, *room)
     assert width <= room[0] or width == 1
     assert height <= room[1] or height == 1
     if room[0] >= size[0] and room[1] >= size[1]:
@@ -105,14 +107,14 @@ def test_images_are_enlarged_by_whole_factors_and_fit_their_room(size, room):
 @given(arrays(np.uint8, SIZES), st.integers(1, 4))
 def test_enlarged_labels_are_repeated(labels, factor):
     height, width = labels.shape
-    enlarged = nearest(labels, (width * factor, height * factor))
+    enlarged = nearest(labels, height * factor, width * factor)
     assert np.array_equal(enlarged, labels.repeat(factor, 0).repeat(factor, 1))
 
 
 @given(arrays(np.uint8, SIZES), SIZES)
-def test_reduced_labels_are_labels_of_the_image(labels, size):
-    reduced = nearest(labels, size)
-    assert reduced.shape == size[::-1]
+def test_reduced_labels_are_labels_of_the_image(labels, shape):
+    reduced = nearest(labels, *shape)
+    assert reduced.shape == shape
     assert set(np.unique(reduced)) <= set(np.unique(labels))
 
 

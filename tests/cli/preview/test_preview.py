@@ -12,8 +12,10 @@ from PIL import Image
 from terminal_decoders import decode_blocks, decode_sixel, kitty_images_in, sixels_in
 
 from gmmquant.cli.console import Console
-from gmmquant.cli.preview import Capabilities, Entry, Graphics, Preview, note_of, preview
+from gmmquant.cli.preview.draw import Entry, note_of, preview
 from gmmquant.cli.preview.layout import GAP_COLUMNS, grid_of
+from gmmquant.cli.preview.outcomes import Preview
+from gmmquant.cli.preview.terminal import Capabilities, Graphics
 from gmmquant.cli.reporters import reporter_class
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.report.outcome import Illustration

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 from cli_outcomes import Screen
 
-from gmmquant.cli.preview import Capabilities, Graphics, detect
 from gmmquant.cli.preview import terminal as module
+from gmmquant.cli.preview.terminal import Capabilities, Graphics, detect
 
 XTERM = {"TERM": "xterm-256color"}
 

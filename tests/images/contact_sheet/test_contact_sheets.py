@@ -15,12 +15,13 @@ from PIL import Image
 
 from gmmquant.images.contact_sheet import encode, pdf
 from gmmquant.images.contact_sheet.drawing import Picture, Rectangle, Text
-from gmmquant.images.contact_sheet.encode import FORMATS, encode_sheet
+from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.fonts import raster_font
 from gmmquant.images.contact_sheet.layout import Panel, Row, lay_out
 from gmmquant.images.contact_sheet.palette import Palette, palette_items
 from gmmquant.images.contact_sheet.pdf import pdf_font
 from gmmquant.images.contact_sheet.raster import rasterize
+from gmmquant.settings import SHEET_FORMATS
 
 FONT = raster_font()
 SIZES = [(451, 300), (300, 451), (32, 32), (4000, 500), (60, 2000), (1, 1), (600, 400)]
@@ -174,7 +175,7 @@ def test_pages_have_the_shape_of_paper_and_keep_each_row_in_one_piece():
         assert max(box(item)[3] for item in page.items) <= page.height - 40
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", SHEET_FORMATS)
 def test_the_same_rows_give_the_same_bytes(kind):
     rows = [row((64, 48), [2, 20])]
     first, second = (encode_sheet(rows, kind, title="t", footer="f") for _ in range(2))

@@ -19,11 +19,12 @@ from scipy.stats import multivariate_normal
 import gmmquant
 from gmmquant import GmmquantError, Quantizer, plot_colors, plot_criteria, plot_objective, plot_palettes, quantize
 from gmmquant.images.pixels import FlatImage
-from gmmquant.report.plots.canvas import COLORS, FORMATS, encode_figure
+from gmmquant.report.plots.canvas import COLORS, encode_figure
 from gmmquant.report.plots.cloud import rings, sampled_colors
 from gmmquant.report.plots.figures import figures_of
 from gmmquant.report.plots.files import plots
 from gmmquant.report.record import build_record, fit_record, to_json
+from gmmquant.settings import PLOT_FORMATS
 
 KS = [2, 3, 7, 20]
 SIMPLE = [plot_objective, plot_criteria, plot_palettes]
@@ -220,7 +221,7 @@ def test_exact_images_and_mixtures_of_other_images_can_be_plotted():
             assert encode_figure(draw(result), "svg")
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", PLOT_FORMATS)
 def test_all_plots_of_a_record_are_files_with_the_same_bytes_each_time(kind, record):
     image = read_sample("cat.jpg")
     files = plots(record, image, kind)
@@ -253,12 +254,6 @@ def test_an_image_without_a_visible_pixel_has_no_cloud():
     record = build_record("a.png", SAMPLE_IMAGES / "r.json", quantizer, [fit_record(quantizer.fit(2), {})])
     assert list(plots(record, image, "svg")) == ["objective", "criteria", "palettes"]
     assert_refused(["0 visible pixels"], plot_colors, quantizer.fit(2), image)
-
-
-def test_a_record_without_its_image_has_the_other_plots(record):
-    assert list(plots(record, None, "png")) == ["objective", "criteria", "palettes"]
-    without = {name: value for name, value in record.items() if name != "image"}
-    assert plots(without, None, "svg") == plots(record, None, "svg")
 
 
 def test_settings_of_matplotlib_stay_and_do_not_matter(results):

@@ -68,7 +68,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 
 
 def _is_damaged(data: bytes, header: Header) -> bool:
-    """Tell whether an image is larger than the header states, or a frame of an animation is missing or not written."""
+    """Return whether an image is larger than the header states, or a frame of an animation is missing or unwritten."""
     width, height = header.size
     try:
         shown = list(frames(data)) if header.n_frames > 1 else []

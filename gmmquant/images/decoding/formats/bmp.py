@@ -9,9 +9,9 @@ from gmmquant.images.containers import METERS_PER_INCH
 from gmmquant.images.decoding.dib import HEADER_BYTES, decode_dib, parse_dib
 from gmmquant.images.decoding.dib_space import stated_space
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, damaged
+from gmmquant.images.decoding.single import NO_ALPHA
 
 _FILE_HEADER_BYTES = 14
-_NO_ALPHA = "the alpha of every pixel is 0, as in files without alpha; the image is taken as opaque"
 
 
 def read_header(file: BinaryIO) -> Header | None:
@@ -40,7 +40,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     if pixels is None:
         raise damaged("BMP")
     if pixels.shape[2] == 4 and not pixels[..., 3].any():
-        pixels, notes = pixels[..., :3], (*notes, _NO_ALPHA)
+        pixels, notes = pixels[..., :3], (*notes, NO_ALPHA)
     start, length = dib.profile
     profile = data[dib_at + start : dib_at + start + length] if length else None
     stored = StoredImage.with_info(pixels[None], header, notes=notes, profile=profile)

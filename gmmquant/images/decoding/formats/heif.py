@@ -103,7 +103,7 @@ def _pixels(image: Any) -> npt.NDArray[Any]:
 
 
 def _ends_in_zeros(item: bytes) -> bool:
-    """Tell whether a part of an item that HEVC compresses was not written, which its decoder conceals.
+    """Return whether a part of an item that HEVC compresses was not written, which its decoder conceals.
 
     An item is parts behind their lengths, and a part ends with a bit that is 1 (ITU-T H.265, sections 7.3.2.11 and
     7.3.1.1). Items that are not laid out so, such as metadata, are left out.

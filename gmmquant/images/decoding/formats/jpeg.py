@@ -56,7 +56,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 
 
 def _is_cut_short(data: bytes, end: int, decoded: npt.NDArray[Any]) -> bool:
-    """Tell whether pixels are missing from a file, with its end marker at `end`, that the decoder found faulty.
+    """Return whether pixels are missing from a file, with its end marker at `end`, that the decoder found faulty.
 
     libjpeg reports only the first fault of a file, which need not be this one. If surplus data before the end marker
     change the image, the decoder still needed data there. Only faulty files are decoded twice.

@@ -87,7 +87,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 
 
 def _is_incomplete(data: bytes, start: int, size: tuple[int, int], n_channels: int) -> bool:
-    """Tell whether a codestream at `start` lacks a tile or its end, or has too many tiles for its size."""
+    """Return whether a codestream at `start` lacks a tile or its end, or has too many tiles for its size."""
     x1, y1, _, _, width, height, x0, y0 = struct.unpack_from(">8I", data, start + 8)
     if not (width and height and x0 < x1 and y0 < y1):
         return True

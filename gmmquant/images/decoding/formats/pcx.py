@@ -23,8 +23,6 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
         raise damaged("PCX")
     version, bits, planes, kind = data[1], data[3], data[65], data[68]
     needs_palette = version == 5 and (bits, planes) == (8, 1) and kind != _GREY
-    if (
-        needs_palette and data[-_PALETTE_BYTES : 1 - _PALETTE_BYTES] != _PALETTE_MARK
-    ):  # Pillow would take the indices for greys
-        raise damaged("PCX")
+    if needs_palette and data[-_PALETTE_BYTES : 1 - _PALETTE_BYTES] != _PALETTE_MARK:
+        raise damaged("PCX")  # Pillow would take the indices for greys
     return decode_single(data, header, admit)._replace(dpi=None)

@@ -24,7 +24,6 @@ _MODES = {
     6: ("RGBA", (8, 16)),
 }
 
-
 _OUT_OF_ORDER = "frames of the animation are missing or out of order; only its default image is used, as in browsers"
 
 # More than any program writes: one for each of many short texts.

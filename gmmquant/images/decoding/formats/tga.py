@@ -41,7 +41,7 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
 
 
 def _is_plausible(header: bytes, n_bytes: int | None) -> bool:
-    """Tell whether the fields of a header fit each other and the number of bytes, which is None with a footer."""
+    """Return whether the fields of a header fit each other and the number of bytes, which is None with a footer."""
     id_bytes, map_type, kind, _, n_colors, map_bits, _, _, width, height, bits, flags = struct.unpack_from(
         "<BBBHHBHHHHBB", header
     )

@@ -146,7 +146,7 @@ def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
 
 
 def _needs_samples(tags: Mapping[int, Any]) -> bool:
-    """Tell whether OpenCV does not decode samples of more than 8 bits that `tiff_samples` decodes."""
+    """Return whether OpenCV does not decode samples of more than 8 bits that `tiff_samples` decodes."""
     bits, channels = int(np.max(tags.get(_BITS, 1))), tags.get(_CHANNELS, 1)
     is_plain = bits == 16 and int(np.max(tags.get(_SAMPLE_FORMAT, 1))) == 1 and channels in (1, 3, 4)
     is_planar = tags.get(_PLANAR) == 2 and channels > 1
@@ -173,7 +173,7 @@ def _finished(pixels: npt.NDArray[Any], tags: Mapping[int, Any]) -> npt.NDArray[
 
 
 def _is_supported(tags: Mapping[int, Any], bits: int) -> bool:
-    """Tell whether OpenCV decodes a TIFF of more than 8 bits: grey, or RGB or RGBA of 16 bits, of integers."""
+    """Return whether OpenCV decodes a TIFF of more than 8 bits: grey, or RGB or RGBA of 16 bits, of integers."""
     photometric, channels = tags.get(_PHOTOMETRIC), tags.get(_CHANNELS, 1)
     is_grey = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and channels == 1
     is_rgb = photometric == _RGB and channels in (3, 4) and bits == 16

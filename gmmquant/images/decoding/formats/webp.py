@@ -72,7 +72,7 @@ def _read_size(chunk_type: bytes, body: bytes) -> tuple[tuple[int, int], bool]:
 
 
 def _is_incomplete(data: bytes) -> bool:
-    """Tell whether the end of a file is missing or was never written."""
+    """Return whether the end of a file is missing or was never written."""
     chunks = list(iterate_riff_chunks(io.BytesIO(data), _FILE_HEADER_BYTES, len(data)))
     chunk_type, start, length = chunks[-1] if chunks else (b"", 0, 0)
     end = start + length
@@ -85,7 +85,7 @@ def _is_incomplete(data: bytes) -> bool:
 
 
 def _has_surplus(chunk_type: bytes, body: bytes) -> bool:
-    """Tell whether compressed pixels end in zeros that the decoder does not need."""
+    """Return whether compressed pixels end in zeros that the decoder does not need."""
     if any(body[-2 * _SURPLUS_BYTES :]):
         return False
     shorter = riff_chunk(chunk_type, body[:-_SURPLUS_BYTES])

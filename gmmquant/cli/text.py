@@ -1,4 +1,4 @@
-"""Text that is safe to show, and its width."""
+"""Arguments of the command, and numbers of the tables, as text; the width of text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TextIO
 
 from gmmquant.cli.parser import gather_k
 from gmmquant.settings import ANY_K
-from gmmquant.system.printable import printable as printable
 
 _MIN_COLUMNS, _USUAL_COLUMNS = 40, 80
 

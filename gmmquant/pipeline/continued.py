@@ -1,0 +1,204 @@
+"""Outputs that exist: which are kept, refused or replaced, and which report gets the fits of this run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from gmmquant.errors import GmmquantError, ImageError, ParameterError
+from gmmquant.pipeline.earlier_run import (
+    REMEDY,
+    EarlierRun,
+    digest_of_all,
+    earlier_report,
+    key_of,
+    read_earlier_run,
+    refuse_changed,
+    settings_of,
+)
+from gmmquant.pipeline.failures import failure_of, refuse_existing
+from gmmquant.pipeline.names import shared_image_name
+from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
+from gmmquant.pipeline.reports import stale_reports
+from gmmquant.pipeline.summary import summary_files
+from gmmquant.report.outcome import Failure, Skipped
+from gmmquant.report.record import Record, fit_key
+from gmmquant.system.filesystem import check_writable, exists, is_empty
+from gmmquant.system.paths import AnyPath, identity, relative
+
+
+def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
+    """Look up which outputs exist: return the job with those to keep, or the outcome if there is nothing to do.
+
+    If there is a report of an earlier run, it must have the same settings and the same image; what it has is not done
+    again. The image is read for that only if its times are newer than those of the report.
+    """
+    if task.to is not Destination.FILES or job.kept is not None:
+        return job
+    present = [path for path in job.outputs if exists(path)]
+    report = earlier_report(job)
+    continues = report is not None and task.existing is not Existing.REPLACE
+    others = [path for path in present if not (continues and path in job.reports.values())]
+    if others and task.existing is Existing.REFUSE:
+        return refuse_existing(job, f"{others[0].name} exists")
+    if task.existing is Existing.KEEP and (empty := next(filter(is_empty, others), None)) is not None:
+        return failure_of(job, f"{empty.name} is empty, so it is not kept; remove it, or use --force to replace it")
+    if continues and not job.is_shared_report:  # for that see `find_earlier_shared_run`
+        earlier = read_earlier_run(report)
+        if earlier is not None:
+            earlier.refuse_newer(job.source, earlier.digests["source"])
+            earlier.refuse_other_settings(*settings_of(task, job.report))
+            left: Mapping[int | str, str] = {
+                k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
+            }
+            if not left and not stale_reports(job, earlier.record):
+                return Skipped(job.source)
+            left = left or job.stems  # for a report that is missing
+            recorded = frozenset(k for k in left if key_of(job, k) in earlier.fits)
+            job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)
+    check_writable(job.folder)
+    return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
+
+
+def continued_run(job: Job, task: Task, digest: str, note: Callable[[str], None]) -> EarlierRun | None:
+    """Return the run whose report gets the fits of this one: with --force only one of the same settings and image.
+
+    `note` is called if its report then has no longer the figures of other fits.
+    """
+    if task.to is not Destination.FILES or job.in_shared_report:
+        return None
+    earlier = None
+    try:
+        earlier = read_earlier_run(earlier_report(job))
+        if earlier is not None:
+            earlier.refuse_changed(job.source, earlier.digests["source"], digest)
+            earlier.refuse_other_settings(*settings_of(task, job.report))
+    except (ParameterError, ImageError):
+        if task.existing is Existing.REPLACE:
+            if earlier is not None and (lost := _lost(earlier, job, digest)):
+                note(lost)
+            return None
+        raise
+    if earlier is not None and job.kept is not None and job.earlier_digest is None:
+        own = {key_of(job, k) for k in job.ks}
+        return None if own.issuperset(earlier.fits) else earlier  # None: it is that of the first run of this job
+    return earlier
+
+
+def _lost(earlier: EarlierRun, job: Job, digest: str) -> str:
+    """Return which figures of an earlier run are lost when its report is replaced; empty if there are none."""
+    name, changed = earlier.report.name, earlier.digests["source"] != digest
+    if changed and not earlier.is_about(job.source):
+        return f"{name} was about {earlier.image_name(job.source)}, whose figures are replaced"
+    own = {key_of(job, k) for k in job.ks}
+    ks = ", ".join(str(key[0]) for key in earlier.fits if key not in own)
+    reason = "were of an earlier version of the image" if changed else "had other settings"
+    return f"{name} no longer has k = {ks}, which {reason}; their images stay" if ks else ""
+
+
+def extended_record(earlier: EarlierRun | None, record: Record, task: Task) -> tuple[Record, EarlierRun | None]:
+    """Return a record with the fits of an earlier run, and that run; with --force one that does not fit is left out."""
+    if earlier is None:
+        return record, None
+    replaces = task.existing is Existing.REPLACE
+    try:
+        return earlier.extended(record, replaces=replaces), earlier
+    except ParameterError:
+        if replaces:
+            return record, None
+        raise
+
+
+def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRun | None:
+    """Return the earlier run that a shared run continues, or None; raise an error if its options or images differ.
+
+    Images are compared by their paths, and by their content if they are newer than the report. With --force a
+    different run is replaced, and so is one of a sample, as the images outside of it are not compared before the fit.
+    """
+    task, shared = planned.task, planned.shared_job
+    replaces = task.existing is Existing.REPLACE
+    if shared is None or task.to is not Destination.FILES or (replaces and sample_size is not None):
+        return None
+    try:
+        earlier = read_earlier_run(shared.report)
+        if earlier is not None:
+            settings, digest = settings_of(task, shared.report)
+            earlier.refuse_other_version()
+            earlier.refuse_other_settings({"sample_size": sample_size, **settings}, digest)
+            earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
+            for job in planned.jobs:
+                earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
+    except (ParameterError, ImageError):
+        if replaces:
+            return None
+        raise
+    return earlier
+
+
+def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
+    """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one has its fits.
+
+    With layers it is False, because their number is not known.
+    """
+    task = planned.task
+    if task.existing is not Existing.KEEP or task.products.layers:
+        return False
+    keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
+    outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
+    return keys <= earlier.fits.keys() and all(map(exists, outputs))
+
+
+def continued_job(job: Job, earlier: EarlierRun) -> Job:
+    """Return a job that extends the image's entry in a shared report, if it is in it; the files of that are kept."""
+    entry = earlier.entry_of(job.source)
+    if entry is None:
+        return job
+    fits = set(map(fit_key, entry["fits"]))
+    recorded = frozenset(k for k in job.ks if key_of(job, k) in fits)
+    return replace(job, earlier_digest=entry["digest"], earlier_entry=entry, recorded=recorded)
+
+
+def refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapping[str, str]) -> None:
+    """Raise an error if the earlier run was fitted to other images; the message names one that changed, if any did."""
+    if digest_of_all(digests.values()) == earlier.digests["sources"]:
+        return
+    for job in jobs:
+        digest = digests.get(identity(job.source))
+        if digest is not None:
+            refuse_changed(job.source, job.report, earlier.digest_of_image(job.source), digest)
+    raise ParameterError(
+        f"{earlier.report.name} was fitted to {earlier.n_fitted} images, not to these {len(digests)}; use the "
+        f"same images, {REMEDY}"
+    )
+
+
+def extended_shared_record(earlier: EarlierRun, record: Record, *, replaces: bool) -> Record:
+    """Return a shared record with the fits of an earlier run.
+
+    A `ParameterError` is raised if images of this run lack those fits, as they failed then.
+    """
+    fits = earlier.extended(record, replaces=replaces)
+    for image in record["images"]:
+        if len(image["fits"]) < len(fits["fits"]):
+            raise ParameterError(
+                f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
+                f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
+            )
+    return {**fits, **{name: record[name] for name in ("total", "fitted", "digest", "images", "failed")}}
+
+
+def lost_fits(shared: Job) -> str:
+    """Return which k the report of an earlier run has and this one has not; empty if there are none."""
+    try:
+        earlier = read_earlier_run(shared.report)
+    except GmmquantError:
+        return ""
+    ks = [str(k) for k, _ in earlier.fits if k not in shared.ks] if earlier is not None else []
+    return f"{shared.report.name} no longer has k = {', '.join(ks)}; their images stay" if ks else ""
+
+
+def is_kept(job: Job, task: Task, path: AnyPath) -> bool:
+    """Return whether an output existed before the job and is kept; layers after the first are looked up now."""
+    if task.existing is not Existing.KEEP:
+        return False
+    return path in job.kept if job.kept is not None and path in job.outputs else exists(path)
