@@ -65,7 +65,7 @@ def test_a_folder_of_sheets_plots_and_outputs_has_no_inputs(command, samples, tm
     assert command(samples / "flat.png", *options, "-o", "out").returncode == 0
     again = command("out", "-k", "2", "-n")
     assert again.returncode == 1
-    assert "no images in this folder" in again.stderr
+    assert "only 7 images written by gmmquant in this folder" in again.stderr
 
 
 def test_an_added_k_is_in_every_report_with_the_images_of_the_first_run(command, samples, tmp_path):
