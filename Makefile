@@ -7,8 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(if $(LOCKED),--constraint .ci/locked.txt)
 COMPILE := uv pip compile pyproject.toml --quiet --all-extras --no-header --no-annotate
 
-.PHONY: demo test slow-test kill-test sweep soak fuzz oldest-test lint format docs examples bench samples lock audit \
-	release clean
+.PHONY: demo test slow-test kill-test sweep soak fuzz mutants coverage oldest-test lint format docs examples bench \
+	samples lock audit release clean
 
 demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 	$(BIN)/gmmquant sample_images/cat.jpg -k 2 3 7 20 -o demo --force
@@ -32,6 +32,10 @@ soak: $(VENV)/.installed-dev ## Run over N (20000) small images and watch memory
 
 fuzz: $(VENV)/.installed-dev ## Change files at random and use them for SECONDS (60); failures are saved
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),60)
+
+mutants: $(VENV)/.installed-mutation ## Change models/ and colors/ in ten thousand places; do tests fail? (NAMES: some)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/mutmut run --max-children $(or $(JOBS),1) $(NAMES)
+	$(BIN)/mutmut results
 
 oldest-test: $(VENV)/.installed-release ## Run the tests with the oldest versions that pyproject.toml allows
 	$(BIN)/$(COMPILE) --resolution lowest-direct --output-file $(VENV)/oldest.txt
@@ -78,8 +82,8 @@ release: lint test audit ## Build dist/ twice, compare, and install it anew with
 	$(BIN)/python .ci/release.py
 
 clean: ## Remove the files of all other targets
-	rm -rf $(VENV) .venv-oldest demo dist site soak fuzz_failures .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache
+	rm -rf $(VENV) .venv-oldest .coverage demo dist site soak fuzz_failures mutants .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -91,6 +95,10 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 	$(PIP) install $(LOCK) --group dev
+	touch $@
+
+$(VENV)/.installed-mutation: pyproject.toml | $(VENV)/.installed-dev
+	$(PIP) install --group mutation
 	touch $@
 
 $(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed
