@@ -52,7 +52,7 @@ class Moves:
     Removing a center costs the distance of its cells to their second nearest less that to their nearest.
     """
 
-    def __init__(self, cells: Cells, centers: FloatArray, n_fixed: int = 0) -> None:
+    def __init__(self, cells: Cells, centers: FloatArray, n_fixed: int) -> None:
         K = len(centers)
         self.centers, self.n_fixed = centers, n_fixed
         labels, self.costs = costs_of_removal(cells, centers)

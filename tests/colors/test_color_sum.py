@@ -321,3 +321,9 @@ def test_as_many_colours_are_chosen_from_cells_as_from_the_colours_themselves():
     images = COLLECTIONS["16 bits"]
     choices = [Fitter(added_up(images, limit)).choose_k() for limit in (1 << 24, 20_000)]
     assert choices[0].k == choices[1].k
+
+
+def test_colours_without_noise_vary_by_their_rounding_alone():
+    images = [histogram_of(image) for image in TEN[:2]]
+    for colors in (images[0], add_up(images, 100)):
+        assert colors.variance_in(SRGB) == colors.variance_in(SRGB, 0.0) < colors.variance_in(SRGB, 2.0)

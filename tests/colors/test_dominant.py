@@ -74,3 +74,14 @@ def test_of_two_colours_with_more_than_half_of_the_weight_the_more_frequent_is_d
     mixture = Gaussians(np.array([0.5, 0.5]), means, covariances)
     palette = dominant_colors(histogram, mixture, COLOR_SPACES["srgb"], 16.0)
     assert tuple(palette[0].tolist()) == colors[0]
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(7.98, 102), (8.02, 110)])
+def test_a_colour_is_drawn_if_it_is_at_most_so_many_levels_from_the_mean(levels, expected):
+    histogram = ColorHistogram.from_pixels(np.array([[110, 102, 102]] * 3 + [[0, 0, 0]], dtype=np.uint8))
+    mixture = Gaussians(np.ones(1), np.full((1, 3), 102 / 255), 0.01 * np.eye(3)[np.newaxis])
+    palette = dominant_colors(histogram, mixture, COLOR_SPACES["srgb"], levels)
+    if expected == 102:
+        assert palette is None
+    else:
+        assert palette.tolist() == [[110, 102, 102]]

@@ -17,10 +17,10 @@ ROW = np.array([[26, 43, 60], [255, 255, 255], [0, 0, 0]], dtype=np.uint8)
 NAMED = b"GIMP Palette\nName: x\n#\n 26  43  60\tdark  sea\n255 255 255\tUntitled\n  0   0   0\tIndex 3\n"
 
 
-def riff(colors, *, before=b"", version=0x300, count=None):
+def riff(colors, *, before=b"", after=b"", version=0x300, count=None):
     entries = b"".join(bytes(color) + b"\5" for color in colors)
     body = struct.pack("<HH", version, len(colors) if count is None else count) + entries
-    content = b"PAL " + before + b"data" + struct.pack("<I", len(body)) + body
+    content = b"PAL " + before + b"data" + struct.pack("<I", len(body)) + body + after
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
@@ -32,9 +32,11 @@ def act(colors, count=None, transparent=0xFFFF):
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_riff_palette_is_read_after_chunks_of_other_kinds():
-    for before in (b"", b"LIST" + struct.pack("<I", 3) + b"abc\0"):
-        assert read_palette(riff(ROW.tolist(), before=before)).tolist() == ROW.tolist()
+def test_a_riff_palette_is_read_between_chunks_of_other_kinds():
+    chunk = b"LIST" + struct.pack("<I", 3) + b"abc\0"
+    for before in (b"", chunk, chunk + chunk):
+        for after in (b"", chunk):
+            assert read_palette(riff(ROW.tolist(), before=before, after=after)).tolist() == ROW.tolist()
 
 
 @pytest.mark.parametrize(

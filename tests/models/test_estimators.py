@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import itertools
 import pickle
 
 import numpy as np
@@ -225,10 +226,11 @@ def test_initial_parameters_are_used_and_missing_ones_computed(covariance_type, 
     X = samples(10)
     options = {"covariance_type": covariance_type, "init_params": init_params, "max_iter": 0, "random_state": 0}
     made = GaussianMixture(3, **options).fit(X)
-    for given_name, value in start_of(X, covariance_type).items():
-        fit = GaussianMixture(3, **options, **{given_name: value}).fit(X)
+    start = start_of(X, covariance_type).items()
+    for some in map(dict, [*itertools.combinations(start, 1), *itertools.combinations(start, 2)]):
+        fit = GaussianMixture(3, **options, **some).fit(X)
         for name in ("weights_", "means_", "precisions_"):
-            expected = value if given_name == f"{name}init" else getattr(made, name)
+            expected = some.get(f"{name}init", getattr(made, name))
             np.testing.assert_allclose(getattr(fit, name), expected, rtol=1e-9, atol=1e-12)
 
 

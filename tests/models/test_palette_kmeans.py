@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gmmquant import Quantizer, Settings, quantize
 from gmmquant.models.codebook import refine
 from gmmquant.models.kmeans import center_scores, inertia, kmeans_plus_plus
-from gmmquant.models.palette_kmeans import fit_codebook
+from gmmquant.models.palette_kmeans import _without_nearest, fit_codebook
 from gmmquant.models.palette_starts import principal_splits, split_clusters
 from gmmquant.models.palette_trials import Moves, costs_of_removal, search
 from gmmquant.models.sweep import most_probable
@@ -103,11 +103,11 @@ def test_a_superfluous_center_moves_to_a_cluster_without_one():
     cells = cells_of(X)
     stuck = refine(cells, np.array([[-1.0, 0, 0], [1, 0, 0], [115, 0, 0]]), tol=1e-9, max_iter=100)
     assert stuck.trace[-1] > 100
-    moved, n_moved = Moves(cells, stuck.centers).draw(rng, 3)
+    moved, n_moved = Moves(cells, stuck.centers, 0).draw(rng, 3)
     assert n_moved == 1
     free = refine(cells, moved, tol=1e-9, max_iter=100)
     np.testing.assert_allclose(np.sort(free.centers[:, 0]), [0, 100, 130], atol=0.5)
-    assert Moves(cells, free.centers).draw(rng, 3)[1] == 0
+    assert Moves(cells, free.centers, 0).draw(rng, 3)[1] == 0
 
 
 def test_the_gain_of_a_split_is_the_fall_of_the_error_and_that_of_the_best_cut_across_the_axis(levels):
@@ -144,6 +144,13 @@ def test_more_trials_and_more_starts_never_end_with_a_higher_error(levels, k):
         for restarts in (1, 2, 4, 9)
     ]
     assert (np.diff([fit.trace[-1] for fit in fits]) <= 0).all()
+
+
+def test_kept_centers_replace_the_nearest_ones_of_a_start():
+    centers = np.array([[0.0, 0, 0], [1, 0, 0], [5, 0, 0], [9, 0, 0]])
+    kept = _without_nearest(centers, np.array([[6.0, 0, 0], [-1, 0, 0], [100, 0, 0]]), 2)
+    np.testing.assert_array_equal(kept, centers[[1, 3]])
+    np.testing.assert_array_equal(_without_nearest(centers, np.array([[6.0, 0, 0]]), 4), centers)
 
 
 def test_kept_centers_stay_in_a_search(levels):

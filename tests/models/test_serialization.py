@@ -14,7 +14,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gmmquant import GaussianMixture, ModelFileError, NotFittedError, OutputError, Quantizer
-from gmmquant.models.serialization import SCHEMA, read_model
+from gmmquant.models.gaussian import Gaussians
+from gmmquant.models.serialization import SCHEMA, Model, model_to_json, read_model
 
 
 def fitted(covariance_type="full", d=3):
@@ -41,6 +42,15 @@ def test_a_model_file_is_strict_json_without_code(tmp_path):
     record = json.loads((tmp_path / "model.json").read_text("ascii"))
     assert record["schema"] == SCHEMA
     assert set(record) == {"schema", "version", "covariance_type", "weights", "means", "covariances"}
+
+
+def test_a_model_is_read_with_the_other_entries_of_its_file(tmp_path):
+    facts = {"color_space": "oklab", "exact": True, "feature_names": ["a", "b", "c"]}
+    gaussians = Gaussians(np.ones(1), np.zeros((1, 3)), np.eye(3)[np.newaxis])
+    (tmp_path / "model.json").write_text(model_to_json(Model(gaussians, facts), "1.2.3"))
+    loaded = read_model(tmp_path / "model.json")
+    assert loaded.facts == facts
+    np.testing.assert_array_equal(loaded.gaussians.covariances, gaussians.covariances)
 
 
 def test_saving_an_unfitted_mixture_fails_and_leaves_no_file(tmp_path):

@@ -1,5 +1,6 @@
 """Split and merge: laws of the search, and its parts against plain EM and brute force."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -95,6 +96,22 @@ def test_pairs_are_merged_in_the_order_of_what_they_lose():
     assert of_merges == sorted(of_merges, reverse=True)
     for merge, expected in zip(merges, of_merges, strict=True):
         assert e_step(cells, merge.gaussians, VARIANCE)[1] == pytest.approx(expected, abs=1e-3)
+
+
+def test_fixed_components_are_not_merged():
+    cells = random_cells(5, n=400, K=6)
+    mixture = em(cells, start_of(cells, 6, 5), variance=VARIANCE, tol=1e-8, max_iter=300).gaussians
+    pairs = [(merge.kept, merge.lost) for merge in split_merge._merges(cells, mixture, VARIANCE, 2)]
+    assert sorted(pairs) == list(itertools.combinations(range(2, 6), 2))
+
+
+def test_a_component_without_cells_has_no_split_and_those_after_it_have():
+    cells = random_cells(6, n=400)
+    mixture = em(cells, start_of(cells, 3, 6), variance=VARIANCE, tol=1e-8, max_iter=300).gaussians
+    means = mixture.means.copy()
+    means[0] += 1e3
+    mixture = Gaussians(mixture.weights, means, mixture.covariances)
+    assert [split.component for split in split_merge._splits(cells, mixture, VARIANCE, range(3))] == [1, 2]
 
 
 def test_each_try_starts_from_as_many_components_and_a_split_raises_what_a_merge_left():
