@@ -302,3 +302,13 @@ def test_labels_are_counted_alike_in_parts_of_any_size(part):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(histogram_module, "_CHUNK_COLORS", part)
         assert histogram.count(labels, 7).tolist() == [int(histogram.counts[labels == n].sum()) for n in range(7)]
+
+
+def test_an_empty_histogram_has_no_pixels_and_adds_none():
+    empty, histogram = ColorHistogram.empty(), ColorHistogram.from_pixels(np.array([[1, 2, 3]] * 4, dtype=np.uint8))
+    assert (empty.n_pixels, empty.n_colors, empty.bit_depth) == (0, 0, 8)
+    for merged in (empty.merged(histogram), histogram.merged(empty)):
+        assert merged.colors.tolist() == [[1, 2, 3]]
+        assert merged.counts.tolist() == [4]
+        assert merged.codes.dtype == histogram.codes.dtype
+        assert merged.counts.dtype == histogram.counts.dtype
