@@ -118,4 +118,4 @@ def _numbers(record: dict[str, Any], name: str) -> npt.NDArray[Any]:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(name)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import sklearn.mixture
 from helpers import cells_of, draw_from, log_joint_by_scipy, random_mixture
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from gmmquant import GaussianMixture
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.inference import evaluate
-from gmmquant.models.selection import Criteria, n_parameters
+from gmmquant.models.selection import Choice, Criteria, choose, n_parameters
 
 
 def fit_of_scikit_learn(d, n_components):
@@ -72,3 +74,32 @@ def test_bic_and_icl_find_the_number_of_well_separated_clusters():
         criteria.append(Criteria.of(k, evaluation.log_likelihood, evaluation.entropy, n_parameters(k, 2), len(X)))
     assert min(criteria, key=lambda each: each.bic).k == 3
     assert min(criteria, key=lambda each: each.icl).k == 3
+
+
+def path_of(icls):
+    """Return a path of criteria with these ICL, in which the BIC is the negative ICL."""
+    return tuple(Criteria(k, 0.0, -float(icl), float(icl)) for k, icl in enumerate(icls, 1))
+
+
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=8), st.sampled_from([0.5, 0.75, 1.0]))
+def test_the_smallest_k_above_one_that_keeps_the_gain_is_chosen(icls, kept_gain):
+    choice = choose(path_of(icls), kept_gain)
+    gain = max(icls[0] - min(icls[1:]), 0)
+    keeps = [k for k, icl in enumerate(icls[1:], 2) if gain and icls[0] - icl >= kept_gain * gain]
+    lowest = [k for k, icl in enumerate(icls[1:], 2) if icl == min(icls[1:])]
+    assert choice == Choice((keeps or lowest)[0], path_of(icls), kept_gain)
+    assert choice.lowest_icl == 1 + icls.index(min(icls))
+    assert choice.lowest_bic == 1 + icls.index(max(icls))
+    others = [(icl, k) for k, icl in enumerate(icls, 1) if k != choice.k]
+    assert choice.runner_up == min(others)[1]
+
+
+def test_one_component_is_chosen_if_there_is_no_other():
+    choice = choose(path_of([3]), 0.75)
+    assert choice == Choice(1, path_of([3]), 0.75)
+    assert choice.runner_up == 1
+
+
+def test_of_nothing_no_component_is_chosen():
+    nothing = Choice(0, ())
+    assert (nothing.lowest_icl, nothing.runner_up, nothing.lowest_bic) == (0, 0, 0)

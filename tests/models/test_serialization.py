@@ -39,7 +39,9 @@ def test_a_loaded_mixture_equals_the_saved_one_digit_by_digit(tmp_path, covarian
 
 def test_a_model_file_is_strict_json_without_code(tmp_path):
     fitted()[1].save(tmp_path / "model.json")
-    record = json.loads((tmp_path / "model.json").read_text("ascii"))
+    text = (tmp_path / "model.json").read_text("ascii")
+    record = json.loads(text)
+    assert text == json.dumps(record, indent=1) + "\n"  # a number per line, for readers and comparisons
     assert record["schema"] == SCHEMA
     assert set(record) == {"schema", "version", "covariance_type", "weights", "means", "covariances"}
 
