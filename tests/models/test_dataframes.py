@@ -179,7 +179,7 @@ def test_the_configuration_of_scikit_learn_counts_unless_the_estimator_has_its_o
 
 
 def test_other_containers_are_refused_and_a_missing_one_is_named(monkeypatch):
-    assert_refused(["transform", "'numpy'", "pandas"], KMeans(2).set_output, transform="numpy")
+    assert_refused(["transform = 'numpy'", "pandas"], KMeans(2).set_output, transform="numpy")
     model = KMeans(2, random_state=0).fit(X).set_output(transform="polars")
     monkeypatch.setitem(sys.modules, "polars", None)
     assert_refused(["pip install polars"], model.transform, X)

@@ -396,18 +396,18 @@ def test_each_further_seed_is_the_better_of_two_drawn_by_weight_times_squared_di
 
 
 BAD_PARAMETERS = [
-    ({"n_clusters": 0}, ("n_clusters", "0", "at least 1")),
-    ({"n_clusters": 2.5}, ("n_clusters", "2.5", "integer", "at least 1")),
-    ({"n_clusters": True}, ("n_clusters", "True", "integer")),
+    ({"n_clusters": 0}, ("n_clusters = 0", "at least 1")),
+    ({"n_clusters": 2.5}, ("n_clusters = 2.5", "integer", "at least 1")),
+    ({"n_clusters": True}, ("n_clusters = True", "integer")),
     ({"n_clusters": 11}, ("n_clusters = 11", "10 sample", "at least as many")),
-    ({"max_iter": 0}, ("max_iter", "0", "at least 1")),
-    ({"tol": -1e-3}, ("tol", "-0.001", "at least 0")),
-    ({"tol": float("nan")}, ("tol", "nan", "at least 0")),
-    ({"tol": "small"}, ("tol", "'small'", "at least 0")),
-    ({"init": "randon"}, ("init", "'randon'", "'k-means++'", "'random'")),
-    ({"n_init": 0}, ("n_init", "0", "at least 1")),
-    ({"init": np.zeros((3, 2))}, ("init", "(3, 2)", "(2, 2)")),
-    ({"init": np.full((2, 2), np.nan)}, ("init", "NaN", "replace")),
+    ({"max_iter": 0}, ("max_iter = 0", "at least 1")),
+    ({"tol": -1e-3}, ("tol = -0.001", "at least 0")),
+    ({"tol": float("nan")}, ("tol = nan", "at least 0")),
+    ({"tol": "small"}, ("tol = 'small'", "at least 0")),
+    ({"init": "randon"}, ("init = 'randon'", "'k-means++'", "'random'")),
+    ({"n_init": 0}, ("n_init = 0", "at least 1")),
+    ({"init": np.zeros((3, 2))}, ("init has shape (3, 2)", "(2, 2)")),
+    ({"init": np.full((2, 2), np.nan)}, ("init contains NaN", "replace")),
 ]
 
 

@@ -514,13 +514,16 @@ BAD_PARAMETERS = [
     ({"reg_covar": -1e-6}, ("reg_covar = -1e-06", "at least 0")),
     ({"reg_covar": math.nan}, ("reg_covar = nan", "finite")),
     ({"weights_init": [0.5, 0.6]}, ("weights_init sums to 1.1", "sum to 1")),
-    ({"weights_init": [1.5, -0.5]}, ("weights_init", "at least 0")),
-    ({"weights_init": [1.0]}, ("weights_init", "(1,)", "(2,)")),
-    ({"means_init": np.zeros((2, 3))}, ("means_init", "(2, 3)", "(2, 2)")),
-    ({"means_init": np.full((2, 2), np.nan)}, ("means_init", "NaN", "replace")),
-    ({"precisions_init": np.eye(2)}, ("precisions_init", "(2, 2)", "(2, 2, 2)")),
-    ({"precisions_init": np.tile(np.diag([1.0, -2.0]), (2, 1, 1))}, ("precisions_init", "positive-definite", "-2")),
-    ({"precisions_init": np.tile([[1.0, 0.5], [0.0, 1.0]], (2, 1, 1))}, ("precisions_init", "symmetric")),
+    ({"weights_init": [1.5, -0.5]}, ("weights_init sums to 1;", "at least 0")),
+    ({"weights_init": [1.0]}, ("weights_init has shape (1,)", "(2,)")),
+    ({"means_init": np.zeros((2, 3))}, ("means_init has shape (2, 3)", "(2, 2)")),
+    ({"means_init": np.full((2, 2), np.nan)}, ("means_init contains NaN", "replace")),
+    ({"precisions_init": np.eye(2)}, ("precisions_init has shape (2, 2)", "(2, 2, 2)")),
+    (
+        {"precisions_init": np.tile(np.diag([1.0, -2.0]), (2, 1, 1))},
+        ("precisions_init must hold", "positive-definite", "-2"),
+    ),
+    ({"precisions_init": np.tile([[1.0, 0.5], [0.0, 1.0]], (2, 1, 1))}, ("precisions_init must hold symmetric",)),
 ]
 
 

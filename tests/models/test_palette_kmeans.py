@@ -146,6 +146,24 @@ def test_more_trials_and_more_starts_never_end_with_a_higher_error(levels, k):
     assert (np.diff([fit.trace[-1] for fit in fits]) <= 0).all()
 
 
+def test_a_fit_is_watched_from_the_search_to_its_end(levels):
+    seen = []
+    fit = fit_codebook(
+        levels,
+        5,
+        restarts=1,
+        rng=np.random.default_rng(0),
+        tol=1e-4,
+        max_iter=None,
+        watch=lambda *step: seen.append(step),
+    )
+    iterations, errors = zip(*seen, strict=True)
+    assert set(errors) <= set(fit.trace)
+    assert (np.diff(errors) <= 0).all()
+    assert (np.diff(iterations) >= 0).all()
+    assert seen[-1] == (fit.n_iter, fit.trace[-1])
+
+
 def test_kept_centers_replace_the_nearest_ones_of_a_start():
     centers = np.array([[0.0, 0, 0], [1, 0, 0], [5, 0, 0], [9, 0, 0]])
     kept = _without_nearest(centers, np.array([[6.0, 0, 0], [-1, 0, 0], [100, 0, 0]]), 2)

@@ -114,6 +114,15 @@ def test_a_component_without_cells_has_no_split_and_those_after_it_have():
     assert [split.component for split in split_merge._splits(cells, mixture, VARIANCE, range(3))] == [1, 2]
 
 
+def test_the_cuts_of_a_component_do_not_depend_on_the_unit_of_the_weights():
+    cells = random_cells(7)
+    moments = split_merge._moments_of_parts(cells, 10, VARIANCE)
+    assert len(moments) == 10
+    for factor in (2.0**-20, 2.0**20):
+        scaled = Cells(factor * cells.weights, cells.offsets, cells.scatter, cells.origin)
+        np.testing.assert_array_equal(split_merge._moments_of_parts(scaled, 10, VARIANCE), factor * moments)
+
+
 def test_each_try_starts_from_as_many_components_and_a_split_raises_what_a_merge_left():
     cells = random_cells(11, n=600, K=8)
     mixture = em(cells, start_of(cells, 6, 11), variance=VARIANCE, tol=1e-8, max_iter=300).gaussians
