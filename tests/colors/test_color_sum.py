@@ -324,6 +324,8 @@ def test_as_many_colours_are_chosen_from_cells_as_from_the_colours_themselves():
 
 
 def test_colours_without_noise_vary_by_their_rounding_alone():
-    images = [histogram_of(image) for image in TEN[:2]]
-    for colors in (images[0], add_up(images, 100)):
+    histogram = histogram_of(deep(TEN[0]))
+    cells = add_up([histogram], 100)
+    assert isinstance(cells, ColorCells)
+    for colors in (histogram, cells):
         assert colors.variance_in(SRGB) == colors.variance_in(SRGB, 0.0) < colors.variance_in(SRGB, 2.0)

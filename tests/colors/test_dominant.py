@@ -85,3 +85,15 @@ def test_a_colour_is_drawn_if_it_is_at_most_so_many_levels_from_the_mean(levels,
         assert palette is None
     else:
         assert palette.tolist() == [[110, 102, 102]]
+
+
+@pytest.mark.parametrize(("by_mean", "owner"), [(True, 0), (False, 1)])
+def test_a_colour_is_of_the_nearest_mean_or_of_the_most_probable_component(by_mean, owner):
+    histogram = ColorHistogram.from_pixels(np.array([[150, 90, 90]] * 9 + [[0, 0, 0]], dtype=np.uint8))
+    means = np.array([[140, 90, 90], [162, 90, 90]]) / 255
+    covariances = np.array([2.0, 30.0])[:, np.newaxis, np.newaxis] ** 2 / 255**2 * np.eye(3)
+    mixture = Gaussians(np.array([0.5, 0.5]), means, covariances)
+    palette = dominant_colors(histogram, mixture, COLOR_SPACES["srgb"], 16.0, by_mean=by_mean)
+    expected = np.rint(255 * means).astype(np.uint8)
+    expected[owner] = [150, 90, 90]
+    np.testing.assert_array_equal(palette, expected)

@@ -302,6 +302,23 @@ def test_kept_colours_stay_in_a_search():
     assert {(0, 0, 0), (255, 0, 0)} <= set(map(tuple, result.palette.tolist()))
 
 
+def test_fixed_means_stay_at_every_level_of_a_search(levels):
+    fixed = np.array([[0.0, 0, 0], [1.0, 0, 0]])
+    fit = coarse_to_fine.fit_by_search(
+        levels[:2],
+        4,
+        init="kmeans",
+        restarts=1,
+        rng=np.random.default_rng(0),
+        covariance_type=COVARIANCE_TYPES["full"],
+        variance=1e-6,
+        tol=1e-4,
+        max_iter=3,
+        fixed=fixed,
+    )
+    np.testing.assert_array_equal(fit.gaussians.means[:2], fixed)
+
+
 def test_with_too_many_components_for_a_search_there_is_none(monkeypatch):
     histogram = histogram_of("cat.jpg")
     plain, searching = (
