@@ -94,3 +94,12 @@ def test_all_colors_of_a_depth_can_be_used():
     colors = distinct_colors(np.zeros((4096, 3)), "rgb444")
     assert len(np.unique(colors, axis=0)) == 4096
     assert distinct_colors(np.zeros((1, 3)), "rgb444", map(tuple, colors.tolist())).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("order", [order_by_luminance, order_by_hue])
+def test_equal_colors_stay_in_their_order(order):
+    colors = np.array([[200, 30, 30], [30, 30, 200], [90, 90, 90]], dtype=np.uint8)
+    numbers = np.random.default_rng(0).integers(0, 3, 300)
+    first = order(colors)
+    expected = np.concatenate([np.flatnonzero(numbers == number) for number in first])
+    np.testing.assert_array_equal(order(colors[numbers]), expected)
