@@ -1,10 +1,11 @@
-"""Mixtures of clusters, against the plain formulas."""
+"""Moments and mixtures of clusters, against the plain formulas."""
 
 import numpy as np
 import pytest
 
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import COVARIANCE_TYPES
+from gmmquant.models.kmeans import cluster_moments
 from gmmquant.models.starts import clusters_of
 
 
@@ -30,3 +31,12 @@ def test_the_mixture_of_labelled_clusters_has_their_shares_means_and_covariances
         "spherical": np.trace(full, axis1=1, axis2=2)[:, np.newaxis, np.newaxis] / 3 * np.eye(3),
     }
     np.testing.assert_allclose(mixture.full_covariances(), expected[kind], rtol=1e-10, atol=1e-14)
+
+
+def test_the_moments_of_many_cells_are_those_of_all_of_them():
+    rng = np.random.default_rng(1)
+    X, weights, labels = rng.normal(size=(70_000, 2)), rng.uniform(0.5, 2.0, 70_000), rng.integers(0, 3, 70_000)
+    cells = Cells.from_samples(X, weights)
+    features = np.vstack([np.ones(len(X)), (X - cells.origin).T])
+    expected = [(features * weights)[:, labels == k].sum(axis=1) for k in range(3)]
+    np.testing.assert_allclose(cluster_moments(cells, labels, 3, 3), expected, rtol=1e-10, atol=1e-8)
