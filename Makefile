@@ -19,6 +19,12 @@ test: $(VENV)/.installed-dev ## Run the tests, without those that take long
 slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing page, clusters that die
 	$(BIN)/python -m pytest -n 2 -m slow
 
+coverage: $(VENV)/.installed-dev ## Run all tests, and print the lines and branches that none of them takes
+	rm -rf .coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal -m ""
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 kill-test: $(VENV)/.installed-dev ## Stop and kill batches, and workers of a cluster, at many random moments (20 minutes)
 	GMMQUANT_KILLS=50 $(BIN)/python -m pytest -n 2 -m "slow or not slow" \
 		tests/pipeline/test_kills.py tests/system/test_killed_workers.py

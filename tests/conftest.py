@@ -78,11 +78,13 @@ def samples() -> Path:
 def clean_environment() -> dict[str, str]:
     """An environment with a path and a locale, without variables that configure Python or a terminal.
 
-    The kernel of BLAS is kept: the last digits of a fit depend on it, and tests compare processes.
+    The kernel of BLAS is kept: the last digits of a fit depend on it, and tests compare processes. So are the settings
+    of coverage.py, by which `make coverage` measures processes.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     blas = {name: value for name, value in os.environ.items() if "BLAS" in name and "THREADS" not in name}
-    return {**blas, "PATH": path, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {**blas, **coverage, "PATH": path, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,12 @@ class Dask:
         os.killpg(self.workers.pop(number).pid, signal.SIGKILL)
 
     def stop(self):
+        """Let the workers end by themselves, so that coverage.py can save what it measured, and then kill all."""
+        for process in self.workers:
+            process.terminate()
+        for process in self.workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
