@@ -14,6 +14,7 @@ from PIL import Image
 from running import in_a_terminal
 
 import gmmquant
+from gmmquant.cli.app import run
 from gmmquant.cli.parser import _OF_OTHERS, gather_k
 from gmmquant.cli.text import percent
 from gmmquant.errors import ParameterError
@@ -195,6 +196,22 @@ def test_a_usage_error_prints_one_line_exits_with_2_and_writes_nothing(command, 
     assert result.stderr.startswith("gmmquant: ")
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["flat.png"]
+
+
+def test_an_image_is_not_written_to_a_terminal(clean_environment, tmp_path, flat):
+    shown, code = in_a_terminal(["flat.png", "-k", "2", "-o", "-"], tmp_path, clean_environment, columns=200)
+    message = "gmmquant: --output - would write an image to the terminal; redirect standard output"
+    assert (code, shown.strip()) == (2, message)
+
+
+def test_a_sheet_of_too_many_images_is_refused_before_any_work(monkeypatch, capsys, tmp_path, flat):
+    shutil.copy(flat, tmp_path / "second.png")
+    monkeypatch.setattr("gmmquant.cli.app._MAX_SHEET_ROWS", 1)
+    assert run([str(tmp_path), "-k", "2", "-o", str(tmp_path), "--sheet", "pdf"]) == 2
+    assert capsys.readouterr().err == (
+        "gmmquant: --sheet holds at most 1 images, not 2; use --report html, or fewer images\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.png", "second.png"]
 
 
 @pytest.mark.parametrize("number", ["7", "2-8", "2,3", "auto"])

@@ -338,6 +338,37 @@ def test_a_lock_that_a_sweep_removes_at_once_is_made_again(tmp_path, monkeypatch
     assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("refusals", [[errno.EAGAIN], [errno.ENOLCK]], ids=["a sweep holds it", "no locks"])
+def test_a_lock_that_the_system_refuses_stops_no_output(tmp_path, monkeypatch, refusals):
+    flock, locked = fcntl.flock, []
+
+    def refuse(descriptor, operation):
+        if refusals:
+            raise OSError(refusals.pop(), "refused")
+        locked.append(descriptor)
+        return flock(descriptor, operation)
+
+    expected = 1 if refusals == [errno.EAGAIN] else 0  # another lock is tried if only this one is held
+    monkeypatch.setattr(atomic.fcntl, "flock", refuse)
+    with OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"alive")
+        files.commit()
+    assert len(locked) == expected
+    assert (tmp_path / "a").read_bytes() == b"alive"
+    sweep_temporaries(tmp_path)
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_name_that_another_run_takes_at_the_last_moment_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"theirs")
+    monkeypatch.setattr(atomic, "exists", lambda path: False)  # as it was a moment ago
+    with pytest.raises(OutputError, match="a exists"), OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"mine")
+        files.commit()
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+
+
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_a_signal_during_commit_leaves_all_files_or_none(tmp_path, monkeypatch, at):
     links, link = [], os.link

@@ -1,6 +1,7 @@
 """A Dask cluster writes the same bytes as this machine alone, even if workers die."""
 
 import errno
+import multiprocessing
 import operator
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
@@ -108,6 +110,16 @@ def die_at_5(x, admit):
 
 def fail(x, admit):
     raise ValueError(f"{x} is not wanted")
+
+
+def import_what_is_missing(x, admit):
+    import_module("gmmquant.missing")
+
+
+def versions_of_a_worker_without_numpy():
+    if multiprocessing.parent_process() is not None:  # in a worker
+        raise ModuleNotFoundError("No module named 'numpy'")
+    return tasks.versions()
 
 
 def histogram(x, admit):
@@ -493,6 +505,17 @@ def test_workers_of_another_version_that_join_later_are_refused(dask, another_nu
     monkeypatch.setattr(connect, "check_versions", lambda *_: None)
     with dask_executor(dask.address) as cluster, pytest.raises(ClusterError, match=r"numpy .*, this machine has 0\.1"):
         list(cluster.map(square, range(3)))
+
+
+def test_a_worker_that_lacks_a_package_is_reported_with_the_remedy(dask, monkeypatch):
+    with dask_executor(dask.address) as cluster:
+        with pytest.raises(ClusterError, match=r"a worker lacks a package \(.*gmmquant.missing.*\); install the same"):
+            list(cluster.map(import_what_is_missing, range(2)))
+        monkeypatch.setattr(connect, "versions", versions_of_a_worker_without_numpy)
+        with pytest.raises(
+            ClusterError, match=r"worker tcp://\S+ lacks a package \(No module named 'numpy'\); install"
+        ):
+            connect.check_versions(cluster._client)
 
 
 def test_without_dask_the_error_says_what_to_install(command, images, tmp_path):

@@ -11,6 +11,7 @@ from functools import partial
 from math import log2
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,16 @@ def test_the_memory_of_a_process_that_died_is_free_again(tmp_path, nothing_left)
     assert results == [died("was killed by SIGKILL")] * 5
 
 
+def test_an_item_for_which_the_memory_does_not_suffice_fails_alone(nothing_left):
+    def work(item, admit):
+        if item == 1:
+            raise MemoryError
+        return item
+
+    reason = "not enough memory; run it alone with --jobs 1, or scale it down"
+    assert list(ProcessExecutor(2).map(work, range(4))) == [0, WorkerDied(reason), 2, 3]
+
+
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
@@ -400,6 +411,15 @@ def test_if_the_system_refuses_more_processes_the_others_do_the_work(monkeypatch
 
     monkeypatch.setattr(processes._ProcessPool, "_start", refuse_a_second)
     assert list(ProcessExecutor(3).map(lambda item, admit: 2 * item, range(9))) == [2 * item for item in range(9)]
+
+
+def test_if_no_process_can_be_started_the_error_of_the_system_is_raised(monkeypatch, nothing_left):
+    def refuse(process):
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(BaseProcess, "start", refuse)
+    with pytest.raises(BlockingIOError, match="no more processes"):
+        list(ProcessExecutor(3).map(square, range(9)))
 
 
 def test_an_item_that_cannot_be_sent_to_its_process_fails_and_nothing_waits_for_it(monkeypatch, nothing_left):

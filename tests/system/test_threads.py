@@ -83,3 +83,12 @@ def test_if_no_thread_can_be_started_the_caller_runs_all_tasks(monkeypatch):
 
 def test_the_number_of_processors_is_that_of_the_process():
     assert 1 <= n_processors() <= (os.cpu_count() or 1)
+
+
+def test_without_a_list_of_its_processors_a_process_may_use_all(monkeypatch):
+    """As on macOS."""
+    monkeypatch.setattr(threads, "_share", None)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert n_processors() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert n_processors() == 1
