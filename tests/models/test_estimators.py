@@ -750,6 +750,18 @@ def test_setting_parameters_does_not_change_a_fitted_mixture():
     np.testing.assert_array_equal(mixture.set_params(covariance_type="tied").score_samples(X), before)
 
 
+def test_text_is_refused_with_the_name_of_the_argument():
+    with pytest.raises(ParameterError, match=r"X cannot be converted to an array of numbers: .*'red'"):
+        KMeans(2).fit([["red"], ["blue"]])
+
+
+@pytest.mark.parametrize("covariance", [[[1.0, 0.5], [0.0, 1.0]], [[-1.0, 0.0], [0.0, 1.0]]])
+def test_a_covariance_of_a_sample_without_symmetry_or_with_a_negative_variance_is_refused(covariance):
+    X = np.arange(8.0).reshape(4, 2)
+    with pytest.raises(ParameterError, match="sample_covariance must hold symmetric matrices"):
+        GaussianMixture(1).fit(X, sample_covariance=[covariance] * 4)
+
+
 def test_complex_numbers_are_refused():
     with pytest.raises(ParameterError, match="X contains complex numbers"):
         GaussianMixture().fit(np.ones((5, 2)) * 1j)
