@@ -125,7 +125,8 @@ class Quantizer:
         the image is recoloured, before the likelihood is computed. A ConvergenceWarning tells that `max_iter` was too
         small.
         """
-        return self.recolor(self._converged(self.fitter.fit(check_k(k), watch)), receive)
+        number = check_k(k) if self.histogram.n_colors else int(k)  # 0 is chosen for an image without a visible pixel
+        return self.recolor(self._converged(self.fitter.fit(number, watch)), receive)
 
     def fit_palette(
         self,

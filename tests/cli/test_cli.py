@@ -155,8 +155,8 @@ def test_two_dashes_end_the_list_of_k(command, tmp_path, samples):
     ("arguments", "reason"),
     [
         (["--seed", "x"], "'--seed': 'x' is not a seed; use a number such as 3, or a range such as 1-5"),
-        (["--max-iter", "1.5"], "'--max-iter': '1.5' is not an integer"),
-        (["--tol", "small"], "'--tol': 'small' is not a number"),
+        (["--max-iter", "1.5"], "'--max-iter': '1.5' is not an integer; use one such as 8"),
+        (["--tol", "small"], "'--tol': 'small' is not a number; use one such as 0.5"),
     ],
 )
 def test_a_value_that_is_not_a_number_is_named_with_its_option(command, flat, arguments, reason):

@@ -218,7 +218,7 @@ def test_an_output_with_the_extension_of_an_image_is_no_folder(command, tmp_path
 def test_options_of_an_image_contradict_figures_on_standard_output(command, flat, option, other):
     result = command(flat, "-k", "2", "-o", "-", option, *other, "-q")
     assert (result.returncode, result.stdout) == (2, "")
-    assert f"{option} with --output - prints figures, and no image: leave out {other[0]} or {option}" in result.stderr
+    assert f"{option} with --output - prints figures, and no image; leave out {other[0]} or {option}" in result.stderr
     assert command(flat, "-k", "2", "-o", "-", option, "-q").returncode == 0
 
 

@@ -2,12 +2,15 @@
 
 import io
 import itertools
+import multiprocessing
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from waiting import GUARD_SECONDS
 
 from gmmquant.images.encoding import palette_sorting, png_rows, png_trials
 from gmmquant.images.encoding.encode import encode_image
@@ -118,6 +121,17 @@ def test_optimizing_a_smooth_image_beats_every_filter_of_its_own_order_and_keeps
     plain = encode_image(image, "png")
     names = ("NoOp", "Sub", "Up", "Paeth", "Entropy", "Bigrams", "BigEnt")
     assert len(small) <= min(len(png_trials.compressed(plain, name, 12)) for name in names)
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_forks_of_a_process_that_has_written_a_png_write_pngs(optimize):
+    image = smooth_image(40)
+    own = encode_image(image, "png", optimize=optimize)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: there are threads
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            forks = [pool.apply_async(encode_image, (image, "png"), {"optimize": optimize}) for _ in range(3)]
+            assert [fork.get(GUARD_SECONDS) for fork in forks] == [own] * 3
 
 
 def test_a_palette_of_a_fixed_order_is_written_in_it():

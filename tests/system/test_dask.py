@@ -24,7 +24,7 @@ from waiting import GUARD_SECONDS
 from gmmquant import ColorHistogram, ParameterError
 from gmmquant.cli.app import run as run_command
 from gmmquant.errors import ClusterError
-from gmmquant.pipeline import batch, image_job
+from gmmquant.pipeline import batch, continued
 from gmmquant.pipeline.batch import run_all
 from gmmquant.pipeline.image_job import run
 from gmmquant.pipeline.plan import Existing, Products, Task, plan
@@ -371,7 +371,7 @@ def test_an_output_that_cannot_be_checked_fails_its_image_only(images, tmp_path,
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return exists(path)
 
-    for module in (image_job, batch):
+    for module in (continued, batch):
         monkeypatch.setattr(module, "exists", look)
     for executor in (SerialExecutor(), Twice()):
         outcomes = all_of(images, tmp_path / type(executor).__name__, executor)

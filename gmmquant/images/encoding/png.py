@@ -7,12 +7,14 @@ is looked for by `palette_sorting` and `png_trials`, which asks oxipng. Layout: 
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -147,9 +149,18 @@ def _file(
     return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
+@cache
+def _process_of_oxipng() -> int:
+    """Return the first process that called oxipng, also in its forks."""
+    return os.getpid()
+
+
 def _by_oxipng(function: str, png: Any, *, n_pixels: int, **options: bool) -> bytes:
-    """Return the result of a function of `png_trials`, which is called in a child process for a large image."""
-    if n_pixels <= _LARGE_PIXELS:
+    """Return the result of a function of `png_trials`, which is called in a child process for a large image.
+
+    So it is in a fork of a process that has called oxipng: the fork lacks its threads, for which it would wait forever.
+    """
+    if n_pixels <= _LARGE_PIXELS and _process_of_oxipng() == os.getpid():
         data: bytes = getattr(png_trials, function)(png, **options)
         return data
     command = [sys.executable, "-P", png_trials.__file__]
