@@ -58,7 +58,7 @@ def mixed_note(planned: Plan) -> str:
         except GmmquantError:
             continue
         if earlier and any(relative(job.source, folder) in earlier.images for job in planned.jobs):
-            return f"{report} is of one palette for all, and this run fits each alone; add --shared, or use another -o"
+            return f"{report} is of one palette for all; this run gives each image its own, --shared keeps one"
     return ""
 
 

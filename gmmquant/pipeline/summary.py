@@ -113,7 +113,10 @@ def check_summary(planned: Plan) -> str:
 
 
 def _inputs_of(planned: Plan) -> list[AnyPath]:
-    return [value for value in planned.task.strategy.inputs.values() if isinstance(value, Path)]
+    """Return the files that a run reads, except the images of its jobs: also images that failed before."""
+    failed = [entry.source for entry in planned.entries if isinstance(entry, Failure)]
+    inputs = (*failed, *planned.task.strategy.inputs.values())
+    return [path for path in inputs if isinstance(path, Path)]
 
 
 def planned_summary(planned: Plan) -> Iterator[PlannedOutcome]:

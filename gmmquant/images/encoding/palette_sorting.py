@@ -35,15 +35,16 @@ _AFFINITY_UNIT = 1_000_000
 def orders(entries: Entries) -> list[Order]:
     """Return different orders of the entries (n,), those that are not opaque first, as it shortens their table.
 
-    They are grown by two affinities of a pair: how often they are adjacent, and this in proportion to how often each is
-    adjacent to any. Each leads to the smallest file for some images.
+    Two are grown by two affinities of a pair: how often they are adjacent, and this in proportion to how often each is
+    adjacent to any. One is a chain of the pairs that are adjacent most often. Each leads to the smallest file for some
+    images.
     """
     counts = _adjacencies(entries)
     totals = counts.sum(axis=1) + 1
     in_proportion = np.floor(_AFFINITY_UNIT * counts / np.sqrt(totals[:, np.newaxis] * totals))
     different: dict[bytes, Order] = {}
-    for affinity in (counts, in_proportion):
-        order = _exchanged(_moved(_exchanged(_grown(affinity), counts), counts), counts)
+    grown = [_exchanged(_moved(_exchanged(_grown(each), counts), counts), counts) for each in (counts, in_proportion)]
+    for order in (*grown, _chained(counts)):
         for each in (order, order[::-1])[: 2 if len(entries) == 2 else 1]:
             opaque = entries.alphas[each] == 255
             sorted_order = np.concatenate([each[~opaque], each[opaque]])
@@ -103,6 +104,28 @@ def _grown(affinity: _Counts) -> Order:
         to_placed += affinity[entry]
         to_placed[placed] = -1
     return np.array(placed)
+
+
+def _chained(counts: _Counts) -> Order:
+    """Return the entries along a chain of the pairs that are adjacent most often, each entry being in two at most.
+
+    Source: Battiato, Gallo, Impoco and Stanco, "An efficient re-indexing algorithm for color-mapped images", IEEE
+    Transactions on Image Processing, 2004.
+    """
+    n = len(counts)
+    chains = {entry: [entry] for entry in range(n)}  # each under both of its ends
+    first, second = np.triu_indices(n, 1)
+    for pair in np.argsort(-counts[first, second], kind="stable").tolist():
+        one, other = int(first[pair]), int(second[pair])
+        if one not in chains or other not in chains or chains[one] is chains[other]:
+            continue
+        left, right = chains.pop(one), chains.pop(other)
+        joined = (left if left[-1] == one else left[::-1]) + (right if right[0] == other else right[::-1])
+        chains[joined[0]] = chains[joined[-1]] = joined
+        if len(joined) == n:
+            break
+    chain = np.array(next(iter(chains.values())))
+    return chain if counts[chain[0]].sum() >= counts[chain[-1]].sum() else chain[::-1]
 
 
 def _exchanged(order: Order, counts: _Counts) -> Order:

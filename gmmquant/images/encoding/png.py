@@ -41,8 +41,8 @@ _TINY_PIXELS, _MANY_ENTRIES = 1 << 14, 64
 # Bits from which on, if they suffice, 8 bits are tried too: they make 16 colours 1 to 2 % smaller, two 10 % larger.
 _MIN_TRIED_BITS = 4
 
-# Pixels above which oxipng, during which Python handles no signal, runs in a child process: 0.4 s of work.
-_LARGE_PIXELS = 1 << 18
+# Pixels above which oxipng, during which Python handles no signal, runs in a child process: calls of up to 0.3 s.
+_LARGE_PIXELS = 1 << 19
 
 _INDEXED, _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 3, 2, 6
 _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
@@ -88,22 +88,8 @@ def _smallest(entries: Entries, options: EncodeOptions) -> bytes:
         kept = [entries, *(reordered(entries, order) for order in orders(entries))]
     fewest = bits_for(len(entries))
     depths = [fewest, 8] if _MIN_TRIED_BITS <= fewest < 8 else [fewest]
-    if not options.keep_order and fewest >= _MIN_TRIED_BITS:
-        plain = _indexed(entries, options, fewest, stored_rows)
-        png = _by_oxipng("with_sorted_palette", plain, n_pixels=entries.labels.size)
-        kept.append(reordered(entries, _order_in(png, entries)))
     files = [[_indexed(each, options, bits, stored_rows) for each in kept] for bits in depths]
     return _by_oxipng("smallest", files, n_pixels=entries.labels.size)
-
-
-def _order_in(png: bytes, entries: Entries) -> npt.NDArray[np.intp]:
-    """Return the order (n,) of different entries in a PNG of them, each by its index in `entries`."""
-    chunks = {kind: bytes(body) for kind, body in iterate_chunks(png)}
-    colors = [chunks[b"PLTE"][start : start + 3] for start in range(0, len(chunks[b"PLTE"]), 3)]
-    alphas = chunks.get(b"tRNS", b"").ljust(len(colors), b"\xff")
-    pairs = zip(map(bytes, entries.colors), entries.alphas.tolist(), strict=True)
-    index = {pair: number for number, pair in enumerate(pairs)}
-    return np.array([index[pair] for pair in zip(colors, alphas, strict=True)])
 
 
 def _indexed(

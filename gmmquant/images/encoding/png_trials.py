@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product, repeat
+from operator import itemgetter
 from typing import Any
 
 import deflate
@@ -25,7 +26,9 @@ NO_FILTER = "NoOp"
 
 # The first one takes several times as long as the others, and is tried with one order only.
 _SLOW_FILTER = "Brute"
-_FILTERS: tuple[str, ...] = ("Sub", "Up", "Entropy", "Bigrams", "BigEnt")
+_FILTERS: tuple[str, ...] = ("Sub", "Entropy", "Bigrams")
+# These are tried before the others, and show whether filters are worth it.
+_FIRST_FILTERS = ("Up", "BigEnt")
 
 _MANY_BITS = 4
 # Rows of 1 or 2 bits are so short that these are all compressed at the best level, without a filter too.
@@ -33,6 +36,10 @@ _FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
 
 # Levels of libdeflate: the second ranks filters in a tenth of the time of the third, which is the best.
 _FASTEST, _QUICK, _BEST = 1, 6, 12
+
+# At the quick level, filtered rows may be so much larger than unfiltered ones: for more filters to be tried, and to be
+# compressed at the best level; of each group so many are.
+_NOT_FAR, _NEAR, _MAX_FILTERED = 1.1, 1.05, 3
 
 _DEPTH_POSITION = 24  # of the byte with the bits of an index
 _SIGNATURE_BYTES = 8
@@ -48,40 +55,41 @@ _IN_PLACE: dict[str, Any] = dict.fromkeys(
 def smallest(groups: Sequence[Sequence[bytes]]) -> bytes:
     """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders.
 
-    The last order of a group is that of oxipng, unless the depth is below 4 bits. Orders and filters are ranked by a
-    quick compression. Depths are not, nor is the lack of a filter, since the best compression makes more of the
-    repetitions that they leave.
+    Filters are ranked by a quick compression. Depths are not, nor is the lack of a filter, since the best compression
+    makes more of the repetitions that they leave.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:
+        sorted_by_oxipng = [threads.submit(with_sorted_palette, group[0]) for group in groups if _is_sorted(group)]
         finalists = [trial for group in groups for trial in _finalists(group, threads, is_only=len(groups) == 1)]
         pngs, names = zip(*dict.fromkeys(finalists), strict=True)
-        return min(threads.map(compressed, pngs, names, repeat(_BEST)), key=len)
+        found = list(threads.map(compressed, pngs, names, repeat(_BEST)))
+        return min([*found, *(future.result() for future in sorted_by_oxipng)], key=len)
+
+
+def _is_sorted(group: Sequence[bytes]) -> bool:
+    """Return whether the order that oxipng finds without filters is tried: of bytes, unless the order is to be kept."""
+    return len(group) > 1 and group[0][_DEPTH_POSITION] > _MANY_BITS
 
 
 def _finalists(group: Sequence[bytes], threads: ThreadPoolExecutor, *, is_only: bool) -> list[Trial]:
-    """Return the trials of a group that are compressed at the best level.
-
-    They are chosen so that of 78 images (13 photographs in 2, 16 and 256 colours, plain and dithered) none is larger
-    than that of oxipng at its highest level, which tries all filters with one order.
-    """
-    first, last, bits = group[0], group[-1], group[0][_DEPTH_POSITION]
+    """Return the trials of a group that are compressed at the best level."""
+    bits = group[0][_DEPTH_POSITION]
     if bits < _MANY_BITS:
-        ranked = _ranked(group, _FILTERS_OF_FEW_BITS, _BEST, threads)
-        return [ranked[0], *([(ranked[0][0], _SLOW_FILTER)] if is_only else [])]
-    if bits == _MANY_BITS and not is_only:
-        return [(first, NO_FILTER), _ranked(group, _FILTERS, _QUICK, threads)[0]]
-    unfiltered = [(first, NO_FILTER), (last, NO_FILTER), _ranked(group, [NO_FILTER], _QUICK, threads)[0]]
-    if is_only:
-        ranked = _ranked(group, _FILTERS, _QUICK, threads)
-        return [*unfiltered, *ranked[:2], (ranked[0][0], _SLOW_FILTER)]
-    return [*unfiltered, _ranked([last], _FILTERS, _QUICK, threads)[0], (last, _SLOW_FILTER)]
+        ranked = _ranked(product(group, _FILTERS_OF_FEW_BITS), _BEST, threads)
+        return [ranked[0][1], *([(ranked[0][1][0], _SLOW_FILTER)] if is_only else [])]
+    unfiltered = _ranked(product(group, [NO_FILTER]), _QUICK, threads)[0]
+    filtered = _ranked(product(group[1:2] or group, _FIRST_FILTERS), _QUICK, threads)
+    if filtered[0][0] <= _NOT_FAR * unfiltered[0] and (is_only or bits > _MANY_BITS):
+        more = product(group[1:3] or group, _FILTERS) if is_only else product((group[0], group[-1]), [_SLOW_FILTER])
+        filtered = sorted(filtered + _ranked(more, _QUICK, threads), key=itemgetter(0))
+    return [unfiltered[1], *(trial for size, trial in filtered[:_MAX_FILTERED] if size <= _NEAR * unfiltered[0])]
 
 
-def _ranked(pngs: Sequence[bytes], filters: Sequence[str], level: int, threads: ThreadPoolExecutor) -> list[Trial]:
-    """Return each of the PNGs with each filter, those first that are the smallest at a level of libdeflate."""
-    trials = list(product(pngs, filters))
-    sizes = list(threads.map(lambda trial: len(deflate.zlib_compress(_filtered(*trial), level)), trials))
-    return sorted(trials, key=dict(zip(trials, sizes, strict=True)).__getitem__)
+def _ranked(trials: Iterable[Trial], level: int, threads: ThreadPoolExecutor) -> list[tuple[int, Trial]]:
+    """Return the sizes of trials at a level of libdeflate, and the trials, the smallest first."""
+    listed = list(trials)
+    sizes = threads.map(lambda trial: len(deflate.zlib_compress(_filtered(*trial), level)), listed)
+    return sorted(zip(sizes, listed, strict=True), key=itemgetter(0))
 
 
 def compressed(png: bytes, filter_name: str, level: int) -> bytes:
@@ -112,11 +120,11 @@ def _chunks(png: bytes) -> Iterable[tuple[bytes, bytes]]:
 
 
 def with_sorted_palette(png: bytes) -> bytes:
-    """Return an indexed PNG with its palette in the order that oxipng finds."""
+    """Return an indexed PNG without filters, with its palette in the order in which oxipng finds it the smallest."""
     import oxipng
 
     in_place = {**_IN_PLACE, "palette_reduction": True}
-    return _by_oxipng(png, filter=[oxipng.RowFilter.NoOp], force=True, **in_place)
+    return _by_oxipng(png, deflate_level=_BEST, filter=[oxipng.RowFilter.NoOp], force=True, **in_place)
 
 
 def reduced(png: bytes, *, keep_order: bool) -> bytes:
