@@ -78,9 +78,9 @@ def _finalists(group: Sequence[bytes], threads: ThreadPoolExecutor, *, is_only: 
         ranked = _ranked(product(group, _FILTERS_OF_FEW_BITS), _BEST, threads)
         return [ranked[0][1], *([(ranked[0][1][0], _SLOW_FILTER)] if is_only else [])]
     unfiltered = _ranked(product(group, [NO_FILTER]), _QUICK, threads)[0]
-    filtered = _ranked(product(group[1:2] or group, _FIRST_FILTERS), _QUICK, threads)
+    filtered = _ranked(product(group[:2], _FIRST_FILTERS), _QUICK, threads)
     if filtered[0][0] <= _NOT_FAR * unfiltered[0] and (is_only or bits > _MANY_BITS):
-        more = product(group[1:3] or group, _FILTERS) if is_only else product((group[0], group[-1]), [_SLOW_FILTER])
+        more = product(group[:3], _FILTERS) if is_only else product((group[0], group[-1]), [_SLOW_FILTER])
         filtered = sorted(filtered + _ranked(more, _QUICK, threads), key=itemgetter(0))
     return [unfiltered[1], *(trial for size, trial in filtered[:_MAX_FILTERED] if size <= _NEAR * unfiltered[0])]
 
