@@ -52,7 +52,7 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
                 k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
             }
             if not left and not stale_reports(job, earlier.record):
-                return Skipped(job.source)
+                return Skipped(job.source, earlier=earlier.record)
             left = left or job.stems  # for a report that is missing
             recorded = frozenset(k for k in left if key_of(job, k) in earlier.fits)
             job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)

@@ -370,7 +370,7 @@ def _clash_of_outputs(one: Job, other: Job, output: AnyPath) -> _Clash:
     elif one.source.parent != other.source.parent:
         remedy = "name their common folder with -r, or use a separate --output for each"
     elif one.source.suffix.lower() != other.source.suffix.lower():
-        remedy = "use --name '{stem}.{ext}_k{k}', which names outputs cat.jpg_k7.png and so on, or rename one"
+        remedy = "use --name '{stem}.{ext}_k{k}' for these, which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
         remedy = "rename one, or use a separate --output for each"
     return _Clash((one, other), f"{one.source} and {other.source} would both write {output.name}", remedy)

@@ -75,6 +75,7 @@ class Skipped(NamedTuple):
     record: dict[str, Any] | None = None  # if it was fitted again, to compare the outputs
     illustration: Illustration | None = None
     drawn: bytes | None = None  # the image itself, for standard output, if the result would be larger
+    earlier: dict[str, Any] | None = None  # the record in the report of an earlier run that is complete
 
 
 class Failure(NamedTuple):

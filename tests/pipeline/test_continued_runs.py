@@ -114,6 +114,17 @@ def test_a_dry_run_predicts_what_a_continued_run_changes(command, samples, tmp_p
         assert {path: changed.get(action, action) for path, action in actions.items()} == found
 
 
+def test_statistics_of_a_report_that_exists_are_shown_without_a_fit(command, samples, tmp_path):
+    arguments = [samples / "grey.png", samples / "flat.png", "-k", "2", "3", "-o", "out", "--skip-existing"]
+    first = command(*arguments, "--stats")
+    again = command(*arguments, "--stats")
+    assert "2 skipped" in again.stderr
+    tables = [[line for line in run.stdout.splitlines() if line[:1].isdigit()] for run in (first, again)]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 8
+    assert command(*arguments).stdout == ""
+
+
 def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -32,7 +32,7 @@ from gmmquant.cli.reporters.statistics import (
 )
 from gmmquant.cli.text import chosen_columns, percent, total, wrapped
 from gmmquant.report.numbers import file_size
-from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport
+from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
 from gmmquant.report.record import Record, codes_of, formats_apart
 from gmmquant.system.printable import printable
 
@@ -55,10 +55,16 @@ class TableReporter(Reporter):
     """Shows the table of a single image, of a shared mixture, or of each image if the run is verbose."""
 
     def add(self, outcome: Outcome | PlannedOutcome) -> str | None:
-        """Return the table of an outcome and the names of its files, or the files that would be written."""
+        """Return the table of an outcome and the names of its files, or the files that would be written.
+
+        With statistics, an image whose outputs exist has the table of its report.
+        """
         if isinstance(outcome, PlannedOutcome):
             lines = (f"  {printable(str(path))} ({effect})\n" for path, effect in outcome.outputs.items())
             return f"{printable(str(outcome.source))}\n{''.join(lines)}"
+        if isinstance(outcome, Skipped) and outcome.earlier is not None and (self.verbose or self.stats):
+            name = str(outcome.source)
+            return render(outcome.earlier, name, self.stream, statistics=self.stats, components=self.verbose)
         alone = self.n_images == 1 or self.verbose or self.stats
         if not isinstance(outcome, SharedReport) and not (isinstance(outcome, Done) and alone and not self.shared):
             return None
