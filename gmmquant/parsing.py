@@ -110,6 +110,8 @@ def shortened(text: str) -> str:
 
 def resized_size(resize: str, width: int, height: int) -> tuple[int, int]:
     """Return the width and the height, at least 1, of an image of `width` x `height` after `Settings.resize`."""
+    if not isinstance(resize, str):
+        raise ParameterError(f"resize = {resize!r} is not a size; use a text such as '320x240', '320x' or '50%'")
     match = _RESIZE.fullmatch(resize)
     if match is None or (limits := [float(text) for text in match.groups() if text]) == [] or min(limits) <= 0:
         number = resize.strip()

@@ -24,7 +24,7 @@ def test_a_long_run_holds_what_it_has_at_its_beginning(tmp_path, clean_environme
     assert f"{N_IMAGES} done" in run.lines[-1]
 
     working = [sample for sample in run.samples if sample.workers == 2 and 0 < sample.lines < N_IMAGES]
-    begun = working[len(working) // 4 :]  # fits of several sizes have been made
+    begun = working[len(working) // 2 :]  # fits of several sizes have been made
     first, last = begun[0], begun[-1]
     assert max(sample.workers for sample in run.samples) == 2
     assert max(sample.descriptors for sample in begun) <= first.descriptors + 1

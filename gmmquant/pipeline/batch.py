@@ -109,13 +109,16 @@ def planned_outcomes(planned: Plan, sample_size: int | None = None) -> Iterator[
             yield found
             return
         finished = found is not None and is_finished(planned, found)
+    refused = False
     for entry in planned.entries if shared is None else [*planned.entries, shared]:
         if isinstance(entry, Failure):
             yield entry
         elif finished:
             yield PlannedOutcome(entry.source, dict.fromkeys(entry.outputs, "kept"), is_read=False)
-        else:
-            yield attempt(entry, partial(_planned_outcome, entry, planned.task))
+        elif not (refused and entry is shared):  # if an output of an image exists, nothing is done
+            outcome = attempt(entry, partial(_planned_outcome, entry, planned.task))
+            refused = refused or (isinstance(outcome, Failure) and outcome.outputs_exist)
+            yield outcome
 
 
 def _planned_outcome(job: Job, task: Task) -> PlannedOutcome | Failure:

@@ -138,13 +138,13 @@ def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRu
 def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
     """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one has its fits.
 
-    With layers it is False, because their number is not known.
+    With layers it is False, because their number is not known, and with files about all images, which may lack a fit.
     """
     task = planned.task
-    if task.existing is not Existing.KEEP or task.products.layers:
+    if task.existing is not Existing.KEEP or task.products.layers or summary_files(planned):
         return False
     keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
-    outputs = (*summary_files(planned).values(), *(output for job in planned.all_jobs for output in job.outputs))
+    outputs = (output for job in planned.all_jobs for output in job.outputs)
     return keys <= earlier.fits.keys() and all(map(exists, outputs))
 
 

@@ -69,7 +69,8 @@ class EarlierRun(NamedTuple):
     def refuse_other_images(self, paths: Iterable[str]) -> None:
         """Raise a `ParameterError` that names an image which only one of two shared runs has."""
         planned = set(paths)
-        for path in sorted(planned ^ self.images.keys()):
+        in_mixture = {path for path, entry in self.images.items() if entry is not None}
+        for path in sorted((planned - self.images.keys()) | (in_mixture - planned)):
             which = "without" if path in planned else "with"
             raise ParameterError(
                 f"{self.report.name} was written {which} {path}, so its mixture differs; use the same images, for more "

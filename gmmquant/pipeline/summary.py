@@ -106,8 +106,8 @@ def check_summary(planned: Plan) -> str:
     for path, content in contents.items():
         if (other := other_output(planned, path, content)) is not None:
             raise ExistsError(
-                f"{path} has {other}, which this run has not, as it has another --name; use another --output, or "
-                "--force to replace it"
+                f"{path} has {other}, which is not in the reports of this run; run first with the k and the options "
+                "that it has and --skip-existing --report json, or use another --output, or --force to replace it"
             )
     return note
 

@@ -50,7 +50,7 @@ def test_a_table_is_not_replaced_by_one_of_outputs_of_another_name(command, awkw
         result = command(*arguments)
         if arguments[7] == kind:
             assert result.returncode == 1
-            assert "which this run has not, as it has another --name; use another --output, or --force" in result.stderr
+            assert "which is not in the reports of this run; run first with" in result.stderr
         assert (tmp_path / f"out/report.{kind}").read_bytes() == before
     assert command(*options, kind, "--format", "webp").returncode == 0  # it adds to the same reports
 

@@ -115,3 +115,28 @@ def test_a_shared_report_in_json_is_kept_up_to_date_by_other_reports(command, fi
         assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == expected
         page = (tmp_path / "out/shared_report.html").read_text()
         assert re.findall(r'data-total="([^"]*)"', page) == list(map(str, expected))
+
+
+def test_files_about_all_images_that_lack_a_fit_are_made_again_though_all_outputs_exist(command, tmp_path, album):
+    arguments = ["album", "--shared", "-o", "out"]
+    assert command(*arguments, "-k", "3", "--report", "json,html,csv").returncode == 0
+    assert "not updated; add --report csv,html" in command(*arguments, "-k", "5").stderr
+    again = command(*arguments, "-k", "5", "--report", "html,csv", "--skip-existing")
+    assert again.returncode == 0
+    assert {row["asked"] for row in table(tmp_path / "out/shared_report.csv")} == {"3", "5"}
+    assert re.findall(r'data-total="([^"]*)"', (tmp_path / "out/shared_report.html").read_text()) == ["3", "5"]
+
+
+def test_a_dry_run_of_a_shared_run_that_is_refused_changes_no_report(command, finished, tmp_path, album):
+    finished()
+    planned = command("album", "-k", "3", "5", "--shared", "-o", "out", "-n")
+    assert planned.returncode == 1
+    assert "extended" not in planned.stdout + planned.stderr
+
+
+def test_an_image_that_could_not_be_read_may_be_gone_later(command, tmp_path, album):
+    (album / "broken.png").write_bytes(b"no image")
+    assert command("album", "-k", "3", "--shared", "-o", "out").returncode == 1
+    (album / "broken.png").unlink()
+    assert command("album", "-k", "5", "--shared", "-o", "out").returncode == 0
+    assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == [3, 5]

@@ -263,7 +263,7 @@ def test_a_run_without_workers_notifies_the_user_and_waits(dask, monkeypatch):
 
 @pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_run_with_a_message(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(HERE / "system"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE, HERE / "system"))))
     with dask_executor("local", 1) as cluster:
         results = cluster.map(nap, range(1000))
         next(results)
