@@ -9,7 +9,7 @@ from soak import RUNS, draw_images, watch
 N_IMAGES = 500
 
 # Python and its allocator take some memory later: for one image more, not for each.
-MAX_KB_OF_A_WORKER = 8_000
+MAX_KB_OF_A_WORKER = 20_000
 MAX_KB_OF_AN_IMAGE = 20  # of the command, which collects the tables, the index and the shared record
 
 
