@@ -8,7 +8,7 @@ from soak import RUNS, draw_images, watch
 
 N_IMAGES = 500
 
-# Python and its allocator take some memory later: for one image more, not for each.
+# Some images take more memory than those before, which the allocator keeps: 8 MB once in a process, not for each.
 MAX_KB_OF_A_WORKER = 20_000
 MAX_KB_OF_AN_IMAGE = 20  # of the command, which collects the tables, the index and the shared record
 

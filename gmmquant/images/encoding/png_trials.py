@@ -38,7 +38,7 @@ _FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
 _FASTEST, _QUICK, _BEST = 1, 6, 12
 
 # At the quick level, filtered rows may be so much larger than unfiltered ones: for more filters to be tried, and to be
-# compressed at the best level; of each group so many are.
+# compressed at the best level; the most of each group.
 _NOT_FAR, _NEAR, _MAX_FILTERED = 1.1, 1.05, 3
 
 _DEPTH_POSITION = 24  # of the byte with the bits of an index
