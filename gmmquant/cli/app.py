@@ -219,13 +219,15 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    notes = without_effect(ctx, settings, format, report)
+    notes = without_effect(ctx, settings, format)
     if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
         notes.append("standard output has the figures; -o - writes the image there")
     if to is Destination.RECORD:
         option = "--json" if as_json else "--json-lines"
         notes.append(f"standard output has the figures, and no image is written; leave out {option} for the image")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append, verbose)), task, folder)
+    if skip_existing and not any({"json", "html"} & {*job.products.reports} for job in planned.all_jobs):
+        notes.append("--skip-existing makes existing outputs again to compare them; --report json avoids that")
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
         raise ParameterError(

@@ -178,16 +178,14 @@ def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
                 raise ParameterError(f"{text} is not a file; {_option_name(name)} takes one value")
 
 
-def without_effect(ctx: typer.Context, settings: Settings, image_format: str, reports: Sequence[str]) -> list[str]:
-    """Return a note on each option that has no effect, or a cost that another option would avoid."""
+def without_effect(ctx: typer.Context, settings: Settings, image_format: str) -> list[str]:
+    """Return a note on each option that has no effect."""
     notes = [f"{name} is set more than once; the last value is used" for name in ctx.meta.get(REPEATED, ())]
     if is_set(ctx, "optimize") and image_format in _NOT_OPTIMIZED:
         notes.append(f"--optimize has no effect on {image_format}")
     if is_set(ctx, "style") and "smooth" in STYLES[settings.style] and not (settings.smooth or is_set(ctx, "smooth")):
         other = "--recolor soft" if settings.dither == "none" else f"--dither {settings.dither}"
         notes.append(f"--style {settings.style} smooths nothing with {other}, which mixes colours")
-    if is_set(ctx, "skip_existing") and not {"json", "html"} & set(reports):
-        notes.append("--skip-existing makes existing outputs again to compare them; --report json avoids that")
     return notes
 
 

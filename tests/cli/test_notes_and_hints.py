@@ -285,6 +285,13 @@ def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options
     assert note not in command(ramp, "-k", "2", "-o", "other", *options, "-q").stderr
 
 
+def test_outputs_of_a_report_that_exists_are_not_made_again(command, ramp):
+    assert command(ramp, "-k", "2", "-o", "out").returncode == 0
+    again = command(ramp, "-k", "2", "-o", "out", "--skip-existing", "--report", "csv")
+    assert "makes existing outputs again" not in again.stderr
+    assert "skipped" in again.stderr
+
+
 @pytest.mark.parametrize("option", ["--json", "--json-lines"])
 def test_figures_on_standard_output_in_place_of_the_image_are_noted(command, ramp, option):
     result = command(ramp, "-k", "2", "-o", "-", option)
