@@ -1,7 +1,8 @@
-"""An album, and runs of the command on it that are made once."""
+"""An album, runs of the command on it that are made once, and trees of images and links."""
 
 import functools
 import shutil
+from pathlib import Path
 
 import pytest
 from shared_album import draw_album
@@ -33,3 +34,18 @@ def runs(tmp_path_factory, command_server, clean_environment):
 def finished(runs, tmp_path, album):
     """Return a function that leaves everything as after `gmmquant album -k 3 --shared -o out` and some options."""
     return lambda *options: shutil.copytree(runs(*options), tmp_path / "out")
+
+
+@pytest.fixture
+def tree(tmp_path, samples, monkeypatch):
+    """Return a function that creates images and links in the working folder, which is empty before."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names, link=()):
+        for name in names:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(samples / "flat.png", name)
+        for name, target in dict(link).items():
+            Path(name).symlink_to(target)
+
+    return make

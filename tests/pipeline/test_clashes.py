@@ -12,21 +12,6 @@ from gmmquant.pipeline.sources import Reading, sources_of
 PLAIN, RECURSIVE = Reading(), Reading(recursive=True)
 
 
-@pytest.fixture
-def tree(tmp_path, samples, monkeypatch):
-    """Return a function that creates images and links in the working folder, which is empty before."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(*names, link=()):
-        for name in names:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(samples / "flat.png", name)
-        for name, target in dict(link).items():
-            Path(name).symlink_to(target)
-
-    return make
-
-
 def clash(*names, folder=Path("out"), reading=PLAIN):
     with pytest.raises(OutputError) as error:
         plan(sources_of(names, reading), Task([2]), folder)

@@ -25,21 +25,6 @@ from gmmquant.system.paths import parse_path
 PLAIN, RECURSIVE = Reading(), Reading(recursive=True)
 
 
-@pytest.fixture
-def tree(tmp_path, samples, monkeypatch):
-    """Return a function that creates images and links in the working folder, which is empty before."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(*names, link=()):
-        for name in names:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(samples / "flat.png", name)
-        for name, target in dict(link).items():
-            Path(name).symlink_to(target)
-
-    return make
-
-
 def found(*names, reading=PLAIN):
     """Return the paths of the images found, and the reasons of failures."""
     return [entry.reason if isinstance(entry, Failure) else str(entry.path) for entry in sources_of(names, reading)]

@@ -24,7 +24,7 @@ Trial = tuple[bytes, str]
 
 NO_FILTER = "NoOp"
 
-# The first one takes several times as long as the others, and is tried with one order only.
+# The first one takes several times as long as the others, and is tried with two orders at most.
 _SLOW_FILTER = "Brute"
 _FILTERS: tuple[str, ...] = ("Sub", "Entropy", "Bigrams")
 # These are tried before the others, and show whether filters are worth it.
@@ -67,7 +67,7 @@ def smallest(groups: Sequence[Sequence[bytes]]) -> bytes:
 
 
 def _is_sorted(group: Sequence[bytes]) -> bool:
-    """Return whether the order that oxipng finds without filters is tried: of bytes, unless the order is to be kept."""
+    """Return whether the order that oxipng finds without filters is tried: with 8 bits, unless it is to be kept."""
     return len(group) > 1 and group[0][_DEPTH_POSITION] > _MANY_BITS
 
 
@@ -80,7 +80,9 @@ def _finalists(group: Sequence[bytes], threads: ThreadPoolExecutor, *, is_only: 
     unfiltered = _ranked(product(group, [NO_FILTER]), _QUICK, threads)[0]
     filtered = _ranked(product(group[:2], _FIRST_FILTERS), _QUICK, threads)
     if filtered[0][0] <= _NOT_FAR * unfiltered[0] and (is_only or bits > _MANY_BITS):
-        more = product(group[:3], _FILTERS) if is_only else product((group[0], group[-1]), [_SLOW_FILTER])
+        more = (
+            product(group[:3], _FILTERS) if is_only else product(dict.fromkeys((group[0], group[-1])), [_SLOW_FILTER])
+        )
         filtered = sorted(filtered + _ranked(more, _QUICK, threads), key=itemgetter(0))
     return [unfiltered[1], *(trial for size, trial in filtered[:_MAX_FILTERED] if size <= _NEAR * unfiltered[0])]
 
