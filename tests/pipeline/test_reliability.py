@@ -516,7 +516,7 @@ def test_ctrl_c_while_the_program_starts_shows_no_traceback(tmp_path, samples, c
 def test_a_signal_in_a_finalizer_is_neither_lost_nor_reported_as_an_error(ends_early, monkeypatch):
     class Interrupted:
         def __del__(self):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     class RaisesAnError:
         def __del__(self):
@@ -550,7 +550,7 @@ def test_a_signal_in_a_finalizer_is_neither_lost_nor_reported_as_an_error(ends_e
 def test_a_signal_lost_in_a_finalizer_ends_the_run_before_the_next_image(tmp_path, samples, monkeypatch, capsys, path):
     class Interrupted:
         def __del__(self):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     started_jobs = []
 

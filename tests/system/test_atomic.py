@@ -377,7 +377,7 @@ def test_a_signal_during_commit_leaves_all_files_or_none(tmp_path, monkeypatch, 
         link(*names)
         links.append(names)
         if len(links) == at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # to this thread: of a process, any may get it, and late
 
     monkeypatch.setattr(atomic.os, "link", linked_and_signalled)
     held = signal.getsignal(signal.SIGTERM)
