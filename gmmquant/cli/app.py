@@ -283,6 +283,8 @@ def _run_jobs(
     from gmmquant.pipeline.batch import executor_for, run_all
     from gmmquant.pipeline.outdated import outdated_note
     from gmmquant.pipeline.summary import summarized
+    from gmmquant.report.outcome import Done
+    from gmmquant.system.paths import identity
 
     with stopped_by_signals() as stop_if_asked:
 
@@ -303,11 +305,14 @@ def _run_jobs(
                 )
             else:
                 outcomes = run_all(planned, watch, executor=executor, fail_fast=fail_fast)
+            done = set[str]()
             for outcome in summarized(planned, outcomes):
                 console.show(outcome)
+                if isinstance(outcome, Done) and not outcome.kept:
+                    done.add(identity(outcome.source))
                 stop_if_asked()
         _note_kept(planned, console)
-        if console.has_written and (note := outdated_note(planned)):
+        if note := outdated_note(planned, done):
             console.note(note)
         return console.finish()
 

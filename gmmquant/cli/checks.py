@@ -31,23 +31,25 @@ from gmmquant.system.printable import plural
 _NAMES = {"k": "-k", "as_json": "--json"}
 
 # Options that contradict others: the option, the reason, the parameters of the others.
-_CONTRADICTIONS = {
-    "force": ("replaces existing outputs", ("skip_existing",)),
-    "as_json": ("prints one array of records", ("json_lines",)),
-    "dry_run": ("prints no records", ("as_json",)),
-    "preview": ("shows images", ("as_json", "json_lines", "quiet", "dry_run")),
-    "quiet": ("prints only errors", ("verbose",)),
-    "model": ("fits nothing", ("style", "k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
-    "palette": ("sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
-    "shared": ("fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),
-    "transfer_from": (
+_CONTRADICTIONS = (
+    ("force", "replaces existing outputs", ("skip_existing",)),
+    ("as_json", "prints one array of records", ("json_lines",)),
+    ("dry_run", "prints no records", ("as_json",)),
+    ("preview", "shows images", ("as_json", "json_lines", "quiet", "dry_run")),
+    ("quiet", "prints only errors", ("verbose",)),
+    ("model", "fits nothing, so of a style only --dither and --smooth have an effect", ("style",)),
+    ("model", "fits nothing", ("k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
+    ("palette", "sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
+    ("shared", "fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),
+    (
+        "transfer_from",
         "moves every colour",
         (
             *("recolor", "dither", "strength", "smooth", "snap", "keep_colors", "color_depth"),
             *("palette_out", "layers", "save_model"),
         ),
     ),
-}
+)
 
 # Options about colours without alpha.
 _WITHOUT_ALPHA = ("palette", "model", "transfer_from", "shared", "maps", "layers", "palette_out", "save_model")
@@ -93,7 +95,7 @@ def _option_name(parameter: str) -> str:
 
 def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
     """Raise a `ParameterError` if options contradict each other."""
-    for name, (reason, others) in _CONTRADICTIONS.items():
+    for name, reason, others in _CONTRADICTIONS:
         if is_set(ctx, name):
             refuse(ctx, _option_name(name), reason, others)
     if settings.method == "kmeans":
@@ -103,7 +105,7 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
         refuse(ctx, option, "chooses its starts itself", ["init"])
         refuse(ctx, option, "fits no mixture", ["noise", "shrink", "search"])
         if is_set(ctx, "method") and "search" in STYLES[settings.style]:
-            refuse(ctx, option, f"has no likelihood, for which --style {settings.style} is", ["style"])
+            refuse(ctx, option, f"fits no mixture, of which --style {settings.style} is", ["style"])
     if is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):
         style = f"--style {settings.style}"
         raise ParameterError(f"--transfer-from moves every colour; leave out {style} or --transfer-from")

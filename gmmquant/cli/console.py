@@ -188,11 +188,6 @@ class Console:
             self._bar.show_image(outcome.source.name, n_shown, n_shown - self._tally["skipped"] - self._tally["exist"])
 
     @property
-    def has_written(self) -> bool:
-        """Whether outputs of an image were written."""
-        return self._tally["done"] > 0
-
-    @property
     def has_kept(self) -> bool:
         """Whether an output that exists was kept."""
         return self._kept

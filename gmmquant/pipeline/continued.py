@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gmmquant.errors import GmmquantError, ImageError, ParameterError
+from gmmquant.images.decoding.reader import byte_limit
+from gmmquant.images.files import read_image
 from gmmquant.pipeline.earlier_run import (
     REMEDY,
     EarlierRun,
@@ -20,10 +22,11 @@ from gmmquant.pipeline.failures import failure_of, refuse_existing
 from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.reports import stale_reports
+from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.pipeline.summary import summary_files
 from gmmquant.report.outcome import Failure, Skipped
 from gmmquant.report.record import Record, fit_key
-from gmmquant.system.filesystem import check_writable, exists, is_empty
+from gmmquant.system.filesystem import check_writable, exists, is_empty, open_path
 from gmmquant.system.paths import AnyPath, identity, relative
 
 
@@ -125,7 +128,8 @@ def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRu
             settings, digest = settings_of(task, shared.report)
             earlier.refuse_other_version()
             earlier.refuse_other_settings({"sample_size": sample_size, **settings}, digest)
-            earlier.refuse_other_images(relative(entry.source, shared.report.parent) for entry in planned.entries)
+            entries = {relative(entry.source, shared.report.parent): entry for entry in planned.entries}
+            earlier.refuse_other_images([*entries], lambda path: _can_be_read(entries[path], task))
             for job in planned.jobs:
                 earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
     except (ParameterError, ImageError):
@@ -133,6 +137,17 @@ def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRu
             return None
         raise
     return earlier
+
+
+def _can_be_read(entry: Job | Failure, task: Task) -> bool:
+    if isinstance(entry, Failure):
+        return False
+    try:
+        with errors_of_reading(), open_path(entry.source, byte_limit(task.max_pixels)) as file:
+            read_image(file, max_pixels=task.max_pixels)
+    except GmmquantError:
+        return False
+    return True
 
 
 def is_finished(planned: Plan, earlier: EarlierRun) -> bool:

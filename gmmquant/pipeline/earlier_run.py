@@ -11,7 +11,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -66,25 +67,27 @@ class EarlierRun(NamedTuple):
                 f"--transfer-from; use the same file, {REMEDY}"
             )
 
-    def refuse_other_images(self, paths: Iterable[str]) -> None:
-        """Raise a `ParameterError` that names an image which only one of two shared runs has."""
-        planned = set(paths)
-        in_mixture = {path for path, entry in self.images.items() if entry is not None}
-        for path in sorted((planned - self.images.keys()) | (in_mixture - planned)):
-            which = "without" if path in planned else "with"
+    def refuse_other_images(self, paths: Sequence[str], can_be_read: Callable[[str], bool]) -> None:
+        """Raise a `ParameterError` that names an image which only one of two shared runs has.
+
+        An image that cannot be read is in no mixture: one that failed may be gone, and one that came may fail.
+        """
+        gone = {path for path, entry in self.images.items() if entry is not None}.difference(paths)
+        for path in chain(sorted(gone), filter(can_be_read, (path for path in paths if path not in self.images))):
+            which = "with" if path in gone else "without"
             raise ParameterError(
                 f"{self.report.name} was written {which} {path}, so its mixture differs; use the same images, for more "
                 f"of them --model (after --save-model), {REMEDY}"
             )
 
     def digest_of_image(self, source: SourcePath) -> str | None:
-        """Return the digest of an image in a shared report; None if the image failed."""
+        """Return the digest of an image in a shared report; None if the image failed or is new."""
         entry = self.entry_of(source)
         return None if entry is None else entry["digest"]
 
     def entry_of(self, source: SourcePath) -> Record | None:
-        """Return the entry of an image in a shared report; None if the image failed."""
-        return self.images[relative(source, self.report.parent)]
+        """Return the entry of an image in a shared report; None if the image failed or is new."""
+        return self.images.get(relative(source, self.report.parent))
 
     def is_about(self, source: SourcePath) -> bool:
         """Return whether the report names a source; a shared one always, as its images are compared by their paths."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from gmmquant.errors import GmmquantError
@@ -14,22 +14,23 @@ from gmmquant.pipeline.reports import content_of_ours
 from gmmquant.pipeline.summary import index_files, summary_files
 from gmmquant.settings import PLOT_FORMATS, REPORTS, SHEET_FORMATS
 from gmmquant.system.filesystem import exists
-from gmmquant.system.paths import AnyPath, relative
+from gmmquant.system.paths import AnyPath, identity, relative
 
 _MOST_NAMED = 3
 
 
-def outdated_note(planned: Plan) -> str:
-    """Return a note on the files of earlier runs that lack the figures of a plan, with the options that write them.
+def outdated_note(planned: Plan, done: Collection[str]) -> str:
+    """Return a note on the files of earlier runs that lack the figures of a run, with the options that write them.
 
-    It is empty if there are none. Remote files are not looked up.
+    `done` has the images that the run recoloured, by their `identity`. The note is empty if there are no such files.
+    Remote files are not looked up.
     """
-    if planned.task.to is not Destination.FILES:
+    if planned.task.to is not Destination.FILES or not done:
         return ""
-    found = [(path, option) for path, option in _others(planned) if isinstance(path, Path) and exists(path)]
+    found = [(path, option) for path, option in _others(planned, done) if isinstance(path, Path) and exists(path)]
     if not found:
         return ""
-    names = [path.name for path, _ in found]
+    names = [str(path) for path, _ in found]
     if len(names) > _MOST_NAMED:
         names = [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
     values: dict[str, dict[str, None]] = {}
@@ -80,11 +81,13 @@ def _lists(planned: Plan, path: AnyPath) -> bool:
     return name_listed(path.suffix, relative(job.source, path.parent), relative(job.folder, path.parent)) in listed
 
 
-def _others(planned: Plan) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
-    """Yield the files that other options would write about the same images, and the option with its value."""
+def _others(planned: Plan, done: Collection[str]) -> Iterator[tuple[AnyPath, tuple[str, str]]]:
+    """Yield the files that other options would write about the images that are done, and the option with its value."""
     products = planned.task.products
     plots = [end for end in PLOT_FORMATS if end not in products.plots]
     for job in planned.jobs if planned.shared_job is None else []:
+        if identity(job.source) not in done:
+            continue
         if "html" not in products.reports:
             yield job.page, ("--report", "html")
         for end in plots:

@@ -114,7 +114,7 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
         ),
         (
             ["ramp.png", "--style", "likelihood", "--method", "kmeans"],
-            "--method kmeans has no likelihood, for which --style likelihood is; leave out --style or --method kmeans",
+            "--method kmeans fits no mixture, of which --style likelihood is; leave out --style or --method kmeans",
         ),
         (["ramp.png", "--plot"], "no such option: --plot (did you mean --plots?); see gmmquant --help"),
         (["ramp.png", "--colrs", "3"], "no such option: --colrs (did you mean --colors?); see gmmquant --help"),

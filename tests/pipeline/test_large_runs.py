@@ -18,6 +18,7 @@ from gmmquant.pipeline.summary import summarized
 from gmmquant.report.outcome import Done, Summary
 from gmmquant.system.executors.base import ignore
 from gmmquant.system.executors.serial import SerialExecutor
+from gmmquant.system.paths import identity
 
 
 @pytest.fixture
@@ -63,7 +64,9 @@ def test_pages_that_are_not_updated_are_found_in_work_that_grows_with_their_numb
             job.folder.mkdir(exist_ok=True)
             (job.folder / f"{job.stem}_report.html").touch()
         calls.clear()
-        assert f"and {n - 2} more are not updated; add --report html" in outdated_note(planned)
+        assert f"and {n - 2} more are not updated; add --report html" in outdated_note(
+            planned, {identity(job.source) for job in planned.jobs}
+        )
         numbers.append(len(calls))
     assert numbers[0] == numbers[1]  # each looks at all jobs
 

@@ -49,7 +49,7 @@ def test_a_run_names_the_reports_that_it_does_not_update(command, samples, tmp_p
     assert (first.returncode, first.stderr.count("not updated")) == (0, 0)
     note = "are not updated; add --report html,csv --plots svg --sheet png\n"
     second = command(grey, "-k", "3", "-o", "out")
-    assert f"gmmquant: grey_report.html, grey_objective.svg and 5 more {note}" in second.stderr
+    assert f"gmmquant: out/grey_report.html, out/grey_objective.svg and 5 more {note}" in second.stderr
     assert "not updated" not in command(grey, "-k", "3", "-o", "out", "--skip-existing").stderr  # nothing is written
     assert "not updated" not in command(grey, "-k", "4", "-o", "out", "-q").stderr
     options = ["--report", "html,csv", "--plots", "svg", "--sheet", "png"]
@@ -61,10 +61,20 @@ def test_a_run_names_the_reports_that_it_does_not_update(command, samples, tmp_p
 def test_pages_and_tables_of_a_folder_are_named_once(command, album):
     names = [album / "a.png", album / "c.png"]
     assert command(*names, "-k", "1", "-o", "out", "--report", "json,csv").returncode == 0
-    note = "gmmquant: report.csv and components.csv are not updated; add --report csv\n"
+    note = "gmmquant: out/report.csv and out/components.csv are not updated; add --report csv\n"
     assert command(*names, "-k", "2", "-o", "out").stderr.count(note) == 1
     fewer = command(album / "a.png", album / "b.png", "-k", "3", "-o", "out")
-    assert "report.csv and components.csv are not updated; run over all images with --report csv\n" in fewer.stderr
+    note = "out/report.csv and out/components.csv are not updated; run over all images with --report csv\n"
+    assert note in fewer.stderr
+
+
+def test_only_pages_of_images_that_a_run_recolours_are_named(command, album):
+    assert command("album/a.png", "album/c.png", "-k", "1", "-o", "out", "--report", "json,html").returncode == 0
+    more = command("album/a.png", "album/c.png", "album/b.png", "-k", "1", "-o", "out", "--skip-existing")
+    assert "gmmquant: out/report.html is not updated; add --report html\n" in more.stderr
+    assert command("album/a.png", "-k", "2", "-o", "out").returncode == 0
+    rest = command("album/a.png", "album/c.png", "-k", "2", "-o", "out", "--skip-existing")
+    assert "gmmquant: out/c_report.html and out/report.html are not updated; add --report html\n" in rest.stderr
 
 
 def test_one_image_names_the_files_about_its_folder_that_list_it(command, album):

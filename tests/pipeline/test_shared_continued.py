@@ -140,3 +140,19 @@ def test_an_image_that_could_not_be_read_may_be_gone_later(command, tmp_path, al
     (album / "broken.png").unlink()
     assert command("album", "-k", "5", "--shared", "-o", "out").returncode == 0
     assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == [3, 5]
+
+
+def test_an_image_that_cannot_be_read_may_come_later(command, finished, tmp_path, album):
+    finished()
+    (album / "broken.png").write_bytes(b"no image")
+    added = command("album", "-k", "5", "--shared", "-o", "out")
+    assert added.returncode == 1
+    assert "broken.png: not a supported" in added.stderr.replace("\n", " ")
+    record = report(tmp_path / "out")
+    assert [fit["k"] for fit in record["fits"]] == [3, 5]
+    assert [failed["path"] for failed in record["failed"]] == ["../album/broken.png"]
+    (album / "broken.png").write_bytes((album / "p0.png").read_bytes())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    mended = command("album", "-k", "7", "--shared", "-o", "out")
+    assert mended.returncode == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

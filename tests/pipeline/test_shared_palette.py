@@ -396,10 +396,12 @@ def test_if_images_fail_a_report_of_more_images_is_kept(command, finished, tmp_p
 
 
 def test_a_dry_run_counts_the_images_and_lists_the_shared_files(command, tmp_path, album):
-    result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--dry-run")
+    result = command("album", "-k", "3", "--shared", "-o", "out", "--save-model", "--sheet", "--dry-run")
     assert result.returncode == 0
-    assert "out/shared_report.json (new)" in result.stdout
-    assert result.stderr == "gmmquant: dry run, nothing was done; would read 10 images; outputs: 12 new\n"
+    assert "\nout\n  out/shared_k3.gmm.json (new)\n  out/shared_report.json (new)\n" in result.stdout
+    assert "  out/shared_sheet.png (new)" in result.stdout
+    assert result.stdout.count("\nout\n") == 1
+    assert result.stderr == "gmmquant: dry run, nothing was done; would read 10 images; outputs: 13 new\n"
     assert os.listdir(tmp_path) == ["album"]
 
 

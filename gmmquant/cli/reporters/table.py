@@ -54,6 +54,8 @@ _GAP_COLUMNS = 2
 class TableReporter(Reporter):
     """Shows the table of a single image, of a shared mixture, or of each image if the run is verbose."""
 
+    _heading = ""  # the last one of a dry run
+
     def add(self, outcome: Outcome | PlannedOutcome) -> str | None:
         """Return the table of an outcome and the names of its files, or the files that would be written.
 
@@ -61,7 +63,8 @@ class TableReporter(Reporter):
         """
         if isinstance(outcome, PlannedOutcome):
             lines = (f"  {printable(str(path))} ({effect})\n" for path, effect in outcome.outputs.items())
-            return f"{printable(str(outcome.source))}\n{''.join(lines)}"
+            last, self._heading = self._heading, f"{printable(str(outcome.source))}\n"
+            return f"{self._heading * (self._heading != last)}{''.join(lines)}"
         if isinstance(outcome, Skipped) and outcome.earlier is not None and (self.verbose or self.stats):
             name = str(outcome.source)
             return render(outcome.earlier, name, self.stream, statistics=self.stats, components=self.verbose)
