@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ _REACH_ROWS, _REACH_COLUMNS = 2, 4
 _TOLERANCE, _MAX_SWEEPS = 9e-4, 64
 
 # Beliefs of a tile and its border, at about 3 bytes each, and the smallest edge of a tile without its border.
-_TILE_BELIEFS = 3 << 20
+_TILE_BELIEFS = 6 << 20
 _MIN_EDGE_PIXELS = 64
 
 # Scores of all colours that are kept; where there are more, each tile computes those of its colours.
@@ -269,7 +269,8 @@ def _update(field: _Field, number: int, b: float) -> None:
         scores = field.scores.take(field.colors.take(pixels), axis=0)
         beliefs = _transposed(_believe(_transposed(scores), _transposed(agreement), b, field.buffers))
         before = field.beliefs.take(pixels, axis=0)
-        changed = np.flatnonzero((beliefs.view(np.uint64) != before.view(np.uint64)).any(axis=1))
+        differs = beliefs.view(np.uint64) != before.view(np.uint64)
+        changed = np.flatnonzero(reduce(np.logical_or, differs.T))  # `any` of short rows takes ten times as long
         pixels = pixels.take(changed)
         rows[pixels] = beliefs.take(changed, axis=0).view(rows.dtype).ravel()
         has_changed[pixels - of_class.start] = True
