@@ -176,6 +176,7 @@ def quantize(
     keep_freed_memory()
     from gmmquant.images.encoding.encode import output_format
     from gmmquant.pipeline.batch import planned_outcomes
+    from gmmquant.pipeline.continued import makes_again
     from gmmquant.pipeline.outdated import mixed_note
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
@@ -226,7 +227,7 @@ def quantize(
         option = "--json" if as_json else "--json-lines"
         notes.append(f"standard output has the figures, and no image is written; leave out {option} for the image")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append, verbose)), task, folder)
-    if skip_existing and not any({"json", "html"} & {*job.products.reports} for job in planned.all_jobs):
+    if makes_again(planned):
         notes.append("--skip-existing makes existing outputs again to compare them; --report json avoids that")
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:

@@ -37,7 +37,7 @@ _CONTRADICTIONS = (
     ("dry_run", "prints no records", ("as_json",)),
     ("preview", "shows images", ("as_json", "json_lines", "quiet", "dry_run")),
     ("quiet", "prints only errors", ("verbose",)),
-    ("model", "fits nothing, so of a style only --dither and --smooth have an effect", ("style",)),
+    ("model", "fits nothing; --dither and --smooth are what a style changes then", ("style",)),
     ("model", "fits nothing", ("k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
     ("palette", "sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
     ("shared", "fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),
@@ -105,7 +105,7 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
         refuse(ctx, option, "chooses its starts itself", ["init"])
         refuse(ctx, option, "fits no mixture", ["noise", "shrink", "search"])
         if is_set(ctx, "method") and "search" in STYLES[settings.style]:
-            refuse(ctx, option, f"fits no mixture, of which --style {settings.style} is", ["style"])
+            refuse(ctx, option, f"fits no mixture, and --style {settings.style} needs one", ["style"])
     if is_set(ctx, "transfer_from") and (settings.smooth or settings.dither != "none"):
         style = f"--style {settings.style}"
         raise ParameterError(f"--transfer-from moves every colour; leave out {style} or --transfer-from")

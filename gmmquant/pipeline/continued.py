@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from gmmquant.errors import GmmquantError, ImageError, ParameterError
 from gmmquant.images.decoding.reader import byte_limit
@@ -153,10 +154,11 @@ def _can_be_read(entry: Job | Failure, task: Task) -> bool:
 def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
     """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one has its fits.
 
-    With layers it is False, because their number is not known, and with files about all images, which may lack a fit.
+    With layers it is False, because their number is not known, and with files that show the images, which may lack one.
     """
     task = planned.task
-    if task.existing is not Existing.KEEP or task.products.layers or summary_files(planned):
+    shows_images = task.products.sheets or "index" in summary_files(planned)
+    if task.existing is not Existing.KEEP or task.products.layers or shows_images:
         return False
     keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
     outputs = (output for job in planned.all_jobs for output in job.outputs)
@@ -210,6 +212,18 @@ def lost_fits(shared: Job) -> str:
         return ""
     ks = [str(k) for k, _ in earlier.fits if k not in shared.ks] if earlier is not None else []
     return f"{shared.report.name} no longer has k = {', '.join(ks)}; their images stay" if ks else ""
+
+
+def makes_again(planned: Plan) -> bool:
+    """Return whether a run makes local outputs that exist again to compare them, as no report has their fits."""
+    shared = planned.shared_job
+    if planned.task.existing is not Existing.KEEP:
+        return False
+    if shared is None:
+        unknown = [job for job in planned.jobs if earlier_report(job) is None]
+    else:
+        unknown = planned.jobs if earlier_report(shared) is None else []
+    return any(isinstance(job.folder, Path) and any(map(exists, job.outputs)) for job in unknown)
 
 
 def is_kept(job: Job, task: Task, path: AnyPath) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from posixpath import basename, dirname, join, normpath, splitext
 from urllib.parse import unquote
 
-from gmmquant.errors import GmmquantError
+from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
 from gmmquant.pipeline.names import report_stem
 from gmmquant.pipeline.plan import Job, Plan
@@ -30,10 +30,7 @@ def images_listed(suffix: str, content: bytes) -> list[str]:
     text = content.decode("utf-8", "replace")
     names: list[str] = []
     if suffix == ".csv":
-        import csv
-
-        rows = csv.reader(io.StringIO(text, newline=""))
-        names = [_without_apostrophe(row[0]) for row in rows if row][1:]
+        names = [_without_apostrophe(row[0]) for row in _rows(text) if row][1:]
     elif suffix == ".md":
         names = [html.unescape(name) for name in _HEADING.findall(text)]
     elif suffix == ".html":
@@ -45,15 +42,22 @@ def outputs_listed(suffix: str, content: bytes) -> Iterator[tuple[str, str]]:
     """Yield images as `images_listed` has them, each with an output or the page of it: paths from the file's folder."""
     text = content.decode("utf-8", "replace")
     if suffix == ".csv":
-        import csv
-
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        for row in rows:
+        columns, *rows = _rows(text)
+        for row in (dict(zip(columns, cells, strict=False)) for cells in rows):
             if row.get("file"):  # a table of components has none
                 yield _without_apostrophe(row["image"]), _without_apostrophe(row["file"])
     elif suffix in (".md", ".html"):
         for found in (_HEADING_AND_FILE if suffix == ".md" else _ENTRY_AND_LINK).finditer(text):
             yield html.unescape(found[1]), normpath(unquote(html.unescape(found[2])))
+
+
+def _rows(text: str) -> list[list[str]]:
+    import csv
+
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ExistsError(f"the table that exists cannot be read: {error}") from None
 
 
 def _without_apostrophe(cell: str) -> str:

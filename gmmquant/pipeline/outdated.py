@@ -27,7 +27,12 @@ def outdated_note(planned: Plan, done: Collection[str]) -> str:
     """
     if planned.task.to is not Destination.FILES or not done:
         return ""
-    found = [(path, option) for path, option in _others(planned, done) if isinstance(path, Path) and exists(path)]
+    about_all = {*summary_files(_wider(planned)).values(), *index_files(_wider(planned)).values()}
+    found = [
+        (path, option)
+        for path, option in _others(planned, done)
+        if isinstance(path, Path) and exists(path) and (path not in about_all or _is_ours(path))
+    ]
     if not found:
         return ""
     names = [str(path) for path, _ in found]
@@ -39,7 +44,6 @@ def outdated_note(planned: Plan, done: Collection[str]) -> str:
     options = " ".join(f"{option} {','.join(of_option)}" for option, of_option in values.items())
     *first, last = names
     subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
-    about_all = {*summary_files(_wider(planned)).values(), *index_files(_wider(planned)).values()}
     has_others = any(_lists_others(planned, path) for path, _ in found if path in about_all)
     return f"{subject} not updated; {'run over all images with' if has_others else 'add'} {options}"
 
@@ -67,7 +71,14 @@ def _lists_others(planned: Plan, path: AnyPath) -> bool:
     """Return whether a file about all images has some that the run has not."""
     try:
         return bool(images_left_out(planned, path, content_of_ours(path))[0])
-    except OSError:  # it is no report, or cannot be read
+    except (GmmquantError, OSError):  # it cannot be read
+        return False
+
+
+def _is_ours(path: AnyPath) -> bool:
+    try:
+        return bool(content_of_ours(path))
+    except (GmmquantError, OSError):
         return False
 
 

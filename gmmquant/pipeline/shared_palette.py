@@ -75,6 +75,7 @@ def run_shared(
         return
     if earlier is not None and is_finished(planned, earlier):
         yield from (Skipped(entry.source) if isinstance(entry, Job) else entry for entry in planned.entries)
+        yield SharedReport(shared.folder, earlier.record, [], kept=True)
         return
     refusal = attempt(shared, lambda: _refuse_outputs(planned, shared))
     if refusal is not None:

@@ -79,11 +79,11 @@ def check_summary(planned: Plan) -> str:
         return ""
     try:
         contents = {path: content_of_ours(path) for path in present}
+        left_out = {path: images_left_out(planned, path, content) for path, content in contents.items()}
     except ExistsError as error:
         raise ExistsError(f"{error}; use --force to replace it, or another --output") from None
     note = ""
-    for path, content in contents.items():
-        missing, gone = images_left_out(planned, path, content)
+    for path, (missing, gone) in left_out.items():
         if missing:
             raise ExistsError(
                 f"{path} has {counted(missing)}, which this run has not; run over all of its images, use another "
@@ -106,8 +106,9 @@ def check_summary(planned: Plan) -> str:
     for path, content in contents.items():
         if (other := other_output(planned, path, content)) is not None:
             raise ExistsError(
-                f"{path} has {other}, which is not in the reports of this run; run first with the k and the options "
-                "that it has and --skip-existing --report json, or use another --output, or --force to replace it"
+                f"{path} has {other}, which is not in the reports of this run; use the --name that it has, or run "
+                "first with its k and options and --skip-existing --report json, or use another --output, or --force "
+                "to replace it"
             )
     return note
 
@@ -135,7 +136,7 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
     folder = next(iter(files.values())).parent
     collectors = list(_collectors(planned, files))
     jobs = {id(job.source): job for job in planned.jobs}
-    added = False
+    added, failure = False, None
     with closing(outcomes):
         for outcome in outcomes:
             yield outcome
@@ -148,14 +149,19 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
                     collector.illustrate(outcome.record["path"], outcome.illustration)
             record, illustration = _result_of(outcome, job, planned)
             about = planned.shared_job or job
-            if record is None or about is None:
+            if record is None or about is None or failure is not None:
                 continue
             added = added or not isinstance(outcome, Failure)
             page = relative(about.reports["html"], folder) if "html" in about.reports else None
-            for entry in entries_of(record, relative(about.report.parent, folder), page):
-                for collector in collectors:
-                    collector.add(entry, illustration)
-    if added:
+            try:
+                for entry in entries_of(record, relative(about.report.parent, folder), page):
+                    for collector in collectors:
+                        collector.add(entry, illustration)
+            except Exception as error:
+                failure = Failure(about.report, _reason(error), is_image=False)
+    if failure is not None:
+        yield failure
+    elif added:
         for collector in collectors:
             written = _write(folder, files, collector, planned.task.existing)
             if isinstance(written, Failure) or written.written:
@@ -218,17 +224,22 @@ def _write(
                 replaced = content_of_ours(path) if existing is not Existing.REPLACE and exists(path) else None
                 outputs.stage(path, data, replaced=replaced)
             return Summary(folder, outputs.commit())
-    except GmmquantError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = f"cannot write the report: {system_reason(error)}"
-    except MemoryError:
-        reason = "not enough memory for the report; the images are complete"
-    except ImportError as error:
-        reason = f"{unexpected_reason(error)}; the images are complete"
-    except Exception as error:  # a bug, or a record that was changed; the images are complete
-        reason = f"cannot make the report: {type(error).__name__}: {error}; the images are complete"
-    return Failure(folder, reason, is_image=False)
+    except Exception as error:
+        return Failure(folder, _reason(error), is_image=False)
+
+
+def _reason(error: Exception) -> str:
+    """Return why files about all images are not written, in one line; the images are complete."""
+    if isinstance(error, GmmquantError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"cannot write the report: {system_reason(error)}"
+    if isinstance(error, MemoryError):
+        return "not enough memory for the report; the images are complete"
+    if isinstance(error, ImportError):
+        return f"{unexpected_reason(error)}; the images are complete"
+    # A bug, or a record that was changed.
+    return f"cannot make the report: {type(error).__name__}: {error}; the images are complete"
 
 
 def _numbered(files: Mapping[str, AnyPath], content: str) -> AnyPath:

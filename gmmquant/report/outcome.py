@@ -58,6 +58,7 @@ class SharedReport(NamedTuple):
     record: dict[str, Any]  # see `report.shared_record.build_shared_record`
     written: list[AnyPath]
     notes: Sequence[str] = ()  # on the fits
+    kept: bool = False  # whether it is that of an earlier run, as there was nothing to do
 
 
 class Summary(NamedTuple):

@@ -1,6 +1,7 @@
 """Notes, hints and answers of the command: what a user may not expect, each in one line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
         ),
         (
             ["ramp.png", "--style", "likelihood", "--method", "kmeans"],
-            "--method kmeans fits no mixture, of which --style likelihood is; leave out --style or --method kmeans",
+            "--method kmeans fits no mixture, and --style likelihood needs one; leave out --style or --method kmeans",
         ),
         (["ramp.png", "--plot"], "no such option: --plot (did you mean --plots?); see gmmquant --help"),
         (["ramp.png", "--colrs", "3"], "no such option: --colrs (did you mean --colors?); see gmmquant --help"),
@@ -276,8 +277,6 @@ def test_a_png_that_is_in_true_colour_has_a_note_once(command, tmp_path, photo):
         (["--style", "poster", "--dither", "bayer"], "--style poster smooths nothing with --dither bayer"),
         (["--style", "poster", "--recolor", "soft"], "--style poster smooths nothing with --recolor soft"),
         (["--optimize", "-o", "still.gif"], "--optimize has no effect on gif images without animation"),
-        (["--skip-existing", "--report", "none"], "--skip-existing makes existing outputs again to compare them"),
-        (["--skip-existing", "--report", "md"], "--skip-existing makes existing outputs again to compare them"),
     ],
 )
 def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options, note):
@@ -285,11 +284,24 @@ def test_an_option_without_effect_or_at_a_cost_has_a_note(command, ramp, options
     assert note not in command(ramp, "-k", "2", "-o", "other", *options, "-q").stderr
 
 
-def test_outputs_of_a_report_that_exists_are_not_made_again(command, ramp):
+@pytest.mark.parametrize(("kind", "shared"), [("none", []), ("md", []), ("none", ["--shared"])])
+def test_outputs_that_exist_without_a_record_are_made_again_with_a_note(command, ramp, tmp_path, kind, shared):
+    note = "gmmquant: --skip-existing makes existing outputs again to compare them; --report json avoids that\n"
+    shutil.copy(tmp_path / ramp, tmp_path / "other.png")
+    options = ["-k", "2", "-o", "out", "--skip-existing", *shared, "--report"]
+    assert note not in command(ramp, *options, kind).stderr  # there is none
+    assert note in command(ramp, "other.png", *options, kind).stderr
+
+
+def test_outputs_of_a_report_that_exists_are_not_made_again(command, ramp, tmp_path):
     assert command(ramp, "-k", "2", "-o", "out").returncode == 0
     again = command(ramp, "-k", "2", "-o", "out", "--skip-existing", "--report", "csv")
     assert "makes existing outputs again" not in again.stderr
     assert "skipped" in again.stderr
+    shutil.copy(tmp_path / ramp, tmp_path / "other.png")
+    assert command("other.png", "-k", "2", "-o", "out", "--report", "none").returncode == 0
+    some = command(ramp, "other.png", "-k", "2", "-o", "out", "--skip-existing", "--report", "csv")
+    assert "makes existing outputs again" in some.stderr
 
 
 @pytest.mark.parametrize("option", ["--json", "--json-lines"])

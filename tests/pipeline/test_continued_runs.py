@@ -125,6 +125,23 @@ def test_statistics_of_a_report_that_exists_are_shown_without_a_fit(command, sam
     assert command(*arguments).stdout == ""
 
 
+@pytest.mark.parametrize(("old", "new"), [('"mse"', '"was_mse"'), ('"hex"', '"was_hex"')])
+def test_a_report_that_was_changed_stops_no_other_image(command, samples, tmp_path, old, new):
+    grey, flat = samples / "grey.png", samples / "flat.png"
+    assert command(grey, "-k", "2", "-o", "out").returncode == 0
+    report = tmp_path / "out/grey_report.json"
+    report.write_text(report.read_text().replace(old, new))
+    shown = command(grey, flat, "-k", "2", "-o", "out", "--skip-existing", "--stats", "-j", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "1 done, 1 skipped" in shown.stderr
+    tables = command(grey, flat, "-k", "3", "-o", "out", "--skip-existing", "--report", "json,csv,md", "-j", "1")
+    assert (tables.returncode, (tmp_path / "out/flat_k3.png").exists()) == (1, True)
+    name = old.strip('"')
+    assert f"out/grey_report.json: cannot make the report: KeyError: '{name}'; the images are complete" in tables.stderr
+    assert "bug" not in tables.stderr
+    assert not (tmp_path / "out/report.csv").exists()
+
+
 def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -46,11 +46,15 @@ def test_a_table_is_not_replaced_by_one_of_outputs_of_another_name(command, awkw
     other = ["--name", "{stem}_other_k{k}", "--skip-existing"]
     assert command(*options, f"json,{kind}").returncode == 0
     before = (tmp_path / f"out/report.{kind}").read_bytes()
-    for arguments in ([*options, kind, *other], [*options, "json", *other], [*options, kind, *other]):
-        result = command(*arguments)
-        if arguments[7] == kind:
-            assert result.returncode == 1
-            assert "which is not in the reports of this run; run first with" in result.stderr
+    refusals = {
+        kind: "would lose what it has; run first with",
+        "json": "",
+        f"json,{kind}": "which is not in the reports of this run; use the --name that it has, or run first with",
+    }
+    for reports, refusal in refusals.items():
+        result = command(*options, reports, *other)
+        assert result.returncode == bool(refusal)
+        assert refusal in result.stderr
         assert (tmp_path / f"out/report.{kind}").read_bytes() == before
     assert command(*options, kind, "--format", "webp").returncode == 0  # it adds to the same reports
 
@@ -59,3 +63,23 @@ def test_images_are_counted_after_the_first():
     assert counted(["a"]) == "a"
     assert counted(["a", "b"]) == "a and 1 more image"
     assert counted(["a", "b", "c"]) == "a and 2 more images"
+
+
+def test_a_table_that_cannot_be_read_is_neither_replaced_nor_in_the_way(command, samples, tmp_path):
+    names = [samples / "grey.png", samples / "flat.png"]
+    assert command(*names, "-k", "2", "-o", "out", "--report", "json,csv").returncode == 0
+    table = tmp_path / "out/report.csv"
+    table.write_bytes(table.read_bytes() + b'"' + b"x" * (1 << 18))
+    before = table.read_bytes()
+    refused = command(*names, "-k", "3", "-o", "out", "--report", "json,csv")
+    assert refused.returncode == 1
+    assert "the table that exists cannot be read: field larger than field limit" in refused.stderr
+    assert command(*names, "-k", "3", "-o", "out").returncode == 0
+    assert table.read_bytes() == before
+
+
+def test_a_file_of_another_program_is_not_said_to_be_out_of_date(command, samples, tmp_path):
+    names = [samples / "grey.png", samples / "flat.png"]
+    assert command(*names, "-k", "2", "-o", "out").returncode == 0
+    (tmp_path / "out/report.csv").write_text("hello")
+    assert "not updated" not in command(*names, "-k", "3", "-o", "out").stderr

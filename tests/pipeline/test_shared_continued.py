@@ -156,3 +156,19 @@ def test_an_image_that_cannot_be_read_may_come_later(command, finished, tmp_path
     mended = command("album", "-k", "7", "--shared", "-o", "out")
     assert mended.returncode == 1
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_tables_of_a_finished_run_are_made_from_its_report(command, finished, tmp_path, album):
+    finished()
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    options = ["album", "-k", "3", "--shared", "-o", "out", "--skip-existing"]
+    again = command(*options, "--report", "json,csv,md")
+    assert again.returncode == 0
+    assert again.stdout == ""
+    assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in before} == before
+    assert command("album", "-k", "3", "--shared", "-o", "all", "--report", "json,csv,md").returncode == 0
+    for name in ("shared_report.csv", "shared_components.csv", "shared_report.md"):
+        rows = [(tmp_path / folder / name).read_text().splitlines() for folder in ("out", "all")]
+        assert len(rows[0]) == len(rows[1]) > 10
+    shown = command(*options, "--stats").stdout
+    assert f"{report(tmp_path / 'out')['fits'][0]['log_likelihood']:,.0f}" in shown

@@ -67,7 +67,12 @@ class TableReporter(Reporter):
             return f"{self._heading * (self._heading != last)}{''.join(lines)}"
         if isinstance(outcome, Skipped) and outcome.earlier is not None and (self.verbose or self.stats):
             name = str(outcome.source)
-            return render(outcome.earlier, name, self.stream, statistics=self.stats, components=self.verbose)
+            try:
+                return render(outcome.earlier, name, self.stream, statistics=self.stats, components=self.verbose)
+            except (LookupError, TypeError, ValueError, AttributeError):  # a report that was changed
+                return None
+        if isinstance(outcome, SharedReport) and outcome.kept and not (self.verbose or self.stats):
+            return ""
         alone = self.n_images == 1 or self.verbose or self.stats
         if not isinstance(outcome, SharedReport) and not (isinstance(outcome, Done) and alone and not self.shared):
             return None
