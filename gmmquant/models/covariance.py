@@ -95,12 +95,12 @@ def precisions_cholesky(covariances: FloatArray, covariance_type: CovarianceType
     """
     if not covariance_type.dense:
         if (covariances <= 0).any():
-            raise _collapse(covariances.reshape(len(covariances), -1).min(axis=1), covariance_type)
+            raise collapse(covariances.reshape(len(covariances), -1).min(axis=1), covariance_type)
         return 1 / np.sqrt(covariances)
     try:
         factors = np.linalg.inv(np.linalg.cholesky(covariances)) * _lower_triangle(covariances.shape[-1])
     except np.linalg.LinAlgError:
-        raise _collapse(np.linalg.eigvalsh(covariances).min(axis=-1), covariance_type) from None
+        raise collapse(np.linalg.eigvalsh(covariances).min(axis=-1), covariance_type) from None
     return factors.swapaxes(-1, -2)
 
 
@@ -114,7 +114,7 @@ def _lower_triangle(d: int) -> FloatArray:
     return np.tri(d)
 
 
-def _collapse(smallest: FloatArray, covariance_type: CovarianceType) -> SingularCovarianceError:
+def collapse(smallest: FloatArray, covariance_type: CovarianceType) -> SingularCovarianceError:
     """Return the error for covariances with these smallest variances, at least one of them not above 0."""
     shared = covariance_type.shared
     component = "the covariance that all components share" if shared else f"component {smallest.argmin()}"

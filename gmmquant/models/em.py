@@ -103,14 +103,14 @@ def m_step(
 ) -> Gaussians:
     """Return the mixture that maximises J for these moments (K, F) of the responsibilities about `origin`.
 
-    With a `prior` it maximises J less the penalty.
+    `origin` is (d,), or (K, d) with one for each component. With a `prior` the result maximises J less the penalty.
 
     The `variance` of each sample is added to every covariance, after the subtraction that cancels. `previous` supplies
     the covariance type, and the parameters of components that vanish. The first `n_fixed` of its means are kept and
     their covariances taken about them: E[(x - mu)(x - mu)^T] is the scatter about the samples' mean m, plus
     (m - mu)(m - mu)^T.
     """
-    covariance_type, d = previous.covariance_type, len(origin)
+    covariance_type, d = previous.covariance_type, origin.shape[-1]
     totals = divisors = moments[:, 0]
     any_vanished = np.minimum.reduce(totals) <= _MAX_VANISHED_WEIGHT
     if any_vanished:
@@ -127,7 +127,8 @@ def m_step(
     means = offsets + origin
     if n_fixed:
         fixed = slice(n_fixed)
-        scatter[fixed] += _squares(offsets[fixed] - (previous.means[fixed] - origin), dense=dense)
+        shifts = previous.means - origin
+        scatter[fixed] += _squares(offsets[fixed] - shifts[fixed], dense=dense)
         means[fixed] = previous.means[fixed]
     if prior is not None:
         scatter = prior.shrunk(scatter, totals / np.add.reduce(totals))
@@ -215,16 +216,22 @@ def em(
 
     `watch(n_iter, J)` is called at the start and after each iteration that was kept.
     """
-    trace: list[float] = []
     states = iterate(cells, start, variance=variance, tol=tol, prior=prior, accelerated=accelerated, n_fixed=n_fixed)
+    return collect(states, cells.weights.size, max_iter, watch, prior)
+
+
+def collect(
+    states: Iterable[Iterate], n_cells: int, max_iter: int, watch: Watcher, prior: CovariancePrior | None = None
+) -> EMFit:
+    """Return the fit at the first of `states` that has converged, or after `max_iter` iterations that were kept."""
+    trace: list[float] = []
     for state in states:
         if state.kept:
             watch(len(trace), state.objective)
             trace.append(state.objective)
         if state.converged or len(trace) > max_iter:
             break
-    n_cells = (cells.weights.size,) * len(trace)
-    return EMFit(tuple(trace), n_cells, len(trace) - 1, state.converged, state.gaussians, prior)
+    return EMFit(tuple(trace), (n_cells,) * len(trace), len(trace) - 1, state.converged, state.gaussians, prior)
 
 
 def best_trial(

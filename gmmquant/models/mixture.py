@@ -25,8 +25,9 @@ from gmmquant.models.array_validation import (
     weights_near_one,
 )
 from gmmquant.models.cells import Cells
+from gmmquant.models.centered_em import centered_em
 from gmmquant.models.covariance import COVARIANCE_TYPES, CovarianceType, check_covariance_type, precisions
-from gmmquant.models.em import EMFit, best, em, watch_nothing
+from gmmquant.models.em import EMFit, best, watch_nothing
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
@@ -95,8 +96,9 @@ class GaussianMixture(Estimator):
 
     Notes
     -----
-    Covariances are E[x x^T] - m m^T about the center of the data, in float64: for a cluster narrower than about 1e-7 of
-    its distance from that center they are rounding errors. Scale such features, or fit their parts.
+    Variances of components that are far apart have the digits that the samples have: at a distance of 1e8 standard
+    deviations, rounding changes them by a few parts in 1e8. Where a component is more than 1e4 of its standard
+    deviations from the center of the data, an iteration takes a few times as long.
     """
 
     _estimator_type = "density_estimator"
@@ -314,7 +316,7 @@ class GaussianMixture(Estimator):
 
         self._print(f"Initialization {n}")
         watch = show if self.verbose else watch_nothing
-        fit = em(cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
+        fit = centered_em(cells, start, variance=variance, tol=tol, max_iter=max_iter, watch=watch)
         seconds = perf_counter() - times[0]
         details = f": {fit.n_iter} iterations, lower bound {fit.trace[-1]:.5f}, {seconds:.5f} s"
         self._print(f"Initialization {n} {'converged' if fit.converged else 'did not converge'}", details)
@@ -339,7 +341,7 @@ class GaussianMixture(Estimator):
         if self.precisions_init is not None:
             covariances = _inverses(self.precisions_init, n_components, d, covariance_type)
         if weights is None or means is None or covariances is None:
-            made = make_start(cells, n_components, self.init_params, rng, variance, covariance_type)
+            made = make_start(cells, n_components, self.init_params, rng, variance, covariance_type, centered=True)
             weights = made.weights if weights is None else weights
             means = made.means if means is None else means
             covariances = made.covariances if covariances is None else covariances

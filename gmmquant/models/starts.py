@@ -23,12 +23,13 @@ def make_start(
     kmeans_tol: float = 1e-4,
     kmeans_max_iter: int = 300,
     fixed: FloatArray | None = None,
+    centered: bool = False,
 ) -> Gaussians:
     """Return a start by the method that `init` names: kmeans, k-means++, random_from_data or random.
 
     KMeans stops when the squared shift of its centers is at most `kmeans_tol` times the mean variance of the features,
     or after `kmeans_max_iter` iterations. The first means are those in `fixed` (n_fixed, d), and the others are chosen
-    about them.
+    about them. If `centered`, clusters are exact at any distance from each other, for which no means may be fixed.
     """
     fixed = np.empty((0, len(cells.origin))) if fixed is None else fixed
     if init == "random":
@@ -40,6 +41,8 @@ def make_start(
     if init == "kmeans":
         shift = kmeans_tol * float(np.diagonal(cells.covariance).mean())
         centers = lloyd(cells, centers, tol=shift, max_iter=kmeans_max_iter, n_fixed=len(fixed)).centers
+    if centered:
+        return _start_about_centers(cells, centers, variance, covariance_type)
     return start_from_centers(cells, centers, variance, covariance_type, n_fixed=len(fixed))
 
 
@@ -60,6 +63,17 @@ def start_from_centers(
     moments = _cluster_moments(cells, centers, covariance_type)
     moments[np.flatnonzero(moments[:n_fixed, 0] == 0)] = moments.sum(axis=0) / cells.weights.size
     return _start_from_moments(cells, moments, centers, variance, covariance_type, n_fixed)
+
+
+def _start_about_centers(
+    cells: Cells, centers: FloatArray, variance: float, covariance_type: CovarianceType
+) -> Gaussians:
+    """Return the start of `start_from_centers` by moments about each cluster's center, which do not cancel."""
+    labels = most_probable(center_scores(centers, cells.origin), cells)
+    offsets = cells.offsets - (centers - cells.origin)[labels].T
+    about_centers = Cells(cells.weights, offsets, cells.scatter, cells.origin)
+    moments = cluster_moments(about_centers, labels, len(centers), n_rows_for(cells, covariance_type))
+    return _start_from_moments(cells, moments, centers, variance, covariance_type, 0, centers)
 
 
 def clusters_about(
@@ -113,14 +127,18 @@ def _start_from_moments(
     variance: float,
     covariance_type: CovarianceType,
     n_fixed: int,
+    origin: FloatArray | None = None,
 ) -> Gaussians:
-    """Run the M-step on the moments of a start; an empty component stays at its center with the covariance of all."""
+    """Run the M-step on the moments of a start; an empty component stays at its center with the covariance of all.
+
+    The moments are about the origin of `cells`, or about `origin` (K, d).
+    """
     K, d = centers.shape
     overall = cells.covariance + variance * np.eye(d)
     spread = overall if covariance_type.dense else np.diagonal(overall)
     scatter = np.broadcast_to(spread, (K, *spread.shape))
     empty = Gaussians(np.zeros(K), centers, covariance_type.pool(scatter, np.ones(K)), covariance_type)
-    return m_step(moments, cells.origin, variance, previous=empty, n_fixed=n_fixed)
+    return m_step(moments, cells.origin if origin is None else origin, variance, previous=empty, n_fixed=n_fixed)
 
 
 def n_rows_for(cells: Cells, covariance_type: CovarianceType) -> int:
