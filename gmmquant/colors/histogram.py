@@ -26,7 +26,7 @@ import numpy.typing as npt
 from gmmquant.colors.morton import MortonCodes, decode, encode
 from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import ParameterError
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, refuse_masked
 from gmmquant.models.cells import Cells
 from gmmquant.system.threads import for_chunks, sort
 
@@ -76,6 +76,8 @@ class ColorHistogram:
 
         `alpha` (n_pixels,) is above 0; without it, all pixels are opaque.
         """
+        refuse_masked("pixels", pixels, "leave masked pixels out, or use {filled}")
+        refuse_masked("alpha", alpha, "leave masked pixels out, or use {filled}")
         if alpha is not None and (alpha == 0).any():
             raise ParameterError("alpha is 0 for some pixels; leave them out")
         return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize, alpha)

@@ -80,6 +80,7 @@ def to_palette(palette: PaletteLike) -> Palette:
     """
     if isinstance(palette, (str, os.PathLike)):
         return read_palette(palette)
+    refuse_masked("palette", palette, "leave masked colours out, or use {filled}")
     if isinstance(palette, np.ndarray):
         return _from_array(palette)
     untyped: object = palette
@@ -94,7 +95,6 @@ def to_palette(palette: PaletteLike) -> Palette:
 
 def _from_array(palette: npt.NDArray[Any]) -> Palette:
     """Return an array of integers from 0 to 255 as a palette."""
-    refuse_masked("palette", palette, "leave masked colours out, or use palette.filled(value)")
     if palette.dtype.kind in "iu" and palette.size and palette.min() >= 0 and palette.max() <= 255:
         palette = palette.astype(np.uint8, copy=False)
     elif palette.dtype.kind in "iu" and palette.size:

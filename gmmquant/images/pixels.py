@@ -118,7 +118,7 @@ def check_image(image: npt.NDArray[Any]) -> None:
 
 def refuse_mask(image: object) -> None:
     """Raise a ParameterError if an image is an array with masked values."""
-    remedy = "use image.filled(value), or an alpha channel that is 0 where a pixel is not to count"
+    remedy = "use {filled}, or an alpha channel that is 0 where a pixel is not to count"
     refuse_masked("image", image, remedy)
 
 

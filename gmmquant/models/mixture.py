@@ -234,12 +234,17 @@ class GaussianMixture(Estimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted mixture to a JSON file in full precision; an existing file is replaced in one step.
 
-        An `OutputError`, which is an OSError, is raised if the system cannot write it.
+        Raises
+        ------
+        ParameterError
+            If the name has the ending of another format than `.json`.
+        OutputError
+            If the system cannot write the file. It is an OSError.
         """
+        gaussians, target = self.gaussians(), _json_path(path)
         names = getattr(self, "feature_names_in_", None)
         facts = {} if names is None else {"feature_names": list(map(str, names))}
-        data = model_to_json(Model(self.gaussians(), facts), __version__).encode("ascii")
-        write_file(Path(path), data)
+        write_file(target, model_to_json(Model(gaussians, facts), __version__).encode("ascii"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -346,6 +351,19 @@ class GaussianMixture(Estimator):
             means = made.means if means is None else means
             covariances = made.covariances if covariances is None else covariances
         return Gaussians(weights, means, covariances, covariance_type)
+
+
+def _json_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a mixture that is saved; refuse the ending of another format, such as .npz or .pkl."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(f"path is a {type(path).__name__}; pass the name of a file that ends in .json")
+    target = Path(path)
+    if target.suffix.lower() not in ("", ".json"):
+        name = printable(os.fspath(path))
+        raise ParameterError(
+            f"{name}: a mixture is saved as JSON, not as {target.suffix.lower()}; use a name that ends in .json"
+        )
+    return target
 
 
 def _inverses(precisions_init: npt.ArrayLike, K: int, d: int, covariance_type: CovarianceType) -> FloatArray:

@@ -245,3 +245,42 @@ def test_a_masked_array_is_refused_with_a_remedy(estimator, argument):
             if hasattr(estimator, use):
                 with pytest.raises(ValueError, match="masked"):
                     getattr(clone(estimator).fit(X), use)(values["X"])
+
+
+@both
+@pytest.mark.parametrize("as_rows", [list, tuple, lambda array: [list(row) for row in array]])
+def test_rows_with_masks_are_refused_with_a_remedy(estimator, as_rows):
+    masked = np.ma.masked_array(X, mask=np.arange(X.size).reshape(X.shape) == 5)
+    for use in (clone(estimator).fit, clone(estimator).fit(X).predict):
+        with pytest.raises(ValueError, match=r"^X has 1 masked value\(s\), .* use np\.ma\.array\(X\)\.filled\(value\)"):
+            use(as_rows(masked))
+    with pytest.raises(ValueError, match=r"^sample_weight has 1 masked value\(s\), .*np\.ma\.array\(sample_weight\)"):
+        clone(estimator).fit(X, sample_weight=list(np.ma.masked_array(np.ones(60), mask=np.arange(60) == 7)))
+    start = "init" if isinstance(estimator, KMeans) else "means_init"
+    with pytest.raises(ValueError, match=rf"^{start} has {X.shape[1]} masked value\(s\)"):
+        clone(estimator).set_params(**{start: [np.ma.masked_all(X.shape[1]), *X[:1]]}).fit(X)
+
+
+def test_matrices_with_masks_are_refused_with_a_remedy():
+    covariance = np.ma.masked_array(np.eye(X.shape[1]), mask=np.eye(X.shape[1]))
+    with pytest.raises(ValueError, match=rf"^sample_covariance has {60 * X.shape[1]} masked value\(s\)"):
+        GaussianMixture(2).fit(X, sample_covariance=[covariance] * 60)
+    with pytest.raises(ValueError, match=rf"^precisions_init has {2 * X.shape[1]} masked value\(s\)"):
+        GaussianMixture(2, precisions_init=[covariance] * 2).fit(X)
+
+
+def test_rows_without_a_masked_value_are_an_array():
+    rows = list(np.ma.masked_array(X, mask=False))
+    np.testing.assert_array_equal(KMeans(2, random_state=0).fit_predict(rows), KMeans(2, random_state=0).fit_predict(X))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_nested_lists_of_any_depth_are_answered(kind):
+    value = 1.0
+    for _ in range(100):
+        value = kind([value])
+    cyclic = []
+    cyclic.append(cyclic)
+    for samples in (value, cyclic):
+        with pytest.raises(ValueError, match=r"^X "):
+            KMeans(1).fit(samples)

@@ -1,11 +1,13 @@
 """Models as files: a loaded mixture equals the saved one digit by digit; other files are errors of one line."""
 
 import errno
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from PIL import Image
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from gmmquant import GaussianMixture, ModelFileError, NotFittedError, OutputError, Quantizer
+from gmmquant import GaussianMixture, ModelFileError, NotFittedError, OutputError, ParameterError, Quantizer
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.serialization import SCHEMA, Model, model_to_json, read_model
 
@@ -35,6 +37,29 @@ def test_a_loaded_mixture_equals_the_saved_one_digit_by_digit(tmp_path, covarian
     np.testing.assert_array_equal(loaded.predict_proba(X), mixture.predict_proba(X))
     assert loaded.score(X) == mixture.score(X)
     assert (loaded.n_components, loaded.covariance_type, loaded.n_features_in_) == (3, covariance_type, d)
+
+
+@pytest.mark.parametrize("name", ["z.npz", "m.PKL", "m.joblib", "m.json.gz", "two\nlines.npy"])
+def test_a_name_of_another_format_is_refused_with_a_remedy(tmp_path, name):
+    with pytest.raises(ParameterError) as caught:
+        fitted()[1].save(tmp_path / name)
+    assert str(caught.value).endswith(
+        f": a mixture is saved as JSON, not as {Path(name).suffix.lower()}; use a name that ends in .json"
+    )
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["m.json", "m.JSON", "m", "folder.v2/m"])
+def test_a_name_that_ends_in_json_or_has_no_ending_is_written(tmp_path, name):
+    (tmp_path / "folder.v2").mkdir()
+    fitted()[1].save(str(tmp_path / name))
+    assert GaussianMixture.load(tmp_path / name).n_components == 3
+
+
+def test_only_a_path_is_a_name_to_save_to():
+    with pytest.raises(ParameterError, match=r"^path is a BytesIO; pass the name of a file that ends in \.json$"):
+        fitted()[1].save(io.BytesIO())
 
 
 def test_a_model_file_is_strict_json_without_code(tmp_path):

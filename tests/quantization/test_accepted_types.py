@@ -84,6 +84,26 @@ def test_an_image_with_a_mask_is_refused_with_a_remedy(use):
         use(MASKED)
 
 
+@pytest.mark.parametrize("as_rows", [list, tuple, lambda colors: [list(color) for color in colors]])
+def test_a_palette_of_rows_with_masks_is_refused_with_a_remedy(as_rows):
+    colors = np.ma.masked_less(np.arange(12, dtype=np.uint8).reshape(4, 3), 2)
+    with pytest.raises(ParameterError, match=r"^palette has 2 masked value\(s\), .*np\.ma\.array\(palette\)\.filled"):
+        quantize(CAT, palette=as_rows(colors))
+    with pytest.raises(ParameterError, match="is not a colour"):
+        quantize(CAT, 5, keep_colors=as_rows(colors))
+
+
+def test_a_histogram_of_masked_pixels_is_refused_with_a_remedy():
+    pixels = np.ma.masked_array(CAT.reshape(-1, 3), mask=False)
+    alpha = np.ma.masked_less(np.full(len(pixels), 255, np.uint8), 0)
+    assert gmmquant.ColorHistogram.from_pixels(pixels, alpha).n_pixels == len(pixels)
+    alpha[3], pixels[:2] = np.ma.masked, np.ma.masked
+    with pytest.raises(ParameterError, match=r"^pixels has 6 masked value\(s\), .*use pixels\.filled\(value\)"):
+        gmmquant.ColorHistogram.from_pixels(pixels)
+    with pytest.raises(ParameterError, match=r"^alpha has 1 masked value\(s\), .*use alpha\.filled\(value\)"):
+        gmmquant.ColorHistogram.from_pixels(pixels.data, alpha)
+
+
 def test_a_masked_array_without_a_masked_value_is_an_array():
     image = np.ma.masked_array(CAT, mask=False)
     np.testing.assert_array_equal(quantize(image, 2).image, quantize(CAT, 2).image)
