@@ -20,6 +20,7 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import hinted, refuse_ineffective
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
+from gmmquant.quantization.results import QuantizedImages
 from gmmquant.settings import (
     DEFAULT_K,
     MAX_TRANSFER_K,
@@ -146,7 +147,7 @@ def quantize(
 
     Returns
     -------
-    QuantizedImage, or a list of them for an iterable `k`, in its order
+    QuantizedImage, or a list of them for an iterable `k`, in its order, which notebooks show side by side
 
     Raises
     ------
@@ -182,7 +183,7 @@ def quantize(
     else:
         ks = ks or [DEFAULT_K]
         results = [quantizer.fit(quantizer.choose_k(each).k if isinstance(each, str) else each) for each in ks]
-    return results[0] if one else results
+    return results[0] if one else QuantizedImages(results)
 
 
 def _checked_k(k: object) -> int | str:

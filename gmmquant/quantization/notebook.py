@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 # Colours with a hex code and a share; the others are a strip.
 _MAX_LABELLED, _MAX_STRIP = 24, 512
 
+# Results of a list that are shown: the image of each is a part of the notebook.
+_MAX_SIDE_BY_SIDE = 16
+
 # Text has the colour of the page. Lines and frames are half of it, on any background.
 _LINE = "1px solid rgba(128, 128, 128, 0.5)"
 _CHIP = f"display:inline-block;width:1.6em;height:1.1em;border:{_LINE};vertical-align:middle;margin-right:0.4em"
-_CELL = f"padding:0.15em 0.8em 0.15em 0;text-align:left;border-top:{_LINE};white-space:nowrap"
+_NAME = "font-weight:normal;opacity:0.7;white-space:nowrap"
+_CELL = f"padding:0.15em 0.8em 0.15em 0;text-align:left;vertical-align:top;border-top:{_LINE}"
 
 _NAMES = {"gmm": "Gaussian mixture", "kmeans": "KMeans"}
 
@@ -40,6 +44,15 @@ def result_html(result: QuantizedImage) -> str:
     size = f"{width} x {height}" + ("" if result.n_frames == 1 else f", {result.n_frames} frames")
     figures = [("size", size), *_fit_figures(result.fit), *_result_figures(result)]
     return _framed(f"<div>{image}</div>{_palette(result.fit, result.shares)}{_table(figures)}")
+
+
+def results_html(results: Sequence[QuantizedImage]) -> str:
+    """Return the pages of several results side by side, in as many rows as the width requires."""
+    cells = "".join(f'<div style="min-width:0">{result_html(result)}</div>' for result in results[:_MAX_SIDE_BY_SIDE])
+    n_others = len(results) - _MAX_SIDE_BY_SIDE
+    others = f"<div>+ {plural(n_others, 'result')}</div>" if n_others > 0 else ""
+    columns = "repeat(auto-fill, minmax(min(22em, 100%), 1fr))"
+    return f'<div style="display:grid;grid-template-columns:{columns};gap:1em 2em">{cells}</div>{others}'
 
 
 def fit_html(fit: Fit) -> str:
@@ -91,7 +104,7 @@ def _palette(fit: Fit, shares: FloatArray, prefix: str = "") -> str:
 
 def _table(figures: Figures) -> str:
     rows = "".join(
-        f'<tr style="background:transparent"><th style="{_CELL};font-weight:normal;opacity:0.7">{escape(name)}</th>'
+        f'<tr style="background:transparent"><th style="{_CELL};{_NAME}">{escape(name)}</th>'
         f'<td style="{_CELL}">{escape(value)}</td></tr>'
         for name, value in figures
     )

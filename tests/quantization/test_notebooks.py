@@ -2,6 +2,7 @@
 
 import base64
 import io
+import pickle
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -147,6 +148,35 @@ def test_a_decoded_image_is_shown_with_8_bits_and_an_animation_by_its_first_fram
     frames = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
     animated = DecodedImage(frames, animation=Animation((40.0, 40.0)))
     np.testing.assert_array_equal(np.asarray(picture(animated._repr_png_()).convert("RGB")), frames[:2])
+
+
+def test_results_for_several_k_are_shown_side_by_side():
+    results = quantize(read_sample("flat.png"), [1, 2])
+    shown, _ = DisplayFormatter().format(results)
+    assert shown["text/plain"].split() == repr(results).split()
+    page = shown["text/html"]
+    assert page.startswith('<div style="display:grid;')
+    first, second = (page.index(result._repr_html_()) for result in results)
+    assert first < second
+    assert page.count("<div") == page.count("</div>")
+    assert "result" not in Elements(page).texts[-1]
+
+
+def test_a_list_of_very_many_results_shows_the_first_with_the_number_of_others():
+    results = quantize(read_sample("flat.png")[:9, :9], [1] * 18)
+    page = results._repr_html_()
+    assert page.count("<img") == 16
+    assert Elements(page).texts[-1] == "+ 2 results"
+
+
+def test_results_for_several_k_are_a_list():
+    results = quantize(read_sample("flat.png"), (1, 2), method="kmeans")
+    assert isinstance(results, list)
+    assert results == list(results)
+    assert type(results[:1]) is type(results + results) is list
+    again = pickle.loads(pickle.dumps(results))
+    assert type(again) is type(results)
+    assert [result.hex for result in again] == [result.hex for result in results]
 
 
 def test_ipython_finds_the_representations(result):
