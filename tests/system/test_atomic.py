@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -391,3 +392,35 @@ def test_a_signal_during_commit_leaves_all_files_or_none(tmp_path, monkeypatch, 
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         signal.signal(signal.SIGTERM, held)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_gives_a_replaced_file_its_old_content_again(tmp_path):
+    (tmp_path / "report").write_bytes(b"old")
+    with pytest.raises(OutputError, match="b exists"), OutputSet(overwrite=False) as files:
+        files.stage(tmp_path / "a", b"new")
+        files.stage(tmp_path / "report", b"new", replaced=b"old")
+        files.stage(tmp_path / "b", b"new")
+        (tmp_path / "b").write_bytes(b"theirs")
+        files.commit()
+    assert names(tmp_path) == ["b", "report"]
+    assert (tmp_path / "report").read_bytes() == b"old"
+
+
+def test_a_file_that_changed_since_it_was_read_is_not_replaced(tmp_path):
+    (tmp_path / "report").write_bytes(b"old")
+    with pytest.raises(OutputError, match="report was changed by another run"), OutputSet(overwrite=True) as files:
+        files.stage(tmp_path / "a", b"new")
+        files.stage(tmp_path / "report", b"new", replaced=b"old")
+        (tmp_path / "report").write_bytes(b"theirs")
+        files.commit()
+    assert names(tmp_path) == ["report"]
+    assert (tmp_path / "report").read_bytes() == b"theirs"
+
+
+def test_files_are_written_by_the_caller_if_no_thread_can_be_started(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with atomic.writing(in_background=True) as executor:
+        assert executor.submit(threading.get_ident).result() == threading.get_ident()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from dask_cluster import Dask, contents
 from PIL import Image
-from waiting import GUARD_SECONDS
+from waiting import GUARD_SECONDS, wait_for
 
 from gmmquant import ColorHistogram, ParameterError
 from gmmquant.cli.app import run as run_command
@@ -105,6 +106,16 @@ def linger(x, admit):
 def die_at_5(x, admit):
     if x == 5:
         os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def add_deadly(a, b):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_a_file(folder, x, admit):
+    """Wait for a file in a folder, without a look at whether the item is cancelled."""
+    wait_for((folder / str(x)).exists)
     return x
 
 
@@ -217,6 +228,12 @@ def test_a_total_has_each_part_once_for_any_number_of_parts(dask, monkeypatch):
 def test_workers_compute_in_one_thread_and_so_does_their_numpy(dask):
     with dask_executor(dask.address) as cluster:
         assert set(cluster.map(count_threads, range(8))) == {(1, "1")}
+
+
+@pytest.mark.slow
+def test_a_sum_that_kills_its_workers_ends_the_run(dask):
+    with dask_executor(dask.address) as cluster, pytest.raises(ClusterError, match=r"cannot be added up: \d+ workers"):
+        cluster.total(square, range(9), add_deadly, on_death=None)
 
 
 @pytest.mark.slow
@@ -459,6 +476,28 @@ def test_cancelled_items_end_on_their_workers(dask, monkeypatch):
         assert not killed
 
 
+def test_workers_are_killed_if_cancelled_items_do_not_end(dask, monkeypatch, tmp_path):
+    monkeypatch.setattr(pool, "_GRACE_SECONDS", 0.2)
+    with dask_executor(dask.address) as cluster:
+        killed = []
+        cluster._kill = lambda: killed.append("all")
+        results = cluster.map(partial(wait_for_a_file, tmp_path), range(3))
+        (tmp_path / "0").touch()
+        assert next(results) == 0
+        results.close()
+        assert killed == ["all"]
+        for number in (1, 2):
+            (tmp_path / str(number)).touch()
+
+
+def test_a_local_cluster_whose_workers_cannot_load_dask_is_reported(monkeypatch, tmp_path):
+    (tmp_path / "distributed.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ClusterError, match="3 workers could not be started on this machine; use a smaller --jobs"):
+        with dask_executor("local", 3):
+            pytest.fail("work was started")
+
+
 def test_a_missing_scheduler_is_reported_in_one_line(images, monkeypatch, capsys):
     monkeypatch.setattr(connect, "_ANSWER_SECONDS", 0.3)
     with socket.socket() as held:
@@ -518,10 +557,10 @@ def test_a_worker_that_lacks_a_package_is_reported_with_the_remedy(dask, monkeyp
             connect.check_versions(cluster._client)
 
 
-def test_without_dask_the_error_says_what_to_install(command, images, tmp_path):
+def test_without_dask_the_error_says_what_to_install(command, images, tmp_path, clean_environment):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "distributed.py").write_text("raise ModuleNotFoundError('gone', name='distributed')")
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{HERE.parent}{os.pathsep}{tmp_path / 'without'}"}
-    result = command("images", "--scheduler", "local", env=environment)
+    path = f"{HERE.parent}{os.pathsep}{tmp_path / 'without'}"
+    result = command("images", "--scheduler", "local", env={**clean_environment, "PYTHONPATH": path})
     assert result.returncode == 2
     assert result.stderr == ("gmmquant: a cluster needs the package distributed: pip install 'gmmquant[cluster]'\n")

@@ -88,6 +88,7 @@ def test_a_file_url_is_a_local_path():
         ("sftp://me:pass#word@host/x", "cannot be distinguished"),
         ("sftp://me:12?pass@host/x", "cannot be distinguished"),
         ("sftp://host:99999/x", "cannot be distinguished"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data: URLs are not read; decode it"),
     ],
 )
 def test_an_incomplete_url_is_refused_in_one_line(text, reason):

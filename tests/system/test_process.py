@@ -41,6 +41,37 @@ def test_only_the_first_signal_stops_the_program(handlers):
     assert (stop.value.name, stop.value.exit_code, cleaned) == ("SIGTERM", 143, ["all"])
 
 
+def test_a_signal_in_a_destructor_stops_the_program_later(handlers):
+    class Signalled:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)  # Python ignores exceptions here
+
+    reached = []
+    with pytest.raises(Stopped), stopped_by_signals() as stop_if_asked:
+        Signalled()
+        reached.append("the line after")
+        stop_if_asked()
+        reached.append("the end")
+    assert reached == ["the line after"]
+
+
+def test_of_the_errors_in_destructors_only_those_of_the_system_are_silent(handlers, monkeypatch):
+    class Failing:
+        def __init__(self, error):
+            self.error = error
+
+        def __del__(self):
+            raise self.error
+
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: shown.append(ignored.exc_value))
+    bug = ValueError("a bug")
+    with stopped_by_signals():
+        Failing(OSError(28, "No space left on device"))
+        Failing(bug)
+    assert shown == [bug]
+
+
 def test_a_signal_after_the_work_stops_nothing(handlers):
     with stopped_by_signals():
         pass
