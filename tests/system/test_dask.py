@@ -493,9 +493,11 @@ def test_workers_are_killed_if_cancelled_items_do_not_end(dask, monkeypatch, tmp
 def test_a_local_cluster_whose_workers_cannot_load_dask_is_reported(monkeypatch, tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError('broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ClusterError, match="3 workers could not be started on this machine; use a smaller --jobs"):
-        with dask_executor("local", 3):
-            pytest.fail("work was started")
+    with (
+        pytest.raises(ClusterError, match="3 workers could not be started on this machine; use a smaller --jobs"),
+        dask_executor("local", 3),
+    ):
+        pytest.fail("work was started")
 
 
 def test_a_missing_scheduler_is_reported_in_one_line(images, monkeypatch, capsys):
