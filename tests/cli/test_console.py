@@ -273,3 +273,33 @@ def test_a_bar_replaces_the_message_for_each_image(terminal):
     assert lines[0] == "gmmquant: c.png: damaged PNG image; get an undamaged copy"
     assert lines[1].startswith("gmmquant: 1 done, 1 skipped, 1 failed")
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(("n", "counted"), [(1, None), (2, "1 more image has"), (1002, "1,001 more images have")])
+def test_images_whose_outputs_exist_are_counted_after_the_first(n, counted):
+    exists = Failure(Path("a.png"), "a_k2.png exists", outputs_exist=True)
+    _, messages, succeeded = run_console([exists] * n)
+    first, *others = messages.splitlines()
+    assert (first, succeeded) == ("gmmquant: a.png: a_k2.png exists", False)
+    assert [line for line in others if "exists" in line or "more image" in line] == (
+        [f"gmmquant: {counted} outputs that exist; use --force, --skip-existing or another --name"] if counted else []
+    )
+
+
+def test_a_preview_that_fails_is_a_note_and_the_image_succeeds():
+    class Failing:
+        def show(self, outcome):
+            raise ValueError("no such font")
+
+    results, messages, succeeded = run_console([done()], preview=Failing())
+    assert messages == "gmmquant: cannot draw a preview: ValueError: no such font\n"
+    assert "150 distinct colours" in results
+    assert succeeded
+
+
+def test_lines_have_at_most_80_columns_on_a_terminal_that_does_not_tell_its_width(terminal, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    say("a word " * 30, stream=terminal)
+    lines = terminal.getvalue().splitlines()
+    assert 70 < max(map(len, lines)) <= 80
+    assert "".join(lines).split() == "".join(["gmmquant: ", "a word " * 30]).split()

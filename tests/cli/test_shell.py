@@ -1,5 +1,6 @@
 """The scripts of docs/batches.md and completion, in real shells."""
 
+import io
 import json
 import os
 import pty
@@ -12,6 +13,8 @@ import sys
 import pytest
 from helpers import blocks
 from waiting import GUARD_SECONDS, wait_for
+
+from gmmquant.cli.app import run
 
 SHELLS = ["bash", "zsh", "fish"]
 
@@ -133,6 +136,8 @@ COMPLETIONS = {
     "--color-depth rgb5": ["rgb555", "rgb565"],
     "--palette-out gpl,": ["gpl,aco", "gpl,all", "gpl,ase", "gpl,css", "gpl,hex", "gpl,json", "gpl,pal", "gpl,png"],
     "--maps labels,e": ["labels,entropy"],
+    "--report n": ["none"],
+    "--report html,j": ["html,json"],
 }
 
 
@@ -262,3 +267,12 @@ def test_a_missing_image_is_looked_for_in_a_pipe(command, samples, piped):
         result = command("-k", "2", stdin=file) if piped else command("-k", "2")
     assert result.returncode == 2
     assert ("use - for standard input" in result.stderr) == piped
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_stream_without_a_file_is_not_taken_for_a_pipe(monkeypatch, capsys, is_closed):
+    with open(os.devnull) as closed:
+        pass
+    monkeypatch.setattr(sys, "stdin", closed if is_closed else io.StringIO())
+    assert run(["-k", "2"]) == 2
+    assert capsys.readouterr().err == "gmmquant: missing argument 'IMAGE'; see gmmquant --help\n"

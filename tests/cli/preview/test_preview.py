@@ -9,6 +9,7 @@ from cli_outcomes import Screen, done, fit_of, plain, record_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from running import in_a_terminal
 from terminal_decoders import decode_blocks, decode_sixel, kitty_images_in, sixels_in
 
 from gmmquant.cli.console import Console
@@ -221,3 +222,15 @@ def test_the_console_shows_images_after_the_table_and_the_window_ends_with_them(
     ) as console:
         console.show(outcome)
     assert "--preview needs" in messages.getvalue()
+
+
+def test_the_command_shows_images_after_the_table(tmp_path, samples, clean_environment):
+    environment = {**clean_environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    arguments = [samples / "flat.png", "-k", "3", "-o", "out", "--preview"]
+    shown, code = in_a_terminal(arguments, tmp_path, environment)
+    assert code == 0
+    table, _, images = plain(shown).partition("▀")
+    assert "PSNR" in table
+    assert "k = 3" in images
+    colors = {tuple(map(int, code)) for code in re.findall(r"38;2;(\d+);(\d+);(\d+)", shown.partition("▀")[2])}
+    assert colors >= {(0xF4, 0xF1, 0xDE), (0x3D, 0x40, 0x5B), (0xE0, 0x7A, 0x5F)}

@@ -152,3 +152,12 @@ def test_the_size_of_a_cell_is_that_of_the_window():
     with new_terminal() as (_, _, writing):
         fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 800, 480))
         assert detect(io.StringIO(), writing, {"TERM": "xterm-kitty"}) == Capabilities(Graphics.KITTY, (10, 20))
+
+
+def test_a_terminal_that_closes_has_answered_with_all_that_was_read(monkeypatch):
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 60.0)
+    source, target = os.pipe()
+    os.write(target, b"\x1b[6;20")
+    os.close(target)
+    assert module._read_answers(source) == b"\x1b[6;20"
+    os.close(source)
