@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gmmquant.version import __version__
 
 if TYPE_CHECKING:
+    from gmmquant.api import apply_model as apply_model
     from gmmquant.api import quantize as quantize
     from gmmquant.api import transfer_colors as transfer_colors
     from gmmquant.colors.histogram import ColorHistogram as ColorHistogram
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 # The public names of each module.
 _NAMES = {
-    "api": "quantize transfer_colors",
+    "api": "apply_model quantize transfer_colors",
     "colors.histogram": "ColorHistogram",
     "errors": "ConvergenceWarning FormatWarning GmmquantError ImageError ModelFileError NotFittedError OutputError "
     "PaletteFileError ParameterError SingularCovarianceError",

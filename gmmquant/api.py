@@ -1,21 +1,24 @@
-"""quantize() and transfer_colors(): quantization in one call."""
+"""quantize(), apply_model() and transfer_colors(): quantization in one call."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ModelFileError, ParameterError
 from gmmquant.images.inputs import image_input, to_array
 from gmmquant.images.palette_input import to_palette
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.scalar_validation import CovarianceName, InitName, check_integer
 from gmmquant.parsing import check_k, parse_auto, parse_k, shortened
+from gmmquant.quantization.color_models import read_color_model
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import hinted, refuse_ineffective
 from gmmquant.quantization.quantizer import Quantizer
@@ -35,6 +38,7 @@ from gmmquant.settings import (
     Space,
     Style,
 )
+from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -197,6 +201,53 @@ def _checked_k(k: object) -> int | str:
         raise ParameterError(f"k = {k!r} is a text; pass the integer {int(match[1])}")
     numbers = ", ".join(map(str, parse_k(re.split(r"[,\s]+", k.strip()))[:5]))
     raise ParameterError(f"k = {shortened(k)!r} is a text; pass integers, as in [{numbers}]")
+
+
+@hinted
+def apply_model(
+    image: ImageLike,
+    model: str | os.PathLike[str],
+    *,
+    recolor: Recoloring | None = None,
+    dither: Dither | None = None,
+    strength: float | None = None,
+    smooth: float | None = None,
+    palette_order: PaletteOrder | None = Settings.palette_order,
+    color_depth: ColorDepth = Settings.color_depth,
+    resize: str | None = Settings.resize,
+) -> QuantizedImage:
+    """Redraw an image by a mixture that was fitted to another one and saved, as the command does with `--model`.
+
+    Parameters
+    ----------
+    image : array, PIL image, file or DecodedImage
+        As for `quantize`.
+    model : path
+        A file that `--save-model` or `GaussianMixture.save` wrote. It has the colour space and the colours.
+    recolor, dither, strength, smooth, palette_order, color_depth, resize
+        As for `quantize`. Without `recolor` and `dither`, pixels get their colours as in the image of the model.
+
+    Returns
+    -------
+    QuantizedImage
+        Its figures are those of `image` under the mixture.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a model of colours.
+    ParameterError, ImageError, OSError
+        As for `quantize`.
+    """
+    given = locals()
+    options = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
+    asked = Settings(**options)
+    refuse_ineffective(options, asked)
+    try:
+        saved = read_color_model(Path(model))
+    except ModelFileError as error:
+        raise ModelFileError(f"{printable(os.fspath(model))}: {error}") from None
+    return saved.recolor(Quantizer(image, saved.settings(asked)))
 
 
 @hinted

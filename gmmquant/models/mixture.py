@@ -93,6 +93,8 @@ class GaussianMixture(Estimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, only if `X` was a data frame whose columns have strings as names.
+    color_space_ : str
+        Colour space of the features, only of a model that was fitted to an image and loaded.
 
     Notes
     -----
@@ -169,6 +171,7 @@ class GaussianMixture(Estimator):
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
+        self.__dict__.pop("color_space_", None)  # of a loaded mixture
         fit = best(self._em(n, interval, cells, each, variance, tol, max_iter) for n, each in enumerate(starts, 1))
         if not fit.converged and max_iter > 0:
             self._warn(
@@ -242,15 +245,17 @@ class GaussianMixture(Estimator):
             If the system cannot write the file. It is an OSError.
         """
         gaussians, target = self.gaussians(), _json_path(path)
-        names = getattr(self, "feature_names_in_", None)
-        facts = {} if names is None else {"feature_names": list(map(str, names))}
+        names, space = getattr(self, "feature_names_in_", None), getattr(self, "color_space_", None)
+        facts = {} if space is None else {"color_space": space}
+        facts |= {} if names is None else {"feature_names": list(map(str, names))}
         write_file(target, model_to_json(Model(gaussians, facts), __version__).encode("ascii"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a mixture written by `save` or by the command's --save-model, with the names of its features.
+        """Read a mixture written by `save` or by the command's --save-model.
 
-        Nothing else of the fit is in the file.
+        Names of features become `feature_names_in_`, the colour space of a fit to an image `color_space_`. How images
+        were drawn by it is not read: see `gmmquant.apply_model`.
 
         Raises
         ------
@@ -268,6 +273,8 @@ class GaussianMixture(Estimator):
         mixture._adopt(gaussians)
         if "feature_names" in model.facts:
             mixture.feature_names_in_ = np.array(model.facts["feature_names"], dtype=object)
+        if isinstance(space := model.facts.get("color_space"), str):
+            mixture.color_space_ = space
         return mixture
 
     def gaussians(self) -> Gaussians:

@@ -16,22 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.palette import Palette
-from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.em import Watcher
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import BoundedChoice, Choice
-from gmmquant.models.serialization import Model, read_model
-from gmmquant.parsing import check_k, hex_code, parse_hex, shortened
+from gmmquant.parsing import hex_code
+from gmmquant.quantization.color_models import ColorModel, read_color_model, with_default_recolor
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fit_colors import candidates_of
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.quantization.mixtures import range_problem
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import COLOR_DEPTHS, MAX_PIXELS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Recoloring, Settings
+from gmmquant.settings import MAX_PIXELS, Settings
 from gmmquant.system.process import system_reason
 
 
@@ -71,24 +69,15 @@ class FitEach(Strategy):
 class ApplyModel(Strategy):
     """Recolour by a saved model."""
 
-    model: Model
-    colors: npt.NDArray[np.uint8] | None = None  # (K, 3), where these are not the means rounded to 8 bits
+    model: ColorModel
 
     def settings(self, asked: Settings) -> Settings:
         """Take the space, the method and the noise of the model, and its recoloring unless the user chose one."""
-        facts = self.model.facts
-        recolor = facts.get("recolor")
-        method = facts["method"] if facts.get("method") in METHODS else asked.method
-        noise = facts.get("noise", 0.0)
-        settings = replace(asked, space=facts.get("color_space", SRGB.name), method=method, noise=noise)
-        if recolor == "soft" and (asked.smooth or asked.color_depth != COLOR_DEPTHS[0]):
-            recolor = None  # the labels of a mixture that was drawn softly are smoothed, or colours of the depth
-        return _with_default_recolor(settings, recolor if recolor in RECOLORINGS else None)
+        return self.model.settings(asked)
 
     def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
         """Apply the model; nothing is fitted."""
-        exact = self.model.facts.get("exact") is True
-        return quantizer.apply(self.model.gaussians, exact=exact, colors=self.colors, receive=receive)
+        return self.model.recolor(quantizer, receive)
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ class FixedPalette(Strategy):
 
     def settings(self, asked: Settings) -> Settings:
         """Give pixels the nearest colour, unless the user chose another recoloring."""
-        return _with_default_recolor(asked, "nearest")
+        return with_default_recolor(asked, "nearest")
 
     def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
         """Fit weights and covariances to the palette."""
@@ -137,12 +126,6 @@ class ApplyFits(Strategy):
         return quantizer.recolor(replace(self.fits[k], seconds=dict.fromkeys(self.fits[k].seconds, 0.0)), receive)
 
 
-def _with_default_recolor(settings: Settings, recolor: Recoloring | None) -> Settings:
-    """Return `settings` with a recoloring, unless they have one or a dither."""
-    undecided = settings.recolor is None and settings.dither == "none"
-    return replace(settings, recolor=recolor) if undecided else settings
-
-
 @contextmanager
 def _errors_of(path: Path, error_type: type[GmmquantError], remedy: str = "") -> Iterator[None]:
     """Turn all errors about a file into one type, with the path in the message."""
@@ -157,32 +140,10 @@ def _errors_of(path: Path, error_type: type[GmmquantError], remedy: str = "") ->
 def load_model(path: Path) -> ApplyModel:
     """Read a model; every error is a `ModelFileError` with the path."""
     with _errors_of(path, ModelFileError):
-        model = read_model(path)
+        model = read_color_model(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        K, d = model.gaussians.means.shape
-        name = model.facts.get("color_space", SRGB.name)  # a mixture that Python saved has none
-        if d != 3 or name not in SPACES:
-            found = f"{d} features, and colours have 3" if d != 3 else f"colour space {shortened(str(name))!r}"
-            raise ModelFileError(f"not a model of colours: {found}; use one that was fitted to colours")
-        check_k(K)
-        space = COLOR_SPACES[str(name)]
-        if problem := range_problem(model.gaussians, space):
-            remedy = "fit it to pixels / 255" if space is SRGB else "use one written by --save-model"
-            raise ModelFileError(f"not a model of {SPACE_TITLES[space.name]} colours: {problem}; {remedy}")
-        colors = _colors_of(model)
-        Settings(noise=model.facts.get("noise", 0.0))  # checks it
-    return ApplyModel(model, colors, ks=[K], inputs={"model": path.absolute()}, digest=digest)
-
-
-def _colors_of(model: Model) -> npt.NDArray[np.uint8] | None:
-    """Return the colours that a model names, (K, 3); None if they are the means rounded to 8 bits."""
-    codes, K = model.facts.get("palette"), len(model.gaussians.weights)
-    if codes is None:
-        return None
-    colors = [parse_hex(code) for code in codes if isinstance(code, str)] if isinstance(codes, list) else []
-    if len(colors) != K or None in colors:
-        raise ModelFileError(f"palette is not a list of {K} hex codes; use a model written by --save-model")
-    return np.array(colors, dtype=np.uint8)
+    K = len(model.model.gaussians.weights)
+    return ApplyModel(model, ks=[K], inputs={"model": path.absolute()}, digest=digest)
 
 
 def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = ()) -> FixedPalette:

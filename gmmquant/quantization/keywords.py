@@ -22,7 +22,7 @@ _ELSEWHERE = {
     "layers": "Quantizer.layers",
     "maps": "Quantizer.maps",
     "max_pixels": "read_image(path, max_pixels=...)",
-    "model": "Quantizer(image).apply(GaussianMixture.load(path))",
+    "model": "apply_model(image, path)",
     "n_colors": "quantize(image, k)",
     "optimize": "result.save(path, optimize=True)",
     "output": "result.save(path)",

@@ -10,6 +10,7 @@ import numpy as np
 from gmmquant.colors.spaces import ColorSpace
 from gmmquant.errors import ParameterError
 from gmmquant.models.gaussian import Gaussians
+from gmmquant.parsing import shortened
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.settings import SPACE_TITLES
 
@@ -28,12 +29,24 @@ def color_mixture(mixture: MixtureLike, space: ColorSpace) -> Gaussians:
     A ParameterError is raised for anything else, a NotFittedError for a GaussianMixture that is not fitted.
     """
     gaussians = _parameters_of(mixture)
+    name = mixture.fit.space if isinstance(mixture, RecoloredFit) else getattr(mixture, "color_space_", space.name)
+    check_space(str(name), space)
     if gaussians.means.shape[1] != 3:
         raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
     if problem := range_problem(gaussians, space):
         remedy = "; fit it to pixels / 255" if space.name == "srgb" else ""
         raise ParameterError(f"the mixture has {problem}{remedy}")
     return gaussians
+
+
+def check_space(name: str, space: ColorSpace) -> None:
+    """Raise a ParameterError if a mixture is of colours of another space than an image is read in."""
+    if name != space.name:
+        title = SPACE_TITLES.get(name, shortened(name))
+        raise ParameterError(
+            f"the mixture is of {title} colours, not of {SPACE_TITLES[space.name]}; use Quantizer(image, "
+            f"space={name!r}), or apply_model for a saved one"
+        )
 
 
 def range_problem(gaussians: Gaussians, space: ColorSpace) -> str:

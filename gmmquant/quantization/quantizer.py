@@ -36,7 +36,7 @@ from gmmquant.parsing import AUTO, check_k, hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
-from gmmquant.quantization.mixtures import color_mixture
+from gmmquant.quantization.mixtures import check_space, color_mixture
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
 from gmmquant.settings import SPACE_TITLES, Settings, SettingsOptions
 from gmmquant.system.printable import plural
@@ -169,7 +169,8 @@ class Quantizer:
         Parameters
         ----------
         mixture : fitted or loaded GaussianMixture, Gaussians, or a result, which stands for its mixture
-            Of three features: colours in the space of the settings (sRGB in [0, 1] by default).
+            Of three features: colours in the space of the settings (sRGB in [0, 1] by default). Of a saved model, only
+            the mixture is used: see `apply_model`.
         exact : bool
             Whether the mixture holds the exact colours of an image, one per component. The nearest colour is then found
             by the means and not by the palette.
@@ -179,7 +180,8 @@ class Quantizer:
         Raises
         ------
         ParameterError
-            If the mixture is not one of colours in their range, or `colors` are not one for each component.
+            If the mixture is not one of colours in their range, or of another space, as far as it is known, or if
+            `colors` are not one for each component.
         NotFittedError
             If the GaussianMixture is not fitted.
         """
@@ -396,6 +398,7 @@ class Quantizer:
             raise ParameterError(
                 f"the fit is to an image of {width} x {height} pixels, not of {own_width} x {own_height}; {remedy}"
             )
+        check_space(result.fit.space, self.fitter.space)
         statistics, weight = result.statistics, self.histogram.total_weight
         if statistics.n_pixels != self._flat.n_visible or not np.isclose(statistics.weight, weight):
             raise ParameterError(
