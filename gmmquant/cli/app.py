@@ -282,7 +282,7 @@ def _run_jobs(
 ) -> bool:
     """Run the jobs of a plan and show their outcomes; return whether all succeeded. Arguments as for `quantize`."""
     from gmmquant.pipeline.batch import executor_for, run_all
-    from gmmquant.pipeline.outdated import outdated_note
+    from gmmquant.pipeline.outdated import has_new_fits, outdated_note
     from gmmquant.pipeline.summary import summarized
     from gmmquant.report.outcome import Done
     from gmmquant.system.paths import identity
@@ -309,7 +309,7 @@ def _run_jobs(
             done = set[str]()
             for outcome in summarized(planned, outcomes):
                 console.show(outcome)
-                if isinstance(outcome, Done) and not outcome.kept:
+                if isinstance(outcome, Done) and has_new_fits(outcome):
                     done.add(identity(outcome.source))
                 stop_if_asked()
         _note_kept(planned, console)

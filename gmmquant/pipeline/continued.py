@@ -52,6 +52,8 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
         if earlier is not None:
             earlier.refuse_newer(job.source, earlier.digests["source"])
             earlier.refuse_other_settings(*settings_of(task, job.report))
+            if task.existing is Existing.KEEP:
+                earlier.refuse_damaged(job)
             left: Mapping[int | str, str] = {
                 k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
             }

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from gmmquant.colors.named_palettes import name_of
 from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, ParameterError
+from gmmquant.images.files import read_image
 from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.record import EXTRA_INPUTS, Record, extended, fit_key, record_in_page, settings_record
@@ -132,6 +133,20 @@ class EarlierRun(NamedTuple):
         exact = job.products.layers == "exact"
         of_kind = [name for name in names if name.endswith("_exact.png") == exact]
         return job.layer(k, 1).name in of_kind and all(exists(job.folder / name) for name in of_kind)
+
+    def refuse_damaged(self, job: Job) -> None:
+        """Raise an `ImageError` if a local image of a job has not the size in the report, and cannot be read."""
+        sizes = {fit_key(fit): fit.get("bytes") for fit in self.record["fits"]}
+        for k in job.ks:
+            path, size = job.files(k)["image"], sizes.get(key_of(job, k))
+            if size is None or not isinstance(path, Path) or not exists(path) or path.stat().st_size == size:
+                continue
+            try:
+                with open_path(path) as file:
+                    read_image(file)
+            except ImageError as error:
+                remedy = "remove it, or use --force to replace it"
+                raise ImageError(f"{path.name} is not kept, as it cannot be read: {error}; {remedy}") from None
 
     def extended(self, record: Record, *, replaces: bool) -> Record:
         """Return the report with the fits of this run: see `record.extended`; of a shared one without its images.

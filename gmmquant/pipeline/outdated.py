@@ -9,9 +9,10 @@ from gmmquant.errors import GmmquantError
 from gmmquant.pipeline.earlier_run import read_earlier_run
 from gmmquant.pipeline.listed import images_left_out, images_listed, name_listed
 from gmmquant.pipeline.names import report_stem
-from gmmquant.pipeline.plan import PLOTS_OF_ALL_K, Destination, Plan
+from gmmquant.pipeline.plan import PLOTS_OF_ALL_K, Destination, Existing, Plan
 from gmmquant.pipeline.reports import content_of_ours
 from gmmquant.pipeline.summary import index_files, summary_files
+from gmmquant.report.outcome import Done
 from gmmquant.settings import PLOT_FORMATS, REPORTS, SHEET_FORMATS
 from gmmquant.system.filesystem import exists
 from gmmquant.system.paths import AnyPath, identity, relative
@@ -45,7 +46,14 @@ def outdated_note(planned: Plan, done: Collection[str]) -> str:
     *first, last = names
     subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
     has_others = any(_lists_others(planned, path) for path, _ in found if path in about_all)
+    options = f"--skip-existing {options}" if planned.task.existing is Existing.REFUSE else options
     return f"{subject} not updated; {'run over all images with' if has_others else 'add'} {options}"
+
+
+def has_new_fits(done: Done) -> bool:
+    """Return whether a run wrote a recoloured image, and not only reports of those that exist."""
+    names = {fit["files"].get("image") for fit in done.record["fits"]}
+    return any(path.name in names for path in done.written)
 
 
 def mixed_note(planned: Plan) -> str:
@@ -54,7 +62,7 @@ def mixed_note(planned: Plan) -> str:
     Remote folders are not looked up.
     """
     task = planned.task
-    if task.to is not Destination.FILES or planned.shared_job is not None:
+    if task.to is not Destination.FILES or planned.shared_job is not None or "model" in task.strategy.inputs:
         return ""
     for folder in dict.fromkeys(job.folder for job in planned.jobs if isinstance(job.folder, Path)):
         report = folder / f"{report_stem(task.name, 'shared', '')}_report.json"

@@ -1,10 +1,12 @@
 """Runs that add numbers of colours to the report of an earlier run, and variants under other names."""
 
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gmmquant.errors import OutputError
 from gmmquant.pipeline.names import check_name, fitting_stem, image_stem, report_stem
@@ -123,6 +125,24 @@ def test_statistics_of_a_report_that_exists_are_shown_without_a_fit(command, sam
     assert tables[0] == tables[1]
     assert len(tables[0]) == 8
     assert command(*arguments).stdout == ""
+
+
+@pytest.mark.parametrize("n_bytes", [5, 100, 1000])
+def test_an_output_that_was_cut_is_not_kept(command, samples, tmp_path, n_bytes):
+    arguments = [samples / "coffee.png", samples / "grey.png", "-k", "2", "-o", "out"]
+    assert command(*arguments).returncode == 0
+    image = tmp_path / "out/coffee_k2.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:n_bytes])
+    for options in ([], ["--dry-run"]):
+        again = command(*arguments, "--skip-existing", *options)
+        assert again.returncode == 1
+        assert "coffee_k2.png is not kept, as it cannot be read" in again.stderr
+    assert image.read_bytes() == whole[:n_bytes]
+    Image.open(io.BytesIO(whole)).save(image, compress_level=0)  # by another program
+    other = image.read_bytes()
+    assert command(*arguments, "--skip-existing").returncode == 0
+    assert image.read_bytes() == other != whole
 
 
 @pytest.mark.parametrize(("old", "new"), [('"mse"', '"was_mse"'), ('"hex"', '"was_hex"')])

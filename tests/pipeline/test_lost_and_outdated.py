@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -47,7 +48,7 @@ def test_a_run_names_the_reports_that_it_does_not_update(command, samples, tmp_p
     grey = samples / "grey.png"
     first = command(grey, "-k", "2", "-o", "out", "--report", "json,html,csv", "--sheet", "--plots")
     assert (first.returncode, first.stderr.count("not updated")) == (0, 0)
-    note = "are not updated; add --report html,csv --plots svg --sheet png\n"
+    note = "are not updated; add --skip-existing --report html,csv --plots svg --sheet png\n"
     second = command(grey, "-k", "3", "-o", "out")
     assert f"gmmquant: out/grey_report.html, out/grey_objective.svg and 5 more {note}" in second.stderr
     assert "not updated" not in command(grey, "-k", "3", "-o", "out", "--skip-existing").stderr  # nothing is written
@@ -61,11 +62,20 @@ def test_a_run_names_the_reports_that_it_does_not_update(command, samples, tmp_p
 def test_pages_and_tables_of_a_folder_are_named_once(command, album):
     names = [album / "a.png", album / "c.png"]
     assert command(*names, "-k", "1", "-o", "out", "--report", "json,csv").returncode == 0
-    note = "gmmquant: out/report.csv and out/components.csv are not updated; add --report csv\n"
+    note = "gmmquant: out/report.csv and out/components.csv are not updated; add --skip-existing --report csv\n"
     assert command(*names, "-k", "2", "-o", "out").stderr.count(note) == 1
     fewer = command(album / "a.png", album / "b.png", "-k", "3", "-o", "out")
-    note = "out/report.csv and out/components.csv are not updated; run over all images with --report csv\n"
+    note = "components.csv are not updated; run over all images with --skip-existing --report csv\n"
     assert note in fewer.stderr
+
+
+def test_the_options_that_a_note_names_bring_the_files_up_to_date(command, samples):
+    grey = samples / "grey.png"
+    assert command(grey, "-k", "2", "-o", "out", "--report", "json,html,csv", "--sheet").returncode == 0
+    note = re.search(r"not updated; add (.*)", command(grey, "-k", "3", "-o", "out").stderr)
+    assert command(grey, "-k", "3", "-o", "out", *note[1].split()).returncode == 0
+    for more in (["--report", "md"], ["--report", "json", "--skip-existing"]):  # no image is drawn
+        assert "not updated" not in command(grey, "-k", "3", "-o", "out", "--skip-existing", *more).stderr
 
 
 def test_only_pages_of_images_that_a_run_recolours_are_named(command, album):
@@ -82,7 +92,7 @@ def test_one_image_names_the_files_about_its_folder_that_list_it(command, album)
     assert command(album / "a.png", album / "c.png", "-k", "2", "-o", "out", *reports).returncode == 0
     one = command(album / "a.png", "-k", "3", "-o", "out", "--report", "json")
     assert "report.html" in one.stderr
-    assert "run over all images with --report html,csv" in one.stderr
+    assert "run over all images with --skip-existing --report html,csv" in one.stderr
     other = command(album / "b.png", "-k", "3", "-o", "out")
     assert "not updated" not in other.stderr
 

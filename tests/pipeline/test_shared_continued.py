@@ -172,3 +172,12 @@ def test_tables_of_a_finished_run_are_made_from_its_report(command, finished, tm
         assert len(rows[0]) == len(rows[1]) > 10
     shown = command(*options, "--stats").stdout
     assert f"{report(tmp_path / 'out')['fits'][0]['log_likelihood']:,.0f}" in shown
+
+
+def test_images_of_their_own_palettes_beside_a_shared_one_are_noted(command, finished, tmp_path, album):
+    finished("--save-model")
+    note = "shared_report.json is of one palette for all; this run gives each image its own, --shared keeps one"
+    assert note in command("album/p0.png", "-k", "5", "-o", "out").stderr
+    (album / "p0.png").rename(album / "late.png")
+    model = ["--model", "out/shared_k3.gmm.json"]
+    assert "palette for all" not in command("album", *model, "-o", "out", "--skip-existing").stderr
