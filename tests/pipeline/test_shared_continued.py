@@ -120,7 +120,7 @@ def test_a_shared_report_in_json_is_kept_up_to_date_by_other_reports(command, fi
 def test_files_about_all_images_that_lack_a_fit_are_made_again_though_all_outputs_exist(command, tmp_path, album):
     arguments = ["album", "--shared", "-o", "out"]
     assert command(*arguments, "-k", "3", "--report", "json,html,csv").returncode == 0
-    assert "not updated; add --report csv,html" in command(*arguments, "-k", "5").stderr
+    assert "not updated; add --skip-existing --report csv,html" in command(*arguments, "-k", "5").stderr
     again = command(*arguments, "-k", "5", "--report", "html,csv", "--skip-existing")
     assert again.returncode == 0
     assert {row["asked"] for row in table(tmp_path / "out/shared_report.csv")} == {"3", "5"}
