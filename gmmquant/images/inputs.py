@@ -94,7 +94,11 @@ def image_input(image: ImageLike) -> ImageInput:
     if pillow is not None and isinstance(image, pillow.Image):
         from gmmquant.images.pil_images import pixels_of
 
-        return ImageInput(pixels_of(image), None, _absolute(_name_of(image, "filename")))
+        name = _name_of(image, "filename")
+        try:
+            return ImageInput(pixels_of(image), None, _absolute(name))
+        except ImageError as error:
+            raise ImageError(f"{printable(name or 'the PIL image')}: {error}") from None
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
         decoded = read_image(cast("FileLike", image))
         return ImageInput(decoded.pixels, decoded.animation, decoded.source)
@@ -139,6 +143,8 @@ def _seekable(source: Any, max_pixels: int) -> str | os.PathLike[str] | BinaryIO
 
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source)
+    if getattr(source, "closed", False) is True or not getattr(source, "readable", lambda: True)():
+        raise ParameterError("the file is closed, or open for writing only; open it with mode 'rb', or pass its path")
     if isinstance(source, (str, os.PathLike, io.TextIOBase)) or getattr(source, "seekable", bool)():
         return cast("str | os.PathLike[str] | BinaryIO", source)
     data = source.read(byte_limit(max_pixels) + 1)

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gmmquant.errors import ParameterError
+from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoding.code_points import SRGB_CHROMATICITIES, StatedSpace, space_of_gamma
 from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.metadata import states_adobe_rgb, xmp_orientation
 from gmmquant.images.decoding.reader import Header, StoredImage
 from gmmquant.images.exif import ORIENTATION
 from gmmquant.images.files import orient
+from gmmquant.system.printable import printable
 
 # Modes whose values have a known range.
 _GREY, _COLOR = {"1", "L"}, {"P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
@@ -32,8 +33,10 @@ def pixels_of(image: Image.Image) -> npt.NDArray[Any]:
 
     They are uint8, or uint16 for mode I;16. An entry or colour that `info["transparency"]` marks becomes alpha. Applied
     are the profile, gamma and primaries in `info`, Adobe RGB of EXIF, and the orientation of EXIF or XMP, unless Pillow
-    has applied it, as in a TIFF. A ParameterError is raised for other modes and for an animation.
+    has applied it, as in a TIFF. A ParameterError is raised for other modes, for an animation, and for an image that is
+    closed, an ImageError for one whose file is damaged.
     """
+    _load(image)
     n_frames = getattr(image, "n_frames", 1) if getattr(image, "format", None) in _ANIMATED else 1
     if n_frames > 1:
         raise ParameterError(
@@ -49,6 +52,21 @@ def pixels_of(image: Image.Image) -> npt.NDArray[Any]:
         pixels = _in_srgb(image, pixels, space, exif)
     orientation = exif.get(ORIENTATION)
     return orient(pixels, orientation if isinstance(orientation, int) else xmp_orientation(image.info.get("xmp")))
+
+
+def _load(image: Image.Image) -> None:
+    """Let Pillow read the pixels, which it does on first use."""
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        # After `with Image.open(...)` there is no file, and Pillow fails on the None in its place.
+        if isinstance(error, (AssertionError, AttributeError)) or "closed" in str(error):
+            raise ParameterError(
+                "the PIL image or its file is closed; use it inside its with block, or pass the path of the file"
+            ) from None
+        raise ImageError(f"Pillow cannot decode it: {printable(str(error))}; use a complete file") from None
 
 
 def _converted(image: Image.Image) -> npt.NDArray[Any]:

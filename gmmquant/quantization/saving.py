@@ -30,6 +30,8 @@ def save_result(
     opened = not isinstance(file, (str, os.PathLike))
     if opened and (isinstance(file, io.TextIOBase) or not hasattr(file, "write")):
         raise ParameterError(f"file is a {type(file).__name__}; use a path, or a file that is open with mode 'wb'")
+    if opened and (getattr(file, "closed", False) is True or not getattr(file, "writable", lambda: True)()):
+        raise ParameterError("the file is closed, or open for reading only; open it with mode 'wb', or use a path")
     name = _format_of(file, format_name)
     if not opened and not replace_input:
         _refuse_input(Path(cast("str", file)), result.source)

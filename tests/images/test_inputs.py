@@ -212,6 +212,32 @@ def test_what_is_not_a_file_is_refused_with_its_type(source):
         read_image(source)
 
 
+def closed_file(path):
+    with open(path, "rb") as file:
+        pass
+    return file
+
+
+def closed_bytes(path):
+    file = io.BytesIO(path.read_bytes())
+    file.close()
+    return file
+
+
+def open_for_writing(path):
+    return path.open("ab")
+
+
+@pytest.mark.parametrize("unusable", [closed_file, closed_bytes, open_for_writing])
+@pytest.mark.parametrize("use", [read_image, lambda file: quantize(file, 2)])
+def test_a_file_that_cannot_be_read_is_refused_with_a_remedy(tmp_path, unusable, use):
+    (tmp_path / "cat.png").write_bytes(b"")
+    file = unusable(tmp_path / "cat.png")
+    with pytest.raises(ParameterError, match=r"^the file is closed, or open for writing only; open it with mode 'rb'"):
+        use(file)
+    file.close()
+
+
 def test_a_decoded_image_is_an_array_of_its_pixels(samples):
     decoded = read_image(samples / "cat.jpg")
     assert isinstance(decoded, DecodedImage)

@@ -4,11 +4,12 @@ import io
 
 import numpy as np
 import pytest
+from helpers import SAMPLE_IMAGES
 from icc_profiles import ADOBE_RGB, P3, grey_profile, ink_profile
 from image_files import png, png_chunk, saved, with_alpha
 from PIL import Image, ImageOps
 
-from gmmquant import Quantizer, quantize, transfer_colors
+from gmmquant import ImageError, ParameterError, Quantizer, quantize, transfer_colors
 from gmmquant.images.inputs import image_input
 
 PALE = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
@@ -126,3 +127,48 @@ def test_an_orientation_of_xmp_is_applied_once(file_format, quote):
     xmp = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description {stated}/></x:xmpmeta>".encode()
     options = {"tiffinfo": {700: xmp}} if file_format == "TIFF" else {"lossless": True, "xmp": xmp}
     assert assert_same(saved(Image.fromarray(PALE), file_format, **options)).shape == (13, 9, 3)
+
+
+def after_a_with_block(path):
+    with Image.open(path) as image:
+        pass
+    return image
+
+
+def closed_after_loading(path):
+    image = Image.open(path)
+    image.load()
+    image.close()
+    return image
+
+
+def with_a_closed_file(path):
+    file = io.BytesIO(path.read_bytes())
+    image = Image.open(file)
+    file.close()
+    return image
+
+
+@pytest.mark.parametrize("closed", [after_a_with_block, closed_after_loading, with_a_closed_file])
+@pytest.mark.parametrize("name", ["cat.jpg", "alpha.png"])
+@pytest.mark.parametrize("use", [lambda image: quantize(image, 2), lambda image: transfer_colors(image, image, 2)])
+def test_a_closed_image_is_refused_with_a_remedy(closed, name, use):
+    with pytest.raises(ParameterError, match=r"^the PIL image or its file is closed; use it inside its with block, or"):
+        use(closed(SAMPLE_IMAGES / name))
+
+
+def test_an_image_that_was_loaded_in_its_with_block_can_be_used_after_it():
+    with Image.open(SAMPLE_IMAGES / "cat.jpg") as image:
+        image.load()
+    np.testing.assert_array_equal(quantize(image, 2).image, quantize(SAMPLE_IMAGES / "cat.jpg", 2).image)
+
+
+@pytest.mark.parametrize("name", ["cat.jpg", "coffee.png"])
+def test_an_image_whose_file_is_damaged_is_an_image_error_that_names_it(tmp_path, name):
+    data = (SAMPLE_IMAGES / name).read_bytes()[:-500]
+    (tmp_path / name).write_bytes(data)
+    for source, shown in [(tmp_path / name, str(tmp_path / name)), (io.BytesIO(data), "the PIL image")]:
+        with Image.open(source) as image, pytest.raises(ImageError) as caught:
+            quantize(image, 2)
+        assert str(caught.value).startswith(f"{shown}: Pillow cannot decode it: image file is truncated")
+        assert "\n" not in str(caught.value)

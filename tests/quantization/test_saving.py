@@ -144,6 +144,17 @@ def test_an_open_file_gets_what_a_path_gets(tmp_path, name):
     assert (tmp_path / f"y.{name}").read_bytes() == file.getvalue()
 
 
+@pytest.mark.parametrize("mode", ["wb", "rb"])
+def test_a_file_that_cannot_be_written_is_refused_with_a_remedy(photograph, mode):
+    before = photograph.read_bytes()
+    with open(photograph.parent / "out.png" if mode == "wb" else photograph, mode) as file:
+        if mode == "wb":
+            file.close()
+        with pytest.raises(ParameterError, match=r"^the file is closed, or open for reading only; open it with mode"):
+            quantize(CAT, 2).save(file, format="png")
+    assert photograph.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [
@@ -165,13 +176,13 @@ def test_what_cannot_be_written_to_is_refused_with_a_remedy(file, message):
 @pytest.mark.parametrize("kind", [OutputError, OSError, gmmquant.GmmquantError])
 def test_a_file_that_cannot_be_written_is_an_error_of_the_system_and_of_gmmquant(tmp_path, kind):
     mixture = GaussianMixture(2, random_state=0).fit(CAT.reshape(-1, 3) / 255)
-    for save in (quantize(CAT, 2).save, mixture.save):
-        with pytest.raises(kind, match=r"a\.png: no such file or directory") as caught:
-            save(tmp_path / "missing" / "a.png")
+    for save, ending in ((quantize(CAT, 2).save, "png"), (mixture.save, "json")):
+        with pytest.raises(kind, match=rf"a\.{ending}: no such file or directory") as caught:
+            save(tmp_path / "missing" / f"a.{ending}")
         assert caught.value.errno == errno.ENOENT
-        (tmp_path / "b.png").mkdir(exist_ok=True)
-        with pytest.raises(kind, match=r"b\.png: is a folder; use the name of a file"):
-            save(tmp_path / "b.png")
+        (tmp_path / f"b.{ending}").mkdir()
+        with pytest.raises(kind, match=rf"b\.{ending}: is a folder; use the name of a file"):
+            save(tmp_path / f"b.{ending}")
 
 
 def test_an_error_of_a_model_names_its_file(tmp_path):
