@@ -78,6 +78,10 @@ class ColorHistogram:
         """
         refuse_masked("pixels", pixels, "leave masked pixels out, or use {filled}")
         refuse_masked("alpha", alpha, "leave masked pixels out, or use {filled}")
+        if pixels.ndim != 2 or pixels.shape[1] != 3:
+            raise ParameterError(
+                f"pixels has shape {pixels.shape}; use (n_pixels, 3), or FlatImage.from_array(image).histogram()"
+            )
         if alpha is not None and (alpha == 0).any():
             raise ParameterError("alpha is 0 for some pixels; leave them out")
         return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize, alpha)

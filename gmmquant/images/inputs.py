@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,7 +62,7 @@ def read_image(
         image must end within 64 MiB + 16 bytes for each pixel that its header declares; bytes behind its end are
         ignored.
     ParameterError
-        If an open file is not binary.
+        If an open file is closed or not binary, or `source` is a URL.
     OSError
         If the system cannot read it: a FileNotFoundError if there is none.
     """
@@ -72,6 +73,8 @@ def read_image(
         raise ParameterError(
             f"source is a {type(source).__name__}; pass the path, the bytes or an open file of an image"
         )
+    if isinstance(source, str) and re.match(r"[a-z][\w+.-]*://", source, re.IGNORECASE) and not os.path.exists(source):
+        raise ParameterError("source is a URL; pass a path, or an open file, such as urllib.request.urlopen(url)")
     try:
         if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
             raise ImageError("is a folder; use an image file")

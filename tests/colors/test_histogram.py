@@ -274,6 +274,12 @@ def test_pixels_of_another_type_are_refused_with_the_type_and_a_remedy(dtype):
         ColorHistogram.from_pixels(np.zeros((4, 3), dtype=dtype))
 
 
+@pytest.mark.parametrize("shape", [(4, 5, 3), (4,), (4, 4), (4, 1)])
+def test_pixels_of_another_shape_are_refused_with_a_remedy(shape):
+    with pytest.raises(ParameterError, match=r"^pixels has shape \(4.*; use \(n_pixels, 3\), or FlatImage\.from"):
+        ColorHistogram.from_pixels(np.zeros(shape, dtype=np.uint8))
+
+
 def test_histogram_of_no_pixels_is_empty():
     histogram = ColorHistogram.from_pixels(np.zeros((0, 3), dtype=np.uint8))
     assert (histogram.n_colors, histogram.n_pixels) == (0, 0)

@@ -1,6 +1,7 @@
 """What may be passed as an image: files in any form, arrays that are not images, animations."""
 
 import io
+import urllib.request
 
 import numpy as np
 import pytest
@@ -210,6 +211,25 @@ def test_what_is_not_a_file_is_refused_with_its_type(source):
         ParameterError, match=rf"source is a {type(source).__name__}; pass the path, the bytes or an open"
     ):
         read_image(source)
+
+
+@pytest.mark.parametrize("url", ["https://user:secret@example.org/a.png", "s3://bucket/a.png", "FILE:///a.png"])
+@pytest.mark.parametrize("use", [read_image, lambda url: quantize(url, 2)])
+def test_a_url_is_refused_with_a_remedy_and_not_shown(url, use):
+    with pytest.raises(ParameterError, match=r"^source is a URL; pass a path, or an open file, such as urllib"):
+        use(url)
+
+
+def test_an_opened_url_is_its_image(samples):
+    with urllib.request.urlopen((samples / "cat.jpg").as_uri()) as file:
+        np.testing.assert_array_equal(read_image(file).pixels, read_image(samples / "cat.jpg").pixels)
+
+
+def test_a_file_whose_path_looks_like_a_url_is_read(tmp_path, samples, monkeypatch):
+    (tmp_path / "a:").mkdir()
+    (tmp_path / "a:" / "b.jpg").write_bytes((samples / "cat.jpg").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(read_image("a://b.jpg").pixels, read_image(samples / "cat.jpg").pixels)
 
 
 def closed_file(path):

@@ -218,17 +218,26 @@ def test_a_file_that_is_no_model_of_colours_is_named(tmp_path):
         gmmquant.apply_model(CAT, tmp_path / "two.json", space="lab")
 
 
-@pytest.mark.parametrize("name", ["sed", "colors", "model", "transfer_from", "n_colors"])
-def test_an_unknown_argument_is_a_type_error_that_names_the_way(name):
-    hints = {
-        "sed": r"did you mean seed\?",
-        "colors": r"use quantize\(image, palette=\.\.\.\), or Quantizer\(image\)\.fit_palette\(palette\)",
-        "model": r"use apply_model\(image, path\)",
-        "transfer_from": r"use transfer_colors\(image, target\)",
-        "n_colors": r"use quantize\(image, k\)",
-    }
+HINTS = {
+    "sed": r"did you mean seed\?",
+    "colors": r"use quantize\(image, palette=\.\.\.\), or Quantizer\(image\)\.fit_palette\(palette\)",
+    "model": r"use apply_model\(image, path\)",
+    "transfer_from": r"use transfer_colors\(image, target\)",
+    "n_colors": r"use quantize\(image, k\)",
+    "n_clusters": r"use quantize\(image, k\)",
+    "n_components": r"use quantize\(image, k\)",
+    "n_init": "use restarts",
+    "init_params": "use init",
+    "reg_covar": "use noise",
+    "sample_weight": r"use an alpha channel: a pixel weighs \(alpha / 255\)\^2",
+    "mask": "use an alpha channel that is 0 where a pixel is not to count",
+}
+
+
+@pytest.mark.parametrize(("name", "hint"), HINTS.items())
+def test_an_unknown_argument_is_a_type_error_that_names_the_way(name, hint):
     for function in (quantize, Quantizer):
-        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'; {hints[name]}$"):
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'; {hint}$"):
             function(CAT, **{name: 3})
 
 
