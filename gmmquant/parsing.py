@@ -166,9 +166,9 @@ def _parse_k_part(part: str) -> Iterator[int | str]:
     yield from range(low, high + 1)
 
 
-def parse_auto(text: str) -> str:
+def parse_auto(text: object) -> str:
     """Return "auto", or "auto:DE" with DE in its shortest form."""
-    bound = re.fullmatch(r"auto:([0-9]{1,3}(?:\.[0-9]{1,3})?)", text)
+    bound = re.fullmatch(r"auto:([0-9]{1,3}(?:\.[0-9]{1,3})?)", text) if isinstance(text, str) else None
     if text == AUTO:
         return AUTO
     if bound is None or not 0 < float(bound[1]) <= _MAX_DIFFERENCE:

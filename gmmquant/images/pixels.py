@@ -101,6 +101,9 @@ class FlatImage:
 def check_image(image: npt.NDArray[Any]) -> None:
     """Raise a ParameterError if an array is not an image as `FlatImage.from_array` takes it."""
     refuse_mask(image)
+    untyped: object = image
+    if not isinstance(untyped, np.ndarray):
+        raise ParameterError(f"image is a {type(image).__name__}; pass an array, as read_image(file).pixels is one")
     if image.ndim == 2 and image.shape[1] in (3, 4):
         raise ParameterError(
             f"image has shape {image.shape}, like a list of colours; use image.reshape(height, width, "

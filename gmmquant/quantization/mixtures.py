@@ -11,6 +11,7 @@ from gmmquant.colors.spaces import ColorSpace
 from gmmquant.errors import ParameterError
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.parsing import shortened
+from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.settings import SPACE_TITLES
 
@@ -79,6 +80,8 @@ def _parameters_of(mixture: Any) -> Gaussians:
     remedy = "pass a fitted gmmquant.GaussianMixture"
     if isinstance(mixture, (str, os.PathLike)):
         remedy = "pass GaussianMixture.load(path)"
+    elif isinstance(mixture, Fit):
+        remedy = "pass its mixture, fit.mixture"
     elif isinstance(mixture, KMeans):
         remedy += ", or use fit_palette(np.rint(255 * kmeans.cluster_centers_).astype(np.uint8))"
     module = type(mixture).__module__.partition(".")[0]

@@ -213,6 +213,12 @@ def test_what_is_not_a_file_is_refused_with_its_type(source):
         read_image(source)
 
 
+@pytest.mark.parametrize("image", ["cat.jpg", [[1, 2]], read_image(gif())])
+def test_only_an_array_is_flattened(image):
+    with pytest.raises(ParameterError, match=rf"^image is a {type(image).__name__}; pass an array, as read_image"):
+        FlatImage.from_array(image)
+
+
 @pytest.mark.parametrize("url", ["https://user:secret@example.org/a.png", "s3://bucket/a.png", "FILE:///a.png"])
 @pytest.mark.parametrize("use", [read_image, lambda url: quantize(url, 2)])
 def test_a_url_is_refused_with_a_remedy_and_not_shown(url, use):

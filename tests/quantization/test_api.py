@@ -274,6 +274,7 @@ def test_16_colours_are_the_default():
         ("m.json", r"mixture is a str; pass GaussianMixture\.load\(path\)"),
         (gmmquant.KMeans(2), r"mixture is a KMeans; pass a fitted gmmquant\.GaussianMixture, or use fit_palette"),
         (None, "mixture is a NoneType; pass a fitted"),
+        (quantize(CAT, 2).fit, r"mixture is a Fit; pass its mixture, fit\.mixture"),
         (theirs(), r"mixture is a sklearn\.GaussianMixture; pass a fitted gmmquant"),
     ],
 )

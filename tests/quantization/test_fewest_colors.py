@@ -197,6 +197,13 @@ def test_bounds_are_parsed_once_each_and_have_names_of_their_own(texts, ks, name
     ]
 
 
+@pytest.mark.parametrize("asked", [3, None, 2.5, ["auto"]])
+def test_a_choice_of_k_is_a_text(asked):
+    quantizer = Quantizer(np.zeros((4, 5), np.uint8))
+    with pytest.raises(ParameterError, match=r"^k = .* is not a choice of k; use auto, or auto:DE"):
+        quantizer.choose_k(asked)
+
+
 @pytest.mark.parametrize(
     "text", ["auto:", "auto:x", "auto:0", "auto:-1", "auto:101", "auto:1e1", "auto:0.0001", "automatic"]
 )
