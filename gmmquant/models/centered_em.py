@@ -71,7 +71,7 @@ def centered_e_step(
         value, normalizer = exponentials(scores)
         scores *= weights / normalizer
         for moment, shift, weighted in zip(moments, shifts, scores, strict=True):
-            moment += (feature_map(offsets - shift[:, np.newaxis], n_rows, scatter) * weighted).sum(axis=1)
+            moment += np.einsum("fn,n->f", feature_map(offsets - shift[:, np.newaxis], n_rows, scatter), weighted)
         total += float((weights * value).sum())
     return moments, total / cells.total_weight
 
