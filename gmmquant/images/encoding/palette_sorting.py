@@ -158,34 +158,44 @@ def _moved(order: Order, counts: _Counts) -> Order:
 
     The others move by one place where it leaves and where it enters.
     """
-    n = len(order)
+    order, n = order.copy(), len(order)
     index, length = np.arange(n), _distances(n + 1)
     left, right = index[:-1, np.newaxis], index[:-1, np.newaxis] + 1
     # From each of the others to the entry at each place among them.
     to_place = np.where(left < index, length[np.abs(index - left)], length[np.abs(right - index)])
     apart = np.abs(index[:, np.newaxis] - index)
-    is_before = np.triu(np.ones((n, n)), 1)
-    entering = is_before * (length[apart + 1] - length[apart])  # what a pair costs more with an entry between them
-    leaving = is_before * (length[apart] - length[np.maximum(apart - 1, 0)])  # the same, if one has left there
+    direction = np.sign(index - index[:, np.newaxis])
+    entering = direction * (length[apart + 1] - length[apart])  # what a pair costs more with an entry between them
+    leaving = direction * (length[apart] - length[np.maximum(apart - 1, 0)])  # the same, if one has left there
+    crossing = leaving - entering
     weight = counts[np.ix_(order, order)]
     for _ in range(_MOVE_ROUNDS):
         moves = 0
         for entry in order.tolist():
             i = int(np.flatnonzero(order == entry)[0])
-            pairs = weight * entering
-            pairs[:i, i + 1 :] = weight[:i, i + 1 :] * leaving[:i, i + 1 :]
-            pairs[i], pairs[:, i] = 0, 0
-            widened = np.concatenate([[0.0], np.cumsum(np.delete(pairs.sum(axis=1) - pairs.sum(axis=0), i))])
+            # Of each of the others: what its pairs with those after it cost more, less those with the ones before it.
+            more = _row_sums(weight, entering) - weight[i] * entering[:, i]
+            more[:i] += _row_sums(weight[:i, i + 1 :], crossing[:i, i + 1 :])
+            more[i + 1 :] += _row_sums(weight[i + 1 :, :i], crossing[i + 1 :, :i])
+            widened = np.concatenate([[0.0], np.cumsum(np.delete(more, i))])
             cost = np.delete(weight[i], i) @ to_place + widened
             j = int(cost.argmin())
             if cost[j] >= cost[i]:
                 continue
-            places = np.insert(np.delete(index, i), j, i)
-            order, weight = order[places], weight[places][:, places]
+            span, shift = slice(min(i, j), max(i, j) + 1), -1 if i < j else 1
+            order[span] = np.roll(order[span], shift)
+            weight[span] = np.roll(weight[span], shift, axis=0)
+            weight[:, span] = np.roll(weight[:, span], shift, axis=1)
             moves += 1
         if not moves:
             break
     return order
+
+
+def _row_sums(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the sums of the products of two arrays (n, m) along each row."""
+    sums: npt.NDArray[np.float64] = np.einsum("ij,ij->i", one, other)
+    return sums
 
 
 def _distances(n: int) -> npt.NDArray[np.float64]:
