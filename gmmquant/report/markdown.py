@@ -49,7 +49,7 @@ def section(entry: Entry) -> str:
     if image["bytes"] is not None:
         facts.append(plural(image["bytes"], "byte"))
     files = [entry.path_of(fit["files"].get("image")) for fit in fits]
-    links = [_image(f"k = {fit['k']}", file) if file else "" for fit, file in zip(fits, files, strict=True)]
+    links = [_image(f"k = {_k(fit)}", file) if file else "" for fit, file in zip(fits, files, strict=True)]
     rows = [_row(fit, file, image["bytes"]) for fit, file in zip(fits, files, strict=True)]
     parts = [
         f"## {escaped(entry.image)}\n",
@@ -63,12 +63,17 @@ def section(entry: Entry) -> str:
 
 def _gallery(image: str, fits: Sequence[Record], links: Sequence[str]) -> str:
     """Return a table of the original, if it is a file, and of the recoloured images."""
-    return _table(["original", *(f"k = {fit['k']}" for fit in fits)], [[_image("original", image), *links]])
+    return _table(["original", *(f"k = {_k(fit)}" for fit in fits)], [[_image("original", image), *links]])
 
 
 def escaped(text: str) -> str:
     """Return a text that Markdown and HTML show as it is, in one line; control characters are visible."""
     return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", printable(text))
+
+
+def _k(fit: Record) -> str:
+    """Return the number of colours, and how it was chosen."""
+    return f"{fit['k']}, {escaped(fit['asked'])}" if fit["auto"] else str(fit["k"])
 
 
 def _row(fit: Record, file: str, n_source: int | None) -> list[str]:
@@ -78,7 +83,7 @@ def _row(fit: Record, file: str, n_source: int | None) -> list[str]:
     if size and n_source:
         size += f" ({fit['bytes'] / n_source:.0%})"
     return [
-        str(fit["k"]),
+        _k(fit),
         " ".join(f"`{code}`" for code in codes[:_MOST_COLORS]) + more,
         "" if fit["mean_log_likelihood"] is None else f"{fit['mean_log_likelihood']:.4f}",
         "exact" if fit["psnr"] is None else f"{fit['psnr']:.2f} dB",

@@ -125,6 +125,19 @@ def test_markdown_has_the_figures_of_the_record():
         assert f"{fit['bytes']:,} bytes ({fit['bytes'] / 5000:.0%})" in cells[5]
 
 
+def test_markdown_says_which_numbers_of_colours_were_chosen_and_how():
+    record = record_of("cat.jpg", (2, 3, 5))
+    for fit, asked in zip(record["fits"], ("auto", "auto:4", 5), strict=True):
+        fit |= {"asked": asked, "auto": asked != 5}
+    page = Markdown()
+    page.add(Entry(record))
+    gallery, table = (text.splitlines() for text in page.finish()["md"].decode().split("\n\n")[3:5])
+    named = ["k = 2, auto", "k = 3, auto:4", "k = 5"]
+    assert [cell.strip() for cell in gallery[0].strip("|").split("|")] == ["original", *named]
+    assert re.findall(r"!\[(k = [^\]]*)\]", gallery[2]) == named
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["2, auto", "3, auto:4", "5"]
+
+
 @pytest.mark.parametrize(
     ("folder", "path", "expected"),
     [

@@ -23,7 +23,7 @@ _MAX_HEIGHT, _MIN_HEIGHT = 420, 200  # of panels; below the smaller one, a row i
 _MIN_CELL_WIDTH = 292
 
 _NAME_SIZE, _DETAIL_SIZE, _TITLE_SIZE, _CAPTION_SIZE, _FOOTER_SIZE = 26, 18, 22, 18, 16
-_TITLE_LINE, _CAPTION_LINE = 32, 25
+_TITLE_LINE, _CAPTION_LINE, _FOOTER_LINE = 32, 25, 22
 _INK, _GREY, _FRAME, _EMPTY = "#222222", "#666666", "#d4d4d4", "#f3f3f3"
 
 
@@ -81,19 +81,21 @@ def lay_out(rows: Sequence[Row], footer: str, font: Font, max_aspect: float = ma
     """
     grid = _grid(rows)
     most = max_aspect * grid.page_width
+    foot = list(_lines(footer.split(), font, grid.page_width - 2 * _MARGIN, _FOOTER_SIZE, separator=" "))
+    foot_height = _FOOTER_HEIGHT + _FOOTER_LINE * max(len(foot) - 1, 0)
     pages: list[list[Item]] = [[]]
     y = _MARGIN
     for start in range(0, len(rows), grid.n_rows):
         items, height = _band_items(rows[start : start + grid.n_rows], grid, font)
-        if y + height + _FOOTER_HEIGHT > most and pages[-1]:
+        if y + height + foot_height > most and pages[-1]:
             pages.append([])
             y = _MARGIN
         pages[-1] += [item._replace(y=item.y + y) for item in items]
         y += height + _ROW_GAP
-    end = y + _FOOTER_HEIGHT - _ROW_GAP if len(pages) == 1 else max(round(most), y + _FOOTER_HEIGHT - _ROW_GAP)
-    text = shortened(shown(footer, font), font, _FOOTER_SIZE, grid.page_width - 2 * _MARGIN)
-    foot = Text(_MARGIN, end - _MARGIN, text, _FOOTER_SIZE, _GREY)
-    return [Drawing(grid.page_width, end, (*items, foot)) for items in pages]
+    end = y + foot_height - _ROW_GAP if len(pages) == 1 else max(round(most), y + foot_height - _ROW_GAP)
+    baselines = range(end - _MARGIN - _FOOTER_LINE * (len(foot) - 1), end, _FOOTER_LINE)
+    texts = [Text(_MARGIN, y, line, _FOOTER_SIZE, _GREY) for y, line in zip(baselines, foot, strict=False)]
+    return [Drawing(grid.page_width, end, (*items, *texts)) for items in pages]
 
 
 def _grid(rows: Sequence[Row]) -> _Grid:
@@ -189,7 +191,7 @@ def _panel_items(
     title = shortened(shown(panel.title, font), font, _TITLE_SIZE, cell_width, bold=True)
     items.append(Text(x, y, title, _TITLE_SIZE, _INK, bold=True))
     y += 2
-    for line in _lines(panel.captions, font, cell_width):
+    for line in _lines(panel.captions, font, cell_width, _CAPTION_SIZE, separator=", "):
         y += _CAPTION_LINE
         items.append(Text(x, y, line, _CAPTION_SIZE, _GREY))
     y += 15
@@ -199,14 +201,14 @@ def _panel_items(
     return items, y
 
 
-def _lines(parts: Sequence[str], font: Font, width: float) -> Iterator[str]:
-    """Yield lines of at most `width` pixels that hold the parts, a comma between those of a line."""
+def _lines(parts: Sequence[str], font: Font, width: float, size: int, separator: str) -> Iterator[str]:
+    """Yield lines of at most `width` pixels that hold the parts, a separator between those of a line."""
     line = ""
     for part in (shown(part, font) for part in parts):
-        longer = f"{line}, {part}" if line else part
-        if line and font.width(longer, _CAPTION_SIZE) > width:
-            yield shortened(line, font, _CAPTION_SIZE, width)
+        longer = f"{line}{separator}{part}" if line else part
+        if line and font.width(longer, size) > width:
+            yield shortened(line, font, size, width)
             longer = part
         line = longer
     if line:
-        yield shortened(line, font, _CAPTION_SIZE, width)
+        yield shortened(line, font, size, width)

@@ -28,6 +28,8 @@ _N_COLORS = 4000  # that are drawn at most
 _MANY = 32  # components, from which on their rings are thin
 _MAX_COLUMNS = 3
 _MIN_ASPECT = 0.45  # shortest side of the box / longest
+_MARGIN = 0.08  # right of and above the axes, as a fraction of their cell
+_MAX_TRIALS = 5  # of the size of the box
 
 _AXES = {
     "srgb": ("red, sRGB", "green, sRGB", "blue, sRGB"),
@@ -67,9 +69,14 @@ def plot_colors(results: Results, image: ImageLike | FlatImage) -> Figure:
     with styled():
         # A layout engine does not see the labels of axes in three dimensions.
         figure = new_figure(4.8 * n_columns, 4.5 * n_rows, layout="none")
-        figure.subplots_adjust(left=0, right=1 - 0.08 / n_columns, bottom=0.05, top=1 - 0.08 / n_rows, wspace=0.08)
+        right, top = 1 - _MARGIN / n_columns, 1 - _MARGIN / n_rows
+        figure.subplots_adjust(left=0, right=right, bottom=0.05, top=top, wspace=_MARGIN)
+        zoom = None
         for number, fit in enumerate(fits, start=1):
-            _draw(figure.add_subplot(n_rows, n_columns, number, projection="3d", computed_zorder=False), fit, colors)
+            axes = figure.add_subplot(n_rows, n_columns, number, projection="3d", computed_zorder=False)
+            sides = _draw(axes, fit, colors)
+            zoom = zoom or _fitting_zoom(axes, sides)  # the same for all, as their limits are
+            axes.set_box_aspect(sides, zoom=zoom)
     return figure
 
 
@@ -96,7 +103,28 @@ def rings(
         yield mean + circle @ half_axes[:, pair].T
 
 
-def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> None:
+def _fitting_zoom(axes: Any, sides: FloatArray) -> float:
+    """Return the size of the box, at most 1, at which the names of the axes lie within the cell of `axes`.
+
+    Names keep their distance in points from the box, and no layout engine makes room for them.
+    """
+    cell = axes.get_position(original=True)  # `axes.bbox` is a square within it
+    left, right = (axes.figure.bbox.width * x for x in (cell.x0, cell.x1 + _MARGIN * cell.width))
+    bottom = axes.figure.bbox.height * (cell.y0 - _MARGIN / 2 * cell.height)
+    zoom = 1.0
+    for _ in range(_MAX_TRIALS):
+        axes.set_box_aspect(sides, zoom=zoom)
+        axes.figure.draw_without_rendering()
+        names = [axis.label.get_window_extent() for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
+        excess = max(max(n.x1 - right, left - n.x0, bottom - n.y0) for n in names)
+        if excess <= 0:
+            break
+        zoom *= 1 - 2.2 * excess / (right - left)
+    return zoom
+
+
+def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> FloatArray:
+    """Draw a fit, and return the sides of its box."""
     points = COLOR_SPACES[fit.space].from_srgb(colors)
     # In vector files the points are an image, as thousands of discs would make them large and slow.
     axes.scatter(*points.T, c=colors, s=5, alpha=0.5, linewidths=0, depthshade=False, rasterized=True, zorder=1)
@@ -117,10 +145,10 @@ def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> None:
     center, half = (low + high) / 2, (high - low) / 2
     half = 1.05 * np.maximum(half, max(_MIN_ASPECT * half.max(), 0.005))
     axes.set(**{f"{name}lim": (c - h, c + h) for name, c, h in zip("xyz", center, half, strict=True)})
-    axes.set_box_aspect(half)
     axes.xaxis.labelpad = 9
     for axis, extent in zip((axes.xaxis, axes.yaxis, axes.zaxis), half, strict=True):
         axis.get_major_locator().set_params(nbins=3 if extent < 0.6 * half.max() else 5)
     axes.view_init(elev=20, azim=-60)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("#fafafa")
+    return np.asarray(half)

@@ -48,7 +48,7 @@ def plot_criteria(results: Results) -> Figure:
         figure = new_figure(10.5, 3.6)
         likelihood, criteria, error = figure.subplots(1, 3)
         likelihood.plot(ks, [fit.log_likelihood for fit in fits], "o-", color=COLORS[0])
-        likelihood.set(title="log-likelihood", ylabel="nats per pixel")
+        likelihood.set(title="log-likelihood: higher is better", ylabel="nats per pixel")
         for name, marker, color in zip(("aic", "bic", "icl"), "svo", COLORS[1:], strict=False):
             values = [getattr(fit, name) for fit in fits]
             criteria.plot(ks, values, f"{marker}-", color=color, label=name.upper(), markersize=5)
@@ -57,10 +57,10 @@ def plot_criteria(results: Results) -> Figure:
                 criteria.plot([entry.k for entry in tried], path, color=color, **_TRIED)
         if tried:
             criteria.plot([], [], color=INK, label="tried by auto", **_TRIED)
-        criteria.set(title="criteria", ylabel="nats per pixel")
+        criteria.set(title="criteria: lower is better", ylabel="nats per pixel")
         criteria.legend()
         error.plot(ks, [fit.mse for fit in fits], "o-", color=COLORS[6])
-        error.set(title="squared error", ylabel="mean over pixels, levels² (0 to 255)", ylim=(0, None))
+        error.set(title="squared error: lower is better", ylabel="mean over pixels, levels² (0 to 255)", ylim=(0, None))
         for axes in (likelihood, criteria, error):
             _set_axis_of_k(axes, [*ks, *(entry.k for entry in tried)])
     return figure

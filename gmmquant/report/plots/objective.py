@@ -16,8 +16,7 @@ _LABELS = {
     "kmeans": "mean squared distance to a centre",
 }
 
-
-_MAX_TICKS = 10  # of the scale of many lines
+_MAX_TICKS = 16  # labels that the scale of many lines has room for
 
 
 def plot_objective(results: Results) -> Figure:
@@ -87,8 +86,7 @@ def _draw_scale(axes: Any, ks: Sequence[int], colors: Sequence[Any]) -> None:
     edges = [number - 0.5 for number in range(len(ks) + 1)]
     shown = ScalarMappable(BoundaryNorm(edges, len(ks)), ListedColormap(list(colors)))
     scale = axes.figure.colorbar(shown, ax=axes, label="k", pad=0.02, drawedges=False)
-    last = len(ks) - 1
-    ticks = sorted({round(last * part / (_MAX_TICKS - 1)) for part in range(_MAX_TICKS)})
-    scale.set_ticks(ticks, labels=[str(ks[tick]) for tick in ticks])
+    ticks = range(0, len(ks), -(-len(ks) // _MAX_TICKS))
+    scale.set_ticks(list(ticks), labels=[str(ks[tick]) for tick in ticks])
     scale.ax.minorticks_off()
     scale.outline.set_visible(False)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,23 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(size, ks, font):
         for swatch in (item for item in of_kind(page, Rectangle) if item.fill not in ("#d4d4d4", "#f3f3f3")):
             assert not any(overlap(box(swatch), each) for each in boxes)
             assert box(swatch)[2] <= page.width - 40
+
+
+@pytest.mark.parametrize("font", [FONT, pdf_font()], ids=["images", "pages"])
+@pytest.mark.parametrize("max_aspect", [math.inf, 2**0.5])
+def test_a_foot_that_is_wider_than_the_page_is_continued_in_further_lines(font, max_aspect):
+    foot = "Each of these words is on the page. And the page is as narrow as that of two narrow panels can be. So be it."
+    rows = [row((3, 400), [2], f"image {number}") for number in range(2)]
+    *_, page = lay_out(rows, foot, font, max_aspect)
+    assert page.width < font.width(foot, 16)
+    lines = [text for text in of_kind(page, Text) if text.size == 16 and text.text in foot and len(text.text) > 9]
+    assert len(lines) > 1
+    assert " ".join(line.text for line in lines) == foot
+    boxes = [box(item, font) for item in (*of_kind(page, Text), *of_kind(page, Picture))]
+    for number, each in enumerate(boxes):
+        assert 40 <= each[0] < each[2] <= page.width - 40
+        assert 40 <= each[1] < each[3] <= page.height - 40
+        assert not any(overlap(each, other) for other in boxes[:number])
 
 
 @pytest.mark.parametrize(("size", "side_by_side"), [((451, 300), 2), ((4000, 500), 1), ((300, 451), 2), ((32, 32), 2)])
