@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any, TextIO
 
 from typer.core import TyperCommand, TyperOption
 
+from gmmquant.cli.completion import without_shell
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.parsing import color_names, parse_hex
 from gmmquant.settings import ALL, MAPS, PALETTE_FORMATS, PLOT_FORMATS, REPORTS, SHEET_FORMATS
@@ -125,8 +128,9 @@ def gather_lists(arguments: Sequence[str]) -> list[str]:
             gathered.append(argument)
             continue
         value = value if sign else rest.pop(0)
-        if is_list := _is_list_of(name, value):
-            while rest and _is_list_of(name, rest[0]) and not os.path.lexists(rest[0]):
+        is_list = _is_list_of(name, value)
+        if is_list or _is_none(name, value):
+            while rest and _follows(name, rest[0]) and not os.path.lexists(rest[0]):
                 value += f",{rest.pop(0)}"
         if is_list and name in values:
             gathered[values[name]] += f",{value}"
@@ -136,6 +140,15 @@ def gather_lists(arguments: Sequence[str]) -> list[str]:
     return gathered + rest
 
 
+def _follows(option: str, word: str) -> bool:
+    """Return whether a word after the first belongs to the list of an option, also if it contradicts the list."""
+    return _is_list_of(option, word) or _is_none(option, word)
+
+
+def _is_none(option: str, word: str) -> bool:
+    return (option, word) == ("--report", "none")
+
+
 def _is_list_of(option: str, text: str) -> bool:
     """Return whether a text has only known words of an option, joined by commas."""
     words = text.split(",")
@@ -143,11 +156,7 @@ def _is_list_of(option: str, text: str) -> bool:
         return all(word in (*_WORDS_OF[option], ALL) for word in words)
     if text.startswith("-"):
         return False
-    return all(word in NAMED_PALETTES or word.lower() in color_names() or _is_hex(word) for word in words)
-
-
-def _is_hex(word: str) -> bool:
-    return word.startswith("#") and parse_hex(word) is not None
+    return all(word in NAMED_PALETTES or word.lower() in color_names() or parse_hex(word) for word in words)
 
 
 def with_formats(arguments: Sequence[str]) -> list[str]:
@@ -175,6 +184,19 @@ def is_number_of_colors(text: str) -> bool:
     return _K_VALUE.fullmatch(text) is not None
 
 
+def _file_like_an_option(arguments: Sequence[str], options: Mapping[str, Any]) -> str | None:
+    """Return the first argument that would be read as an option and names a file, as `*.jpg` may; None without one.
+
+    `options` are typer's by name. An argument after an option with a value is that value.
+    """
+    for previous, argument in pairwise(["", *arguments]):
+        is_value = previous in options and options[previous].takes_value
+        is_option = len(argument) <= 2 or not argument.startswith("-") or argument.partition("=")[0] in options
+        if not (is_value or is_option) and os.path.lexists(argument):
+            return argument
+    return None
+
+
 def _is_pipe(stream: TextIO | None) -> bool:
     """Return whether a stream is a pipe, or a file that was redirected to it."""
     try:
@@ -200,12 +222,16 @@ class Command(TyperCommand):
             if name in _OF_OTHERS:
                 ctx.fail(f"No such option: {name}; {_OF_OTHERS[name]}")
         parser = self.make_parser(ctx)
+        if file := _file_like_an_option(before, {**parser._long_opt, **parser._short_opt}):
+            ctx.fail(f"No such option: {file} (did you mean {shlex.quote(f'./{file}')}?)")
         for name in names:
             if name.startswith("--") and name not in parser._long_opt:
                 longer = [option for option in parser._long_opt if option.startswith(name)]
                 alike = longer or get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
                 ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike[:1]))
+        args, shell = without_shell(args)
         values, _, present = parser.parse_args(gather_k(gather_lists(with_formats(with_values_apart(args)))))
+        values |= shell
         counts = Counter(parameter for parameter in present if isinstance(parameter, TyperOption))
         ctx.meta[REPEATED] = [
             option.opts[-1] for option, n in counts.items() if n > 1 and not (option.multiple or option.is_flag)

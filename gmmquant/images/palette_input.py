@@ -14,6 +14,7 @@ from gmmquant.colors.palette import Palette, check_palette, collect_colors
 from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.models.array_validation import refuse_masked
 from gmmquant.parsing import colors_of
+from gmmquant.system.paths import local_path
 from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
@@ -63,8 +64,11 @@ def read_palette(source: str | os.PathLike[str]) -> Palette:
 
 
 def palette_path(source: str | os.PathLike[str]) -> Path | None:
-    """Return the path that a palette is to be read from, or None if it is a text of colours and names."""
-    path = Path(source)
+    """Return the path that a palette is to be read from, or None if it is a text of colours and names.
+
+    A `ParameterError` is raised for a URL.
+    """
+    path = local_path(source)
     if not isinstance(source, str):
         return path
     is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())

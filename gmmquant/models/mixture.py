@@ -36,6 +36,7 @@ from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.models.serialization import Model, model_to_json, read_model
 from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
+from gmmquant.system.paths import local_path
 from gmmquant.system.printable import printable
 from gmmquant.system.single_file import write_file
 from gmmquant.version import __version__
@@ -261,11 +262,13 @@ class GaussianMixture(Estimator):
         ------
         ModelFileError
             If the file is not a model. The message names it.
+        ParameterError
+            If `path` is a URL.
         OSError
             If the system cannot read it: a FileNotFoundError if there is none.
         """
         try:
-            model = read_model(Path(path))
+            model = read_model(local_path(path))
         except ModelFileError as error:
             raise ModelFileError(f"{printable(os.fspath(path))}: {error}") from None
         gaussians = model.gaussians

@@ -24,7 +24,7 @@ from gmmquant.settings import MAX_PIXELS, STANDARD_INPUT
 from gmmquant.system.executors.base import ignore
 from gmmquant.system.filesystem import examine, exists, files_below, is_broken_link, is_folder
 from gmmquant.system.glob import fixed_part, is_pattern, matching
-from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, below, parse_path
+from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, below, local_path, parse_path
 from gmmquant.system.process import system_reason
 
 _LIST_MARK = "@"
@@ -221,7 +221,7 @@ def _listed(name: str, reading: Reading, left_out: LeftOut) -> Iterator[Source |
 
 def _paths_in_list(file: str, *, null_terminated: bool) -> list[AnyPath]:
     """Read a list of names; an `ImageError` is raised if it is too long, has another encoding or is empty."""
-    with nullcontext(sys.stdin.buffer) if file == STANDARD_INPUT else open(file, "rb") as stream:
+    with nullcontext(sys.stdin.buffer) if file == STANDARD_INPUT else open(local_path(file), "rb") as stream:
         text = stream.read(_MAX_LIST_BYTES + 1)
     if len(text) > _MAX_LIST_BYTES:
         raise ImageError(f"the list is longer than {_MAX_LIST_BYTES >> 20} MiB; split it")

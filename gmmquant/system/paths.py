@@ -131,6 +131,18 @@ def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
     return RemotePath(scheme, host, f"/{path if host else path.lstrip('/')}".rstrip("/"), query)
 
 
+def local_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that is read from this machine only; a `ParameterError` is raised for a URL."""
+    match = _URL.fullmatch(os.fspath(text))
+    if match is None:
+        return Path(text)
+    if match[1].lower() in _LOCAL:
+        return Path(match[2])
+    host, _, path = match[2].partition("/")
+    shown = RemotePath(match[1], host, f"/{path.partition('?')[0]}" if path else "")  # without password and query
+    raise ParameterError(f"{shown}: only input images are read from URLs; download it first")
+
+
 def filesystem_class(scheme: str) -> Any:
     """Return fsspec's class for a scheme; raise a `ParameterError` if there is none, or if a package is missing."""
     try:

@@ -1,6 +1,7 @@
 """Notes, hints and answers of the command: what a user may not expect, each in one line."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from cli_outcomes import Screen, fit_of, record_of
 from helpers import read_sample
 from PIL import Image
 
+from gmmquant import GaussianMixture, read_palette
 from gmmquant.cli.parser import gather_lists
 from gmmquant.cli.reporters.table import render
 from gmmquant.cli.text import wrapped
@@ -55,7 +57,15 @@ def blink(tmp_path):
         ("--keep-colors white black", "--keep-colors white,black"),
         ("--palette my.gpl red", "--palette my.gpl red"),
         ("--palette red taken", "--palette red taken"),
-        ("--report none json", "--report none json"),
+        ("--palette 1a1c2c B13E53 fff 123 cat.jpg", "--palette 1a1c2c,B13E53,fff,123 cat.jpg"),
+        ("--keep-colors 1a1c2c b13e53", "--keep-colors 1a1c2c,b13e53"),
+        ("--palette=1a1c2c,b13e53 f4f4f4", "--palette=1a1c2c,b13e53,f4f4f4"),
+        ("--palette 1a1c2c 1a1c2 photo-000", "--palette 1a1c2c 1a1c2 photo-000"),
+        ("--palette bw 0123", "--palette bw 0123"),
+        ("--report none json", "--report none,json"),
+        ("--report json none", "--report json,none"),
+        ("--report none cat.jpg", "--report none cat.jpg"),
+        ("--report json --report none", "--report json --report none"),
         ("--report xml json", "--report xml json"),
         ("--report", "--report"),
         ("--palette beef 123456", "--palette beef 123456"),
@@ -82,6 +92,18 @@ def test_a_file_is_not_a_word_of_a_list(tmp_path, monkeypatch):
     assert gather_lists(["--palette", "red", "tan"]) == ["--palette", "red,tan"]
     (tmp_path / "tan").touch()
     assert gather_lists(["--palette", "red", "tan"]) == ["--palette", "red", "tan"]
+    (tmp_path / "b13e53").mkdir()
+    assert gather_lists(["--palette", "fff", "b13e53", "000"]) == ["--palette", "fff", "b13e53", "000"]
+
+
+def test_codes_without_a_sign_are_colors_also_as_several_words(command, tmp_path, ramp):
+    one = command(ramp, "--palette", "1a1c2c", "b13e53", "-o", "a")
+    other = command(ramp, "--palette", "#1a1c2c,#b13e53", "-o", "b")
+    assert one.returncode == other.returncode == 0, one.stderr
+    assert (tmp_path / "a/ramp_k2.png").read_bytes() == (tmp_path / "b/ramp_k2.png").read_bytes()
+    kept = command(ramp, "-k", "4", "--keep-colors", "1a1c2c", "b13e53", "--palette-out", "hex", "-o", "c")
+    assert kept.returncode == 0, kept.stderr
+    assert {"#1a1c2c", "#b13e53"} <= set((tmp_path / "c/ramp_k4_palette.hex").read_text().split())
 
 
 def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_path, ramp):
@@ -117,6 +139,15 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
             ["ramp.png", "--style", "likelihood", "--method", "kmeans"],
             "--method kmeans fits no mixture, and --style likelihood needs one; leave out --style or --method kmeans",
         ),
+        (["ramp.png", "--report", "none,json"], "--report none,json contradicts itself; leave out none, or all others"),
+        (
+            ["ramp.png", "--report", "json", "none"],
+            "--report json,none contradicts itself; leave out none, or all others",
+        ),
+        (
+            ["--install-completion", "tcsh"],
+            "tcsh is not a shell with completion; use bash, zsh, fish, powershell or pwsh after --install-completion",
+        ),
         (["ramp.png", "--plot"], "no such option: --plot (did you mean --plots?); see gmmquant --help"),
         (["ramp.png", "--colrs", "3"], "no such option: --colrs (did you mean --colors?); see gmmquant --help"),
     ],
@@ -124,6 +155,51 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
 def test_a_slip_is_answered_with_what_was_meant(command, ramp, arguments, message):
     result = command(*arguments)
     assert (result.returncode, result.stderr) == (2, f"gmmquant: {message}\n")
+
+
+@pytest.mark.parametrize("name", ["-dash photo.png", "--photo.png", "-fox.png", "-kitten.png"])
+def test_a_file_that_looks_like_an_option_is_answered_with_its_path(command, tmp_path, ramp, name):
+    missing = command(name, "-k", "2")
+    assert (missing.returncode, "did you mean" in missing.stderr) == (2, False)
+    (tmp_path / ramp).rename(tmp_path / name)
+    result = command("-k", "2", name)
+    hint = f"(did you mean {shlex.quote(f'./{name}')}?)"
+    assert result.stderr == f"gmmquant: no such option: {name} {hint}; see gmmquant --help\n"
+    assert command(f"./{name}", "-k", "2").returncode == 0
+    assert command("-k", "2", "-o", "a", "--", name).returncode == 0
+
+
+def test_a_value_of_an_option_may_be_a_file_that_begins_with_a_dash(command, tmp_path, ramp):
+    for _ in range(2):
+        assert command(ramp, "-k", "2", "-f", "-o", "-out.png").returncode == 0
+    (tmp_path / "--report=none").touch()
+    assert command(ramp, "-k", "2", "--report=none", "-o", "a").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--palette", "--keep-colors", "--model", "--transfer-from"])
+@pytest.mark.parametrize("url", ["https://user:secret@example.org/list/a-16.hex?key=secret", "S3://bucket/b.png"])
+def test_a_url_for_a_file_of_an_option_is_refused_as_it_was_typed(command, ramp, option, url):
+    result = command(ramp, option, url)
+    shown = url.replace("user:secret", "user").replace("?key=secret", "")
+    message = f"gmmquant: {shown}: only input images are read from URLs; download it first\n"
+    assert (result.returncode, result.stderr) == (2, message)
+
+
+def test_a_url_for_a_list_is_refused_as_it_was_typed(command):
+    result = command("@https://example.org/list.txt")
+    message = "gmmquant: https://example.org/list.txt: only input images are read from URLs; download it first\n"
+    assert (result.returncode, result.stderr) == (2, message)
+
+
+@pytest.mark.parametrize("read", [read_palette, GaussianMixture.load])
+def test_python_names_the_url_that_it_does_not_read(read):
+    with pytest.raises(ParameterError, match="^https://example.org/a.hex: only input images are read from URLs"):
+        read("https://example.org/a.hex")
+
+
+def test_a_file_url_for_a_file_of_an_option_is_that_file(command, tmp_path, ramp):
+    (tmp_path / "two.hex").write_text("1a1c2c\nb13e53\n")
+    assert command(ramp, "--palette", f"file://{tmp_path}/two.hex").returncode == 0
 
 
 def test_a_file_without_content_is_called_empty(command, tmp_path):

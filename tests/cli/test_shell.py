@@ -245,6 +245,15 @@ def test_completion_is_shown_and_installed_for_the_current_shell(tmp_path, clean
     assert len(installed) == 1
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("sign", [" ", "="])
+def test_completion_is_shown_and_installed_for_the_shell_that_is_named(tmp_path, clean_environment, shell, sign):
+    shown = run_in("bash", f"gmmquant --show-completion{sign}{shell}; true", tmp_path, clean_environment)
+    assert f"_GMMQUANT_COMPLETE=complete_{shell}" in shown.stdout
+    result = run_in("bash", f"gmmquant --install-completion{sign}{shell}; true", tmp_path, clean_environment)
+    assert result.stdout.startswith(f"{shell} completion installed in ")
+
+
 @pytest.mark.parametrize("words", ["--method ", "--me", ""])
 def test_completion_imports_nothing_heavy(clean_environment, tmp_path, words):
     code = (

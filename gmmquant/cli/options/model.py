@@ -12,6 +12,7 @@ from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
 from gmmquant.parsing import color_names, hex_code, hex_codes, parse_k, parse_seeds
 from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SEARCHES, SPACES
+from gmmquant.system.paths import local_path
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
 
@@ -112,11 +113,13 @@ ColorDepth = Annotated[
     str, option("--color-depth", "DEPTH", "Colours of displays with fewer bits:", _COLORS, choices=COLOR_DEPTHS)
 ]
 ModelFile = Annotated[
-    Path | None, option("--model", "FILE", "Use a mixture written by --save-model.", _COLORS, convert=Path)
+    Path | None, option("--model", "FILE", "Use a mixture written by --save-model.", _COLORS, convert=local_path)
 ]
 TransferFrom = Annotated[
     Path | None,
-    option("--transfer-from", "IMAGE", "Recolour the images with the colours of this one.", _COLORS, convert=Path),
+    option(
+        "--transfer-from", "IMAGE", "Recolour the images with the colours of this one.", _COLORS, convert=local_path
+    ),
 ]
 Init = Annotated[str, option("--init", "METHOD", "Initialisation:", _ADVANCED, choices=INIT_NAMES)]
 Covariance = Annotated[

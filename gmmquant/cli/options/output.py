@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from gmmquant.cli.options.declaration import complete_several, flag, option, positive
+from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import check_choice
 from gmmquant.settings import (
     LAYERS,
@@ -24,7 +25,11 @@ _FILES, _ADDITIONAL = "Files", "Additional outputs"
 
 def reports_of(text: str) -> tuple[str, ...]:
     """Return the reports that `text` names; none for "none"."""
-    return () if text == "none" else parse_choices("report", text, choices=REPORTS)
+    if "none" not in (names := [name.strip() for name in text.split(",")]):
+        return parse_choices("report", names, choices=REPORTS)
+    if set(names) > {"none"}:
+        raise ParameterError(f"report = {text!r} contradicts itself; leave out none, or all others")
+    return ()
 
 
 def _complete_report(incomplete: str) -> list[str]:
