@@ -19,6 +19,7 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoded import Metadata
 from gmmquant.images.decoding.formats import jpegxl
 from gmmquant.images.decoding.jxl_header import parse_jxl
+from gmmquant.images.decoding.optional import import_decoder
 from gmmquant.images.decoding.registry import _recognize, read_header
 from gmmquant.images.encoding import jxl as jxl_format
 from gmmquant.images.encoding.encode import encode_image, is_gmmquant_output
@@ -218,6 +219,39 @@ def test_a_turned_jpeg_xl_has_the_size_after_it():
     assert found == (30, 20, 12, False, 0)
 
 
+@pytest.mark.parametrize(
+    ("is_float", "depth", "bits"), [(0, (3, 2), (13, 6)), (1, (1, 2), (0, 0)), (1, (3, 2), (23, 6))]
+)
+@pytest.mark.parametrize("preview", [(1, 1, (2, 2), (6, 5)), (1, 0, (1, 2), (99, 8)), None])
+def test_the_depth_of_a_jpeg_xl_is_read_behind_all_optional_fields(is_float, depth, bits, preview):
+    """The fields of ISO/IEC 18181-1, written one by one."""
+    fields = [(0, 1), (0, 2), (19, 9), (0, 3), (0, 2), (29, 9)]  # 20 high, 30 wide
+    fields += [(0, 1), (1, 1), (0, 3)]  # not all default, extra fields, orientation
+    fields += [(1, 1), (1, 1), (4, 5), (1, 3)]  # an intrinsic size: in eights, with a ratio
+    if preview is None:
+        fields += [(0, 1)]
+    else:
+        has_preview, in_eights, *height = preview
+        fields += [(has_preview, 1), (in_eights, 1), *height, (0, 3), *height]
+    fields += [(1, 1), (0, 2), (0, 2), (0, 2), (0, 1)]  # an animation
+    fields += [(is_float, 1), depth, bits, *([(7, 4)] if is_float else []), (0, 1), (2, 2), (3, 4)]
+    wanted = {(0, (13, 6)): 14, (1, (0, 0)): 16, (1, (23, 6)): 24}[is_float, bits]
+    assert parse_jxl(b"\xff\x0a" + bits_of(*fields)) == (30, 20, wanted, True, 5)
+
+
+def test_colors_that_a_heif_stores_times_alpha_are_divided_by_it(tmp_path):
+    alpha = np.array([[0, 1, 51, 128, 254, 255]], np.uint8).repeat(8, axis=0)
+    colors = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    product = np.rint(colors * (alpha[..., None] / 255)).astype(np.uint8)
+    file = pillow_heif.from_bytes("RGBa", (6, 8), np.dstack([product, alpha]).tobytes())
+    buffer = io.BytesIO()
+    file.save(buffer, **EXACT)
+    pixels = read(tmp_path, buffer.getvalue()).pixels
+    assert np.array_equal(pixels[..., 3], alpha)
+    error = np.abs(pixels[..., :3].astype(float) - colors)
+    assert (error <= 1 + 255 / (2 * np.maximum(alpha, 1.0)[..., None]))[alpha > 0].all()
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +300,29 @@ def test_a_large_image_that_a_crop_hides_counts_in_full(tmp_path, photo):
 def test_a_heif_of_other_codings_is_refused_in_one_line(tmp_path, photo):
     data = heif(photo).replace(b"hvc1", b"xxxx")
     with pytest.raises(ImageError, match="this kind of HEIF is not supported, or the file is damaged"):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"), [("libx.so: cannot open it\\nin x", "libx.so: cannot open it"), ("", "ImportError")]
+)
+def test_a_decoder_that_cannot_be_loaded_is_named_with_the_reason(tmp_path, monkeypatch, message, reason):
+    (tmp_path / "broken_decoder.py").write_text(f"raise ImportError('{message}')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImageError) as caught:
+        import_decoder("HEIF", "pillow-heif", "broken_decoder")
+    remedy = f"reinstall it, as it cannot be loaded ({reason})"
+    assert str(caught.value) == f"HEIF images need the package pillow-heif; {remedy}"
+
+
+def test_a_heif_for_which_memory_is_missing_is_not_damaged(tmp_path, photo, monkeypatch):
+    data = heif(photo)
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(pillow_heif, "HeifFile", fail)
+    with pytest.raises(MemoryError):
         read(tmp_path, data)
 
 

@@ -142,6 +142,43 @@ def test_icons_that_are_cut_short_are_refused(tmp_path, photo, n_bytes):
             read(tmp_path, data[:-n_bytes])
 
 
+def faulty_icons():
+    """Return icons whose parts do not fit each other."""
+    planes = b"".join(runs(np.full((16, 16), n, np.uint8)) for n in range(3))
+    pixels = dib(np.full((16, 16, 3), 9, np.uint8), np.eye(16, dtype=np.uint8), bits=24)
+    return {
+        "a block behind the end": icns([(b"is32", planes)])[:12] + struct.pack(">I", 9999) + planes,
+        "a short mask": icns([(b"is32", planes), (b"s8mk", bytes(255))]),
+        "short runs": icns([(b"is32", planes[:-2])]),
+        "a length of zero": icns([]) + b"is32" + bytes(4) + planes,
+        "a PNG without a header": ico([(16, 16, 32, b"\x89PNG\r\n\x1a\n" + bytes(50))]),
+        "a short mask of a bitmap": ico([(16, 16, 24, pixels[:-4])]),
+        "no room for the rows": ico([(16, 16, 24, pixels[:200])]),
+    }
+
+
+@pytest.mark.parametrize("fault", faulty_icons())
+def test_an_icon_whose_parts_do_not_fit_is_refused(tmp_path, fault):
+    with pytest.raises(ImageError, match=r"damaged or incomplete|not a supported image|without images in colour"):
+        read(tmp_path, faulty_icons()[fault])
+
+
+def test_pixels_that_are_not_in_runs_are_read(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    data = icns([(b"is32", values.tobytes())])
+    assert np.array_equal(read(tmp_path, data).pixels, values)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert np.array_equal(np.asarray(opened.convert("RGB")), values)
+
+
+def test_blocks_of_a_mac_icon_above_a_number_are_not_looked_for(tmp_path):
+    planes = b"".join(runs(np.full((16, 16), n, np.uint8)) for n in range(3))
+    many = [(b"name", b"")] * 1000
+    with pytest.raises(ImageError, match="without images in colour"):
+        read(tmp_path, icns([*many, (b"is32", planes)]))
+    assert read(tmp_path, icns([*many[:99], (b"is32", planes)])).pixels.shape == (16, 16, 3)
+
+
 def test_an_icon_without_images_or_colors_is_refused(tmp_path):
     with pytest.raises(ImageError, match="not a supported image"):
         read(tmp_path, ico([]) + bytes(30))

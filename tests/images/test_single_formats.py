@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from image_files import pillow, read, saved, with_alpha
 from image_kinds import made, pfm, psd
-from PIL import Image
+from PIL import Image, ImageFile
 
 from gmmquant.errors import ImageError
 from gmmquant.images.decoding.registry import read_header
@@ -163,6 +163,45 @@ def test_kinds_of_psd_that_are_not_read_are_named(tmp_path, photo, options, reas
         read(tmp_path, psd(np.asarray(photo), **options))
 
 
+def test_a_psd_of_endless_resources_is_refused(tmp_path, photo):
+    resource = b"8BIM" + struct.pack(">HHI", 1000, 0, 0)
+    with pytest.raises(ImageError, match="a PSD with more than 65536 image resources is not supported; save it again"):
+        read(tmp_path, psd(np.asarray(photo), resources=resource * 65537))
+
+
+def test_a_texture_of_light_without_a_limit_is_refused(tmp_path, photo):
+    data = bytearray(saved(photo, "DDS", pixel_format="BC5"))
+    assert data[84:88] == b"DX10"
+    data[128:132] = struct.pack("<I", 95)
+    with pytest.raises(ImageError, match="a DDS in BC6H stores light without an upper limit; map its tones"):
+        read(tmp_path, bytes(data))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("qoi", ">II"), ("pfm", None)])
+def test_an_image_without_pixels_is_refused(tmp_path, photo, veil, kind, size):
+    data, (position, _) = made(photo, veil)[kind][0], SIZE_FIELDS[kind]
+    if size is None:
+        data = data.replace(b"60 40", b"60 0", 1)
+    else:
+        data = data[:position] + struct.pack(size, 60, 0) + data[position + struct.calcsize(size) :]
+    with pytest.raises(ImageError, match=r"not a supported image|damaged or incomplete|not supported"):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "pfm"] + ["tiff", "gif"])
+@pytest.mark.parametrize("step", ["__init__", "load"])
+def test_running_out_of_memory_is_not_taken_for_damage(tmp_path, photo, veil, kind, step, monkeypatch):
+    files = made(photo, veil) | {"tiff": (saved(photo.convert("CMYK"), "TIFF"),), "gif": (saved(photo, "GIF"),)}
+    (tmp_path / "image").write_bytes(files[kind][0])
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, step, fail)
+    with pytest.raises(MemoryError):
+        read_image(tmp_path / "image")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_that_are_cut_short_are_refused(tmp_path, photo, veil, kind):
     data = made(photo, veil)[kind][0]
@@ -197,6 +236,8 @@ def test_a_tga_must_fit_the_length_of_the_file(photo):
         data[:100],
         b"\0\0\2" + bytes(9) + b"\1\0\1\0\x18\xc0" + bytes(9),
         b"\0\0\2" + bytes(15) + bytes(99),
+        data[:1] + b"\1" + data[2:],  # a palette of no bits
+        data[:1] + b"\0\1" + data[3:16] + b"\x08" + data[17:],  # indices without a palette
     ):
         with pytest.raises(ImageError, match="not a supported image"):
             read_header(io.BytesIO(changed))

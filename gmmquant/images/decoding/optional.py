@@ -16,5 +16,6 @@ def import_decoder(format_name: str, package: str, module: str) -> Any:
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == module.partition(".")[0]:
             raise ImageError(missing(Need(f"{format_name} images need the package {package}", "formats"))) from None
-        remedy = f"reinstall it, as it cannot be loaded ({str(error).splitlines()[0]})"
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        remedy = f"reinstall it, as it cannot be loaded ({reason})"
         raise ImageError(f"{format_name} images need the package {package}; {remedy}") from None

@@ -19,14 +19,12 @@ class InputFormat(NamedTuple):
     """An input format; its name, in lower case and without spaces, is that of the reader's module.
 
     The images of a folder are found by the extensions, in lower case. The first bytes of a file match the regular
-    expression `signature`, and its brands, if it is of boxes, one of `brands`. `plugin` is Pillow's plugin for the
-    header; without one, the reader's `read_header` is used.
+    expression `signature`, and its brands, if it is of boxes, one of `brands`.
     """
 
     name: str
     extensions: tuple[str, ...]
     signature: bytes
-    plugin: str = ""
     brands: tuple[bytes, ...] = ()
 
     @property
@@ -90,15 +88,9 @@ def read_header(file: BinaryIO) -> Header:
     header = None
     entry = _recognize(beginning)
     if entry is not None:
-        from gmmquant.images.decoding.pillow import read_pillow_header
-
         watched = _WatchedFile(file)
-        source = cast(BinaryIO, watched)
         try:
-            if entry.plugin:
-                header = read_pillow_header(source, entry.name, entry.plugin)
-            else:
-                header = entry.reader.read_header(source)
+            header = entry.reader.read_header(cast(BinaryIO, watched))
         except (ImageError, MemoryError):
             raise
         except Exception:  # Pillow raises many types of exceptions for broken headers
