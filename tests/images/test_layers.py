@@ -15,7 +15,7 @@ from scipy.special import softmax
 from gmmquant import ParameterError, Quantizer, Settings, read_image
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images import layers as layers_module
-from gmmquant.images.layers import covering, rounded
+from gmmquant.images.layers import alpha_levels, covering, rounded
 from gmmquant.images.unmixing import Unmixing, bounded, unmixed
 
 CAT = read_sample("cat.jpg")[::4, ::4]
@@ -141,6 +141,22 @@ def test_levels_are_rounded_together():
     assert np.array_equal(levels.sum(axis=0), alpha)
     assert np.abs(levels - exact).max() < 1
     assert not levels[exact == 0].any()
+
+
+def test_levels_of_many_components_add_up_to_the_color_of_their_shares():
+    rng = np.random.default_rng(5)
+    palette = rng.choice(np.array([0, 255], np.uint8), (60, 3))  # far apart: each level counts most
+    alpha = rng.integers(60, 256, 800).astype(np.uint8)
+    shares = random_shares(rng, 60, 800)
+    levels = alpha_levels(shares, alpha, palette)
+    assert np.array_equal(levels.sum(axis=0), alpha)
+    assert not levels[shares == 0].any()
+
+    def error(levels):
+        return np.abs((levels - shares * alpha).T @ palette / 255).max(axis=1)
+
+    assert error(levels).max() <= 0.5
+    assert error(rounded(shares * alpha, alpha)).max() > 0.5  # without exchanges
 
 
 def test_layers_that_cover_each_other_have_the_shares_of_layers_that_are_added():

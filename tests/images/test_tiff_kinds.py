@@ -1,6 +1,7 @@
 """TIFFs of planes, of 32 bits and of floating-point samples, written by tifffile; compressions that are refused."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tifffile
 from image_files import read, saved
 
 from gmmquant.errors import ImageError
+from gmmquant.images.decoding.tiff_samples import decode_samples, sample_layout
 
 RNG = np.random.default_rng(0)
 LEVELS = RNG.integers(0, 65536, (40, 60, 3), dtype=np.uint16)
@@ -142,3 +144,38 @@ def test_a_plane_whose_strips_are_missing_is_refused(tmp_path):
 def test_what_other_decoders_read_is_left_to_them(tmp_path, photo):
     assert np.array_equal(read(tmp_path, tiff(LEVELS)).pixels, LEVELS)
     assert np.array_equal(read(tmp_path, saved(photo, "TIFF")).pixels, np.asarray(photo))
+
+
+# Tags of four planes of 16 bits in two tiles each: size, bits, compression, colours, planes, tiles.
+TAGS = {256: 20, 257: 16, 258: (16,) * 4, 259: 1, 262: 2, 277: 4, 284: 2, 322: 16, 323: 16}
+TAGS |= {324: tuple(range(8, 8 + 8 * 512, 512)), 325: (512,) * 8}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {256: 0},
+        {258: (16, 16, 16, 8)},
+        {259: 7},
+        {262: 6},
+        {277: 5},
+        {317: 3},  # differences of floating-point values
+        {322: 0},
+        {322: 1 << 15, 323: 1 << 15},  # 8 GB for 640 bytes
+        {324: (8, 520)},
+        {325: None},
+        {257: "sixteen"},
+    ],
+)
+def test_tags_that_contradict_each_other_describe_no_samples(changes):
+    assert sample_layout(TAGS, "<").padded_size == (32, 16)
+    assert sample_layout(TAGS | changes, "<") is None
+
+
+def test_tiles_outside_of_the_file_are_damage():
+    layout = sample_layout(TAGS, "<")
+    data = b"II*\0" + bytes(4 + 8 * 512)
+    assert decode_samples(data, layout).shape == (16, 20, 4)
+    for start in (-1, 1 << 32, 1 << 31):
+        with pytest.raises(ImageError, match="damaged or incomplete TIFF image"):
+            decode_samples(data, replace(layout, starts=[start, *layout.starts[1:]]))
