@@ -193,7 +193,7 @@ def test_a_url_for_a_list_is_refused_as_it_was_typed(command):
 
 @pytest.mark.parametrize("read", [read_palette, GaussianMixture.load])
 def test_python_names_the_url_that_it_does_not_read(read):
-    with pytest.raises(ParameterError, match="^https://example.org/a.hex: only input images are read from URLs"):
+    with pytest.raises(ParameterError, match=r"^https://example\.org/a\.hex: only input images are read from URLs"):
         read("https://example.org/a.hex")
 
 

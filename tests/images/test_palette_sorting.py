@@ -3,6 +3,7 @@
 import io
 import itertools
 import multiprocessing
+import threading
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from waiting import GUARD_SECONDS
 
+from gmmquant.errors import ImageError
 from gmmquant.images.encoding import palette_sorting, png_rows, png_trials
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.encoding.palette_entries import Entries
@@ -94,6 +96,7 @@ def test_the_order_of_a_chain_of_neighbours_is_the_chain():
     for one, other in itertools.pairwise(chain):
         counts[one, other] = counts[other, one] = 10
     assert list(palette_sorting._exchanged(palette_sorting._grown(counts), counts)) in (chain, chain[::-1])
+    assert list(palette_sorting._chained(counts)) in (chain, chain[::-1])
 
 
 def test_adjacent_entries_are_counted_in_both_directions():
@@ -147,3 +150,14 @@ def test_rows_compressed_by_libdeflate_or_by_zlib_are_the_same_rows(monkeypatch,
     image = smooth_image(200, (150, 200))
     decoded = Image.open(io.BytesIO(encode_image(image, "png")))
     assert np.array_equal(np.asarray(decoded), image.labels)
+
+
+def test_without_a_thread_the_smallest_file_is_refused_in_one_line(monkeypatch):
+    def no_thread(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    image = smooth_image(20)
+    with pytest.raises(ImageError, match=r"^optimizing failed: can't start new thread; leave out --optimize$"):
+        encode_image(image, "png", optimize=True)
+    assert encode_image(image, "png")

@@ -33,6 +33,7 @@ from gmmquant.images.encoding.palette_entries import Entries, entries_of, packed
 from gmmquant.images.encoding.palette_sorting import orders, reordered, without_needless
 from gmmquant.images.encoding.png_rows import compressed_rows, stored_rows
 from gmmquant.images.recolor import ColorImage, IndexedImage
+from gmmquant.system.threads import n_processors
 
 # Pixels up to which, and entries from which on, true colour is tried: of a slope of 6,000 pixels, the 768 bytes of a
 # palette may be the greater part.
@@ -89,7 +90,7 @@ def _smallest(entries: Entries, options: EncodeOptions) -> bytes:
     fewest = bits_for(len(entries))
     depths = [fewest, 8] if _MIN_TRIED_BITS <= fewest < 8 else [fewest]
     files = [[_indexed(each, options, bits, stored_rows) for each in kept] for bits in depths]
-    return _by_oxipng("smallest", files, n_pixels=entries.labels.size)
+    return _by_oxipng("smallest", files, n_pixels=entries.labels.size, n_threads=n_processors())
 
 
 def _indexed(
@@ -141,19 +142,22 @@ def _process_of_oxipng() -> int:
     return os.getpid()
 
 
-def _by_oxipng(function: str, png: Any, *, n_pixels: int, **options: bool) -> bytes:
+def _by_oxipng(function: str, png: Any, *, n_pixels: int, **options: int) -> bytes:
     """Return the result of a function of `png_trials`, which is called in a child process for a large image.
 
     So it is in a fork of a process that has called oxipng: the fork lacks its threads, for which it would wait forever.
     """
     if n_pixels <= _LARGE_PIXELS and _process_of_oxipng() == os.getpid():
-        data: bytes = getattr(png_trials, function)(png, **options)
+        try:
+            data: bytes = getattr(png_trials, function)(png, **options)
+        except RuntimeError as error:  # no thread can be started
+            raise ImageError(f"optimizing failed: {error}; leave out --optimize") from None
         return data
     command = [sys.executable, "-P", png_trials.__file__]
     call = pickle.dumps((function, [png], options))
     result = subprocess.run(command, input=call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
     if result.returncode:
-        raise ImageError(f"oxipng ended with exit code {result.returncode}; leave out --optimize")
+        raise ImageError(f"optimizing ended with exit code {result.returncode}; leave out --optimize")
     return result.stdout
 
 

@@ -6,7 +6,6 @@ imports nothing of gmmquant and no numpy, which would take longer than the trial
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 import sys
@@ -55,12 +54,12 @@ _IN_PLACE: dict[str, Any] = dict.fromkeys(
 )
 
 
-def smallest(groups: Sequence[Sequence[bytes]]) -> bytes:
+def smallest(groups: Sequence[Sequence[bytes]], n_threads: int) -> bytes:
     """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders.
 
     Orders and filters are ranked on a sample of the rows.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(n_threads) as threads:
         if _bits(groups[0]) < _MANY_BITS:
             return _smallest_of_few_bits(list(dict.fromkeys(groups[0])), threads)
         # Those of the most bits, which take longest, come first.

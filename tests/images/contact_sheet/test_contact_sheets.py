@@ -81,7 +81,7 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(size, ks, font):
 @pytest.mark.parametrize("font", [FONT, pdf_font()], ids=["images", "pages"])
 @pytest.mark.parametrize("max_aspect", [math.inf, 2**0.5])
 def test_a_foot_that_is_wider_than_the_page_is_continued_in_further_lines(font, max_aspect):
-    foot = "Each of these words is on the page. And the page is as narrow as that of two narrow panels can be. So be it."
+    foot = "Each of these words is on the page. And the page is as narrow as one of two narrow panels can be. So be it."
     rows = [row((3, 400), [2], f"image {number}") for number in range(2)]
     *_, page = lay_out(rows, foot, font, max_aspect)
     assert page.width < font.width(foot, 16)

@@ -269,7 +269,8 @@ def test_texts_stay_texts_and_points_become_an_image_in_vector_files(record):
     files = plots(record, read_sample("cat.jpg"), "svg")
     root = ET.fromstring(files["criteria"])
     texts = {"".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"log-likelihood: higher is better", "criteria: lower is better", "nats per pixel", "AIC", "BIC", "ICL", "20"} <= texts
+    assert {"log-likelihood: higher is better", "criteria: lower is better", "nats per pixel"} <= texts
+    assert {"AIC", "BIC", "ICL", "20"} <= texts
     assert len(ET.fromstring(files["colors_k7"]).findall(".//{*}image")) == 1
     assert len(files["colors_k7"]) < 300_000
     page = pypdfium2.PdfDocument(plots(record, read_sample("cat.jpg"), "pdf")["criteria"])[0]
