@@ -20,7 +20,7 @@ DESCRIPTION = (
 )
 EXAMPLES = {
     "gmmquant cat.jpg -k 2 3 7 20": "cat_k2.png to cat_k20.png, a report",
-    "gmmquant cat.jpg -k auto:3": "the fewest colours that look alike",
+    "gmmquant cat.jpg -k auto:3": "few colours, mean difference up to 3",
     "gmmquant cat.jpg -k 7 -o small.png": "one image, to a file",
     "gmmquant cat.jpg -k 16 --style faithful": "dithered, closest from a distance",
     "gmmquant cat.jpg --palette gameboy": "in colours of your choice",

@@ -43,7 +43,7 @@ _COLOR_LISTS = ("--palette", "--keep-colors")
 # Options of pngquant, ImageMagick and scikit-learn, and common spellings: what to use here.
 _OF_OTHERS = {
     **dict.fromkeys(("--k", "--colours", "--ncolors", "--n-colors", "--n-components", "--n-clusters"), "use -k"),
-    "--quality": "jpg has a fixed quality of 95; -k auto:DE finds the fewest colours that look alike",
+    "--quality": "jpg has a fixed quality of 95; -k auto:DE finds the fewest colours with a mean difference of DE",
     **dict.fromkeys(("--mask", "--masks"), "use --maps labels, or --layers flat"),
     **dict.fromkeys(("--only-palette", "--palette-only"), "use --palette-out, which writes palettes beside the image"),
     "--speed": "use --tol for fewer iterations, or --method kmeans",

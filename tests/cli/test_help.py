@@ -64,6 +64,11 @@ def test_the_examples_write_what_they_say(command, tmp_path, samples):
             assert (tmp_path / name).exists(), name
 
 
+def test_an_example_of_a_bound_calls_it_a_mean_difference():
+    (text,) = (text for example, text in texts.EXAMPLES.items() if "auto:3" in example)
+    assert "mean difference" in text
+
+
 @pytest.mark.parametrize("columns", [40, 50, 80, 110])
 def test_the_long_help_shows_every_option_with_its_value_help_and_default(parameters, columns):
     page = texts.long_help(parameters, columns)

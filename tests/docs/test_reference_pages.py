@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 
+import numpy as np
 import pytest
 from helpers import SAMPLE_IMAGES, blocks
 from PIL import Image
@@ -141,15 +142,41 @@ def test_the_page_on_files_describes_how_every_format_is_read():
 def test_the_page_on_files_has_the_names_of_files(records, run, tmp_path):
     Image.open(SAMPLE_IMAGES / "flat.png").save(tmp_path / "cat.png")
     more = "--palette-out gpl --maps labels --layers exact --save-model --sheet --plots svg"
-    result = run(f"gmmquant cat.png -k 7 -o . --report json,html,csv {more} -q", tmp_path)
+    result = run(f"gmmquant cat.png -k 7 -o . --report json,html,csv,md {more} -q", tmp_path)
     assert result.returncode == 0, result.stderr
+    reports = {path.name for path in tmp_path.iterdir() if re.search("report|components", path.name)}
     run("gmmquant cat.png -k 7 -o flat --layers flat -q", tmp_path)
-    run("gmmquant cat.png -k 7 -o together --shared --save-model -q", tmp_path)
+    run("gmmquant cat.png -k 7 -o together --shared --save-model --palette-out gpl --report json,csv -q", tmp_path)
+    Image.open(SAMPLE_IMAGES / "flat.png").save(tmp_path / "dog.png")
+    run("gmmquant cat.png dog.png -k 7 -o several --report html,csv,md --sheet -q", tmp_path)
     made = {path.name for path in tmp_path.rglob("*.*")}
-    table = text_of("formats.md").partition("## Names")[2].partition("\n## ")[0]
-    files = set(re.findall(r"`((?:cat|shared)_[\w.]+)`", table))
-    assert len(files) >= 12
-    assert files <= made
+    section = text_of("formats.md").partition("## Names")[2].partition("\n## ")[0]
+    files = set(re.findall(r"`((?:(?:cat|shared)_[\w.]+)|(?:report|components|sheet)\.\w+)`", section))
+    assert len(files) >= 21
+    assert reports <= files <= made
+
+
+def indices_of(path):
+    """Return the index of the transparent entry of a file, and those of its opaque pixels."""
+    with Image.open(path) as image:
+        clear, indices = image.info["transparency"], np.asarray(image)
+    clear = clear.index(0) if isinstance(clear, bytes) else clear
+    return clear, set(np.unique(indices[indices != clear]).tolist())
+
+
+@pytest.mark.parametrize("file_format", ["png", "gif"])
+def test_indices_of_an_image_with_transparency_are_as_the_page_on_files_says(file_format, run, tmp_path):
+    pixels = np.zeros((8, 12, 4), dtype=np.uint8)
+    pixels[:, 4:] = np.repeat([[200, 30, 20, 255], [20, 30, 200, 255], [20, 200, 30, 255]], [5, 2, 1], axis=0)
+    Image.fromarray(pixels).save(tmp_path / "cat.png")
+    command = f"gmmquant cat.png -k 3 --format {file_format} --maps labels -q"
+    for options in ("-o free", "-o set --palette-order weight", "-o given --palette red,lime,blue", "-o all --shared"):
+        assert run(f"{command} {options}", tmp_path).returncode == 0
+    name = f"cat_k3.{file_format}"
+    assert indices_of(tmp_path / "free" / name) == (0, {1, 2, 3})
+    for folder in ("set", "given", "all"):
+        assert indices_of(tmp_path / folder / name) == (3, {0, 1, 2})
+    assert indices_of(tmp_path / "free/cat_k3_labels.png") == (3, {0, 1, 2})
 
 
 def test_the_limits_on_the_page_are_those_of_the_program():

@@ -102,7 +102,7 @@ def choice_line(choice: Record) -> str:
         gain = f"{choice['kept_gain']:.0%} of the gain in the ICL of coarse cells over one colour"
         reason = f"the fewest colours that keep {gain}"
     figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}"
-    return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 goes by what the eye sees"
+    return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 bounds the mean difference of colours"
 
 
 def written_line(record: Record, written: Sequence[AnyPath], seconds: float = 0.0) -> str:
@@ -127,5 +127,5 @@ def hint(record: Record, written: Sequence[AnyPath]) -> str | None:
         is_shown = any(path.name.endswith(".html") for path in written)
         return None if is_shown else "--report json,html shows the image and all results on one page"
     if asked == [DEFAULT_K]:
-        return "-k auto:3 finds the fewest colours that look like the image"
+        return "-k auto:3 finds the fewest colours with a mean difference of at most 3"
     return "--style faithful dithers, which looks closer to the image from a distance; --style poster is calmer"
