@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
@@ -38,6 +37,7 @@ from gmmquant.settings import (
     Space,
     Style,
 )
+from gmmquant.system.paths import local_path
 from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def apply_model(
     asked = Settings(**options)
     refuse_ineffective(options, asked)
     try:
-        saved = read_color_model(Path(model))
+        saved = read_color_model(local_path(model))
     except ModelFileError as error:
         raise ModelFileError(f"{printable(os.fspath(model))}: {error}") from None
     return saved.recolor(Quantizer(image, saved.settings(asked)))

@@ -60,6 +60,11 @@ def hex_code(color: Iterable[int]) -> str:
     return "#" + bytes(map(int, color)).hex()
 
 
+def with_alpha(codes: Sequence[str], alphas: Sequence[int] | None) -> list[str]:
+    """Return colours `#rrggbb` with their alphas, if there are any: those below 255 become `#rrggbbaa`."""
+    return [code if a == 255 else f"{code}{a:02x}" for code, a in zip(codes, alphas or [255] * len(codes), strict=True)]
+
+
 def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
     """Return the colour of a hex code, `#rrggbb`, `#rgb` or without the sign, or of a name of CSS.
 

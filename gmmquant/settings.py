@@ -257,7 +257,8 @@ class Settings:
             object.__setattr__(self, name, value)
         for name, least in (("seed", 0), ("n_seeds", 1), ("max_iter", 1), ("restarts", 1)):
             if getattr(self, name) is not None or name != "max_iter":
-                object.__setattr__(self, name, check_integer(name, getattr(self, name), least))
+                remedy = "; seed=1, n_seeds=5 takes the best of the seeds 1 to 5" if name == "seed" else ""
+                object.__setattr__(self, name, check_integer(name, getattr(self, name), least, remedy))
         if self.tol is not None:
             check_non_negative("tol", self.tol)
         if check_non_negative("noise", self.noise) > MAX_NOISE:

@@ -220,7 +220,7 @@ class Console:
             seconds = monotonic() - self._started
             timed = self._tally["done"] and seconds > _MIN_TIMED_SECONDS
             counts = _counts(self._tally, "done", "skipped", "exist", "failed", "not tried")
-            speed = f", {self._tally['done'] / seconds:.1f} images a second" if timed else ""
+            speed = f", {_speed(self._tally['done'], seconds)}" if timed else ""
             self.note("; ".join(filter(None, (f"{counts} in {seconds:.1f} s{speed}", str(self._totals)))))
             if self._n_lines > _SCREEN_LINES:
                 for failure in self._failures[:_SCREEN_LINES]:
@@ -304,6 +304,13 @@ class Console:
 def _counts(counter: Counter[str], *names: str) -> str:
     """Return a text such as "3 done, 1 failed", without the counts that are zero."""
     return ", ".join(f"{counter[name]:,} {name}" for name in names if counter[name])
+
+
+def _speed(n_images: int, seconds: float) -> str:
+    """Return the images a second, or for fewer than one the seconds an image."""
+    if n_images >= seconds:
+        return f"{n_images / seconds:.1f} images a second"
+    return f"{seconds / n_images:.1f} seconds an image"
 
 
 def _keeps(outcome: Outcome, ks: Sequence[int | str]) -> bool:

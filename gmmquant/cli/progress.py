@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # The bar of a batch is redrawn at most once in this many seconds.
 _REDRAW_SECONDS = 0.1
 
+# Of fewer images a second, the bar shows the seconds of each.
+_MIN_RATE = 0.1
+
 # The bar; the elapsed time with the spaces beside it; a name with less room is not shown.
 _BAR_COLUMNS, _TIME_COLUMNS, _MIN_NAME_COLUMNS = 20, 10, 8
 
@@ -138,7 +141,8 @@ class BatchBar(_RichBar):
         self._drawn_at = now
         rate = self._n_worked / (now - self._started)
         n_left = max(self._bar.tasks[0].remaining or 0, 0)  # more images may be counted than were planned
-        paces = [f"{rate:.1f}/s  {timedelta(seconds=round(n_left / rate))} left", f"{rate:.1f}/s"] if rate else []
+        speed = f"{rate:.1f}/s" if rate >= _MIN_RATE else f"{1 / rate:.0f} s each" if rate else ""
+        paces = [f"{speed}  {timedelta(seconds=round(n_left / rate))} left", speed] if rate else []
         count_columns = 2 * len(str(self._bar.tasks[0].total)) + 1 + _BATCH_SPACES
         pace = next((pace for pace in paces if count_columns + len(pace) < self._console.width), "")
         room = self._room_beside(count_columns + len(pace))

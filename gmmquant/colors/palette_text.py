@@ -22,7 +22,8 @@ _RGB_LINE = re.compile(r"\s*([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})(?:\s+(.*)
 _GPL_FIELD = re.compile(r"\w+:")
 _OPAQUE_HEX = re.compile(r"#(?:([0-9a-fA-F]{6})[fF]{2}|([0-9a-fA-F]{3})[fF])")
 _COMMENT = re.compile(r";|//|#(?=[\s#]|$)")
-_ALPHA_AND_HEX_DIGITS = re.compile(r"[0-9a-fA-F]{2}([0-9a-fA-F]{6})")
+_OPAQUE_AND_HEX_DIGITS = re.compile(r"[fF]{2}([0-9a-fA-F]{6})")
+_ALPHA_AND_NAME = re.compile(r"([0-9]+)(?:\s+(.*)|$)")
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ def read_hex(data: bytes) -> Iterator[Swatch]:
         is_paint_net = is_paint_net or "paint.net" in line.lower()
         codes = _COMMENT.split(line, maxsplit=1)[0]
         for word in codes.replace(",", " ").split():
-            match = _ALPHA_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
+            match = _OPAQUE_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
             color = parse_opaque_hex(match[1] if match else word) or parse_color_name(word)
             if color is None:
                 raise no_color(f"line {number}", word)
@@ -94,13 +95,18 @@ def read_hex(data: bytes) -> Iterator[Swatch]:
 
 
 def read_gpl(data: bytes) -> Iterator[Swatch]:
-    """Yield the colours of a palette of GIMP with their names; those of Aseprite have alpha before the name."""
+    """Yield the colours of a palette of GIMP with their names; of Aseprite also with an alpha, which is opaque."""
     has_alpha = False
     for number, line in _lines(data):
         has_alpha = has_alpha or "".join(line.split()) == "Channels:RGBA"
         if number > 1 and line.strip() and not line.startswith("#") and not _GPL_FIELD.match(line):
             color, name = _rgb_of_line(number, line)
-            yield Swatch(color, name.partition("\t" if "\t" in name else " ")[2] if has_alpha else name)
+            if has_alpha and (match := _ALPHA_AND_NAME.match(name)):
+                if int(match[1]) != 255:
+                    reason = f"line {number}: {shown(line)} is not a colour; write 255 for alpha, as a palette has none"
+                    raise PaletteFileError(reason)
+                name = match[2] or ""
+            yield Swatch(color, name)
 
 
 def read_jasc(data: bytes) -> Iterator[Swatch]:

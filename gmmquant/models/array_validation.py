@@ -46,8 +46,8 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None, estimator: ob
     array = _as_floats("X", X)
     if array.ndim != 2:
         one = "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
-        remedy = f"Reshape your data: {one}" if array.ndim < 2 else "use X.reshape(-1, X.shape[-1]) for an image"
-        raise ParameterError(f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features). {remedy}")
+        remedy = f". Reshape your data: {one}" if array.ndim < 2 else "; use X.reshape(-1, X.shape[-1]) for an image"
+        raise ParameterError(f"X has {array.ndim} dimension(s); it must have shape (n_samples, n_features){remedy}")
     if array.size == 0:
         few = f"{array.shape[0]} sample(s)" if array.shape[0] == 0 else "0 feature(s)"
         raise ParameterError(

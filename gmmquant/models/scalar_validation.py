@@ -19,10 +19,10 @@ InitName = Literal["kmeans", "k-means++", "random_from_data", "random"]
 COVARIANCE_NAMES, INIT_NAMES = get_args(CovarianceName), get_args(InitName)
 
 
-def check_integer(name: str, value: object, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`."""
+def check_integer(name: str, value: object, minimum: int, remedy: str = "") -> int:
+    """Return `value` as an int of at least `minimum`; `remedy` ends the message of another type."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ParameterError(f"{name} = {value!r} is not an integer; use one of at least {minimum}")
+        raise ParameterError(f"{name} = {value!r} is not an integer; use one of at least {minimum}{remedy}")
     if value < minimum:
         raise ParameterError(f"{name} = {value} is too small; use at least {minimum}")
     return int(value)

@@ -76,7 +76,7 @@ def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[S
     ParameterError
         If the scheme of a URL is unknown, or needs a package that is missing.
     """
-    left_out = LeftOut(names_all=reading.names_all)
+    left_out, names = LeftOut(names_all=reading.names_all), list(names)
     for name in names:
         if name == STANDARD_INPUT and not reading.null_terminated:
             yield _piped_image(reading.max_pixels)
@@ -85,7 +85,8 @@ def sources_of(names: Iterable[str], reading: Reading = Reading()) -> Iterator[S
         else:
             path = parse_path(name)
             is_glob = is_pattern(path) and not _answer(exists, path)
-            yield from _matching(path, left_out) if is_glob else _images_at(path, reading, left_out)
+            is_alone = len(names) == 1
+            yield from _matching(path, left_out) if is_glob else _images_at(path, reading, left_out, is_alone=is_alone)
     if note := left_out.note():
         reading.note(note)
 
@@ -107,8 +108,11 @@ def _answer(question: Callable[[AnyPath], bool], path: AnyPath) -> bool:
         return False
 
 
-def _images_at(path: AnyPath, reading: Reading, left_out: LeftOut) -> list[Source | Failure]:
-    """Return a file, or the images in a folder and a failure for each subfolder that cannot be listed."""
+def _images_at(path: AnyPath, reading: Reading, left_out: LeftOut, *, is_alone: bool = False) -> list[Source | Failure]:
+    """Return a file, or the images in a folder and a failure for each subfolder that cannot be listed.
+
+    An output has a note, as the shell may have found it for a pattern, unless its name `is_alone`.
+    """
     try:
         is_one_file = not is_folder(path)
     except OSError as error:
@@ -116,7 +120,7 @@ def _images_at(path: AnyPath, reading: Reading, left_out: LeftOut) -> list[Sourc
             return [Failure(path, system_reason(error))]
         is_one_file = True  # reading it will report the error
     if is_one_file:
-        if isinstance(path, Path) and is_gmmquant_output(path):
+        if isinstance(path, Path) and not is_alone and is_gmmquant_output(path):
             reading.note(f"{path} was written by gmmquant; quote a pattern, as in '*.png', to leave such files out")
         return [Source(path)]
     found: list[Source | Failure] = []

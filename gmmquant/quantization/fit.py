@@ -14,6 +14,7 @@ from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
+from gmmquant.parsing import hex_code, with_alpha
 from gmmquant.settings import Settings
 from gmmquant.system.printable import plural
 
@@ -118,6 +119,11 @@ class Fit:
         if self.colors is not None:
             return self.colors
         return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
+
+    @property
+    def codes(self) -> list[str]:
+        """The colours of `palette` as `#rrggbb`, and those with an alpha below 255 as `#rrggbbaa`."""
+        return with_alpha(list(map(hex_code, self.palette)), None if self.alphas is None else self.alphas.tolist())
 
     @property
     def centers(self) -> FloatArray:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from gmmquant.images.embedded import data_url
 from gmmquant.images.preview import preview_png
-from gmmquant.parsing import hex_code
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def _result_figures(result: QuantizedImage) -> Iterator[tuple[str, str]]:
 
 def _palette(fit: Fit, shares: FloatArray, prefix: str = "") -> str:
     """Return the colours of a fit with percentages, which are shares of pixels unless the prefix says otherwise."""
-    codes = [hex_code(color) for color in fit.palette]
+    codes = fit.codes
     labelled = "".join(
         f'<span style="white-space:nowrap"><span style="{_CHIP};background:{code}"></span>'
         f"<code>{code}</code> {prefix}{share:.1%}</span>"

@@ -17,7 +17,6 @@ from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.selection import Criteria, n_parameters
-from gmmquant.parsing import hex_code
 from gmmquant.quantization.fit import Fit
 from gmmquant.system.printable import plural
 
@@ -235,8 +234,11 @@ class QuantizedImage(RecoloredFit):
 
     @property
     def hex(self) -> list[str]:
-        """The colours of the palette as `#rrggbb`."""
-        return [hex_code(color) for color in self.palette]
+        """The colours of the palette as `#rrggbb`.
+
+        After `alpha = "quantize"`, entries with an alpha below 255 are `#rrggbbaa`; `palette` has no alpha.
+        """
+        return self.fit.codes
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Return `image`, so that `np.asarray(result)` has the pixels."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.selection import BoundedChoice, Choice
-from gmmquant.parsing import hex_code
+from gmmquant.parsing import hex_code, with_alpha
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer
@@ -283,8 +283,7 @@ def components_record(result: RecoloredFit) -> Record:
 
 def codes_of(components: Record) -> list[str]:
     """Return the colours of a record's components as `#rrggbb`, and with alpha below 255 as `#rrggbbaa`."""
-    alphas = components.get("alpha") or [255] * len(components["hex"])
-    return [code if a == 255 else f"{code}{a:02x}" for code, a in zip(components["hex"], alphas, strict=True)]
+    return with_alpha(components["hex"], components.get("alpha"))
 
 
 def covariances_of(components: Record) -> FloatArray:

@@ -477,7 +477,7 @@ def test_bad_images_of_a_list_do_not_stop_the_others(command, tmp_path, samples,
     assert cut == "gmmquant: cut.jpg: damaged or incomplete JPEG image; get an undamaged copy"
     assert missing == "gmmquant: missing.png: no such file or directory"
     assert grey.startswith("gmmquant: grey.png: wrote grey_k2.png")
-    assert re.fullmatch(r"gmmquant: 2 done, 2 failed in (0\.0 s|\d+\.\d s, \d+\.\d images a second); .*", summary)
+    assert re.fullmatch(r"gmmquant: 2 done, 2 failed in (0\.0 s|\d+\.\d s, \d+\.\d \w+ an? \w+); .*", summary)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"flat_k2.png", "flat_report.json", "grey_k2.png", "grey_report.json"}
 

@@ -266,6 +266,15 @@ def test_the_bar_of_a_batch_shows_the_rate_without_skipped_images(terminal, monk
     assert "7/10" in plain(terminal.getvalue()[before:])
 
 
+def test_the_bar_of_a_slow_batch_shows_the_seconds_of_an_image(terminal, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    bar = bar_for(10, [2], terminal)
+    now[0] += 80
+    bar.show_image("b.png", 2, 2)
+    assert "2/10 40 s each  0:05:20 left" in plain(terminal.getvalue())
+
+
 def test_a_bar_replaces_the_message_for_each_image(terminal):
     outcomes = [done(), Skipped(Path("b.png")), FAILED]
     _, messages, _ = run_console(outcomes, errors=terminal)

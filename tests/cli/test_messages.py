@@ -45,16 +45,25 @@ def narrow(monkeypatch):
 # --- the summary ------------------------------------------------------------------------------------------------------
 
 
-def test_the_rate_of_the_summary_is_that_of_the_images_that_are_done(monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "speed"),
+    [
+        (2, "1.0 images a second"),
+        (1.9, "1.1 images a second"),
+        (2.4, "1.2 seconds an image"),
+        (79, "39.5 seconds an image"),
+    ],
+)
+def test_the_rate_of_the_summary_is_that_of_the_images_that_are_done(monkeypatch, seconds, speed):
     now = [100.0]
     monkeypatch.setattr(console, "monotonic", lambda: now[0])
     errors = io.StringIO()
     with Console(reporter_class("table")(io.StringIO(), n_images=4), [2], 4, stream=errors) as shown:
         for outcome in (done(), done(), Failure(Path("c.png"), "damaged"), Failure(Path("d.png"), "damaged")):
             shown.show(outcome)
-        now[0] += 2
+        now[0] += seconds
         shown.finish()
-    assert "2 done, 2 failed in 2.0 s, 1.0 images a second" in errors.getvalue()
+    assert f"2 done, 2 failed in {seconds:.1f} s, {speed}\n" in errors.getvalue().replace(";", "\n")
 
 
 # --- widths -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Notes, hints and answers of the command: what a user may not expect, each in one line."""
 
+import io
 import json
+import re
 import shlex
 import shutil
 
@@ -10,7 +12,7 @@ from cli_outcomes import Screen, fit_of, record_of
 from helpers import read_sample
 from PIL import Image
 
-from gmmquant import GaussianMixture, read_palette
+from gmmquant import GaussianMixture, apply_model, read_palette
 from gmmquant.cli.parser import gather_lists
 from gmmquant.cli.reporters.table import render
 from gmmquant.cli.text import wrapped
@@ -191,7 +193,11 @@ def test_a_url_for_a_list_is_refused_as_it_was_typed(command):
     assert (result.returncode, result.stderr) == (2, message)
 
 
-@pytest.mark.parametrize("read", [read_palette, GaussianMixture.load])
+def apply_to_black(model):
+    return apply_model(np.zeros((2, 2, 3), dtype=np.uint8), model)
+
+
+@pytest.mark.parametrize("read", [read_palette, GaussianMixture.load, apply_to_black])
 def test_python_names_the_url_that_it_does_not_read(read):
     with pytest.raises(ParameterError, match=r"^https://example\.org/a\.hex: only input images are read from URLs"):
         read("https://example.org/a.hex")
@@ -461,14 +467,43 @@ def test_names_of_files_are_not_broken_on_a_narrow_terminal():
     assert wrapped("wrote " + "x" * 50, 40) == ["wrote", "  " + "x" * 50]
 
 
-def test_a_given_palette_is_listed_in_its_order():
-    fit = fit_of(3)
-    fit["components"]["pixels"] = [0, 5, 7]
-    codes = fit["components"]["hex"]
-    given = render(record_of(fit, palette="my.gpl"), "cat.jpg", Screen())
-    used_first = render(record_of(fit), "cat.jpg", Screen())
-    assert [given.index(code) for code in codes] == sorted(given.index(code) for code in codes)
-    assert used_first.index(codes[0]) > used_first.index(codes[2])
+@pytest.mark.parametrize("settings", [{}, {"palette": "my.gpl"}, {"model": "cat.gmm.json"}, {"palette_order": "hue"}])
+def test_a_palette_is_listed_in_the_order_of_all_files_also_with_colors_that_no_pixel_has(settings):
+    fit = fit_of(4)
+    fit["components"]["pixels"] = [0, 5, 0, 7]
+    shown = render(record_of(fit, **settings), "cat.jpg", io.StringIO())
+    assert " ".join(fit["components"]["hex"]) in shown
+
+
+def test_the_table_of_a_model_has_the_order_of_its_report_and_its_image(command, tmp_path, samples):
+    shutil.copy(samples / "sixteen.png", tmp_path)
+    assert command(samples / "cat.jpg", "-k", "3", "--save-model", "-o", ".").returncode == 0
+    table = command("sixteen.png", "--model", "cat_k3.gmm.json", "-v").stdout
+    components = json.loads((tmp_path / "sixteen_report.json").read_text())["fits"][0]["components"]
+    assert 0 in components["pixels"][:2]
+    assert " ".join(components["hex"]) in table
+    assert re.findall("^(#[0-9a-f]{6}) ", table, re.MULTILINE) == components["hex"]
+    with Image.open(tmp_path / "sixteen_k3.png") as image:
+        entries = np.array(image.getpalette()).reshape(-1, 3)[:3]
+    assert ["#" + bytes(entry.tolist()).hex() for entry in entries] == components["hex"]
+
+
+def test_one_blank_line_ends_the_table_of_an_image_that_is_skipped(command, ramp):
+    run = [ramp, "-k", "2", "-o", "d", "--stats"]
+    table = command(*run).stdout
+    skipped = command(*run, "--skip-existing").stdout
+    assert skipped.endswith("\n\n")
+    assert not skipped.endswith("\n\n\n")
+    assert skipped.rstrip() == table.rpartition("wrote ")[0].rstrip()
+
+
+def test_an_output_that_is_named_alone_is_an_input_without_a_note(command, tmp_path, ramp):
+    note = "was written by gmmquant; quote a pattern, as in '*.png', to leave such files out"
+    assert command(ramp, "-k", "3", "-o", "few.png").returncode == 0
+    alone = command("few.png", "-k", "2", "-o", "a")
+    assert (alone.returncode, alone.stderr) == (0, "")
+    together = command("few.png", ramp, "-k", "2", "-o", "b")
+    assert f"few.png {note}" in together.stderr
 
 
 def test_a_posterior_dither_of_one_color_is_noted(command, tmp_path):

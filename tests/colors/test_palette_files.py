@@ -353,6 +353,12 @@ def test_an_aco_file_of_version_2_alone_with_hsb_is_read():
         (b"#fffe\n", "line 1: '#fffe' is not a colour"),
         (b"#1a2b3cfe\n", "'#1a2b3cfe' is not a colour; write #rrggbb, without alpha"),
         (b"FF1a2b3c\n;paint.net\n", "line 1: 'FF1a2b3c' is not a colour"),
+        (b";paint.net\nFEffcd75\n", "line 2: 'FEffcd75' is not a colour; write #rrggbb, without alpha"),
+        (
+            b"GIMP Palette\nChannels: RGBA\n#\n255 205 117 255 a\n255 205 117 128\tHalf\n",
+            r"line 5: '255 205 117 128\\tHalf' is not a colour; write 255 for alpha, as a palette has none",
+        ),
+        (b"GIMP Palette\nChannels: RGBA\n1 2 3 0\n", "line 3: '1 2 3 0' is not a colour; write 255 for alpha"),
         ("٣٣٣\n".encode(), "is not a colour"),
         (b"GIMP Palette\n", "contains no colours"),
         (b"GIMP Palette\nName: x\n1 2 256\n", "line 3: '1 2 256' is not a colour; write three numbers"),

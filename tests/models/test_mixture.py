@@ -534,6 +534,7 @@ def test_a_bad_parameter_is_refused_in_fit_with_value_limit_and_remedy(parameter
 
 BAD_ARRAYS = [
     (np.zeros(3), {}, ("1 dimension", "reshape(-1, 1)")),
+    (np.zeros((2, 2, 3)), {}, ("3 dimension", "(n_samples, n_features); use X.reshape(-1, X.shape[-1]) for an image")),
     (np.zeros((0, 1)), {}, ("(0, 1)", "at least one sample")),
     (np.array([[0.0], [np.nan], [1.0]]), {}, ("NaN", "replace")),
     (np.arange(3.0)[:, np.newaxis], {"sample_weight": [1, 1]}, ("sample_weight", "(2,)", "(3,)")),

@@ -77,7 +77,8 @@ def messages_about(result):
     """Return the names of the images in the order of their messages; the summary is checked and left out."""
     *lines, summary = result.stderr.splitlines()
     assert re.fullmatch(
-        r"gmmquant: \d.* in \d+\.\d s(, \d+\.\d images a second)?(; .* read, .* written \(.* %\) in .*)?", summary
+        r"gmmquant: \d.* in \d+\.\d s(, \d+\.\d \w+ an? \w+)?(; .* read, .* written \(.* %\) in .*)?",
+        summary,
     )
     return [line.split()[1].rstrip(":") for line in lines if "distinct colours" not in line]
 
@@ -478,12 +479,12 @@ def test_on_a_terminal_a_bar_shows_progress_speed_and_remaining_time(tmp_path, m
     shown, code = in_a_terminal(["photos", "-k", "60", "-o", "out"], tmp_path, rich_terminal(clean_environment))
     assert code == 1
     plain = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
-    assert re.search(r"[1-7]/8 \d+\.\d/s  \d+:\d\d:\d\d left", plain)
+    assert re.search(r"[1-7]/8 (\d+\.\d/s|\d+ s each)  \d+:\d\d:\d\d left", plain)
     assert "wrote" not in plain
     assert "photos/3.png: damaged or incomplete PNG image" in plain
     assert shown.rindex("\x1b[?25h") > shown.rindex("left")  # the cursor is shown again
     last = " ".join(plain.rpartition("gmmquant: ")[2].split())  # it may be in two lines
-    assert re.fullmatch(r"5 done, 3 failed in \d+\.\d s, \d+\.\d images a second; .*", last)
+    assert re.fullmatch(r"5 done, 3 failed in \d+\.\d s, \d+\.\d \w+ an? \w+; .*", last)
 
 
 def test_on_a_terminal_json_lines_are_separate_from_the_bar(tmp_path, photos, clean_environment):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import read_sample
 
-from gmmquant import Quantizer, quantize
+from gmmquant import ParameterError, Quantizer, quantize
 from gmmquant.parsing import parse_seeds
 
 CAT = read_sample("cat.jpg")
@@ -29,6 +29,12 @@ def test_the_figures_of_each_seed_are_those_of_a_run_with_it_and_the_best_is_use
     assert len({each.fit.trace[-1] for each in separate.values()}) > 1
     np.testing.assert_array_equal(result.image, best.image)
     assert separate[2].fit.seeds == ()
+
+
+@pytest.mark.parametrize("seed", ["1-5", (1, 5), [1, 2, 3], range(1, 6), np.arange(3), None, 1.5])
+def test_several_seeds_are_answered_with_the_arguments_for_them(seed):
+    with pytest.raises(ParameterError, match="use one of at least 0; seed=1, n_seeds=5 takes the best of"):
+        quantize(CAT, 7, seed=seed)
 
 
 def test_exact_colors_have_no_seeds():

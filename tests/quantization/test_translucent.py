@@ -1,6 +1,7 @@
 """Colour and alpha fitted together: errors as they are seen, files read back, and what contradicts it."""
 
 import io
+import re
 import warnings
 
 import cv2
@@ -178,7 +179,11 @@ def test_the_record_has_the_alpha_of_each_entry_and_counts_pairs_as_distinct():
     codes = codes_of(components)
     assert {len(code) for code in codes} == {7, 9}
     assert [code[7:] for code in codes] == ["" if a == 255 else f"{a:02x}" for a in components["alpha"]]
+    assert result.hex == codes
+    assert len(set(shadow.hex)) == len(shadow.hex)
+    assert re.findall("<code>(.*?)</code>", result._repr_html_()) == codes
     assert "alpha" not in fit_record(quantize(ICON, 9), {})["components"]
+    assert {len(code) for code in quantize(ICON, 9).hex} == {7}
 
 
 @pytest.mark.parametrize("order", ["weight", "luminance", "hue", "given"])

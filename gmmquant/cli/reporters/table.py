@@ -136,12 +136,10 @@ def render(
             print_table(*_component_table(fit, colors=colors))
             errors = ", ".join(f"{recoloring} {error:.1f}" for recoloring, error in fit["errors"].items())
             print_lines(f"squared error: {errors}")
-    print_lines("", *(choice_line(choice) for choice in record["choices"] if choice["path"]))
-    if written:
-        print_lines(*wrapped(written, width if target.is_terminal else 0))
-    if advice is not None and target.is_terminal:
-        print_lines(f"hint: {advice}")
-    print_lines("")
+    last = [choice_line(choice) for choice in record["choices"] if choice["path"]]
+    last += wrapped(written, width if target.is_terminal else 0) if written else []
+    last += [f"hint: {advice}"] if advice is not None and target.is_terminal else []
+    print_lines("", *last, *[""] * bool(last))
     page.seek(0)
     text = page.read()
     return text if target.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
@@ -155,8 +153,7 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     stands for the missing part of a name.
     """
     fits = record["fits"]
-    is_ordered = record["settings"]["palette"] is not None or record["settings"].get("palette_order") is not None
-    codes = [codes_of(fit["components"]) if is_ordered else _used_first(fit["components"]) for fit in fits]
+    codes = [codes_of(fit["components"]) for fit in fits]
     figures = _figures(record, _MAX_NAME_COLUMNS, mark)
     room = width - width_of(figures) - _GAP_COLUMNS
     if columns_of(max(codes, key=len)[:_MIN_COLORS_BESIDE], swatches=colors) <= room:
@@ -236,9 +233,3 @@ def _component_table(fit: Record, *, colors: bool) -> tuple[Text, list[Text]]:
 
 def _joined(left: Text | str, right: Text) -> Text:
     return Text(end="").append(left).append(" " * _GAP_COLUMNS).append(right)
-
-
-def _used_first(components: Record) -> list[str]:
-    """Return the palette, with the colours that no pixel has at the end."""
-    colors = zip(codes_of(components), components["pixels"], strict=True)
-    return [code for code, _ in sorted(colors, key=lambda color: color[1] == 0)]
