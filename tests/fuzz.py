@@ -260,7 +260,8 @@ def main():
     arguments = parser.parse_args()
     seed = arguments.seed or str(time.time_ns() // 1_000_000_000)
     n, n_failed = fuzz(arguments.seconds, seed, arguments.failures, arguments.inputs)
-    print(f"seed {seed}: {n:,} inputs, {n_failed} failed")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+    print(f"seed {seed}: {n:,} inputs, {n_failed} failed, at most {peak / 1e6:.0f} MB")
     return n_failed > 0
 
 
