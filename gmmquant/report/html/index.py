@@ -20,8 +20,8 @@ from gmmquant.report.record import Record, extension_of
 from gmmquant.settings import ANY_K
 from gmmquant.version import __version__
 
-# Sides of thumbnails in pixels: an entry with four results has 4 kB.
-ORIGINAL_SIDE, RESULT_SIDE = 80, 48
+# The longer side of thumbnails in pixels: an entry with four results has 10 kB.
+SIDE = 96
 
 # Results of an entry that have a thumbnail.
 _MAX_THUMBNAILS = 6
@@ -45,9 +45,9 @@ class IndexEntry(NamedTuple):
     page : str or None
         The path of its page, relative to the index.
     thumbnail : ndarray of uint8, shape (height, width, 3 or 4), or None
-        The original, sRGB, of any size; `ORIGINAL_SIDE` pixels on the longer side are used.
+        The original, sRGB, of any size; `SIDE` pixels on the longer side are used.
     results : sequence of ndarray or None
-        The recoloured image of each fit, likewise; `RESULT_SIDE` pixels are used.
+        The recoloured image of each fit, likewise.
     """
 
     name: str
@@ -173,8 +173,8 @@ def _illustrated(illustration: Illustration) -> _Thumbnails:
 
 
 def _thumbnails(original: npt.NDArray[np.uint8] | None, results: Sequence[npt.NDArray[np.uint8] | None]) -> _Thumbnails:
-    small = [_thumbnail(pixels, RESULT_SIDE) for pixels in results[:_MAX_THUMBNAILS]]
-    return _Thumbnails(_thumbnail(original, ORIGINAL_SIDE), small)
+    small = [_thumbnail(pixels) for pixels in results[:_MAX_THUMBNAILS]]
+    return _Thumbnails(_thumbnail(original), small)
 
 
 def _row(entry: IndexEntry, thumbnails: _Thumbnails) -> _Row:
@@ -208,8 +208,8 @@ def _told_apart(rows: Sequence[_Row]) -> list[_Row]:
     ]
 
 
-def _thumbnail(pixels: npt.NDArray[np.uint8] | None, side: int) -> EmbeddedImage | None:
-    return None if pixels is None else embed_thumbnail(pixels, side)
+def _thumbnail(pixels: npt.NDArray[np.uint8] | None) -> EmbeddedImage | None:
+    return None if pixels is None else embed_thumbnail(pixels, SIDE)
 
 
 def _totals(rows: Sequence[_Row]) -> list[_Total]:
