@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import mixture_of
 from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 
 from gmmquant import GaussianMixture, Quantizer, Settings, quantize, read_image
 from gmmquant.colors.histogram import ColorHistogram
@@ -37,6 +38,22 @@ def test_a_shrunken_mixture_needs_three_quarters_of_the_gain(samples):
         assert (choice.k, choice.kept_gain) == (expected, kept)
     path = path_of({1: 0.0, 2: -80.0, 4: -89.9, 8: -90.1, 16: -100.0})
     assert [choose(path, kept).k for kept in (0.75, 0.9)] == [2, 8]
+
+
+@pytest.mark.parametrize("shrink", [0.0, 0.9])
+def test_one_component_is_shrunk_on_the_path_as_the_others_are_and_not_in_its_own_fit(samples, shrink):
+    image = read_image(samples / "cat.jpg").pixels[::2, ::2]
+    quantizer = Quantizer(image, noise=2, shrink=shrink, snap=0)
+    pixels, alone = image.reshape(-1, 3) / 255, quantizer.fit(1)
+    covariance = np.cov(pixels, rowvar=False, bias=True) + quantizer.fitter.variance * np.eye(3)
+    np.testing.assert_allclose(alone.covariances[0], covariance, rtol=1e-9)
+    rounder = 0.5 * covariance + 0.5 * np.trace(covariance) / 3 * np.eye(3)
+    shrunken = (1 - shrink) * covariance + shrink * rounder / 3
+    log_likelihood = multivariate_normal(pixels.mean(axis=0), shrunken).logpdf(pixels).sum()
+    first, second = quantizer.choose_k().path[:2]
+    assert first.icl == pytest.approx(9 * np.log(len(pixels)) - 2 * log_likelihood, rel=1e-9)
+    assert second.icl < first.icl  # in one family, a second component gains
+    assert (alone.icl < quantizer.fit(2).icl) == (shrink > 0)
 
 
 def test_one_component_is_chosen_only_without_alternative():
