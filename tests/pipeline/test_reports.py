@@ -1,6 +1,7 @@
 """Reports of the command: pages, indexes, sheets and plots, complete and of the same fits as the record."""
 
 import base64
+import errno
 import io
 import json
 import re
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gmmquant.cli.app import run
 from gmmquant.cli.parser import with_formats
 from gmmquant.cli.text import command_line
+from gmmquant.errors import OutputError
 from gmmquant.images.contact_sheet.encode import encode_sheet
 from gmmquant.images.contact_sheet.layout import Panel, Row
 from gmmquant.pipeline.batch import run_all
@@ -20,6 +23,7 @@ from gmmquant.pipeline.plan import Products, Task, plan
 from gmmquant.pipeline.reports import is_report
 from gmmquant.pipeline.sources import Reading, sources_of
 from gmmquant.pipeline.summary import summarized
+from gmmquant.report.csv_tables import CsvTables
 from gmmquant.report.outcome import Done, Failure, Summary
 from gmmquant.report.record import record_in_page
 from gmmquant.report.sheet import SheetRows
@@ -404,3 +408,31 @@ def test_maps_are_on_the_page_of_this_run_and_of_earlier_ones(command, samples, 
 def html_page_without_maps(command, samples, tmp_path):
     assert command(samples / "cat.jpg", "-o", "plain", "--report", "html", "-k", "2").returncode == 0
     return (tmp_path / "plain/cat_report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write the report: no space left on device"),
+        (MemoryError(), "not enough memory for the report; the images are complete"),
+        (
+            ImportError("broken"),
+            "a part of the program cannot be loaded (ImportError: broken); check the disk",
+        ),
+        (ValueError("a bug"), "cannot make the report: ValueError: a bug; the images are complete"),
+        (OutputError("summary.csv was changed by another run"), "summary.csv was changed by another run"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_one_line_and_the_images_are_complete(
+    tmp_path, samples, monkeypatch, capsys, error, reason
+):
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr(CsvTables, "finish", fail)
+    arguments = [str(samples / "flat.png"), str(samples / "grey.png"), "-k", "2", "-o", str(tmp_path / "out")]
+    assert run([*arguments, "--report", "csv", "-q"]) == 1
+    shown = capsys.readouterr().err
+    assert reason in shown
+    assert shown.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["flat_k2.png", "grey_k2.png"]
