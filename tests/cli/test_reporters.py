@@ -432,3 +432,18 @@ def test_verbose_lists_each_component_and_the_error_of_each_recoloring():
 def test_control_characters_in_names_are_escaped():
     text, _ = shown("table", [done(source="a\x1b[31m\nb.png")])
     assert text.startswith("a\\x1b[31m\\x0ab.png  20 x 10")
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "is_noted"),
+    [
+        ({"search": "split-merge"}, {}, True),
+        ({"search": "split-merge"}, {"exact": True}, False),
+        ({"search": "split-merge"}, {"method": "kmeans"}, False),
+        ({"search": "split-merge", "palette": "two.hex"}, {}, False),
+        ({"search": "none"}, {}, False),
+    ],
+)
+def test_iterations_after_a_search_have_a_note(settings, changes, is_noted):
+    text, _ = shown("table", [done(record_of(fit_of(2, **changes), **settings))], stats=True)
+    assert ("iterations: those after the search by splits and merges, which is not counted" in text) == is_noted
