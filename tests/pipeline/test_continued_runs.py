@@ -59,6 +59,22 @@ def test_other_settings_are_refused_with_their_name_and_nothing_changes(command,
     assert names == {*before, "cat_other_k3.png", "cat_other_report.json"}
 
 
+def test_a_palette_file_of_another_content_is_refused_and_nothing_changes(command, samples, tmp_path):
+    (tmp_path / "colors.hex").write_text("ff0000\n00ff00\n0000ff\n")
+    arguments = [samples / "flat.png", "--palette", "colors.hex", "-o", "out"]
+    assert command(*arguments, "-k", "2").returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "colors.hex").write_text("ff0000\n00ff00\n0000fe\n")
+    refused = command(*arguments, "-k", "3")
+    assert refused.returncode == 1
+    reason = "flat_report.json was written with another content of the file of --model, --palette or --transfer-from"
+    assert f"{reason}; use the same file, " in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    (tmp_path / "colors.hex").write_text("ff0000\n00ff00\n0000ff\n")
+    assert command(*arguments, "-k", "3").returncode == 0
+
+
 def test_optimize_changes_the_files_of_its_run_only_and_their_sizes_in_the_report(command, samples, tmp_path):
     arguments, out = [samples / "cat.jpg", "-o", "out", "--skip-existing"], tmp_path / "out"
     assert command(*arguments, "-k", "2", "3").returncode == 0
