@@ -7,6 +7,7 @@ import threading
 import warnings
 
 import numpy as np
+import oxipng
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from PIL import Image
 from waiting import GUARD_SECONDS
 
 from gmmquant.errors import ImageError
-from gmmquant.images.encoding import palette_sorting, png_rows, png_trials
+from gmmquant.images.encoding import palette_sorting, png, png_rows, png_trials
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.encoding.palette_entries import Entries
 from gmmquant.images.recolor import IndexedImage
@@ -124,6 +125,36 @@ def test_optimizing_a_smooth_image_beats_every_filter_of_its_own_order_and_keeps
     plain = encode_image(image, "png")
     names = ("NoOp", "Sub", "Up", "Paeth", "Entropy", "Bigrams", "BigEnt")
     assert len(small) <= min(len(png_trials.compressed(plain, name, 12)) for name in names)
+
+
+@pytest.mark.parametrize("n_colors", [2, 5, 16, 60, 256])
+def test_optimized_files_are_not_larger_than_by_oxipng_at_its_highest_level_of_the_same_indices(n_colors):
+    image = smooth_image(n_colors, (300, 400))
+    theirs = oxipng.optimize_from_memory(encode_image(image, "png"), level=6, strip=oxipng.StripChunks.all())
+    assert len(encode_image(image, "png", optimize=True)) <= len(theirs) + 12  # the mark
+
+
+@pytest.mark.parametrize("n_colors", [2, 16, 60])
+def test_optimized_files_are_the_same_with_any_number_of_threads(monkeypatch, n_colors):
+    image, files = smooth_image(n_colors), set()
+    for n_threads in (1, 2, 7):
+        monkeypatch.setattr(png, "n_processors", lambda n_threads=n_threads: n_threads)
+        files.add(encode_image(image, "png", optimize=True))
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("n_colors", [16, 256])
+def test_a_sample_of_a_png_has_a_quarter_of_its_rows_in_four_strips(n_colors):
+    image = smooth_image(n_colors, (160, 500))
+    sample = np.asarray(Image.open(io.BytesIO(png_trials._sample(encode_image(image, "png")))))
+    strips = [image.labels[start : start + 10] for start in (15, 55, 95, 135)]
+    assert np.array_equal(sample, np.concatenate(strips))
+
+
+@pytest.mark.parametrize("shape", [(120, 160), (15, 5000)])
+def test_an_image_of_few_pixels_or_rows_is_its_own_sample(shape):
+    png = encode_image(smooth_image(16, shape), "png")
+    assert png_trials._sample(png) == png
 
 
 @pytest.mark.parametrize("optimize", [False, True])

@@ -12,8 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product, repeat
-from operator import itemgetter
+from itertools import chain, product, repeat
 from typing import Any
 
 import deflate
@@ -22,26 +21,24 @@ import deflate
 Trial = tuple[bytes, str]
 
 NO_FILTER = "NoOp"
-_FILTERS = ("Entropy", "Bigrams", "BigEnt")
-_SLOW_FILTER = "Brute"  # is tried with one order
+_FILTERS = ("Sub", "Up", "Entropy", "Bigrams", "BigEnt")
+_SLOW_FILTER = "Brute"  # is tried with the best order
 
 _MANY_BITS = 4
 # Rows of 1 or 2 bits are so short that these are all compressed at the best level.
 _FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
 
-# Levels of libdeflate: the second ranks filters, the third ranks orders without one, as it is the first to search for
-# the repetitions that these leave as the best level does.
+# Levels of libdeflate: the second ranks filters; the third is the first to search for repetitions as the best one does,
+# so that its sizes of samples tell depths, orders and filters apart.
 _FASTEST, _QUICK, _THOROUGH, _BEST = 1, 6, 10, 12
-
-# To be compressed at the best level without a filter, samples of a depth are at most so much larger than of another.
-_NEAR = 1.02
-
-# Trials with a filter, of each depth, that may be compressed at the best level.
-_MAX_FILTERED = 2
 
 # A sample is a quarter of the rows, in strips all over the image: with two strips, files of 256 colours were 0.3 to
 # 0.6 % larger. Images of fewer pixels are their own samples.
 _SAMPLED_PART, _STRIPS, _SAMPLED_PIXELS = 4, 4, 1 << 16
+
+# Rows are compressed without a filter if their sample is at most so much larger than of the other depth, and if a
+# filter leaves more than this part of it. With filters, the best so many of a depth are, if they are smaller.
+_NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 
 _DEPTH_POSITION = 24  # of the byte with the bits of an index
 _SIGNATURE_BYTES = 8
@@ -55,25 +52,31 @@ _IN_PLACE: dict[str, Any] = dict.fromkeys(
 
 
 def smallest(groups: Sequence[Sequence[bytes]], n_threads: int) -> bytes:
-    """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders.
-
-    Orders and filters are ranked on a sample of the rows.
-    """
+    """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders."""
     with ThreadPoolExecutor(n_threads) as threads:
-        if _bits(groups[0]) < _MANY_BITS:
+        if groups[0][0][_DEPTH_POSITION] < _MANY_BITS:
             return _smallest_of_few_bits(list(dict.fromkeys(groups[0])), threads)
         # Those of the most bits, which take longest, come first.
-        groups = [_with_order_of_oxipng(group) for group in reversed(groups)]
-        smallest_orders = [_smallest_order(group, threads) for group in groups]
-        limit = _NEAR * min(size for size, _ in smallest_orders)
-        unfiltered = dict.fromkeys(png for size, png in smallest_orders if size <= limit)
-        if _bits(groups[0]) > _MANY_BITS:
-            unfiltered[groups[0][0]] = None  # no file is to be larger than in the order of oxipng
-        found = [threads.submit(compressed, png, NO_FILTER, _BEST) for png in unfiltered]
-        # Meanwhile oxipng filters in this thread, as it holds the interpreter.
-        for group, (size, _) in zip(groups, smallest_orders, strict=True):
-            found += [threads.submit(compressed, png, name, _BEST) for png, name in _best_filters(group, size)]
-        return min((future.result() for future in found), key=len)
+        trials = _finalists([_with_order_of_oxipng(group) for group in reversed(groups)], threads)
+        return min(threads.map(compressed, *zip(*trials, strict=True), repeat(_BEST)), key=len)
+
+
+def _finalists(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
+    """Return the trials that are compressed at the best level, by the sizes of samples of the rows."""
+    samples = [[_sample(png) for png in group] for group in groups]
+    png_of = dict(zip(chain(*samples), chain(*groups), strict=True))
+    sizes = [threads.map(_size, product(group, [NO_FILTER])) for group in samples]
+    # Meanwhile oxipng filters in this thread, as it holds the interpreter.
+    filtered = [_best_filters(group) for group in samples]
+    unfiltered = [min(zip(*pair, strict=True)) for pair in zip(sizes, samples, strict=True)]
+    limit = _NEAR * min(size for size, _ in unfiltered)
+    found: dict[Trial, None] = {}
+    for group, (size, best), others in zip(samples, unfiltered, filtered, strict=True):
+        if size <= limit and others[0][0] > _FAR * size:
+            # No file is to be larger than in the order of oxipng, which is the first one.
+            found |= dict.fromkeys((sample, NO_FILTER) for sample in (group[0], best))
+        found |= dict.fromkeys(trial for other_size, trial in others if other_size < size)
+    return [(png_of[sample], name) for sample, name in found]
 
 
 def _smallest_of_few_bits(group: Sequence[bytes], threads: ThreadPoolExecutor) -> bytes:
@@ -84,30 +87,20 @@ def _smallest_of_few_bits(group: Sequence[bytes], threads: ThreadPoolExecutor) -
     return min(best, compressed(png, _SLOW_FILTER, _BEST), key=len)
 
 
-def _bits(group: Sequence[bytes]) -> int:
-    return group[0][_DEPTH_POSITION]
-
-
 def _with_order_of_oxipng(group: Sequence[bytes]) -> list[bytes]:
-    """Return the different PNGs of a group, with 8 bits first that of oxipng's order, unless there is one order."""
-    is_sorted = len(group) > 1 and _bits(group) > _MANY_BITS
-    return list(dict.fromkeys([with_sorted_palette(group[0]), *group] if is_sorted else group))
+    """Return the different PNGs of a group after the one of oxipng's order, unless the order is to be kept."""
+    return list(dict.fromkeys([with_sorted_palette(group[0]), *group] if len(group) > 1 else group))
 
 
-def _smallest_order(group: Sequence[bytes], threads: ThreadPoolExecutor) -> tuple[int, bytes]:
-    """Return the PNG of a group that is the smallest without a filter, after the size of its sample."""
-    sizes = threads.map(lambda png: len(_deflated(_filtered(_sample(png), NO_FILTER), _THOROUGH)), group)
-    return min(zip(sizes, group, strict=True), key=itemgetter(0))
+def _best_filters(group: Sequence[bytes]) -> list[tuple[int, Trial]]:
+    """Return the best trials of a group with filters, after their sizes, the smallest first."""
+    ranked = sorted(product(group, _FILTERS), key=lambda trial: _size(trial, _QUICK))
+    near = [*ranked[:_MAX_FILTERED], (ranked[0][0], _SLOW_FILTER)]
+    return sorted((_size(trial), trial) for trial in near)[:_MAX_FILTERED]
 
 
-def _best_filters(group: Sequence[bytes], limit: int) -> list[Trial]:
-    """Return the best trials of a group with filters, those that make a sample smaller than `limit` bytes."""
-    samples = {png: _sample(png) for png in group}
-    rows = {(png, name): _filtered(samples[png], name) for png, name in product(group, _FILTERS)}
-    best = sorted(rows, key=lambda trial: len(_deflated(rows[trial], _QUICK)))[:_MAX_FILTERED]
-    slow = (best[0][0], _SLOW_FILTER)
-    rows[slow] = _filtered(samples[slow[0]], _SLOW_FILTER)
-    return [trial for trial in [*best, slow] if len(_deflated(rows[trial], _THOROUGH)) < limit]
+def _size(trial: Trial, level: int = _THOROUGH) -> int:
+    return len(_deflated(_filtered(*trial), level))
 
 
 def _sample(png: bytes) -> bytes:
