@@ -30,6 +30,7 @@ _MAX_COLUMNS = 3
 _MIN_ASPECT = 0.45  # shortest side of the box / longest
 _MARGIN = 0.08  # right of and above the axes, as a fraction of their cell
 _MAX_TRIALS = 5  # of the size of the box
+_MAX_EXCESS_PIXELS = 0.5
 
 _AXES = {
     "srgb": ("red, sRGB", "green, sRGB", "blue, sRGB"),
@@ -71,12 +72,15 @@ def plot_colors(results: Results, image: ImageLike | FlatImage) -> Figure:
         figure = new_figure(4.8 * n_columns, 4.5 * n_rows, layout="none")
         right, top = 1 - _MARGIN / n_columns, 1 - _MARGIN / n_rows
         figure.subplots_adjust(left=0, right=right, bottom=0.05, top=top, wspace=_MARGIN)
-        zoom = None
+        zooms: dict[str, float] = {}
         for number, fit in enumerate(fits, start=1):
             axes = figure.add_subplot(n_rows, n_columns, number, projection="3d", computed_zorder=False)
-            sides = _draw(axes, fit, colors)
-            zoom = zoom or _fitting_zoom(axes, sides)  # the same for all, as their limits are
-            axes.set_box_aspect(sides, zoom=zoom)
+            points = COLOR_SPACES[fit.space].from_srgb(colors)
+            sides = _set_up(axes, fit, points)
+            if fit.space not in zooms:  # the limits are the same for all fits in a space
+                zooms[fit.space] = _fitting_zoom(axes, sides)
+            axes.set_box_aspect(sides, zoom=zooms[fit.space])
+            _draw(axes, fit, points, colors)
     return figure
 
 
@@ -117,26 +121,14 @@ def _fitting_zoom(axes: Any, sides: FloatArray) -> float:
         axes.figure.draw_without_rendering()
         names = [axis.label.get_window_extent() for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
         excess = max(max(n.x1 - right, left - n.x0, bottom - n.y0) for n in names)
-        if excess <= 0:
+        if excess <= _MAX_EXCESS_PIXELS:
             break
         zoom *= 1 - 2.2 * excess / (right - left)
     return zoom
 
 
-def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> FloatArray:
-    """Draw a fit, and return the sides of its box."""
-    points = COLOR_SPACES[fit.space].from_srgb(colors)
-    # In vector files the points are an image, as thousands of discs would make them large and slow.
-    axes.scatter(*points.T, c=colors, s=5, alpha=0.5, linewidths=0, depthshade=False, rasterized=True, zorder=1)
-    many = len(fit.means) > _MANY
-    for mean, covariance, color in zip(fit.means, fit.covariances, fit.palette, strict=True):
-        for ring in rings(mean, covariance, n_points=25 if many else 49):
-            if not many:
-                axes.plot(*ring.T, color=INK, linewidth=1.7, zorder=2)
-            axes.plot(*ring.T, color=tuple(color), linewidth=0.6 if many else 1.0, zorder=3)
-    if len(fit.means):
-        style = {"edgecolors": INK, "linewidths": 0.5 if many else 0.8, "depthshade": False, "zorder": 4}
-        axes.scatter(*fit.means.T, c=fit.palette, s=12 + 160 * fit.weights, **style)
+def _set_up(axes: Any, fit: FitFigures, points: FloatArray) -> FloatArray:
+    """Give axes their texts and limits, and return the sides of their box."""
     n_fitted = len(fit.means)
     title = f"k = {fit.k}" + (f", {plural(n_fitted, 'colour')}" if n_fitted != fit.k else "")
     axes.set(title=title, **dict(zip(("xlabel", "ylabel", "zlabel"), _AXES[fit.space], strict=True)))
@@ -152,3 +144,17 @@ def _draw(axes: Any, fit: FitFigures, colors: FloatArray) -> FloatArray:
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("#fafafa")
     return np.asarray(half)
+
+
+def _draw(axes: Any, fit: FitFigures, points: FloatArray, colors: FloatArray) -> None:
+    # In vector files the points are an image, as thousands of discs would make them large and slow.
+    axes.scatter(*points.T, c=colors, s=5, alpha=0.5, linewidths=0, depthshade=False, rasterized=True, zorder=1)
+    many = len(fit.means) > _MANY
+    for mean, covariance, color in zip(fit.means, fit.covariances, fit.palette, strict=True):
+        for ring in rings(mean, covariance, n_points=25 if many else 49):
+            if not many:
+                axes.plot(*ring.T, color=INK, linewidth=1.7, zorder=2)
+            axes.plot(*ring.T, color=tuple(color), linewidth=0.6 if many else 1.0, zorder=3)
+    if len(fit.means):
+        style = {"edgecolors": INK, "linewidths": 0.5 if many else 0.8, "depthshade": False, "zorder": 4}
+        axes.scatter(*fit.means.T, c=fit.palette, s=12 + 160 * fit.weights, **style)
