@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shlex
 import shutil
 
 import numpy as np
@@ -12,7 +11,6 @@ from cli_outcomes import Screen, fit_of, record_of
 from helpers import read_sample
 from PIL import Image
 
-from gmmquant import GaussianMixture, apply_model, read_palette
 from gmmquant.cli.parser import gather_lists
 from gmmquant.cli.reporters.table import render
 from gmmquant.cli.text import wrapped
@@ -157,55 +155,6 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
 def test_a_slip_is_answered_with_what_was_meant(command, ramp, arguments, message):
     result = command(*arguments)
     assert (result.returncode, result.stderr) == (2, f"gmmquant: {message}\n")
-
-
-@pytest.mark.parametrize("name", ["-dash photo.png", "--photo.png", "-fox.png", "-kitten.png"])
-def test_a_file_that_looks_like_an_option_is_answered_with_its_path(command, tmp_path, ramp, name):
-    missing = command(name, "-k", "2")
-    assert (missing.returncode, "did you mean" in missing.stderr) == (2, False)
-    (tmp_path / ramp).rename(tmp_path / name)
-    result = command("-k", "2", name)
-    hint = f"(did you mean {shlex.quote(f'./{name}')}?)"
-    assert result.stderr == f"gmmquant: no such option: {name} {hint}; see gmmquant --help\n"
-    assert command(f"./{name}", "-k", "2").returncode == 0
-    assert command("-k", "2", "-o", "a", "--", name).returncode == 0
-
-
-def test_a_value_of_an_option_may_be_a_file_that_begins_with_a_dash(command, tmp_path, ramp):
-    for _ in range(2):
-        assert command(ramp, "-k", "2", "-f", "-o", "-out.png").returncode == 0
-    (tmp_path / "--report=none").touch()
-    assert command(ramp, "-k", "2", "--report=none", "-o", "a").returncode == 0
-
-
-@pytest.mark.parametrize("option", ["--palette", "--keep-colors", "--model", "--transfer-from"])
-@pytest.mark.parametrize("url", ["https://user:secret@example.org/list/a-16.hex?key=secret", "S3://bucket/b.png"])
-def test_a_url_for_a_file_of_an_option_is_refused_as_it_was_typed(command, ramp, option, url):
-    result = command(ramp, option, url)
-    shown = url.replace("user:secret", "user").replace("?key=secret", "")
-    message = f"gmmquant: {shown}: only input images are read from URLs; download it first\n"
-    assert (result.returncode, result.stderr) == (2, message)
-
-
-def test_a_url_for_a_list_is_refused_as_it_was_typed(command):
-    result = command("@https://example.org/list.txt")
-    message = "gmmquant: https://example.org/list.txt: only input images are read from URLs; download it first\n"
-    assert (result.returncode, result.stderr) == (2, message)
-
-
-def apply_to_black(model):
-    return apply_model(np.zeros((2, 2, 3), dtype=np.uint8), model)
-
-
-@pytest.mark.parametrize("read", [read_palette, GaussianMixture.load, apply_to_black])
-def test_python_names_the_url_that_it_does_not_read(read):
-    with pytest.raises(ParameterError, match=r"^https://example\.org/a\.hex: only input images are read from URLs"):
-        read("https://example.org/a.hex")
-
-
-def test_a_file_url_for_a_file_of_an_option_is_that_file(command, tmp_path, ramp):
-    (tmp_path / "two.hex").write_text("1a1c2c\nb13e53\n")
-    assert command(ramp, "--palette", f"file://{tmp_path}/two.hex").returncode == 0
 
 
 def test_a_file_without_content_is_called_empty(command, tmp_path):

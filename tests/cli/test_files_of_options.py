@@ -1,0 +1,69 @@
+"""Files that options would misread: names that begin with a dash, and URLs in place of local files."""
+
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gmmquant import GaussianMixture, ParameterError, apply_model, read_palette
+
+
+@pytest.fixture
+def ramp(tmp_path):
+    """An image of 40 x 30 pixels whose right half is partly transparent."""
+    pixels = np.zeros((30, 40, 4), dtype=np.uint8)
+    pixels[..., 0] = np.linspace(0, 255, 40).astype(np.uint8)
+    pixels[..., 1] = np.linspace(0, 200, 30).astype(np.uint8)[:, np.newaxis]
+    pixels[..., 3] = np.where(np.arange(40) < 20, 255, 100)
+    Image.fromarray(pixels).save(tmp_path / "ramp.png")
+    return "ramp.png"
+
+
+@pytest.mark.parametrize("name", ["-dash photo.png", "--photo.png", "-fox.png", "-kitten.png"])
+def test_a_file_that_looks_like_an_option_is_answered_with_its_path(command, tmp_path, ramp, name):
+    missing = command(name, "-k", "2")
+    assert (missing.returncode, "did you mean" in missing.stderr) == (2, False)
+    (tmp_path / ramp).rename(tmp_path / name)
+    result = command("-k", "2", name)
+    hint = f"(did you mean {shlex.quote(f'./{name}')}?)"
+    assert result.stderr == f"gmmquant: no such option: {name} {hint}; see gmmquant --help\n"
+    assert command(f"./{name}", "-k", "2").returncode == 0
+    assert command("-k", "2", "-o", "a", "--", name).returncode == 0
+
+
+def test_a_value_of_an_option_may_be_a_file_that_begins_with_a_dash(command, tmp_path, ramp):
+    for _ in range(2):
+        assert command(ramp, "-k", "2", "-f", "-o", "-out.png").returncode == 0
+    (tmp_path / "--report=none").touch()
+    assert command(ramp, "-k", "2", "--report=none", "-o", "a").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--palette", "--keep-colors", "--model", "--transfer-from"])
+@pytest.mark.parametrize("url", ["https://user:secret@example.org/list/a-16.hex?key=secret", "S3://bucket/b.png"])
+def test_a_url_for_a_file_of_an_option_is_refused_as_it_was_typed(command, ramp, option, url):
+    result = command(ramp, option, url)
+    shown = url.replace("user:secret", "user").replace("?key=secret", "")
+    message = f"gmmquant: {shown}: only input images are read from URLs; download it first\n"
+    assert (result.returncode, result.stderr) == (2, message)
+
+
+def test_a_url_for_a_list_is_refused_as_it_was_typed(command):
+    result = command("@https://example.org/list.txt")
+    message = "gmmquant: https://example.org/list.txt: only input images are read from URLs; download it first\n"
+    assert (result.returncode, result.stderr) == (2, message)
+
+
+def apply_to_black(model):
+    return apply_model(np.zeros((2, 2, 3), dtype=np.uint8), model)
+
+
+@pytest.mark.parametrize("read", [read_palette, GaussianMixture.load, apply_to_black])
+def test_python_names_the_url_that_it_does_not_read(read):
+    with pytest.raises(ParameterError, match=r"^https://example\.org/a\.hex: only input images are read from URLs"):
+        read("https://example.org/a.hex")
+
+
+def test_a_file_url_for_a_file_of_an_option_is_that_file(command, tmp_path, ramp):
+    (tmp_path / "two.hex").write_text("1a1c2c\nb13e53\n")
+    assert command(ramp, "--palette", f"file://{tmp_path}/two.hex").returncode == 0
