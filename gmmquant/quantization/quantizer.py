@@ -496,9 +496,11 @@ class Quantizer:
         from gmmquant.images.dithering.mixing import mixing_of
         from gmmquant.images.dithering.ordered import ordered
         from gmmquant.images.dithering.posterior import sample_labels
+        from gmmquant.images.dithering.reach import reachable
 
         pixels, seed, method = self._pixels(), self.settings.seed, self.settings.dither
-        mixing = mixing_of(fit.palette, given=fit.fixed is not None and bool(fit.fixed.all()))
+        given = fit.fixed is not None and bool(fit.fixed.all())
+        mixing = mixing_of(fit.palette, given=given)
         colors = mixing.from_srgb(fit.palette / 255)
         if method == "posterior":
             strength = 1.0 if self.settings.strength is None else self.settings.strength
@@ -508,6 +510,8 @@ class Quantizer:
         values = self.histogram.values
         for start in range(0, len(values), _CHUNK_COLORS):  # conversions of a chunk stay in cache
             values[start : start + _CHUNK_COLORS] = mixing.from_srgb(values[start : start + _CHUNK_COLORS])
+        if given and strength > 0:
+            values += strength * (reachable(values, colors, mixing.seen) - values)
         if method == "floyd-steinberg":
             return floyd_steinberg(pixels, values, colors, seen=mixing.seen, strength=strength, seed=seed)
         mask = bayer_mask() if method == "bayer" else blue_noise_mask(seed=seed)
