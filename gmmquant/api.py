@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ModelFileError, ParameterError
+from gmmquant.errors import ParameterError
 from gmmquant.images.inputs import image_input, to_array
 from gmmquant.images.palette_input import to_palette
 from gmmquant.images.pixels import FlatImage
 from gmmquant.models.scalar_validation import CovarianceName, InitName, check_integer
+from gmmquant.models.serialization import model_path
 from gmmquant.parsing import check_k, parse_auto, parse_k, shortened
 from gmmquant.quantization.color_models import read_color_model
 from gmmquant.quantization.fitter import Fitter
@@ -37,8 +38,6 @@ from gmmquant.settings import (
     Space,
     Style,
 )
-from gmmquant.system.paths import local_path
-from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -235,18 +234,15 @@ def apply_model(
     Raises
     ------
     ModelFileError
-        If the file is not a model of colours.
+        If the file is not a model of colours. The message names it.
     ParameterError, ImageError, OSError
-        As for `quantize`.
+        As for `quantize`; and a ParameterError if `model` is not a path, or is a URL.
     """
     given = locals()
     options = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
     asked = Settings(**options)
     refuse_ineffective(options, asked)
-    try:
-        saved = read_color_model(local_path(model))
-    except ModelFileError as error:
-        raise ModelFileError(f"{printable(os.fspath(model))}: {error}") from None
+    saved = read_color_model(model_path(model, "model", ", or use Quantizer(image).apply(mixture) for one in memory"))
     return saved.recolor(Quantizer(image, saved.settings(asked)))
 
 

@@ -21,7 +21,6 @@ class Estimator:
     _estimator_type: ClassVar[str]
     verbose: int
     feature_names_in_: npt.NDArray[Any]
-    color_space_: str
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments by name; `deep` changes nothing, as none of them is an estimator."""

@@ -6,12 +6,12 @@ import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ModelFileError, ParameterError
+from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import (
     FloatArray,
     IndexArray,
@@ -33,10 +33,9 @@ from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
 from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.models.selection import Criteria, n_parameters
-from gmmquant.models.serialization import Model, model_to_json, read_model
+from gmmquant.models.serialization import Model, errors_of_model, model_path, model_to_json, read_model
 from gmmquant.models.starts import make_start
 from gmmquant.models.sweep import softmax
-from gmmquant.system.paths import local_path
 from gmmquant.system.printable import printable
 from gmmquant.system.single_file import write_file
 from gmmquant.version import __version__
@@ -94,8 +93,9 @@ class GaussianMixture(Estimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, only if `X` was a data frame whose columns have strings as names.
-    color_space_ : str
-        Colour space of the features, only of a model that was fitted to an image and loaded.
+    color_space_ : str or None
+        Colour space of the features, only of a loaded mixture: that of the fit to an image, or None if the file names
+        none. You may set it to "srgb", "linear", "lab" or "oklab"; `save` writes it.
 
     Notes
     -----
@@ -172,7 +172,6 @@ class GaussianMixture(Estimator):
         else:
             rng = random_generator(self.random_state)
             starts = [self._start(cells, n_components, variance, rng) for _ in range(n_init)]
-        self.__dict__.pop("color_space_", None)  # of a loaded mixture
         fit = best(self._em(n, interval, cells, each, variance, tol, max_iter) for n, each in enumerate(starts, 1))
         if not fit.converged and max_iter > 0:
             self._warn(
@@ -180,6 +179,7 @@ class GaussianMixture(Estimator):
                 f"tol = {tol:g}; raise either, try other starts (n_init, init_params), or look for degenerate data"
             )
         self._adopt(fit.gaussians)
+        self.__dict__.pop("color_space_", None)  # of the loaded mixture that this fit replaces
         self._keep_feature_names(X)
         self.converged_, self.n_iter_ = fit.converged, fit.n_iter
         self.lower_bounds_, self.lower_bound_ = list(fit.trace), fit.trace[-1]
@@ -255,8 +255,9 @@ class GaussianMixture(Estimator):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a mixture written by `save` or by the command's --save-model.
 
-        Names of features become `feature_names_in_`, the colour space of a fit to an image `color_space_`. How images
-        were drawn by it is not read: see `gmmquant.apply_model`.
+        Names of features become `feature_names_in_`, the colour space of a fit to an image `color_space_`, which is
+        None for other fits. How images were drawn is not read, and a file that is saved again has none of it: see
+        `gmmquant.apply_model`.
 
         Raises
         ------
@@ -267,17 +268,13 @@ class GaussianMixture(Estimator):
         OSError
             If the system cannot read it: a FileNotFoundError if there is none.
         """
-        try:
-            model = read_model(local_path(path))
-        except ModelFileError as error:
-            raise ModelFileError(f"{printable(os.fspath(path))}: {error}") from None
+        file = model_path(path)
+        with errors_of_model(file):
+            model = read_model(file)
         gaussians = model.gaussians
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)
-        if "feature_names" in model.facts:
-            mixture.feature_names_in_ = np.array(model.facts["feature_names"], dtype=object)
-        if isinstance(space := model.facts.get("color_space"), str):
-            mixture.color_space_ = space
+        mixture._adopt_facts(model.facts)
         return mixture
 
     def gaussians(self) -> Gaussians:
@@ -345,6 +342,13 @@ class GaussianMixture(Estimator):
         self.precisions_cholesky_ = gaussians.factors
         self.precisions_ = precisions(gaussians.factors, gaussians.covariance_type)
         self.n_features_in_ = gaussians.means.shape[1]
+
+    def _adopt_facts(self, facts: dict[str, Any]) -> None:
+        """Take the names of the features and the colour space that a file states."""
+        if "feature_names" in facts:
+            self.feature_names_in_ = np.array(facts["feature_names"], dtype=object)
+        space = facts.get("color_space")
+        self.color_space_: str | None = space if isinstance(space, str) else None
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
         covariance_type, d = check_covariance_type(self.covariance_type), len(cells.origin)

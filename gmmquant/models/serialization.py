@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.errors import ModelFileError, ParameterError, SingularCovarianceError
+from gmmquant.errors import GmmquantError, ModelFileError, ParameterError, SingularCovarianceError
 from gmmquant.models.array_validation import check_array, check_weights
 from gmmquant.models.covariance import check_covariance_type
 from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.system.paths import local_path
+from gmmquant.system.printable import printable
 
 SCHEMA = "gmmquant-model/1"
 
@@ -47,6 +51,25 @@ def model_to_json(model: Model, version: str) -> str:
         "covariances": gaussians.covariances.tolist(),
     }
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+
+def model_path(path: object, name: str = "path", remedy: str = "") -> Path:
+    """Return the path of a model that a user passes as the argument `name`.
+
+    A ParameterError is raised for a URL, and for an object that is not a path, with a `remedy` for its type.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(f"{name} is a {type(path).__name__}; pass the path of a saved mixture{remedy}")
+    return local_path(path)
+
+
+@contextmanager
+def errors_of_model(path: Path) -> Iterator[None]:
+    """Turn all errors about the content of a model into ModelFileErrors that name its file."""
+    try:
+        yield
+    except GmmquantError as error:
+        raise ModelFileError(f"{printable(str(path))}: {error}") from None
 
 
 def read_model(path: Path) -> Model:

@@ -139,9 +139,11 @@ def _errors_of(path: Path, error_type: type[GmmquantError], remedy: str = "") ->
 
 def load_model(path: Path) -> ApplyModel:
     """Read a model; every error is a `ModelFileError` with the path."""
-    with _errors_of(path, ModelFileError):
+    try:
         model = read_color_model(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"{path}: {system_reason(error)}") from None
     K = len(model.model.gaussians.weights)
     return ApplyModel(model, ks=[K], inputs={"model": path.absolute()}, digest=digest)
 

@@ -10,12 +10,12 @@ import numpy as np
 from gmmquant.colors.palette import Palette
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ModelFileError
-from gmmquant.models.serialization import Model, read_model
+from gmmquant.models.serialization import Model, errors_of_model, read_model
 from gmmquant.parsing import check_k, parse_hex, shortened
 from gmmquant.quantization.mixtures import range_problem
 from gmmquant.quantization.quantizer import Quantizer, Receiver, receive_nothing
 from gmmquant.quantization.result import QuantizedImage
-from gmmquant.settings import COLOR_DEPTHS, METHODS, RECOLORINGS, SPACE_TITLES, SPACES, Recoloring, Settings
+from gmmquant.settings import COLOR_DEPTHS, RECOLORINGS, SPACE_TITLES, SPACES, Method, Recoloring, Settings
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,18 @@ class ColorModel:
     model: Model
     colors: Palette | None = None
 
+    @property
+    def method(self) -> Method:
+        """How the mixture was fitted: by EM unless the file says otherwise."""
+        return "kmeans" if self.model.facts.get("method") == "kmeans" else "gmm"
+
     def settings(self, asked: Settings) -> Settings:
         """Return the settings asked for with the space, the method and the noise of the model.
 
         It also sets the recoloring, unless one is asked for.
         """
         facts = self.model.facts
-        recolor = facts.get("recolor")
-        method = facts["method"] if facts.get("method") in METHODS else asked.method
+        recolor, method = facts.get("recolor"), self.method
         noise = facts.get("noise", 0.0)
         settings = replace(asked, space=facts.get("color_space", SRGB.name), method=method, noise=noise)
         if recolor == "soft" and (asked.smooth or asked.color_depth != COLOR_DEPTHS[0]):
@@ -41,13 +45,22 @@ class ColorModel:
 
     def recolor(self, quantizer: Quantizer, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour an image by the model, of which its quantizer has the `settings`; nothing is fitted."""
-        exact = self.model.facts.get("exact") is True
-        return quantizer.apply(self.model.gaussians, exact=exact, colors=self.colors, receive=receive)
+        facts = self.model.facts
+        exact, method = facts.get("exact") is True, self.method
+        return quantizer.apply(self.model.gaussians, exact=exact, colors=self.colors, method=method, receive=receive)
 
 
 def read_color_model(path: Path) -> ColorModel:
-    """Read a model of colours; a ModelFileError is raised for another one, an OSError if the system cannot read it."""
-    model = read_model(path)
+    """Read a model of colours.
+
+    A ModelFileError that names the file is raised for another one, an OSError if the system cannot read it.
+    """
+    with errors_of_model(path):
+        return _checked(read_model(path))
+
+
+def _checked(model: Model) -> ColorModel:
+    """Return a model of colours, or raise an error without the name of its file."""
     K, d = model.gaussians.means.shape
     name = model.facts.get("color_space", SRGB.name)  # a mixture that Python fitted has none
     if d != 3 or name not in SPACES:

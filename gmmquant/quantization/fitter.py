@@ -33,7 +33,7 @@ from gmmquant.models.starts import clusters_about
 from gmmquant.parsing import AUTO, check_k, largest_difference, parse_auto, parse_color
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fit_colors import NO_COLORS, candidates_of, snapped_colors, with_colors
-from gmmquant.settings import Settings
+from gmmquant.settings import Method, Settings
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
@@ -188,8 +188,15 @@ class Fitter:
         by_weight = result.mixture.order()
         return with_colors(result, settings, palette, by_weight, given=np.arange(K), default="given")
 
-    def evaluate(self, mixture: Gaussians, *, nearest_by_mean: bool = False, colors: Palette | None = None) -> Fit:
-        """Return a mixture that was fitted elsewhere as a `Fit` to these colours, with its objective.
+    def evaluate(
+        self,
+        mixture: Gaussians,
+        *,
+        method: Method = "gmm",
+        nearest_by_mean: bool = False,
+        colors: Palette | None = None,
+    ) -> Fit:
+        """Return a mixture that was fitted elsewhere, by `method`, as a `Fit` to these colours, with its objective.
 
         `colors` (K, 3) are the colours of images where these are not the means rounded to 8 bits.
         """
@@ -200,7 +207,7 @@ class Fitter:
         check_finite_objective("objective", objective)
         K = len(mixture.weights)
         fit = self._result(K, self._unfitted(mixture, objective), None, perf_counter() - started)
-        fit = replace(fit, converged=None, nearest_by_mean=nearest_by_mean, colors=colors)
+        fit = replace(fit, method=method, converged=None, nearest_by_mean=nearest_by_mean, colors=colors)
         return with_colors(fit, self.settings, NO_COLORS, mixture.order(), given=np.arange(K), default="given")
 
     def fit_mixture(

@@ -39,6 +39,9 @@ _ELSEWHERE = {
     "transfer_from": "transfer_colors(image, target)",
 }
 
+# What a saved model decides, in addition to the settings of its fit.
+_OF_MODELS = {"k", "palette", "colors", "n_clusters", "n_colors", "n_components", "init_params", "n_init", "reg_covar"}
+
 # The settings that do not matter for a palette: its colours are not fitted.
 _OF_FREE_COLORS = ("method", "snap", "init", "search", "restarts", "n_seeds")
 
@@ -62,6 +65,8 @@ def refuse_unknown(function: str, names: Collection[str], known: Collection[str]
             continue
         near = get_close_matches(name, known, 1, 0.75)
         hint = f"; use {_ELSEWHERE[name]}" if name in _ELSEWHERE else f"; did you mean {near[0]}?" if near else ""
+        if function == "apply_model" and (name in _OF_MODELS or name in Settings.__dataclass_fields__):
+            hint = "; the mixture is that of the model, so omit it"
         raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmmquant.colors.spaces import ColorSpace
+from gmmquant.colors.spaces import SRGB, ColorSpace
 from gmmquant.errors import ParameterError
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.parsing import shortened
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.result import RecoloredFit
-from gmmquant.settings import SPACE_TITLES
+from gmmquant.settings import SPACE_TITLES, SPACES
 
 if TYPE_CHECKING:
     from gmmquant.models.mixture import GaussianMixture
@@ -30,8 +30,7 @@ def color_mixture(mixture: MixtureLike, space: ColorSpace) -> Gaussians:
     A ParameterError is raised for anything else, a NotFittedError for a GaussianMixture that is not fitted.
     """
     gaussians = _parameters_of(mixture)
-    name = mixture.fit.space if isinstance(mixture, RecoloredFit) else getattr(mixture, "color_space_", space.name)
-    check_space(str(name), space)
+    check_space(_space_of(mixture, space), space)
     if gaussians.means.shape[1] != 3:
         raise ParameterError(f"the mixture has {gaussians.means.shape[1]} features; colours have 3")
     if problem := range_problem(gaussians, space):
@@ -43,11 +42,24 @@ def color_mixture(mixture: MixtureLike, space: ColorSpace) -> Gaussians:
 def check_space(name: str, space: ColorSpace) -> None:
     """Raise a ParameterError if a mixture is of colours of another space than an image is read in."""
     if name != space.name:
-        title = SPACE_TITLES.get(name, shortened(name))
+        remedy = f"use Quantizer(image, space={name!r}), or apply_model for a saved one"
+        if name not in SPACES:
+            remedy = f"set its color_space_ to one of {', '.join(SPACES)}"
+        title = SPACE_TITLES.get(name, shortened(repr(name)))
+        raise ParameterError(f"the mixture is of {title} colours, not of {SPACE_TITLES[space.name]}; {remedy}")
+
+
+def _space_of(mixture: MixtureLike, space: ColorSpace) -> str:
+    """Return the colour space of a mixture; of one that was fitted here and names none, it is `space`."""
+    if isinstance(mixture, RecoloredFit):
+        return mixture.fit.space
+    name: object = getattr(mixture, "color_space_", space.name)
+    if name is None and space is not SRGB:  # a file that Python wrote
         raise ParameterError(
-            f"the mixture is of {title} colours, not of {SPACE_TITLES[space.name]}; use Quantizer(image, "
-            f"space={name!r}), or apply_model for a saved one"
+            f"the loaded mixture states no colour space, and so is one of sRGB, not of {SPACE_TITLES[space.name]}; use "
+            f"Quantizer(image, space='srgb'), or set its color_space_ = {space.name!r} if it was fitted in this space"
         )
+    return SRGB.name if name is None else str(name)
 
 
 def range_problem(gaussians: Gaussians, space: ColorSpace) -> str:

@@ -38,7 +38,7 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
 from gmmquant.quantization.mixtures import check_space, color_mixture
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
-from gmmquant.settings import SPACE_TITLES, Settings, SettingsOptions
+from gmmquant.settings import SPACE_TITLES, Method, Settings, SettingsOptions
 from gmmquant.system.printable import plural
 from gmmquant.system.user_warning import warn_user
 
@@ -162,6 +162,7 @@ class Quantizer:
         *,
         exact: bool = False,
         colors: npt.NDArray[np.uint8] | None = None,
+        method: Method | None = None,
         receive: Receiver = receive_nothing,
     ) -> QuantizedImage:
         """Recolour the image by a mixture that was fitted elsewhere; `receive(image)` as for `fit`.
@@ -176,6 +177,8 @@ class Quantizer:
             by the means and not by the palette.
         colors : ndarray of uint8, shape (K, 3), optional
             The colours of the components where these are not the means rounded to 8 bits.
+        method : "gmm" or "kmeans", optional
+            How the mixture was fitted, for the record. Unless it is set, that of a result, otherwise "gmm".
 
         Raises
         ------
@@ -192,7 +195,9 @@ class Quantizer:
             raise ParameterError(
                 f"colors has {n_colors} rows, the mixture {n_components} components; pass one for each"
             )
-        return self.recolor(self.fitter.evaluate(gaussians, nearest_by_mean=exact, colors=colors), receive)
+        method = method or cast("Method", mixture.fit.method if isinstance(mixture, RecoloredFit) else "gmm")
+        fit = self.fitter.evaluate(gaussians, method=method, nearest_by_mean=exact, colors=colors)
+        return self.recolor(fit, receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""

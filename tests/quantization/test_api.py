@@ -2,9 +2,7 @@
 
 import inspect
 import io
-import json
 import pydoc
-import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -17,7 +15,6 @@ from PIL import Image
 
 import gmmquant
 from gmmquant import GaussianMixture, ImageError, NotFittedError, ParameterError, Quantizer, Settings, quantize
-from gmmquant.models.serialization import read_model
 
 CAT = read_sample("cat.jpg")[60:100, 120:180]
 GREY = ["1", "L"]
@@ -141,81 +138,6 @@ def test_a_quantizer_takes_settings_by_name_as_quantize_does():
         Quantizer(CAT, Settings(), seed=3)
     with pytest.raises(TypeError):
         Quantizer(CAT, sed=3)
-
-
-def test_a_fitted_or_loaded_mixture_recolours_like_the_saved_model(tmp_path):
-    X = CAT.reshape(-1, 3) / 255
-    mixture = GaussianMixture(5, covariance_type="tied", random_state=0).fit(X)
-    mixture.save(tmp_path / "cat.gmm.json")
-    loaded = GaussianMixture.load(tmp_path / "cat.gmm.json")
-    quantizer = Quantizer(CAT)
-    by_file = quantizer.apply(read_model(tmp_path / "cat.gmm.json").gaussians)
-    for each in (mixture, loaded):
-        assert_same(quantizer.apply(each), by_file)
-    np.testing.assert_array_equal(by_file.labels.ravel(), mixture.predict(X))
-    assert by_file.mean_log_likelihood == pytest.approx(mixture.score(X), rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--style", "faithful"],
-        ["--space", "lab"],
-        ["--method", "kmeans"],
-        ["--keep-colors", "white"],
-        ["--recolor", "soft"],
-        ["--smooth", "2"],
-    ],
-    ids=" ".join,
-)
-def test_a_saved_model_draws_in_python_as_in_the_command(command, tmp_path, options):
-    Image.fromarray(CAT).save(tmp_path / "cat.png")
-    other = read_sample("rocket.jpg")[::8, ::8]
-    Image.fromarray(other).save(tmp_path / "other.png")
-    assert command("cat.png", "-k", "4", *options, "--save-model", "-o", "out").returncode == 0
-    assert command("other.png", "--model", "out/cat_k4.gmm.json", "-o", "out").returncode == 0
-    result = gmmquant.apply_model(other, tmp_path / "out/cat_k4.gmm.json")
-    record = json.loads((tmp_path / "out/other_report.json").read_text())["fits"][0]
-    np.testing.assert_array_equal(result.image, np.asarray(Image.open(tmp_path / "out/other_k4.png").convert("RGB")))
-    assert result.mean_log_likelihood == pytest.approx(record["mean_log_likelihood"], rel=1e-12)
-    if "soft" in options:
-        nearest = gmmquant.apply_model(other, tmp_path / "out/cat_k4.gmm.json", recolor="nearest")
-        assert len(np.unique(nearest.image.reshape(-1, 3), axis=0)) <= 4 < len(np.unique(result.image))
-
-
-def test_a_mixture_of_another_space_is_refused_where_an_image_is_read_in_this_one(tmp_path, command):
-    Image.fromarray(CAT).save(tmp_path / "cat.png")
-    result, quantizer = quantize(CAT, 3, space="oklab"), Quantizer(CAT)
-    own = quantizer.fit(3)
-    message = "the mixture is of OKLab colours, not of sRGB; use Quantizer(image, space='oklab'), or apply_model"
-    for call in (
-        lambda: quantizer.apply(result),
-        lambda: quantizer.maps(result),
-        lambda: quantizer.layers(result),
-        lambda: quantizer.transfer(own, result),
-    ):
-        with pytest.raises(ParameterError, match=re.escape(message)):
-            call()
-    assert command("cat.png", "-k", "3", "--space", "oklab", "--save-model", "-o", "out").returncode == 0
-    loaded = GaussianMixture.load(tmp_path / "out/cat_k3.gmm.json")
-    assert loaded.color_space_ == "oklab"
-    with pytest.raises(ParameterError, match=re.escape(message)):
-        quantizer.apply(loaded)
-    loaded.save(tmp_path / "again.json")
-    again = Quantizer(CAT, space="oklab").apply(GaussianMixture.load(tmp_path / "again.json"))
-    assert again.mean_log_likelihood == pytest.approx(result.mean_log_likelihood, rel=1e-9)
-    loaded.fit(CAT.reshape(-1, 3) / 255)
-    assert not hasattr(loaded, "color_space_")
-
-
-def test_a_file_that_is_no_model_of_colours_is_named(tmp_path):
-    GaussianMixture(1).fit(np.arange(12.0).reshape(6, 2) ** 2).save(tmp_path / "two.json")
-    with pytest.raises(gmmquant.ModelFileError, match=r"two\.json: not a model of colours: 2 features"):
-        gmmquant.apply_model(CAT, tmp_path / "two.json")
-    with pytest.raises(FileNotFoundError):
-        gmmquant.apply_model(CAT, tmp_path / "none.json")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'space'"):
-        gmmquant.apply_model(CAT, tmp_path / "two.json", space="lab")
 
 
 HINTS = {
