@@ -72,18 +72,20 @@ class ColorHistogram:
 
     @classmethod
     def from_pixels(cls, pixels: npt.NDArray[Any], alpha: npt.NDArray[np.uint8] | None = None) -> ColorHistogram:
-        """Count the colours of `pixels`, RGB of shape (n_pixels, 3), uint8 or uint16; other types are refused.
+        """Count the colours of `pixels`, RGB of shape (n_pixels, 3), uint8 or uint16.
 
-        `alpha` (n_pixels,) is above 0; without it, all pixels are opaque.
+        `alpha` (n_pixels,), uint8, is above 0; without it, all pixels are opaque. A ParameterError is raised for other
+        types and shapes.
         """
         refuse_masked("pixels", pixels, "leave masked pixels out, or use {filled}")
         refuse_masked("alpha", alpha, "leave masked pixels out, or use {filled}")
+        _refuse_other("pixels", pixels, "np.array(pixels, dtype=np.uint8)")
         if pixels.ndim != 2 or pixels.shape[1] != 3:
             raise ParameterError(
                 f"pixels has shape {pixels.shape}; use (n_pixels, 3), or FlatImage.from_array(image).histogram()"
             )
-        if alpha is not None and (alpha == 0).any():
-            raise ParameterError("alpha is 0 for some pixels; leave them out")
+        if alpha is not None:
+            _check_alpha(alpha, len(pixels))
         return cls.from_codes(encode(pixels), 8 * pixels.dtype.itemsize, alpha)
 
     @classmethod
@@ -313,6 +315,23 @@ class ColorHistogram:
 
         for_chunks(look_up, codes.size)
         return spread
+
+
+def _refuse_other(name: str, value: object, conversion: str) -> None:
+    """Raise a ParameterError for an argument that is not an array, with the `conversion` to one."""
+    if not isinstance(value, np.ndarray):
+        raise ParameterError(f"{name} is a {type(value).__name__}; pass an array, as in {conversion}")
+
+
+def _check_alpha(alpha: npt.NDArray[Any], n_pixels: int) -> None:
+    """Raise a ParameterError unless `alpha` is an array of uint8 above 0, one for each pixel."""
+    _refuse_other("alpha", alpha, "np.array(alpha, dtype=np.uint8)")
+    if alpha.dtype != np.uint8:
+        raise ParameterError(f"alpha has type {alpha.dtype}; use uint8 with values from 1 to 255")
+    if alpha.shape != (n_pixels,):
+        raise ParameterError(f"alpha has shape {alpha.shape}; use ({n_pixels},), one value for each pixel")
+    if (alpha == 0).any():
+        raise ParameterError("alpha is 0 for some pixels; leave them out")
 
 
 def merge(codes: Sequence[MortonCodes]) -> tuple[MortonCodes, npt.NDArray[np.intp], npt.NDArray[np.intp]]:

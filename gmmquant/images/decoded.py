@@ -44,7 +44,8 @@ class Animation:
     durations : tuple of float
         Duration of each frame in milliseconds.
     loop : int
-        Number of repetitions; 0 means forever.
+        How many times the frames are played; 0 means forever. A GIF stores the repetitions after the first play, as
+        Pillow's `info["loop"]`, so one less.
     """
 
     durations: tuple[float, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, DecodedImage
 from gmmquant.images.pixels import refuse_mask
 from gmmquant.settings import MAX_PIXELS
+from gmmquant.system.paths import local_path
 from gmmquant.system.printable import printable
 
 if TYPE_CHECKING:
@@ -68,13 +68,14 @@ def read_image(
     """
     from gmmquant.images import files
 
-    name, untyped = _name_of(source), cast("object", source)
+    untyped = cast("object", source)
     if not (isinstance(untyped, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(untyped, "read")):
         raise ParameterError(
             f"source is a {type(source).__name__}; pass the path, the bytes or an open file of an image"
         )
-    if isinstance(source, str) and re.match(r"[a-z][\w+.-]*://", source, re.IGNORECASE) and not os.path.exists(source):
-        raise ParameterError("source is a URL; pass a path, or an open file, such as urllib.request.urlopen(url)")
+    if isinstance(source, str) and not os.path.exists(source):
+        source = _local(source)
+    name = _name_of(source)
     try:
         if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
             raise ImageError("is a folder; use an image file")
@@ -124,6 +125,16 @@ def to_array(image: ImageLike) -> npt.NDArray[Any]:
             "stacks all frames"
         )
     return pixels
+
+
+def _local(source: str) -> Path:
+    """Return the path that a text names, as a file:// URL or as it is; a ParameterError is raised for other URLs."""
+    try:
+        return local_path(source)
+    except ParameterError:  # it shows the server
+        is_web = source.partition(":")[0].lower() in ("http", "https", "ftp")
+        opened = "urllib.request.urlopen(url)" if is_web else "fsspec.open(url).open()"
+        raise ParameterError(f"source is a URL; pass a path, or an open file, such as {opened}") from None
 
 
 def _name_of(source: object, attribute: str = "name") -> str | None:

@@ -24,6 +24,8 @@ _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 # Pillow's names of formats with animations. The further images of others, such as TIFF, are pages.
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 
+_ONE_OR_ALL = "pass image.copy() for the present frame, or the path of the file for all"
+
 # Names of formats here that differ from Pillow's.
 _NAMES = {"JPEG2000": "JPEG 2000", "JXL": "JPEG XL"}
 
@@ -37,12 +39,9 @@ def pixels_of(image: Image.Image) -> npt.NDArray[Any]:
     closed, an ImageError for one whose file is damaged.
     """
     _load(image)
-    n_frames = getattr(image, "n_frames", 1) if getattr(image, "format", None) in _ANIMATED else 1
+    n_frames = _number_of_frames(image) if getattr(image, "format", None) in _ANIMATED else 1
     if n_frames > 1:
-        raise ParameterError(
-            f"image is an animation of {n_frames} frames; pass image.copy() for the present frame, or the path of the "
-            "file for all"
-        )
+        raise ParameterError(f"image is an animation of {n_frames} frames; {_ONE_OR_ALL}")
     pixels = _converted(image)
     exif = Image.Exif()
     with damage_ignored():
@@ -65,6 +64,20 @@ def _load(image: Image.Image) -> None:
         if isinstance(error, (AssertionError, AttributeError)) or "closed" in str(error):
             raise ParameterError(
                 "the PIL image or its file is closed; use it inside its with block, or pass the path of the file"
+            ) from None
+        raise ImageError(f"Pillow cannot decode it: {printable(str(error))}; use a complete file") from None
+
+
+def _number_of_frames(image: Image.Image) -> int:
+    """Return the number of frames, which Pillow looks for in the file of a GIF when it is asked."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception as error:
+        if "closed" in str(error):
+            raise ParameterError(
+                f"the file of the PIL image is closed, so its number of frames is unknown; {_ONE_OR_ALL}"
             ) from None
         raise ImageError(f"Pillow cannot decode it: {printable(str(error))}; use a complete file") from None
 

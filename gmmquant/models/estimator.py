@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.models.dataframes import difference_of_names, feature_names
+from gmmquant.system.user_warning import warn_user
 
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
@@ -91,14 +91,14 @@ class Estimator:
                 )
         elif names is not None:
             message = f"X has feature names, but {name} was fitted to an array without names; order decides"
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warn_user(message, UserWarning)
         elif fitted is not None:
             message = f"X has no feature names, but {name} was fitted to a data frame; its columns are taken in order"
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warn_user(message, UserWarning)
 
     def _warn(self, message: str) -> None:
-        """Warn the caller of the method that calls this."""
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        """Warn the user that a fit did not converge."""
+        warn_user(message, ConvergenceWarning)
 
     def _print(self, message: str, details: str = "") -> None:
         """Print a line to standard output if `verbose` is at least 1, with details if it is at least 2."""

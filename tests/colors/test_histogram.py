@@ -280,6 +280,28 @@ def test_pixels_of_another_shape_are_refused_with_a_remedy(shape):
         ColorHistogram.from_pixels(np.zeros(shape, dtype=np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("pixels", "alpha", "message"),
+    [
+        ([[1, 2, 3]], None, r"pixels is a list; pass an array, as in np\.array\(pixels, dtype=np\.uint8\)"),
+        (None, None, "pixels is a NoneType; pass an array"),
+        (b"abc", None, "pixels is a bytes; pass an array"),
+        (
+            np.ones((2, 3), np.uint8),
+            [255, 9],
+            r"alpha is a list; pass an array, as in np\.array\(alpha, ",
+        ),
+        (np.ones((2, 3), np.uint8), np.ones(2), "alpha has type float64; use uint8 with values from 1 to 255"),
+        (np.ones((2, 3), np.uint8), np.full(2, 300, np.uint16), "alpha has type uint16; use uint8"),
+        (np.ones((2, 3), np.uint8), np.ones(3, np.uint8), r"alpha has shape \(3,\); use \(2,\), one value for each"),
+        (np.ones((2, 3), np.uint8), np.ones((2, 1), np.uint8), r"alpha has shape \(2, 1\); use \(2,\)"),
+    ],
+)
+def test_pixels_and_alpha_of_other_types_and_shapes_are_refused_with_a_remedy(pixels, alpha, message):
+    with pytest.raises(ParameterError, match=f"^{message}"):
+        ColorHistogram.from_pixels(pixels, alpha)
+
+
 def test_histogram_of_no_pixels_is_empty():
     histogram = ColorHistogram.from_pixels(np.zeros((0, 3), dtype=np.uint8))
     assert (histogram.n_colors, histogram.n_pixels) == (0, 0)

@@ -15,7 +15,8 @@ from icc_profiles import linear
 from image_files import pillow, png, png_chunk, read, saved, with_alpha
 from PIL import Image, ImageCms
 
-from gmmquant.errors import ImageError
+from gmmquant import quantize
+from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Metadata
 from gmmquant.images.decoding.formats import jpegxl
 from gmmquant.images.decoding.jxl_header import parse_jxl
@@ -393,7 +394,11 @@ def test_the_mark_is_found_behind_a_profile_and_long_metadata(photo):
         assert not is_gmmquant_output(io.BytesIO(data.replace(b"gmmquant", b"GMMQUANT")))
 
 
-def test_without_its_package_a_jpeg_xl_is_not_written(photo, monkeypatch):
+def test_without_its_package_a_jpeg_xl_is_not_written(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(jxl_format, "is_installed", lambda name: False)
-    with pytest.raises(ImageError, match=r"jxl needs the package pillow-jxl-plugin: pip install 'gmmquant\[formats\]'"):
+    message = r"^jxl needs the package pillow-jxl-plugin: pip install 'gmmquant\[formats\]'"
+    with pytest.raises(ParameterError, match=message):
         encode_image(ColorImage(np.asarray(photo)), "jxl")
+    with pytest.raises(ParameterError, match=message):
+        quantize(np.asarray(photo), 2).save(tmp_path / "a.jxl")
+    assert not list(tmp_path.iterdir())

@@ -219,11 +219,37 @@ def test_only_an_array_is_flattened(image):
         FlatImage.from_array(image)
 
 
-@pytest.mark.parametrize("url", ["https://user:secret@example.org/a.png", "s3://bucket/a.png", "FILE:///a.png"])
+@pytest.mark.parametrize(
+    ("url", "opened"),
+    [
+        ("https://user:secret@example.org/a.png", r"urllib\.request\.urlopen\(url\)"),
+        ("s3://bucket/a.png", r"fsspec\.open\(url\)\.open\(\)"),
+        ("SFTP://user:secret@example.org/a.png", r"fsspec\.open\(url\)\.open\(\)"),
+    ],
+)
 @pytest.mark.parametrize("use", [read_image, lambda url: quantize(url, 2)])
-def test_a_url_is_refused_with_a_remedy_and_not_shown(url, use):
-    with pytest.raises(ParameterError, match=r"^source is a URL; pass a path, or an open file, such as urllib"):
+def test_a_url_is_refused_with_a_remedy_and_not_shown(url, opened, use):
+    with pytest.raises(ParameterError, match=rf"^source is a URL; pass a path, or an open file, such as {opened}$"):
         use(url)
+
+
+@pytest.mark.parametrize("scheme", ["file", "FILE", "local"])
+def test_a_url_of_this_machine_is_its_file(samples, scheme):
+    path = samples / "cat.jpg"
+    decoded = read_image(f"{scheme}://{path}")
+    assert decoded.source == path
+    np.testing.assert_array_equal(decoded.pixels, read_image(path).pixels)
+    assert quantize(f"{scheme}://{path}", 2).source == path
+    with pytest.raises(FileNotFoundError, match="nope"):
+        read_image(f"{scheme}://{path.parent}/nope.jpg")
+
+
+def test_an_opened_url_of_another_storage_is_its_image(samples):
+    fsspec = pytest.importorskip("fsspec")
+    with fsspec.open("memory://a.jpg", "wb") as file:
+        file.write((samples / "cat.jpg").read_bytes())
+    with fsspec.open("memory://a.jpg").open() as file:
+        np.testing.assert_array_equal(read_image(file).pixels, read_image(samples / "cat.jpg").pixels)
 
 
 def test_an_opened_url_is_its_image(samples):

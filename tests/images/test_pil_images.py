@@ -150,17 +150,36 @@ def with_a_closed_file(path):
 
 
 @pytest.mark.parametrize("closed", [after_a_with_block, closed_after_loading, with_a_closed_file])
-@pytest.mark.parametrize("name", ["cat.jpg", "alpha.png"])
+@pytest.mark.parametrize("name", ["cat.jpg", "alpha.png", "a.gif"])
 @pytest.mark.parametrize("use", [lambda image: quantize(image, 2), lambda image: transfer_colors(image, image, 2)])
-def test_a_closed_image_is_refused_with_a_remedy(closed, name, use):
-    with pytest.raises(ParameterError, match=r"^the PIL image or its file is closed; use it inside its with block, or"):
-        use(closed(SAMPLE_IMAGES / name))
+def test_a_closed_image_is_refused_with_a_remedy(tmp_path, closed, name, use):
+    path = SAMPLE_IMAGES / name
+    if not path.exists():
+        path = tmp_path / name
+        Image.fromarray(PALE).save(path)
+    with pytest.raises(ParameterError, match=r"^the (PIL image or its|file of the PIL image).* closed[;,] .*pass "):
+        use(closed(path))
 
 
-def test_an_image_that_was_loaded_in_its_with_block_can_be_used_after_it():
-    with Image.open(SAMPLE_IMAGES / "cat.jpg") as image:
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "PNG", "AVIF", "TIFF"])
+def test_an_image_that_was_loaded_in_its_with_block_can_be_used_after_it(tmp_path, file_format):
+    Image.fromarray(PALE).save(tmp_path / "a", file_format)
+    with Image.open(tmp_path / "a") as image:
         image.load()
-    np.testing.assert_array_equal(quantize(image, 2).image, quantize(SAMPLE_IMAGES / "cat.jpg", 2).image)
+    np.testing.assert_array_equal(quantize(image, 2).image, quantize(tmp_path / "a", 2).image)
+
+
+@pytest.mark.parametrize("n_frames", [1, 3])
+def test_a_loaded_gif_whose_file_is_closed_is_refused_and_its_copy_is_one_frame(tmp_path, n_frames):
+    frames = [Image.fromarray(PALE[..., 0] // 4 * 4 + n) for n in range(n_frames)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a.gif") as image:
+        image.load()
+    with pytest.raises(ParameterError, match=r"^the file of the PIL image is closed.*; pass image\.copy\(\) for"):
+        quantize(image, 2)
+    assert image_input(image.copy()).pixels.shape[:2] == PALE.shape[:2]
+    if n_frames == 1:
+        assert_same((tmp_path / "a.gif").read_bytes(), image.copy())
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "coffee.png"])

@@ -16,7 +16,7 @@ from sklearn.mixture import GaussianMixture as TheirMixture
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gmmquant import GaussianMixture, KMeans, NotFittedError
+from gmmquant import ConvergenceWarning, GaussianMixture, KMeans, NotFittedError
 
 X = np.random.default_rng(0).normal(size=(60, 3)) + np.repeat([[0, 0, 0], [6, 1, 2]], 30, axis=0)
 NAMES = ["red", "green", "blue"]
@@ -106,6 +106,22 @@ def test_names_on_one_side_only_are_a_warning(estimator):
         clone(estimator).fit(FRAME).predict(X)
     with pytest.warns(UserWarning, match="X has feature names, but .* was fitted to an array"):
         clone(estimator).fit(X).predict(FRAME)
+
+
+@both
+def test_every_method_warns_at_the_line_that_calls_it(estimator):
+    names = {"predict", "score", "transform", "predict_proba", "score_samples", "aic", "bic", "icl"}
+    for fitted, data in ((FRAME, X), (X, FRAME)):
+        model = clone(estimator).fit(fitted)
+        for name in names & set(dir(model)):
+            with pytest.warns(UserWarning, match="feature names") as found:
+                getattr(model, name)(data)
+            assert {warning.filename for warning in found} == {__file__}, name
+    limited = clone(estimator).set_params(max_iter=1, tol=0)
+    for method in (limited.fit, limited.fit_predict):
+        with pytest.warns(ConvergenceWarning) as found:
+            method(X)
+        assert {warning.filename for warning in found} == {__file__}
 
 
 @each_pair

@@ -173,7 +173,15 @@ def test_results_for_several_k_are_a_list():
     results = quantize(read_sample("flat.png"), (1, 2), method="kmeans")
     assert isinstance(results, list)
     assert results == list(results)
-    assert type(results[:1]) is type(results + results) is list
+    assert type(results + results) is list
+    assert results[1] is list(results)[1]
+
+
+@pytest.mark.parametrize("part", [slice(2), slice(1, None), slice(None, None, -1), slice(0)])
+def test_a_part_of_the_results_is_shown_as_all_are(part):
+    results = quantize(read_sample("flat.png"), (1, 2, 3), method="kmeans")
+    assert results[part] == list(results)[part]
+    assert results[part]._repr_html_().count("<img") == len(list(results)[part])
     again = pickle.loads(pickle.dumps(results))
     assert type(again) is type(results)
     assert [result.hex for result in again] == [result.hex for result in results]

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gmmquant.errors import ImageError
+from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, Metadata
 from gmmquant.images.encoding.frame_diff import frames_of
 from gmmquant.images.encoding.output_format import EncodeOptions, OutputFormat
@@ -45,11 +45,11 @@ def encode_image(
     `has_profile`; `keep_metadata` adds EXIF, XMP and comments, as far as the format can store them. The frames of an
     `animation` stand one below the other in `image`. `optimize` takes time for a smaller file of the same pixels;
     `keep_order` keeps the palette as it is, with all its entries, where `optimize` would change it. An ImageError is
-    raised if the format cannot store the number of colours or the size.
+    raised if the format cannot store the number of colours or the size, a ParameterError if its package is missing.
     """
     found = output_format(format)
     if need := found.missing():
-        raise ImageError(missing(need))
+        raise ParameterError(missing(need))
     frames = frames_of(image.labels if isinstance(image, IndexedImage) else image.colors, animation)
     n_frames, height, width = frames.shape[:3]
     found.check_size(width, height, n_frames)
