@@ -183,8 +183,9 @@ class Quantizer:
         Raises
         ------
         ParameterError
-            If the mixture is not one of colours in their range, or of another space, as far as it is known, or if
-            `colors` are not one for each component.
+            If the mixture is not one of colours in their range, or of another space, or if `colors` are not one for
+            each component. A loaded mixture whose `color_space_` is None is one of sRGB; the space of a fitted one is
+            not known.
         NotFittedError
             If the GaussianMixture is not fitted.
         """

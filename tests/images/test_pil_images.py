@@ -84,6 +84,12 @@ def test_a_profile_of_inks_is_applied(photo):
     assert_same(saved(photo.convert("CMYK"), "TIFF", icc_profile=ink_profile()))
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_inks_without_a_profile_are_those_of_the_file(photo, file_format, orientation):
+    assert_same(saved(photo.convert("CMYK"), file_format, exif=turned(orientation)))
+
+
 def test_adobe_rgb_of_exif_is_applied():
     data = saved(Image.fromarray(PALE), "PNG", exif=adobe_exif())
     assert np.any(assert_same(data) != PALE)

@@ -1,4 +1,4 @@
-"""JPEG, by OpenCV; the first image of a file with several (MPO).
+"""JPEG, by OpenCV, CMYK by Pillow; the first image of a file with several (MPO).
 
 A file whose pixel data are cut short is refused even if it has an end marker. A file without an end marker is cut
 short: the decoder reports nothing if its missing part is filled with zeros, which are valid codes.
@@ -15,7 +15,7 @@ from gmmquant.errors import ImageError
 from gmmquant.images.decoding.jpeg_extras import other_images
 from gmmquant.images.decoding.jpeg_markers import find_end_marker, find_pixels
 from gmmquant.images.decoding.opencv import decode_with_opencv, to_rgb
-from gmmquant.images.decoding.pillow import read_pillow_header
+from gmmquant.images.decoding.pillow import decode_with_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import Admit, Header, StoredImage, damaged, unused_images
 
 _MAX_SCAN_HEADER_BYTES = 1 << 16
@@ -51,7 +51,10 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     # Unless it is per inch or centimetre, Pillow may have made the resolution up.
     dpi = header.info.get("dpi") if header.info.get("jfif_unit") in (1, 2) else None
     comments = (("Comment", header.info.get("comment", b"")),)
-    pixels = to_rgb(pixels)[None]
+    if header.mode == "CMYK":  # OpenCV's colours of inks are up to two levels too bright
+        pixels = decode_with_pillow(data, "JPEG")[None]
+    else:
+        pixels = to_rgb(pixels)[None]
     return StoredImage.with_info(pixels, header, orientation=orientation, notes=notes, dpi=dpi, comments=comments)
 
 
