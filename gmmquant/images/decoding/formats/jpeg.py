@@ -51,10 +51,8 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     # Unless it is per inch or centimetre, Pillow may have made the resolution up.
     dpi = header.info.get("dpi") if header.info.get("jfif_unit") in (1, 2) else None
     comments = (("Comment", header.info.get("comment", b"")),)
-    if header.mode == "CMYK":  # OpenCV's colours of inks are up to two levels too bright
-        pixels = decode_with_pillow(data, "JPEG")[None]
-    else:
-        pixels = to_rgb(pixels)[None]
+    # OpenCV's colours of inks are up to two levels too bright.
+    pixels = (decode_with_pillow(data, "JPEG") if header.mode == "CMYK" else to_rgb(pixels))[None]
     return StoredImage.with_info(pixels, header, orientation=orientation, notes=notes, dpi=dpi, comments=comments)
 
 
