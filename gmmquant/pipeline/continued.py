@@ -14,6 +14,8 @@ from gmmquant.pipeline.earlier_run import (
     EarlierRun,
     digest_of_all,
     earlier_report,
+    files_in,
+    files_listed,
     key_of,
     read_earlier_run,
     refuse_changed,
@@ -26,7 +28,7 @@ from gmmquant.pipeline.reports import stale_reports
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.pipeline.summary import summary_files
 from gmmquant.report.outcome import Failure, Skipped
-from gmmquant.report.record import Record, fit_key
+from gmmquant.report.record import Record
 from gmmquant.system.filesystem import check_writable, exists, is_empty, open_path
 from gmmquant.system.paths import AnyPath, identity, relative
 
@@ -53,15 +55,15 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
             earlier.refuse_newer(job.source, earlier.digests["source"])
             earlier.refuse_other_settings(*settings_of(task, job.report))
             if task.existing is Existing.KEEP:
-                earlier.refuse_damaged(job)
+                earlier.refuse_damaged(job, task.max_pixels)
             left: Mapping[int | str, str] = {
                 k: stem for k, stem in job.stems.items() if not earlier.is_complete(job, k)
             }
             if not left and not stale_reports(job, earlier.record):
                 return Skipped(job.source, earlier=earlier.record)
             left = left or job.stems  # for a report that is missing
-            recorded = frozenset(k for k in left if key_of(job, k) in earlier.fits)
-            job = replace(job, stems=left, earlier_digest=earlier.digests["source"], recorded=recorded)
+            job = replace(job, stems=left, earlier_digest=earlier.digests["source"])
+            job = replace(job, listed=files_listed(earlier.record["fits"], job))
     check_writable(job.folder)
     return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
 
@@ -92,14 +94,20 @@ def continued_run(job: Job, task: Task, digest: str, note: Callable[[str], None]
 
 
 def _lost(earlier: EarlierRun, job: Job, digest: str) -> str:
-    """Return which figures of an earlier run are lost when its report is replaced; empty if there are none."""
+    """Return the figures and files of an earlier run that are not in the report which replaces its own; or nothing."""
     name, changed = earlier.report.name, earlier.digests["source"] != digest
     if changed and not earlier.is_about(job.source):
         return f"{name} was about {earlier.image_name(job.source)}, whose figures are replaced"
     own = {key_of(job, k) for k in job.ks}
     ks = ", ".join(str(key[0]) for key in earlier.fits if key not in own)
+    written = set(map(job.output_in_record, job.possible_outputs))
+    listed = files_listed(earlier.record["fits"], job) - written
+    left = sorted(path for path in listed if exists(job.report.parent / path))
+    more = "" if len(left) < 2 else f" and {len(left) - 1} more file{'s' if len(left) > 2 else ''}"
+    text = " and ".join([f"k = {ks}"] * bool(ks) + [f"{path}{more}" for path in left[:1]])
     reason = "were of an earlier version of the image" if changed else "had other settings"
-    return f"{name} no longer has k = {ks}, which {reason}; their images stay" if ks else ""
+    rest = "these files stay" if not ks else "their files stay" if left else "their images stay"
+    return f"{name} no longer has {text}, which {reason}; {rest}" if text else ""
 
 
 def extended_record(earlier: EarlierRun | None, record: Record, task: Task) -> tuple[Record, EarlierRun | None]:
@@ -135,6 +143,8 @@ def find_earlier_shared_run(planned: Plan, sample_size: int | None) -> EarlierRu
             earlier.refuse_other_images([*entries], lambda path: _can_be_read(entries[path], task))
             for job in planned.jobs:
                 earlier.refuse_newer(job.source, earlier.digest_of_image(job.source))
+                if task.existing is Existing.KEEP:
+                    earlier.refuse_damaged(job, task.max_pixels)
     except (ParameterError, ImageError):
         if replaces:
             return None
@@ -154,7 +164,7 @@ def _can_be_read(entry: Job | Failure, task: Task) -> bool:
 
 
 def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
-    """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one has its fits.
+    """Return whether a shared run has nothing to do: its files exist, and the report of the earlier one lists them.
 
     With layers it is False, because their number is not known, and with files that show the images, which may lack one.
     """
@@ -163,8 +173,13 @@ def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
     if task.existing is not Existing.KEEP or task.products.layers or shows_images:
         return False
     keys = {(k, shared_image_name(task.name, k, task.products.format)) for k in task.ks}
-    outputs = (output for job in planned.all_jobs for output in job.outputs)
-    return keys <= earlier.fits.keys() and all(map(exists, outputs))
+    entries = [earlier.record, *filter(None, earlier.images.values())]
+    listed = {name for entry in entries for fit in entry["fits"] for name in files_in(fit["files"])}
+    outputs = ((job, path) for job in planned.all_jobs for path in job.outputs)
+    return keys <= earlier.fits.keys() and all(
+        exists(path) and (path in job.reports.values() or job.output_in_record(path) in listed)
+        for job, path in outputs
+    )
 
 
 def continued_job(job: Job, earlier: EarlierRun) -> Job:
@@ -172,9 +187,8 @@ def continued_job(job: Job, earlier: EarlierRun) -> Job:
     entry = earlier.entry_of(job.source)
     if entry is None:
         return job
-    fits = set(map(fit_key, entry["fits"]))
-    recorded = frozenset(k for k in job.ks if key_of(job, k) in fits)
-    return replace(job, earlier_digest=entry["digest"], earlier_entry=entry, recorded=recorded)
+    listed = files_listed(entry["fits"], job)
+    return replace(job, earlier_digest=entry["digest"], earlier_entry=entry, listed=listed)
 
 
 def refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapping[str, str]) -> None:

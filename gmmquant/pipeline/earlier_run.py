@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -124,9 +124,9 @@ class EarlierRun(NamedTuple):
         return path if name == other.name else name
 
     def is_complete(self, job: Job, k: int | str) -> bool:
-        """Return whether the report has the fit of a job at one k, and all of its files exist, also all layers."""
-        names = self.fits.get(key_of(job, k))
-        if names is None or not all(map(exists, job.files(k).values())):
+        """Return whether the report lists all files of a job at one k, and they exist, also all layers."""
+        names, listed = self.fits.get(key_of(job, k)), files_listed(self.record["fits"], job)
+        if names is None or not all(job.output_in_record(p) in listed and exists(p) for p in job.files(k).values()):
             return False
         if not job.products.layers:
             return True
@@ -134,19 +134,20 @@ class EarlierRun(NamedTuple):
         of_kind = [name for name in names if name.endswith("_exact.png") == exact]
         return job.layer(k, 1).name in of_kind and all(exists(job.folder / name) for name in of_kind)
 
-    def refuse_damaged(self, job: Job) -> None:
-        """Raise an `ImageError` if a local image of a job has not the size in the report, and cannot be read."""
-        sizes = {fit_key(fit): fit.get("bytes") for fit in self.record["fits"]}
+    def refuse_damaged(self, job: Job, max_pixels: int) -> None:
+        """Raise an `ImageError` if a local image of a job is damaged, or of another width or height than its source.
+
+        It is read only if its number of bytes is not that in the report.
+        """
+        entry = self.entry_of(job.source) if job.in_shared_report else {**self.record["image"], **self.record}
+        sizes = {} if entry is None else {fit_key(fit): fit.get("bytes") for fit in entry["fits"]}
         for k in job.ks:
             path, size = job.files(k)["image"], sizes.get(key_of(job, k))
             if size is None or not isinstance(path, Path) or not exists(path) or path.stat().st_size == size:
                 continue
-            try:
-                with open_path(path) as file:
-                    read_image(file)
-            except ImageError as error:
-                remedy = "remove it, or use --force to replace it"
-                raise ImageError(f"{path.name} is not kept, as it cannot be read: {error}; {remedy}") from None
+            reason = _reason_against(path, entry or {}, max_pixels)
+            if reason:
+                raise ImageError(f"{path.name} is not kept, as it {reason}; remove it, or use --force to replace it")
 
     def extended(self, record: Record, *, replaces: bool) -> Record:
         """Return the report with the fits of this run: see `record.extended`; of a shared one without its images.
@@ -169,6 +170,35 @@ class EarlierRun(NamedTuple):
 def key_of(job: Job, k: int | str) -> FitKey:
     """Return the key of a job's fit in records: see `record.fit_key`."""
     return k, job.output_in_record(job.files(k)["image"])
+
+
+def files_listed(fits: Iterable[Record], job: Job) -> frozenset[str]:
+    """Return the files in those of some records of fits that are of a job, as paths from the folder of the report."""
+    keys = {key_of(job, k) for k in job.ks}
+    return frozenset(name for fit in fits if fit_key(fit) in keys for name in files_in(fit["files"]))
+
+
+def files_in(value: Any) -> Iterator[str]:
+    """Yield the paths in the "files" of the record of a fit, those of maps without their units."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from chain.from_iterable(map(files_in, [value["file"]] if "file" in value else value.values()))
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(files_in, value))
+
+
+def _reason_against(path: Path, entry: Record, max_pixels: int) -> str:
+    """Return why a file is not the recoloured image of a source with an `entry` in a record; empty if it may be."""
+    try:
+        with errors_of_reading(), open_path(path) as file:
+            image = read_image(file, max_pixels=max_pixels)
+    except ImageError as error:
+        return f"cannot be read: {str(error).partition('; ')[0]}"  # the remedy is for inputs
+    n_frames = 1 if image.animation is None else image.animation.n_frames
+    height, width = image.pixels.shape[0] // n_frames, image.pixels.shape[1]
+    expected = entry.get("width"), entry.get("height")
+    return "" if expected == (width, height) else f"has {width} x {height} pixels, not {expected[0]} x {expected[1]}"
 
 
 def earlier_report(job: Job) -> AnyPath | None:

@@ -30,14 +30,18 @@ Outputs = OutputSet | HeldSet
 class FileWriter:
     """Encodes and stages the files of a fit with an executor, except those to keep, and adds up the seconds.
 
-    With `compares`, a kept file must have the content that this run would write: the options of an earlier run are not
-    known.
+    A kept file that no report lists (`is_listed`) must have the content that this run would write: the options of an
+    earlier run are not known.
     """
 
     def __init__(
-        self, executor: Executor, outputs: Outputs, is_kept: Callable[[AnyPath], bool], *, compares: bool = False
+        self,
+        executor: Executor,
+        outputs: Outputs,
+        is_kept: Callable[[AnyPath], bool],
+        is_listed: Callable[[AnyPath], bool] = lambda path: True,
     ) -> None:
-        self._executor, self._outputs, self._is_kept, self._compares = executor, outputs, is_kept, compares
+        self._executor, self._outputs, self._is_kept, self._is_listed = executor, outputs, is_kept, is_listed
         self._staged: list[Future[float]] = []
         self._seconds_here = 0.0
         self._sizes: dict[AnyPath, int] = {}
@@ -45,7 +49,7 @@ class FileWriter:
     def write(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
         """Stage `encode(*content)` as the file at `path`, unless that is kept."""
         is_kept = self._is_kept(path)
-        if is_kept and not self._compares:
+        if is_kept and self._is_listed(path):
             return
 
         def stage() -> float:
@@ -62,7 +66,7 @@ class FileWriter:
 
     def write_here(self, path: AnyPath, encode: Callable[..., bytes], *content: Any) -> None:
         """Do the same, but encode in this thread, where a signal stops what takes long."""
-        if not self._is_kept(path) or self._compares:
+        if not self._is_kept(path) or not self._is_listed(path):
             started = perf_counter()
             data = encode(*content)
             self._seconds_here += perf_counter() - started

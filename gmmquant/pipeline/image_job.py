@@ -154,8 +154,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     # Optimizing takes longer than fitting, and in this thread a signal ends it at once.
     in_background = is_large and not job.products.optimize and threads.n_processors() > 1
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
-        new_writer = partial(FileWriter, executor, outputs, partial(is_kept, job, task))
-        writers = {k: new_writer(compares=k not in job.recorded) for k in job.ks}
+        writers = {k: FileWriter(executor, outputs, partial(is_kept, job, task), job.is_listed) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, limit, encode, writers, watch)
         larger = ""
         if task.skip_if_larger:
@@ -166,7 +165,8 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
         record, earlier = extended_record(earlier, record, task)
         if earlier is not None:  # a note on all fits together
             notes += [note for note in record["notes"] if note not in (*notes, *earlier.record["notes"])]
-        is_new = earlier is None or record != earlier.record or not job.recorded.issuperset(job.ks)
+        recorded = all(job.is_listed(job.files(k)["image"]) for k in job.ks)
+        is_new = earlier is None or record != earlier.record or not recorded
         drawn = {k: drawn.fit.recolored for k, drawn in results.items()} if shows else {}
         images = images_of(job, record, drawn, task.max_pixels) if shows else []
         maps = maps_of(job, record, {k: drawn.maps for k, drawn in results.items()}, task.max_pixels)

@@ -99,7 +99,7 @@ class Job:
     # so that the job can be run twice.
     kept: frozenset[AnyPath] | None = None
     earlier_digest: str | None = None  # SHA-256 of the source in the report of an earlier run
-    recorded: frozenset[int | str] = frozenset()  # the k in that report, whose files are kept without a comparison
+    listed: frozenset[str] = frozenset()  # the files of its fits in that report, which are kept without a comparison
     earlier_entry: Record | None = None  # of the image in that report, if it is a shared one
     path_in_record: str | None = None  # of the source; None: relative to the folder of the report
     image_name: str | None = None  # of the image; None: that of the files of the fit
@@ -174,6 +174,10 @@ class Job:
     def output_in_record(self, output: AnyPath) -> str:
         """Return the path of an output as written in the record: relative to the folder of the report."""
         return output.name if output.parent == self.report.parent else relative(output, self.report.parent)
+
+    def is_listed(self, output: AnyPath) -> bool:
+        """Return whether the report of an earlier run lists an output, so that it is of the same settings."""
+        return self.output_in_record(output) in self.listed
 
 
 class Plan(NamedTuple):

@@ -92,9 +92,9 @@ def stale_reports(job: Job, record: Record) -> set[str]:
 
 
 def reports_kept(job: Job) -> set[AnyPath]:
-    """Return the reports that a job which continues an earlier run will not change: it adds no fit to them."""
+    """Return the reports that a job which continues an earlier run will not change: it adds no file to them."""
     earlier = read_earlier_run(earlier_report(job))
-    if earlier is None or not job.recorded.issuperset(job.ks):
+    if earlier is None or not all(job.is_listed(path) for k in job.ks for path in job.files(k).values()):
         return set()
     stale = stale_reports(job, earlier.record)
     return {path for name, path in job.reports.items() if name not in stale}

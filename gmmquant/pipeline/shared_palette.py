@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from gmmquant.colors.color_sum import Colors, add_up
@@ -24,7 +24,7 @@ from gmmquant.pipeline.continued import (
     lost_fits,
     refuse_other_sources,
 )
-from gmmquant.pipeline.earlier_run import EarlierRun, digest_of_all, settings_of
+from gmmquant.pipeline.earlier_run import EarlierRun, digest_of_all, files_in, settings_of
 from gmmquant.pipeline.exports import FileWriter, write_mixture
 from gmmquant.pipeline.failures import attempt
 from gmmquant.pipeline.image_job import number_of_colors, read, recoloring_is_chosen
@@ -264,9 +264,10 @@ def _write_shared(
     results: list[RecoloredFit] = []
     overwrite = task.existing is not Existing.REFUSE
     with OutputSet(overwrite=overwrite) as outputs, writing(in_background=False) as this_thread:
-        recorded = set() if earlier is None else {k for k, _ in earlier.fits}
+        fits = [] if earlier is None else earlier.record["fits"]
+        shared = replace(shared, listed=frozenset(name for fit in fits for name in files_in(fit["files"])))
         for index, k in enumerate(shared.ks):
-            writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), compares=k not in recorded)
+            writer = FileWriter(this_thread, outputs, partial(is_kept, shared, task), shared.is_listed)
             fit = strategy.fits[number_of_colors(k, strategy.choices)]
             result = total_result(fit, task.settings, [outcome.statistics[index] for outcome in done])
             files: Record = {}
