@@ -177,8 +177,7 @@ def is_finished(planned: Plan, earlier: EarlierRun) -> bool:
     listed = {name for entry in entries for fit in entry["fits"] for name in files_in(fit["files"])}
     outputs = ((job, path) for job in planned.all_jobs for path in job.outputs)
     return keys <= earlier.fits.keys() and all(
-        exists(path) and (path in job.reports.values() or job.output_in_record(path) in listed)
-        for job, path in outputs
+        exists(path) and (path in job.reports.values() or job.output_in_record(path) in listed) for job, path in outputs
     )
 
 
