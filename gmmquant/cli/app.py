@@ -228,7 +228,8 @@ def quantize(
         notes.append(f"standard output has the figures, and no image is written; leave out {option} for the image")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append, verbose)), task, folder)
     if makes_again(planned):
-        notes.append("--skip-existing makes existing outputs again to compare them; --report json avoids that")
+        advice = "they have no report" if "json" in products.reports else "--report json avoids that"
+        notes.append(f"--skip-existing makes existing outputs again to compare them; {advice}")
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
         raise ParameterError(
@@ -320,7 +321,9 @@ def _run_jobs(
 
 def _note_kept(planned: Plan, console: Console) -> None:
     """Note that --optimize has no effect on the files that a run kept."""
-    if planned.task.products.optimize and console.has_kept:
+    from gmmquant.pipeline.plan import Existing
+
+    if planned.task.products.optimize and planned.task.existing is Existing.KEEP and console.has_kept:
         console.note("--optimize changes no file that is kept; --force writes them again")
 
 

@@ -230,15 +230,11 @@ def lost_fits(shared: Job) -> str:
 
 
 def makes_again(planned: Plan) -> bool:
-    """Return whether a run makes local outputs that exist again to compare them, as no report has their fits."""
-    shared = planned.shared_job
+    """Return whether a run makes local outputs that exist again to compare them, as there is no report on them."""
     if planned.task.existing is not Existing.KEEP:
         return False
-    if shared is None:
-        unknown = [job for job in planned.jobs if earlier_report(job) is None]
-    else:
-        unknown = planned.jobs if earlier_report(shared) is None else []
-    return any(isinstance(job.folder, Path) and any(map(exists, job.outputs)) for job in unknown)
+    local = (job for job in planned.jobs if isinstance(job.folder, Path))
+    return any(any(map(exists, job.outputs)) and earlier_report(planned.shared_job or job) is None for job in local)
 
 
 def is_kept(job: Job, task: Task, path: AnyPath) -> bool:

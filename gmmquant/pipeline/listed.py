@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from posixpath import basename, dirname, join, normpath, splitext
 from urllib.parse import unquote
@@ -106,6 +106,20 @@ def other_output(planned: Plan, file: AnyPath, content: bytes) -> str | None:
             outputs = [job.page, *(job.files(k)["image"] for k in job.ks), *_recorded_outputs(planned, job)]
             return None if name in {relative(output, folder) for output in outputs} else name
     return None
+
+
+def makes_all(planned: Plan, tables: Mapping[AnyPath, bytes]) -> bool:
+    """Return whether a plan makes all outputs that tables list, so that these lose nothing; False for other files."""
+    for file, content in tables.items():
+        listed = {pair for pair in outputs_listed(file.suffix, content) if pair[0] != ALL_IMAGES}
+        own = {
+            (relative(job.source, file.parent), relative(job.files(k)["image"], file.parent))
+            for job in planned.jobs
+            for k in job.ks
+        }
+        if file.suffix != ".csv" or not listed <= own:
+            return False
+    return True
 
 
 def _recorded_outputs(planned: Plan, job: Job) -> list[AnyPath]:

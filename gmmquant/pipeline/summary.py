@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
-from gmmquant.pipeline.listed import counted, images_left_out, other_output
+from gmmquant.pipeline.listed import counted, images_left_out, makes_all, other_output, outputs_listed
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
 from gmmquant.pipeline.reports import content_of_ours, read_illustration
 from gmmquant.report.entry import Collector, entries_of
@@ -68,7 +68,7 @@ def check_summary(planned: Plan) -> str:
 
     An existing one of gmmquant may be with --force, or if every image with outputs has a report with its record, and
     this run has all images that the old file lists and that still exist. A note names those that do not; it is empty
-    if there are none.
+    if there are none. A table may be replaced without records if this run makes all outputs that it lists.
     """
     files = summary_files(planned)
     if not files:
@@ -96,10 +96,13 @@ def check_summary(planned: Plan) -> str:
     else:
         lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
         lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
+    if lossy and planned.task.existing is Existing.KEEP and makes_all(planned, contents):
+        return note
     if lossy:
         remedy = ""
         if planned.task.image_name is None:
-            remedy = "run first with the k and the options that it has and --skip-existing --report json, or "
+            json = "--report json, without --sheet" if planned.task.products.sheets else "--report json"
+            remedy = f"run first with the k and the options that it has and --skip-existing {json}, or "
         raise ExistsError(
             f"{present[0]} exists, and would lose what it has; {remedy}use --force to replace it, or another --output"
         )
@@ -136,7 +139,7 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
     folder = next(iter(files.values())).parent
     collectors = list(_collectors(planned, files))
     jobs = {id(job.source): job for job in planned.jobs}
-    added, failure = False, None
+    added, failure, failed = False, None, set[str]()
     with closing(outcomes):
         for outcome in outcomes:
             yield outcome
@@ -149,6 +152,8 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
                     collector.illustrate(outcome.record["path"], outcome.illustration)
             record, illustration = _result_of(outcome, job, planned)
             about = planned.shared_job or job
+            if isinstance(outcome, Failure) and record is None:
+                failed.add(relative(outcome.source, folder))
             if record is None or about is None or failure is not None:
                 continue
             added = added or not isinstance(outcome, Failure)
@@ -163,7 +168,7 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
         yield failure
     elif added:
         for collector in collectors:
-            written = _write(folder, files, collector, planned.task.existing)
+            written = _write(folder, files, collector, planned.task.existing, failed)
             if isinstance(written, Failure) or written.written:
                 yield written
 
@@ -213,15 +218,22 @@ def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record
 
 
 def _write(
-    folder: AnyPath, files: Mapping[str, AnyPath], collector: Collector, existing: Existing
+    folder: AnyPath, files: Mapping[str, AnyPath], collector: Collector, existing: Existing, failed: set[str]
 ) -> Summary | Failure:
-    """Write the files of a collector, all or none. Without --force, only reports of gmmquant are replaced."""
+    """Write the files of a collector, all or none.
+
+    Without --force, only reports of gmmquant are replaced, and no table that has figures of images that `failed`.
+    """
     try:
         make_folder(folder)
         with OutputSet(overwrite=existing is Existing.REPLACE) as outputs:
             for content, data in collector.finish().items():
                 path = files.get(content) or _numbered(files, content)
                 replaced = content_of_ours(path) if existing is not Existing.REPLACE and exists(path) else None
+                if replaced is not None and path.suffix == ".csv":
+                    lost = sorted(failed.intersection(image for image, _ in outputs_listed(".csv", replaced)))
+                    if lost:
+                        raise ExistsError(f"{path.name} is kept, as it would lose {counted(lost)}, which failed")
                 outputs.stage(path, data, replaced=replaced)
             return Summary(folder, outputs.commit())
     except Exception as error:

@@ -324,6 +324,22 @@ def test_outputs_that_exist_without_a_record_are_made_again_with_a_note(command,
     assert note in command(ramp, "other.png", *options, kind).stderr
 
 
+def test_a_report_that_is_asked_for_is_no_advice_on_outputs_without_one(command, ramp, tmp_path):
+    assert command(ramp, "-k", "2", "-o", "out").returncode == 0
+    (tmp_path / "out/ramp_report.json").unlink()
+    again = command(ramp, "-k", "2", "-o", "out", "--skip-existing", "--report", "json,html")
+    assert "makes existing outputs again to compare them; they have no report\n" in again.stderr
+    assert "--report json avoids" not in again.stderr
+
+
+def test_a_run_that_keeps_no_file_is_not_told_that_optimize_changes_none(command, ramp):
+    arguments = [ramp, "-o", "out", "--optimize"]
+    assert command(*arguments, "-k", "2").returncode == 0
+    assert "changes no file" not in command(*arguments, "-k", "2", "--format", "webp", "--force").stderr
+    assert "changes no file" not in command(*arguments, "-k", "3").stderr
+    assert "--optimize changes no file that is kept" in command(*arguments, "-k", "2", "--skip-existing").stderr
+
+
 def test_outputs_of_a_report_that_exists_are_not_made_again(command, ramp, tmp_path):
     assert command(ramp, "-k", "2", "-o", "out").returncode == 0
     again = command(ramp, "-k", "2", "-o", "out", "--skip-existing", "--report", "csv")

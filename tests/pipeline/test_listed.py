@@ -83,3 +83,39 @@ def test_a_file_of_another_program_is_not_said_to_be_out_of_date(command, sample
     assert command(*names, "-k", "2", "-o", "out").returncode == 0
     (tmp_path / "out/report.csv").write_text("hello")
     assert "not updated" not in command(*names, "-k", "3", "-o", "out").stderr
+
+
+@pytest.mark.parametrize("reports", ["csv", "csv,json"])
+@pytest.mark.parametrize("shared", [[], ["--shared"]])
+def test_the_same_run_makes_a_table_again_whose_images_have_no_record(command, samples, tmp_path, reports, shared):
+    arguments = [samples / "grey.png", samples / "flat.png", "-o", "out", *shared, "--report"]
+    assert command(*arguments, "csv", "-k", "2", "3").returncode == 0
+    (table,) = (tmp_path / "out").glob("*report.csv")
+    before = [row.split(",")[:5] for row in table.read_text().splitlines()]
+    refused = command(*arguments, reports, "-k", "2", "4", "--skip-existing")
+    assert (refused.returncode, "would lose what it has" in refused.stderr) == (1, True)
+    again = command(*arguments, reports, "-k", "2", "3", "--skip-existing")
+    assert again.returncode == 0, again.stderr
+    assert [row.split(",")[:5] for row in table.read_text().splitlines()] == before
+
+
+def test_a_table_keeps_the_figures_of_images_that_are_refused(command, samples, tmp_path):
+    arguments = [samples / "grey.png", samples / "flat.png", "-k", "2", "-o", "out", "--report", "csv"]
+    assert command(*arguments).returncode == 0
+    before = (tmp_path / "out/report.csv").read_bytes()
+    (tmp_path / "out/flat_k2.png").unlink()
+    other = command(*arguments, "--skip-existing", "--recolor", "nearest", "--seed", "1")
+    assert (tmp_path / "out/report.csv").read_bytes() == before
+    assert "report.csv is kept, as it would lose " in other.stderr
+    assert "grey.png, which failed\n" in other.stderr
+
+
+def test_the_remedy_for_a_sheet_without_records_works(command, samples):
+    arguments = [samples / "flat.png", "-k", "2", "-o", "out"]
+    assert command(*arguments, "--report", "none", "--sheet").returncode == 0
+    refused = command(*arguments, "--skip-existing", "--sheet")
+    assert "run first with the k and the options that it has and --skip-existing --report json, without --sheet" in (
+        refused.stderr
+    )
+    assert command(*arguments, "--skip-existing", "--report", "json").returncode == 0
+    assert command(*arguments, "--skip-existing", "--sheet").returncode == 0

@@ -1,9 +1,16 @@
 """Palettes, maps and layers of an earlier run that its report does not list, and outputs that were cut or exchanged."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
+
+from gmmquant.pipeline import continued, earlier_run
+from gmmquant.pipeline.continued import makes_again
+from gmmquant.pipeline.plan import Existing, Task, plan
+from gmmquant.pipeline.sources import Source
+from gmmquant.system.paths import parse_path
 
 EXPORTS = ["--palette-out", "gpl", "--maps", "labels", "--layers", "flat", "--save-model"]
 
@@ -110,3 +117,17 @@ def test_a_shared_run_compares_side_files_that_its_report_does_not_list(command,
     assert command(*arguments, *EXPORTS, "--skip-existing").returncode == 0
     after = contents(tmp_path / "out")
     assert before | {"shared_report.json": after["shared_report.json"]} == after
+
+
+def test_the_note_on_outputs_without_a_report_asks_no_store(samples, tmp_path, monkeypatch):
+    asked = []
+    planned = plan([Source(samples / "flat.png")], Task([2], existing=Existing.KEEP), tmp_path)
+    (job,) = planned.jobs
+    for module in (continued, earlier_run):
+        monkeypatch.setattr(module, "exists", asked.append)
+    makes_again(planned)
+    assert asked.pop() == job.outputs[-1]
+    asked.clear()
+    remote = parse_path("s3://bucket/out")
+    makes_again(planned._replace(entries=[replace(job, folder=remote, report=remote / "flat_report.json")]))
+    assert asked == []
