@@ -307,14 +307,14 @@ def _run_jobs(
                 )
             else:
                 outcomes = run_all(planned, watch, executor=executor, fail_fast=fail_fast)
-            done = set[str]()
+            done, reported = set[str](), set[str]()
             for outcome in summarized(planned, outcomes):
                 console.show(outcome)
-                if isinstance(outcome, Done) and has_new_fits(outcome):
-                    done.add(identity(outcome.source))
+                if isinstance(outcome, Done) and outcome.written:
+                    (done if has_new_fits(outcome) else reported).add(identity(outcome.source))
                 stop_if_asked()
         _note_kept(planned, console)
-        if note := outdated_note(planned, done):
+        if note := outdated_note(planned, done, reported):
             console.note(note)
         return console.finish()
 

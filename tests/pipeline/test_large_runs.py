@@ -64,7 +64,7 @@ def test_pages_that_are_not_updated_are_found_in_work_that_grows_with_their_numb
             job.folder.mkdir(exist_ok=True)
             (job.folder / f"{job.stem}_report.html").touch()
         calls.clear()
-        assert f"and {n - 2} more are not updated; add --report html" in outdated_note(
+        assert f"and {n - 2} more are not updated; add --skip-existing --report html" in outdated_note(
             planned, {identity(job.source) for job in planned.jobs}
         )
         numbers.append(len(calls))

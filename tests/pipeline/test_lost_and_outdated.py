@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 
 import pytest
@@ -76,6 +77,38 @@ def test_the_options_that_a_note_names_bring_the_files_up_to_date(command, sampl
     assert command(grey, "-k", "3", "-o", "out", *note[1].split()).returncode == 0
     for more in (["--report", "md"], ["--report", "json", "--skip-existing"]):  # no image is drawn
         assert "not updated" not in command(grey, "-k", "3", "-o", "out", "--skip-existing", *more).stderr
+
+
+@pytest.mark.parametrize("shared", [[], ["--shared"]])
+@pytest.mark.parametrize("options", [["--report", "none"], ["--report", "none", "--force"], []])
+def test_the_options_of_a_note_are_not_refused(command, album, options, shared):
+    arguments = [album / "a.png", album / "c.png", "-o", "out", *shared]
+    assert command(*arguments, "-k", "1", "--sheet", "--report", "json,csv").returncode == 0
+    second = command(*arguments, "-k", "2", *options)
+    note = re.search(r"not updated; add (.*)", second.stderr)[1]
+    assert ("--force" in note) == ("--force" in options)
+    again = command(*arguments, "-k", "2", *note.split())
+    assert again.returncode == 0, again.stderr
+    assert "not updated" not in again.stderr
+
+
+def test_files_that_no_options_could_update_are_not_named(command, samples):
+    arguments = [samples / "grey.png", "-o", "out", "--report", "none"]
+    assert command(*arguments, "-k", "2", "--sheet", "--plots").returncode == 0
+    assert "not updated" not in command(*arguments, "-k", "3").stderr
+    assert "would lose what it has" in command(*arguments, "-k", "3", "--skip-existing", "--sheet").stderr
+    assert "are not updated; add --force --plots svg --sheet png" in command(*arguments, "-k", "4", "--force").stderr
+
+
+def test_a_run_that_writes_only_reports_names_files_older_than_its_images(command, samples, tmp_path):
+    arguments = [samples / "grey.png", "-o", "out", "--skip-existing"]
+    assert command(*arguments, "-k", "2", "--sheet").returncode == 0
+    assert "not updated" not in command(*arguments, "-k", "2", "--report", "html").stderr
+    assert command(*arguments, "-k", "3", "-q").returncode == 0
+    for name, seconds in {"grey_sheet.png": 10, "grey_k2.png": 5, "grey_k3.png": 15}.items():
+        os.utime(tmp_path / "out" / name, (seconds, seconds))
+    sheet = "gmmquant: out/grey_sheet.png is not updated; add --sheet png\n"
+    assert sheet in command(*arguments, "-k", "3", "--report", "json,html").stderr
 
 
 def test_only_pages_of_images_that_a_run_recolours_are_named(command, album):
