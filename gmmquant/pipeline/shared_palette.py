@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.colors.histogram import ColorHistogram
@@ -39,7 +40,7 @@ from gmmquant.report.record import Record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, total_result
 from gmmquant.system.atomic import OutputSet, writing
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
-from gmmquant.system.filesystem import check_writable, make_folder
+from gmmquant.system.filesystem import check_writable, exists, make_folder
 from gmmquant.system.paths import as_text, identity, relative
 
 
@@ -104,13 +105,20 @@ def run_shared(
     fitter = Fitter(colors, task.settings)
     strategy = fit_shared(fitter, task.ks, idle, task.strategy)
     outcomes: list[Outcome] = []
-    recoloring = Plan(entries, task._replace(strategy=strategy))
-    with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
-        for outcome in running:
-            yield outcome
-            if isinstance(outcome, (Done, Skipped)):
-                outcome = outcome._replace(illustration=None)  # of up to 100 kB, for the consumer only
-            outcomes.append(outcome)
+    unknown = [entry for entry in entries if isinstance(entry, Job) and _has_unknown(entry, task)]
+    others = [entry for entry in entries if entry not in unknown]
+    for part in filter(None, (unknown, others)):
+        recoloring = Plan(part, task._replace(strategy=strategy))
+        with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
+            for outcome in running:
+                yield outcome
+                if isinstance(outcome, (Done, Skipped)):
+                    outcome = outcome._replace(illustration=None)  # of up to 100 kB, for the consumer only
+                outcomes.append(outcome)
+        if part is unknown and any(isinstance(outcome, Failure) for outcome in outcomes):
+            return  # no images of this mixture are put among those of another
+    positions = {id(entry.source): position for position, entry in enumerate(entries)}
+    outcomes.sort(key=lambda outcome: positions[id(outcome.source)])
     done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 
@@ -152,6 +160,13 @@ def _refuse_outputs(planned: Plan, shared: Job) -> Failure | None:
     jobs = (shared, *planned.jobs) if planned.task.existing is Existing.REFUSE else ()
     checked = (check_outputs(job, planned.task) for job in jobs)
     return next((refusal for refusal in checked if isinstance(refusal, Failure)), None)
+
+
+def _has_unknown(job: Job, task: Task) -> bool:
+    """Return whether a local image of a job exists that is kept, but not listed in a report, so that it is compared."""
+    images = (job.files(k)["image"] for k in job.ks)
+    is_unknown = (isinstance(path, Path) and not job.is_listed(path) and exists(path) for path in images)
+    return task.to is Destination.FILES and task.existing is Existing.KEEP and any(is_unknown)
 
 
 def _with_failures(entries: Sequence[Job | Failure], failures: Iterable[Failure]) -> list[Job | Failure]:

@@ -181,3 +181,29 @@ def test_images_of_their_own_palettes_beside_a_shared_one_are_noted(command, fin
     (album / "p0.png").rename(album / "late.png")
     model = ["--model", "out/shared_k3.gmm.json"]
     assert "palette for all" not in command("album", *model, "-o", "out", "--skip-existing").stderr
+
+
+@pytest.mark.parametrize("added", ["a.png", "q.png"])
+def test_no_image_of_a_mixture_is_put_among_those_of_another(command, finished, tmp_path, album, added):
+    out, arguments = finished(), ["album", "--shared", "-o", "out"]
+    (album / added).write_bytes((album / "p3.png").read_bytes())
+    assert command(*arguments, "-k", "4", "--force").returncode == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    refused = command(*arguments, "-k", "3", "--skip-existing")
+    assert (refused.returncode, refused.stderr.count("was written for other images or options")) == (1, 10)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_an_interrupted_shared_run_is_continued_to_the_report_of_one_that_was_not(command, finished, tmp_path, album):
+    out = finished()
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    expected = report(out)
+    for name in ("shared_report.json", "p1_k3.png", "p7_k3.png"):
+        (out / name).unlink()
+    continued = command("album", "-k", "3", "--shared", "-o", "out", "--skip-existing")
+    assert continued.returncode == 0, continued.stderr
+    assert whole | {"shared_report.json": (out / "shared_report.json").read_bytes()} == {
+        path.name: path.read_bytes() for path in out.iterdir()
+    }
+    assert [image["path"] for image in report(out)["images"]] == [image["path"] for image in expected["images"]]
+    assert report(out)["total"] == expected["total"]
