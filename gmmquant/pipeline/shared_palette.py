@@ -105,9 +105,9 @@ def run_shared(
     fitter = Fitter(colors, task.settings)
     strategy = fit_shared(fitter, task.ks, idle, task.strategy)
     outcomes: list[Outcome] = []
-    unknown = [entry for entry in entries if isinstance(entry, Job) and _has_unknown(entry, task)]
-    others = [entry for entry in entries if entry not in unknown]
-    for part in filter(None, (unknown, others)):
+    unknown: list[Job | Failure] = [e for e in entries if isinstance(e, Job) and _has_unknown(e, task)]
+    compared = {id(entry) for entry in unknown}
+    for part in filter(None, (unknown, [entry for entry in entries if id(entry) not in compared])):
         recoloring = Plan(part, task._replace(strategy=strategy))
         with closing(run_all(recoloring, executor=executor, fail_fast=fail_fast)) as running:
             for outcome in running:
