@@ -19,6 +19,13 @@ _MAX_DIFFERENCE = 100  # in hundredths of the unit of OKLab: that of black and w
 
 _HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
 _HEX_AND_ALPHA = re.compile(r"#(?:[0-9a-fA-F]{4}){1,2}")
+_LEVEL, _OPAQUE = r"\s*([0-9]{1,3})\s*", r"\s*(?:1(?:\.0*)?|100(?:\.0*)?%)\s*"
+_RGB = re.compile(
+    rf"rgba?\((?:{_LEVEL},{_LEVEL},{_LEVEL}(?:,{_OPAQUE})?|\s*([0-9]{{1,3}})\s+([0-9]{{1,3}})\s+{_LEVEL}(?:/{_OPAQUE})?)\)",
+    re.IGNORECASE,
+)
+# A colour, with anything in parentheses as in rgb(255, 0, 0), and the separator after it.
+_ITEM = re.compile(r"((?:\([^()]*\)|[^\s,;])*)(\s*[,;]\s*|\s+|$)")
 # A per cent, or a width and a height of which one may be missing.
 _RESIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)%|([0-9]{0,6})x([0-9]{0,6})", re.ASCII)
 # Ranges of numbers as other programs have them.
@@ -51,8 +58,13 @@ def _color_of_numbers(color: object) -> Color:
 
 
 def split_colors(text: str) -> list[str]:
-    """Return the parts of a text of colours: between commas, semicolons or spaces."""
-    return re.split(r"\s*[,;]\s*|\s+", text.strip())
+    """Return the parts of a text of colours: between commas, semicolons or spaces, except within parentheses."""
+    parts = []
+    for part in _ITEM.finditer(text.strip()):
+        parts.append(part[1])
+        if not part[2]:
+            break
+    return parts
 
 
 def hex_code(color: Iterable[int]) -> str:
@@ -66,11 +78,11 @@ def with_alpha(codes: Sequence[str], alphas: Sequence[int] | None) -> list[str]:
 
 
 def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
-    """Return the colour of a hex code, `#rrggbb`, `#rgb` or without the sign, or of a name of CSS.
+    """Return the colour of a hex code, `#rrggbb`, `#rgb` or without the sign, of a name of CSS, or of an `rgb()`.
 
-    If it is neither, a `ParameterError` lists similar names, also of `other_names`.
+    If it is none of these, a `ParameterError` lists similar names, also of `other_names`.
     """
-    color = parse_hex(text.strip()) or parse_color_name(text.strip())
+    color = parse_hex(text.strip()) or parse_color_name(text.strip()) or parse_rgb(text.strip())
     if color is None:
         from difflib import get_close_matches
 
@@ -81,6 +93,8 @@ def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
             remedy = f"did you mean {near[0]}?"
         if _HEX_AND_ALPHA.fullmatch(text.strip()):
             remedy = f"a palette has no alpha: use {text.strip()[: 7 if len(text.strip()) == 9 else 4]}"
+        if text.strip().lower().startswith(("rgb(", "rgba(")):
+            remedy = "use three integers from 0 to 255, without alpha, as in rgb(255,0,0)"
         raise ParameterError(f"{shortened(text)!r} is not {what}; {remedy}")
     return color
 
@@ -97,6 +111,16 @@ def parse_hex(text: str) -> Color | None:
 def parse_color_name(text: str) -> Color | None:
     """Return the colour of a name of CSS, in upper or lower case; None if there is no such name."""
     return parse_hex(color_names().get(text.lower(), ""))
+
+
+def parse_rgb(text: str) -> Color | None:
+    """Return the colour of `rgb(255, 0, 0)`, `rgb(255 0 0)` and the like of CSS, integers and opaque; None for others.
+
+    The others may be inexact, as percentages are.
+    """
+    match = _RGB.fullmatch(text)
+    color = tuple(int(level) for level in match.groups() if level) if match else None
+    return color if color is None or max(color) <= 255 else None
 
 
 def color_names() -> dict[str, str]:

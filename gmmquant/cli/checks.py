@@ -9,7 +9,7 @@ import typer
 
 from gmmquant.cli.parser import REPEATED, is_number_of_colors
 from gmmquant.errors import ParameterError
-from gmmquant.parsing import MAX_K, largest_difference, largest_of
+from gmmquant.parsing import MAX_K, largest_difference, largest_of, parse_hex
 from gmmquant.settings import (
     ALPHAS,
     DITHERS,
@@ -163,6 +163,7 @@ def refuse_missing_packages(
 
 def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
     """Raise a `ParameterError` if one of `images` is a number of colours, or the value or file of an option."""
+    _refuse_numbers_as_palette(ctx.params.get("palette"), images)
     for text in images:
         for name, endings in _FILES_OF.items():
             if is_set(ctx, name) and text.lower().endswith(endings) and not os.path.isdir(text):
@@ -178,6 +179,17 @@ def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
         for name, choices in _SINGLE_CHOICES.items():
             if text in choices and is_set(ctx, name):
                 raise ParameterError(f"{text} is not a file; {_option_name(name)} takes one value")
+
+
+def _refuse_numbers_as_palette(palette: str | None, images: Sequence[str]) -> None:
+    """Raise a `ParameterError` if the palette is numbers of colours, which others may follow."""
+
+    def is_number(text: str) -> bool:
+        return is_number_of_colors(text) and not os.path.lexists(text)
+
+    if palette is not None and is_number(palette) and not all(map(parse_hex, palette.split(","))):
+        ks = " ".join(filter(is_number, [palette, *images]))
+        raise ParameterError(f"{palette} is not a palette; did you mean -k {ks}?")
 
 
 def without_effect(ctx: typer.Context, settings: Settings, image_format: str) -> list[str]:

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperOption
 
 from gmmquant.cli.completion import without_shell
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.parsing import color_names, parse_hex
+from gmmquant.parsing import color_names, parse_hex, parse_rgb, split_colors
 from gmmquant.settings import ALL, MAPS, PALETTE_FORMATS, PLOT_FORMATS, REPORTS, SHEET_FORMATS
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
@@ -151,12 +151,14 @@ def _is_none(option: str, word: str) -> bool:
 
 def _is_list_of(option: str, text: str) -> bool:
     """Return whether a text has only known words of an option, joined by commas."""
-    words = text.split(",")
     if option in _WORDS_OF:
-        return all(word in (*_WORDS_OF[option], ALL) for word in words)
+        return all(word in (*_WORDS_OF[option], ALL) for word in text.split(","))
     if text.startswith("-"):
         return False
-    return all(word in NAMED_PALETTES or word.lower() in color_names() or parse_hex(word) for word in words)
+    return all(
+        word in NAMED_PALETTES or word.lower() in color_names() or parse_hex(word) or parse_rgb(word)
+        for word in split_colors(text)
+    )
 
 
 def with_formats(arguments: Sequence[str]) -> list[str]:

@@ -11,16 +11,11 @@ from collections.abc import Iterator
 
 from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.colors.palette_text import no_color, parse_opaque_hex, shown, text_of
-from gmmquant.parsing import Color, hex_code, parse_color_name
+from gmmquant.parsing import Color, hex_code, parse_color_name, parse_rgb
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COLOR_FUNCTION = re.compile(
     r"(?:rgba?|hsla?|hwb|(?:ok)?(?:lab|lch)|color|color-mix|contrast-color|device-cmyk|light-dark)\(", re.IGNORECASE
-)
-_LEVEL, _OPAQUE = r"\s*([0-9]{1,3})\s*", r"\s*(?:1(?:\.0*)?|100(?:\.0*)?%)\s*"
-_RGB = re.compile(
-    rf"rgba?\((?:{_LEVEL},{_LEVEL},{_LEVEL}(?:,{_OPAQUE})?|\s*([0-9]{{1,3}})\s+([0-9]{{1,3}})\s+{_LEVEL}(?:/{_OPAQUE})?)\)",
-    re.IGNORECASE,
 )
 
 
@@ -71,6 +66,4 @@ def _parse_color(value: str) -> Color | None:
     """Return the colour of a hex code, a name or an opaque rgb() of integers; None for others, which may be inexact."""
     if value.startswith("#"):
         return parse_opaque_hex(value)
-    match = _RGB.fullmatch(value)
-    color = tuple(int(level) for level in match.groups() if level) if match else parse_color_name(value)
-    return color if color is None or max(color) <= 255 else None
+    return parse_rgb(value) or parse_color_name(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.errors import PaletteFileError
-from gmmquant.parsing import Color, hex_code, parse_color_name, parse_hex, shortened
+from gmmquant.parsing import Color, hex_code, parse_color_name, parse_hex, parse_rgb, shortened, split_colors
 
 SCHEMA = "gmmquant-palette/1"
 
@@ -21,7 +21,7 @@ _GPL_COLUMNS = 16
 _RGB_LINE = re.compile(r"\s*([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})(?:\s+(.*)|$)")
 _GPL_FIELD = re.compile(r"\w+:")
 _OPAQUE_HEX = re.compile(r"#(?:([0-9a-fA-F]{6})[fF]{2}|([0-9a-fA-F]{3})[fF])")
-_COMMENT = re.compile(r";|//|#(?=[\s#]|$)")
+_COMMENT = re.compile(r"//|#(?=[\s#]|$)")
 _OPAQUE_AND_HEX_DIGITS = re.compile(r"[fF]{2}([0-9a-fA-F]{6})")
 _ALPHA_AND_NAME = re.compile(r"([0-9]+)(?:\s+(.*)|$)")
 
@@ -78,20 +78,63 @@ def text_of(data: bytes) -> str:
 
 
 def read_hex(data: bytes) -> Iterator[Swatch]:
-    """Yield the colours of hex codes and names of CSS; after ";", "//" and a "#" that begins no code are comments.
+    """Yield the colours of hex codes, names and `rgb()` of CSS; after "//" and a "#" that begins no code are comments.
 
-    After a comment that names paint.net, codes of eight digits begin with alpha.
+    After ";" are colours or a comment, see `_without_comment`. After a comment that names paint.net, codes of eight
+    digits begin with alpha.
     """
     is_paint_net = False
     for number, line in _lines(data):
         is_paint_net = is_paint_net or "paint.net" in line.lower()
-        codes = _COMMENT.split(line, maxsplit=1)[0]
-        for word in codes.replace(",", " ").split():
-            match = _OPAQUE_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
-            color = parse_opaque_hex(match[1] if match else word) or parse_color_name(word)
+        codes = _without_comment(number, _COMMENT.split(line, maxsplit=1)[0], is_paint_net)
+        for word in split_colors(codes) if codes.strip() else ():
+            if not word:  # a comma at the end
+                continue
+            color = _color_of_word(word, is_paint_net)
             if color is None:
                 raise no_color(f"line {number}", word)
             yield Swatch(color)
+
+
+def _without_comment(number: int, line: str, is_paint_net: bool) -> str:
+    """Return a line of a hex list without the comment after a ";", which separates colours if all after it are codes.
+
+    A `PaletteFileError` is raised where a ";" can be either, as colours would be lost.
+    """
+    before, semicolon, rest = line.partition(";")
+    if not semicolon:
+        return line
+    after = split_colors(rest.strip(" \t,;"))
+    last = next((word for word in reversed(split_colors(before)) if word), "")
+    codes = [word for word in after if _is_code(word, last, is_paint_net)]
+    if not last:  # a whole line is a comment, but lines of codes alone can be a table whose first cells are empty
+        if codes != after or is_paint_net:
+            return ""
+    else:
+        joined = not (before[-1:].isspace() or rest[:1].isspace())
+        if all(_color_of_word(word, is_paint_net) for word in after) and (joined or len(codes) == len(after)):
+            return line.replace(";", ",")
+        if not codes:
+            return before
+    raise PaletteFileError(
+        f"line {number}: {shown(line.strip())} can be colours or a comment; write commas between colours, and // "
+        "before a comment"
+    )
+
+
+def _is_code(word: str, last: str, is_paint_net: bool) -> bool:
+    """Return whether a word after a ";" is surely a hex code: it has a sign, six digits, or as many as `last`.
+
+    Three digits alone can be a number.
+    """
+    is_whole = word.startswith("#") or len(word) in (6, 8) or len(word) == len(last)
+    return is_whole and not parse_color_name(word) and _color_of_word(word, is_paint_net) is not None
+
+
+def _color_of_word(word: str, is_paint_net: bool) -> Color | None:
+    """Return the colour of a word of a hex list; None if it is not one."""
+    match = _OPAQUE_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
+    return parse_opaque_hex(match[1] if match else word) or parse_color_name(word) or parse_rgb(word)
 
 
 def read_gpl(data: bytes) -> Iterator[Swatch]:

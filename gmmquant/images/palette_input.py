@@ -73,7 +73,8 @@ def palette_path(source: str | os.PathLike[str]) -> Path | None:
         return path
     is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
     is_file = path.is_file() or ("," not in source and is_path)
-    return path if is_file and not source.startswith("#") else None
+    is_color = source.lower().startswith(("#", "rgb(", "rgba("))  # rgb(255 0 0 / 1) has the separator of folders
+    return path if is_file and not is_color else None
 
 
 def to_palette(palette: PaletteLike) -> Palette:

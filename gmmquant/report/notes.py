@@ -20,8 +20,8 @@ from gmmquant.system.printable import plural
 # --shrink 0.9 no image that was tried (28 photographs, 6 drawings; 4 to 32 colours) has more than 1.3 times.
 _MANY_TIMES, _VISIBLE_MSE = 2.5, 100.0
 
-# Below this share of distinct colours there is a note.
-_MANY_EQUAL = 0.9
+# Below this share of distinct colours, and of those in the image, there is a note.
+_MOST = 0.9
 
 # Share of the pixels from which on one colour of a palette has nearly all.
 _NEARLY_ALL = 0.95
@@ -46,6 +46,7 @@ def fit_notes(
     return [
         *_few_colors(fits, colors, settings),
         *_equal_colors(fits, settings),
+        *_unused_colors(fits, settings),
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
         *_unreached_bounds(choices, settings),
         *falling_likelihood([(fit.k, fit.mean_log_likelihood) for fit in fits], settings.shrink),
@@ -75,11 +76,25 @@ def _few_colors(fits: Sequence[RecoloredFit], colors: Colors, settings: Settings
 def _equal_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
     """Yield a note on the palettes with entries that round to the same 8 bits, if there are any."""
     numbers = {fit.k: (n_distinct(fit), len(fit.palette)) for fit in fits if _is_fitted(fit)}
-    shown = [f"{n} of {of} colours at k = {k}" for k, (n, of) in numbers.items() if n < _MANY_EQUAL * of]
+    shown = [f"{n} of {of} colours at k = {k}" for k, (n, of) in numbers.items() if n < _MOST * of]
     if shown:
         noise = "--noise 0 or " if settings.noise else ""
         remedy = "" if settings.method == "kmeans" else f"; {noise}--method kmeans keeps more apart"
         yield f"{' and '.join(shown)} are distinct after rounding to 8 bits{remedy}"
+
+
+def _unused_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
+    """Yield a note on the fitted palettes with colours that no pixel has, if there are many and no note counts them."""
+    drawn = [fit for fit in fits if _is_fitted(fit) and fit.recoloring != "soft" and fit.statistics.counts.any()]
+    numbers = {fit.k: (n_distinct(fit, used=True), n_distinct(fit), len(fit.palette)) for fit in drawn}
+    shown = [
+        f"{used} of {n} colours at k = {k}"
+        for k, (used, n, of) in numbers.items()
+        if used < _MOST * n and n >= _MOST * of
+    ]
+    if shown:
+        remedy = "; --recolor nearest uses more" if settings.recoloring == "posterior" else ""
+        yield f"pixels have only {' and '.join(shown)}{remedy}"
 
 
 def _far_from_nearest(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
@@ -125,8 +140,8 @@ def falling_likelihood(means: Iterable[tuple[int, float | None]], shrink: float 
 
 
 def _one_color_for_all(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
-    """Yield a note if one colour of a palette is that of nearly all pixels of a colourful image."""
-    fixed = [fit for fit in fits if fit.fit.fixed is not None and fit.fit.fixed.all() and len(fit.palette) > 1]
+    """Yield a note if one of several colours of a palette is that of nearly all pixels of a colourful image."""
+    fixed = [fit for fit in fits if fit.fit.fixed is not None and fit.fit.fixed.all() and n_distinct(fit) > 1]
     if settings.dither not in ("none", "posterior"):  # the others mix colours, as far as the palette has them
         return
     remedies = ["--space oklab"] * (settings.space == "srgb") + ["--dither bayer"]
@@ -190,10 +205,14 @@ def _stopped_early(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable
         )
 
 
-def n_distinct(fit: RecoloredFit) -> int:
-    """Return the number of distinct colours in the palette of a fit, of pairs if they have alpha."""
+def n_distinct(fit: RecoloredFit, *, used: bool = False) -> int:
+    """Return the number of distinct colours in the palette of a fit, of pairs if they have alpha.
+
+    `used` is whether only those count that a pixel has.
+    """
     alphas = [] if fit.fit.alphas is None else [fit.fit.alphas]
-    return len(np.unique(np.column_stack([fit.palette, *alphas]), axis=0))
+    colors = np.column_stack([fit.palette, *alphas])
+    return len(np.unique(colors[fit.statistics.counts > 0] if used else colors, axis=0))
 
 
 def _is_fitted(fit: RecoloredFit) -> bool:

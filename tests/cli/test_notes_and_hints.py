@@ -121,6 +121,8 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
         (["ramp.png", "--format", "png", "webp"], "webp is not a file; --format takes one value"),
         (["ramp.png", "--model", "a.json", "b.json"], "b.json is not an image; --model takes one file"),
         (["ramp.png", "--palette", "a.gpl", "b.GPL"], "b.GPL is not an image; --palette takes one file"),
+        (["ramp.png", "--palette", "1", "2", "3"], "1 is not a palette; did you mean -k 1 2 3?"),
+        (["ramp.png", "--palette", "2,3"], "2,3 is not a palette; did you mean -k 2,3?"),
         (["ramp.png", "--dither", "ordered"], "--dither ordered is unknown; did you mean bayer?"),
         (["ramp.png", "--dither", "fs"], "--dither fs is unknown; did you mean floyd-steinberg?"),
         (["ramp.png", "--method", "k-means"], "--method k-means is unknown; did you mean kmeans?"),
@@ -477,3 +479,4 @@ def test_a_posterior_dither_of_one_color_is_noted(command, tmp_path):
     note = "one colour of the palette covers nearly all pixels; try --space oklab, or --dither bayer"
     assert note in command("grey.png", "--palette", "#808080,#ff0000", "--dither", "posterior", "-o", "a").stderr
     assert "nearly all" not in command("grey.png", "--palette", "bw", "--dither", "bayer", "-o", "b").stderr
+    assert "nearly all" not in command("grey.png", "--palette", "red,red,#f00", "-o", "c").stderr

@@ -10,8 +10,10 @@ from helpers import read_palette
 from PIL import Image
 
 from gmmquant.colors.palette_files import FORMATS, encode_palette, read_named_palette
-from gmmquant.errors import PaletteFileError
+from gmmquant.errors import PaletteFileError, ParameterError
 from gmmquant.images.palette_image import ALL_FORMATS
+from gmmquant.images.palette_input import read_palette as read_typed
+from gmmquant.parsing import hex_codes, split_colors
 
 ROW = np.array([[26, 43, 60], [255, 255, 255], [0, 0, 0]], dtype=np.uint8)
 NAMED = b"GIMP Palette\nName: x\n#\n 26  43  60\tdark  sea\n255 255 255\tUntitled\n  0   0   0\tIndex 3\n"
@@ -233,3 +235,59 @@ def test_a_hex_list_may_have_comments_and_names_of_colours():
 def test_a_wrong_word_of_a_hex_list_is_no_comment(line):
     with pytest.raises(PaletteFileError, match=r"line 2: '.*' is not a colour"):
         read_palette(f"#fff\n{line}\n".encode())
+
+
+NIGHT = [[0x11, 0x22, 0x33], [0xFF, 0xEE, 0xDD], [0xC0, 0x20, 0x20]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "112233;ffeedd;c02020",
+        "112233;ffeedd;c02020;",
+        "#112233 ; #ffeedd ; #c02020",
+        "112233; ffeedd c02020 // night",
+        "112233\nffeedd;c02020 # night",
+        "112233 ; midnight\nffeedd;\nc02020 ; red\n; only a comment of 24 words, and no 112233",
+        ";paint.net Palette File\n;FF445566\nFF112233;FFffeedd\nFFc02020 ; blood",
+        "rgb(17, 34, 51)\nrgb(255 238 221);rgba(192,32,32,1)",
+        "112233 ; shade 500\nffeedd ; 100\nc02020",
+    ],
+)
+def test_a_semicolon_of_a_hex_list_separates_codes_and_begins_a_comment_before_words(text):
+    assert read_palette(text.encode()).tolist() == NIGHT
+
+
+def test_a_semicolon_directly_between_names_of_colours_separates_them():
+    assert read_palette(b"white;red;navy\n").tolist() == [[255] * 3, [255, 0, 0], [0, 0, 128]]
+    assert read_palette(b"fff;f00;008\n").tolist() == [[255] * 3, [255, 0, 0], [0, 0, 136]]
+
+
+@pytest.mark.parametrize(
+    "line", ["112233; warm; ffeedd", "112233;ffeedd; c02020 warm", "112233 ; was #112244", "; ffeedd", ";ffeedd;c02020"]
+)
+def test_a_semicolon_that_may_hide_colours_is_refused(line):
+    with pytest.raises(PaletteFileError, match=r"line 2: '.*' can be colours or a comment; write commas between"):
+        read_palette(f"445566\n{line}\n".encode())
+
+
+# --- rgb() as it is typed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["rgb(255,0,0),#fff", "rgb(255, 0, 0) ; #fff", "RGB(255 0 0) white", "rgb(255 0 0 / 1),rgba(255,255,255,1)"]
+)
+def test_typed_rgb_functions_are_colours(text):
+    assert read_typed(text).tolist() == [[255, 0, 0], [255] * 3]
+    assert hex_codes(text) == ("#ff0000", "#ffffff")
+
+
+@pytest.mark.parametrize("text", ["rgb(255,0,256)", "rgb(255,0,0,0.5)", "rgb(100%,0%,0%)", "rgb(255,0,0", "rgb(1,2)"])
+def test_another_rgb_function_is_shown_with_a_remedy(text):
+    with pytest.raises(ParameterError, match=r"is not a colour.* three integers from 0 to 255, without alpha"):
+        read_typed(f"white,{text}")
+
+
+def test_many_parentheses_are_split_in_one_pass():
+    text = "(," * 20_000
+    assert len(split_colors(text)) == 20_001

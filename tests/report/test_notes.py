@@ -82,6 +82,22 @@ def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k
     assert note == f"{shown} are distinct after rounding to 8 bits; --noise 0 or --method kmeans keeps more apart"
 
 
+def test_palettes_with_many_colours_in_no_pixel_are_counted_in_one_line_for_all_k():
+    image = read_sample("cat.jpg")
+    fits, notes = notes_on(image, [20, 64, 128], Settings())
+    in_image = {fit.k: len(np.unique(fit.image.reshape(-1, 3), axis=0)) for fit in fits}
+    shown = " and ".join(f"{n} of {n_of(k, fits)} colours at k = {k}" for k, n in in_image.items() if k > 20)
+    assert in_image[20] == 20 and in_image[64] < 0.9 * 64
+    assert notes == [f"pixels have only {shown}; --recolor nearest uses more"]
+    assert notes_on(image, [64], Settings(recolor="nearest"))[1] == []
+    assert notes_on(image, [64], Settings(recolor="soft"))[1] == []
+
+
+def n_of(k, fits):
+    """Return the number of distinct colours of the palette with k entries."""
+    return next(len(np.unique(fit.palette, axis=0)) for fit in fits if fit.k == k)
+
+
 @pytest.mark.parametrize("space", ["srgb", "oklab"])
 @pytest.mark.parametrize("image", [dark(), np.tile(np.arange(60, dtype=np.uint8), (4, 1))], ids=["dark", "ramp"])
 def test_the_colours_of_kmeans_are_distinct(image, space):
