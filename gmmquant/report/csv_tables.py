@@ -24,12 +24,15 @@ _OF_SETTINGS = ("style", "noise", "shrink", "search", "init", "restarts", "snap"
 _OF_SEEDS = ("seed", "mean_log_likelihood_mean", "mean_log_likelihood_sd")
 FIT_COLUMNS = (
     *("image", "file", *_OF_FIT, *_OF_SETTINGS, *_OF_SEEDS),
-    *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE),
+    *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE, "transfer_from"),
+)
+_NUMBERS = (
+    *("mean_1", "mean_2", "mean_3"),
+    *("covariance_11", "covariance_12", "covariance_13", "covariance_22", "covariance_23", "covariance_33"),
 )
 COMPONENT_COLUMNS = (
     *("image", "k", "component", "hex", "weight", "pixels", "fixed", "space", "alpha"),
-    *("mean_1", "mean_2", "mean_3"),
-    *("covariance_11", "covariance_12", "covariance_13", "covariance_22", "covariance_23", "covariance_33"),
+    *(*_NUMBERS, "recolor"),  # with "transfer", colours of the original and not of the result
 )
 
 # A spreadsheet takes a text that starts with one of these for a formula, also after white space.
@@ -77,6 +80,7 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
             **{name: fit[name] for name in _OF_FIT if name in fit},
             **{name: record["settings"].get(name) for name in _OF_SETTINGS},
             **_seeds_of(fit, record["settings"]),
+            "transfer_from": record["settings"].get("transfer_from"),
             "seconds": sum(fit["seconds"].values()),
             "image_bytes": record["image"]["bytes"],
             "file_bytes": fit["bytes"],
@@ -104,9 +108,17 @@ def _components_of(image: str, fit: Record) -> Iterator[dict[str, Any]]:
     shown = [columns[name] for name in ("hex", "weight", "pixels", "mean", "covariance")]
     parts = zip(*shown, fixed, alphas, strict=True)
     for number, (code, weight, pixels, mean, covariance, is_fixed, alpha) in enumerate(parts, start=1):
-        numbers = dict(zip(COMPONENT_COLUMNS[-9:], (*mean, *covariance), strict=True))
+        numbers = dict(zip(_NUMBERS, (*mean, *covariance), strict=True))
         facts = {"component": number, "hex": code, "weight": weight, "pixels": pixels, "fixed": is_fixed}
-        yield {"image": image, "k": fit["k"], "space": fit["space"], "alpha": alpha, **facts, **numbers}
+        yield {
+            "image": image,
+            "k": fit["k"],
+            "space": fit["space"],
+            "alpha": alpha,
+            "recolor": fit["recolor"],
+            **facts,
+            **numbers,
+        }
 
 
 def _cell(value: Any) -> Any:

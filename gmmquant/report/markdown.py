@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from gmmquant.report.entry import Collector, Entry
+from gmmquant.report.notes import transfer_remark
 from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record, codes_of
 from gmmquant.system.printable import plural, printable
@@ -50,12 +51,14 @@ def section(entry: Entry) -> str:
         facts.append(plural(image["bytes"], "byte"))
     files = [entry.path_of(fit["files"].get("image")) for fit in fits]
     links = [_image(f"k = {_k(fit)}", file) if file else "" for fit, file in zip(fits, files, strict=True)]
+    transferred = transfer_remark(entry.record["settings"])
     rows = [_row(fit, file, image["bytes"]) for fit, file in zip(fits, files, strict=True)]
     parts = [
         f"## {escaped(entry.image)}\n",
         f"{', '.join(facts)}\n",
         *([_gallery(entry.image, fits, links)] if any(links) else []),
-        _table(_HEADINGS, rows),
+        _table([f"{h} of the original" if transferred and h == "palette" else h for h in _HEADINGS], rows),
+        *([f"{escaped(transferred[:1].upper() + transferred[1:])}.\n"] if transferred else []),
         *(f"- {escaped(note)}\n" for note in entry.record["notes"]),
     ]
     return "\n".join(parts)

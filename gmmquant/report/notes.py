@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.parsing import hex_code
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.settings import COLOR_DEPTHS, Settings
-from gmmquant.system.printable import plural
+from gmmquant.system.printable import plural, printable
 
 # The error of the posterior, as a multiple of that of the nearest colours, from which on there is a note, if the error
 # itself is large enough to be seen. Without noise and shrinkage, antialiased drawings have 2.5 to 12 times the error
@@ -203,6 +204,18 @@ def _stopped_early(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable
             f"--max-iter {settings.max_iter} ended the fit before it converged at k = {', '.join(ks)}; raise it, or "
             "leave it out"
         )
+
+
+def transfer_remark(settings: Mapping[str, Any]) -> str:
+    """Return what the figures and the palette are of, by the settings of a record with transferred colours; else ""."""
+    path = settings.get("transfer_from")
+    if path is None:
+        return ""
+    name = printable(path.rsplit("/", 1)[-1])
+    return (
+        f"colours transferred from {name}; figures and palette are those of the image's mixture, the squared error is "
+        "the change of colours"
+    )
 
 
 def n_distinct(fit: RecoloredFit, *, used: bool = False) -> int:

@@ -21,6 +21,9 @@ from gmmquant.version import __version__
 
 SheetRow = tuple[Record, npt.NDArray[np.uint8], Sequence[IndexedImage | ColorImage | None]]
 
+# The caption above the palette of an image with transferred colours, which has other ones.
+_OF_ORIGINAL = "palette of the original:"
+
 _FOOTER = "LL: mean log-likelihood of a pixel, in nats. Percentages: shares of the pixels."
 
 
@@ -107,7 +110,8 @@ def sheet_row(
     for fit, drawn, extension in zip(record["fits"], recolored, formats_apart(record["fits"]), strict=True):
         pixels = None if drawn is None else drawn.pixels[:height]
         title = ", ".join(filter(None, [_title(fit), extension]))
-        panels.append(Panel(pixels, title, tuple(_captions(fit)), _palette(fit)))
+        captions = (*_captions(fit), *([_OF_ORIGINAL] if fit["recolor"] == "transfer" else []))
+        panels.append(Panel(pixels, title, captions, _palette(fit)))
     return Row(_name(image["path"]), ", ".join(_details(image)), (width, height), tuple(panels)).compact()
 
 

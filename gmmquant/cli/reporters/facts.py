@@ -8,6 +8,7 @@ from rich.text import Text
 
 from gmmquant.cli.written import written_files
 from gmmquant.colors.named_palettes import name_of
+from gmmquant.report.notes import transfer_remark
 from gmmquant.report.numbers import file_size
 from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
@@ -47,14 +48,13 @@ def heading(record: Record, name: str) -> Text:
 def settings_line(record: Record) -> str:
     """Return the settings that are not the defaults: method, space, recolouring; empty if all are."""
     settings = record["settings"]
-    model, source, space = settings["model"], settings["transfer_from"], settings["space"]
+    model, space, transferred = settings["model"], settings["space"], transfer_remark(settings)
     parts = {
         f"model {file_name(model)}": model,
         f"palette {_palette_name(settings['palette'])}": settings["palette"],
         "KMeans": settings["method"] == "kmeans",
         f"fitted in {SPACE_TITLES[space]}, log-likelihoods of densities in that space": space != "srgb",
-        f"colours transferred from {file_name(source)}; figures and palette are those of the image's mixture, "
-        "the squared error is the change of colours": source,
+        transferred: transferred,
     }
     strength = "" if settings["strength"] is None else f" at {settings['strength']:g}"
     names = {} if settings["dither"] != "none" else {"nearest": "nearest colours", "soft": "posterior mean colours"}

@@ -14,8 +14,9 @@ from gmmquant.images.reduced import first_frame
 from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
 from gmmquant.report.html.rendering import render
+from gmmquant.report.notes import transfer_remark
 from gmmquant.report.numbers import decimal, pixel_size, ratio, series
-from gmmquant.report.record import RECORD_END, RECORD_START, Record, codes_of, to_json, was_searched
+from gmmquant.report.record import RECORD_END, RECORD_START, Record, codes_of, formats_apart, to_json, was_searched
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 from gmmquant.system.printable import plural
 
@@ -52,10 +53,14 @@ class MapView(NamedTuple):
 
 
 class FitView(NamedTuple):
-    """All that the page shows of one fit. `image` is None if its file is gone."""
+    """All that the page shows of one fit. `image` is None if its file is gone.
+
+    `chosen` tells fits of the same k apart: what k was chosen for, as "auto:3", and the format if there are several.
+    """
 
     record: Record
     label: str
+    chosen: str
     image: EmbeddedImage | None
     swatches: Sequence[Swatch]
     trace: Chart | None
@@ -100,8 +105,10 @@ def html_page(
     few = image["distinct_colors"] is not None and image["distinct_colors"] <= _FEW_COLORS
     shown = embed(source, MAX_PIXELS, lossless=few)
     views = [
-        _view(record, fit, each, of_fit)
-        for fit, each, of_fit in zip(fits, images, maps or [{}] * len(fits), strict=True)
+        _view(record, fit, each, of_fit, extension)
+        for fit, each, of_fit, extension in zip(
+            fits, images, maps or [{}] * len(fits), formats_apart(fits), strict=True
+        )
     ]
     page = render(
         "page.html",
@@ -113,6 +120,7 @@ def html_page(
         facts=_facts(image),
         original=shown,
         remarks=_remarks(record, shown, views),
+        transferred=transfer_remark(record["settings"]),
         fits=views,
         charts=k_charts(fits),
         points=cloud.packed_points(cloud.points(source.pixels)),
@@ -144,6 +152,7 @@ def _view(
     fit: Record,
     image: IndexedImage | ColorImage | None,
     maps: Mapping[str, npt.NDArray[np.uint8]],
+    extension: str,
 ) -> FitView:
     label = decimal(fit["k"])
     if fit["k_fitted"] != fit["k"]:
@@ -152,6 +161,7 @@ def _view(
     return FitView(
         fit,
         label,
+        ", ".join(filter(None, [str(fit["asked"]) if fit["auto"] else "", extension])),
         None if image is None else embed(image, MAX_PIXELS),
         swatches(fit["components"]),
         trace_chart(fit, is_searched=is_searched),
