@@ -37,7 +37,7 @@ _CONTRADICTIONS = (
     ("dry_run", "prints no records", ("as_json",)),
     ("preview", "shows images", ("as_json", "json_lines", "quiet", "dry_run")),
     ("quiet", "prints only errors", ("verbose",)),
-    ("model", "fits nothing; --dither and --smooth are what a style changes then", ("style",)),
+    ("model", "fits nothing; use --dither or --smooth", ("style",)),
     ("model", "fits nothing", ("k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
     ("palette", "sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
     ("shared", "fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),

@@ -194,7 +194,8 @@ def _file_like_an_option(arguments: Sequence[str], options: Mapping[str, Any]) -
     for previous, argument in pairwise(["", *arguments]):
         is_value = previous in options and options[previous].takes_value
         is_option = len(argument) <= 2 or not argument.startswith("-") or argument.partition("=")[0] in options
-        if not (is_value or is_option) and os.path.lexists(argument):
+        has_ending = re.search(r"\.[A-Za-z]\w*$", argument) is not None  # as no group of options has
+        if has_ending and not (is_value or is_option) and os.path.lexists(argument):
             return argument
     return None
 

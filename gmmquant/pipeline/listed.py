@@ -57,7 +57,7 @@ def _rows(text: str) -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
-        raise ExistsError(f"the table that exists cannot be read: {error}") from None
+        raise ExistsError(f"cannot be read as a table: {error}") from None
 
 
 def _without_apostrophe(cell: str) -> str:
@@ -80,7 +80,10 @@ def name_listed(suffix: str, path: str, below: str) -> str:
 def images_left_out(planned: Plan, file: AnyPath, content: bytes) -> tuple[list[str], list[str]]:
     """Return the images that a file lists and a plan has not: those that exist or may, and those that are gone."""
     suffix, folder = file.suffix, file.parent
-    listed = images_listed(suffix, content)
+    try:
+        listed = images_listed(suffix, content)
+    except ExistsError as error:
+        raise ExistsError(f"{file.name} {error}") from None
     names: set[str] = set()
     for entry in planned.entries:
         below = relative(entry.folder, folder) if isinstance(entry, Job) else ""

@@ -150,20 +150,21 @@ def summarized(planned: Plan, outcomes: Generator[Outcome, None, None]) -> Itera
             if isinstance(outcome, Done) and planned.shared_job and outcome.illustration is not None:
                 for collector in collectors:
                     collector.illustrate(outcome.record["path"], outcome.illustration)
-            record, illustration = _result_of(outcome, job, planned)
             about = planned.shared_job or job
-            if isinstance(outcome, Failure) and record is None:
-                failed.add(relative(outcome.source, folder))
-            if record is None or about is None or failure is not None:
-                continue
-            added = added or not isinstance(outcome, Failure)
-            page = relative(about.reports["html"], folder) if "html" in about.reports else None
             try:
+                record, illustration = _result_of(outcome, job, planned)
+                if isinstance(outcome, Failure) and record is None:
+                    failed.add(relative(outcome.source, folder))
+                if record is None or about is None or failure is not None:
+                    continue
+                added = added or not isinstance(outcome, Failure)
+                page = relative(about.reports["html"], folder) if "html" in about.reports else None
                 for entry in entries_of(record, relative(about.report.parent, folder), page):
                     for collector in collectors:
                         collector.add(entry, illustration)
-            except Exception as error:
-                failure = Failure(about.report, _reason(error), is_image=False)
+            except Exception as error:  # most likely of a report that was changed
+                source = outcome.source if about is None else about.report
+                failure = Failure(source, _reason(error), is_image=False)
     if failure is not None:
         yield failure
     elif added:

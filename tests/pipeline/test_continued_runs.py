@@ -177,6 +177,10 @@ def test_a_report_that_was_changed_stops_no_other_image(command, samples, tmp_pa
     assert f"out/grey_report.json: cannot make the report: KeyError: '{name}'; the images are complete" in tables.stderr
     assert "bug" not in tables.stderr
     assert not (tmp_path / "out/report.csv").exists()
+    report.write_text(report.read_text().replace('"psnr"', '"was_psnr"'))
+    sheet = command(grey, flat, "-k", "4", "-o", "out", "--skip-existing", "--sheet", "-j", "1")
+    assert (sheet.returncode, (tmp_path / "out/flat_k4.png").exists()) == (1, True)
+    assert "bug" not in sheet.stderr
 
 
 def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path):

@@ -73,7 +73,7 @@ def test_a_table_that_cannot_be_read_is_neither_replaced_nor_in_the_way(command,
     before = table.read_bytes()
     refused = command(*names, "-k", "3", "-o", "out", "--report", "json,csv")
     assert refused.returncode == 1
-    assert "the table that exists cannot be read: field larger than field limit" in refused.stderr
+    assert "report.csv cannot be read as a table: field larger than field limit" in refused.stderr
     assert command(*names, "-k", "3", "-o", "out").returncode == 0
     assert table.read_bytes() == before
 
