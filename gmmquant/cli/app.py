@@ -227,9 +227,8 @@ def quantize(
         option = "--json" if as_json else "--json-lines"
         notes.append(f"standard output has the figures, and no image is written; leave out {option} for the image")
     planned = plan(sources_of(image, Reading(recursive, null, max_pixels, notes.append, verbose)), task, folder)
-    if makes_again(planned):
-        advice = "they have no report" if "json" in products.reports else "--report json avoids that"
-        notes.append(f"--skip-existing makes existing outputs again to compare them; {advice}")
+    if "json" not in products.reports and makes_again(planned):
+        notes.append("--skip-existing makes existing outputs again to compare them; --report json avoids that")
     n_images = len(planned.entries)
     if to is Destination.STANDARD_OUTPUT and n_images > 1 and not dry_run:
         raise ParameterError(

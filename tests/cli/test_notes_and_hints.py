@@ -330,7 +330,7 @@ def test_a_report_that_is_asked_for_is_no_advice_on_outputs_without_one(command,
     assert command(ramp, "-k", "2", "-o", "out").returncode == 0
     (tmp_path / "out/ramp_report.json").unlink()
     again = command(ramp, "-k", "2", "-o", "out", "--skip-existing", "--report", "json,html")
-    assert "makes existing outputs again to compare them; they have no report\n" in again.stderr
+    assert again.returncode == 0
     assert "--report json avoids" not in again.stderr
 
 
