@@ -261,6 +261,13 @@ def test_a_report_with_a_lossy_fit_takes_one_of_another_format(command, tmp_path
         assert command(ramp, "-k", "3", "--format", format_, "-o", "out").returncode == 0
     record = json.loads((tmp_path / "out/ramp_report.json").read_text())
     assert sorted(fit.get("lossy", False) for fit in record["fits"]) == [False, True]
+    rows = command(ramp, "-k", "3", "--format", "gif", "-o", "out").stdout
+    assert re.search(r" PSNR +palette\n", rows), rows
+    assert {name: bool(star) for name, star in re.findall(r"ramp_k3\.(\w+) .* dB(\*?) ", rows)} == {
+        "jpg": True,
+        "png": False,
+        "gif": True,
+    }
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -143,13 +143,15 @@ def test_every_fit_has_one_row_of_figures_at_any_width(columns, variables, monke
     lines = lines_of(text)
     assert max(map(len, lines)) <= columns
     heading = next(line.split() for line in lines if line.split()[:1] == ["k"])
-    assert heading[:4] == ["k", "log-lik./px", "file", "PSNR"]
+    assert heading[:3] == ["k", "log-lik./px", "file"]
     assert not any(word.endswith("-") for word in heading)
     rows = [line.split() for line in lines if line[:2].strip().isdigit()]
     assert [row[:7] for row in rows] == [
         [str(fit["k"]), "4.2500", f"cat_k{fit['k']}.png", "1.23", "kB", "25", "%"] for fit in fits
     ]
     assert [row[7] for row in rows] == ["21.9"] * 3
+    # The unit is in the heading where it has no room in the rows.
+    assert (heading[3], {row[8:9] == ["dB"] for row in rows}) in (("PSNR", {True}), ("dB", {False}))
 
 
 @pytest.mark.parametrize(("columns", "headings"), [(46, ["k", "log-lik./px", "file"]), (24, ["k", "log-lik./px"])])

@@ -67,6 +67,12 @@ def settings_line(record: Record) -> str:
     return "; ".join(part for part, is_shown in parts.items() if is_shown)
 
 
+def are_lossy(record: Record) -> list[bool]:
+    """Return for each fit whether its image file, or one of them, differs from the image, of which the figures are."""
+    images = record.get("images", [record])
+    return [any(image["fits"][i].get("lossy", False) for image in images) for i in range(len(record["fits"]))]
+
+
 def lossy_formats(record: Record) -> list[str]:
     """Return the formats of image files that differ from the images, of which the figures are."""
     fits = [fit for image in record.get("images", [record]) for fit in image["fits"]]

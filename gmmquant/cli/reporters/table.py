@@ -13,6 +13,7 @@ from rich.text import Text
 from gmmquant.cli.reporters.base import Reporter
 from gmmquant.cli.reporters.columns import Column, heading_line, rows_of, shortened, tables, width_of
 from gmmquant.cli.reporters.facts import (
+    are_lossy,
     choice_line,
     file_name,
     heading,
@@ -162,7 +163,7 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
         return heading_line(figures, "palette"), rows
     if width_of(figures) > width:
         narrower = max(_longest_name(record) - (width_of(figures) - width), _MIN_NAME_COLUMNS)
-        figures = _figures(record, narrower, mark, unit="")
+        figures = _figures(record, narrower, mark, unit_in_heading=True)
         while width_of(figures) > width and len(figures) > 1:
             del figures[-1]
     palettes = [palette_text(each, width - _INDENT, swatches=colors) for each in codes]
@@ -172,7 +173,7 @@ def fit_table(record: Record, *, colors: bool, width: int, mark: str) -> tuple[T
     return heading_line(figures), [line for pair in lines for line in pair]
 
 
-def _figures(record: Record, name_columns: int, mark: str, unit: str = " dB") -> list[Column]:
+def _figures(record: Record, name_columns: int, mark: str, *, unit_in_heading: bool = False) -> list[Column]:
     """Return the columns of k, the mean log-likelihood, the file and the PSNR in decibels."""
     fits = record["fits"]
     means = [fit["mean_log_likelihood"] for fit in fits]
@@ -181,12 +182,19 @@ def _figures(record: Record, name_columns: int, mark: str, unit: str = " dB") ->
         Column("k", [name_of_k(fit) for fit in fits]),
         Column("log-lik./px", ["-" if mean is None else f"{mean:.4f}" for mean in means]),
         *([files] if any(files.cells) else []),
-        Column("PSNR*" if lossy_formats(record) else "PSNR", [_psnr(fit, unit) for fit in fits]),
+        _psnr_column(fits, are_lossy(record), unit_in_heading=unit_in_heading),
     ]
 
 
-def _psnr(fit: Record, unit: str) -> str:
-    return "equal" if fit["psnr"] is None else f"{fit['psnr']:.1f}{unit}"
+def _psnr_column(fits: Sequence[Record], lossy: Sequence[bool], *, unit_in_heading: bool) -> Column:
+    """Return the column of the PSNR, with a star for files that differ from the images: in the heading if all do."""
+    heading, unit = ("dB", "") if unit_in_heading else ("PSNR", " dB")
+    values = ["equal" if fit["psnr"] is None else f"{fit['psnr']:.1f}{unit}" for fit in fits]
+    if all(lossy):
+        return Column(f"{heading}*", values)
+    star = " " if any(lossy) else ""
+    stars = ["*" if is_lossy else star for is_lossy in lossy]
+    return Column(f"{heading}{star}", [f"{value}{mark}" for value, mark in zip(values, stars, strict=True)])
 
 
 def _longest_name(record: Record) -> int:
