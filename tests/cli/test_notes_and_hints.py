@@ -487,3 +487,14 @@ def test_a_posterior_dither_of_one_color_is_noted(command, tmp_path):
     assert note in command("grey.png", "--palette", "#808080,#ff0000", "--dither", "posterior", "-o", "a").stderr
     assert "nearly all" not in command("grey.png", "--palette", "bw", "--dither", "bayer", "-o", "b").stderr
     assert "nearly all" not in command("grey.png", "--palette", "red,red,#f00", "-o", "c").stderr
+
+
+def test_statistics_of_an_image_without_a_visible_pixel_are_dashes(command, tmp_path):
+    Image.new("RGBA", (6, 4)).save(tmp_path / "clear.png")
+    result = command("clear.png", "-k", "3", "--stats", "--report", "json", "html", "--plots", "svg", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"3 \(0\)( +-){7} +[0-9.]+\n", result.stdout), result.stdout
+    page = (tmp_path / "out/clear_report.html").read_text()
+    for name in ("log_likelihood", "aic", "bic", "icl", "converged"):
+        assert f'<td data-figure="{name}">\u2013</td>' in page
+    assert not list((tmp_path / "out").glob("*.svg"))

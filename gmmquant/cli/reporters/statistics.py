@@ -35,9 +35,15 @@ def name_of_k(fit: Record) -> str:
 
 
 def statistics_columns(fits: Sequence[Record]) -> list[Column]:
-    """Return the columns of the statistics, that of k first."""
+    """Return the columns of the statistics, that of k first. An image in which nothing is visible has only the time."""
     names = Column("k", [name_of_k(fit) for fit in fits])
-    return [names, *(Column(heading, [cell(fit) for fit in fits]) for heading, cell in _CELLS.items())]
+    return [
+        names,
+        *(
+            Column(heading, [cell(fit) if fit["k_fitted"] or heading == "seconds" else "-" for fit in fits])
+            for heading, cell in _CELLS.items()
+        ),
+    ]
 
 
 def reasons_to_stop(record: Record) -> Iterator[str]:

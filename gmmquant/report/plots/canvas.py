@@ -11,6 +11,8 @@ import io
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.images.encoding.output_metadata import MARK
 from gmmquant.settings import PLOT_FORMATS
@@ -27,6 +29,9 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#55
 _LIGHTEST = 0.93  # of viridis, which ends in a yellow that is hard to see on white
 
 INK = "#333333"
+
+# Values of a curve that differ by less than this share are equal.
+_FLAT = 1e-9
 
 _STYLE: dict[str, Any] = {
     "axes.edgecolor": "#888888",
@@ -90,6 +95,19 @@ def new_figure(width: float, height: float, layout: Any = "constrained") -> Plot
     from gmmquant.report.plots.plot import Plot
 
     return Plot(figsize=(width, height), layout=layout)
+
+
+def widen_flat(axes: Any) -> None:
+    """Give the y axis of equal values, which may differ by rounding, limits of 1 % around them.
+
+    Otherwise its ticks would have as many digits as a float.
+    """
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.empty(0)])
+    values = values[np.isfinite(values)]
+    if values.size and np.ptp(values) <= _FLAT * max(abs(values).max(), _FLAT):
+        middle = float(values.mean())
+        half = abs(middle) / 100 or 1.0
+        axes.set_ylim(middle - half, middle + half)
 
 
 def line_colors(n_lines: int) -> list[Any]:

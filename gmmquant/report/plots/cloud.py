@@ -28,6 +28,9 @@ _N_COLORS = 4000  # that are drawn at most
 _MANY = 32  # components, from which on their rings are thin
 _MAX_COLUMNS = 3
 _MIN_ASPECT = 0.45  # shortest side of the box / longest
+_MIN_HALF_SIDE = {"lab": 2.0}  # in units of the space; shorter ones have ticks of many digits
+_MIN_HALF_SIDE_OF_UNIT = 0.02  # of the spaces with values from 0 to 1
+_NARROW = 6  # multiple of these below which tick labels have more digits, and names stand further from the axes
 _MARGIN = 0.08  # right of and above the axes, as a fraction of their cell
 _MAX_TRIALS = 5  # of the size of the box
 _MAX_EXCESS_PIXELS = 0.5
@@ -135,11 +138,15 @@ def _set_up(axes: Any, fit: FitFigures, points: FloatArray) -> FloatArray:
     # One scale for all axes, as lengths and angles mean something.
     low, high = points.min(axis=0), points.max(axis=0)
     center, half = (low + high) / 2, (high - low) / 2
-    half = 1.05 * np.maximum(half, max(_MIN_ASPECT * half.max(), 0.005))
+    least = _MIN_HALF_SIDE.get(fit.space, _MIN_HALF_SIDE_OF_UNIT)
+    half = 1.05 * np.maximum(half, max(_MIN_ASPECT * half.max(), least))
     axes.set(**{f"{name}lim": (c - h, c + h) for name, c, h in zip("xyz", center, half, strict=True)})
     axes.xaxis.labelpad = 9
+    is_narrow = half.max() < _NARROW * least
+    if is_narrow:
+        axes.yaxis.labelpad = axes.zaxis.labelpad = 11
     for axis, extent in zip((axes.xaxis, axes.yaxis, axes.zaxis), half, strict=True):
-        axis.get_major_locator().set_params(nbins=3 if extent < 0.6 * half.max() else 5)
+        axis.get_major_locator().set_params(nbins=3 if is_narrow or extent < 0.6 * half.max() else 5)
     axes.view_init(elev=20, azim=-60)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("#fafafa")

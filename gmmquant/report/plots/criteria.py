@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gmmquant.report.plots.canvas import COLORS, INK, new_figure, styled
+from gmmquant.report.plots.canvas import COLORS, INK, new_figure, styled, widen_flat
 from gmmquant.report.plots.figures import Results, figures_of, tried_by_auto
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def plot_criteria(results: Results) -> Figure:
         error.plot(ks, [fit.mse for fit in fits], "o-", color=COLORS[6])
         error.set(title="squared error: lower is better", ylabel="mean over pixels, levels² (0 to 255)", ylim=(0, None))
         for axes in (likelihood, criteria, error):
+            if axes is not error:  # it starts at 0
+                widen_flat(axes)
             _set_axis_of_k(axes, [*ks, *(entry.k for entry in tried)])
     return figure
 

@@ -30,20 +30,21 @@ def plots(record: Record, original: npt.NDArray[Any], format: str) -> dict[str, 
     Returns
     -------
     dict
-        `objective`, `criteria`, `palettes`, and `colors_k7` and so on for each k that was asked for, unless no pixel is
-        visible. The same record and image give the same bytes.
+        `objective`, `criteria`, `palettes`, and `colors_k7` and so on for each k that was asked for; nothing if no
+        pixel is visible. The same record and image give the same bytes.
 
     Raises
     ------
     GmmquantError
         If matplotlib is not installed, or the format is another.
     """
+    image = FlatImage.from_array(original)
+    if not image.n_visible:
+        return {}
     figures = {
         "objective": plot_objective(record),
         "criteria": plot_criteria(record),
         "palettes": plot_palettes(record),
     }
-    image = FlatImage.from_array(original)
-    if image.n_visible:
-        figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, image) for fit in record["fits"]}
+    figures |= {f"colors_k{in_names(fit['asked'])}": plot_colors(fit, image) for fit in record["fits"]}
     return {name: encode_figure(figure, format) for name, figure in figures.items()}

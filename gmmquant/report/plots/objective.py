@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gmmquant.report.plots.canvas import COLORS, line_colors, new_figure, styled
+from gmmquant.report.plots.canvas import COLORS, line_colors, new_figure, styled, widen_flat
 from gmmquant.report.plots.figures import FitFigures, Results, figures_of
 
 if TYPE_CHECKING:
@@ -68,10 +68,15 @@ def _draw(axes: Any, fits: Sequence[FitFigures], label: str) -> None:
         x = [i for steps, _ in levels for i in steps]
         axes.plot(x, [J for _, objective in levels for J in objective], label=str(fit.k), color=color)
         starts = [(steps[0], objective[0]) for steps, objective in levels if objective]
-        axes.plot(*zip(*starts, strict=True), "o", markersize=5, markerfacecolor="white", color=color)
+        axes.plot(
+            [i for i, _ in starts], [J for _, J in starts], "o", markersize=5, markerfacecolor="white", color=color
+        )
     after = " after the search" if any(fit.is_searched for fit in fits) else ""
     axes.set(xlabel=f"iteration{after} (circle: start of a level)", ylabel=label)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if not any(steps.stop > 1 for fit in fits for steps, _ in iterations(fit)):  # no iterations
+        axes.set(xlim=(-0.5, 0.5), xticks=[0])
+    widen_flat(axes)
     if len(fits) > len(COLORS):
         _draw_scale(axes, [fit.k for fit in fits], colors)
     else:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _INCHES = 8.0  # width
 _MIN_WIDTH_OF_TEXT = 0.075  # weight from which on a colour has room for its hex code
+_MIN_BARS_OF_TITLE = 3  # from which on the axis has room for its whole title
 _LIGHT = 0.5  # brightness above which the text on a colour is dark
 
 
@@ -49,7 +50,8 @@ def plot_palettes(results: Results) -> Figure:
                 if weight >= _MIN_WIDTH_OF_TEXT:
                     ink = INK if color @ (0.299, 0.587, 0.114) > _LIGHT else "white"
                     axes.text(start + weight / 2, row, code, ha="center", va="center", size=8, color=ink)
-        axes.set(xlim=(0, 1), ylim=(len(fits) - 0.5, -0.5), xlabel="weight", ylabel="number of colours k")
+        title = "number of colours k" if len(fits) >= _MIN_BARS_OF_TITLE else "k"
+        axes.set(xlim=(0, 1), ylim=(len(fits) - 0.5, -0.5), xlabel="weight", ylabel=title)
         axes.set_yticks(range(len(fits)), [str(fit.k) for fit in fits])
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)

@@ -277,12 +277,50 @@ def test_texts_stay_texts_and_points_become_an_image_in_vector_files(record):
     assert "squared error" in page.get_textpage().get_text_bounded()
 
 
-def test_an_image_without_a_visible_pixel_has_no_cloud():
+def test_an_image_without_a_visible_pixel_has_no_plots():
     image = np.zeros((4, 4, 4), dtype=np.uint8)
     quantizer = Quantizer(image)
     record = build_record("a.png", SAMPLE_IMAGES / "r.json", quantizer, [fit_record(quantizer.fit(2), {})])
-    assert list(plots(record, image, "svg")) == ["objective", "criteria", "palettes"]
+    assert plots(record, image, "svg") == {}
     assert_refused(["0 visible pixels"], plot_colors, quantizer.fit(2), image)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_the_title_of_the_axis_of_palettes_lies_within_the_figure(n, results):
+    figure = plot_palettes(results[:n])
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    title = axes.yaxis.label.get_window_extent()
+    assert figure.bbox.y0 <= title.y0 < title.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize("method", ["gmm", "kmeans"])
+@pytest.mark.parametrize("draw", [plot_objective, plot_criteria])
+def test_ticks_of_a_flat_curve_have_few_digits(method, draw):
+    for image in (read_sample("cat.jpg"), np.full((1, 1, 3), (127, 80, 20), np.uint8)):
+        figure = draw(quantize(image, 1, method=method))
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 7
+            assert axes.get_xlim()[0] >= -0.5
+            assert axes.get_ylim()[0] >= 0 or "error" not in axes.get_title(loc="left")
+
+
+@pytest.mark.parametrize("space", ["srgb", "linear", "oklab", "lab"])
+def test_names_of_axes_overlap_no_numbers_on_the_cloud_of_a_single_colour(space):
+    image = np.full((1, 1, 3), (127, 80, 20), np.uint8)
+    figure = plot_colors(quantize(image, 1, space=space), image)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        name = axis.label.get_window_extent().get_points().mean(axis=0)
+        low, high = axis.get_view_interval()
+        shown = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        assert shown
+        for label in shown:
+            assert len(label.get_text()) <= 5
+            box = label.get_window_extent()
+            assert np.hypot(*(box.get_points().mean(axis=0) - name)) > 1.6 * box.height
 
 
 def test_settings_of_matplotlib_stay_and_do_not_matter(results):
