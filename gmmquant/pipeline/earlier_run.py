@@ -77,9 +77,17 @@ class EarlierRun(NamedTuple):
         for path in chain(sorted(gone), filter(can_be_read, (path for path in paths if path not in self.images))):
             which = "with" if path in gone else "without"
             raise ParameterError(
-                f"{self.report.name} was written {which} {path}, so its mixture differs; use the same images, for more "
+                f"{self.report.name} was written {which} {self._path_from_here(path)}, so its mixture differs; use the same images, for more "
                 f"of them --model (after --save-model), {REMEDY}"
             )
+
+    def _path_from_here(self, path: str) -> str:
+        """Return a path of the report as it can be typed here: relative to the current folder, if it is below it."""
+        if not isinstance(self.report, Path) or "://" in path:
+            return path
+        full = os.path.normpath(os.path.join(os.path.realpath(self.report.parent), path))
+        here = os.path.relpath(full)
+        return full if here.startswith(os.pardir) else here
 
     def digest_of_image(self, source: SourcePath) -> str | None:
         """Return the digest of an image in a shared report; None if the image failed or is new."""
