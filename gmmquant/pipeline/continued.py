@@ -213,8 +213,8 @@ def extended_shared_record(earlier: EarlierRun, record: Record, *, replaces: boo
     for image in record["images"]:
         if len(image["fits"]) < len(fits["fits"]):
             raise ParameterError(
-                f"{earlier.report.name} lacks {image['path']}, which failed in an earlier run; run again with "
-                f"-k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
+                f"{earlier.report.name} lacks {earlier.path_from_here(image['path'])}, which failed in an earlier run; "
+                f"run again with -k {' '.join(map(str, fits['settings']['k']))} --skip-existing"
             )
     return {**fits, **{name: record[name] for name in ("total", "fitted", "digest", "images", "failed")}}
 

@@ -77,11 +77,11 @@ class EarlierRun(NamedTuple):
         for path in chain(sorted(gone), filter(can_be_read, (path for path in paths if path not in self.images))):
             which = "with" if path in gone else "without"
             raise ParameterError(
-                f"{self.report.name} was written {which} {self._path_from_here(path)}, so its mixture differs; use the same images, for more "
-                f"of them --model (after --save-model), {REMEDY}"
+                f"{self.report.name} was written {which} {self.path_from_here(path)}, so its mixture differs; use the "
+                f"same images, for more of them --model (after --save-model), {REMEDY}"
             )
 
-    def _path_from_here(self, path: str) -> str:
+    def path_from_here(self, path: str) -> str:
         """Return a path of the report as it can be typed here: relative to the current folder, if it is below it."""
         if not isinstance(self.report, Path) or "://" in path:
             return path

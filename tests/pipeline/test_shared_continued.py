@@ -81,7 +81,7 @@ def test_a_fit_is_not_added_to_a_report_that_lacks_an_image(command, finished, t
     (tmp_path / "out/shared_report.json").write_text(json.dumps(record))
     added = command("album", "-k", "5", "--shared", "-o", "out")
     assert added.returncode == 1
-    assert "shared_report.json lacks ../album/p4.png, which failed in an earlier run; run again with -k 3 5" in (
+    assert "shared_report.json lacks album/p4.png, which failed in an earlier run; run again with -k 3 5" in (
         added.stderr
     )
     assert report(tmp_path / "out") == record
