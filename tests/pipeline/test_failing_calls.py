@@ -150,7 +150,9 @@ class Sweep:
         elif not told:
             faults.append("a failure is silent")
         elif (
-            is_complete and self._complete != self._before and not any(reason in told[0] for reason in AFTER_THE_FILES)
+            is_complete
+            and self._complete != self._before
+            and not any(reason in line for line in told for reason in AFTER_THE_FILES)
         ):
             faults.append(f"a complete run fails with {result.stderr}")
         if result.returncode or left:

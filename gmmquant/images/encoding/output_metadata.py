@@ -110,6 +110,10 @@ def save_by_pillow(image: Image.Image, format: str, metadata: Metadata | None = 
     buffer = io.BytesIO()
     try:
         image.save(buffer, format, **options, **{name: value for name, value in described.items() if value})
+    except KeyError:
+        if format in Image.SAVE:
+            raise
+        raise ImportError(f"Pillow cannot load its part for {format}") from None  # of which it says nothing
     except ValueError as error:
         if str(error) in _LITTLE_MEMORY:
             raise MemoryError from None
