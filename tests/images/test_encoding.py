@@ -869,6 +869,7 @@ def test_lack_of_memory_in_an_encoder_is_told_as_such(monkeypatch, text, kind):
 
 
 def test_a_part_of_pillow_that_cannot_be_loaded_is_named(monkeypatch):
+    Image.init()
     monkeypatch.delitem(Image.SAVE, "WEBP")
     with pytest.raises(ImportError, match=r"^Pillow cannot load its part for WEBP$"):
         output_metadata.save_by_pillow(Image.new("RGB", (2, 2)), "WEBP")
