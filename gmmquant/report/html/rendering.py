@@ -63,15 +63,20 @@ def content_hash(text: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files(_PACKAGE) / "assets" / name).read_text(encoding="utf-8").strip()
+    return _text("assets", name).strip()
+
+
+def _text(folder: str, name: str) -> str:
+    """Return a file of this package; an OSError tells why it cannot be read, as no loader of Jinja does."""
+    return (files(_PACKAGE) / folder / name).read_text(encoding="utf-8")
 
 
 def _environment() -> Environment:
     require_jinja2()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader(_PACKAGE, "templates"),
+        loader=FunctionLoader(lambda name: _text("templates", name)),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_visible,
