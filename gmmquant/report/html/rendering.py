@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
@@ -84,6 +85,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(numbers.FILTERS)
+    try:
+        codecs.lookup(
+            "unicode-escape"
+        )  # with it Jinja reads texts in templates, and says of any failure that they are wrong
+    except LookupError:
+        raise ImportError("the codec unicode-escape of Python") from None
     return environment
 
 
