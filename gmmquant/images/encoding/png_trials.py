@@ -42,7 +42,7 @@ _SAMPLED_PART, _STRIPS, _SAMPLED_PIXELS = 4, 4, 1 << 16
 _WORTH_IT = {1: 1.07, 2: 1.03}
 
 # Rows are compressed without a filter if their sample is at most so much larger than of the other depth, and if a
-# filter leaves more than this part of it. With filters, the best of a depth are, up to this number, if they are smaller.
+# filter leaves more than this part of it. With filters, the best of a depth are, up to this number, if smaller.
 _NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 
 _DEPTH_POSITION = 24  # of the byte with the bits of an index
