@@ -86,9 +86,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(numbers.FILTERS)
     try:
-        codecs.lookup(
-            "unicode-escape"
-        )  # with it Jinja reads texts in templates, and says of any failure that they are wrong
+        codecs.lookup("unicode-escape")  # Jinja reads texts with it, and says of any failure that a template is wrong
     except LookupError:
         raise ImportError("the codec unicode-escape of Python") from None
     return environment
