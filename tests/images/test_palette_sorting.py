@@ -166,6 +166,8 @@ def test_forks_of_a_process_that_has_written_a_png_write_pngs(optimize):
         with multiprocessing.get_context("fork").Pool(2) as pool:
             forks = [pool.apply_async(encode_image, (image, "png"), {"optimize": optimize}) for _ in range(3)]
             assert [fork.get(GUARD_SECONDS) for fork in forks] == [own] * 3
+            pool.close()  # or it would send SIGTERM, of which its forks may have inherited a handler
+            pool.join()
 
 
 def test_a_palette_of_a_fixed_order_is_written_in_it():

@@ -98,7 +98,8 @@ def _with_order_of_oxipng(group: Sequence[bytes]) -> list[bytes]:
 
 def _best_filters(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[list[tuple[int, Trial]]]:
     """Return the best trials of each group with filters, after their sizes, the smallest first."""
-    first = [_sizes(product(group, _FIRST_FILTERS), _QUICK, threads) for group in groups]
+    few = [dict.fromkeys((*group[:2], group[-1])) for group in groups]  # the file's own order is the first or second
+    first = [_sizes(product(group, _FIRST_FILTERS), _QUICK, threads) for group in few]
     bare = [_sizes(product(group, [NO_FILTER]), _QUICK, threads) for group in groups]
     are_worth_it = [min(one) <= _WORTH_IT[len(groups)] * min(other) for one, other in zip(first, bare, strict=True)]
     trials = [list(product(group, _FILTERS * worth)) for group, worth in zip(groups, are_worth_it, strict=True)]
