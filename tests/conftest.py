@@ -52,6 +52,15 @@ _TERMINAL_VARIABLES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    """Restore the handlers of signals after the test: a run of the command in this process leaves its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_terminal() -> Iterator[None]:
     """Remove the variables that configure a terminal, which change what the command prints in this process."""
