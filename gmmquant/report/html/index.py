@@ -20,8 +20,8 @@ from gmmquant.report.record import Record, extension_of
 from gmmquant.settings import ANY_K
 from gmmquant.version import __version__
 
-# The longer side of thumbnails in pixels: an entry with four results has 10 kB.
-SIDE = 96
+# The longer side of thumbnails in pixels: an entry with four results has less than 5 kB.
+SIDE = 60
 
 # Results of an entry that have a thumbnail.
 _MAX_THUMBNAILS = 6
