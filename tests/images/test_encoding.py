@@ -94,6 +94,8 @@ def by_opencv(data):
 
 
 def to_rgb(decoded):
+    if decoded.ndim == 2:
+        decoded = np.dstack([decoded] * 3)
     return decoded[..., [2, 1, 0, 3][: decoded.shape[2]]]
 
 

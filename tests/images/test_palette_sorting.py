@@ -6,14 +6,17 @@ import multiprocessing
 import threading
 import warnings
 
+import cv2
 import numpy as np
 import oxipng
 import pytest
+from helpers import SAMPLE_IMAGES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from waiting import GUARD_SECONDS
 
+from gmmquant import quantize
 from gmmquant.errors import ImageError
 from gmmquant.images.encoding import palette_sorting, png, png_rows, png_trials
 from gmmquant.images.encoding.encode import encode_image
@@ -127,11 +130,54 @@ def test_optimizing_a_smooth_image_beats_every_filter_of_its_own_order_and_keeps
     assert len(small) <= min(len(png_trials.compressed(plain, name, 12)) for name in names)
 
 
-@pytest.mark.parametrize("n_colors", [5, 16, 60, 256])
-def test_optimized_files_are_not_larger_than_by_oxipng_at_its_highest_level_of_the_same_indices(n_colors):
-    image = smooth_image(n_colors, (300, 400))
+def drawn_image(n, shape):
+    """Return flat shapes whose borders are mixed, as in a logo: few of the indices at most pixels, the others rare."""
+    small = np.zeros(shape, dtype=np.uint8)
+    height, width = shape
+    for number, (across, down) in enumerate(((0.3, 0.4), (0.6, 0.5), (0.5, 0.75)), 1):
+        center = (round(across * width), round(down * height))
+        cv2.circle(small, center, height // 4, 60 * number, -1, cv2.LINE_AA)
+    cv2.putText(small, "abc", (4, height - 4), cv2.FONT_HERSHEY_SIMPLEX, height / 90, 255, 1, cv2.LINE_AA)
+    labels = np.round(small / 255 * (n - 1)).astype(np.uint8)
+    return IndexedImage(labels, np.random.default_rng(n).integers(0, 256, (n, 3), dtype=np.uint8))
+
+
+def grey_image(n, shape):
+    """Return a smooth image in grey levels, which need no palette."""
+    levels = np.linspace(0, 255, n).astype(np.uint8)
+    return smooth_image(n, shape)._replace(palette=np.repeat(levels[:, np.newaxis], 3, axis=1))
+
+
+def colorful_image(n, shape):
+    """Return an image of more colours than a palette holds, by its alpha."""
+    image = smooth_image(n, shape)
+    alpha = np.broadcast_to(np.linspace(0, 255, shape[1]).astype(np.uint8), shape)
+    return image._replace(alpha=np.ascontiguousarray(alpha))
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (130, 160)])
+@pytest.mark.parametrize("n_colors", [2, 3, 5, 16, 60, 250])
+@pytest.mark.parametrize("draw", [smooth_image, drawn_image, grey_image, colorful_image])
+def test_optimized_files_are_not_larger_than_by_oxipng_at_its_highest_level_of_the_same_indices(draw, n_colors, shape):
+    image = draw(n_colors, shape)
     theirs = oxipng.optimize_from_memory(encode_image(image, "png"), level=6, strip=oxipng.StripChunks.all())
-    assert len(encode_image(image, "png", optimize=True)) <= len(theirs) + 12  # the mark
+    small = encode_image(image, "png", optimize=True)
+    assert len(small) <= len(theirs) + 12  # the mark
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(small)).convert("RGBA")), rgba_of(image))
+
+
+def rgba_of(image):
+    return np.asarray(Image.fromarray(image.pixels).convert("RGBA"))
+
+
+@pytest.mark.parametrize("name", ["alpha.png", "cutout.png", "flat.png", "grey.png", "sixteen.png"])
+@pytest.mark.parametrize("k", [2, 16, 256])
+def test_optimized_drawings_are_not_larger_than_by_oxipng_at_its_highest_level(name, k):
+    result = quantize(SAMPLE_IMAGES / name, k)
+    plain, small = io.BytesIO(), io.BytesIO()
+    result.save(plain, format="png")
+    result.save(small, format="png", optimize=True)
+    assert len(small.getvalue()) <= len(oxipng.optimize_from_memory(plain.getvalue(), level=6))
 
 
 @pytest.mark.parametrize("n_colors", [2, 16, 60])

@@ -26,6 +26,9 @@ _COST_UNIT = 64
 # Rounds of exchanges, which end before, and of moves, of which further ones make files 0.1 % smaller.
 _MAX_ROUNDS, _MOVE_ROUNDS = 20, 1
 
+# Pixels up to which orders are not improved: it takes longer than all else, for a few bytes.
+_TINY_PIXELS = 1 << 14
+
 # Pairs that are counted at once, as numpy counts 64-bit copies of them.
 _CHUNK_PAIRS = 1 << 20
 
@@ -43,7 +46,9 @@ def orders(entries: Entries) -> list[Order]:
     totals = counts.sum(axis=1) + 1
     in_proportion = np.floor(_AFFINITY_UNIT * counts / np.sqrt(totals[:, np.newaxis] * totals))
     different: dict[bytes, Order] = {}
-    grown = [_exchanged(_moved(_exchanged(_grown(each), counts), counts), counts) for each in (counts, in_proportion)]
+    grown = [_grown(each) for each in (counts, in_proportion)]
+    if entries.labels.size > _TINY_PIXELS:
+        grown = [_exchanged(_moved(_exchanged(order, counts), counts), counts) for order in grown]
     for order in (*grown, _chained(counts)):
         for each in (order, order[::-1])[: 2 if len(entries) == 2 else 1]:
             opaque = entries.alphas[each] == 255

@@ -25,8 +25,10 @@ _FILTERS = ("Sub", "Up", "Entropy", "Bigrams", "BigEnt")
 _FIRST_FILTERS = ("Entropy", "BigEnt")  # show whether filters are worth it
 _SLOW_FILTER = "Brute"  # is tried with the best order
 
-_MANY_BITS = 4
-# Rows of 1 or 2 bits are so short that these are all compressed at the best level.
+# Rows of fewer bits are so short that those with these filters are all compressed at the best level. Eight bits are
+# tried if the sample, without a filter, is at most so much larger, or of up to so many pixels if a byte holds so many.
+_MANY_BITS, _NEAR_FEW_BITS = 4, 1.1
+_FEW_PIXELS, _FEW_PIXELS_OF_A_BYTE = 1 << 18, 45
 _FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
 
 # Levels of libdeflate: the second ranks filters; the third is the first to search for repetitions as the best one does,
@@ -39,17 +41,26 @@ _SAMPLED_PART, _STRIPS, _SAMPLED_PIXELS = 4, 4, 1 << 16
 
 # At the quick level, the first filters make samples at most so much larger where any filter won: of 26 images of 256
 # colours, and of 26 of 16 colours with two depths each.
-_WORTH_IT = {1: 1.07, 2: 1.03}
+_WORTH_IT_ALONE, _WORTH_IT = 1.07, 1.03
 
 # Rows are compressed without a filter if their sample is at most so much larger than of the other depth, and if a
 # filter leaves more than this part of it. With filters, the best of a depth are, up to this number, if smaller.
 _NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 
-_DEPTH_POSITION = 24  # of the byte with the bits of an index
+# Where a byte holds so many pixels or more, at the quick level, whole rows are ranked of up to so many pixels, as samples
+# of what repeats mislead. In drawings it holds more still. These have files, when ranked at the quick and the thorough
+# level, up to so much larger than without a filter that are the smallest at the best level; of a depth, so many orders
+# and so many with filters are compressed by it.
+_PIXELS_OF_A_BYTE, _WHOLE_PIXELS, _DRAWN_PIXELS_OF_A_BYTE = 12, 1 << 19, 16
+_NEAR_AT_QUICK, _NEAR_AT_THOROUGH, _MAX_BARE, _MAX_RANKED, _MAX_BEST = 1.25, 1.15, 2, 6, 3
+
+_TINY_PIXELS = 1 << 15  # up to which oxipng takes less than a tenth of a second for its highest level
+
+# Of the width and height, of the bits of an index, and of these and the colour type.
+_SIZE_POSITION, _DEPTH_POSITION, _KIND = 16, 24, slice(24, 26)
 _SIGNATURE_BYTES = 8
 
-# Level 4 of oxipng: its level 6 takes twice the time for true colour 0.4 % smaller.
-_LEVEL = 4
+_LEVEL = 6  # the highest of oxipng
 
 _IN_PLACE: dict[str, Any] = dict.fromkeys(
     ("bit_depth_reduction", "color_type_reduction", "palette_reduction", "grayscale_reduction"), False
@@ -58,17 +69,107 @@ _IN_PLACE: dict[str, Any] = dict.fromkeys(
 
 def smallest(groups: Sequence[Sequence[bytes]], n_threads: int) -> bytes:
     """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders."""
+    plain, keep_order = groups[0][0], len(groups[0]) == 1
+    is_tiny = _n_pixels(plain) <= _TINY_PIXELS
+    groups = _with_those_of_oxipng(groups)
     with ThreadPoolExecutor(n_threads) as threads:
-        if groups[0][0][_DEPTH_POSITION] < _MANY_BITS:
-            return _smallest_of_few_bits(list(dict.fromkeys(groups[0])), threads)
-        # Those of the most bits, which take longest, come first.
-        trials = _finalists([_with_order_of_oxipng(group) for group in reversed(groups)], threads)
-        return min(threads.map(compressed, *zip(*trials, strict=True), repeat(_BEST)), key=len)
+        if is_tiny:
+            trials = list(product(chain(*groups), [NO_FILTER]))
+        elif plain[_DEPTH_POSITION] < _MANY_BITS:
+            trials = _trials_of_few_bits(groups, threads)
+        elif _holds(plain, _DRAWN_PIXELS_OF_A_BYTE):
+            trials = _trials_of_drawing(groups, threads)
+        else:
+            trials = _trials(groups, threads)
+        files = list(threads.map(compressed, *zip(*trials, strict=True), repeat(_BEST)))
+    if is_tiny:
+        files.append(reduced(plain, keep_order=keep_order))
+    elif plain[_DEPTH_POSITION] < _MANY_BITS:
+        png, _ = min(zip(trials, files, strict=True), key=lambda each: len(each[1]))[0]
+        files.append(compressed(png, _SLOW_FILTER, _BEST))
+    return min(files, key=len)
 
 
-def _finalists(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
+def _with_those_of_oxipng(groups: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
+    """Return the different PNGs of each group, those of the most bits first, with the ones that oxipng would make.
+
+    These come first in their groups, as no file is to be larger than of them. One of channels, of grey levels for
+    example, is a group. Groups of one order are to be kept as they are.
+    """
+    if len(groups[0]) == 1:
+        return [list(group) for group in reversed(groups)]
+    many = groups[-1][0]
+    found = [_unfiltered(many)]
+    if len(groups) > 1:
+        found.append(_unfiltered(many, **{**_IN_PLACE, "palette_reduction": True}))
+    if _is_grey(many):
+        found.append(_unfiltered(many, bit_depth_reduction=False, palette_reduction=False))
+    by_kind: dict[bytes, dict[bytes, None]] = {}
+    for png in (*found, *chain(*reversed(groups))):
+        by_kind.setdefault(png[_KIND], {})[png] = None
+    return [list(group) for group in by_kind.values()]
+
+
+def _is_grey(png: bytes) -> bool:
+    """Return whether all entries of a palette are grey."""
+    colors = dict(_chunks(png))[b"PLTE"]
+    return colors[::3] == colors[1::3] == colors[2::3]
+
+
+def _holds(png: bytes, n_pixels: int) -> bool:
+    """Return whether a byte of a PNG holds so many pixels or more at the quick level, without a filter."""
+    return n_pixels * len(compressed(png, NO_FILTER, _QUICK)) <= _n_pixels(png)
+
+
+def _n_pixels(png: bytes) -> int:
+    width, height = struct.unpack_from(">II", png, _SIZE_POSITION)
+    return int(width * height)
+
+
+def _trials_of_few_bits(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
+    """Return the trials that are compressed at the best level, of indices of 1 or 2 bits and the best of 8."""
+    few = [png for png in chain(*groups) if png[_DEPTH_POSITION] < _MANY_BITS]
+    many = [png for png in chain(*groups) if png[_DEPTH_POSITION] >= _MANY_BITS]
+    sizes, others = ([*_sizes([(_sample(png), NO_FILTER) for png in each], _THOROUGH, threads)] for each in (few, many))
+    trials = list(product(few, _FILTERS_OF_FEW_BITS))
+    are_few = _n_pixels(few[0]) <= _FEW_PIXELS and _holds(few[0], _FEW_PIXELS_OF_A_BYTE)
+    if are_few or min(others) <= _NEAR_FEW_BITS * min(sizes):
+        trials += product([many[others.index(min(others))]], (NO_FILTER, _SLOW_FILTER))
+    return trials
+
+
+def _trials_of_drawing(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
+    """Return the trials of a drawing that are compressed at the best level."""
+    ranked = [[_to_rank(png) for png in group] for group in groups]
+    png_of = dict(zip(chain(*ranked), chain(*groups), strict=True))
+    bare = [_ranked(product(group, [NO_FILTER]), _THOROUGH, threads)[:_MAX_BARE] for group in ranked]
+    least, best = min(chain(*bare))
+    [(least_at_quick, _)] = _ranked([best], _QUICK, threads)
+    found = [trial for _, trial in chain(*bare)]
+    for group in ranked:
+        quick = _ranked(product(group, _FILTERS), _QUICK, threads)[:_MAX_RANKED]
+        near = [trial for size, trial in quick if size <= _NEAR_AT_QUICK * least_at_quick]
+        near += [(png, _SLOW_FILTER) for png, _ in near[:1]]
+        thorough = _ranked(near, _THOROUGH, threads)[:_MAX_BEST]
+        found += [trial for size, trial in thorough if size <= _NEAR_AT_THOROUGH * least]
+    return [(png_of[png], name) for png, name in found]
+
+
+def _to_rank(png: bytes) -> bytes:
+    """Return a PNG, or a sample of its rows if it has very many."""
+    return png if _n_pixels(png) <= _WHOLE_PIXELS else _sample(png)
+
+
+def _ranked(trials: Iterable[Trial], level: int, threads: ThreadPoolExecutor) -> list[tuple[int, Trial]]:
+    """Return trials after their sizes at a level of libdeflate, the smallest first."""
+    trials = list(trials)
+    return sorted(zip(_sizes(trials, level, threads), trials, strict=True))
+
+
+def _trials(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
     """Return the trials that are compressed at the best level, by the sizes of samples of the rows."""
-    samples = [[_sample(png) for png in group] for group in groups]
+    sample = _to_rank if _holds(groups[0][0], _PIXELS_OF_A_BYTE) else _sample
+    samples = [[sample(png) for png in group] for group in groups]
     png_of = dict(zip(chain(*samples), chain(*groups), strict=True))
     sizes = [_sizes([(sample, NO_FILTER) for sample in group], _THOROUGH, threads) for group in samples]
     filtered = _best_filters(samples, threads)
@@ -77,23 +178,9 @@ def _finalists(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -
     found: dict[Trial, None] = {}
     for group, (size, best), others in zip(samples, unfiltered, filtered, strict=True):
         if size <= limit and not (others and others[0][0] <= _FAR * size):
-            # No file is to be larger than in the order of oxipng, which is the first one.
             found |= dict.fromkeys((sample, NO_FILTER) for sample in (group[0], best))
         found |= dict.fromkeys(trial for other_size, trial in others if other_size < size)
     return [(png_of[sample], name) for sample, name in found]
-
-
-def _smallest_of_few_bits(group: Sequence[bytes], threads: ThreadPoolExecutor) -> bytes:
-    """Return the smallest PNG of a group that is alone, with indices of 1 or 2 bits."""
-    trials = list(product(group, _FILTERS_OF_FEW_BITS))
-    found = list(threads.map(compressed, *zip(*trials, strict=True), repeat(_BEST)))
-    best, (png, _) = min(zip(found, trials, strict=True), key=lambda each: len(each[0]))
-    return min(best, compressed(png, _SLOW_FILTER, _BEST), key=len)
-
-
-def _with_order_of_oxipng(group: Sequence[bytes]) -> list[bytes]:
-    """Return the different PNGs of a group after the one of oxipng's order, unless the order is to be kept."""
-    return list(dict.fromkeys([with_sorted_palette(group[0]), *group] if len(group) > 1 else group))
 
 
 def _best_filters(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[list[tuple[int, Trial]]]:
@@ -101,7 +188,8 @@ def _best_filters(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor
     few = [dict.fromkeys((*group[:2], group[-1])) for group in groups]  # the file's own order is the first or second
     first = [_sizes(product(group, _FIRST_FILTERS), _QUICK, threads) for group in few]
     bare = [_sizes(product(group, [NO_FILTER]), _QUICK, threads) for group in groups]
-    are_worth_it = [min(one) <= _WORTH_IT[len(groups)] * min(other) for one, other in zip(first, bare, strict=True)]
+    limit = _WORTH_IT if len(groups) > 1 else _WORTH_IT_ALONE
+    are_worth_it = [min(one) <= limit * min(other) for one, other in zip(first, bare, strict=True)]
     trials = [list(product(group, _FILTERS * worth)) for group, worth in zip(groups, are_worth_it, strict=True)]
     sizes = [_sizes(each, _QUICK, threads) for each in trials]
     ranked = [[trial for _, trial in sorted(zip(*pair, strict=True))] for pair in zip(sizes, trials, strict=True)]
@@ -165,22 +253,20 @@ def _chunks(png: bytes) -> Iterable[tuple[bytes, bytes]]:
         start += 12 + length
 
 
-def with_sorted_palette(png: bytes) -> bytes:
-    """Return an indexed PNG without filters, with its palette in the order in which oxipng finds it the smallest.
-
-    By its fast evaluation, oxipng would find another order than at its highest level.
-    """
+def _unfiltered(png: bytes, **options: Any) -> bytes:
+    """Return an unfiltered PNG as oxipng finds it the smallest, in another order, depth or colour type."""
     import oxipng
 
-    options = {**_IN_PLACE, "palette_reduction": True, "fast_evaluation": False}
-    found = _by_oxipng(png, deflate_level=_QUICK, filter=[oxipng.RowFilter.NoOp], force=True, **options)
+    # By its fast evaluation, oxipng would find another order than at its highest level.
+    found = _by_oxipng(
+        png, deflate_level=_QUICK, filter=[oxipng.RowFilter.NoOp], force=True, fast_evaluation=False, **options
+    )
     return _replaced(found, {b"IDAT": zlib.compress(_filtered(found, NO_FILTER), 0)})
 
 
 def reduced(png: bytes, *, keep_order: bool) -> bytes:
-    """Return a PNG as oxipng makes it: true colour may become indexed unless `keep_order`; it stays coloured."""
-    options: dict[str, Any] = _IN_PLACE if keep_order else {"grayscale_reduction": False}
-    return _by_oxipng(png, deflate_level=None, level=_LEVEL, **options)
+    """Return a PNG as oxipng makes it at its highest level: true colour may become indexed unless `keep_order`."""
+    return _by_oxipng(png, deflate_level=None, level=_LEVEL, **(_IN_PLACE if keep_order else {}))
 
 
 def _by_oxipng(png: bytes, *, deflate_level: int | None = _FASTEST, **options: Any) -> bytes:
