@@ -33,6 +33,7 @@ from gmmquant.models.starts import clusters_about
 from gmmquant.parsing import AUTO, check_k, largest_difference, parse_auto, parse_color
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fit_colors import NO_COLORS, candidates_of, snapped_colors, with_colors
+from gmmquant.quantization.overlap import without_overlap
 from gmmquant.settings import Method, Settings
 from gmmquant.system.printable import plural
 
@@ -258,6 +259,21 @@ class Fitter:
         return best_of_seeds(range(first, first + self.settings.n_seeds), fit_from, self.points)
 
     def _fit_mixture(self, k: int, watch: Watcher) -> Fit:
+        fit = self._fit_at_noise(k, watch)
+        if not self.noise and not self.shrinkage:  # the textbook's mixture, drawn by its components, overlapping or not
+            return fit
+
+        def refit(noise: float) -> Fit:
+            fitter = Fitter(self.colors, replace(self.settings, noise=noise))
+            if self.space is SRGB:
+                fitter.cells, fitter.levels = self.cells, self.levels
+            return fitter._fit_at_noise(k, watch)
+
+        fit = without_overlap(fit, self.levels, refit)
+        undecided = self.settings.recolor is None and self.settings.dither == "none"
+        return fit if undecided else replace(fit, recoloring=None)
+
+    def _fit_at_noise(self, k: int, watch: Watcher) -> Fit:
         tol = self._tol_for(k)
         levels, shrinkage = self._levels_for(k), self._shrinkage_for(k)
         if self.settings.search != "none":

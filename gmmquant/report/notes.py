@@ -49,6 +49,7 @@ def fit_notes(
         *_equal_colors(fits, settings),
         *_unused_colors(fits, settings),
         *([] if recoloring_chosen else _far_from_nearest(fits, settings)),
+        *_overlapping(fits, settings),
         *_unreached_bounds(choices, settings),
         *falling_likelihood([(fit.k, fit.mean_log_likelihood) for fit in fits], settings.shrink),
         *_one_color_for_all(fits, settings),
@@ -112,6 +113,15 @@ def _far_from_nearest(fits: Sequence[RecoloredFit], settings: Settings) -> Itera
         lowest, highest = f"{min(shown.values()):.1f}", f"{max(shown.values()):.1f}"
         times = lowest if lowest == highest else f"{lowest} to {highest}"
         yield f"the squared error is {times} times that of the nearest colours at k = {', '.join(shown)}; {remedy}"
+
+
+def _overlapping(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
+    """Yield a note on the mixtures that are drawn by the nearest colours, as their components overlap, if any."""
+    if settings.method == "kmeans" or settings.recoloring == "nearest":
+        return
+    ks = [str(fit.k) for fit in fits if _is_fitted(fit) and fit.fit.recoloring == "nearest" and fit.fit.alphas is None]
+    if ks:
+        yield f"components overlap at k = {', '.join(ks)}, so pixels get the nearest colours; fewer colours, or --method kmeans, suit this image better"
 
 
 def _unreached_bounds(choices: Mapping[str, Choice | BoundedChoice], settings: Settings) -> Iterable[str]:
