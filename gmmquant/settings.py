@@ -168,7 +168,8 @@ class Settings:
         One matrix per component, one matrix for all, variances per component, one variance per component.
     noise : float
         Standard deviation, in levels of 255, of each recorded value for a mixture; of effect at 8 bits from 0.25 on,
-        and at most an eighth of the standard deviation of the image's values.
+        and at most an eighth of the standard deviation of the image's values. Less where components would overlap: see
+        `gmmquant.quantization.overlap`.
     shrink : float
         How far "full" covariances are drawn towards a common one, from 0 (not at all) to below 1. See
         `gmmquant.models.prior`.

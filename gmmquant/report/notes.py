@@ -121,7 +121,8 @@ def _overlapping(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[s
         return
     ks = [str(fit.k) for fit in fits if _is_fitted(fit) and fit.fit.recoloring == "nearest" and fit.fit.alphas is None]
     if ks:
-        yield f"components overlap at k = {', '.join(ks)}, so pixels get the nearest colours; fewer colours, or --method kmeans, suit this image better"
+        remedy = "fewer colours, or --method kmeans, suit the image better"
+        yield f"components overlap at k = {', '.join(ks)}, so pixels get the nearest colours; {remedy}"
 
 
 def _unreached_bounds(choices: Mapping[str, Choice | BoundedChoice], settings: Settings) -> Iterable[str]:

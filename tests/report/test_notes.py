@@ -75,7 +75,7 @@ def dark():
 
 
 def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
-    fits, (note,) = notes_on(dark(), [8, 32, 64], Settings(noise=2, shrink=0.9))
+    fits, (note, _) = notes_on(dark(), [8, 32, 64], Settings(noise=2, shrink=0.9))
     distinct = {fit.k: len({tuple(color) for color in fit.palette.tolist()}) for fit in fits}
     assert any(n < 0.9 * k for k, n in distinct.items())
     shown = " and ".join(f"{n} of {k} colours at k = {k}" for k, n in distinct.items() if n < 0.9 * k)
@@ -134,7 +134,8 @@ def test_images_that_share_a_mixture_get_one_note_for_all(command, tmp_path):
         Image.fromarray(dark()[:: 1 if name == "a" else -1]).save(tmp_path / "album" / f"{name}.png")
     result = command("album", "-k", "32", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
     record = json.loads((tmp_path / "out" / "shared_report.json").read_text())
-    (note,) = record["notes"]
+    note, overlap = record["notes"]
+    assert overlap.startswith("components overlap at k = 32")
     assert "of 32 colours at k = 32 are distinct after rounding to 8 bits" in note
     assert result.stderr.count(note) == 1
     assert f"gmmquant: out: {note}\n" in result.stderr
