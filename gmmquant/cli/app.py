@@ -180,7 +180,8 @@ def quantize(
     from gmmquant.pipeline.outdated import mixed_note
     from gmmquant.pipeline.plan import Destination, Existing, Products, Task, plan
     from gmmquant.pipeline.sources import Reading, sources_of
-    from gmmquant.pipeline.summary import check_summary, planned_summary
+    from gmmquant.pipeline.summary import planned_summary
+    from gmmquant.pipeline.summary_check import check_summary
 
     chosen_ks = k if is_set(ctx, "k") else ()
     strategy = _strategy(model, palette, transfer_from, settings, max_pixels, chosen_ks)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gmmquant.errors import GmmquantError, ImageError, ParameterError
+from gmmquant.errors import GmmquantError, ImageError, OtherSettingsError, ParameterError
 from gmmquant.images.decoding.reader import byte_limit
 from gmmquant.images.files import read_image
 from gmmquant.pipeline.earlier_run import (
@@ -46,6 +46,8 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
     continues = report is not None and task.existing is not Existing.REPLACE
     others = [path for path in present if not (continues and path in job.reports.values())]
     if others and task.existing is Existing.REFUSE:
+        if continues and not job.is_shared_report:
+            _refuse_other_settings(job, task, report)
         return refuse_existing(job, f"{others[0].name} exists")
     if task.existing is Existing.KEEP and (empty := next(filter(is_empty, others), None)) is not None:
         return failure_of(job, f"{empty.name} is empty, so it is not kept; remove it, or use --force to replace it")
@@ -66,6 +68,18 @@ def check_outputs(job: Job, task: Task) -> Job | Skipped | Failure:
             job = replace(job, listed=files_listed(earlier.record["fits"], job))
     check_writable(job.folder)
     return replace(job, kept=frozenset(others if task.existing is Existing.KEEP else ()))
+
+
+def _refuse_other_settings(job: Job, task: Task, report: AnyPath | None) -> None:
+    """Raise an `OtherSettingsError` if a report has other settings, so that --skip-existing would be refused too."""
+    try:
+        earlier = read_earlier_run(report)
+        if earlier is not None:
+            earlier.refuse_other_settings(*settings_of(task, job.report))
+    except OtherSettingsError:
+        raise
+    except GmmquantError:  # that the outputs exist is reason enough
+        return
 
 
 def continued_run(job: Job, task: Task, digest: str, note: Callable[[str], None]) -> EarlierRun | None:

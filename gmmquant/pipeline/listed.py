@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from posixpath import basename, dirname, join, normpath, splitext
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
-from gmmquant.pipeline.names import report_stem
+from gmmquant.pipeline.names import fitting_stem, is_image_name, report_stem
 from gmmquant.pipeline.plan import Job, Plan
 from gmmquant.report.entry import ALL_IMAGES
 from gmmquant.system.filesystem import exists
@@ -97,17 +98,32 @@ def images_left_out(planned: Plan, file: AnyPath, content: bytes) -> tuple[list[
     return [name for name in left if not gone[name]], [name for name in left if gone[name]]
 
 
-def other_output(planned: Plan, file: AnyPath, content: bytes) -> str | None:
-    """Return an output that a file lists and that no run of this plan has written, as it has another --name.
+class OtherOutput(NamedTuple):
+    """An output that a file lists, and whether it has the --name of this run, as that of another k has."""
+
+    name: str
+    has_same_name: bool
+
+
+def other_output(planned: Plan, file: AnyPath, content: bytes) -> OtherOutput | None:
+    """Return an output that a file lists, and that neither this plan nor the reports of its images have.
 
     Only the first one that exists is compared, since a run writes all that a file lists. None: there is no such output.
     """
     suffix, folder = file.suffix, file.parent
-    image, name = next((pair for pair in outputs_listed(suffix, content) if exists(folder / pair[1])), (None, None))
-    for job in planned.jobs:
-        if name_listed(suffix, relative(job.source, folder), relative(job.folder, folder)) == image:
-            outputs = [job.page, *(job.files(k)["image"] for k in job.ks), *_recorded_outputs(planned, job)]
-            return None if name in {relative(output, folder) for output in outputs} else name
+    jobs = {
+        name_listed(suffix, relative(job.source, folder), relative(job.folder, folder)): job for job in planned.jobs
+    }
+    for image, name in outputs_listed(suffix, content):
+        job = jobs.get(image)
+        if job is None or not exists(folder / name):
+            continue
+        outputs = [job.page, *(job.files(k)["image"] for k in job.ks), *_recorded_outputs(planned, job)]
+        if name in {relative(output, folder) for output in outputs}:
+            return None
+        extension = job.source.suffix.removeprefix(".")
+        stem = fitting_stem(job.source.stem, planned.task.name, extension)
+        return OtherOutput(name, is_image_name(planned.task.name, stem, extension, basename(name)))
     return None
 
 
@@ -138,7 +154,7 @@ def _recorded_outputs(planned: Plan, job: Job) -> list[AnyPath]:
 
 def _name_in_report(suffix: str, job: Job, folder: AnyPath) -> str | None:
     """Return the name of an image as the record of an earlier run of its job has it, if there is one."""
-    image = _image_of(earlier_report(job))
+    image = image_of(earlier_report(job))
     if image is None:
         return None
     return name_listed(suffix, _joined(relative(job.report.parent, folder), image), relative(job.folder, folder))
@@ -151,7 +167,7 @@ def _is_gone(suffix: str, name: str, folder: AnyPath, template: str) -> bool:
         stem, extension = splitext(basename(name))
         reports = folder / dirname(name)
         start = report_stem(template, stem, extension.removeprefix("."))
-        images = (_image_of(reports / f"{start}_report.{end}") for end in ("json", "html"))
+        images = (image_of(reports / f"{start}_report.{end}") for end in ("json", "html"))
         found = next((image for image in images if image is not None), None)
         path = None if found is None else _joined(dirname(name), found)
     if path is None or "://" in path or "\\" in path or not isinstance(folder, Path):  # "\\": escaped, and ambiguous
@@ -159,7 +175,7 @@ def _is_gone(suffix: str, name: str, folder: AnyPath, template: str) -> bool:
     return not exists(folder / path)
 
 
-def _image_of(report: AnyPath | None) -> str | None:
+def image_of(report: AnyPath | None) -> str | None:
     """Return the path of the image in a report, relative to its folder; None if there is no report that can be read."""
     try:
         earlier = read_earlier_run(report)

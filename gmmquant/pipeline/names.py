@@ -21,6 +21,9 @@ _K_PART = re.compile(r"[-_. ]k?\{k\}|(?<![a-zA-Z])k\{k\}|\{k\}")
 # The extension with one separator, which a source without an extension leaves out.
 _EXTENSION_PART = re.compile(r"[-_. ]\{ext\}|\{ext\}[-_. ]?")
 
+# The stem with one separator, which the names of files about several images leave out.
+_STEM_PART = re.compile(r"[-_. ]\{stem\}|\{stem\}[-_. ]?")
+
 # The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
 _MAX_NAME_BYTES = 255 - len("_layer000_exact.png")
 _LONGEST_K = "auto:99.999"
@@ -64,6 +67,20 @@ def shared_image_name(template: str, k: int | str, extension: str) -> str:
 def report_stem(template: str, stem: str, extension: str) -> str:
     """Return the beginning of the names of the files of all fits: the template without the number of colours."""
     return _fill(_K_PART.sub("", template), {"stem": stem, "ext": extension}) or stem
+
+
+def stem_of_all(template: str) -> str:
+    """Return the beginning of the names of files about several images: the text of the template, empty by default.
+
+    {ext} stands for itself, so that names with it have files of their own.
+    """
+    return _FIELD.sub(lambda match: match[1], _STEM_PART.sub("", _K_PART.sub("", template))).strip("-_. ")
+
+
+def is_image_name(template: str, stem: str, extension: str, name: str) -> bool:
+    """Return whether a file has the name of an image by the template, at any k and in any format."""
+    beginning = re.escape(_fill(template, {"stem": stem, "ext": extension, "k": "\0"}))
+    return re.fullmatch(beginning.replace("\0", "(auto)?[0-9.]*") + r"\.[a-z]+", name) is not None
 
 
 def fitting_stem(stem: str, template: str = DEFAULT_NAME, extension: str = "") -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gmmquant.errors import GmmquantError
-from gmmquant.pipeline.earlier_run import read_earlier_run
-from gmmquant.pipeline.listed import images_left_out, images_listed, name_listed
+from gmmquant.pipeline.earlier_run import read_earlier_run, settings_of
+from gmmquant.pipeline.listed import images_left_out, images_listed, name_listed, other_output
 from gmmquant.pipeline.names import report_stem
 from gmmquant.pipeline.plan import PLOTS_OF_ALL_K, Destination, Existing, Job, Plan
 from gmmquant.pipeline.reports import content_of_ours
@@ -36,6 +37,7 @@ def outdated_note(planned: Plan, done: Collection[str], reported: Collection[str
         if isinstance(path, Path) and exists(path) and (path not in about_all or _is_ours(path))
         if any(identity(job.source) in done or _is_older(path, job) for job in jobs)
         if (option[1] == "html" and path not in about_all) or _have_records(planned, jobs)
+        if _may_be_replaced(planned, path, jobs, is_about_all=path in about_all)
     ]
     if not found:
         return ""
@@ -98,6 +100,26 @@ def _have_records(planned: Plan, jobs: Sequence[Job]) -> bool:
     return all(exists(job.report) or exists(job.page) for job in jobs)
 
 
+def _may_be_replaced(planned: Plan, path: Path, jobs: Sequence[Job], *, is_about_all: bool) -> bool:
+    """Return whether a run with the options of the note would not be refused because of other settings or names."""
+    task = planned.task
+    if task.existing is Existing.REPLACE:
+        return True
+    try:
+        table = path.with_name(
+            path.name.replace("components.csv", "report.csv")
+        )  # a table of components has no outputs
+        if is_about_all and exists(table) and other_output(_wider(planned), table, content_of_ours(table)) is not None:
+            return False
+        if planned.shared_job is None and not jobs[0].reports:  # a run that continues none did not compare them
+            for report in filter(exists, (jobs[0].report, jobs[0].page)):
+                if (earlier := read_earlier_run(report)) is not None:
+                    earlier.refuse_other_settings(*settings_of(task, report))
+    except (GmmquantError, OSError):
+        return False
+    return True
+
+
 def _lists_others(planned: Plan, path: AnyPath) -> bool:
     """Return whether a file about all images has some that the run has not."""
     try:
@@ -145,5 +167,9 @@ def _others(planned: Plan, done: Collection[str]) -> Iterator[tuple[AnyPath, tup
 
 def _wider(planned: Plan) -> Plan:
     """Return a plan with all reports and sheets."""
+    entries = [
+        replace(job, products=job.products._replace(reports=REPORTS)) if isinstance(job, Job) else job
+        for job in planned.entries
+    ]
     products = planned.task.products._replace(reports=REPORTS, sheets=SHEET_FORMATS)
-    return planned._replace(task=planned.task._replace(products=products))
+    return planned._replace(entries=entries, task=planned.task._replace(products=products))

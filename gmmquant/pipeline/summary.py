@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gmmquant.errors import ExistsError, GmmquantError
 from gmmquant.pipeline.earlier_run import earlier_report, read_earlier_run
-from gmmquant.pipeline.listed import counted, images_left_out, makes_all, other_output, outputs_listed
-from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, refuse_clashes
+from gmmquant.pipeline.listed import counted, outputs_listed
+from gmmquant.pipeline.names import stem_of_all
+from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
 from gmmquant.pipeline.reports import content_of_ours, read_illustration
 from gmmquant.report.entry import Collector, entries_of
 from gmmquant.report.outcome import (
@@ -28,7 +29,8 @@ from gmmquant.system.filesystem import exists, make_folder
 from gmmquant.system.paths import AnyPath, common_folder, relative
 from gmmquant.system.process import system_reason, unexpected_reason
 
-# Names of the files by content. Those about one image or a shared mixture start with its name.
+# Names of the files by content. Those about one image or a shared mixture start with its name, others with the text of
+# --name, so that each variant of the images has its own.
 _NAMES = {"csv": "report.csv", "components": "components.csv", "md": "report.md", "index": "report.html"}
 
 
@@ -42,17 +44,24 @@ def summary_files(planned: Plan) -> dict[str, AnyPath]:
     contents = {"csv": ["csv", "components"], "md": ["md"], "html": ["index"] if has_index else []}
     names = {content: _NAMES[content] for report in task.products.reports for content in contents.get(report, ())}
     names |= {f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}
-    folder, start = (about.folder, f"{about.stem}_") if about else (_folder_of(jobs), "")
-    return {content: folder / f"{start}{name}" for content, name in names.items()}
+    if about is None:
+        return _of_all(_folder_of(jobs), task, names)
+    return {content: about.folder / f"{about.stem}_{name}" for content, name in names.items()}
+
+
+def _of_all(folder: AnyPath, task: Task, names: Mapping[str, str]) -> dict[str, AnyPath]:
+    """Return the paths of files about several images of a folder, which start with the text of --name."""
+    start = stem_of_all(task.name)
+    return {content: folder / (f"{start}_{name}" if start else name) for content, name in names.items()}
 
 
 def index_files(planned: Plan) -> dict[str, AnyPath]:
     """Return the files about all images of the folder of a plan's only image, which a run over several writes."""
     task, jobs = planned.task, planned.jobs
-    if planned.shared_job is not None or len(planned.entries) != 1 or not jobs:
+    is_alone = task.image_name is not None or "{stem}" not in task.name  # a name that no run over several has
+    if planned.shared_job is not None or len(planned.entries) != 1 or not jobs or is_alone:
         return {}
-    names = {**_NAMES, **{f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}}
-    return {content: jobs[0].folder / name for content, name in names.items()}
+    return _of_all(jobs[0].folder, task, {**_NAMES, **{f"sheet.{end}": f"sheet.{end}" for end in task.products.sheets}})
 
 
 def _folder_of(jobs: list[Job]) -> AnyPath:
@@ -61,66 +70,6 @@ def _folder_of(jobs: list[Job]) -> AnyPath:
     common = common_folder(list(folders))
     inside = len(folders) == 1 or common in folders or not any(job.folder == job.source.parent for job in jobs)
     return common if inside else Path()
-
-
-def check_summary(planned: Plan) -> str:
-    """Raise an `OutputError` if a file about all images is another output or an input, or may not be replaced.
-
-    An existing one of gmmquant may be with --force, or if every image with outputs has a report with its record, and
-    this run has all images that the old file lists and that still exist. A note names those that do not; it is empty
-    if there are none. A table may be replaced without records if this run makes all outputs that it lists.
-    """
-    files = summary_files(planned)
-    if not files:
-        return ""
-    refuse_clashes(planned.all_jobs, about_all=files.values(), inputs=_inputs_of(planned))
-    present = [path for path in files.values() if exists(path)]
-    if not present or planned.task.existing is Existing.REPLACE:
-        return ""
-    try:
-        contents = {path: content_of_ours(path) for path in present}
-        left_out = {path: images_left_out(planned, path, content) for path, content in contents.items()}
-    except ExistsError as error:
-        raise ExistsError(f"{error}; use --force to replace it, or another --output") from None
-    note = ""
-    for path, (missing, gone) in left_out.items():
-        if missing:
-            raise ExistsError(
-                f"{path} has {counted(missing)}, which this run has not; run over all of its images, use another "
-                "--output, or --force to replace it"
-            )
-        if gone and not note:
-            note = f"{path.name} no longer has {counted(gone)}, which {'do' if len(gone) > 1 else 'does'} not exist"
-    if planned.shared_job is not None:
-        lossy = earlier_report(planned.shared_job) is None
-    else:
-        lossy = any(earlier_report(job) is None and any(map(exists, job.outputs)) for job in planned.jobs)
-        lossy = lossy or not any(earlier_report(job) for job in planned.jobs)
-    if lossy and planned.task.existing is Existing.KEEP and makes_all(planned, contents):
-        return note
-    if lossy:
-        remedy = ""
-        if planned.task.image_name is None:
-            json = "--report json, without --sheet" if planned.task.products.sheets else "--report json"
-            remedy = f"run first with the k and the options that it has and --skip-existing {json}, or "
-        raise ExistsError(
-            f"{present[0]} exists, and would lose what it has; {remedy}use --force to replace it, or another --output"
-        )
-    for path, content in contents.items():
-        if (other := other_output(planned, path, content)) is not None:
-            raise ExistsError(
-                f"{path} has {other}, which is not in the reports of this run; use the --name that it has, or run "
-                "first with its k and options and --skip-existing --report json, or use another --output, or --force "
-                "to replace it"
-            )
-    return note
-
-
-def _inputs_of(planned: Plan) -> list[AnyPath]:
-    """Return the files that a run reads, except the images of its jobs: also images that failed before."""
-    failed = [entry.source for entry in planned.entries if isinstance(entry, Failure)]
-    inputs = (*failed, *planned.task.strategy.inputs.values())
-    return [path for path in inputs if isinstance(path, Path)]
 
 
 def planned_summary(planned: Plan) -> Iterator[PlannedOutcome]:

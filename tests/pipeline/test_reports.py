@@ -332,7 +332,7 @@ def test_a_file_about_more_images_is_not_replaced_by_one_about_fewer(command, al
         assert refused.returncode == 1
         assert refused.stderr == (
             f"gmmquant: out/report.{report} has {left_out}, which this run has not; run over all of its images, use "
-            "another --output, or --force to replace it\n"
+            "another --output or --name, or --force to replace it\n"
         )
         assert table.read_bytes() == content
     (album / "swapped.png").unlink()

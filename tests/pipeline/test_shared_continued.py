@@ -101,7 +101,7 @@ def test_a_shared_run_needs_no_report_in_json(command, tmp_path, album, kind):
     more = command("album", "-k", "4", *arguments[3:])
     assert more.returncode == (0 if kind == "none" else 1)  # nothing has the figures of k = 3
     if kind != "none":
-        assert "--skip-existing --report json, or use --force" in more.stderr
+        assert "--skip-existing --report json alone, or use" in more.stderr
         assert command(*arguments[:-2], "--skip-existing", "--report", "json").returncode == 0
         assert command("album", "-k", "4", *arguments[3:]).returncode == 0
         assert [fit["k"] for fit in report(tmp_path / "out")["fits"]] == [3, 4]
