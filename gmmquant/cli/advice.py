@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gmmquant.images.containers import PNG_SIGNATURE
 from gmmquant.report.outcome import Done
+from gmmquant.system.paths import AnyPath
 
 _TRUECOLOR, _TRUECOLOR_WITH_ALPHA = 2, 6
 _MAX_ENTRIES = 256
+
+# Bytes of a PNG that have the mark of gmmquant.
+_BEGINNING_BYTES = 4096
 
 # Up to this size, true colour is also chosen where it is the smaller file.
 _TINY_PIXELS = 1 << 14
@@ -50,6 +56,19 @@ def advice_on_true_color(done: Done) -> str | None:
     return None
 
 
+def advice_on_kept(images: Iterable[AnyPath]) -> str | None:
+    """Return a note that --optimize changes no image that is kept; None if all are PNGs that were optimized."""
+    from gmmquant.images.encoding.png import is_optimized
+
+    others, note = set[str](), "--optimize changes no file that is kept"
+    for path in images:
+        beginning = _beginning(path, _BEGINNING_BYTES)
+        if path.suffix == ".png" and beginning and not is_optimized(beginning):
+            return f"{note}; --force writes them again"
+        others.add(path.suffix)
+    return f"{note}; if they were made without it, --force writes them again" if others - {".png"} else None
+
+
 def _could_quantize_alpha(record: dict[str, Any]) -> bool:
     """Return whether a run kept alpha, and fitted the colours of one image, so that it could fit both together."""
     settings = record.get("settings", {})  # images of a shared mixture have none
@@ -59,12 +78,16 @@ def _could_quantize_alpha(record: dict[str, Any]) -> bool:
 
 def _header(path: Path) -> tuple[int, int, int]:
     """Return the width, height and colour type of a PNG; zeros if the file is none, or is gone."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(26)
-    except OSError:
-        return 0, 0, 0
+    header = _beginning(path, 26)
     if len(header) < 26 or not header.startswith(PNG_SIGNATURE):
         return 0, 0, 0
     width, height, _, color_type = struct.unpack(">IIBB", header[16:26])
     return width, height, color_type
+
+
+def _beginning(path: AnyPath, n_bytes: int) -> bytes:
+    """Return the first bytes of a local file; none if it cannot be read."""
+    if isinstance(path, Path):
+        with suppress(OSError), path.open("rb") as file:
+            return file.read(n_bytes)
+    return b""

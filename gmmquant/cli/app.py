@@ -320,11 +320,14 @@ def _run_jobs(
 
 
 def _note_kept(planned: Plan, console: Console) -> None:
-    """Note that --optimize has no effect on the files that a run kept."""
+    """Note that --optimize has no effect on the files that a run kept, if these may be larger."""
+    from gmmquant.cli.advice import advice_on_kept
     from gmmquant.pipeline.plan import Existing
 
     if planned.task.products.optimize and planned.task.existing is Existing.KEEP and console.has_kept:
-        console.note("--optimize changes no file that is kept; --force writes them again")
+        images = (job.files(k)["image"] for job in planned.jobs for k in job.ks)
+        if note := advice_on_kept(images):
+            console.note(note)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -211,7 +211,7 @@ def refuse_other_sources(earlier: EarlierRun, jobs: Sequence[Job], digests: Mapp
     for job in jobs:
         digest = digests.get(identity(job.source))
         if digest is not None:
-            refuse_changed(job.source, job.report, earlier.digest_of_image(job.source), digest)
+            refuse_changed(job.source, job.report, earlier.digest_of_image(job.source), digest, is_shared=True)
     raise ParameterError(
         f"{earlier.report.name} was fitted to {earlier.n_fitted} images, not to these {len(digests)}; use the "
         f"same images, {REMEDY}"

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,7 +24,7 @@ from gmmquant.pipeline.plan import Job, Task
 from gmmquant.pipeline.sources import errors_of_reading
 from gmmquant.report.record import EXTRA_INPUTS, Record, extended, fit_key, record_in_page, settings_record
 from gmmquant.system.filesystem import exists, open_path
-from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, relative
+from gmmquant.system.paths import AnyPath, SourcePath, StandardInput, as_text, path_from_here, relative
 from gmmquant.system.process import system_reason
 from gmmquant.version import __version__
 
@@ -59,7 +60,7 @@ class EarlierRun(NamedTuple):
             if name in self.settings and name in settings and earlier != now:
                 raise OtherSettingsError(
                     self.report.name,
-                    f"{_with(name, self.settings)}, this run is {_with(name, settings)}; "
+                    f"{_with(name, self._typed(self.settings))}, this run is {_with(name, self._typed(settings))}; "
                     f"use the same options, {REMEDY}",
                 )
         if digest != self.digests["settings"]:
@@ -81,13 +82,19 @@ class EarlierRun(NamedTuple):
                 f"same images, for more of them --model (after --save-model), {REMEDY}"
             )
 
+    def _typed(self, settings: Record) -> Record:
+        """Return settings whose files are named as they can be typed here, and not from the folder of the report."""
+        files = {name: settings.get(name) for name in EXTRA_INPUTS}
+        return {
+            **settings,
+            **{name: self.path_from_here(path) for name, path in files.items() if isinstance(path, str)},
+        }
+
     def path_from_here(self, path: str) -> str:
         """Return a path of the report as it can be typed here: relative to the current folder, if it is below it."""
         if not isinstance(self.report, Path) or "://" in path:
             return path
-        full = os.path.normpath(os.path.join(os.path.realpath(self.report.parent), path))
-        here = os.path.relpath(full)
-        return full if here.startswith(os.pardir) else here
+        return path_from_here(Path(os.path.realpath(self.report.parent), path))
 
     def digest_of_image(self, source: SourcePath) -> str | None:
         """Return the digest of an image in a shared report; None if the image failed or is new."""
@@ -123,7 +130,7 @@ class EarlierRun(NamedTuple):
         """Raise an `ImageError` if a source has another digest than in the report; None: it is not in the report."""
         if not self.is_about(source) and earlier_digest not in (None, digest):
             raise ImageError(f"{self.report.name} is about {self.image_name(source)}; use {REMEDY}")
-        refuse_changed(source, self.report, earlier_digest, digest)
+        refuse_changed(source, self.report, earlier_digest, digest, is_shared=self.image is None)
 
     def image_name(self, other: SourcePath) -> str:
         """Return the name of the image that the report is about, with its folder if `other` has the same name."""
@@ -278,10 +285,21 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def refuse_changed(source: SourcePath, report: AnyPath, earlier_digest: str | None, digest: str) -> None:
-    """Raise an `ImageError` if a source has another digest than in the report; None: it is not in the report."""
-    if earlier_digest not in (None, digest):
-        raise ImageError(f"{source.name} changed after {report.name} was written; use {REMEDY}")
+def refuse_changed(
+    source: SourcePath, report: AnyPath, earlier_digest: str | None, digest: str, *, is_shared: bool
+) -> None:
+    """Raise an `ImageError` if a source has another digest than in the report; None: it is not in the report.
+
+    The outputs of one image can be replaced alone, but not those of a shared mixture.
+    """
+    if earlier_digest in (None, digest):
+        return
+    remedy = REMEDY
+    if not is_shared:
+        elsewhere = not isinstance(source, StandardInput) and report.parent != source.parent
+        folder = f" and --output {shlex.quote(as_text(path_from_here(report.parent)))}" * elsewhere
+        remedy = f"--force with this image alone{folder}, or another --output or --name"
+    raise ImageError(f"{source.name} changed after {report.name} was written; use {remedy}")
 
 
 def settings_of(task: Task, report: AnyPath) -> tuple[Record, str]:

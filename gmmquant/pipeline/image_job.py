@@ -122,7 +122,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     """Write the outputs of an image, except those of an earlier run that are kept."""
     watch(job.source, Phase(f"reading {job.source.name}"), 0, math.nan)
     image, flat, digest, n_bytes = read(job.source, task, admit)
-    refuse_changed(job.source, job.report, job.earlier_digest, digest)
+    refuse_changed(job.source, job.report, job.earlier_digest, digest, is_shared=job.in_shared_report)
     notes_on_files: list[str] = []  # not in the record, as they are true of this run only
     earlier = continued_run(job, task, digest, notes_on_files.append)
     lossy, input_format = _is_lossy(image, flat, task), image.format

@@ -222,6 +222,15 @@ def relative(path: SourcePath, folder: AnyPath) -> str:
     return as_text(str(path))
 
 
+def path_from_here(path: AnyPath) -> str:
+    """Return a path as it can be typed here: relative to the current folder, if it is below it."""
+    if not isinstance(path, Path):
+        return str(path)
+    full = os.path.abspath(path)
+    here = os.path.relpath(full)
+    return full if here.startswith(os.pardir) else here
+
+
 def _root(path: RemotePath) -> RemotePath:
     return RemotePath(path.scheme, path.host)
 

@@ -236,17 +236,37 @@ def test_options_of_an_image_contradict_figures_on_standard_output(command, flat
 
 def test_optimize_says_that_it_leaves_files_that_are_kept(command, tmp_path, flat, samples):
     note = "gmmquant: --optimize changes no file that is kept; --force writes them again\n"
-    run = [flat, "-k", "2", "-o", "out", "--optimize"]
-    assert note not in command(*run).stderr
-    kept = [*run, "--skip-existing"]
+    run = [flat, "-k", "2", "-o", "out"]
+    kept = [*run, "--skip-existing", "--optimize"]
+    assert note not in command(*kept).stderr
+    assert "changes no file" not in command(*kept).stderr  # it was optimized
+    assert "changes no file" not in command(*kept, "-n").stderr
+    assert note not in command(*run, "--force").stderr
     assert command(*kept).stderr.count(note) == 1
     assert note in command(*kept, "-n").stderr
-    assert note not in command(*kept[:-2], "--skip-existing").stderr
-    assert note not in command(*run, "--force").stderr
+    assert note not in command(*run, "--skip-existing").stderr
     assert note in command(*kept, "-k", "3").stderr
     assert note not in command(flat, "-k", "4", "-o", "out", "--optimize", "--skip-existing").stderr
     shutil.copy(samples / "grey.png", tmp_path)
     assert command("grey.png", *kept).stderr.count(note) == 1
+    assert note not in command(*run, "--optimize", "--force").stderr
+
+
+def test_files_without_a_mark_of_optimize_are_kept_with_a_condition(command, flat):
+    run = [flat, "-k", "2", "-o", "out", "--format", "webp", "--optimize", "--skip-existing"]
+    note = (
+        "gmmquant: --optimize changes no file that is kept; if they were made without it, --force writes them again\n"
+    )
+    assert "changes no file" not in command(*run).stderr
+    assert command(*run).stderr.count(note) == 1
+
+
+def test_one_file_without_optimize_is_enough_for_the_note(command, flat, samples):
+    run = ["-k", "2", "-o", "out"]
+    assert command(flat, *run, "--optimize").returncode == 0
+    assert command(samples / "grey.png", *run).returncode == 0
+    again = command(flat, samples / "grey.png", *run, "--optimize", "--skip-existing")
+    assert "--optimize changes no file that is kept; --force writes them again\n" in again.stderr
 
 
 def test_names_without_an_extension_have_no_stray_dot(command, tmp_path, flat, samples):

@@ -343,7 +343,7 @@ def test_a_report_that_is_asked_for_is_no_advice_on_outputs_without_one(command,
 
 def test_a_run_that_keeps_no_file_is_not_told_that_optimize_changes_none(command, ramp):
     arguments = [ramp, "-o", "out", "--optimize"]
-    assert command(*arguments, "-k", "2").returncode == 0
+    assert command(ramp, "-o", "out", "-k", "2").returncode == 0
     assert "changes no file" not in command(*arguments, "-k", "2", "--format", "webp", "--force").stderr
     assert "changes no file" not in command(*arguments, "-k", "3").stderr
     assert "--optimize changes no file that is kept" in command(*arguments, "-k", "2", "--skip-existing").stderr

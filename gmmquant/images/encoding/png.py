@@ -47,6 +47,7 @@ _MAX_DELAY, _MAX_LOOP = 65535, 2**31 - 1
 _KEEP_AND_REPLACE = b"\0\0"  # disposal and blending of a frame
 
 # The mark: a text; where each byte counts, an ancillary private chunk, which other programs drop with a change.
+# So it is in optimized files, and tells them from others.
 _MARK, _SHORT_MARK = (b"tEXt", b"Software\0" + MARK.encode()), (b"gmQT", b"")
 
 
@@ -174,6 +175,11 @@ def _animated(
         yield b"fcTL", layout + _KEEP_AND_REPLACE
         data = compress(box.of(frame))
         yield (b"fdAT", struct.pack(">I", next(numbers)) + data) if number else (b"IDAT", data)
+
+
+def is_optimized(beginning: bytes) -> bool:
+    """Return whether gmmquant optimized a PNG, by its first 4096 bytes."""
+    return png_chunk(*_SHORT_MARK) in beginning
 
 
 def _metadata_chunks(metadata: Metadata, *, short: bool) -> Iterator[tuple[bytes, bytes]]:
