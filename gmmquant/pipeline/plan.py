@@ -368,15 +368,18 @@ class _Clash(NamedTuple):
 
 
 def _clash_of_outputs(one: Job, other: Job, output: AnyPath) -> _Clash:
-    """Return the clash of two jobs that would write the same file."""
+    """Return the clash of two jobs that would write the same file; those of a shared mixture stay in one run."""
+    shared = one.in_shared_report
+    apart, these = ("rename one", "") if shared else ("use a separate --output for each", " for these")
     if other.is_shared_report:
         remedy = "rename the image, or use another --output"
     elif one.source.parent != other.source.parent:
-        remedy = "name their common folder with -r, or use a separate --output for each"
+        remedy = f"name their common folder with -r, or {apart}"
     elif one.source.suffix.lower() != other.source.suffix.lower():
-        remedy = "use --name '{stem}.{ext}_k{k}' for these, which names outputs cat.jpg_k7.png and so on, or rename one"
+        name = "--name '{stem}.{ext}_k{k}'"
+        remedy = f"use {name}{these}, which names outputs cat.jpg_k7.png and so on, or rename one"
     else:
-        remedy = "rename one, or use a separate --output for each"
+        remedy = "rename one" if shared else f"rename one, or {apart}"
     return _Clash((one, other), f"{one.source} and {other.source} would both write {output.name}", remedy)
 
 

@@ -151,7 +151,7 @@ def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record
     """
     shared, task = planned.shared_job is not None, planned.task
     if isinstance(outcome, SharedReport):
-        return outcome.record, None
+        return _in_order_of_run(outcome.record, planned), None
     if shared:
         return None, None
     if isinstance(outcome, Done) or (isinstance(outcome, Skipped) and outcome.record is not None):
@@ -165,6 +165,14 @@ def _result_of(outcome: Outcome, job: Job | None, planned: Plan) -> tuple[Record
             illustration = read_illustration(job, earlier.record, task) if task.illustrated else None
             return earlier.record, illustration
     return None, None
+
+
+def _in_order_of_run(record: Record, planned: Plan) -> Record:
+    """Return a shared record with its images in the order of a plan, as other runs have them in files about all."""
+    folder = planned.shared_job.report.parent if planned.shared_job is not None else Path()
+    positions = {relative(job.source, folder): position for position, job in enumerate(planned.jobs)}
+    images = sorted(record["images"], key=lambda image: positions.get(image["path"], len(positions)))
+    return {**record, "images": images}
 
 
 def _write(

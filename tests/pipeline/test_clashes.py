@@ -37,6 +37,25 @@ def test_the_first_clash_is_reported_and_the_others_are_counted(tree):
     assert "write 0_k2.png, and 1 other image clashes too; " in clash("x/0.png", "x/1.png", "y/0.png", "y/1.png")
 
 
+def test_images_of_a_shared_mixture_that_clash_stay_in_one_run(command, tree, tmp_path):
+    tree("a.jpg", "a.png", "c.png", "x/b.png", "y/b.png")
+    shared = ["-k", "2", "--shared", "-o", "out"]
+    remedies = {
+        ("a.jpg", "a.png", "c.png"): "use --name '{stem}.{ext}_k{k}', which names outputs cat.jpg_k7.png and so on, or",
+        ("x/b.png", "y/b.png", "c.png"): "name their common folder with -r, or rename one",
+    }
+    for images, remedy in remedies.items():
+        refused = command(*images, *shared)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert f"; {remedy}" in refused.stderr
+        assert "separate" not in refused.stderr
+        assert "for these" not in refused.stderr
+        assert not (tmp_path / "out").exists()
+    everything = [".", "-r", *shared, "--name", "{stem}.{ext}_k{k}"]
+    assert command(*everything).returncode == 0
+    assert len(list((tmp_path / "out").rglob("*_k2.png"))) == 5
+
+
 @pytest.mark.parametrize("other", ["e\u0301.png", "É.png", "E\u0301.png"])
 def test_names_that_are_equal_on_some_file_systems_clash(tree, other):
     tree("é.png", other)

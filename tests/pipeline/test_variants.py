@@ -6,6 +6,7 @@ import shlex
 import pytest
 from PIL import Image
 
+from gmmquant.pipeline.listed import images_listed
 from gmmquant.pipeline.names import is_image_name, stem_of_all
 
 POSTER = ["--style", "poster", "--name", "{stem}_poster_k{k}"]
@@ -184,3 +185,17 @@ def test_outputs_of_other_settings_are_not_refused_with_an_advice_that_is_refuse
     other = command("two", "-k", "2", "-o", "v", "--style", "poster")
     assert (other.returncode, "exist" in other.stderr) == (1, False)
     assert "was written with --style mixture, this run is with --style poster; use the same options" in other.stderr
+
+
+@pytest.mark.parametrize("images", [["two"], ["two/cat10.png", "two/2023/a.png", "two/cat2.png"]])
+def test_files_about_all_images_have_the_same_order_with_a_shared_mixture(command, two, tmp_path, images):
+    (two / "2023").mkdir()
+    for name in ("2023/a.png", "cat10.png", "cat2.png"):
+        (two / name).write_bytes((two / "cat.png").read_bytes())
+    options = [*images, "-r", "-k", "2", "--report", "json,html,csv,md"]
+    for more in (["-o", "v"], ["-o", "s", "--shared"], ["-o", "s", "--shared", "--skip-existing"]):
+        assert command(*options, *more).returncode == 0
+    for end in (".csv", ".md", ".html"):
+        plain = images_listed(end, (tmp_path / f"v/report{end}").read_bytes())
+        assert images_listed(end, (tmp_path / f"s/shared_report{end}").read_bytes()) == plain
+        assert len(plain) == (5 if images == ["two"] else 3)
