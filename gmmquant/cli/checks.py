@@ -66,6 +66,9 @@ _SINGLE_CHOICES = {
     "space": SPACES,
 }
 
+# Those of them whose values write files of other names, so that a second run adds them.
+_OTHER_FILES = ("format", "layers")
+
 # Options with one file, and the endings of their files, of which another may follow by mistake.
 _FILES_OF = {"model": (".json",), "palette": tuple(f".{name}" for name in PALETTE_FORMATS if name != "png")}
 
@@ -178,7 +181,9 @@ def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
             raise ParameterError(f"{text} is not a file; did you mean --{text}?")
         for name, choices in _SINGLE_CHOICES.items():
             if text in choices and is_set(ctx, name):
-                raise ParameterError(f"{text} is not a file; {_option_name(name)} takes one value")
+                option = _option_name(name)
+                again = f"; run again with --skip-existing {option} {text}" * (name in _OTHER_FILES)
+                raise ParameterError(f"{text} is not a file; {option} takes one value{again}")
 
 
 def _refuse_numbers_as_palette(palette: str | None, images: Sequence[str]) -> None:

@@ -67,3 +67,49 @@ def test_python_names_the_url_that_it_does_not_read(read):
 def test_a_file_url_for_a_file_of_an_option_is_that_file(command, tmp_path, ramp):
     (tmp_path / "two.hex").write_text("1a1c2c\nb13e53\n")
     assert command(ramp, "--palette", f"file://{tmp_path}/two.hex").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "formats"),
+    {
+        "--sheet client.png": "png, webp, svg, pdf",
+        "--sheet=client.png": "png, webp, svg, pdf",
+        "--sheet new/client.svg": "png, webp, svg, pdf",
+        "--sheet png client.pdf": "png, webp, svg, pdf",
+        "--plots fig.svg": "svg, pdf, png",
+        "--report json page.html": "json, csv, md, html",
+        "--report page.html": "json, csv, md, html",
+        "--palette-out brand.gpl": "hex, json, gpl, css, ase, aco, pal, png",
+        "--palette-out gpl brand.gpl": "hex, json, gpl, css, ase, aco, pal, png",
+        "--maps map.png": "labels, entropy, loglik",
+    }.items(),
+)
+def test_a_name_for_a_file_that_has_its_own_is_refused_before_any_work(command, samples, tmp_path, words, formats):
+    option, name = words.replace("=", " ").split()[0], words.replace("=", " ").split()[-1]
+    refused = command(samples / "flat.png", "-k", "2", "-o", "out", *words.split())
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"gmmquant: {option} {name} is a name; use one of {formats}, and --output and --name for names of files\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_after_an_option_without_a_value_are_images(command, samples, tmp_path):
+    (tmp_path / "client.png").write_bytes((samples / "flat.png").read_bytes())
+    for number, images in enumerate((["client.png"], ["*.png"], ["./client.png"], ["missing.jpg", "client.png"])):
+        result = command("-k", "2", "-o", f"out{number}", "--sheet", *images)
+        assert result.returncode == ("missing.jpg" in images), result.stderr
+        assert list((tmp_path / f"out{number}").glob("*sheet.png"))
+
+
+@pytest.mark.parametrize(("option", "values"), [("--layers", ["flat", "exact"]), ("--format", ["png", "webp"])])
+def test_a_second_value_is_written_by_the_run_that_the_message_names(command, samples, tmp_path, option, values):
+    run = [samples / "flat.png", "-k", "2", "-o", "out", "--report", "json,html"]
+    refused = command(*run, option, *values)
+    assert refused.returncode == 2
+    again = refused.stderr.partition("; run again with ")[2].split()
+    for more in ([option, values[0]], again):
+        result = command(*run, *more)
+        assert result.returncode == 0, result.stderr
+    ends = {"exact": "flat_k2_layer01_exact.png", "webp": "flat_k2.webp"}
+    assert (tmp_path / "out" / ends[values[1]]).exists()

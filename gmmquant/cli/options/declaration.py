@@ -51,7 +51,7 @@ def option(
     if text.endswith(":"):
         text = f"{text} {', '.join(choices)}{' or all' if several else ''}."
     if several:
-        convert = partial(parse_choices, names.lstrip("-"), choices=choices)
+        convert = partial(parse_several, names.lstrip("-"), choices=choices)
     elif choices and convert is None:
         convert = partial(_suggest, names, choices)
     if choices:
@@ -65,6 +65,17 @@ def option(
         autocompletion=complete,
         callback=None if convert is None else _callback(convert),
     )
+
+
+def parse_several(name: str, text: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """Return values as `parse_choices`; raise a `ParameterError` if one is the name of a file, as --output has."""
+    for part in text.split(","):
+        if part not in choices and ("." in part or "/" in part):
+            known = ", ".join(choices)
+            raise ParameterError(
+                f"{name} = {part!r} is a name; use one of {known}, and --output and --name for names of files"
+            )
+    return parse_choices(name, text, choices)
 
 
 def _suggest(option_name: str, choices: Sequence[str], text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from gmmquant.cli.options.declaration import complete_several, flag, option, positive
+from gmmquant.cli.options.declaration import complete_several, flag, option, parse_several, positive
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import check_choice
 from gmmquant.settings import (
@@ -16,7 +16,6 @@ from gmmquant.settings import (
     PLOT_FORMATS,
     REPORTS,
     SHEET_FORMATS,
-    parse_choices,
     parse_output_format,
 )
 
@@ -26,7 +25,7 @@ _FILES, _ADDITIONAL = "Files", "Additional outputs"
 def reports_of(text: str) -> tuple[str, ...]:
     """Return the reports that `text` names; none for "none"."""
     if "none" not in (names := [name.strip() for name in text.split(",")]):
-        return parse_choices("report", names, choices=REPORTS)
+        return parse_several("report", ",".join(names), choices=REPORTS)
     if set(names) > {"none"}:
         raise ParameterError(f"report = {text!r} contradicts itself; leave out none, or all others")
     return ()
