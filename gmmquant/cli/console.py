@@ -165,9 +165,10 @@ class Console:
         if drawn is not None:
             self._emit(drawn)
         if drawn is None or isinstance(outcome, Skipped):
-            message = _message(outcome, is_reported=self._report(outcome))
+            text = self._report(outcome)
+            message = _message(outcome, is_reported=text is not None)
             is_alone = isinstance(outcome, Skipped) and self._n_images == 1
-            if isinstance(outcome, Summary):
+            if isinstance(outcome, Summary) and not text:
                 self.note(f"wrote {file_names(outcome.written)}")
             elif message and (is_alone or not self._bar.is_visible):
                 self.note(f"{outcome.source}: {message}")
@@ -269,13 +270,13 @@ class Console:
         self._bar.hide()
         say(self._failures[-1], stream=self._stream)
 
-    def _report(self, outcome: Outcome | PlannedOutcome) -> bool:
-        """Write the reporter's text for an outcome; return whether it has one."""
+    def _report(self, outcome: Outcome | PlannedOutcome) -> str | None:
+        """Write the reporter's text for an outcome, and return it; None if a message is to be shown."""
         with signals_held():  # what the reporter has returned must be written
             text = self._reporter.add(outcome)
             if text:
                 self._emit(text)
-        return text is not None
+        return text
 
     def _end_report(self, *, wait: bool = True) -> None:
         if not self._ended:

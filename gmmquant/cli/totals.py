@@ -32,4 +32,5 @@ class Totals:
             return ""
         share = percent(self._n_written, self._n_read)
         folders = printable(*self._folders) if len(self._folders) == 1 else f"{len(self._folders):,} folders"
-        return f"{file_size(self._n_read)} read, {file_size(self._n_written)} of images written ({share}) in {folders}"
+        place = f" in {folders}" * (folders != ".")
+        return f"{file_size(self._n_read)} read, {file_size(self._n_written)} of images written ({share}){place}"

@@ -25,7 +25,7 @@ _KINDS = {
 
 
 def file_names(paths: Sequence[AnyPath]) -> str:
-    """Return the names of files and their folder."""
+    """Return the names of files, and their folder unless it is the current one."""
     return _in_folder([printable(path.name) for path in paths], paths)
 
 
@@ -48,7 +48,8 @@ def written_files(record: Mapping[str, Any], written: Sequence[AnyPath], *, coun
 
 
 def _in_folder(names: Sequence[str], paths: Sequence[AnyPath]) -> str:
-    return f"{', '.join(names)} in {printable(str(paths[0].parent))}"
+    folder = printable(str(paths[0].parent))
+    return ", ".join(names) + f" in {folder}" * (folder != ".")
 
 
 def _kinds(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

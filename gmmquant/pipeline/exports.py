@@ -139,7 +139,7 @@ def write_mixture(
         files["palettes"] = {name: job.output_in_record(paths[f"palette {name}"]) for name in palettes}
         encode = partial(
             encode_palette,
-            name=f"{job.stem} {len(fit.weights)}",
+            name=f"{job.stem} {len(fit.weights)}" if job.stems[k] != job.stem else job.stem,
             weights=fit.shares,
             names=names,
             formats=ALL_FORMATS,

@@ -535,7 +535,7 @@ def test_the_table_has_a_row_for_each_k_and_goes_to_standard_output(command, tmp
         assert " ".join(row[3:7]) == f"{file_size(written)} {percent(written, n_bytes)}"
         assert row[7:9] == [f"{fit['psnr']:.1f}", "dB"]
         assert row[9] == fit["components"]["hex"][0]
-    assert lines[-2].startswith("wrote 2 images, grey_report.json in ., ")
+    assert lines[-2].startswith("wrote 2 images, grey_report.json, ")
 
 
 def test_quiet_prints_only_errors(command, flat):

@@ -278,3 +278,47 @@ def test_names_without_an_extension_have_no_stray_dot(command, tmp_path, flat, s
     }
     assert command("bare", "-k", "2", "-o", "other", "--name", "{ext}.{stem}_k{k}").returncode == 0
     assert (tmp_path / "other" / "bare_k2.png").exists()
+
+
+# --- files that were written ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--shared"], ["--stats"]])
+def test_all_files_are_named_on_the_same_stream(command, flat, samples, options):
+    images = [flat, samples / "grey.png"] if options else [flat]
+    result = command(*images, "-k", "2", "-o", "out", "--sheet", "--report", "json,csv", *options)
+    files = [name for line in result.stdout.splitlines() if line.startswith("wrote ") for name in line.split()]
+    start = {"--shared": "shared_", "--stats": ""}.get(*options, "flat_") if options else "flat_"
+    assert {f"{start}sheet.png", f"{start}report.csv,"} <= set(files)
+    assert "sheet.png" not in result.stderr
+    several = command(flat, samples / "grey.png", "-k", "3", "-o", "out2", "--sheet")
+    assert "gmmquant: wrote sheet.png in out2\n" in several.stderr
+    assert "wrote" not in several.stdout
+    assert "wrote" not in command(flat, "-k", "3", "-o", "out3", "--sheet", "--json").stdout
+    quiet = command(flat, "-k", "3", "-o", "out4", "--sheet", "-q")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def test_the_current_folder_is_not_named(command, flat, samples, tmp_path):
+    shutil.copy(samples / "flat.png", tmp_path / "own.png")
+    one = command("own.png", "-k", "2", "-o", "poster.png", "--sheet")
+    assert re.search(r"^wrote poster\.png, \d+\.\d\d s$", one.stdout, re.MULTILINE)
+    assert "wrote poster_sheet.png\n" in one.stdout
+    shutil.copy(samples / "grey.png", tmp_path / "grey.png")
+    several = command("own.png", "grey.png", "-k", "2", "--report", "csv")
+    assert re.search(r"own_k2\.png, \d+\.\d\d s$", several.stderr, re.MULTILINE)
+    assert "wrote report.csv, components.csv\n" in several.stderr
+    assert re.search(r"of images written \(.* %\)$", several.stderr, re.MULTILINE)
+
+
+def test_a_palette_has_the_name_of_its_file_once(command, flat, tmp_path):
+    for arguments, stem, name in (
+        (["-o", "logo 8.png"], "logo 8", "logo 8"),
+        (["--name", "brand8", "-o", "a"], "brand8", "brand8"),
+        (["-o", "a"], "flat_k2", "flat 2"),
+    ):
+        result = command(flat, "-k", "2", "--palette-out", "gpl,css", *arguments)
+        assert result.returncode == 0
+        (palette,) = tmp_path.rglob(f"{stem}_palette.gpl")
+        assert f"Name: {name}\n" in palette.read_text()
+        assert f"--{name.replace(' ', '-')}-1:" in palette.with_suffix(".css").read_text()

@@ -32,8 +32,9 @@ from gmmquant.cli.reporters.statistics import (
     swatches_of,
 )
 from gmmquant.cli.text import chosen_columns, percent, total, wrapped
+from gmmquant.cli.written import file_names
 from gmmquant.report.numbers import file_size
-from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped
+from gmmquant.report.outcome import Done, Outcome, PlannedOutcome, SharedReport, Skipped, Summary
 from gmmquant.report.record import Record, codes_of, formats_apart
 from gmmquant.system.printable import printable
 
@@ -75,6 +76,8 @@ class TableReporter(Reporter):
         if isinstance(outcome, SharedReport) and outcome.kept and not (self.verbose or self.stats):
             return ""
         alone = self.n_images == 1 or self.verbose or self.stats
+        if isinstance(outcome, Summary):  # where the other files of the run are named
+            return f"wrote {file_names(outcome.written)}\n" if alone or self.shared else None
         if not isinstance(outcome, SharedReport) and not (isinstance(outcome, Done) and alone and not self.shared):
             return None
         record, is_one = outcome.record, self.n_images == 1 and isinstance(outcome, Done)
