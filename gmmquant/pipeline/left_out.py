@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 
 from gmmquant.system.paths import AnyPath
 
-# What gmmquant writes about all images of a folder begins with these words, and not with the stem of one.
+# What gmmquant writes about all images of a folder begins with these words, and not with the stem of one. A sheet of a
+# variant begins with the text of --name.
 _ABOUT_ALL = frozenset({"shared", "sheet"})
+_SHEET = re.compile(r".*_sheet(_\d+)?", re.DOTALL)
 
 
 class LeftOut:
@@ -25,7 +28,7 @@ class LeftOut:
         """
         known = {*stems, *_ABOUT_ALL}
         for path in outputs:
-            if self._names_all or not _is_named_after(path.stem, known):
+            if self._names_all or not (_is_named_after(path.stem, known) or _SHEET.fullmatch(path.stem)):
                 self._found[path] = None
 
     def note(self) -> str:

@@ -118,10 +118,6 @@ def test_reports_and_colors_are_separated_by_commas_or_by_spaces(command, tmp_pa
     [
         (["help"], "help is not a file; did you mean --help?"),
         (["version"], "version is not a file; did you mean --version?"),
-        (
-            ["ramp.png", "--format", "png", "webp"],
-            "webp is not a file; --format takes one value; run again with --skip-existing --format webp",
-        ),
         (["ramp.png", "--dither", "bayer", "none"], "none is not a file; --dither takes one value"),
         (["ramp.png", "--model", "a.json", "b.json"], "b.json is not an image; --model takes one file"),
         (["ramp.png", "--palette", "a.gpl", "b.GPL"], "b.GPL is not an image; --palette takes one file"),

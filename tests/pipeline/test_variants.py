@@ -199,3 +199,11 @@ def test_files_about_all_images_have_the_same_order_with_a_shared_mixture(comman
         plain = images_listed(end, (tmp_path / f"v/report{end}").read_bytes())
         assert images_listed(end, (tmp_path / f"s/shared_report{end}").read_bytes()) == plain
         assert len(plain) == (5 if images == ["two"] else 3)
+
+
+def test_a_second_run_beside_the_images_has_no_note_on_the_sheet_of_a_variant(command, two):
+    for _ in range(2):
+        for more in ([], POSTER):
+            result = command("two", "-k", "2", "--sheet", "--skip-existing", *more)
+            assert (result.returncode, "left out" in result.stderr) == (0, False), result.stderr
+    assert "left out of two" in command("two", "-k", "2", "--sheet", "--skip-existing", "-v").stderr
