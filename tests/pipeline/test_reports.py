@@ -144,7 +144,7 @@ def test_without_a_report_nothing_of_reports_is_imported(command, samples, tmp_p
     ("arguments", "completed"),
     [
         (["a.png", "--sheet"], ["a.png", "--sheet", "png"]),
-        (["--sheet", "a.png"], ["--sheet", "png", "a.png"]),
+        (["--sheet", "a.jpg"], ["--sheet", "png", "a.jpg"]),
         (["--sheet", "svg,pdf", "a.png"], ["--sheet", "svg,pdf", "a.png"]),
         (["--plots", "-k", "2"], ["--plots", "svg", "-k", "2"]),
         (["--plots", "all"], ["--plots", "all"]),

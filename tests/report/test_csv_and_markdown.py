@@ -210,7 +210,7 @@ def test_an_existing_table_is_refused_before_any_work(command, album, tmp_path):
     (tmp_path / "out/report.csv").write_text("mine")
     refused = command("album", "-r", "-k", "2", "-o", "out", "--report", "csv")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "report.csv exists, and is not a report of gmmquant; use --force" in refused.stderr
+    assert "report.csv exists, and is not a report of gmmquant; use another --output or" in refused.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.csv"]
     assert command("album", "-r", "-k", "2", "-o", "out", "--report", "csv", "--force").returncode == 0
     assert len(rows(tmp_path / "out/report.csv")) == 3

@@ -57,6 +57,7 @@ class TableReporter(Reporter):
     """Shows the table of a single image, of a shared mixture, or of each image if the run is verbose."""
 
     _heading = ""  # the last one of a dry run
+    _names_files = False  # whether files of this run were named
 
     def add(self, outcome: Outcome | PlannedOutcome) -> str | None:
         """Return the table of an outcome and the names of its files, or the files that would be written.
@@ -77,10 +78,11 @@ class TableReporter(Reporter):
             return ""
         alone = self.n_images == 1 or self.verbose or self.stats
         if isinstance(outcome, Summary):  # where the other files of the run are named
-            return f"wrote {file_names(outcome.written)}\n" if alone or self.shared else None
+            return f"wrote {file_names(outcome.written)}\n" if self._names_files else None
         if not isinstance(outcome, SharedReport) and not (isinstance(outcome, Done) and alone and not self.shared):
             return None
         record, is_one = outcome.record, self.n_images == 1 and isinstance(outcome, Done)
+        self._names_files = self._names_files or bool(outcome.written)
         return render(
             record,
             str(outcome.source),
