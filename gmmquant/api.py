@@ -128,7 +128,8 @@ def quantize(
     dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
         How colours between those of the palette are mixed.
     strength : float or None
-        Amount of dithering, from 0 to 1. None: 0.87 for fitted colours; 1 for a palette and with "posterior".
+        Amount of dithering, from 0, where each pixel has the nearest colour as the eye sees it (with "posterior": the
+        most probable), to 1. None: 0.87 for fitted colours; 1 for a palette and with "posterior".
     smooth : float
         How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"

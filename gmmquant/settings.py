@@ -197,7 +197,8 @@ class Settings:
         How colours between those of the palette are mixed: by diffusing errors to the next pixels, by the thresholds of
         a mask, which is blue noise or Bayer's matrix, or by drawing from the responsibilities of each pixel.
     strength : float or None
-        Amount of dithering, from 0 to 1. None: 0.87 for fitted colours; 1 for a palette and with "posterior".
+        Amount of dithering, from 0, where each pixel has the nearest colour as the eye sees it (with "posterior": the
+        most probable), to 1. None: 0.87 for fitted colours; 1 for a palette and with "posterior".
     smooth : float
         How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
         the same label adds this to its score, in nats. Not with "soft" and with dithering. See

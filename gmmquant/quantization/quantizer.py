@@ -325,7 +325,7 @@ class Quantizer:
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
         color_labels = _compact(most_probable(scores[used], points), len(palette))
-        if dither != "none" and self.settings.strength != 0:
+        if dither != "none":
             labels = self._dither(fit)
         elif smoothing:
             labels = self._smooth(scores[used], fit.centers if used == "nearest" else None, smoothing)

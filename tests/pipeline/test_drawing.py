@@ -162,16 +162,19 @@ def test_components_are_drawn_as_often_as_the_responsibilities_say():
 
 
 @pytest.mark.parametrize("dither", DITHERS[1:])
-def test_strength_0_is_the_same_as_no_dithering(dither):
-    recoloring = "posterior" if dither == "posterior" else "nearest"
-    plain = quantize(CAT, 7, recolor=recoloring)
-    dithered = quantize(CAT, 7, method="gmm", dither=dither, strength=0)
-    # A colour may have the same distance to two colours of the palette, to the last bit.
-    if dither == "posterior":
-        np.testing.assert_array_equal(dithered.labels, plain.labels)
-    else:
-        chosen = (fit.palette[fit.labels].astype(int) - CAT for fit in (plain, dithered))
-        np.testing.assert_array_equal(*((difference**2).sum(axis=-1) for difference in chosen))
+@pytest.mark.parametrize("options", [{"palette": "pico8"}, {"k": 7}, {"k": 7, "method": "gmm"}], ids=str)
+def test_strength_0_is_the_limit_of_small_strengths(dither, options):
+    if dither == "posterior" and "k" in options:
+        options = {"k": 7}
+    none, *some = (quantize(CAT, dither=dither, strength=strength, **options).image for strength in (0, 0.01, 0.1, 1))
+    changed = [(image != none).any(axis=-1).mean() for image in some]
+    assert changed[0] < 0.02
+    assert changed[0] < changed[1] < changed[2]
+
+
+def test_strength_0_is_the_same_as_no_dithering_where_both_choose_alike():
+    plain = quantize(CAT, 7)
+    np.testing.assert_array_equal(quantize(CAT, 7, dither="posterior", strength=0).labels, plain.labels)
 
 
 @pytest.mark.parametrize("dither", DITHERS[1:])

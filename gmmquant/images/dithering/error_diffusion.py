@@ -43,13 +43,14 @@ def floyd_steinberg(
     strength: float = 1.0,
     seed: int = 0,
 ) -> Labels:
-    """Dither by error diffusion, passing on the share `strength` of the error; with 0, labels are the nearest.
+    """Dither by error diffusion, passing on the share `strength` of the error; with 0, labels are those of the grid.
 
     Errors passed to an invisible pixel are dropped. A pixel of alpha a passes the share min(a / b, 1) of its error to
     one of alpha b, where more of it could be seen. `seed` is that of the errors that bands start with.
     """
+    check_strength(strength)
     nearest = nearest_labels(seen(values), seen(palette))
-    if check_strength(strength) == 0 or len(palette) == 1 or np.array_equal(palette[nearest], values):
+    if len(palette) == 1 or np.array_equal(palette[nearest], values):
         return pixels.shown(nearest[pixels.index])
     labels = np.empty(pixels.index.shape, dtype=nearest.dtype)
     _diffuse(ColorGrid.of(palette, seen), values, pixels, labels, strength, seed)
