@@ -221,7 +221,7 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    notes = without_effect(ctx, settings, format)
+    notes = [*filter(None, [strategy.note]), *without_effect(ctx, settings, format)]
     if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
         notes.append("standard output has the figures; -o - writes the image there")
     if to is Destination.RECORD:

@@ -20,6 +20,8 @@ from gmmquant.images.decoding.registry import INPUT_FORMATS, read_header
 from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.filesystem import check_bytes, open_regular
 
+Conversion = Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]]
+
 
 def read_image(
     source: str | os.PathLike[str] | BinaryIO,
@@ -31,6 +33,16 @@ def read_image(
 
     Its errors do not name the file. An open file that is not binary or not seekable raises a ParameterError.
     """
+    return read_with_conversion(source, max_pixels=max_pixels, announce=announce)[0]
+
+
+def read_with_conversion(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    announce: Callable[[int], None] | None = None,
+) -> tuple[DecodedImage, Conversion]:
+    """Return an image as `read_image` does, and the conversion of further colours of the file, (n, 3), to sRGB."""
 
     def admit(width: int, height: int, n_frames: int) -> None:
         check_size(width, height, max_pixels, n_frames)
@@ -47,16 +59,24 @@ def read_image(
         if is_cut:
             raise _too_long(header, len(data)) from None
         raise
+    without_pixels = stored._replace(frames=np.empty(0, np.uint8))
+
+    def to_srgb(colors: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        frames = colors[np.newaxis, np.newaxis].copy()
+        converted: npt.NDArray[Any] = convert_to_srgb(without_pixels._replace(frames=frames), data, header)[0]
+        return converted.reshape(-1, 3)
+
     orientation = xmp_orientation(stored.xmp) if stored.orientation is None else stored.orientation
     frames, note, has_profile = convert_to_srgb(stored, data, header)
     frames = np.ascontiguousarray(orient(frames, orientation))
-    return DecodedImage(
+    image = DecodedImage(
         frames.reshape(-1, *frames.shape[2:]),
         stored.notes if note is None else (*stored.notes, note),
         clean_metadata(stored, orientation, has_profile=has_profile),
         stored.animation,
         format=header.format,
     )
+    return image, to_srgb
 
 
 def _read_needed(file: BinaryIO, header: Header) -> tuple[bytes, bool]:

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gmmquant.colors.palette import Palette, check_palette, collect_colors
 from gmmquant.colors.palette_files import FORMATS, PaletteFormat, read_named_palette
 from gmmquant.errors import ImageError, PaletteFileError
-from gmmquant.images.decoding.decoder_stderr import captured_stderr, damage_ignored
+from gmmquant.images.decoding.reader import Header
 from gmmquant.images.decoding.registry import read_header
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.images.encoding.frame_diff import frames_of
-from gmmquant.images.files import read_image
+from gmmquant.images.files import read_with_conversion
+from gmmquant.images.indexed_palette import INDEXED_FORMATS, palette_of_entries
 from gmmquant.images.recolor import IndexedImage
 from gmmquant.parsing import MAX_K
 from gmmquant.system.filesystem import open_regular
 
-# Formats with palettes, by Pillow's names.
-_INDEXED = ("PNG", "GIF", "BMP", "TIFF")
+# Formats whose compression changes colours, mostly or always.
+_LOSSY_FORMATS = ("JPEG", "WebP", "AVIF", "HEIF", "JPEG XL", "JPEG 2000")
 
 # Limits of palette files: a chart of 4096 swatches has a million pixels and 20 kB.
 MAX_BYTES = 16_000_000
@@ -43,6 +43,14 @@ _MAX_ASPECT = 2.0
 _CHUNK_PIXELS = 1 << 16
 
 
+class FoundPalette(NamedTuple):
+    """The colours (K, 3) of a file, its names of colours by hex code, and a note on the colours, which may be empty."""
+
+    colors: Palette
+    names: dict[str, str]
+    note: str = ""
+
+
 def encode_swatches(palette: npt.NDArray[Any]) -> bytes:
     """Return `palette` (K, 3), 1 to 4096 colours, as a PNG of flat swatches, indexed where 256 entries suffice.
 
@@ -56,13 +64,13 @@ def encode_swatches(palette: npt.NDArray[Any]) -> bytes:
 ALL_FORMATS = (*FORMATS, PaletteFormat("png", encode=lambda palette: encode_swatches(palette.colors)))
 
 
-def read_palette_image(path: Path) -> Palette | None:
-    """Return the palette of an image, uint8 (K, 3), or None if the file is not an image.
+def read_palette_image(path: Path) -> FoundPalette | None:
+    """Return the palette of an image, or None if the file is not an image.
 
-    The palette of an indexed PNG, GIF, BMP or TIFF is its entries that occur; that of any other image, its distinct
-    colours in reading order. Colours are those of `read_image`, with the colour profile applied. Fully transparent
-    pixels are ignored. Only the first frame of an animation is read. A PaletteFileError is raised if the image is
-    damaged or too large, or has more than 4096 colours or more than 8 bits per channel.
+    The palette of an indexed image is that of the file, see `gmmquant.images.indexed_palette`; that of any other image,
+    its distinct colours in reading order. Colours are those of `read_image`, with the colour profile applied. Fully
+    transparent pixels are ignored. Only the first frame of an animation is read. A PaletteFileError is raised if the
+    image is damaged or too large, or has more than 4096 colours or more than 8 bits per channel.
     """
     try:
         with open_regular(path) as file:
@@ -70,7 +78,7 @@ def read_palette_image(path: Path) -> Palette | None:
     except ImageError:
         return None
     try:
-        image = read_image(path, max_pixels=MAX_PIXELS)
+        image, to_srgb = read_with_conversion(path, max_pixels=MAX_PIXELS)
     except ImageError as error:
         reason = str(error).partition(";")[0]
         raise PaletteFileError(
@@ -79,18 +87,21 @@ def read_palette_image(path: Path) -> Palette | None:
     if image.pixels.dtype != np.uint8:
         raise PaletteFileError("an image with more than 8 bits per channel cannot be a palette; save it with 8")
     first = frames_of(image.pixels, image.animation)[0]
-    colors = _in_palette_order(first, path) if header.format in _INDEXED else None
-    if colors is None:
-        colors = _in_reading_order(first.reshape(-1, first.shape[2]))
-    return collect_colors(map(tuple, colors.tolist()), PaletteFileError)
+    if header.format in INDEXED_FORMATS:
+        found = palette_of_entries(path, first, _visible(first), to_srgb)
+        if found is not None:
+            return FoundPalette(found[0], {}, _note_on_unused(*found))
+    colors = _in_reading_order(first.reshape(-1, first.shape[2]))
+    palette = collect_colors(map(tuple, colors.tolist()), PaletteFileError)
+    return FoundPalette(palette, {}, _note_on_compression(palette, header))
 
 
 def load_palette(path: Path) -> Palette:
     """Read a palette from a file of any kind: see `load_named_palette`."""
-    return load_named_palette(path)[0]
+    return load_named_palette(path).colors
 
 
-def load_named_palette(path: Path) -> tuple[Palette, dict[str, str]]:
+def load_named_palette(path: Path) -> FoundPalette:
     """Read a palette and names by hex code from a file of any kind: see `read_named_palette`, `read_palette_image`."""
     try:
         with open_regular(path) as file:
@@ -99,29 +110,26 @@ def load_named_palette(path: Path) -> tuple[Palette, dict[str, str]]:
         raise PaletteFileError("not a regular file; use a palette file or an image") from None
     if len(data) > MAX_BYTES:
         raise PaletteFileError(f"more than {MAX_BYTES} bytes, the limit for a palette; use a smaller file")
-    palette = read_palette_image(path)
-    return read_named_palette(data) if palette is None else (palette, {})
+    return read_palette_image(path) or FoundPalette(*read_named_palette(data))
 
 
-def _in_palette_order(pixels: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.uint8] | None:
-    """Return the colours of the entries that occur in `pixels` (height, width, 3 or 4), in the order of the palette.
+def _note_on_unused(palette: Palette, n_unused: int) -> str:
+    """Return a note if most of the entries of a palette are in no pixel of its image; else ""."""
+    if 2 * n_unused <= len(palette):
+        return ""
+    return (
+        f"{n_unused} of the {len(palette)} colours of its palette are in no pixel of it, and are used too; save it "
+        "without a palette to leave them out"
+    )
 
-    None if the file at `path` is not indexed, or its indices do not fit: Pillow composes some frames differently.
-    """
-    from PIL import ImageOps  # for this only
 
-    index = None
-    with damage_ignored(), open_regular(path) as file, captured_stderr():  # Pillow refuses some that OpenCV reads
-        image = Image.open(file, formats=_INDEXED)
-        if image.mode == "P":
-            index = np.asarray(ImageOps.exif_transpose(image))
-    if index is None or index.shape != pixels.shape[:2]:
-        return None
-    visible = _visible(pixels)
-    index, colors = index[visible], pixels[visible][:, :3]
-    entries = np.zeros((256, 3), dtype=np.uint8)
-    entries[index] = colors
-    return entries[np.unique(index)] if np.array_equal(entries[index], colors) else None
+def _note_on_compression(palette: Palette, header: Header) -> str:
+    """Return a note if the compression of an image may have changed its colours; else ""."""
+    if header.format not in _LOSSY_FORMATS or header.info.get("is_lossless"):
+        return ""
+    changed = "has changed" if header.format == "JPEG" else "may have changed"
+    used = "the colour of it" if len(palette) == 1 else f"the swatches, and all {len(palette)} colours of it are used"
+    return f"{header.format} {changed} {used}; save the chart as PNG for exact colours"
 
 
 def _visible(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

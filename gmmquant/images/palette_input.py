@@ -30,7 +30,9 @@ def read_palette(source: str | os.PathLike[str]) -> Palette:
     ----------
     source : str or path-like
         A palette file (hex codes, JSON, GIMP, CSS, ASE, ACO, JASC), an image, whose colours are the palette, a name
-        such as "gameboy", or colours with commas, such as "#1d3557,red". A file of that name comes first.
+        such as "gameboy", or colours with commas, such as "#1d3557,red". A file of that name comes first. The palette
+        of an indexed image includes colours that no pixel has. A lossy image, such as a JPEG, has more colours than
+        were drawn.
 
     Returns
     -------

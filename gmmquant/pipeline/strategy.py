@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.colors.palette import Palette
 from gmmquant.errors import GmmquantError, ImageError, ModelFileError, PaletteFileError
 from gmmquant.images.files import read_image
 from gmmquant.images.pixels import FlatImage
@@ -32,6 +32,9 @@ from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import MAX_PIXELS, Settings
 from gmmquant.system.process import system_reason
 
+if TYPE_CHECKING:
+    from gmmquant.images.palette_image import FoundPalette
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
@@ -42,6 +45,7 @@ class Strategy:
     inputs: Mapping[str, Path | Sequence[str]] = field(default_factory=dict)  # files or hex codes, by name
     digest: str | None = None  # SHA-256 of the content of `inputs`
     names: Mapping[str, str] = field(default_factory=dict)  # of colours, by hex code, for palette files
+    note: str = ""  # on `inputs`, for the user
 
     def settings(self, asked: Settings) -> Settings:
         """Return the settings asked for, completed by those of the strategy."""
@@ -154,7 +158,8 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
     For each of `ks`, the best k colours are used, and a `ParameterError` is raised if there are fewer; without any, all
     are.
     """
-    colors, source, names = read_colors(text)
+    found, source = read_colors(text)
+    colors, names, note = found
     for k in ks:
         candidates_of(colors, settings, int(k))
     return FixedPalette(
@@ -164,25 +169,24 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
         inputs={"palette": source or [hex_code(color) for color in colors]},
         digest=hashlib.sha256(colors.tobytes() + "".join(map(" ".join, names.items())).encode()).hexdigest(),
         names=names,
+        note=f"{text}: {note}" if note else "",
     )
 
 
-def read_colors(text: str) -> tuple[Palette, Path | None, dict[str, str]]:
-    """Return the colours of a palette file, or of hex codes and names.
+def read_colors(text: str) -> tuple[FoundPalette, Path | None]:
+    """Return the colours of a palette file, or of hex codes and names, and the absolute path, if it is a file.
 
-    The others are the absolute path, if it is a file, and the names that it has for its colours, by hex code. A file of
-    that name comes first. Every error of a file is a `PaletteFileError`.
+    A file of that name comes first. Every error of a file is a `PaletteFileError`.
     """
     from gmmquant.colors.palette_files import parse_colors
-    from gmmquant.images.palette_image import load_named_palette
+    from gmmquant.images.palette_image import FoundPalette, load_named_palette
     from gmmquant.images.palette_input import palette_path
 
     path = palette_path(text)
     if path is None:
-        return parse_colors(text), None, {}
+        return FoundPalette(parse_colors(text), {}), None
     with _errors_of(path, PaletteFileError, "; use a palette file, or colours such as '#1d3557,#e63946'"):
-        colors, names = load_named_palette(path)
-        return colors, path.absolute(), names
+        return load_named_palette(path), path.absolute()
 
 
 def load_transfer_image(path: Path, settings: Settings, max_pixels: int = MAX_PIXELS) -> TransferColors:

@@ -40,7 +40,7 @@ def _kept_colors(texts: Sequence[str]) -> tuple[str, ...]:
         except ParameterError:
             from gmmquant.pipeline.strategy import read_colors
 
-            codes += map(hex_code, read_colors(text)[0])
+            codes += map(hex_code, read_colors(text)[0].colors)
     return hex_codes(codes)
 
 

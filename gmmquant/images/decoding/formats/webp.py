@@ -36,6 +36,8 @@ def read_header(file: BinaryIO) -> Header | None:
     end = 8 + n_bytes
     for chunk_type, start, length in iterate_riff_chunks(file, _FILE_HEADER_BYTES, end):
         n_frames += chunk_type == b"ANMF"
+        if chunk_type == b"VP8L":
+            info["is_lossless"] = True
         if chunk_type == b"ANIM":
             file.seek(start)
             info["loop"] = struct.unpack("<IH", file.read(6))[1]
