@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from colorsys import hls_to_rgb
 from numbers import Integral
 from typing import cast
 
@@ -24,6 +25,15 @@ _RGB = re.compile(
     rf"rgba?\((?:{_LEVEL},{_LEVEL},{_LEVEL}(?:,{_OPAQUE})?|\s*([0-9]{{1,3}})\s+([0-9]{{1,3}})\s+{_LEVEL}(?:/{_OPAQUE})?)\)",
     re.IGNORECASE,
 )
+_PER_CENT = r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%"
+_HSL = re.compile(
+    rf"hsla?\(\s*([-+]?[0-9]{{1,4}}(?:\.[0-9]{{1,6}})?)(?:deg)?"
+    rf"(?:\s*,\s*{_PER_CENT}\s*,\s*{_PER_CENT}\s*(?:,{_OPAQUE})?|\s+{_PER_CENT}\s+{_PER_CENT}\s*(?:/{_OPAQUE})?)\)",
+    re.IGNORECASE,
+)
+# An alpha in a function of CSS: a fourth of several values with commas, or any after a slash.
+_ALPHA_IN_FUNCTION = re.compile(r"(?:(?:rgb|hsl)a?\((?:[^,()]*,){3}[^,()]*|[a-z-]+\([^()/]*/[^()]*)\)", re.IGNORECASE)
+_OTHER_HEX = re.compile(r"(?:0[xX]|\$)([0-9a-fA-F]{6})")
 # A colour, with anything in parentheses as in rgb(255, 0, 0), and the separator after it.
 _ITEM = re.compile(r"((?:\([^()]*\)|[^\s,;])*)(\s*[,;]\s*|\s+|$)")
 # A per cent, or a width and a height of which one may be missing.
@@ -78,11 +88,12 @@ def with_alpha(codes: Sequence[str], alphas: Sequence[int] | None) -> list[str]:
 
 
 def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
-    """Return the colour of a hex code, `#rrggbb`, `#rgb` or without the sign, of a name of CSS, or of an `rgb()`.
+    """Return the colour of a hex code, `#rrggbb`, `#rgb` or without the sign, of a name of CSS, an `rgb()` or `hsl()`.
 
     If it is none of these, a `ParameterError` lists similar names, also of `other_names`.
     """
     color = parse_hex(text.strip()) or parse_color_name(text.strip()) or parse_rgb(text.strip())
+    color = color or parse_hsl(text.strip())
     if color is None:
         from difflib import get_close_matches
 
@@ -91,10 +102,14 @@ def parse_color(text: str, other_names: Sequence[str] = ()) -> Color:
         remedy = f"use hex codes or names of CSS, as in #1a2b3c,#fff,red{palettes}"
         if near := get_close_matches(shortened(text.strip().lower()), [*other_names, *color_names()], 1, 0.65):
             remedy = f"did you mean {near[0]}?"
-        if _HEX_AND_ALPHA.fullmatch(text.strip()):
+        if other := _OTHER_HEX.fullmatch(text.strip()):
+            remedy = f"use #{other[1]}"
+        elif _HEX_AND_ALPHA.fullmatch(text.strip()):
             remedy = f"a palette has no alpha: use {text.strip()[: 7 if len(text.strip()) == 9 else 4]}"
-        if text.strip().lower().startswith(("rgb(", "rgba(")):
-            remedy = "use three integers from 0 to 255, without alpha, as in rgb(255,0,0)"
+        elif text.strip().lower().startswith(("rgb(", "rgba(", "hsl(", "hsla(")):
+            values = "a hue and two percentages" if text.strip()[0] in "hH" else "three integers from 0 to 255"
+            example = "hsl(120,100%,50%)" if text.strip()[0] in "hH" else "rgb(255,0,0)"
+            remedy = f"use {values}{', without alpha' * has_alpha(text.strip())}, as in {example}"
         raise ParameterError(f"{shortened(text)!r} is not {what}; {remedy}")
     return color
 
@@ -121,6 +136,32 @@ def parse_rgb(text: str) -> Color | None:
     match = _RGB.fullmatch(text)
     color = tuple(int(level) for level in match.groups() if level) if match else None
     return color if color is None or max(color) <= 255 else None
+
+
+def parse_hsl(text: str) -> Color | None:
+    """Return the colour of an opaque `hsl(120, 100%, 50%)`, `hsl(120 100% 50%)` and the like of CSS; None for others.
+
+    It is rounded to 8 bits, as browsers do.
+    """
+    match = _HSL.fullmatch(text)
+    if match is None:
+        return None
+    hue, saturation, lightness = (float(value) for value in match.groups() if value)
+    rgb = hls_to_rgb(hue / 360 % 1, min(lightness, 100) / 100, min(saturation, 100) / 100)
+    return tuple(int(255 * value + 0.5) for value in rgb)
+
+
+def has_alpha(text: str) -> bool:
+    """Return whether a colour of CSS has an alpha, also an opaque one."""
+    is_code = _HEX_AND_ALPHA.fullmatch(text) or (len(text) == 8 and _HEX_AND_ALPHA.fullmatch(f"#{text}"))
+    return bool(is_code or text.lower() == "transparent" or _ALPHA_IN_FUNCTION.fullmatch(text))
+
+
+def color_remedy(text: str) -> str:
+    """Return what to write in a file instead of `text`, which is not a colour there."""
+    if match := _OTHER_HEX.fullmatch(text):
+        return f"write #{match[1]}"
+    return "write #rrggbb, without alpha" if has_alpha(text) else "write #rrggbb"
 
 
 def color_names() -> dict[str, str]:

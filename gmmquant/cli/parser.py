@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperOption
 
 from gmmquant.cli.completion import without_shell
 from gmmquant.colors.named_palettes import NAMED_PALETTES
-from gmmquant.parsing import color_names, parse_hex, parse_rgb, split_colors
+from gmmquant.parsing import color_names, parse_hex, parse_hsl, parse_rgb, split_colors
 from gmmquant.settings import ALL, MAPS, PALETTE_FORMATS, PLOT_FORMATS, REPORTS, SHEET_FORMATS
 
 _K_OPTION = re.compile(r"-(?P<flags>[qvf]*)k=?(?P<short>.*)|--colors(=(?P<long>.*))?", re.DOTALL)
@@ -163,7 +163,7 @@ def _is_list_of(option: str, text: str) -> bool:
     if text.startswith("-"):
         return False
     return all(
-        word in NAMED_PALETTES or word.lower() in color_names() or parse_hex(word) or parse_rgb(word)
+        word in NAMED_PALETTES or word.lower() in color_names() or parse_hex(word) or parse_rgb(word) or parse_hsl(word)
         for word in split_colors(text)
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.colors.palette_text import no_color, parse_opaque_hex, shown, text_of
-from gmmquant.parsing import Color, hex_code, parse_color_name, parse_rgb
+from gmmquant.parsing import Color, hex_code, parse_color_name, parse_hsl, parse_rgb
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COLOR_FUNCTION = re.compile(
@@ -39,15 +39,15 @@ def has_custom_properties(data: bytes) -> bool:
 def read_css(data: bytes) -> Iterator[Swatch]:
     """Yield the colours of custom properties; other values, such as lengths, are skipped, inexact colours refused.
 
-    An inexact colour is skipped, too, if its name has had an exact one: files for designers list their colours in
-    several notations, of which hsl() is rounded.
+    An inexact colour and one of hsl() are skipped if their name also has an exact one: files for designers list their
+    colours in several notations, of which hsl() is rounded.
     """
-    exact = set()
-    for name, value in _custom_properties(data):
-        color = _parse_color(value)
-        if color is not None:
-            exact.add(name)
-            yield Swatch(color)
+    properties = [(name, value, _parse_color(value)) for name, value in _custom_properties(data)]
+    exact = {name for name, _, color in properties if color is not None}
+    for name, value, color in properties:
+        found = parse_hsl(value) if color is None and name not in exact else color
+        if found is not None:
+            yield Swatch(found)
         elif name not in exact and (
             value.startswith("#") or value.lower() == "transparent" or _COLOR_FUNCTION.match(value)
         ):

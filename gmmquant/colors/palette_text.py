@@ -13,7 +13,17 @@ from typing import Any
 
 from gmmquant.colors.palette import NamedPalette, Swatch
 from gmmquant.errors import PaletteFileError
-from gmmquant.parsing import Color, hex_code, parse_color_name, parse_hex, parse_rgb, shortened, split_colors
+from gmmquant.parsing import (
+    Color,
+    color_remedy,
+    hex_code,
+    parse_color_name,
+    parse_hex,
+    parse_hsl,
+    parse_rgb,
+    shortened,
+    split_colors,
+)
 
 SCHEMA = "gmmquant-palette/1"
 
@@ -78,8 +88,9 @@ def text_of(data: bytes) -> str:
 
 
 def read_hex(data: bytes) -> Iterator[Swatch]:
-    """Yield the colours of hex codes, names and `rgb()` of CSS; after "//" and a "#" that begins no code are comments.
+    """Yield the colours of hex codes, and of names, `rgb()` and `hsl()` of CSS.
 
+    Comments are after "//" and a "#" that begins no code.
     After ";" are colours or a comment, see `_without_comment`. After a comment that names paint.net, codes of eight
     digits begin with alpha.
     """
@@ -134,7 +145,7 @@ def _is_code(word: str, last: str, is_paint_net: bool) -> bool:
 def _color_of_word(word: str, is_paint_net: bool) -> Color | None:
     """Return the colour of a word of a hex list; None if it is not one."""
     match = _OPAQUE_AND_HEX_DIGITS.fullmatch(word) if is_paint_net else None
-    return parse_opaque_hex(match[1] if match else word) or parse_color_name(word) or parse_rgb(word)
+    return parse_opaque_hex(match[1] if match else word) or parse_color_name(word) or parse_rgb(word) or parse_hsl(word)
 
 
 def read_gpl(data: bytes) -> Iterator[Swatch]:
@@ -196,7 +207,8 @@ def parse_opaque_hex(text: str) -> Color | None:
 
 def no_color(where: str, found: object) -> PaletteFileError:
     """Return the error of an entry that is not a colour."""
-    return PaletteFileError(f"{where}: {shown(found)} is not a colour; write #rrggbb, without alpha")
+    remedy = color_remedy(found) if isinstance(found, str) else "write #rrggbb"
+    return PaletteFileError(f"{where}: {shown(found)} is not a colour; {remedy}")
 
 
 def shown(found: object) -> str:

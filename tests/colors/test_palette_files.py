@@ -424,13 +424,47 @@ def test_a_palette_may_repeat_a_color():
 
 @pytest.mark.parametrize(
     "value",
-    ["transparent", "Transparent", "rgb(1 2 3 / 0)", "rgb(1, 2, 256)", "rgb(10%, 0%, 0%)", "rgba(1, 2, 3, 0.5)"]
-    + [f"{name}(1 2 3)" for name in ("hsl", "hsla", "hwb", "lab", "lch", "oklab", "oklch", "color")]
-    + ["hsl(120, 100%, 50%)", "color-mix(in srgb, red, blue)", "device-cmyk(0 0 0 1)", "LIGHT-DARK(#fff, #000)"],
+    [
+        *("rgb(1, 2, 256)", "rgb(10%, 0%, 0%)", "hsl(1turn 0% 0%)", "hsl(1 2 3)", "hsl(120, 100%, 50)", "#1a2b3"),
+        *(f"{name}(1 2 3)" for name in ("hwb", "lab", "lch", "oklab", "oklch", "color")),
+        *("color-mix(in srgb, red, blue)", "LIGHT-DARK(#fff, #000)", "device-cmyk(0, 0, 0, 1)"),
+    ],
 )
 def test_a_color_of_css_without_exact_8_bits_is_refused(value):
-    with pytest.raises(PaletteFileError, match=r"'--b': .* is not a colour; write #rrggbb, without alpha"):
+    with pytest.raises(PaletteFileError, match=r"'--b': .* is not a colour; write #rrggbb$"):
         read_palette(f":root{{--a: #fff; --b: {value}; --c: #000}}".encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("transparent", "Transparent", "#12345678", "#123a", "rgb(1 2 3 / 0)", "rgba(1, 2, 3, 0.5)"),
+        *("hsla(1, 2%, 3%, .5)", "hsl(1 2% 3% / 50%)", "oklch(0.5 0.1 20 / 0.5)"),
+    ],
+)
+def test_a_colour_of_css_with_alpha_is_refused_with_that_reason(value):
+    with pytest.raises(PaletteFileError, match=r"'--b': .* is not a colour; write #rrggbb, without alpha$"):
+        read_palette(f":root{{--a: #fff; --b: {value}; --c: #000}}".encode())
+
+
+def test_a_number_of_a_programming_language_is_answered_with_the_code():
+    with pytest.raises(PaletteFileError, match=r"line 2: '0xff00A0' is not a colour; write #ff00A0$"):
+        read_palette(b"#fff\n0xff00A0\n")
+    with pytest.raises(PaletteFileError, match=r"entry 1: '0XFF00A0' is not a colour; write #FF00A0$"):
+        read_palette(b'["0XFF00A0"]')
+
+
+@given(st.integers(-720, 720), st.integers(0, 100), st.integers(0, 100))
+def test_hsl_is_rounded_as_by_pillow(hue, saturation, lightness):
+    expected = list(ImageColor.getrgb(f"hsl({hue % 360}, {saturation}%, {lightness}%)"))
+    for value in (
+        f"hsl({hue}, {saturation}%, {lightness}%)",
+        f"hsl({hue} {saturation}% {lightness}%)",
+        f"HSLA({hue}deg, {saturation}.0%,{lightness}%, 1)",
+        f"hsl( {hue} {saturation}% {lightness}% / 100%)",
+    ):
+        assert read_palette(f":root{{--a: {value}}}".encode()).tolist() == [expected]
+        assert read_palette(f"{value}\n".encode()).tolist() == [expected]
 
 
 def test_named_colors_and_rgb_of_css_are_read():

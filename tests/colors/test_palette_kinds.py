@@ -131,10 +131,12 @@ def test_a_short_code_with_opaque_alpha_is_a_color():
 
 
 def test_rounded_notations_of_a_color_that_is_known_exactly_are_skipped():
-    text = "--a: #2c2137ff;\n--b: #764462ff;\n\n--a: hsla(270, 25%, 17%, 1);\n--b: hsla(324, 27%, 36%, 1);\n"
-    assert read_palette(text.encode()).tolist() == [[44, 33, 55], [118, 68, 98]]
-    with pytest.raises(PaletteFileError, match="'--c'"):
-        read_palette((text + "--c: hsl(270 25% 17%);").encode())
+    exact = ["--a: #2c2137ff;", "--b: #764462ff;"]
+    rounded = ["--a: hsla(270, 25%, 17%, 1);", "--b: hsla(324, 27%, 36%, 1);", "--a: lab(1 2 3);"]
+    for lines in (exact + rounded, rounded + exact):
+        assert read_palette("\n".join(lines).encode()).tolist() == [[44, 33, 55], [118, 68, 98]]
+    more = [*exact, *rounded, "--c: hsl(270 25% 17%);"]
+    assert read_palette("\n".join(more).encode()).tolist() == [[44, 33, 55], [118, 68, 98], [43, 33, 54]]
 
 
 @pytest.mark.parametrize(
@@ -282,10 +284,27 @@ def test_typed_rgb_functions_are_colours(text):
     assert hex_codes(text) == ("#ff0000", "#ffffff")
 
 
-@pytest.mark.parametrize("text", ["rgb(255,0,256)", "rgb(255,0,0,0.5)", "rgb(100%,0%,0%)", "rgb(255,0,0", "rgb(1,2)"])
-def test_another_rgb_function_is_shown_with_a_remedy(text):
-    with pytest.raises(ParameterError, match=r"is not a colour.* three integers from 0 to 255, without alpha"):
+RGB, HSL = "three integers from 0 to 255, as in rgb(255,0,0)", "a hue and two percentages, as in hsl(120,100%,50%)"
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        *((text, RGB) for text in ("rgb(255,0,256)", "rgb(100%,0%,0%)", "rgb(255,0,0", "rgb(1,2)")),
+        *((text, HSL) for text in ("hsl(1,2,3)", "HSL(1rad 2% 3%)", "hsl(1)")),
+        *((text, RGB.replace(",", ", without alpha,", 1)) for text in ("rgb(255,0,0,0.5)", "rgba(1 2 3 / 50%)")),
+        *((text, HSL.replace(",", ", without alpha,", 1)) for text in ("hsl(1,2%,3%,0.5)", "HSLA(1 2% 3% / 50%)")),
+        ("0xff0000", "use #ff0000"),
+    ],
+)
+def test_another_notation_is_shown_with_a_remedy(text, remedy):
+    with pytest.raises(ParameterError, match=rf"is not a colour.*; (use )?{re.escape(remedy)}$"):
         read_typed(f"white,{text}")
+
+
+def test_hsl_may_be_typed():
+    for text in ("hsl(120,100%,50%),red", "hsl(120 100% 50% / 1) #f00"):
+        assert read_typed(text).tolist() == [[0, 255, 0], [255, 0, 0]]
 
 
 def test_many_parentheses_are_split_in_one_pass():
