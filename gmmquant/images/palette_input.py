@@ -75,9 +75,8 @@ def palette_path(source: str | os.PathLike[str]) -> Path | None:
         return path
     is_path = path.suffix or len(path.parts) > 1 or (path.exists() and not path.is_dir())
     is_file = path.is_file() or ("," not in source and is_path)
-    is_color = source.lower().startswith(
-        ("#", "rgb(", "rgba(", "hsl(", "hsla(")
-    )  # rgb(255 0 0 / 1) has the separator of folders
+    # A colour such as rgb(255 0 0 / 1) has the separator of folders.
+    is_color = source.lower().startswith(("#", "rgb(", "rgba(", "hsl(", "hsla("))
     return path if is_file and not is_color else None
 
 

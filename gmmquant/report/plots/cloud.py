@@ -133,7 +133,7 @@ def _fitting_zoom(axes: Any, sides: FloatArray) -> float:
 def _set_up(axes: Any, fit: FitFigures, points: FloatArray) -> FloatArray:
     """Give axes their texts and limits, and return the sides of their box."""
     n_fitted = len(fit.means)
-    title = f"k = {fit.k}" + (f", {plural(n_fitted, 'colour')}" if n_fitted != fit.k else "")
+    title = f"k = {fit.label}" + (f", {plural(n_fitted, 'colour')}" if n_fitted != fit.k else "")
     axes.set(title=title, **dict(zip(("xlabel", "ylabel", "zlabel"), _AXES[fit.space], strict=True)))
     # One scale for all axes, as lengths and angles mean something.
     low, high = points.min(axis=0), points.max(axis=0)

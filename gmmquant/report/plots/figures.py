@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.quantization.result import RecoloredFit
-from gmmquant.report.record import Record, covariances_of, fit_record, was_searched
+from gmmquant.report.record import Record, covariances_of, fit_record, formats_apart, was_searched
 
 # A result or the record of a fit; several of them; or a record, which has several.
 Results = RecoloredFit | Mapping[str, Any] | Iterable["RecoloredFit | Mapping[str, Any]"]
@@ -32,7 +32,8 @@ class FitFigures(NamedTuple):
 
     `trace` has the number of cells and the objective after each iteration for each level. Likelihood and criteria are
     divided by the weight of the visible pixels, in nats per pixel, and NaN where there is none. `is_searched` is
-    whether a search by splits and merges came before the iterations, as far as the record tells.
+    whether a search by splits and merges came before the iterations, as far as the record tells. `label` has k, what
+    was asked for if that was not a number, and the format of the image if there are several: "3, auto:4, webp".
     """
 
     k: int
@@ -48,6 +49,7 @@ class FitFigures(NamedTuple):
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
+    label: str
     is_searched: bool = False
 
     @property
@@ -65,7 +67,9 @@ def figures_of(results: object) -> list[FitFigures]:
         return [_of_record(fit_record(results, {}))]
     if isinstance(results, Mapping):
         settings = results.get("settings", {})
-        found = [_of_record(fit, settings) for fit in results.get("fits", [results])]
+        fits = results.get("fits", [results])
+        formats = formats_apart(fits) if "fits" in results else [""] * len(fits)
+        found = [_of_record(fit, extension, settings) for fit, extension in zip(fits, formats, strict=True)]
     elif isinstance(results, str) or not isinstance(results, Iterable):
         raise ParameterError(f"{results!r} is not a result; pass what quantize returns, or a record")
     else:
@@ -84,7 +88,7 @@ def tried_by_auto(results: object) -> list[Tried]:
     return [Tried(e["k"], e["aic"] / weight, e["bic"] / weight, e["icl"] / weight) for path in paths[:1] for e in path]
 
 
-def _of_record(fit: Record, settings: Record | None = None) -> FitFigures:
+def _of_record(fit: Record, extension: str = "", settings: Record | None = None) -> FitFigures:
     try:
         components = fit["components"]
         n_components = len(components["weight"])
@@ -103,6 +107,7 @@ def _of_record(fit: Record, settings: Record | None = None) -> FitFigures:
             weights=np.array(components["weight"], dtype=float),
             means=np.array(components["mean"], dtype=float).reshape(-1, 3),
             covariances=covariances_of(components) if n_components else np.empty((0, 3, 3)),
+            label=", ".join(filter(None, [str(fit["k"]), str(fit["asked"]) if fit.get("auto") else "", extension])),
             is_searched=was_searched(settings or {}, fit),
         )
     except KeyError as error:

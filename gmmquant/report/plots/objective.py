@@ -66,7 +66,7 @@ def _draw(axes: Any, fits: Sequence[FitFigures], label: str) -> None:
     for fit, color in zip(fits, colors, strict=True):
         levels = list(iterations(fit))
         x = [i for steps, _ in levels for i in steps]
-        axes.plot(x, [J for _, objective in levels for J in objective], label=str(fit.k), color=color)
+        axes.plot(x, [J for _, objective in levels for J in objective], label=fit.label, color=color)
         starts = [(steps[0], objective[0]) for steps, objective in levels if objective]
         axes.plot(
             [i for i, _ in starts], [J for _, J in starts], "o", markersize=5, markerfacecolor="white", color=color
@@ -78,20 +78,20 @@ def _draw(axes: Any, fits: Sequence[FitFigures], label: str) -> None:
         axes.set(xlim=(-0.5, 0.5), xticks=[0])
     widen_flat(axes)
     if len(fits) > len(COLORS):
-        _draw_scale(axes, [fit.k for fit in fits], colors)
+        _draw_scale(axes, [fit.label for fit in fits], colors)
     else:
         axes.legend(title="k", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _draw_scale(axes: Any, ks: Sequence[int], colors: Sequence[Any]) -> None:
+def _draw_scale(axes: Any, labels: Sequence[str], colors: Sequence[Any]) -> None:
     """Draw a scale of the colours of the lines, in steps of equal size, beside the axes."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    edges = [number - 0.5 for number in range(len(ks) + 1)]
-    shown = ScalarMappable(BoundaryNorm(edges, len(ks)), ListedColormap(list(colors)))
+    edges = [number - 0.5 for number in range(len(labels) + 1)]
+    shown = ScalarMappable(BoundaryNorm(edges, len(labels)), ListedColormap(list(colors)))
     scale = axes.figure.colorbar(shown, ax=axes, label="k", pad=0.02, drawedges=False)
-    ticks = range(0, len(ks), -(-len(ks) // _MAX_TICKS))
-    scale.set_ticks(list(ticks), labels=[str(ks[tick]) for tick in ticks])
+    ticks = range(0, len(labels), -(-len(labels) // _MAX_TICKS))
+    scale.set_ticks(list(ticks), labels=[labels[tick] for tick in ticks])
     scale.ax.minorticks_off()
     scale.outline.set_visible(False)

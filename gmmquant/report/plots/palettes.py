@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INCHES = 8.0  # width
-_MIN_WIDTH_OF_TEXT = 0.075  # weight from which on a colour has room for its hex code
+_MIN_WIDTH_OF_TEXT = 0.09  # weight from which on a colour has room for its hex code, which takes up to 0.086
 _MIN_BARS_OF_TITLE = 3  # from which on the axis has room for its whole title
 _LIGHT = 0.5  # brightness above which the text on a colour is dark
 
@@ -21,7 +21,7 @@ _LIGHT = 0.5  # brightness above which the text on a colour is dark
 def plot_palettes(results: Results) -> Figure:
     """Return a figure of the palettes: a bar for each fit, in which the width of a colour is its component's weight.
 
-    Colours of a weight of 7.5 % and more show their hex codes.
+    Colours of a weight of 9 % and more show their hex codes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def plot_palettes(results: Results) -> Figure:
                     axes.text(start + weight / 2, row, code, ha="center", va="center", size=8, color=ink)
         title = "number of colours k" if len(fits) >= _MIN_BARS_OF_TITLE else "k"
         axes.set(xlim=(0, 1), ylim=(len(fits) - 0.5, -0.5), xlabel="weight", ylabel=title)
-        axes.set_yticks(range(len(fits)), [str(fit.k) for fit in fits])
+        axes.set_yticks(range(len(fits)), [fit.label for fit in fits])
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)
         axes.spines["left"].set_visible(False)

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -237,6 +238,32 @@ def test_one_result_is_enough(results):
     for draw in SIMPLE:
         assert len(draw(results[1]).axes) == len(draw(results).axes)
     assert [axes.get_title() for axes in plot_colors(results, read_sample("cat.jpg")).axes] == [f"k = {k}" for k in KS]
+
+
+def test_plots_name_what_was_asked_for_and_the_format_where_there_are_several(quantizer, results):
+    asked = {2: 2, 3: "auto", 7: "auto:4"}
+    fits = [fit_record(fit, {"image": f"cat_k{fit.k}.png"}, asked=asked[fit.k]) for fit in results[:3]]
+    record = build_record("cat.jpg", SAMPLE_IMAGES / "r.json", quantizer, fits)
+    labels = ["2", "3, auto", "7, auto:4"]
+    assert [text.get_text() for text in plot_palettes(record).axes[0].get_yticklabels()] == labels
+    assert [text.get_text() for text in plot_objective(record).axes[0].get_legend().get_texts()] == labels
+    titles = [axes.get_title() for axes in plot_colors(record, read_sample("cat.jpg")).axes]
+    assert titles == [f"k = {label}" for label in labels]
+    both = {**record, "fits": [*fits, fit_record(results[2], {"image": "cat_k7.webp"}, asked="auto:4")]}
+    found = [text.get_text() for text in plot_palettes(both).axes[0].get_yticklabels()]
+    assert found == ["2", "3, auto", "7, auto:4, png", "7, auto:4, webp"]
+
+
+@pytest.mark.parametrize(("narrow", "n_shown"), [(0.0902, 7), (0.0898, 1), (0.08, 1)])
+def test_hex_codes_of_palettes_do_not_overlap(narrow, n_shown, results):
+    fit = fit_record(results[2], {})
+    codes = ["#dddddd", *["#aa8866"] * 6]
+    components = {**fit["components"], "weight": [1 - 6 * narrow, *[narrow] * 6], "hex": codes}
+    figure = plot_palettes({**fit, "components": components})
+    figure.canvas.draw()
+    texts = figure.axes[0].texts
+    assert [text.get_text() for text in texts] == codes[:n_shown]
+    assert all(left.get_window_extent().x1 < right.get_window_extent().x0 for left, right in pairwise(texts))
 
 
 def test_exact_images_and_mixtures_of_other_images_can_be_plotted():
