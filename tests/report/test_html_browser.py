@@ -1,9 +1,12 @@
 """The pages in Chromium: what moves, switches, copies and turns; keyboards, screen readers, no requests, no scripts."""
 
+import io
 import shutil
 
+import numpy as np
 import pytest
 from helpers import read_sample
+from PIL import Image
 from report_pages import HOSTILE, html_index, run_of, small_cat
 from waiting import GUARD_SECONDS
 
@@ -185,6 +188,25 @@ def test_a_click_and_enter_copy_a_color(visit):
     page.locator(".command button").click()
     sync_api.expect(said).to_have_text("Copied the command")
     assert page.evaluate("navigator.clipboard.readText()") == "gmmquant cat.jpg -k 2 3 7 20"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cat.html", ".swatches svg"), ("cat.html", "section .strip"), ("index.html", ".shared svg")]
+)
+def test_a_swatch_in_the_colour_of_the_page_has_an_edge(visit, name, kind, scheme):
+    page = visit(name, color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    if kind == ".shared svg":  # of a shared mixture
+        swatch = '<ol class="shared"><li><svg viewBox="0 0 4 3"><rect width="4" height="3"></rect></svg></li></ol>'
+        page.evaluate("html => document.querySelector('main').insertAdjacentHTML('afterbegin', html)", swatch)
+    shown = page.locator(kind).locator("visible=true").first
+    shown.evaluate(
+        "(svg, fill) => svg.querySelectorAll('rect').forEach(rect => rect.setAttribute('fill', fill))", paper
+    )
+    pixels = np.asarray(Image.open(io.BytesIO(shown.screenshot())).convert("L")).astype(int)
+    middle = pixels[len(pixels) // 2]
+    assert abs(middle[[0, -1]] - middle[middle.size // 2]).min() > 30
 
 
 def test_the_cloud_turns_by_pointer_and_keys_and_shows_components(visit):

@@ -54,7 +54,7 @@ def palette_items(palette: Palette, x: int, y: int, width: int, font: Font) -> t
 
 
 def _strip_items(colors: tuple[str, ...], x: int, y: int, width: int, font: Font) -> tuple[list[Rectangle | Text], int]:
-    """Return chips of `colors` in lines, and at the end of the last one their number."""
+    """Return chips of `colors` in lines, each in a frame, and at the end of the last one their number."""
     label = f"+ {len(colors)}"
     room = width - round(font.width(label, _SIZE)) - 12
     n_lines = min(-(-len(colors) * _CHIP // room), _MAX_STRIP_LINES)
@@ -65,6 +65,9 @@ def _strip_items(colors: tuple[str, ...], x: int, y: int, width: int, font: Font
     height = _SWATCH_HEIGHT if n_lines == 1 else _CHIP
     n_shown = min(len(colors), in_line * n_lines)
     items: list[Rectangle | Text] = []
+    for start in range(0, n_shown, in_line):  # all before the chips, since frames of lines overlap
+        top, n_chips = y + start // in_line * height, min(in_line, n_shown - start)
+        items.append(Rectangle(x - 1, top - 1, n_chips * chip + 2, height + 2, _FRAME))
     for number, color in enumerate(colors[:n_shown]):
         left, top = x + number % in_line * chip, y + number // in_line * height
         items += _filled(left, top, chip, height, color)

@@ -29,6 +29,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#55
 _LIGHTEST = 0.93  # of viridis, which ends in a yellow that is hard to see on white
 
 INK = "#333333"
+EDGE = "#b8b8b8"  # of areas that may have the colour of the page
 
 # Values of a curve that differ by less than this share are equal.
 _FLAT = 1e-9

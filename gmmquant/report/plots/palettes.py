@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmmquant.report.plots.canvas import INK, new_figure, styled
+from gmmquant.report.plots.canvas import EDGE, INK, new_figure, styled
 from gmmquant.report.plots.figures import Results, figures_of
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def plot_palettes(results: Results) -> Figure:
             axes.barh(
                 np.full(len(fit.weights), row), fit.weights, left=starts, height=0.8, color=fit.palette, linewidth=0
             )
+            axes.barh(row, fit.weights.sum(), height=0.8, fill=False, edgecolor=EDGE, linewidth=0.6)
             for start, weight, code, color in zip(starts, fit.weights, fit.hex, fit.palette, strict=True):
                 if weight >= _MIN_WIDTH_OF_TEXT:
                     ink = INK if color @ (0.299, 0.587, 0.114) > _LIGHT else "white"

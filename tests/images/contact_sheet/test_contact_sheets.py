@@ -295,6 +295,21 @@ def test_what_is_not_a_sheet_is_refused(monkeypatch):
         assert_refused(["1 images is", f"limit {limit}", "svg"], encode_sheet, rows, kind, title="t", footer="f")
 
 
+@pytest.mark.parametrize("n_colors", [3, 15, 40, 400])
+def test_every_colour_has_a_frame_so_that_white_is_no_gap(n_colors):
+    items, _ = palette_items(Palette(("#ffffff",) * n_colors, (1 / n_colors,) * n_colors), 10, 10, 300, FONT)
+    shown = Image.new("RGB", (330, 400), "#fafafa")
+    for item in items:
+        if isinstance(item, Rectangle):
+            shown.paste(item.fill, (item.x, item.y, item.x + item.width, item.y + item.height))
+    pixels = np.asarray(shown)
+    white, paper = (pixels == 255).all(axis=-1), (pixels == 250).all(axis=-1)
+    assert white.any()
+    for axis in (0, 1):
+        for step in (1, -1):
+            assert not (white & np.roll(paper, step, axis)).any()
+
+
 def test_a_colour_with_alpha_stands_on_squares_that_it_covers_exactly():
     colors = ("#ff000080", "#00ff00", *["#0000ff40"] * 40)
     items, _ = palette_items(Palette(colors, (1 / 42,) * 42), 0, 0, 300, FONT)

@@ -110,7 +110,7 @@ def test_translucent_pixels_count_by_their_weight():
 
 def test_palettes_are_bars_of_the_weights_in_the_colors_of_the_image(results):
     (axes,) = plot_palettes(results).axes
-    bars = iter(axes.patches)
+    bars = iter(patch for patch in axes.patches if patch.get_fill())
     for row, result in enumerate(results):
         start = 0.0
         for weight, color in zip(result.weights, result.palette, strict=True):
@@ -122,6 +122,16 @@ def test_palettes_are_bars_of_the_weights_in_the_colors_of_the_image(results):
     codes = [text.get_text() for text in axes.texts]
     assert codes[:2] == ["#" + bytes(color).hex() for color in results[0].palette]
     assert [text.get_text() for text in axes.get_yticklabels()] == [str(k) for k in KS]
+
+
+def test_a_row_of_a_palette_has_an_edge_that_white_does_not_hide():
+    palette = ["#fff", "#f00", "#000", "#fff"]
+    (axes,) = plot_palettes(quantize(np.full((4, 4, 3), 255, np.uint8), palette=palette)).axes
+    (edge,) = (patch for patch in axes.patches if not patch.get_fill())
+    assert (edge.get_x(), edge.get_y()) == (0, -0.4)
+    assert (edge.get_width(), edge.get_height()) == (pytest.approx(1), 0.8)
+    assert edge.get_linewidth() > 0.5
+    assert max(edge.get_edgecolor()[:3]) < 0.8
 
 
 def colors_of(collection):
