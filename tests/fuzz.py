@@ -59,7 +59,7 @@ def drawn_palettes():
     colors = np.array([[255, 0, 0], [0, 128, 255], [12, 34, 56], [250, 250, 250]], dtype=np.uint8)
     shares = [0.4, 0.3, 0.2, 0.1]
     made = {
-        name: encode_palette(colors, name, name="so", weights=shares, formats=ALL_FORMATS) for name in PALETTE_FORMATS
+        name: encode_palette(colors, name, name="so", shares=shares, formats=ALL_FORMATS) for name in PALETTE_FORMATS
     }
     entries = b"".join(bytes([*color, 0]) for color in colors)
     body = b"PAL data" + struct.pack("<IHH", 4 + len(entries), 0x300, len(colors)) + entries

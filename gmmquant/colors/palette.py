@@ -14,7 +14,7 @@ from gmmquant.errors import GmmquantError, ParameterError
 from gmmquant.models.array_validation import FloatArray, check_array
 from gmmquant.parsing import MAX_K, Color, hex_code
 
-# Weights may exceed 1 by the rounding of floating-point sums.
+# Shares may exceed 1 by the rounding of floating-point sums.
 _ROUNDING = 1e-9
 
 Palette = npt.NDArray[np.uint8]  # (K, 3)
@@ -32,23 +32,23 @@ class NamedPalette(NamedTuple):
 
     colors: Palette
     name: str
-    weights: FloatArray | None
+    shares: FloatArray | None
     names: Sequence[str]
 
     @property
     def captions(self) -> list[str]:
-        """The name or else the hex code of each colour, with its weight in percent."""
+        """The name or else the hex code of each colour, with its share in percent."""
         named = zip(self.colors, self.names, self._percentages, strict=True)
-        return [f"{name or hex_code(color)} {weight}".rstrip() for color, name, weight in named]
+        return [f"{name or hex_code(color)} {share}".rstrip() for color, name, share in named]
 
     @property
     def details(self) -> list[str]:
-        """The name of each colour, if it has one, and its weight in percent."""
-        return [f"{name} {weight}".strip() for name, weight in zip(self.names, self._percentages, strict=True)]
+        """The name of each colour, if it has one, and its share in percent."""
+        return [f"{name} {share}".strip() for name, share in zip(self.names, self._percentages, strict=True)]
 
     @property
     def _percentages(self) -> list[str]:
-        return [""] * len(self.colors) if self.weights is None else [f"{weight:.2%}" for weight in self.weights]
+        return [""] * len(self.colors) if self.shares is None else [f"{share:.2%}" for share in self.shares]
 
 
 def to_8_bits(values: FloatArray, space: ColorSpace = SRGB) -> Palette:
@@ -72,15 +72,15 @@ def check_palette(palette: npt.NDArray[Any]) -> Palette:
     return palette
 
 
-def check_shares(weights: npt.ArrayLike | None, n_colors: int) -> FloatArray | None:
-    """Return the weights of colours, shape (n_colors,), each from 0 to 1; None stays None."""
-    if weights is None:
+def check_shares(shares: npt.ArrayLike | None, n_colors: int) -> FloatArray | None:
+    """Return the shares of the image that have each colour, shape (n_colors,), each from 0 to 1; None stays None."""
+    if shares is None:
         return None
-    shares = check_array("weights", weights, (n_colors,))
-    outside = shares[(shares < 0) | (shares > 1 + _ROUNDING)]
+    checked = check_array("shares", shares, (n_colors,))
+    outside = checked[(checked < 0) | (checked > 1 + _ROUNDING)]
     if outside.size:
-        raise ParameterError(f"weights contains {outside[0]:g}; use shares of the image, from 0 to 1")
-    return shares
+        raise ParameterError(f"shares contains {outside[0]:g}; use shares of the image, from 0 to 1")
+    return checked
 
 
 def collect_colors(colors: Iterable[Color], failure: type[GmmquantError]) -> Palette:

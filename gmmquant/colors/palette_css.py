@@ -20,7 +20,7 @@ _COLOR_FUNCTION = re.compile(
 
 
 def encode_css(palette: NamedPalette) -> bytes:
-    """Return a palette as one rule; names and weights are in comments."""
+    """Return a palette as one rule; names and shares are in comments."""
     # CSS allows more characters in an identifier, but these are what people type; after `--` it may begin with a digit.
     letters = "".join(c for c in unicodedata.normalize("NFKD", palette.name) if not unicodedata.combining(c))
     identifier = re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-") or "palette"

@@ -65,14 +65,14 @@ def encode_palette(
     format_name: str,
     *,
     name: str = "",
-    weights: npt.ArrayLike | None = None,
+    shares: npt.ArrayLike | None = None,
     names: Mapping[str, str] | None = None,
     formats: Sequence[PaletteFormat] | None = None,
 ) -> bytes:
     """Return a palette, sRGB, uint8 (K, 3), as a file in one of `formats`; by default, of `FORMATS`.
 
-    Characters of `name` that a format cannot hold are replaced; hex lists, ACO and JASC files store no name. `weights`
-    (K,), the shares of the image from 0 to 1, are stored in full in JSON, and in percent in the names or comments of
+    Characters of `name` that a format cannot hold are replaced; hex lists, ACO and JASC files store no name. `shares`
+    (K,), those of the image from 0 to 1, are stored in full in JSON, and in percent in the names or comments of
     all other formats but hex lists and JASC. `names` of colours, by hex code, are stored by the same formats.
 
     Raises
@@ -85,7 +85,7 @@ def encode_palette(
     palette = check_palette(palette)
     known = names or {}
     of_colors = [_plain(known.get(hex_code(color), "")) for color in palette]
-    return encode(NamedPalette(palette, _plain(name) or "palette", check_shares(weights, len(palette)), of_colors))
+    return encode(NamedPalette(palette, _plain(name) or "palette", check_shares(shares, len(palette)), of_colors))
 
 
 def read_named_palette(data: bytes) -> tuple[Palette, dict[str, str]]:

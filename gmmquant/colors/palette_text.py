@@ -45,11 +45,11 @@ def encode_hex(palette: NamedPalette) -> bytes:
 
 
 def encode_json(palette: NamedPalette) -> bytes:
-    """Return a palette as JSON, with the names and the exact weights of its colours."""
+    """Return a palette as JSON, with the names and the exact shares of its colours."""
     entries: list[dict[str, Any]] = [{"hex": hex_code(color), "rgb": color.tolist()} for color in palette.colors]
     entries = [entry | ({"name": name} if name else {}) for entry, name in zip(entries, palette.names, strict=True)]
-    if palette.weights is not None:
-        entries = [entry | {"weight": weight} for entry, weight in zip(entries, palette.weights.tolist(), strict=True)]
+    if palette.shares is not None:
+        entries = [entry | {"share": share} for entry, share in zip(entries, palette.shares.tolist(), strict=True)]
     lines = ",\n  ".join(json.dumps(entry) for entry in entries)
     head = f' "schema": {json.dumps(SCHEMA)},\n "name": {json.dumps(palette.name)},\n'
     return f'{{\n{head} "colors": [\n  {lines}\n ]\n}}\n'.encode()

@@ -140,7 +140,7 @@ def write_mixture(
         encode = partial(
             encode_palette,
             name=f"{job.stem} {len(fit.weights)}" if job.stems[k] != job.stem else job.stem,
-            weights=fit.shares,
+            shares=fit.shares,
             names=names,
             formats=ALL_FORMATS,
         )

@@ -90,13 +90,18 @@ def _unused_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable
     drawn = [fit for fit in fits if _is_fitted(fit) and fit.recoloring != "soft" and fit.statistics.counts.any()]
     numbers = {fit.k: (n_distinct(fit, used=True), n_distinct(fit), len(fit.palette)) for fit in drawn}
     shown = [
-        f"{used} of {n} colours at k = {k}"
+        f"{used} of {of} colours at k = {k}{_repeating(of - n)}"
         for k, (used, n, of) in numbers.items()
         if used < _MOST * n and n >= _MOST * of
     ]
     if shown:
         remedy = "; --recolor nearest uses more" if settings.recoloring == "posterior" else ""
         yield f"pixels have only {' and '.join(shown)}{remedy}"
+
+
+def _repeating(n: int) -> str:
+    """Return that `n` colours of a palette are equal to others; nothing if none are."""
+    return f" ({n} repeat{'s another' if n == 1 else ' others'})" if n else ""
 
 
 def _far_from_nearest(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:

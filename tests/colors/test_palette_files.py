@@ -146,7 +146,7 @@ def image_of(array, kind="PNG", **options):
 @law
 @given(palettes, names, st.booleans(), st.sampled_from(WRITTEN))
 def test_every_format_restores_every_palette_in_order(palette, name, weighted, kind):
-    data = encode_palette(palette, kind, name=name, weights=shares(palette) if weighted else None)
+    data = encode_palette(palette, kind, name=name, shares=shares(palette) if weighted else None)
     found = read_palette(data)
     assert found.dtype == np.uint8
     assert found.tolist() == palette.tolist()
@@ -158,14 +158,14 @@ def test_every_level_of_8_bits_and_4096_colors_are_restored(kind):
     codes = rng.choice(1 << 24, 4096, replace=False)
     palette = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
     assert all(len(set(channel)) == 256 for channel in palette.T.tolist())
-    assert np.array_equal(read_palette(encode_palette(palette, kind, weights=shares(palette))), palette)
+    assert np.array_equal(read_palette(encode_palette(palette, kind, shares=shares(palette))), palette)
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
 @pytest.mark.parametrize("name", hostile_names)
 def test_no_name_changes_what_is_read_or_adds_a_line(kind, name):
-    plain = encode_palette(ROW, kind, name="plain", weights=shares(ROW))
-    data = encode_palette(ROW, kind, name=name, weights=shares(ROW))
+    plain = encode_palette(ROW, kind, name="plain", shares=shares(ROW))
+    data = encode_palette(ROW, kind, name=name, shares=shares(ROW))
     assert np.array_equal(read_palette(data), ROW)
     if kind not in ("ase", "aco"):
         assert len(data.decode("utf-8").splitlines()) == len(plain.splitlines())
@@ -179,8 +179,8 @@ def test_an_invalid_palette_is_not_written(kind):
         with pytest.raises(ParameterError, match="palette has"):
             encode_palette(palette, kind)
     for weights in ([1, 1], [1, 1, -1], [1, 1, np.nan], [0, 0, 1.01], [7, 2, 1]):
-        with pytest.raises(ParameterError, match="weights"):
-            encode_palette(ROW, kind, weights=weights)
+        with pytest.raises(ParameterError, match="shares"):
+            encode_palette(ROW, kind, shares=weights)
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones():
@@ -192,28 +192,28 @@ def test_an_unknown_format_is_refused_with_the_known_ones():
 
 
 def test_a_hex_list_has_one_code_per_line():
-    assert encode_palette(ROW, "hex", name="x", weights=shares(ROW)) == b"#1a2b3c\n#ffffff\n#000000\n"
+    assert encode_palette(ROW, "hex", name="x", shares=shares(ROW)) == b"#1a2b3c\n#ffffff\n#000000\n"
 
 
 @law
 @given(palettes, names)
-def test_json_readers_find_schema_name_colors_and_exact_weights(palette, name):
+def test_json_readers_find_schema_name_colors_and_exact_shares(palette, name):
     weights = shares(palette)
-    record = json.loads(encode_palette(palette, "json", name=name, weights=weights))
+    record = json.loads(encode_palette(palette, "json", name=name, shares=weights))
     assert list(record) == ["schema", "name", "colors"]
     assert record["schema"] == "gmmquant-palette/1"
     assert [entry["rgb"] for entry in record["colors"]] == palette.tolist()
     assert [entry["hex"] for entry in record["colors"]] == ["#" + bytes(c).hex() for c in palette.tolist()]
-    assert [entry["weight"] for entry in record["colors"]] == weights.tolist()
+    assert [entry["share"] for entry in record["colors"]] == weights.tolist()
     plain = json.loads(encode_palette(palette, "json", name="My name"))
     assert plain["name"] == "My name"
-    assert all("weight" not in entry for entry in plain["colors"])
+    assert all("share" not in entry for entry in plain["colors"])
 
 
 @law
 @given(palettes, names)
 def test_pillow_reads_the_gimp_palette(palette, name):
-    data = encode_palette(palette, "gpl", name=name, weights=shares(palette))
+    data = encode_palette(palette, "gpl", name=name, shares=shares(palette))
     found, mode = GimpPaletteFile.GimpPaletteFile(io.BytesIO(data)).getpalette()
     assert mode == "RGB"
     assert np.array_equal(np.frombuffer(found, np.uint8).reshape(-1, 3), palette)
@@ -226,7 +226,7 @@ def test_pillow_reads_the_gimp_palette(palette, name):
 @law
 @given(palettes, names)
 def test_css_is_one_rule_of_custom_properties_with_identifiers_that_need_no_escape(palette, name):
-    text = encode_palette(palette, "css", name=name, weights=shares(palette)).decode("ascii")
+    text = encode_palette(palette, "css", name=name, shares=shares(palette)).decode("ascii")
     rule = re.fullmatch(r":root \{\n(.*)\}\n", text, re.DOTALL)
     lines = rule[1].splitlines()
     found = [re.fullmatch(r"  --([A-Za-z0-9_-]+)-(\d+): #([0-9a-f]{6}); /\* [0-9.]+% \*/", line) for line in lines]
@@ -257,7 +257,7 @@ def test_an_ase_file_is_a_group_of_rgb_swatches_by_its_layout(palette, name):
 @law
 @given(palettes)
 def test_an_aco_file_has_both_versions_by_its_layout(palette):
-    first, second, captions = read_by_struct_aco(encode_palette(palette, "aco", weights=shares(palette)))
+    first, second, captions = read_by_struct_aco(encode_palette(palette, "aco", shares=shares(palette)))
     assert first == second == [(0, *(int(v) * 257 for v in color), 0) for color in palette]
     assert captions[0] == f"#{bytes(palette[0].tolist()).hex()} {100 * shares(palette)[0]:.2f}%"
 
@@ -717,7 +717,7 @@ def test_a_palette_is_read_from_a_file_whatever_its_name(tmp_path, kind):
 
 
 def test_the_png_of_a_palette_is_a_chart_in_its_order():
-    data = encode_palette(ROW, "png", name="x", weights=shares(ROW), formats=ALL_FORMATS)
+    data = encode_palette(ROW, "png", name="x", shares=shares(ROW), formats=ALL_FORMATS)
     assert data == encode_swatches(ROW)
 
 
@@ -776,7 +776,7 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_is_printed(tmp_path, kind
     elif kind == "tiff":
         data = image_of(palette[np.newaxis], "TIFF", compression="tiff_lzw")
     else:
-        data = encode_palette(palette, kind, name="name", weights=shares(palette))
+        data = encode_palette(palette, kind, name="name", shares=shares(palette))
     assert len(palette_in(data) if kind in ("png", "gif", "tiff") else read_palette(data)) == 12
     path = tmp_path / "mutant"
     refused = 0

@@ -176,29 +176,29 @@ def test_the_alpha_of_a_palette_of_aseprite_is_not_part_of_a_name():
 
 
 @pytest.mark.parametrize("kind", ["gpl", "json", "ase"])
-@pytest.mark.parametrize("weights", [None, [0.5, 0.25, 0.25]])
-def test_names_are_written_and_read_back_whatever_the_weights(kind, weights):
+@pytest.mark.parametrize("shares", [None, [0.5, 0.25, 0.25]])
+def test_names_are_written_and_read_back_whatever_the_shares(kind, shares):
     names = {"#1a2b3c": "dark sea", "#000000": "10 monkeys"}
-    data = encode_palette(ROW, kind, names=names, weights=weights)
+    data = encode_palette(ROW, kind, names=names, shares=shares)
     colors, found = read_named_palette(data)
     assert colors.tolist() == ROW.tolist()
     assert found == names
-    assert read_named_palette(encode_palette(ROW, kind, weights=weights))[1] == {}
+    assert read_named_palette(encode_palette(ROW, kind, shares=shares))[1] == {}
 
 
 @pytest.mark.parametrize("name", ["*/ } --x: #123456; /*", "**//", "/*", "a\nb", "\x1b[2J", '"', "</script>", "\u2028"])
 @pytest.mark.parametrize("kind", [entry.name for entry in FORMATS if entry.encode])
 def test_no_name_of_a_color_changes_what_is_read_or_adds_a_line(kind, name):
-    data = encode_palette(ROW, kind, names={"#ffffff": name}, weights=[0.5, 0.25, 0.25])
+    data = encode_palette(ROW, kind, names={"#ffffff": name}, shares=[0.5, 0.25, 0.25])
     assert read_palette(data).tolist() == ROW.tolist()
-    plain = encode_palette(ROW, kind, names={"#ffffff": "x"}, weights=[0.5, 0.25, 0.25])
+    plain = encode_palette(ROW, kind, names={"#ffffff": "x"}, shares=[0.5, 0.25, 0.25])
     if kind not in ("ase", "aco"):
         assert len(data.decode().splitlines()) == len(plain.decode().splitlines())
         assert "\x1b" not in data.decode()
 
 
 def test_css_has_names_in_comments():
-    text = encode_palette(ROW, "css", names={"#1a2b3c": "dark sea"}, weights=[0.5, 0.25, 0.25]).decode()
+    text = encode_palette(ROW, "css", names={"#1a2b3c": "dark sea"}, shares=[0.5, 0.25, 0.25]).decode()
     assert "--palette-1: #1a2b3c; /* dark sea 50.00% */" in text
     assert "--palette-2: #ffffff; /* 25.00% */" in text
     plain = encode_palette(ROW, "css", names={"#1a2b3c": "dark sea"}).decode()

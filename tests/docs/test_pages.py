@@ -42,6 +42,7 @@ def follow(project, workplace, clean_environment, command_server, monkeypatch):
                     assert name == "gmmquant", line
                     result = command_server.run(arguments, workplace, clean_environment)
                     assert result.returncode == 0, f"{line}: {result.stderr}"
+                    assert "is in no pixel" not in result.stderr, line  # a kept colour in vain
         return len(commands), sum(language == "python" for language, _ in code)
 
     return follow

@@ -546,25 +546,25 @@ def test_other_names_of_formats_and_all_are_accepted(command, tmp_path, samples)
     assert len(names) == 13
 
 
-def test_weights_of_a_palette_are_the_shares_of_pixels_in_the_report(command, tmp_path, samples):
+def test_shares_of_a_palette_are_those_of_the_pixels_in_the_report(command, tmp_path, samples):
     result = command(samples / "cat.jpg", "-k", "4", "--palette-out", "json", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     palette = json.loads((tmp_path / "out" / "cat_k4_palette.json").read_text())
     components = json.loads(result.stdout)[0]["fits"][0]["components"]
-    assert [entry["weight"] for entry in palette["colors"]] == pytest.approx(
+    assert [entry["share"] for entry in palette["colors"]] == pytest.approx(
         [n_pixels / sum(components["pixels"]) for n_pixels in components["pixels"]], rel=1e-12
     )
     assert [entry["hex"] for entry in palette["colors"]] == components["hex"]
 
 
-def test_weights_of_a_fixed_palette_are_the_shares_of_its_pixels(command, tmp_path, samples):
+def test_shares_of_a_fixed_palette_are_those_of_its_pixels(command, tmp_path, samples):
     options = ["--palette", "gameboy", "--palette-out", "json", "-o", "out"]
     assert command(samples / "cat.jpg", *options).returncode == 0
     palette = json.loads((tmp_path / "out/cat_k4_palette.json").read_text())
     drawn = np.asarray(Image.open(tmp_path / "out/cat_k4.png").convert("RGB")).reshape(-1, 3)
     for entry in palette["colors"]:
         share = (drawn == list(bytes.fromhex(entry["hex"][1:]))).all(axis=1).mean()
-        assert entry["weight"] == pytest.approx(share, abs=1e-12)
+        assert entry["share"] == pytest.approx(share, abs=1e-12)
 
 
 def test_every_format_keeps_the_resolution_and_warns_of_losses(command, tmp_path, samples):
