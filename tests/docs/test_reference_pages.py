@@ -124,7 +124,7 @@ def test_the_page_on_files_lists_all_formats():
     }
     assert re.findall(r"^\| `(\w+)` \|", written, flags=re.MULTILINE) == list(OUTPUT_FORMATS)
     named = set(re.findall(r"`(\w+)`", palettes))
-    assert named == {*PALETTE_FORMATS, "act", "colors"}
+    assert named == {*PALETTE_FORMATS, "act", "colors", "rgb", "name", "share", "weight"}
     assert set(re.findall(r"`(\w+)`", names)) >= {*PALETTE_FORMATS, *MAPS}
     assert all(f"{extension}`" in names for extension in REPORTS)
     assert all(("_exact" if kind == "exact" else "_layer01.png") in names for kind in LAYERS)

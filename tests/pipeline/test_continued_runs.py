@@ -59,6 +59,22 @@ def test_other_settings_are_refused_with_their_name_and_nothing_changes(command,
     assert names == {*before, "cat_other_k3.png", "cat_other_report.json"}
 
 
+@pytest.mark.parametrize("shared", [(), ("--shared",)])
+def test_a_refusal_names_files_of_options_by_paths_that_can_be_typed_here(command, samples, tmp_path, shared):
+    (tmp_path / "brand").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / "brand" / f"{name}.hex").write_text("ff0000\n00ff00\n0000ff\n")
+    options = (samples / "flat.png", *shared, "-o", tmp_path / "out/deep", "--skip-existing", "--palette")
+    assert command(*options, "brand/old.hex").returncode == 0
+    refused = command(*options, "brand/new.hex")
+    assert refused.returncode == 1
+    assert "was written with --palette brand/old.hex, this run is with --palette brand/new.hex; use" in refused.stderr
+    outside = command(*options, "../brand/new.hex", cwd=tmp_path / "elsewhere").stderr
+    assert f"was written with --palette {tmp_path}/brand/old.hex, this run is with --palette {tmp_path}" in outside
+    assert "with --palette brand/old.hex, this run is without --palette" in command(*options[:-1], "-k", "3").stderr
+
+
 def test_a_palette_file_of_another_content_is_refused_and_nothing_changes(command, samples, tmp_path):
     (tmp_path / "colors.hex").write_text("ff0000\n00ff00\n0000ff\n")
     arguments = [samples / "flat.png", "--palette", "colors.hex", "-o", "out"]
@@ -191,7 +207,7 @@ def test_another_image_of_the_same_name_is_not_added(command, samples, tmp_path)
     assert command("a/x.png", "-k", "2", "-o", "out").returncode == 0
     refused = command("b/x.png", "-k", "3", "-o", "out")
     assert refused.returncode == 1
-    assert "x_report.json is about ../a/x.png; use another --output" in refused.stderr
+    assert "x_report.json is about a/x.png; use another --output" in refused.stderr
     assert not (tmp_path / "out/x_k3.png").exists()
 
 
