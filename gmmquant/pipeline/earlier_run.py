@@ -58,10 +58,9 @@ class EarlierRun(NamedTuple):
         for name in (*EXTRA_INPUTS, *settings):
             earlier, now = (values.get(name) for values in (self.settings, settings))
             if name in self.settings and name in settings and earlier != now:
-                before, here = (self._with_paths_from_here(values) for values in (self.settings, settings))
                 raise OtherSettingsError(
                     self.report.name,
-                    f"{_with(name, before)}, this run is {_with(name, here)}; "
+                    f"{_with(name, self._typed(self.settings))}, this run is {_with(name, self._typed(settings))}; "
                     f"use the same options, {REMEDY}",
                 )
         if digest != self.digests["settings"]:
@@ -83,10 +82,13 @@ class EarlierRun(NamedTuple):
                 f"same images, for more of them --model (after --save-model), {REMEDY}"
             )
 
-    def _with_paths_from_here(self, settings: Record) -> Record:
-        """Return settings whose inputs that are files have paths that can be typed here."""
-        paths = {name: settings[name] for name in EXTRA_INPUTS if isinstance(settings.get(name), str)}
-        return settings | {name: self.path_from_here(path) for name, path in paths.items()}
+    def _typed(self, settings: Record) -> Record:
+        """Return settings whose files are named as they can be typed here, and not from the folder of the report."""
+        files = {name: settings.get(name) for name in EXTRA_INPUTS}
+        return {
+            **settings,
+            **{name: self.path_from_here(path) for name, path in files.items() if isinstance(path, str)},
+        }
 
     def path_from_here(self, path: str) -> str:
         """Return a path of the report as it can be typed here: relative to the current folder, if it is below it."""
