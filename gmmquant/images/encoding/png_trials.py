@@ -48,7 +48,7 @@ _WORTH_IT_ALONE, _WORTH_IT = 1.07, 1.03
 _NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 
 # Where a byte holds so many pixels or more, at the quick level, whole rows are ranked, of up to so many pixels: samples
-# of what repeats mislead. In drawings it holds more still. At the quick and the thorough level, the filters that are the
+# of what repeats mislead. In drawings it holds more still. At the quick and the thorough level, filters that are the
 # best for them make files up to so much larger than none. Of a depth, so many orders, and so many with filters, are
 # compressed at the best level.
 _PIXELS_OF_A_BYTE, _WHOLE_PIXELS, _DRAWN_PIXELS_OF_A_BYTE = 12, 1 << 19, 16
