@@ -225,7 +225,8 @@ def apply_model(
     model : path
         A file that `--save-model` or `GaussianMixture.save` wrote. It has the colour space and the colours.
     recolor, dither, strength, smooth, palette_order, color_depth, resize
-        As for `quantize`. Without `recolor` and `dither`, pixels get their colours as in the image of the model.
+        As for `quantize`. Without `recolor`, pixels get their colours as in the image of the model. The model does not
+        have `dither`, `strength` and `smooth`: pass them again for the same image.
 
     Returns
     -------

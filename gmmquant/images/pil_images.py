@@ -88,6 +88,11 @@ def _converted(image: Image.Image) -> npt.NDArray[Any]:
     if mode.startswith("I;16"):
         pixels = np.asarray(image)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)[..., np.newaxis]
+    if mode == "F":  # Pillow's conversion to other modes clips values, and scales none
+        raise ParameterError(
+            "a PIL image of mode F has no known range; pass its values scaled to 0..65535, as in "
+            "np.rint(65535 * np.asarray(image)).astype(np.uint16) if they go from 0 to 1, or the path of the file"
+        )
     if mode not in _GREY | _COLOR | _WITH_ALPHA:
         raise ParameterError(
             f"a PIL image of mode {mode} has no known range; use image.convert('I;16') for grey values up to 65535 or "

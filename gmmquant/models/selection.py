@@ -98,11 +98,11 @@ def choose(path: Sequence[Criteria], kept_gain: float = KEPT_GAIN) -> Choice:
     """Choose the smallest k after the first that keeps the fraction `kept_gain` of the ICL's gain over the first.
 
     `path` is in ascending order of k. Its first entry, one component, is the reference of the gain. It is chosen only
-    if there is no other: an image in one colour shows nothing.
+    if there is no other: an image in one colour shows nothing. If no other k has a gain, the second entry is chosen.
     """
     first, *others = path
     if not others:
         return Choice(first.k, (first,), kept_gain)
     best = min(others, key=lambda criteria: criteria.icl)
-    enough = max(best.icl, first.icl - kept_gain * (first.icl - best.icl)) if best.icl < first.icl else best.icl
+    enough = max(best.icl, first.icl - kept_gain * (first.icl - best.icl)) if best.icl < first.icl else math.inf
     return Choice(next(criteria.k for criteria in others if criteria.icl <= enough), tuple(path), kept_gain)

@@ -20,8 +20,8 @@ _OF_FIT = (
     *("k", "k_fitted", "asked", "method", "space", "covariance", "recolor", "dither"),
     *("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "n_iter", "converged", "mse", "psnr", "regions"),
 )
-_OF_SETTINGS = ("style", "noise", "shrink", "search", "init", "restarts", "snap", "smooth", "n_seeds")
-_OF_SEEDS = ("seed", "mean_log_likelihood_mean", "mean_log_likelihood_sd")
+_OF_SETTINGS = ("seed", "style", "noise", "shrink", "search", "init", "restarts", "snap", "smooth", "n_seeds")
+_OF_SEEDS = ("best_seed", "mean_log_likelihood_mean", "mean_log_likelihood_sd")
 FIT_COLUMNS = (
     *("image", "file", *_OF_FIT, *_OF_SETTINGS, *_OF_SEEDS),
     *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE, "transfer_from"),
@@ -89,10 +89,10 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
 
 
 def _seeds_of(fit: Record, settings: Record) -> dict[str, Any]:
-    """Return the seed of a fit, and the mean and the standard deviation of the likelihoods from several."""
+    """Return the seed of the fit that was kept, and the mean and the standard deviation of the likelihoods from several."""
     values = [figures["mean_log_likelihood"] for figures in fit.get("seeds", ())]
     spread = {_OF_SEEDS[1]: statistics.mean(values), _OF_SEEDS[2]: statistics.stdev(values)} if values else {}
-    return {"seed": fit.get("best_seed", settings["seed"]), **spread}
+    return {"best_seed": fit.get("best_seed", settings["seed"]), **spread}
 
 
 def component_rows(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from gmmquant.colors.color_sum import Colors
 from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.parsing import hex_code
 from gmmquant.quantization.result import RecoloredFit
+from gmmquant.report.numbers import series
 from gmmquant.settings import COLOR_DEPTHS, Settings
 from gmmquant.system.printable import plural, printable
 
@@ -76,19 +77,22 @@ def _few_colors(fits: Sequence[RecoloredFit], colors: Colors, settings: Settings
 
 
 def _equal_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
-    """Yield a note on the palettes with entries that round to the same 8 bits, if there are any."""
-    numbers = {fit.k: (n_distinct(fit), len(fit.palette)) for fit in fits if _is_fitted(fit)}
-    shown = [f"{n} of {of} colours at k = {k}" for k, (n, of) in numbers.items() if n < _MOST * of]
+    """Yield a note on the palettes with entries that round to the same 8 bits, if any, and on those in few pixels."""
+    few = {fit.k: fit for fit in fits if _is_fitted(fit) and n_distinct(fit) < _MOST * len(fit.palette)}
+    numbers = {k: (_n_in_pixels(fit), n_distinct(fit), len(fit.palette)) for k, fit in few.items()}
+    shown = [
+        f"{n} of {of} colours at k = {k}{f' ({used} in pixels)' * (used < _MOST * n)}"
+        for k, (used, n, of) in numbers.items()
+    ]
     if shown:
         noise = "--noise 0 or " if settings.noise else ""
         remedy = "" if settings.method == "kmeans" else f"; {noise}--method kmeans keeps more apart"
-        yield f"{' and '.join(shown)} are distinct after rounding to 8 bits{remedy}"
+        yield f"{series(shown)} are distinct after rounding to 8 bits{remedy}"
 
 
 def _unused_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable[str]:
     """Yield a note on the fitted palettes with colours that no pixel has, if there are many and no note counts them."""
-    drawn = [fit for fit in fits if _is_fitted(fit) and fit.recoloring != "soft" and fit.statistics.counts.any()]
-    numbers = {fit.k: (n_distinct(fit, used=True), n_distinct(fit), len(fit.palette)) for fit in drawn}
+    numbers = {fit.k: (_n_in_pixels(fit), n_distinct(fit), len(fit.palette)) for fit in fits if _is_fitted(fit)}
     shown = [
         f"{used} of {of} colours at k = {k}{_repeating(of - n)}"
         for k, (used, n, of) in numbers.items()
@@ -96,7 +100,7 @@ def _unused_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Iterable
     ]
     if shown:
         remedy = "; --recolor nearest uses more" if settings.recoloring == "posterior" else ""
-        yield f"pixels have only {' and '.join(shown)}{remedy}"
+        yield f"pixels have only {series(shown)}{remedy}"
 
 
 def _repeating(n: int) -> str:
@@ -242,6 +246,11 @@ def n_distinct(fit: RecoloredFit, *, used: bool = False) -> int:
     alphas = [] if fit.fit.alphas is None else [fit.fit.alphas]
     colors = np.column_stack([fit.palette, *alphas])
     return len(np.unique(colors[fit.statistics.counts > 0] if used else colors, axis=0))
+
+
+def _n_in_pixels(fit: RecoloredFit) -> int:
+    """Return the number of distinct colours of the palette that pixels have; all, if pixels have mixed colours."""
+    return n_distinct(fit, used=fit.recoloring != "soft" and bool(fit.statistics.counts.any()))
 
 
 def _is_fitted(fit: RecoloredFit) -> bool:

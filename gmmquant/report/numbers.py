@@ -45,6 +45,11 @@ def pixel_size(width: int, height: int) -> str:
     return f"{decimal(width)} {TIMES} {decimal(height)} pixels"
 
 
+def mean_difference(value: float) -> str:
+    """Return a mean difference of colours, in hundredths of OKLab; a rounding error is 0."""
+    return f"{round(value, 6):.3g}"
+
+
 def series(texts: Sequence[Any]) -> str:
     """Return texts as a sentence lists them: 2, 3 and 7."""
     *most, last = map(str, texts)

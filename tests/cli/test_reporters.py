@@ -20,6 +20,7 @@ from rich.style import Style
 from gmmquant.cli.app import app
 from gmmquant.cli.reporters import REPORTERS, reporter_class
 from gmmquant.cli.reporters.columns import Column, tables, width_of
+from gmmquant.cli.reporters.facts import choice_line
 from gmmquant.cli.reporters.palette_text import style_of
 from gmmquant.cli.text import percent
 from gmmquant.report.numbers import file_size
@@ -449,3 +450,19 @@ def test_control_characters_in_names_are_escaped():
 def test_iterations_after_a_search_have_a_note(settings, changes, is_noted):
     text, _ = shown("table", [done(record_of(fit_of(2, **changes), **settings))], stats=True)
     assert ("iterations: those after the search by splits and merges, which is not counted" in text) == is_noted
+
+
+def test_a_difference_that_is_a_rounding_error_is_shown_as_0():
+    choice = {"asked": "auto:2", "criterion": "oklab", "k": 3, "bound": 2.0, "reached": 1.96e-16}
+    assert choice_line(choice) == "auto:2: k = 3, the fewest colours; mean OKLab difference 0"
+    assert choice_line({**choice, "reached": 1.23456}).endswith(" 1.23")
+
+
+def test_the_line_on_a_choice_without_gain_names_the_colours_that_are_kept():
+    path = [{"k": 3, "icl": 1.0}, {"k": 4, "icl": 2.0}]
+    choice = {"asked": "auto", "criterion": "icl", "k": 4, "path": path, "kept_gain": 0.75}
+    found = {"lowest_icl": 3, "lowest_bic": 4, "runner_up": 3}
+    start = "auto: k = 4, the fewest above 3, as the ICL of coarse cells is lowest at 3 colours; runner-up 3;"
+    assert choice_line({**choice, **found}).startswith(start)
+    gain = "k = 4, the fewest colours that keep 75% of the gain in the ICL of coarse cells over 3 colours"
+    assert gain in choice_line({**choice, **found, "lowest_icl": 4})

@@ -75,10 +75,15 @@ def test_a_transparent_entry_of_a_palette_becomes_alpha(form):
     assert_same(result, quantize(np.asarray(image.convert("RGBA")), 4))
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_a_pil_image_without_a_known_range_is_refused_with_a_remedy(mode):
-    with pytest.raises(ParameterError, match=rf"mode {mode} has no known range; use image\.convert"):
-        quantize(in_mode("L").convert(mode), 2)
+def test_a_pil_image_without_a_known_range_is_refused_with_a_remedy_that_keeps_its_values():
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 30))
+    integers, floats = Image.fromarray(deep.astype(np.int32)), Image.fromarray((deep / 65535).astype(np.float32))
+    with pytest.raises(ParameterError, match=r"mode I has no known range; use image\.convert\('I;16'\)"):
+        quantize(integers, 3)
+    with pytest.raises(ParameterError, match=r"mode F has no known range; pass its values scaled to 0\.\.65535"):
+        quantize(floats, 3)
+    scaled = np.rint(65535 * np.asarray(floats)).astype(np.uint16)
+    assert_same(quantize(integers.convert("I;16"), 3), quantize(scaled, 3))
 
 
 @pytest.mark.parametrize("kind", [str, Path])

@@ -58,7 +58,7 @@ def test_one_component_is_shrunk_on_the_path_as_the_others_are_and_not_in_its_ow
 
 def test_one_component_is_chosen_only_without_alternative():
     assert choose(path_of({1: 0.0, 2: 5.0, 4: 9.0})).k == 2
-    assert choose(path_of({1: 0.0, 2: 5.0, 4: 3.0})).k == 4
+    assert choose(path_of({1: 0.0, 2: 5.0, 4: 3.0})).k == 2  # nothing is gained, so the fewest
     assert choose(path_of({1: 3.0})).k == 1
 
 
@@ -196,7 +196,7 @@ def test_the_line_on_a_choice_mentions_a_lowest_icl_at_one_colour(command, tmp_p
     result = command("alpha.png", "-k", "auto", "-o", "out", "--style", "likelihood")
     path = json.loads((tmp_path / "out" / "alpha_report.json").read_text())["choice"]["path"]
     assert min(path, key=lambda criteria: criteria["icl"])["k"] == 1
-    assert "auto: k = 2, the minimum, as the ICL of coarse cells is lowest at one colour" in result.stdout
+    assert "auto: k = 2, the fewest above one, as the ICL of coarse cells is lowest at one colour" in result.stdout
     result = command("grey.png", "-k", "auto", "-o", "out", "--noise", "0", "--shrink", "0")
     assert "the fewest colours that keep 90% of the gain in the ICL of coarse cells over one colour" in result.stdout
 

@@ -52,6 +52,16 @@ def tables_of(*entries):
     ]
 
 
+def test_the_first_seed_and_the_one_that_was_kept_have_columns_of_their_own():
+    record = record_of("cat.jpg")
+    record["settings"] |= {"seed": 1, "n_seeds": 3}
+    figures = [{"mean_log_likelihood": value} for value in (1.0, 3.0, 2.0)]
+    record["fits"][0] |= {"best_seed": 2, "seeds": figures}
+    first, *_ = tables_of(Entry(record))[0]
+    assert (first["seed"], first["n_seeds"], first["best_seed"]) == ("1", "3", "2")
+    assert (float(first["mean_log_likelihood_mean"]), float(first["mean_log_likelihood_sd"])) == (2.0, 1.0)
+
+
 def test_every_figure_of_the_csv_tables_is_that_of_the_record():
     record = record_of("cat.jpg")
     fits, components = tables_of(Entry(record))
@@ -60,7 +70,7 @@ def test_every_figure_of_the_csv_tables_is_that_of_the_record():
             assert float(row[name]) == fit[name]
         assert [row[name] for name in ("k", "n_iter", "converged")] == [str(fit["k"]), str(fit["n_iter"]), "true"]
         assert (row["image"], row["file"]) == ("cat.jpg", fit["files"]["image"])
-        assert (row["image_bytes"], row["file_bytes"], row["seed"]) == ("5000", str(fit["bytes"]), "3")
+        assert (row["image_bytes"], row["file_bytes"], row["best_seed"]) == ("5000", str(fit["bytes"]), "3")
         assert float(row["seconds"]) == pytest.approx(sum(fit["seconds"].values()))
         of_fit = [component for component in components if component["k"] == str(fit["k"])]
         columns = fit["components"]

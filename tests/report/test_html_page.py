@@ -188,6 +188,15 @@ def test_other_fits_have_pages_too(settings):
     assert ("Mean squared distance per iteration" in root.text) == ("method" in settings)
 
 
+@pytest.mark.parametrize(("shrink", "ks", "n_pages"), [(0.9, [1, 3], 1), (0.0, [1, 3], 0)])
+def test_the_hint_on_the_objective_names_the_penalty_of_shrunken_mixtures(shrink, ks, n_pages):
+    image = small_cat()
+    record, images = run_of(image, ks, shrink=shrink)
+    text = parsed(html_page(record, image, images, COMMAND)).text
+    assert text.count("J spreads each colour by its rounding or by the noise") == len(ks)
+    assert text.count("by the noise, less the penalty of --shrink, so it lies below") == n_pages
+
+
 def test_a_transparent_image_keeps_its_alpha(samples):
     image = read_sample("cutout.png")
     record, images = run_of(image, [3], name="cutout.png")

@@ -1,6 +1,7 @@
 """Notes on fits: what the figures show, in one line for all k."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def dark():
 
 
 def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
-    fits, (note, _) = notes_on(dark(), [8, 32, 64], Settings(noise=2, shrink=0.9))
+    fits, notes = notes_on(dark(), [8, 32, 64], Settings(noise=2, shrink=0.9))
+    (note,) = (note for note in notes if "distinct" in note)
     distinct = {fit.k: len({tuple(color) for color in fit.palette.tolist()}) for fit in fits}
     assert any(n < 0.9 * k for k, n in distinct.items())
     shown = " and ".join(f"{n} of {k} colours at k = {k}" for k, n in distinct.items() if n < 0.9 * k)
@@ -98,6 +100,26 @@ def repeating(k, fits):
     """Return the part of a note on the colours of the palette with k entries that repeat others."""
     n = next(k - len(np.unique(fit.palette, axis=0)) for fit in fits if fit.k == k)
     return {0: "", 1: " (1 repeats another)"}.get(n, f" ({n} repeat others)")
+
+
+def with_colors(fit, n_distinct, n_in_pixels):
+    """Return a fit whose palette has so few distinct colours, so few of them in pixels."""
+    colors = np.tile(np.minimum(np.arange(fit.k), n_distinct - 1)[:, None], 3).astype(np.uint8)
+    counts = np.where(np.arange(fit.k) < n_in_pixels, 10, 0)
+    return replace(fit, fit=replace(fit.fit, colors=colors), statistics=replace(fit.statistics, counts=counts))
+
+
+def test_equal_colours_and_colours_in_no_pixel_are_in_one_note():
+    settings = Settings(noise=2)
+    quantizer = Quantizer(dark(), settings)
+    numbers = {8: (6, 6), 10: (7, 1), 12: (12, 3), 16: (10, 9)}
+    fits = [replace(with_colors(quantizer.fit(k), *n), recoloring="posterior") for k, n in numbers.items()]
+    notes = fit_notes(fits, quantizer.histogram, settings, choices={}, recoloring_chosen=True)
+    equal, unused = [note for note in notes if "colours at k" in note]
+    assert equal.startswith(
+        "6 of 8 colours at k = 8, 7 of 10 colours at k = 10 (1 in pixels) and 10 of 16 colours at k = 16 are distinct"
+    )
+    assert unused.startswith("pixels have only 3 of 12 colours at k = 12;")
 
 
 @pytest.mark.parametrize("space", ["srgb", "oklab"])
@@ -136,8 +158,7 @@ def test_images_that_share_a_mixture_get_one_note_for_all(command, tmp_path):
         Image.fromarray(dark()[:: 1 if name == "a" else -1]).save(tmp_path / "album" / f"{name}.png")
     result = command("album", "-k", "32", "--noise", "2", "--shrink", "0.9", "--shared", "-o", "out")
     record = json.loads((tmp_path / "out" / "shared_report.json").read_text())
-    note, overlap = record["notes"]
-    assert overlap.startswith("components overlap at k = 32")
+    (note,) = (note for note in record["notes"] if "distinct" in note)
     assert "of 32 colours at k = 32 are distinct after rounding to 8 bits" in note
     assert result.stderr.count(note) == 1
     assert f"gmmquant: out: {note}\n" in result.stderr

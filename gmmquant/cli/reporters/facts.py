@@ -9,7 +9,7 @@ from rich.text import Text
 from gmmquant.cli.written import written_files
 from gmmquant.colors.named_palettes import name_of
 from gmmquant.report.notes import transfer_remark
-from gmmquant.report.numbers import file_size
+from gmmquant.report.numbers import file_size, mean_difference
 from gmmquant.report.record import Record
 from gmmquant.settings import DEFAULT_K, SPACE_TITLES, STYLES
 from gmmquant.system.paths import AnyPath
@@ -98,14 +98,17 @@ def choice_line(choice: Record) -> str:
     """Return the line that explains a choice of k: by ICL with the runner-up and the k of the lowest BIC."""
     k = choice["k"]
     if choice["criterion"] == "oklab":
-        reached = f"mean OKLab difference {choice['reached']:.3g}"
+        reached = f"mean OKLab difference {mean_difference(choice['reached'])}"
         fewest = "the fewest colours" if choice["reached"] <= choice["bound"] else "the most that are tried"
         return f"{choice['asked']}: k = {k}, {fewest}; {reached}"
     bic = choice["lowest_bic"]
-    if choice["lowest_icl"] == 1 != k:
-        reason = "the minimum, as the ICL of coarse cells is lowest at one colour"
+    least = choice["path"][0]["k"] if choice["path"] else k  # one colour, or the colours that are kept
+    number = "one" if least == 1 else str(least)
+    colors = f"{number} colour{'s' * (least != 1)}"
+    if choice["lowest_icl"] == least != k:
+        reason = f"the fewest above {number}, as the ICL of coarse cells is lowest at {colors}"
     else:
-        gain = f"{choice['kept_gain']:.0%} of the gain in the ICL of coarse cells over one colour"
+        gain = f"{choice['kept_gain']:.0%} of the gain in the ICL of coarse cells over {colors}"
         reason = f"the fewest colours that keep {gain}"
     figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}"
     return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 bounds the mean difference of colours"

@@ -15,7 +15,7 @@ from gmmquant.report.html import cloud
 from gmmquant.report.html.charts import Chart, k_charts, trace_chart
 from gmmquant.report.html.rendering import render
 from gmmquant.report.notes import transfer_remark
-from gmmquant.report.numbers import decimal, pixel_size, ratio, series
+from gmmquant.report.numbers import decimal, mean_difference, pixel_size, ratio, series
 from gmmquant.report.record import RECORD_END, RECORD_START, Record, codes_of, formats_apart, to_json, was_searched
 from gmmquant.settings import CHANNELS, SPACE_TITLES
 from gmmquant.system.printable import plural
@@ -227,7 +227,7 @@ def _choice(choice: Record) -> str:
     """Return why a k was chosen."""
     if choice["criterion"] == "oklab":
         return (
-            f"{choice['asked']} chose {plural(choice['k'], 'colour')}: mean OKLab difference {choice['reached']:.3g}, "
+            f"{choice['asked']} chose {plural(choice['k'], 'colour')}: mean OKLab difference {mean_difference(choice['reached'])}, "
             f"asked for at most {choice['bound']:g}."
         )
     return f"{choice['asked']} chose {plural(choice['k'], 'colour')} by ICL."
