@@ -89,7 +89,7 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
 
 
 def _seeds_of(fit: Record, settings: Record) -> dict[str, Any]:
-    """Return the seed of the fit that was kept, and the mean and the standard deviation of the likelihoods from several."""
+    """Return the seed of the fit that was kept, and the mean and standard deviation of the likelihoods from several."""
     values = [figures["mean_log_likelihood"] for figures in fit.get("seeds", ())]
     spread = {_OF_SEEDS[1]: statistics.mean(values), _OF_SEEDS[2]: statistics.stdev(values)} if values else {}
     return {"best_seed": fit.get("best_seed", settings["seed"]), **spread}

@@ -227,7 +227,7 @@ def _choice(choice: Record) -> str:
     """Return why a k was chosen."""
     if choice["criterion"] == "oklab":
         return (
-            f"{choice['asked']} chose {plural(choice['k'], 'colour')}: mean OKLab difference {mean_difference(choice['reached'])}, "
-            f"asked for at most {choice['bound']:g}."
+            f"{choice['asked']} chose {plural(choice['k'], 'colour')}: mean OKLab difference "
+            f"{mean_difference(choice['reached'])}, asked for at most {choice['bound']:g}."
         )
     return f"{choice['asked']} chose {plural(choice['k'], 'colour')} by ICL."
