@@ -13,7 +13,7 @@ from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.parsing import hex_code
 from gmmquant.quantization.result import RecoloredFit
 from gmmquant.report.numbers import series
-from gmmquant.settings import COLOR_DEPTHS, Settings
+from gmmquant.settings import COLOR_DEPTHS, SPACE_TITLES, Settings
 from gmmquant.system.printable import plural, printable
 
 # The error of the posterior, as a multiple of that of the nearest colours, from which on there is a note, if the error
@@ -205,14 +205,23 @@ def _at(noted: Sequence[RecoloredFit], fits: Sequence[RecoloredFit]) -> str:
 
 
 def _spread_over_seeds(fits: Sequence[RecoloredFit]) -> Iterable[str]:
-    """Yield a note on the log-likelihoods from several seeds for each k."""
+    """Yield a note on the figure of each seed that decides which fit is kept, for each k."""
     for fit in fits:
         if fit.fit.seeds:
-            values = [figures.mean_log_likelihood for figures in fit.fit.seeds]
+            if fit.fit.method == "kmeans":
+                values = [figures.objective for figures in fit.fit.seeds]
+                name, best = f"squared distance to a centre in {SPACE_TITLES[fit.fit.space]}", "lowest"
+            else:
+                values = [figures.mean_log_likelihood for figures in fit.fit.seeds]
+                name, best = "log-likelihood per pixel", "highest"
             seeds = f"seeds {fit.fit.seeds[0].seed} to {fit.fit.seeds[-1].seed}"
+            mean, deviation, least, most = (
+                f"{value:{'.4g' if fit.fit.method == 'kmeans' else '.4f'}}"
+                for value in (np.mean(values), np.std(values, ddof=1), min(values), max(values))
+            )
             yield (
-                f"log-likelihood per pixel at k = {fit.k}, {seeds}: mean {np.mean(values):.4f}, standard deviation "
-                f"{np.std(values, ddof=1):.4f}, from {min(values):.4f} to {max(values):.4f}"
+                f"{name} at k = {fit.k}, {seeds}: mean {mean}, standard deviation {deviation}, from {least} to {most}; "
+                f"the fit of seed {fit.fit.seed}, the {best}, is kept"
             )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from gmmquant.report.plots.canvas import COLORS, INK, new_figure, styled, widen_flat
-from gmmquant.report.plots.figures import Results, figures_of, tried_by_auto
+from gmmquant.report.plots.figures import FitFigures, Results, Tried, comparable, figures_of, tried_by_auto
+from gmmquant.settings import SPACE_TITLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,13 +21,19 @@ _MAX_RATIO = 12
 
 _MAX_TICKS = 9
 
+_CRITERIA = ("aic", "bic", "icl")
+
+# Styles of the lines of several methods, spaces or images.
+_LINES = ("-", ":", "-.")
+
 
 def plot_criteria(results: Results) -> Figure:
     """Return a figure of the log-likelihood, the criteria and the squared error against k.
 
     The log-likelihood and AIC, BIC and ICL are divided by the number of visible pixels (their weight, if some are
     translucent). Of the log-likelihood more is better, of the others less. The criteria of the fits to coarse cells by
-    which `auto` chose k, which only a record has, are thin dashed lines.
+    which `auto` chose k, which only a record has, are thin dashed lines. Results of several methods, colour spaces or
+    images, and other results of the same k, have lines of their own.
 
     Parameters
     ----------
@@ -41,31 +49,44 @@ def plot_criteria(results: Results) -> Figure:
     GmmquantError
         If matplotlib is not installed, or there is no result.
     """
-    fits = sorted(figures_of(results), key=lambda fit: fit.k)
-    ks = [fit.k for fit in fits]
+    series = comparable(figures_of(results))
+    ks = [fit.k for fits in series for fit in fits]
     tried = tried_by_auto(results)
     with styled():
         figure = new_figure(10.5, 3.6)
         likelihood, criteria, error = figure.subplots(1, 3)
-        likelihood.plot(ks, [fit.log_likelihood for fit in fits], "o-", color=COLORS[0])
+        for fits, name, line, color in zip(series, _names(series), cycle(_LINES), cycle(COLORS), strict=False):
+            _draw(likelihood, fits, "log_likelihood", f"o{line}", color=color, label=name)
+            _draw(error, fits, "mse", f"o{line}", color=color if len(series) > 1 else COLORS[6])
+            for criterion, marker, of_criterion in zip(_CRITERIA, "svo", COLORS[1:], strict=False):
+                label = criterion.upper() if fits is series[0] else None
+                _draw(criteria, fits, criterion, f"{marker}{line}", color=of_criterion, label=label, markersize=5)
         likelihood.set(title="log-likelihood: higher is better", ylabel="nats per pixel")
-        for name, marker, color in zip(("aic", "bic", "icl"), "svo", COLORS[1:], strict=False):
-            values = [getattr(fit, name) for fit in fits]
-            criteria.plot(ks, values, f"{marker}-", color=color, label=name.upper(), markersize=5)
-            if tried:
-                path = [getattr(entry, name) for entry in tried]
-                criteria.plot([entry.k for entry in tried], path, color=color, **_TRIED)
+        if len(series) > 1:
+            likelihood.legend()
         if tried:
+            for criterion, color in zip(_CRITERIA, COLORS[1:], strict=False):
+                _draw(criteria, tried, criterion, color=color, **_TRIED)
             criteria.plot([], [], color=INK, label="tried by auto", **_TRIED)
         criteria.set(title="criteria: lower is better", ylabel="nats per pixel")
         criteria.legend()
-        error.plot(ks, [fit.mse for fit in fits], "o-", color=COLORS[6])
         error.set(title="squared error: lower is better", ylabel="mean over pixels, levels² (0 to 255)", ylim=(0, None))
         for axes in (likelihood, criteria, error):
             if axes is not error:  # it starts at 0
                 widen_flat(axes)
             _set_axis_of_k(axes, [*ks, *(entry.k for entry in tried)])
     return figure
+
+
+def _draw(axes: Any, fits: Sequence[FitFigures | Tried], name: str, *marker: str, **style: Any) -> None:
+    """Draw the figures called `name` against k."""
+    axes.plot([fit.k for fit in fits], [getattr(fit, name) for fit in fits], *marker, **style)
+
+
+def _names(series: Sequence[Sequence[FitFigures]]) -> list[str]:
+    """Return the names of the lines: method and colour space, with numbers if several are the same."""
+    names = [f"{fits[0].method}, {SPACE_TITLES[fits[0].space]}" for fits in series]
+    return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def _set_axis_of_k(axes: Any, ks: Sequence[int]) -> None:

@@ -34,6 +34,7 @@ class FitFigures(NamedTuple):
     divided by the weight of the visible pixels, in nats per pixel, and NaN where there is none. `is_searched` is
     whether a search by splits and merges came before the iterations, as far as the record tells. `label` has k, what
     was asked for if that was not a number, and the format of the image if there are several: "3, auto:4, webp".
+    `weight` is that of the visible pixels.
     """
 
     k: int
@@ -51,6 +52,7 @@ class FitFigures(NamedTuple):
     covariances: FloatArray
     label: str
     is_searched: bool = False
+    weight: float = math.nan
 
     @property
     def palette(self) -> npt.NDArray[np.float64]:
@@ -77,6 +79,34 @@ def figures_of(results: object) -> list[FitFigures]:
     if not found:
         raise ParameterError("0 results cannot be plotted; pass at least 1")
     return found
+
+
+def comparable(fits: Iterable[FitFigures]) -> list[list[FitFigures]]:
+    """Return the series of fits that can be compared between numbers of colours, each in ascending order of k.
+
+    A series has one method, one colour space and images of one size. Other figures of a k that it has start another
+    one, as results of another image or of other settings do.
+    """
+    series: list[list[FitFigures]] = []
+    for fit in fits:
+        latest = next((each for each in reversed(series) if _kind(each[0]) == _kind(fit)), None)
+        if latest is None or any(each.k == fit.k and _differ(each, fit) for each in latest):
+            series.append([fit])
+        else:
+            latest.append(fit)
+    return [sorted(each, key=lambda fit: fit.k) for each in series]
+
+
+def _kind(fit: FitFigures) -> tuple[str, str, str]:
+    """Return method and space of a fit, and the weight of the pixels without the rounding errors of its division."""
+    return fit.method, fit.space, f"{fit.weight:.9g}"
+
+
+def _differ(fit: FitFigures, other: FitFigures) -> bool:
+    """Return whether two fits have different figures, and are not one that was asked for or written twice."""
+    return not np.allclose(
+        [fit.log_likelihood, fit.icl], [other.log_likelihood, other.icl], rtol=1e-12, atol=0, equal_nan=True
+    )
 
 
 def tried_by_auto(results: object) -> list[Tried]:
@@ -109,6 +139,7 @@ def _of_record(fit: Record, extension: str = "", settings: Record | None = None)
             covariances=covariances_of(components) if n_components else np.empty((0, 3, 3)),
             label=", ".join(filter(None, [str(fit["k"]), str(fit["asked"]) if fit.get("auto") else "", extension])),
             is_searched=was_searched(settings or {}, fit),
+            weight=weight,
         )
     except KeyError as error:
         raise ParameterError(f"a record without {error} is not that of a fit; pass one of its `fits`") from None

@@ -101,6 +101,21 @@ def test_criteria_are_those_of_the_results_per_pixel_in_the_order_of_k(results):
         np.testing.assert_allclose(y, [getattr(r, name) / n_pixels for r in results], rtol=1e-12)
 
 
+def test_criteria_of_other_methods_spaces_and_images_have_lines_of_their_own(results):
+    clusters = quantize(read_sample("cat.jpg"), [2, 5], method="kmeans")
+    lab = quantize(read_sample("cat.jpg"), [3, 2], space="lab")
+    cut = quantize(read_sample("cat.jpg")[:50], [2, 4])
+    other = quantize(read_sample("cat.jpg")[:, ::-1], [2, 4], shrink=0)
+    figure = plot_criteria([*results, results[0], *clusters, *lab, *cut, *other])
+    likelihood, criteria, error = figure.axes
+    ks = [[2, *KS], [2, 5], [2, 3], [2, 4], [2, 4]]
+    for axes, repeated in ((likelihood, 1), (criteria, 3), (error, 1)):
+        assert [x.tolist() for x, _ in curves(axes)] == [each for each in ks for _ in range(repeated)]
+    names = [text.get_text() for text in likelihood.get_legend().get_texts()]
+    assert names == ["gmm, sRGB (1)", "kmeans, sRGB", "gmm, CIELAB", "gmm, sRGB (2)", "gmm, sRGB (3)"]
+    assert [text.get_text() for text in criteria.get_legend().get_texts()] == ["AIC", "BIC", "ICL"]
+
+
 def test_translucent_pixels_count_by_their_weight():
     result = quantize(read_sample("alpha.png"), 3)
     likelihood, criteria, _ = plot_criteria(result).axes
