@@ -31,7 +31,7 @@ from gmmquant.models.em import EMFit, best, watch_nothing
 from gmmquant.models.estimator import Estimator, RandomState, random_generator
 from gmmquant.models.gaussian import Gaussians, log_joint
 from gmmquant.models.inference import evaluate
-from gmmquant.models.scalar_validation import INIT_NAMES, check_choice, check_integer, check_non_negative
+from gmmquant.models.scalar_validation import INIT_NAMES, SPACE_NAMES, check_choice, check_integer, check_non_negative
 from gmmquant.models.selection import Criteria, n_parameters
 from gmmquant.models.serialization import Model, errors_of_model, model_path, model_to_json, read_model
 from gmmquant.models.starts import make_start
@@ -85,6 +85,7 @@ class GaussianMixture(Estimator):
         (n_components, n_features, n_features) if full, (n_features, n_features) if tied, (n_components, n_features) if
         diag, (n_components,) if spherical; the last is C with C C^T = precision.
     converged_ : bool
+        This and the next three are facts of a fit. Files do not have them, so a loaded mixture has none of them.
     n_iter_ : int
     lower_bound_ : float
         J at the final parameters: with `reg_covar=0`, the mean log-likelihood of the training samples.
@@ -241,13 +242,13 @@ class GaussianMixture(Estimator):
         Raises
         ------
         ParameterError
-            If the name has the ending of another format than `.json`.
+            If the name has the ending of another format than `.json`, or `color_space_` is unknown.
         OutputError
             If the system cannot write the file. It is an OSError.
         """
         gaussians, target = self.gaussians(), _json_path(path)
         names, space = getattr(self, "feature_names_in_", None), getattr(self, "color_space_", None)
-        facts = {} if space is None else {"color_space": space}
+        facts = {} if space is None else {"color_space": check_choice("color_space_", space, SPACE_NAMES)}
         facts |= {} if names is None else {"feature_names": list(map(str, names))}
         write_file(target, model_to_json(Model(gaussians, facts), __version__).encode("ascii"))
 
@@ -262,7 +263,7 @@ class GaussianMixture(Estimator):
         Raises
         ------
         ModelFileError
-            If the file is not a model. The message names it.
+            If the file is not a model, or its colour space is unknown. The message names it.
         ParameterError
             If `path` is a URL.
         OSError
@@ -271,6 +272,8 @@ class GaussianMixture(Estimator):
         file = model_path(path)
         with errors_of_model(file):
             model = read_model(file)
+            if "color_space" in model.facts:
+                check_choice("color_space", model.facts["color_space"], SPACE_NAMES)
         gaussians = model.gaussians
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)
@@ -347,8 +350,7 @@ class GaussianMixture(Estimator):
         """Take the names of the features and the colour space that a file states."""
         if "feature_names" in facts:
             self.feature_names_in_ = np.array(facts["feature_names"], dtype=object)
-        space = facts.get("color_space")
-        self.color_space_: str | None = space if isinstance(space, str) else None
+        self.color_space_: str | None = facts.get("color_space")
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
         covariance_type, d = check_covariance_type(self.covariance_type), len(cells.origin)

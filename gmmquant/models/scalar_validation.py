@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CovarianceName = Literal["full", "tied", "diag", "spherical"]
 InitName = Literal["kmeans", "k-means++", "random_from_data", "random"]
+SPACE_NAMES = ("srgb", "linear", "lab", "oklab")
 COVARIANCE_NAMES, INIT_NAMES = get_args(CovarianceName), get_args(InitName)
 
 

@@ -19,7 +19,7 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
     quantizer : Quantizer
         That of the image. The settings of the record are its settings.
     results : QuantizedImage, or an iterable of them
-        Results of this image. They are ordered as they are given.
+        Results of this quantizer. They are ordered as they are given.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
     Raises
     ------
     ParameterError
-        If there is no result, one is of another image, or an argument is of another type.
+        If there is no result, one is of another image or of other settings, or an argument is of another type.
     """
     untyped: object = quantizer
     if not isinstance(untyped, Quantizer):
@@ -45,5 +45,28 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
         raise ParameterError("0 results have no record; pass at least 1")
     for result in found:
         quantizer.check_own(result)
+        _check_settings(quantizer, result)
     name = "" if quantizer.source is None else quantizer.source.name
-    return build_record(name, Path("record"), quantizer, [fit_record(result, {}) for result in found])
+    fits = [fit_record(result, {}) for result in found]
+    return build_record(name, Path("record"), quantizer, fits, n_bytes=_size_of(quantizer.source))
+
+
+def _check_settings(quantizer: Quantizer, result: QuantizedImage) -> None:
+    """Raise a ParameterError if a result is of other settings than the Quantizer's, as far as it shows them."""
+    settings, fit = quantizer.settings, result.fit
+    is_fitted = fit.converged is not None and fit.fixed is None
+    shown = [("method", fit.method, settings.method)] if is_fitted else []
+    shown += [("dither", result.dither, settings.dither)] if result.dither != "none" else []
+    for name, found, own in shown:
+        if found != own:
+            raise ParameterError(
+                f"the result has {name} = {found!r}, and the quantizer {own!r}; pass a result of this quantizer"
+            )
+
+
+def _size_of(source: Path | None) -> int | None:
+    """Return the size of the file that an image was read from, in bytes; None without one, or if it is gone."""
+    try:
+        return None if source is None else source.stat().st_size
+    except OSError:
+        return None

@@ -11,7 +11,9 @@ from PIL import Image
 import gmmquant
 from gmmquant import GaussianMixture, ParameterError, Quantizer, quantize
 from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.models.scalar_validation import SPACE_NAMES
 from gmmquant.models.serialization import Model, model_to_json, read_model
+from gmmquant.settings import SPACES
 
 CAT = read_sample("cat.jpg")[60:100, 120:180]
 
@@ -151,6 +153,23 @@ def test_a_loaded_mixture_without_a_space_is_one_of_srgb(tmp_path, space):
     loaded.save(tmp_path / "m.json")
     assert_same(quantizer.apply(GaussianMixture.load(tmp_path / "m.json")), quantizer.apply(mixture))
     assert gmmquant.apply_model(CAT, tmp_path / "m.json").fit.space == space
+
+
+@pytest.mark.parametrize("space", ["Lab", "", 5])
+def test_an_unknown_space_is_neither_saved_nor_loaded(tmp_path, space):
+    mixture = GaussianMixture(2, random_state=0).fit(CAT.reshape(-1, 3) / 255)
+    mixture.color_space_ = space
+    names = "use one of srgb, linear, lab, oklab"
+    with pytest.raises(ParameterError, match=f"^color_space_ = {space!r} is unknown; {names}$"):
+        mixture.save(tmp_path / "m.json")
+    assert not (tmp_path / "m.json").exists()
+    (tmp_path / "m.json").write_text(model_to_json(Model(mixture.gaussians(), {"color_space": space}), "1"))
+    with pytest.raises(gmmquant.ModelFileError, match=f"m.json: color_space = {space!r} is unknown; {names}$"):
+        GaussianMixture.load(tmp_path / "m.json")
+
+
+def test_the_spaces_of_a_mixture_are_those_of_fits():
+    assert SPACE_NAMES == SPACES
 
 
 def test_an_unknown_space_has_no_remedy_that_names_it():

@@ -64,6 +64,18 @@ def test_the_command_reports_the_spread_over_seeds(command, samples, tmp_path):
     assert (record["settings"]["seed"], record["settings"]["n_seeds"]) == (1, 3)
 
 
+def test_the_note_on_seeds_of_kmeans_shows_the_squared_error_that_decides(command, samples, tmp_path):
+    options = ["-k", "7", "--method", "kmeans", "--seed", "1-4", "--restarts", "1", "-o", "out"]
+    result = command(samples / "cat.jpg", *options)
+    (fit,) = json.loads((tmp_path / "out/cat_report.json").read_text())["fits"]
+    values = [figures["objective"] for figures in fit["seeds"]]
+    (note,) = (line for line in result.stderr.splitlines() if "seeds 1 to 4" in line)
+    assert f"squared distance to a centre in sRGB at k = 7, seeds 1 to 4: mean {np.mean(values):.4g}," in note
+    assert f"from {min(values):.4g} to {max(values):.4g}; " in note
+    assert f"the fit of seed {fit['best_seed']}, the lowest, is kept" in note
+    assert fit["seeds"][fit["best_seed"] - 1]["objective"] == min(values)
+
+
 @pytest.mark.parametrize("options", [["--palette", "bw"], ["--seed", "3-1"]])
 def test_seeds_without_an_effect_are_refused(command, samples, options):
     refused = command(samples / "cat.jpg", "--seed", "1-3", *options)

@@ -19,7 +19,7 @@ def test_a_record_of_results_is_that_of_the_command_without_its_files(command, t
     quantizer = Quantizer(samples / "grey.png")
     record = without_times(make_record(quantizer, [quantizer.fit(2), quantizer.fit(4)]))
     assert record.keys() == report.keys()
-    assert record["image"] == {**report["image"], "bytes": None, "path": "grey.png"}
+    assert record["image"] == {**report["image"], "path": "grey.png"}
     assert record["settings"].items() <= report["settings"].items()
     assert len(record["fits"]) == len(report["fits"]) == 2
     for ours, theirs in zip(record["fits"], report["fits"], strict=True):
@@ -40,6 +40,28 @@ def test_a_record_needs_results_of_its_image(samples):
         make_record(quantizer, [])
     with pytest.raises(ParameterError, match="pass a result of this image"):
         make_record(quantizer, Quantizer(np.zeros((5, 6, 3), np.uint8)).fit(1))
+
+
+def test_results_of_other_settings_are_refused(samples):
+    quantizer = Quantizer(samples / "grey.png")
+    for name, other in [("method", "kmeans"), ("dither", "bayer")]:
+        result = Quantizer(samples / "grey.png", **({"method": "gmm", "space": "srgb"} | {name: other})).fit(3)
+        with pytest.raises(ParameterError, match=f"the result has {name} = '{other}', and the quantizer '"):
+            make_record(quantizer, [quantizer.fit(2), result])
+
+
+OPTIONS = [{"method": "kmeans"}, {"dither": "bayer"}, {"recolor": "soft"}, {"covariance": "tied", "shrink": 0}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_results_of_the_settings_have_a_record(samples, options):
+    quantizer = Quantizer(samples / "grey.png", **options)
+    results = [quantizer.fit(3), quantizer.fit(1), quantizer.apply(quantizer.fit(2))]
+    if "recolor" not in options:
+        results.append(quantizer.fit_palette("bw"))
+    assert len(make_record(quantizer, results)["fits"]) == len(results)
+    flat = Quantizer(np.zeros((5, 6, 3), np.uint8), **options)
+    assert make_record(flat, flat.fit(3))["image"]["bytes"] is None
 
 
 def test_arguments_of_another_type_are_refused(samples):
