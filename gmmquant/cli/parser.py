@@ -207,6 +207,21 @@ def _file_like_an_option(arguments: Sequence[str], options: Mapping[str, Any]) -
     return None
 
 
+def _without_value(arguments: Sequence[str], options: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the first option with a value that another option follows instead, and that option; None without one.
+
+    `options` are typer's by name. Another argument that starts with a hyphen may be a value.
+    """
+    rest = list(arguments)
+    while rest and rest[0] != "--":
+        argument = rest.pop(0)
+        if rest and argument in options and options[argument].takes_value:
+            value = rest.pop(0)
+            if value.partition("=")[0] in options:
+                return argument, value.partition("=")[0]
+    return None
+
+
 def _is_pipe(stream: TextIO | None) -> bool:
     """Return whether a stream is a pipe, or a file that was redirected to it."""
     try:
@@ -240,7 +255,10 @@ class Command(TyperCommand):
                 alike = longer or get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
                 ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike[:1]))
         args, shell = without_shell(args)
-        values, _, present = parser.parse_args(gather_k(gather_lists(with_formats(with_values_apart(args)))))
+        gathered = gather_k(gather_lists(with_formats(with_values_apart(args))))
+        if missing := _without_value(gathered, {**parser._long_opt, **parser._short_opt}):
+            ctx.fail("{} needs a value; {} after it is an option".format(*missing))
+        values, _, present = parser.parse_args(gathered)
         values |= shell
         counts = Counter(parameter for parameter in present if isinstance(parameter, TyperOption))
         ctx.meta[REPEATED] = [

@@ -248,7 +248,9 @@ class GaussianMixture(Estimator):
         """
         gaussians, target = self.gaussians(), _json_path(path)
         names, space = getattr(self, "feature_names_in_", None), getattr(self, "color_space_", None)
-        facts = {} if space is None else {"color_space": check_choice("color_space_", space, SPACE_NAMES)}
+        facts: dict[str, Any] = {}
+        if space is not None:
+            facts["color_space"] = check_choice("color_space_", space, SPACE_NAMES)
         facts |= {} if names is None else {"feature_names": list(map(str, names))}
         write_file(target, model_to_json(Model(gaussians, facts), __version__).encode("ascii"))
 

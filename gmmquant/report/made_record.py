@@ -55,7 +55,8 @@ def _check_settings(quantizer: Quantizer, result: QuantizedImage) -> None:
     """Raise a ParameterError if a result is of other settings than the Quantizer's, as far as it shows them."""
     settings, fit = quantizer.settings, result.fit
     is_fitted = fit.converged is not None and fit.fixed is None
-    shown = [("method", fit.method, settings.method)] if is_fitted else []
+    shown: list[tuple[str, str, str]] = []
+    shown += [("method", fit.method, settings.method)] if is_fitted else []
     shown += [("dither", result.dither, settings.dither)] if result.dither != "none" else []
     for name, found, own in shown:
         if found != own:

@@ -322,3 +322,16 @@ def test_a_palette_has_the_name_of_its_file_once(command, flat, tmp_path):
         (palette,) = tmp_path.rglob(f"{stem}_palette.gpl")
         assert f"Name: {name}\n" in palette.read_text()
         assert f"--{name.replace(' ', '-')}-1:" in palette.with_suffix(".css").read_text()
+
+
+@pytest.mark.parametrize("option", ["--maps", "--layers", "--model", "--palette", "--name", "-k", "-j", "--report"])
+@pytest.mark.parametrize("following", [["-o", "out"], ["--noise=2"], ["--force"]])
+def test_an_option_takes_no_other_option_for_its_value(command, samples, option, following):
+    refused = command(samples / "flat.png", option, *following)
+    assert refused.returncode == 2
+    assert f"{option} needs a value; {following[0].partition('=')[0]} after it is an option" in refused.stderr
+
+
+def test_standard_output_and_names_after_a_hyphen_are_values(command, samples, tmp_path):
+    assert command(samples / "flat.png", "-k", "2", "-o", "-", text=False).returncode == 0
+    assert command(samples / "flat.png", "-k", "2", "-o", "-name", "--report", "none").returncode == 0
