@@ -44,7 +44,7 @@ _LARGEST_SUM = (1 << 63) - 1
 _ROWS, _COLUMNS = upper_triangle(3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColorCells:
     """16-bit colours in cubes, with the moments of the pixels in each.
 

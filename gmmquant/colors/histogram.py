@@ -50,7 +50,7 @@ OPAQUE_SQUARE = 255**2
 _ALPHA_SQUARES = np.arange(256, dtype=np.int64) ** 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColorHistogram:
     """Distinct RGB colours in the order of their Morton codes, each with the number and weight of its pixels.
 

@@ -49,7 +49,7 @@ def to_entries(points: FloatArray) -> tuple[Palette, Alphas]:
     return colors.astype(np.uint8), alphas.astype(np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TranslucentColors:
     """The distinct pairs of colour and alpha of visible pixels, in an order that keeps neighbouring points together.
 

@@ -57,7 +57,7 @@ class Animation:
         return len(self.durations)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DecodedImage:
     """A decoded image.
 

@@ -73,6 +73,8 @@ def read_image(
         raise ParameterError(
             f"source is a {type(source).__name__}; pass the path, the bytes or an open file of an image"
         )
+    if source == "":
+        raise ParameterError("source is an empty text; pass the path of an image")
     if isinstance(source, str) and not os.path.exists(source):
         source = _local(source)
     name = _name_of(source)

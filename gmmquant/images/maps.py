@@ -19,7 +19,7 @@ from gmmquant.images.encoding.output_metadata import MARK, save_by_pillow
 _WHITE = 65535
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GreyMap:
     """Values (height, width) in a `unit`, drawn linearly from the value `black` to the value `white`."""
 

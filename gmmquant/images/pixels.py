@@ -15,7 +15,7 @@ from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import refuse_masked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlatImage:
     """The visible pixels of an image as a list, and how to lay them out as an image again.
 

@@ -43,6 +43,8 @@ def check_samples(X: npt.ArrayLike, n_features: int | None = None, estimator: ob
 
     `n_features` is that of the fit of `estimator`.
     """
+    if X is None:
+        raise ParameterError("X is None; pass an array of shape (n_samples, n_features)")
     array = _as_floats("X", X)
     if array.ndim != 2:
         one = "use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"

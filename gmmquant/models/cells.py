@@ -41,7 +41,7 @@ _MAX_KEPT_FEATURES = 655_360  # entries of a feature map (5 MB); a larger one is
 _RUNS_AT_A_TIME = 2048  # of cells that are merged, so that they stay in cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """Weighted samples, or groups of samples, of d features, in the form that the sweep reads.
 
@@ -145,7 +145,7 @@ class Cells:
         return self.blocks(n_components, n_rows, _LABEL_BLOCK_SCORES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """Cells cut into blocks of consecutive columns, with the box that each block fills.
 

@@ -22,7 +22,7 @@ from gmmquant.models.sweep import most_probable
 STEP, _MOMENTUM = 1.7, 0.75
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codebook(Course):
     """The result of a fit: the centers (K, d), and the course of the mean squared distance to the nearest of them."""
 

@@ -71,7 +71,7 @@ class Course:
         return replace(self, trace=trace, n_cells=n_cells, n_iter=previous.n_iter + self.n_iter)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EMFit(Course):
     """The result of EM: the course of J, less the penalty of a `prior`, and the final parameters."""
 

@@ -118,5 +118,6 @@ def random_generator(random_state: RandomState) -> np.random.Generator:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
         raise ParameterError(
-            f"random_state = {random_state!r} is not a seed; use an integer of at least 0, a Generator or None"
+            f"random_state = {random_state!r} is not a seed; use an integer of at least 0, a Generator, a RandomState "
+            "or None"
         ) from None

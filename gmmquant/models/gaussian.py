@@ -21,7 +21,7 @@ LOG_OF_ZERO = -1e300
 _LOG_2_PI = math.log(2 * math.pi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussians:
     """A mixture of K Gaussians in d dimensions: sum over k of weights[k] N(x | means[k], covariances[k]).
 

@@ -357,7 +357,7 @@ class KMeans(Estimator):
     def _number_of_starts(self) -> int:
         if self.n_init == "auto":
             return 10 if isinstance(self.init, str) and self.init == "random" else 1
-        n_init = check_integer("n_init", self.n_init, 1)
+        n_init = check_integer("n_init", self.n_init, 1, ", or 'auto'")
         return n_init if isinstance(self.init, str) else 1
 
     def _start(self, cells: Cells, n_clusters: int, rng: np.random.Generator) -> FloatArray:

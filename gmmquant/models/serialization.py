@@ -27,7 +27,7 @@ SCHEMA = "gmmquant-model/1"
 MAX_MODEL_BYTES = 64_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A mixture, and other entries of its file (`facts`).
 

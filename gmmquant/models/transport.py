@@ -37,7 +37,7 @@ _SOLVER = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 
 _MAX_WEIGHT_ERROR = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Transport:
     """The optimal transport from one mixture of K0 Gaussians to another of K1, in d dimensions.
 

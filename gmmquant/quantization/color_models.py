@@ -18,7 +18,7 @@ from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import COLOR_DEPTHS, RECOLORINGS, SPACE_TITLES, SPACES, Method, Recoloring, Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColorModel:
     """A saved mixture of colours, and the colours of its components: (K, 3), or None for the means in 8 bits."""
 

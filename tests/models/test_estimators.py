@@ -828,3 +828,17 @@ def test_responsibilities_are_c_ordered_like_those_of_scikit_learn(n):
     assert responsibilities.shape == (n, 3)
     np.testing.assert_allclose(responsibilities.sum(axis=1), 1.0)
     np.testing.assert_array_equal(responsibilities.argmax(axis=1), mixture.predict(X[:n]))
+
+
+@pytest.mark.parametrize("estimator", [KMeans(2), GaussianMixture(2)], ids=str)
+def test_a_missing_array_is_named(estimator):
+    with pytest.raises(ParameterError, match=r"^X is None; pass an array of shape \(n_samples, n_features\)$"):
+        estimator.fit(None)
+
+
+def test_messages_list_all_that_is_accepted():
+    samples = np.arange(8.0).reshape(4, 2)
+    with pytest.raises(ParameterError, match="n_init = 'x' is not an integer; use one of at least 1, or 'auto'"):
+        KMeans(2, n_init="x").fit(samples)
+    with pytest.raises(ParameterError, match=r"is not a seed; use an integer .*, a Generator, a RandomState or None"):
+        GaussianMixture(2, random_state="a").fit(samples)

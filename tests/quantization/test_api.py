@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import read_sample
+from helpers import SAMPLE_IMAGES, read_sample
 from PIL import Image
 
 import gmmquant
@@ -346,3 +346,19 @@ def test_the_page_on_the_python_interface_lists_all_public_names(project):
         value = gmmquant
         for part in name.split("."):
             value = getattr(value, part, None) or value.__dataclass_fields__[part]
+
+
+def test_an_empty_path_is_named():
+    with pytest.raises(ParameterError, match=r"^source is an empty text; pass the path of an image$"):
+        quantize("", 2)
+
+
+MAKERS = [lambda: gmmquant.read_image(SAMPLE_IMAGES / "cat.jpg"), lambda: quantize(CAT, 2).mixture]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["image", "mixture"])
+def test_images_and_mixtures_are_compared_by_identity(make):
+    one, other = make(), make()
+    assert one == one and one != other
+    assert one in [other, one]
+    assert len({one, other}) == 2
