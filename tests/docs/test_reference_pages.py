@@ -25,6 +25,7 @@ DOCS = SAMPLE_IMAGES.parent / "docs"
 IN_WORDS = r"settings\.|fits\[\]\.files\.(maps|palettes)\.|images\[\]\."
 
 # The sections of the page on records whose keys are below others.
+CSV = "CSV tables"  # the section on what is no record
 ABOVE = {"Fits": "fits[].", "Settings": "settings.", "Choices of k": "choices[]."}
 
 
@@ -86,6 +87,8 @@ def documented():
     """The keys in the first columns of the page's tables, with those above them."""
     keys = set()
     for section in text_of("records.md").split("\n## "):
+        if section.startswith(CSV):
+            continue
         prefix = ABOVE.get(section.partition("\n")[0], "")
         rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
         keys |= {prefix + key.removesuffix("[]") for row in rows for key in re.findall(r"`([^`]+)`", row)}
@@ -105,6 +108,18 @@ def test_the_page_on_records_has_no_other_keys(records, documented):
     image, shared, lines = records
     keys = {*keys_of(image), *keys_of(shared), *(key for line in lines for key in line)}
     assert documented <= {key.removesuffix("[]") for key in keys}
+
+
+def test_the_columns_on_the_page_on_records_are_those_of_the_tables(run, tmp_path):
+    Image.open(SAMPLE_IMAGES / "cat.jpg").resize((60, 40)).save(tmp_path / "cat.png")
+    run("gmmquant cat.png -k 2 --seed 1-2 --report csv -o .", tmp_path)
+    tables = sorted(tmp_path.glob("*.csv"))
+    assert len(tables) == 2
+    columns = {name for table in tables for name in table.read_text("utf-8-sig").partition("\n")[0].strip().split(",")}
+    section = next(part for part in text_of("records.md").split("\n## ") if part.startswith(CSV))
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named and named <= columns
 
 
 def test_the_settings_of_a_record_are_those_of_settings_and_those_on_the_page(records, documented):
