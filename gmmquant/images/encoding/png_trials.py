@@ -51,7 +51,8 @@ _NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 # of what repeats mislead. In drawings it holds more still. At the quick and the thorough level, filters that are the
 # best for them make files up to so much larger than none. Of a depth, so many orders, and so many with filters, are
 # compressed at the best level.
-_PIXELS_OF_A_BYTE, _WHOLE_PIXELS, _DRAWN_PIXELS_OF_A_BYTE = 12, 1 << 19, 16
+_PIXELS_OF_A_BYTE, _WHOLE_PIXELS = 12, 1 << 19
+_DRAWN_PIXELS_OF_A_BYTE, _DRAWN_WHOLE_PIXELS = 16, 1 << 18
 _NEAR_AT_QUICK, _NEAR_AT_THOROUGH, _MAX_BARE, _MAX_RANKED, _MAX_BEST = 1.25, 1.15, 2, 6, 3
 
 _TINY_PIXELS = 1 << 15  # up to which oxipng takes less than a tenth of a second for its highest level
@@ -99,9 +100,9 @@ def _with_those_of_oxipng(groups: Sequence[Sequence[bytes]]) -> list[list[bytes]
     if len(groups[0]) == 1:
         return [list(group) for group in reversed(groups)]
     many = groups[-1][0]
-    found = [_unfiltered(many)]
-    if len(groups) > 1:
-        found.append(_unfiltered(many, **{**_IN_PLACE, "palette_reduction": True}))
+    found = [_unfiltered(many, color_type_reduction=False)]
+    if len(groups) > 1 and groups[0][0][_DEPTH_POSITION] >= _MANY_BITS:
+        found.append(_unfiltered(many, color_type_reduction=False, bit_depth_reduction=False))
     if _is_grey(many):
         found.append(_unfiltered(many, bit_depth_reduction=False, palette_reduction=False))
     by_kind: dict[bytes, dict[bytes, None]] = {}
@@ -140,7 +141,7 @@ def _trials_of_few_bits(groups: Sequence[Sequence[bytes]], threads: ThreadPoolEx
 
 def _trials_of_drawing(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
     """Return the trials of a drawing that are compressed at the best level."""
-    ranked = [[_to_rank(png) for png in group] for group in groups]
+    ranked = [[_to_rank(png, _DRAWN_WHOLE_PIXELS) for png in group] for group in groups]
     png_of = dict(zip(chain(*ranked), chain(*groups), strict=True))
     bare = [_ranked(product(group, [NO_FILTER]), _THOROUGH, threads)[:_MAX_BARE] for group in ranked]
     least, best = min(chain(*bare))
@@ -155,9 +156,9 @@ def _trials_of_drawing(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExe
     return [(png_of[png], name) for png, name in found]
 
 
-def _to_rank(png: bytes) -> bytes:
-    """Return a PNG, or a sample of its rows if it has very many."""
-    return png if _n_pixels(png) <= _WHOLE_PIXELS else _sample(png)
+def _to_rank(png: bytes, max_pixels: int) -> bytes:
+    """Return a PNG, or a sample of its rows if it has more pixels."""
+    return png if _n_pixels(png) <= max_pixels else _sample(png)
 
 
 def _ranked(trials: Iterable[Trial], level: int, threads: ThreadPoolExecutor) -> list[tuple[int, Trial]]:
@@ -168,8 +169,8 @@ def _ranked(trials: Iterable[Trial], level: int, threads: ThreadPoolExecutor) ->
 
 def _trials(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[Trial]:
     """Return the trials that are compressed at the best level, by the sizes of samples of the rows."""
-    sample = _to_rank if _holds(groups[0][0], _PIXELS_OF_A_BYTE) else _sample
-    samples = [[sample(png) for png in group] for group in groups]
+    max_pixels = _WHOLE_PIXELS if _holds(groups[0][0], _PIXELS_OF_A_BYTE) else 0
+    samples = [[_to_rank(png, max_pixels) for png in group] for group in groups]
     png_of = dict(zip(chain(*samples), chain(*groups), strict=True))
     sizes = [_sizes([(sample, NO_FILTER) for sample in group], _THOROUGH, threads) for group in samples]
     filtered = _best_filters(samples, threads)
