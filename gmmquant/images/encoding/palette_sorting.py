@@ -27,7 +27,7 @@ _COST_UNIT = 64
 _MAX_ROUNDS, _MOVE_ROUNDS = 20, 1
 
 # Pixels up to which orders are not improved: it takes longer than all else, for a few bytes.
-_TINY_PIXELS = 1 << 14
+_TINY_PIXELS = 1 << 12
 
 # Pairs that are counted at once, as numpy counts 64-bit copies of them.
 _CHUNK_PAIRS = 1 << 20

@@ -22,7 +22,7 @@ Trial = tuple[bytes, str]
 
 NO_FILTER = "NoOp"
 _FILTERS = ("Sub", "Up", "Entropy", "Bigrams", "BigEnt")
-_FIRST_FILTERS = ("Entropy", "BigEnt")  # show whether filters are worth it
+_FIRST_FILTERS = ("Sub", "BigEnt")  # show whether filters are worth it
 _SLOW_FILTER = "Brute"  # is tried with the best order
 
 # Rows of fewer bits are so short that those with these filters are all compressed at the best level. Eight bits are
@@ -55,7 +55,9 @@ _PIXELS_OF_A_BYTE, _WHOLE_PIXELS = 12, 1 << 19
 _DRAWN_PIXELS_OF_A_BYTE, _DRAWN_WHOLE_PIXELS = 16, 1 << 18
 _NEAR_AT_QUICK, _NEAR_AT_THOROUGH, _MAX_BARE, _MAX_RANKED, _MAX_BEST = 1.25, 1.15, 2, 6, 3
 
-_TINY_PIXELS = 1 << 15  # up to which oxipng takes less than a tenth of a second for its highest level
+# Pixels up to which oxipng at its highest level takes less than a tenth of a second, and up to which it finds more than
+# these trials, in less time.
+_SMALL_PIXELS, _TINY_PIXELS = 1 << 15, 1 << 12
 
 # Of the width and height, of the bits of an index, and of these and the colour type.
 _SIZE_POSITION, _DEPTH_POSITION, _KIND = 16, 24, slice(24, 26)
@@ -71,23 +73,23 @@ _IN_PLACE: dict[str, Any] = dict.fromkeys(
 def smallest(groups: Sequence[Sequence[bytes]], n_threads: int) -> bytes:
     """Return the smallest PNG that is found of the same pixels; each group has one bit depth and several orders."""
     plain, keep_order = groups[0][0], len(groups[0]) == 1
-    is_tiny = _n_pixels(plain) <= _TINY_PIXELS
+    n_pixels, is_few = _n_pixels(plain), plain[_DEPTH_POSITION] < _MANY_BITS
     groups = _with_those_of_oxipng(groups)
     with ThreadPoolExecutor(n_threads) as threads:
-        if is_tiny:
+        if n_pixels <= _TINY_PIXELS:
             trials = list(product(chain(*groups), [NO_FILTER]))
-        elif plain[_DEPTH_POSITION] < _MANY_BITS:
+        elif is_few:
             trials = _trials_of_few_bits(groups, threads)
         elif _holds(plain, _DRAWN_PIXELS_OF_A_BYTE):
             trials = _trials_of_drawing(groups, threads)
         else:
             trials = _trials(groups, threads)
         files = list(threads.map(compressed, *zip(*trials, strict=True), repeat(_BEST)))
-    if is_tiny:
-        files.append(reduced(plain, keep_order=keep_order))
-    elif plain[_DEPTH_POSITION] < _MANY_BITS:
+    if is_few:
         png, _ = min(zip(trials, files, strict=True), key=lambda each: len(each[1]))[0]
         files.append(compressed(png, _SLOW_FILTER, _BEST))
+    if n_pixels <= _SMALL_PIXELS:
+        files.append(reduced(plain, keep_order=keep_order))
     return min(files, key=len)
 
 
@@ -186,8 +188,7 @@ def _trials(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> l
 
 def _best_filters(groups: Sequence[Sequence[bytes]], threads: ThreadPoolExecutor) -> list[list[tuple[int, Trial]]]:
     """Return the best trials of each group with filters, after their sizes, the smallest first."""
-    few = [dict.fromkeys((*group[:2], group[-1])) for group in groups]  # the file's own order is the first or second
-    first = [_sizes(product(group, _FIRST_FILTERS), _QUICK, threads) for group in few]
+    first = [_sizes(product(group, _FIRST_FILTERS), _QUICK, threads) for group in groups]
     bare = [_sizes(product(group, [NO_FILTER]), _QUICK, threads) for group in groups]
     limit = _WORTH_IT if len(groups) > 1 else _WORTH_IT_ALONE
     are_worth_it = [min(one) <= limit * min(other) for one, other in zip(first, bare, strict=True)]
