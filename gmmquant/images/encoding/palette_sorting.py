@@ -23,8 +23,9 @@ _Counts = npt.NDArray[np.float64]  # integers, and so are their sums: up to 2^53
 # The cost of a pair of neighbours is the square root of the distance of their indices, in units of 1 / 64.
 _COST_UNIT = 64
 
-# Rounds of exchanges, which end before, and of moves, of which further ones make files 0.1 % smaller.
-_MAX_ROUNDS, _MOVE_ROUNDS = 20, 1
+# Rounds of exchanges and of moves: with 20 of exchanges, twelve files of 256 colours were as large in all, and with
+# more of moves 0.1 % smaller.
+_MAX_ROUNDS, _MOVE_ROUNDS = 3, 1
 
 # Pixels up to which orders are not improved: it takes longer than all else, for a few bytes.
 _TINY_PIXELS = 1 << 12
@@ -134,7 +135,7 @@ def _chained(counts: _Counts) -> Order:
 
 
 def _exchanged(order: Order, counts: _Counts) -> Order:
-    """Return an order after exchanges of two entries, until none makes it better or after `_MAX_ROUNDS`."""
+    """Return an order after `_MAX_ROUNDS` of exchanges of two entries, or fewer if none makes it better."""
     order = order.copy()
     index = np.arange(len(order))
     distance = _distances(len(order))[np.abs(index[:, np.newaxis] - index)]
