@@ -1,4 +1,4 @@
-"""Mixtures with so many components that these overlap, and most pixels would get one of a few.
+"""Mixtures whose components overlap, as there are very many, so that most pixels would get one of a few.
 
 Of a grey photograph in 64 colours, components are closer together than the noise is wide: the likelihood gains nothing
 from keeping them apart, and one of them is the most probable almost everywhere. With less noise they separate. Where

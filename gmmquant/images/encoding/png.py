@@ -39,7 +39,7 @@ from gmmquant.system.threads import n_processors
 # palette may be the greater part.
 _TINY_PIXELS, _MANY_ENTRIES = 1 << 14, 64
 
-# With alpha, up to so many pixels if time is no matter: of a glow of 65,536 pixels, true colour is a third smaller.
+# The same limit with alpha and `optimize`: of a glow of 65,536 pixels, true colour is a third smaller.
 _SMALL_PIXELS = 1 << 17
 
 # Pixels above which oxipng, during which Python handles no signal, runs in a child process: calls of up to 0.3 s.

@@ -26,7 +26,8 @@ _FIRST_FILTERS = ("Sub", "BigEnt")  # show whether filters are worth it
 _SLOW_FILTER = "Brute"  # is tried with the best order
 
 # Rows of fewer bits are so short that those with these filters are all compressed at the best level. Eight bits are
-# tried if the sample, without a filter, is at most so much larger, or of up to so many pixels if a byte holds so many.
+# tried if the sample, without a filter, is larger by at most this factor, or if there are few pixels, of which a byte
+# holds this number.
 _MANY_BITS, _NEAR_FEW_BITS = 4, 1.1
 _FEW_PIXELS, _FEW_PIXELS_OF_A_BYTE = 1 << 18, 45
 _FILTERS_OF_FEW_BITS = (NO_FILTER, "Up", "Entropy")
@@ -47,10 +48,10 @@ _WORTH_IT_ALONE, _WORTH_IT = 1.07, 1.03
 # filter leaves more than this part of it. With filters, the best of a depth are, up to this number, if smaller.
 _NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 
-# Where a byte holds so many pixels or more, at the quick level, whole rows are ranked, of up to so many pixels: samples
+# Where a byte holds this number of pixels at the quick level, whole rows are ranked, unless there are very many: samples
 # of what repeats mislead. In drawings it holds more still. At the quick and the thorough level, filters that are the
-# best for them make files up to so much larger than none. Of a depth, so many orders, and so many with filters, are
-# compressed at the best level.
+# best for them make files larger than none by up to these factors. These are the numbers, of a depth, of the orders and
+# of the trials with filters that are compressed at the best level.
 _PIXELS_OF_A_BYTE, _WHOLE_PIXELS = 12, 1 << 19
 _DRAWN_PIXELS_OF_A_BYTE, _DRAWN_WHOLE_PIXELS = 16, 1 << 18
 _NEAR_AT_QUICK, _NEAR_AT_THOROUGH, _MAX_BARE, _MAX_RANKED, _MAX_BEST = 1.25, 1.15, 2, 6, 3
@@ -120,7 +121,7 @@ def _is_grey(png: bytes) -> bool:
 
 
 def _holds(png: bytes, n_pixels: int) -> bool:
-    """Return whether a byte of a PNG holds so many pixels or more at the quick level, without a filter."""
+    """Return whether a byte of a PNG holds `n_pixels` or more at the quick level, without a filter."""
     return n_pixels * len(compressed(png, NO_FILTER, _QUICK)) <= _n_pixels(png)
 
 
