@@ -48,7 +48,7 @@ _WORTH_IT_ALONE, _WORTH_IT = 1.07, 1.03
 # filter leaves more than this part of it. With filters, the best of a depth are, up to this number, if smaller.
 _NEAR, _FAR, _MAX_FILTERED = 1.02, 0.95, 2
 
-# Where a byte holds this number of pixels at the quick level, whole rows are ranked, unless there are very many: samples
+# Where a byte holds this number of pixels at the quick level, whole rows are ranked unless there are too many: samples
 # of what repeats mislead. In drawings it holds more still. At the quick and the thorough level, filters that are the
 # best for them make files larger than none by up to these factors. These are the numbers, of a depth, of the orders and
 # of the trials with filters that are compressed at the best level.
