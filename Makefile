@@ -44,7 +44,7 @@ mutants: $(VENV)/.installed-mutation ## Change models/ and colors/ in ten thousa
 	$(BIN)/mutmut results | grep -v 'not checked$$' || true # none is left
 
 oldest-test: $(VENV)/.installed-release ## Run the tests with the oldest versions that pyproject.toml allows
-	$(BIN)/$(COMPILE) --resolution lowest-direct --output-file $(VENV)/oldest.txt
+	$(BIN)/$(COMPILE) --no-deps --resolution lowest-direct --output-file $(VENV)/oldest.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
 	$(BIN)/uv pip install --quiet --python .venv-oldest --constraint $(VENV)/oldest.txt --editable . --group test
 	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal

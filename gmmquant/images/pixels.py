@@ -98,6 +98,11 @@ class FlatImage:
         return laid_out.ravel() if self.visible is None else laid_out[self.visible]
 
 
+def label_type(n_labels: int) -> type[np.unsignedinteger[Any]]:
+    """Return the type of the labels of pixels: one byte for up to 256, else two."""
+    return np.uint8 if n_labels <= 256 else np.uint16
+
+
 def check_image(image: npt.NDArray[Any]) -> None:
     """Raise a ParameterError if an array is not an image as `FlatImage.from_array` takes it."""
     refuse_mask(image)

@@ -33,7 +33,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.dithering.pixels import Labels, Pixels, label_type
+from gmmquant.images.dithering.pixels import Labels, Pixels
+from gmmquant.images.pixels import label_type
 from gmmquant.models.array_validation import FloatArray, IndexArray
 from gmmquant.models.cells import Cells, feature_map
 from gmmquant.models.sweep import largest_scores

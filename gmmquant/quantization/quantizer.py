@@ -18,25 +18,25 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.colors.palette import check_palette, to_8_bits
-from gmmquant.colors.spaces import SRGB
 from gmmquant.errors import ConvergenceWarning, ParameterError
 from gmmquant.images.distortion import error_of_colors, error_of_labels, error_of_pixels
 from gmmquant.images.inputs import image_input
-from gmmquant.images.pixels import FlatImage
+from gmmquant.images.pixel_colors import PixelColors
+from gmmquant.images.pixels import FlatImage, label_type
 from gmmquant.images.recolor import ColorImage, IndexedImage
 from gmmquant.images.scaling import resized_frames
-from gmmquant.models.array_validation import FloatArray, IndexArray
+from gmmquant.models.array_validation import IndexArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import Watcher, watch_nothing
 from gmmquant.models.gaussian import Gaussians, natural_parameters
-from gmmquant.models.inference import Evaluation, Posterior, evaluate, posteriors
-from gmmquant.models.kmeans import nearest_squared_distances
+from gmmquant.models.inference import Evaluation, Posterior, evaluate
 from gmmquant.models.sweep import most_probable
-from gmmquant.parsing import AUTO, check_k, hex_code
+from gmmquant.parsing import AUTO, check_k
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.keywords import refuse_ineffective, refuse_unknown
 from gmmquant.quantization.mixtures import check_space, color_mixture
+from gmmquant.quantization.neighbors import count_label_regions, dithered_labels, smoothed_labels
 from gmmquant.quantization.result import ImageStatistics, QuantizedImage, RecoloredFit
 from gmmquant.settings import SPACE_TITLES, Method, Settings, SettingsOptions
 from gmmquant.system.printable import plural
@@ -44,19 +44,12 @@ from gmmquant.system.user_warning import warn_user
 
 if TYPE_CHECKING:
     from gmmquant.colors.translucent import TranslucentColors
-    from gmmquant.images.dithering.pixels import Pixels
     from gmmquant.images.inputs import ImageLike
-    from gmmquant.images.layers import Layers
     from gmmquant.images.maps import GreyMap
     from gmmquant.images.palette_input import PaletteLike
     from gmmquant.models.scalar_validation import Integer
     from gmmquant.models.selection import BoundedChoice, Choice
     from gmmquant.quantization.mixtures import MixtureLike
-
-# Used instead of a variance of 0 about centers, if each colour is one of them.
-_MIN_VARIANCE = 1e-12
-
-_CHUNK_COLORS = 1 << 14
 
 Receiver = Callable[[IndexedImage | ColorImage], None]
 
@@ -116,6 +109,7 @@ class Quantizer:
             self._flat = FlatImage.from_array(resized_frames(pixels, n_frames, self.settings.resize), n_frames)
         self.shape, self.n_frames, self.visible = self._flat.shape, self._flat.n_frames, self._flat.visible
         self.histogram = self._flat.histogram()
+        self._pixels = PixelColors(self._flat, self.histogram)
         self.fitter = self._new_fitter()
 
     def fit(self, k: Integer, watch: Watcher = watch_nothing, receive: Receiver = receive_nothing) -> QuantizedImage:
@@ -202,18 +196,10 @@ class Quantizer:
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
         """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
-        from gmmquant.images.maps import GreyMap
+        from gmmquant.quantization.soft import grey_maps
 
         self.check_own(fit)
-
-        entropy, log_density = np.empty((2, self.histogram.n_colors))
-        for posterior in posteriors(self._points, fit.mixture) if self._flat.n_visible else ():
-            entropy[posterior.columns] = posterior.entropies / np.log(2)
-            log_density[posterior.columns] = posterior.log_densities
-        return (
-            GreyMap.of_entropy(self._to_pixels(entropy), len(fit.weights)),
-            GreyMap.of_log_density(self._to_pixels(log_density), self.visible),
-        )
+        return grey_maps(self._pixels, self._points, fit.fit)
 
     def layers(self, fit: QuantizedImage, *, exact: bool = False) -> Iterator[ColorImage]:
         """Yield a layer for each component of a fit to this image, with its responsibility as alpha.
@@ -221,9 +207,11 @@ class Quantizer:
         The layers have the colours of the palette, and their sum is the soft image. With `exact` each pixel of a layer
         has its own colour, and their sum is this image, to half a level of 255. Without a visible pixel there are none.
         """
+        from gmmquant.quantization.soft import layer_images
+
         self.check_own(fit)
-        visible = self._flat.n_visible > 0
-        return self._laid_out_layers(fit, self._layers(fit, exact=exact)) if visible else iter(())
+        visible = self._pixels.flat.n_visible > 0
+        return layer_images(self._pixels, self._points, fit.fit, exact=exact) if visible else iter(())
 
     def openraster(self, fit: QuantizedImage) -> bytes:
         """Return the exact layers of a fit to this image as an OpenRaster file, the first colour lowest.
@@ -231,16 +219,11 @@ class Quantizer:
         They are drawn over each other, so each has the alpha that this needs instead of its responsibility. Without a
         visible pixel, a ParameterError is raised.
         """
-        from gmmquant.images.openraster import encode_openraster
+        from gmmquant.quantization.soft import openraster_file
 
         self.check_own(fit)
-        self._flat.require_visible()
-        layers = self._layers(fit, exact=True, stacked=True)
-        names = (f"{number} {hex_code(color)}" for number, color in enumerate(fit.palette, start=1))
-        alpha, colors = layers.composed()
-        pixels = self._with_hidden(self._flat.laid_out(colors))
-        composed = ColorImage(pixels, None if self.visible is None else self._flat.laid_out(alpha))
-        return encode_openraster(zip(names, self._laid_out_layers(fit, layers), strict=True), composed)
+        self._pixels.flat.require_visible()
+        return openraster_file(self._pixels, self._points, fit.fit)
 
     def transfer(self, fit: QuantizedImage, target: MixtureLike, receive: Receiver = receive_nothing) -> QuantizedImage:
         """Recolour the image by optimal transport from `fit`, a fit to it, to `target`, a mixture in the same space.
@@ -258,7 +241,7 @@ class Quantizer:
         started = perf_counter()
         moved = transport_between(fit.mixture, gaussians).map(self._points)
         colors = to_8_bits(moved, self.fitter.space)
-        recolored = self._color_pixels(colors)
+        recolored = self._pixels.drawn(colors)
         color_labels = most_probable(natural_parameters(fit.mixture, self._points.origin), self._points)
         seconds = fit.statistics.seconds
         seconds = {**seconds, "recolor": seconds["recolor"] + perf_counter() - started}
@@ -272,7 +255,7 @@ class Quantizer:
             dither="none",
             statistics=replace(fit.statistics, counts=counts, mse=mse, seconds=seconds, regions=None),
             colors=recolored,
-            labels=self._label_pixels(color_labels, K),
+            labels=self._pixels.labels(color_labels, K),
         )
 
     @overload
@@ -324,14 +307,15 @@ class Quantizer:
         scores = {name: fit.scores(name, points.origin) for name in ("posterior", "nearest")}
         used = "nearest" if recoloring == "nearest" else "posterior"
         evaluated = self._evaluate(mixture, palette) if recoloring == "soft" else None
-        color_labels = _compact(most_probable(scores[used], points), len(palette))
+        color_labels = most_probable(scores[used], points).astype(label_type(len(palette)), copy=False)
         if dither != "none":
-            labels = self._dither(fit)
+            labels = dithered_labels(self._pixels, points, fit, self.settings)
         elif smoothing:
-            labels = self._smooth(scores[used], fit.centers if used == "nearest" else None, smoothing)
+            centers = fit.centers if used == "nearest" else None
+            labels = smoothed_labels(self._pixels, points, scores[used], centers, smoothing)
         else:
-            labels = self._label_pixels(color_labels, len(palette))
-        colors = None if evaluated is None else self._color_pixels(evaluated[1])
+            labels = self._pixels.labels(color_labels, len(palette))
+        colors = None if evaluated is None else self._pixels.drawn(evaluated[1])
         recolored = perf_counter()
         receive(IndexedImage(labels, palette, alpha, hidden) if colors is None else ColorImage(colors, alpha))
         received = perf_counter()
@@ -344,14 +328,14 @@ class Quantizer:
         if dither == "none" and not smoothing:
             mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
         else:
-            visible = self._flat.visible_values(labels)
             flat = self._flat
+            visible = flat.visible_values(labels)
             mse = error_of_pixels(flat.codes, flat.bit_depth, visible, palette, flat.visible_alpha)
             counts = np.bincount(visible, minlength=len(palette))
         fit_seconds = fit.seconds["fit"] + perf_counter() - received
         seconds = {"seed": fit.seconds["seed"], "fit": fit_seconds, "recolor": recolored - started}
         weight = self.histogram.total_weight
-        regions = self._count_regions(labels) if smoothing else None
+        regions = count_label_regions(labels, self._pixels) if smoothing else None
         statistics = ImageStatistics(
             counts, weight, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds, regions
         )
@@ -438,7 +422,7 @@ class Quantizer:
 
         started, flat = perf_counter(), self._flat
         drawing = draw(*self._pairs, fit.palette, alphas)
-        visible_labels = _compact(drawing.labels, len(alphas))
+        visible_labels = drawing.labels.astype(label_type(len(alphas)))
         labels, alpha = flat.laid_out(visible_labels), flat.laid_out(alphas[drawing.labels])
         hidden = None if flat.hidden is None else np.zeros((1, 3), dtype=np.uint8)
         recolored = perf_counter()
@@ -462,7 +446,7 @@ class Quantizer:
         errors, seconds = dict.fromkeys(("posterior", "nearest", "soft"), 0.0), {**fit.seconds, "recolor": 0.0}
         regions = 0 if fit.smoothing(self.settings) else None
         statistics = ImageStatistics(np.zeros(K, dtype=np.int64), 0.0, 0.0, 0.0, 0.0, errors, seconds, regions)
-        labels = _compact(np.zeros(flat.shape, dtype=np.uint8), K)
+        labels = np.zeros(flat.shape, dtype=label_type(K))
         result = self._result(fit, *fit.drawing(self.settings), statistics, labels, None)
         receive(result.recolored)
         return result
@@ -471,86 +455,6 @@ class Quantizer:
     def _points(self) -> Cells:
         """The distinct colours without scatter, with their weights, for evaluating a mixture."""
         return self.fitter.points
-
-    def _layers(self, fit: QuantizedImage, *, exact: bool, stacked: bool = False) -> Layers:
-        from gmmquant.images.layers import Layers, Pixels
-
-        histogram, mixture, space = self.histogram, fit.mixture, self.fitter.space
-        index = histogram.to_pixels(np.arange(histogram.n_colors, dtype=np.uint32), self._flat.codes)
-        pixels, unmixing = Pixels.of(index, histogram.n_colors, self._flat.visible_alpha), None
-        if exact:
-            from gmmquant.images.unmixing import Unmixing
-
-            values, largest = histogram.channels, histogram.largest
-            if space is SRGB:
-                unmixing = Unmixing(mixture.means, mixture.full_covariances(), values, largest)
-            else:
-                variance = histogram.variance_in(SRGB, fit.fit.noise)
-                unmixing = Unmixing.from_colors(self._points, mixture, values, largest, variance)
-        return Layers(self._points, mixture, fit.palette, pixels, unmixing, stacked=stacked)
-
-    def _laid_out_layers(self, fit: QuantizedImage, layers: Layers) -> Iterator[ColorImage]:
-        """Yield layers as images, with the colours of the palette where they have no others."""
-        for color, (alpha, colors) in zip(fit.palette, layers, strict=True):
-            filled = np.broadcast_to(color, (*self.shape, 3)) if colors is None else self._flat.laid_out(colors, color)
-            yield ColorImage(filled, self._flat.laid_out(alpha))
-
-    def _dither(self, fit: Fit) -> npt.NDArray[Any]:
-        """Return labels (height, width) dithered as the eye sees colours: see `gmmquant.images.dithering.mixing`."""
-        from gmmquant.images.dithering.error_diffusion import floyd_steinberg
-        from gmmquant.images.dithering.masks import bayer_mask, blue_noise_mask
-        from gmmquant.images.dithering.mixing import mixing_of
-        from gmmquant.images.dithering.ordered import ordered
-        from gmmquant.images.dithering.posterior import sample_labels
-        from gmmquant.images.dithering.reach import reachable
-
-        pixels, seed, method = self._pixels(), self.settings.seed, self.settings.dither
-        given = fit.fixed is not None and bool(fit.fixed.all())
-        mixing = mixing_of(fit.palette, given=given)
-        colors = mixing.from_srgb(fit.palette / 255)
-        if method == "posterior":
-            strength = 1.0 if self.settings.strength is None else self.settings.strength
-            blocks = ((p.columns, p.components, p.responsibilities) for p in posteriors(self._points, fit.mixture))
-            return sample_labels(pixels, blocks, colors, strength=strength, seed=seed)
-        strength = mixing.strength if self.settings.strength is None else self.settings.strength
-        values = self.histogram.values
-        for start in range(0, len(values), _CHUNK_COLORS):  # conversions of a chunk stay in cache
-            values[start : start + _CHUNK_COLORS] = mixing.from_srgb(values[start : start + _CHUNK_COLORS])
-        if given and strength > 0:
-            values += strength * (reachable(values, colors, mixing.seen) - values)
-        if method == "floyd-steinberg":
-            return floyd_steinberg(pixels, values, colors, seen=mixing.seen, strength=strength, seed=seed)
-        mask = bayer_mask() if method == "bayer" else blue_noise_mask(seed=seed)
-        return ordered(pixels, values, colors, mask, seen=mixing.seen, strength=strength)
-
-    def _smooth(self, theta: FloatArray, centers: FloatArray | None, strength: float) -> npt.NDArray[Any]:
-        """Return labels (height, width) that take account of their neighbours.
-
-        `theta` are the scores of a mixture, or those of `centers`. KMeans is the limit of a mixture with one variance
-        in all directions (Bishop, "Pattern Recognition and Machine Learning", 2006, section 9.3.2), so scores of
-        centers are divided by the variance about them.
-        """
-        from gmmquant.images.smoothing import smooth_labels
-
-        if centers is not None:
-            squared = nearest_squared_distances(self._points, centers)
-            variance = float((self._points.weights * squared).sum()) / (3 * self._points.total_weight)
-            theta = theta / max(variance, _MIN_VARIANCE)
-        return smooth_labels(self._pixels(), self._points, theta, strength)
-
-    def _count_regions(self, labels: npt.NDArray[Any]) -> int:
-        """Return the number of connected regions of `labels` (height, width) in all frames."""
-        from gmmquant.images.regions import count_regions
-
-        return count_regions(labels, self.visible, self.shape[0] // self.n_frames)
-
-    def _pixels(self) -> Pixels:
-        """Return the distinct colour of each pixel, by its index, for methods that look at neighbours."""
-        from gmmquant.images.dithering.pixels import Pixels
-
-        index = self._to_pixels(np.arange(self.histogram.n_colors, dtype=np.uint32))
-        alpha = None if self._flat.visible_alpha is None else self._flat.alpha
-        return Pixels(index, self.visible, self.shape[0] // self.n_frames, alpha)
 
     def _evaluate(self, mixture: Gaussians, palette: npt.NDArray[np.uint8]) -> tuple[Evaluation, npt.NDArray[np.uint8]]:
         """Return the evaluation of the mixture and the posterior mean of each distinct colour, (n_colors, 3).
@@ -564,26 +468,3 @@ class Quantizer:
             mean_colors[posterior.columns] = np.rint(posterior.mean(values))
 
         return evaluate(self._points, mixture, note), mean_colors
-
-    def _label_pixels(self, color_labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
-        """Return the label of each pixel, shape (height, width), from those of the distinct colours."""
-        return self._to_pixels(_compact(color_labels, n_labels))
-
-    def _color_pixels(self, colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the pixels (height, width, 3) in `colors` (n_colors, 3), and in the hidden ones where invisible."""
-        return self._with_hidden(self._to_pixels(colors))
-
-    def _with_hidden(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return `pixels` (height, width, 3) after setting the invisible ones to their hidden colours."""
-        if self.visible is not None and self._flat.hidden is not None:
-            pixels[~self.visible] = self._flat.hidden
-        return pixels
-
-    def _to_pixels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...)."""
-        return self._flat.laid_out(self.histogram.to_pixels(values, self._flat.codes))
-
-
-def _compact(labels: npt.NDArray[Any], n_labels: int) -> npt.NDArray[Any]:
-    """Return labels as uint8, or uint16 if there are more than 256."""
-    return labels.astype(np.uint8 if n_labels <= 256 else np.uint16, copy=False)

@@ -18,6 +18,7 @@ from gmmquant.images.smoothing import run_sweeps, smooth_labels
 from gmmquant.models.cells import Cells
 from gmmquant.models.covariance import SPHERICAL
 from gmmquant.models.gaussian import Gaussians, natural_parameters
+from gmmquant.quantization.neighbors import pixels_of
 from gmmquant.settings import Settings
 from gmmquant.system import threads
 
@@ -224,7 +225,8 @@ def cat_of(k, **options):
     """Return the cat's pixels as `smooth_labels` takes them, the coefficients of a fit, and that fit."""
     quantizer = Quantizer(read_sample("cat.jpg"), Settings(covariance="full", noise=0, shrink=0, **options))
     fit = quantizer.fit(k)
-    return quantizer._pixels(), quantizer._points, natural_parameters(fit.mixture, quantizer._points.origin), fit
+    pixels = pixels_of(quantizer._pixels)
+    return pixels, quantizer._points, natural_parameters(fit.mixture, quantizer._points.origin), fit
 
 
 def test_one_more_sweep_changes_less_than_a_thousandth_of_the_labels(monkeypatch):
@@ -328,7 +330,8 @@ def test_kmeans_is_smoothed_as_the_spherical_mixture_of_which_it_is_the_limit():
     squared = ((pixels[:, np.newaxis] - centers) ** 2).sum(axis=2).min(axis=1)
     mixture = Gaussians(np.full(6, 1 / 6), centers, np.full(6, squared.mean() / 3), SPHERICAL)
     theta = natural_parameters(mixture, quantizer._points.origin)
-    np.testing.assert_array_equal(smooth_labels(quantizer._pixels(), quantizer._points, theta, 1.5), fit.labels)
+    smoothed = smooth_labels(pixels_of(quantizer._pixels), quantizer._points, theta, 1.5)
+    np.testing.assert_array_equal(smoothed, fit.labels)
 
 
 def test_exact_colours_and_colours_of_the_palette_are_kept():

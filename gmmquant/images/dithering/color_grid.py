@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.dithering.mixing import Conversion, same
-from gmmquant.images.dithering.pixels import Labels, label_type, principal_axes
+from gmmquant.images.dithering.pixels import Labels, principal_axes
+from gmmquant.images.pixels import label_type
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.kmeans import center_scores
 from gmmquant.models.sweep import largest_scores

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import ParameterError
+from gmmquant.images.pixels import label_type
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import Cells
 from gmmquant.models.kmeans import center_scores
@@ -63,11 +64,6 @@ def check_strength(strength: float) -> float:
     if not 0 <= strength <= 1:
         raise ParameterError(f"strength = {strength} is not between 0 and 1; 0 turns dithering off, 1 dithers fully")
     return float(strength)
-
-
-def label_type(K: int) -> type[np.unsignedinteger[Any]]:
-    """Return the type of the labels of a palette of `K` colours."""
-    return np.uint8 if K <= 256 else np.uint16
 
 
 def nearest_labels(values: FloatArray, palette: FloatArray) -> Labels:

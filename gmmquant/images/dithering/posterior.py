@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gmmquant.images.dithering.masks import BLUE_NOISE_SIZE, blue_noise_mask, mask_across
-from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, label_type, order_of_colors
+from gmmquant.images.dithering.pixels import Labels, Pixels, check_strength, order_of_colors
+from gmmquant.images.pixels import label_type
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.system.threads import for_chunks, sort
 
