@@ -72,6 +72,9 @@ _OTHER_FILES = ("format", "layers")
 # Options with one file, and the endings of their files, of which another may follow by mistake.
 _FILES_OF = {"model": (".json",), "palette": tuple(f".{name}" for name in PALETTE_FORMATS if name != "png")}
 
+# Dithers whose pattern the seed decides, also where nothing is fitted.
+_RANDOM_DITHERS = ("floyd-steinberg", "blue-noise", "posterior")
+
 # Words that are commands of other programs.
 _COMMANDS = ("help", "version")
 
@@ -117,8 +120,8 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
     if is_set(ctx, "shrink") and settings.covariance != "full":
         raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}; leave out one of them")
     fixed = next((name for name in ("palette", "model") if is_set(ctx, name)), None)
-    if settings.n_seeds > 1 and fixed is not None:
-        raise ParameterError(f"--{fixed} has no random starts; leave out --seed, or use one seed")
+    if is_set(ctx, "seed") and fixed is not None:
+        _refuse_seed(ctx, settings, fixed)
     if settings.keep_colors:
         _refuse_to_keep(ctx, settings, ks)
     automatic = next((k for k in ks if isinstance(k, str)), None)
@@ -206,6 +209,18 @@ def without_effect(ctx: typer.Context, settings: Settings, image_format: str) ->
         other = "--recolor soft" if settings.dither == "none" else f"--dither {settings.dither}"
         notes.append(f"--style {settings.style} smooths nothing with {other}, which mixes colours")
     return notes
+
+
+def _refuse_seed(ctx: typer.Context, settings: Settings, fixed: str) -> None:
+    """Raise a `ParameterError` if --seed has no effect, or has several seeds; `fixed` is palette or model."""
+    is_random = settings.dither in _RANDOM_DITHERS or (fixed == "palette" and is_set(ctx, "k"))
+    if not is_random:
+        raise ParameterError(
+            f"--seed has no effect on --{fixed} with --dither {settings.dither}; use --dither blue-noise, or leave "
+            "out --seed"
+        )
+    if settings.n_seeds > 1:
+        raise ParameterError(f"--{fixed} has no random starts; use one seed, or leave out --seed")
 
 
 def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:

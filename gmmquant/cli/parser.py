@@ -8,7 +8,7 @@ import shlex
 import stat
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, TextIO
@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from typer.core import TyperCommand, TyperOption
 
 from gmmquant.cli.completion import without_shell
+from gmmquant.cli.other_programs import answer_to
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.parsing import color_names, parse_hex, parse_hsl, parse_rgb, split_colors
 from gmmquant.settings import ALL, MAPS, PALETTE_FORMATS, PLOT_FORMATS, REPORTS, SHEET_FORMATS
@@ -39,34 +40,6 @@ _WORDS_OF = {
     "--maps": MAPS,
 }
 _COLOR_LISTS = ("--palette", "--keep-colors")
-
-# Options of pngquant, ImageMagick and scikit-learn, and common spellings: what to use here.
-_OF_OTHERS = {
-    **dict.fromkeys(("--k", "--colours", "--ncolors", "--n-colors", "--n-components", "--n-clusters"), "use -k"),
-    "--quality": "jpg has a fixed quality of 95; -k auto:DE finds the fewest colours with a mean difference of DE",
-    **dict.fromkeys(("--mask", "--masks"), "use --maps labels, or --layers flat"),
-    **dict.fromkeys(("--only-palette", "--palette-only"), "use --palette-out, which writes palettes beside the image"),
-    "--speed": "use --tol for fewer iterations, or --method kmeans",
-    **dict.fromkeys(("--nofs", "--no-dither"), "images are not dithered unless --dither is set"),
-    **dict.fromkeys(("--floyd", "--fs"), "use --dither floyd-steinberg"),
-    "--ordered": "use --dither bayer",
-    "--posterize": "use --color-depth",
-    "--strip": "metadata are not copied unless --keep-metadata is set",
-    "--ext": "use --name, as in --name '{stem}-fs8', --format, and -o for a folder",
-    **dict.fromkeys(("--scale", "--width", "--height"), "use --resize, as in --resize 320x or --resize 50%"),
-    "-V": "use --version",
-    **dict.fromkeys(("--colour-space", "--color-space", "--colorspace", "--colourspace"), "use --space"),
-    **dict.fromkeys(("--out", "--output-dir", "--outdir", "--out-dir"), "use -o"),
-    "--random-state": "use --seed",
-    "--n-init": "use --restarts",
-    "--init-params": "use --init",
-    "--covariance-type": "use --covariance",
-    **dict.fromkeys(("--threads", "--workers"), "use --jobs"),
-    "--overwrite": "use --force",
-    **dict.fromkeys(("--suffix", "--prefix"), "use --name, as in --name '{stem}-small'"),
-    "--lossless": "png, webp and tiff store the colours exactly",
-    "--export-palette": "use --palette-out",
-}
 
 # The key of the context's options with one value that were set more than once.
 REPEATED = "gmmquant.repeated"
@@ -207,6 +180,17 @@ def _file_like_an_option(arguments: Sequence[str], options: Mapping[str, Any]) -
     return None
 
 
+def _without_values(arguments: Sequence[str], options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the arguments that may be options: those that begin as one, and are not the value of the one before.
+
+    `options` are typer's by name. A word with two hyphens is no value.
+    """
+    for previous, argument in pairwise(["", *arguments]):
+        is_value = previous in options and options[previous].takes_value and previous not in _FORMATS_OF
+        if argument.startswith(("-", "+")) and (argument.startswith("--") or not is_value):
+            yield argument
+
+
 def _without_value(arguments: Sequence[str], options: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the first option with a value that another option follows instead, and that option; None without one.
 
@@ -242,21 +226,22 @@ class Command(TyperCommand):
         if ctx.resilient_parsing:  # the shell asks for completions
             return super().parse_args(ctx, args)
         before = args[: args.index("--") if "--" in args else None]
-        names = [argument.partition("=")[0] for argument in before]
-        for name in names:
-            if name in _OF_OTHERS:
-                ctx.fail(f"No such option: {name}; {_OF_OTHERS[name]}")
         parser = self.make_parser(ctx)
-        if file := _file_like_an_option(before, {**parser._long_opt, **parser._short_opt}):
+        options = {**parser._long_opt, **parser._short_opt}
+        if file := _file_like_an_option(before, options):
             ctx.fail(f"No such option: {file} (did you mean {shlex.quote(f'./{file}')}?)")
-        for name in names:
+        for argument in _without_values(before, options):
+            if answer := answer_to(argument, options):
+                ctx.fail(f"No such option: {answer}")
+        for argument in before:
+            name = argument.partition("=")[0]
             if name.startswith("--") and name not in parser._long_opt:
                 longer = [option for option in parser._long_opt if option.startswith(name)]
                 alike = longer or get_close_matches(name, parser._long_opt, n=1, cutoff=_LEAST_LIKENESS)
                 ctx.fail(f"No such option: {name}" + "".join(f" (did you mean {other}?)" for other in alike[:1]))
         args, shell = without_shell(args)
         gathered = gather_k(gather_lists(with_formats(with_values_apart(args))))
-        if missing := _without_value(gathered, {**parser._long_opt, **parser._short_opt}):
+        if missing := _without_value(gathered, options):
             ctx.fail("{} needs a value; {} after it is an option".format(*missing))
         values, _, present = parser.parse_args(gathered)
         values |= shell

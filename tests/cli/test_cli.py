@@ -15,7 +15,7 @@ from running import in_a_terminal
 
 import gmmquant
 from gmmquant.cli.app import run
-from gmmquant.cli.parser import _OF_OTHERS, gather_k
+from gmmquant.cli.parser import gather_k
 from gmmquant.cli.text import percent
 from gmmquant.errors import ParameterError
 from gmmquant.parsing import parse_k
@@ -223,17 +223,6 @@ def test_a_number_among_the_images_is_asked_for_before_any_work(command, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == [flat.name]
     (tmp_path / number).write_bytes(flat.read_bytes())
     assert command(flat, "-n", "--", number).returncode == 0
-
-
-def test_options_of_other_programs_are_answered_in_a_sentence(command, flat):
-    for name, answer in _OF_OTHERS.items():
-        result = command(flat, f"{name}=3")
-        assert result.returncode == 2
-        assert result.stderr == f"gmmquant: no such option: {name}; {answer}; see gmmquant --help\n"
-    options = command("--help").stdout.split()
-    assert not set(_OF_OTHERS) & set(options)
-    named = {word for answer in _OF_OTHERS.values() for word in re.findall(r"--[a-z-]+", answer)}
-    assert named <= set(options)
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------------

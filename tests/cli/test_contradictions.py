@@ -1,11 +1,14 @@
 """Options that contradict each other: refused before any work, in one line with both and a remedy."""
 
+import inspect
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
-from gmmquant.cli.app import run
+import gmmquant
+from gmmquant.cli.app import quantize, run
 from gmmquant.settings import MAX_TRANSFER_K
 
 
@@ -31,8 +34,11 @@ def folder(tmp_path, samples, monkeypatch):
         ("--preview --quiet", "--preview shows images; leave out --quiet or --preview"),
         ("--quiet --verbose", "--quiet prints only errors; leave out --verbose or --quiet"),
         ("--model model.json -k 2", "--model fits nothing; leave out -k or --model"),
-        ("--model model.json --seed 1-3", "--model has no random starts; leave out --seed, or use one seed"),
-        ("--palette two.hex --seed 1-3", "--palette has no random starts; leave out --seed, or use one seed"),
+        ("--model model.json --seed 1-3", "--seed has no effect on --model with --dither none; use --dither"),
+        ("--model model.json --dither posterior --seed 1-3", "--model has no random starts; use one seed, or"),
+        ("--model model.json --dither bayer --seed 3", "--seed has no effect on --model with --dither bayer; use"),
+        ("--palette two.hex --seed 0", "--seed has no effect on --palette with --dither none; use --dither"),
+        ("--palette two.hex -k 2 --seed 1-3", "--palette has no random starts; use one seed, or leave out --seed"),
         ("--palette two.hex --snap 4", "--palette sets the colours; leave out --snap or --palette"),
         ("--palette two.hex -k auto", "-k auto chooses colours by a fit, not from --palette; use numbers, as in -k 3"),
         ("--palette two.hex --keep-colors red", "--palette keeps all its colours; leave out --keep-colors, or choose"),
@@ -71,6 +77,48 @@ def test_options_that_contradict_each_other_are_refused_with_a_remedy(folder, ca
     assert shown.err.startswith(f"gmmquant: {reason}")
     assert shown.err.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == names
+
+
+# What a model leaves to choose: the order of its colours, and their rounding. The seed is that of a dither, too.
+DRAWS = {"palette_order", "color_depth"}
+VALUES = {
+    "k": "2",
+    "palette": "bw",
+    "keep_colors": "red",
+    "transfer_from": "grey.png",
+    "init": "random",
+    "covariance": "full",
+    "search": "none",
+    "method": "gmm",
+    "space": "srgb",
+}
+
+
+def test_every_option_of_the_fit_is_refused_with_a_model(folder, capsys):
+    of_fits = inspect.signature(quantize).parameters.values()
+    names = [each.name for each in of_fits if str(each.annotation).startswith("options.model.")]
+    assert {"seed", "restarts", "tol"} <= set(names)
+    for name in sorted({*names, "snap", "style", "save_model"} - DRAWS - {"model"}):
+        option = "-k" if name == "k" else f"--{name.replace('_', '-')}"
+        value = {"style": "poster", "save_model": ""}.get(name, VALUES.get(name, "0"))
+        value = "3" if name in ("restarts", "max_iter") else value
+        capsys.readouterr()
+        assert run(["flat.png", "--model", "model.json", option, *value.split(), "-n"]) == 2, option
+        message = capsys.readouterr().err
+        assert "; leave out" in message or "or leave out" in message
+        assert option in message
+        assert "--model" in message
+
+
+@pytest.mark.parametrize("dither", ["floyd-steinberg", "blue-noise", "posterior", "bayer"])
+def test_the_seed_is_taken_with_the_dithers_whose_images_it_changes(folder, samples, dither):
+    shutil.copy(samples / "cat.jpg", folder)
+    colors = "#d6c3ac,#8f684a,#362014"
+    images = [gmmquant.quantize("cat.jpg", palette=colors, seed=seed, dither=dither).image for seed in range(2)]
+    changes = not np.array_equal(*images)
+    for fixed in (["--model", "model.json"], ["--palette", colors]):
+        refused = run(["cat.jpg", *fixed, "--dither", dither, "--seed", "1", "-n", "-q"]) == 2
+        assert refused is not changes
 
 
 @pytest.mark.parametrize(
