@@ -164,7 +164,8 @@ def quantize(
     """Plan the run, process the images and show their outcomes."""
     seeds = ctx.params["seed"]
     values = {name: ctx.params[name] for name in (field.name for field in fields(Settings)) if name in ctx.params}
-    values |= {"seed": seeds.start, "n_seeds": len(seeds)}
+    kept = ctx.params["keep_colors"]
+    values |= {"seed": seeds.start, "n_seeds": len(seeds), "keep_colors": kept.codes}
     if palette is not None and method is None:
         values["method"] = "gmm"  # a mixture is fitted about the colours, also if they are dithered
     settings = Settings(**values)
@@ -221,7 +222,7 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    notes = [*filter(None, [strategy.note]), *without_effect(ctx, settings, format)]
+    notes = [*dict.fromkeys(filter(None, [strategy.note, *kept.notes])), *without_effect(ctx, settings, format)]
     if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
         notes.append("standard output has the figures; -o - writes the image there")
     if to is Destination.RECORD:

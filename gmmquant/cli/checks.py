@@ -231,6 +231,7 @@ def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | s
         raise ParameterError("--palette keeps all its colours; leave out --keep-colors, or choose some, as in -k 3")
     if smallest < n_kept:
         source = "" if is_set(ctx, "k") else " (the default)"
+        remedy = next(iter(ctx.params["keep_colors"].notes), f"use at least -k {n_kept}")
         raise ParameterError(
-            f"k = {smallest}{source} is below the {plural(n_kept, 'colour')} of --keep-colors; use at least -k {n_kept}"
+            f"k = {smallest}{source} is below the {plural(n_kept, 'colour')} of --keep-colors; {remedy}"
         )

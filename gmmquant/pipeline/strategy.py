@@ -159,7 +159,7 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
     are.
     """
     found, source = read_colors(text)
-    colors, names, note = found
+    colors, names = found.colors, found.names
     for k in ks:
         candidates_of(colors, settings, int(k))
     return FixedPalette(
@@ -169,8 +169,13 @@ def load_fixed_palette(text: str, settings: Settings, ks: Sequence[int | str] = 
         inputs={"palette": source or [hex_code(color) for color in colors]},
         digest=hashlib.sha256(colors.tobytes() + "".join(map(" ".join, names.items())).encode()).hexdigest(),
         names=names,
-        note=f"{text}: {note}" if note else "",
+        note=note_on(text, found),
     )
+
+
+def note_on(text: str, found: FoundPalette) -> str:
+    """Return the note on the colours that were found in the file `text`, for the user; empty if there is none."""
+    return f"{text}: {found.note}" if found.note else ""
 
 
 def read_colors(text: str) -> tuple[FoundPalette, Path | None]:

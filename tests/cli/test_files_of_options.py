@@ -4,6 +4,7 @@ import shlex
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gmmquant import GaussianMixture, ParameterError, apply_model, read_palette
 
@@ -101,3 +102,41 @@ def test_a_second_value_is_written_by_the_run_that_the_message_names(command, sa
         assert result.returncode == 0, result.stderr
     ends = {"exact": "flat_k2_layer01_exact.png", "webp": "flat_k2.webp"}
     assert (tmp_path / "out" / ends[values[1]]).exists()
+
+
+@pytest.fixture
+def chart(tmp_path):
+    """A chart of four swatches that is stored as a JPEG, whatever its name says, and one that is stored exactly."""
+    image = Image.new("RGB", (64, 16))
+    for i, color in enumerate(("#ff0000", "#00c81e", "#1414dc", "#faf0e6")):
+        image.paste(color, (16 * i, 0, 16 * (i + 1), 16))
+    image.save(tmp_path / "chart.png", "JPEG", quality=90)
+    image.save(tmp_path / "exact.png")
+    return "chart.png"
+
+
+def test_a_chart_of_lossy_compression_has_the_same_note_for_each_option(command, ramp, chart, tmp_path):
+    n = len(read_palette(tmp_path / chart))
+    assert n > 4
+    note = (
+        f"gmmquant: {chart}: JPEG has changed the swatches, and all {n} colours of it are used; save the chart as PNG "
+        "for exact colours\n"
+    )
+    assert command(ramp, "--palette", chart, "-o", "a").stderr.startswith(note)
+    kept = command(ramp, "--keep-colors", chart, "-k", str(n), "-o", "b")
+    assert kept.returncode == 0
+    assert kept.stderr.startswith(note)
+    both = command(ramp, "--palette", chart, "--keep-colors", chart, "-k", str(n), "-o", "c")
+    assert both.stderr.count(note) == 1
+    exact = command(ramp, "--keep-colors", "exact.png", "-k", "5", "-o", "d")
+    assert "swatches" not in exact.stderr
+    assert "swatches" not in command(ramp, "--keep-colors", chart, "-k", str(n), "-o", "e", "-q").stderr
+
+
+def test_more_colors_to_keep_than_k_by_lossy_compression_are_explained(command, ramp, chart, tmp_path):
+    n = len(read_palette(tmp_path / chart))
+    refused = command(ramp, "--keep-colors", chart, "-k", "4")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    start = f"gmmquant: k = 4 is below the {n} colours of --keep-colors; {chart}: JPEG has changed the swatches"
+    assert refused.stderr.startswith(start)
+    assert command(ramp, "--keep-colors", "exact.png", "-k", "4", "-n").returncode == 0

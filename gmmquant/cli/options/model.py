@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from gmmquant.cli.options.declaration import by_style, integer, number, option
 from gmmquant.colors.named_palettes import NAMED_PALETTES
@@ -31,17 +31,26 @@ def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
     return complete
 
 
-def _kept_colors(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the hex codes of colours, of the names of palettes, and of palette files."""
-    codes: list[str] = []
+class KeptColors(NamedTuple):
+    """The hex codes of colours to keep, and notes on the files that they are from."""
+
+    codes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _kept_colors(texts: Sequence[str]) -> KeptColors:
+    """Return the colours of hex codes, of the names of palettes, and of palette files."""
+    codes, notes = list[str](), list[str]()
     for text in texts:
         try:
             codes += hex_codes(text)
         except ParameterError:
-            from gmmquant.pipeline.strategy import read_colors
+            from gmmquant.pipeline.strategy import note_on, read_colors
 
-            codes += map(hex_code, read_colors(text)[0].colors)
-    return hex_codes(codes)
+            found, _ = read_colors(text)
+            codes += map(hex_code, found.colors)
+            notes += filter(None, [note_on(text, found)])
+    return KeptColors(hex_codes(codes), tuple(notes))
 
 
 Colors = Annotated[
