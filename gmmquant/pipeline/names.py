@@ -16,13 +16,14 @@ _FIELDS = ("stem", "ext", "k")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 # The part that tells numbers of colours apart, which other names do not have.
-_K_PART = re.compile(r"[-_. ]k?\{k\}|(?<![a-zA-Z])k\{k\}|\{k\}")
+_K_PART = re.compile(r"^k?\{k\}[-_. ]|[-_. ]k?\{k\}|(?<![a-zA-Z])k\{k\}|\{k\}")
 
 # The extension with one separator, which a source without an extension leaves out.
 _EXTENSION_PART = re.compile(r"[-_. ]\{ext\}|\{ext\}[-_. ]?")
 
-# The stem with one separator, which the names of files about several images leave out.
-_STEM_PART = re.compile(r"[-_. ]\{stem\}|\{stem\}[-_. ]?")
+# Templates whose text alone begins the names of files about several images; in others, a word stands for the stem.
+_TEXT_AFTER_STEM = re.compile(r"\{stem\}(?:_(?P<text>[^{}]+))?")
+_ALL = "all"
 
 # The usual file systems take names of 255 bytes. The longest ending is that of an exact layer.
 _MAX_NAME_BYTES = 255 - len("_layer000_exact.png")
@@ -70,11 +71,16 @@ def report_stem(template: str, stem: str, extension: str) -> str:
 
 
 def stem_of_all(template: str) -> str:
-    """Return the beginning of the names of files about several images: the text of the template, empty by default.
+    """Return the beginning of the names of files about several images.
 
-    {ext} stands for itself, so that names with it have files of their own.
+    It is empty for {stem}_k{k}, "poster" for {stem}_poster_k{k}, and "poster-all" for poster-{stem}_k{k}: templates
+    that name reports of images differently have different files, too. {ext} stands for itself.
     """
-    return _FIELD.sub(lambda match: match[1], _STEM_PART.sub("", _K_PART.sub("", template))).strip("-_. ")
+    of_reports = _K_PART.sub("", template)
+    text = _TEXT_AFTER_STEM.fullmatch(of_reports)
+    if text is not None and _ALL not in re.split(r"[-_. ]", text["text"] or ""):
+        return text["text"] or ""
+    return _FIELD.sub(lambda match: _ALL if match[1] == "stem" else match[1], of_reports)
 
 
 def is_image_name(template: str, stem: str, extension: str, name: str) -> bool:

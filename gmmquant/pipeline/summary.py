@@ -29,8 +29,8 @@ from gmmquant.system.filesystem import exists, make_folder
 from gmmquant.system.paths import AnyPath, common_folder, relative
 from gmmquant.system.process import system_reason, unexpected_reason
 
-# Names of the files by content. Those about one image or a shared mixture start with its name, others with the text of
-# --name, so that each variant of the images has its own.
+# Names of the files by content. Those about one image or a shared mixture start with its name, others with what --name
+# adds to names, so that each variant of the images has its own.
 _NAMES = {"csv": "report.csv", "components": "components.csv", "md": "report.md", "index": "report.html"}
 
 

@@ -1,5 +1,6 @@
 """A variant by --name has files about all images of its own, and every advice on such files can be followed."""
 
+import itertools
 import re
 import shlex
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gmmquant.pipeline.listed import images_listed
-from gmmquant.pipeline.names import is_image_name, stem_of_all
+from gmmquant.pipeline.names import is_image_name, report_stem, stem_of_all
 
 POSTER = ["--style", "poster", "--name", "{stem}_poster_k{k}"]
 ABOUT_ALL = ["report.html", "report.csv", "components.csv", "report.md", "sheet.png"]
@@ -35,14 +36,36 @@ def two(tmp_path):
         "{stem}": "",
         "k{k}_{stem}": "",
         "{stem}_poster_k{k}": "poster",
-        "poster-{stem}_k{k}": "poster",
-        "a_{stem}_b{k}": "a_b",
-        "{stem}.{ext}_k{k}": "ext",
-        "-{stem}": "",
+        "{stem}_small_k{k}": "small",
+        "{stem}-small-k{k}": "all-small",
+        "poster-{stem}_k{k}": "poster-all",
+        "{stem}_all_k{k}": "all_all",
+        "a_{stem}_b{k}": "a_all_b",
+        "{stem}.{ext}_k{k}": "all.ext",
+        "{stem}_{ext}": "all_ext",
+        "-{stem}": "-all",
     }.items(),
 )
 def test_files_about_all_images_start_with_the_text_of_the_template(template, stem):
     assert stem_of_all(template) == stem
+
+
+def test_templates_share_files_about_all_images_only_if_they_share_the_reports_of_images():
+    """The reports then keep the fits of both, and other settings are refused."""
+    parts, separators = ["{stem}", "{stem}", "poster", "x2", "{ext}", "k{k}", "{k}"], "-_. "
+    templates = {
+        separator.join(chosen)
+        for n in (1, 2, 3, 4)
+        for chosen in itertools.permutations(parts, n)
+        for separator in separators
+        if chosen.count("{stem}") == 1
+    }
+    templates |= {template.replace(separators[0], "_", 1) for template in templates}
+    of_reports = {template: report_stem(template, "<stem>", "<ext>") for template in templates}
+    of_all = {template: stem_of_all(template) for template in templates}
+    pairs = {(of_reports[template], of_all[template]) for template in templates}
+    assert len(pairs) == len(set(of_reports.values())) == len(set(of_all.values()))
+    assert len(pairs) > 100
 
 
 @pytest.mark.parametrize("name", ["a.b_k3.png", "a.b_kauto.webp", "a.b_kauto4.5.png"])
@@ -76,26 +99,34 @@ def test_the_index_of_the_folder_is_not_said_to_lack_a_variant(command, two):
     assert (named.returncode, "not updated" in named.stderr) == (0, False)
 
 
+@pytest.mark.parametrize("name", ["poster_{stem}_k{k}", "{stem}-poster-k{k}", "{stem}_poster_{ext}_k{k}"])
+def test_a_variant_of_the_same_text_has_a_sheet_and_an_index_of_its_own(command, two, tmp_path, name):
+    options = ["two", "-k", "2", "-o", "v"]
+    assert command(*options, *EVERYTHING, *POSTER).returncode == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "v").iterdir()}
+    first = command(*options, "--name", name)  # the sheet of the other variant is not said to lack this one
+    assert (first.returncode, "not updated" in first.stderr) == (0, False)
+    for more in (["--skip-existing"], ["-k", "3", "--skip-existing"], ["--force"]):
+        assert command(*options, *EVERYTHING, "--name", name, *more).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    own = {f"{stem_of_all(name)}_{each}" for each in ABOUT_ALL}
+    assert own <= {path.name for path in (tmp_path / "v").iterdir()} - {path.name for path in before}
+
+
 @pytest.mark.parametrize("report", ["html", "csv", "md"])
-def test_a_variant_of_the_same_text_is_refused_with_remedies_that_work(command, two, tmp_path, report):
-    options = ["two", "-k", "2", "-o", "v", "--report", f"json,{report}"]
-    assert command(*options, *POSTER).returncode == 0
-    prefixed = [*options, "--name", "poster_{stem}_k{k}"]
-    for first in ([], ["--report", "json"]):  # with and without records of its own
-        if first:
-            assert command(*prefixed[:-4], *first, *prefixed[-2:]).returncode == 0
-        refused = command(*prefixed, "--skip-existing")
-        kept = "cat_poster_report.html" if report == "html" else "cat_poster_k2.png"
-        assert refused.stderr == (
-            f"gmmquant: v/poster_report.{report} has {kept}, which is of another --name; use another --output or "
-            "--name, or --force to replace it\n"
-        )
-    assert command(*options, "--name", "a_{stem}_k{k}").returncode == 0
-    assert command(*prefixed, "-o", "w").returncode == 0
-    assert command(*prefixed, "--force").returncode == 0
-    assert f"poster_cat_{'report.html' if report == 'html' else 'k2.png'}" in (
-        (tmp_path / f"v/poster_report.{report}").read_text()
-    )
+def test_names_that_differ_in_k_alone_share_a_report_and_files_about_all(command, two, tmp_path, report):
+    options = ["two", "-o", "v", "--report", f"json,{report}", "--sheet"]
+    assert command(*options, "-k", "2", *POSTER).returncode == 0
+    other = ["--name", "{stem}_poster-{k}"]
+    refused = command(*options, "-k", "3", *other)  # another style
+    assert refused.returncode == 1
+    assert "written with --style poster, this run is with --style mixture" in refused.stderr
+    assert command(*options, "-k", "3", *other, "--style", "poster").returncode == 0
+    listed = (tmp_path / f"v/poster_report.{report}").read_text()
+    if report == "html":
+        listed = (tmp_path / "v/cat_poster_report.html").read_text()
+    assert "cat_poster_k2.png" in listed
+    assert "cat_poster-3.png" in listed
 
 
 def test_images_of_one_output_name_are_done_as_the_message_says(command, two):
