@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,10 +28,14 @@ from gmmquant.system.printable import printable
 _CELL_PIXELS = (10, 20)
 _BLOCK_PIXELS = (1, 2)
 
-# Images in less room, in columns and rows, show little: with graphics, and with half blocks.
-_LEAST_ROOM, _LEAST_ROOM_OF_BLOCKS = (16, 6), (32, 10)
+# Images in less room, in columns and rows, show little: with graphics, and with half blocks, of which 80 columns hold
+# three images side by side.
+_LEAST_ROOM, _LEAST_ROOM_OF_BLOCKS = (16, 6), (24, 10)
 
 _MAX_CURVE_COLUMNS = 24
+
+# A figure at the end of a caption, which is left out where it does not fit.
+_LAST_FACT = re.compile(r"  [0-9.]+ [A-Za-z]+$")
 _OPAQUE = 128
 
 Image = IndexedImage | ColorImage | Pixels  # RGB or RGBA if it is an array
@@ -64,7 +69,7 @@ def preview(
     rows: int,
     cell_pixels: tuple[int, int] | None = None,
 ) -> str:
-    """Return the text that shows images side by side and one below the other, as large as a window holds them.
+    """Return the text that shows images side by side, or in a grid, as large as a window holds them.
 
     Each entry is an `Entry` or a tuple like it. The window has `columns` x `rows` cells, each of `cell_pixels` (width,
     height) if known. Images are enlarged by whole factors. Nothing is returned for a terminal without graphics.
@@ -109,7 +114,10 @@ def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _texts(entry: Entry, columns: int) -> tuple[str, str]:
     """Return the lines below an image: its caption, and the curve of its fit or nothing."""
-    return shortened(printable(entry.caption), columns, "…"), _curve(entry, columns)
+    caption = printable(entry.caption)
+    while cell_len(caption) > columns and (fact := _LAST_FACT.search(caption)):
+        caption = caption[: fact.start()]
+    return shortened(caption, columns, "…"), _curve(entry, columns)
 
 
 def _curve(entry: Entry, columns: int) -> str:

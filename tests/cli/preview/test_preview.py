@@ -116,6 +116,39 @@ def test_images_stand_where_they_are_largest():
     assert grid_of(high, (80, 40), (10, 20), (16, 6), 2).n_across == 2
 
 
+@pytest.mark.parametrize(
+    ("size", "columns", "rows", "n", "n_across"),
+    [
+        ((32, 32), 50, 24, 2, 2),
+        ((32, 32), 80, 24, 3, 3),
+        ((16, 16), 80, 60, 3, 3),
+        ((451, 300), 80, 24, 3, 3),
+        ((451, 300), 80, 50, 3, 3),
+        ((451, 300), 80, 60, 3, 1),  # twice as wide and high
+        ((451, 300), 120, 24, 4, 4),
+        ((451, 300), 80, 24, 4, 2),  # equal rows, and the window scrolls
+        ((451, 300), 80, 24, 6, 3),
+        ((451, 300), 200, 60, 4, 4),
+        ((900, 200), 80, 60, 3, 1),
+        ((451, 300), 20, 24, 3, 1),
+    ],
+)
+def test_half_blocks_stand_side_by_side_where_the_window_holds_them(size, columns, rows, n, n_across):
+    image = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    text = preview([("name", image)] * n, Capabilities(Graphics.TRUE_COLOR_BLOCKS), columns, rows)
+    captions = [line.split() for line in text.splitlines() if line.startswith("name")]
+    assert [len(line) for line in captions] == [n_across] * (n // n_across)
+
+
+def test_a_narrow_caption_loses_its_last_figures_and_never_its_beginning():
+    image = np.zeros((32, 32, 3), dtype=np.uint8)
+    for columns, shown in ((25, "k = 3  23.9 dB  291 bytes"), (24, "k = 3  23.9 dB"), (13, "k = 3")):
+        text = preview([("k = 3  23.9 dB  291 bytes", image)], Capabilities(Graphics.TRUE_COLOR_BLOCKS), columns, 24)
+        assert text.splitlines()[-2] == shown
+    text = preview([("a  long  name.png  2.41 kB", image)], Capabilities(Graphics.TRUE_COLOR_BLOCKS), 14, 24)
+    assert text.splitlines()[-2] == "…ong  name.png"
+
+
 @pytest.mark.parametrize("graphics", [g for g in Graphics if g is not Graphics.NONE])
 @pytest.mark.parametrize(("columns", "rows"), [(50, 24), (80, 24), (120, 40), (200, 60)])
 @pytest.mark.parametrize("n", [1, 2, 5, 9])
