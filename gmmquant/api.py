@@ -166,6 +166,8 @@ def quantize(
     -----
     ConvergenceWarning
         If `max_iter` iterations were not enough.
+    UserWarning
+        If 16-bit values are so small that the image is dark, as data of 12 bits are. The message names a factor.
     """
     given = locals()
     options = {field.name: given[field.name] for field in fields(Settings)}

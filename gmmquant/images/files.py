@@ -17,6 +17,7 @@ from gmmquant.images.decoding.metadata import clean_metadata, xmp_orientation
 from gmmquant.images.decoding.profiles import convert_to_srgb
 from gmmquant.images.decoding.reader import DamagedError, Header, byte_limit, check_size
 from gmmquant.images.decoding.registry import INPUT_FORMATS, read_header
+from gmmquant.images.value_range import FILE_REMEDY, WITHOUT_RANGE, note_on_range
 from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.filesystem import check_bytes, open_regular
 
@@ -69,9 +70,11 @@ def read_with_conversion(
     orientation = xmp_orientation(stored.xmp) if stored.orientation is None else stored.orientation
     frames, note, has_profile = convert_to_srgb(stored, data, header)
     frames = np.ascontiguousarray(orient(frames, orientation))
+    pixels = frames.reshape(-1, *frames.shape[2:])
+    dark = note_on_range(pixels, FILE_REMEDY) if header.format in WITHOUT_RANGE else ""
     image = DecodedImage(
-        frames.reshape(-1, *frames.shape[2:]),
-        stored.notes if note is None else (*stored.notes, note),
+        pixels,
+        (*stored.notes, *filter(None, (note, dark))),
         clean_metadata(stored, orientation, has_profile=has_profile),
         stored.animation,
         format=header.format,

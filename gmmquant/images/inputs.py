@@ -16,9 +16,18 @@ import numpy.typing as npt
 from gmmquant.errors import ImageError, ParameterError
 from gmmquant.images.decoded import Animation, DecodedImage
 from gmmquant.images.pixels import refuse_mask
+from gmmquant.images.value_range import (
+    ALPHA_REMEDY,
+    ARRAY_REMEDY,
+    FILE_REMEDY,
+    PILLOW_REMEDY,
+    WITHOUT_RANGE,
+    note_on_range,
+)
 from gmmquant.settings import MAX_PIXELS
 from gmmquant.system.paths import local_path
 from gmmquant.system.printable import printable
+from gmmquant.system.user_warning import warn_user
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,8 +50,9 @@ def read_image(
     """Read an image of any of the formats that the command reads, with all frames of an animation.
 
     The result is sRGB: colour profiles, code points, and gamma and primaries of a PNG are applied, and CMYK without a
-    profile is converted by the decoder. `notes` of the result name what is not applied. The pixels are uint8, or uint16
-    if the file has more bits: integers of 32 bits, and floating-point values from 0 to 1, are rounded to 16.
+    profile is converted by the decoder. `notes` of the result name what is not applied, and dark 16-bit values. The
+    pixels are uint8, or uint16 if the file has more bits: integers of 32 bits, and floating-point values from 0 to 1,
+    are rounded to 16.
 
     Parameters
     ----------
@@ -91,9 +101,12 @@ def image_input(image: ImageLike) -> ImageInput:
     """Return the pixels of an image, all frames of an animation one below the other, and where they are from.
 
     A ParameterError is raised for anything that is not an image, for a PIL image without a known range of values, and
-    for one that is an animation: it stands for one frame or all.
+    for one that is an animation: it stands for one frame or all. A UserWarning names 16-bit values that are so small
+    that the image is dark.
     """
     if isinstance(image, DecodedImage):
+        if image.format in WITHOUT_RANGE:
+            _warn_of_range(image.pixels, FILE_REMEDY)
         return ImageInput(image.pixels, image.animation, image.source)
     # A PIL image exists only after its module was imported.
     pillow = sys.modules.get("PIL.Image")
@@ -102,19 +115,27 @@ def image_input(image: ImageLike) -> ImageInput:
 
         name = _name_of(image, "filename")
         try:
-            return ImageInput(pixels_of(image), None, _absolute(name))
+            pixels = pixels_of(image)
         except ImageError as error:
             raise ImageError(f"{printable(name or 'the PIL image')}: {error}") from None
+        _warn_of_range(pixels, PILLOW_REMEDY)
+        return ImageInput(pixels, None, _absolute(name))
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
-        decoded = read_image(cast("FileLike", image))
-        return ImageInput(decoded.pixels, decoded.animation, decoded.source)
+        return image_input(read_image(cast("FileLike", image)))
     if not hasattr(image, "__array__"):
         raise ParameterError(
             f"image is a {type(image).__name__}; pass an array of pixels, a PIL image, or the path, the bytes or an "
             "open file of an image"
         )
     refuse_mask(image)
-    return ImageInput(np.asarray(image))
+    array = np.asarray(image)
+    _warn_of_range(array, ALPHA_REMEDY if array.ndim == 3 and array.shape[2] == 4 else ARRAY_REMEDY)
+    return ImageInput(array)
+
+
+def _warn_of_range(pixels: npt.NDArray[Any], remedy: str) -> None:
+    if note := note_on_range(pixels, remedy):
+        warn_user(note, UserWarning)
 
 
 def to_array(image: ImageLike) -> npt.NDArray[Any]:

@@ -32,8 +32,9 @@ def grid_of(
     """Return the grid that shows images of `sizes` (width, height) in a window of columns and rows.
 
     All stand side by side if each has the `least` columns and rows, and is not shown much larger in another grid, as
-    panoramas are; else they stand in the grid that shows them largest. If no grid of all images has that much room, rows
-    of equal numbers have at least the `least` columns, and the window scrolls. `n_lines` of text stand below each image.
+    panoramas are; else they stand in the grid that shows them largest. If no grid of all images has that much room, the
+    images stand in rows of equal numbers with the `least` columns each, and the window scrolls. `n_lines` of text stand
+    below each image.
     """
     width, height = max(size[0] for size in sizes), max(size[1] for size in sizes)
     n_images = len(sizes)
