@@ -362,7 +362,8 @@ def test_a_fit_of_both_records_is_replaced_only_if_asked_for():
     [
         ("{stem}_k{k}", ("cat_k7", "cat")),
         ("{stem}.{ext}_k{k}", ("cat.jpg_k7", "cat.jpg")),
-        ("{k}-{stem}", ("7-cat", "-cat")),
+        ("{k}-{stem}", ("7-cat", "cat")),
+        ("k{k}_{stem}", ("k7_cat", "cat")),
         ("{stem}_kmeans_k{k}", ("cat_kmeans_k7", "cat_kmeans")),
         ("{k}", ("7", "cat")),
     ],

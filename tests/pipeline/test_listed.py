@@ -43,14 +43,14 @@ def test_a_shared_table_lists_no_entry_of_all_images(command, awkward, tmp_path)
 @pytest.mark.parametrize("kind", ["csv", "md", "html"])
 def test_a_table_is_not_replaced_by_one_of_outputs_of_another_name(command, awkward, tmp_path, kind):
     options = ["in", "-r", "-k", "2", "-o", "out", "-q", "--report"]
-    other = ["--name", "{stem}_other_k{k}"]
+    other = ["--name", "{stem}_all_k{k}"]
     assert command(*options, f"json,{kind}", *other).returncode == 0
-    before = (tmp_path / f"out/other_report.{kind}").read_bytes()
+    before = (tmp_path / f"out/all_all_report.{kind}").read_bytes()
     for reports in (kind, "json", f"json,{kind}"):
-        result = command(*options, reports, "--skip-existing", "--name", "other_{stem}_k{k}")
+        result = command(*options, reports, "--skip-existing", "--name", "all_{stem}_k{k}")
         assert result.returncode == (reports != "json")
         assert ("which is of another --name; use" in result.stderr) == (reports != "json")
-        assert (tmp_path / f"out/other_report.{kind}").read_bytes() == before
+        assert (tmp_path / f"out/all_all_report.{kind}").read_bytes() == before
     assert command(*options, kind, "--format", "webp", *other).returncode == 0  # it adds to the same reports
 
 
