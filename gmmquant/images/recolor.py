@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     PILImage = Image.Image
 
 
-class ColorImage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ColorImage:
     """An image of `colors` (height, width, 3), uint8, with `alpha` (height, width), uint8, or None."""
 
     colors: npt.NDArray[np.uint8]
@@ -36,7 +38,8 @@ class ColorImage(NamedTuple):
         return preview_png(self)
 
 
-class IndexedImage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class IndexedImage:
     """An image of `labels` (height, width), uint8 or uint16, into a `palette` (K, 3), uint8; with `alpha` as above.
 
     `hidden` are the colours of the pixels of alpha 0, row by row, or their only one: (n_hidden, 3) or (1, 3), uint8. If

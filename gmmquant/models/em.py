@@ -52,7 +52,7 @@ class Iterate(NamedTuple):
     converged: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course:
     """The course of a fit at one level of cells, or at several, the coarsest first.
 

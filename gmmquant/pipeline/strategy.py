@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gmmquant.images.palette_image import FoundPalette
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Strategy:
     """Where the mixture comes from, and how an image is recoloured by it."""
 
@@ -84,7 +84,7 @@ class ApplyModel(Strategy):
         return self.model.recolor(quantizer, receive)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FixedPalette(Strategy):
     """Fit weights and covariances about fixed colours, uint8 (K, 3), or about the best k of them."""
 

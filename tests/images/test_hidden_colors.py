@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -94,7 +95,7 @@ def test_an_indexed_png_is_no_larger_for_several_hidden_colours_which_it_drops()
     image = sprite("several")
     recolored = quantize(image, 4).recolored
     data = encode_image(recolored, "png")
-    assert data == encode_image(recolored._replace(hidden=None), "png")
+    assert data == encode_image(replace(recolored, hidden=None), "png")
     assert color_type(data) == 3
     clear = image[..., 3] == 0
     assert len(np.unique(by_opencv(data)[clear], axis=0)) == 1

@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import threading
 import warnings
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -147,14 +148,14 @@ def drawn_image(n, shape):
 def grey_image(n, shape):
     """Return a smooth image in grey levels, which need no palette."""
     levels = np.linspace(0, 255, n).astype(np.uint8)
-    return smooth_image(n, shape)._replace(palette=np.repeat(levels[:, np.newaxis], 3, axis=1))
+    return replace(smooth_image(n, shape), palette=np.repeat(levels[:, np.newaxis], 3, axis=1))
 
 
 def colorful_image(n, shape):
     """Return an image of more colours than a palette holds, by its alpha."""
     image = smooth_image(n, shape)
     alpha = np.broadcast_to(np.linspace(0, 255, shape[1]).astype(np.uint8), shape)
-    return image._replace(alpha=np.ascontiguousarray(alpha))
+    return replace(image, alpha=np.ascontiguousarray(alpha))
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (130, 160)])

@@ -97,8 +97,10 @@ def preview(
 
 def _size(image: Image) -> tuple[int, int]:
     """Return width and height."""
-    values = image if isinstance(image, np.ndarray) else image[0]
-    return values.shape[1], values.shape[0]
+    if isinstance(image, ColorImage):
+        image = image.colors
+    height, width = (image.labels if isinstance(image, IndexedImage) else image).shape[:2]
+    return width, height
 
 
 def _pixels(image: Image) -> Pixels:

@@ -44,7 +44,7 @@ _BRICK_EDGE_CUBES = 8
 _CHUNK_BRICKS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColorGrid:
     """A grid of cubes over a box about a palette, with the colour nearest to the centre of each.
 

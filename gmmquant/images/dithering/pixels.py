@@ -27,7 +27,7 @@ from gmmquant.models.sweep import most_probable
 Labels = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pixels:
     """The pixels to be dithered: the `index` (height, width) of the distinct colour of each.
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_sixels_are_the_labels_and_the_palette_of_the_image():
 def test_sixels_of_many_colors_are_near_to_the_image():
     y, x = np.mgrid[:64, :64]
     pixels = np.dstack([4 * x, 4 * y, 2 * (x + y)]).astype(np.uint8)
-    for image in (pixels, ColorImage(pixels), indexed(300)._replace(palette=np.zeros((300, 3), np.uint8))):
+    for image in (pixels, ColorImage(pixels), replace(indexed(300), palette=np.zeros((300, 3), np.uint8))):
         (sixel,) = sixels_in(preview([("", image)], Capabilities(Graphics.SIXEL), 16, 12, (4, 8)))
         indices, registers = decode_sixel(sixel)
         assert len(registers) <= 256
