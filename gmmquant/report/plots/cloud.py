@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ _MIN_ASPECT = 0.45  # shortest side of the box / longest
 _MIN_HALF_SIDE = {"lab": 2.0}  # in units of the space; shorter ones have ticks of many digits
 _MIN_HALF_SIDE_OF_UNIT = 0.02  # of the spaces with values from 0 to 1
 _NARROW = 6  # multiple of these below which tick labels have more digits, and names stand further from the axes
+_MORE_BINS = (5, 8)  # of an axis that would have one tick
 _MARGIN = 0.08  # right of and above the axes, as a fraction of their cell
 _MAX_TRIALS = 5  # of the size of the box
 _MAX_EXCESS_PIXELS = 0.5
@@ -46,9 +47,10 @@ _AXES = {
 def plot_colors(results: Results, image: ImageLike | FlatImage) -> Figure:
     """Return a figure of the colours of an image in the space of the fit, with the components as ellipsoids.
 
-    Each fit has axes of its own. The points are colours of pixels drawn at random, at most 4,000, always the same ones.
-    The rings of an ellipsoid lie in the planes of its axes, 2 standard deviations from the mean. Discs are the means,
-    larger for a larger weight. Means and rings have the colour of the component in the image.
+    Each fit has axes of its own, which hold all points and ellipsoids of its space. The points are colours of pixels
+    drawn at random, at most 4,000, always the same ones. The rings of an ellipsoid lie in the planes of its axes, 2
+    standard deviations from the mean. Discs are the means, larger for a larger weight. Means and rings have the colour
+    of the component in the image.
 
     Parameters
     ----------
@@ -75,15 +77,16 @@ def plot_colors(results: Results, image: ImageLike | FlatImage) -> Figure:
         figure = new_figure(4.8 * n_columns, 4.5 * n_rows, layout="none")
         right, top = 1 - _MARGIN / n_columns, 1 - _MARGIN / n_rows
         figure.subplots_adjust(left=0, right=right, bottom=0.05, top=top, wspace=_MARGIN)
+        points = {space: COLOR_SPACES[space].from_srgb(colors) for space in {fit.space for fit in fits}}
+        bounds = {space: _bounds(points[space], [fit for fit in fits if fit.space == space]) for space in points}
         zooms: dict[str, float] = {}
         for number, fit in enumerate(fits, start=1):
             axes = figure.add_subplot(n_rows, n_columns, number, projection="3d", computed_zorder=False)
-            points = COLOR_SPACES[fit.space].from_srgb(colors)
-            sides = _set_up(axes, fit, points)
+            sides = _set_up(axes, fit, *bounds[fit.space])
             if fit.space not in zooms:  # the limits are the same for all fits in a space
                 zooms[fit.space] = _fitting_zoom(axes, sides)
             axes.set_box_aspect(sides, zoom=zooms[fit.space])
-            _draw(axes, fit, points, colors)
+            _draw(axes, fit, points[fit.space], colors)
     return figure
 
 
@@ -110,6 +113,17 @@ def rings(
         yield mean + circle @ half_axes[:, pair].T
 
 
+def _bounds(points: FloatArray, fits: Sequence[FitFigures]) -> tuple[FloatArray, FloatArray]:
+    """Return the lowest and the highest corner of the box around the points and the ellipsoids of the fits."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    for fit in fits:
+        if len(fit.means):
+            reach = N_DEVIATIONS * np.sqrt(np.clip(np.diagonal(fit.covariances, axis1=1, axis2=2), 0, None))
+            low = np.minimum(low, (fit.means - reach).min(axis=0))
+            high = np.maximum(high, (fit.means + reach).max(axis=0))
+    return low, high
+
+
 def _fitting_zoom(axes: Any, sides: FloatArray) -> float:
     """Return the size of the box, at most 1, at which the names of the axes lie within the cell of `axes`.
 
@@ -130,23 +144,34 @@ def _fitting_zoom(axes: Any, sides: FloatArray) -> float:
     return zoom
 
 
-def _set_up(axes: Any, fit: FitFigures, points: FloatArray) -> FloatArray:
-    """Give axes their texts and limits, and return the sides of their box."""
+def _set_up(axes: Any, fit: FitFigures, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Give axes their texts, limits around what lies between `low` and `high`, and ticks; return the sides of the box.
+
+    Ellipsoids may reach out of the gamut, where numbers have no meaning and no ticks.
+    """
     n_fitted = len(fit.means)
     title = f"k = {fit.label}" + (f", {plural(n_fitted, 'colour')}" if n_fitted != fit.k else "")
     axes.set(title=title, **dict(zip(("xlabel", "ylabel", "zlabel"), _AXES[fit.space], strict=True)))
     # One scale for all axes, as lengths and angles mean something.
-    low, high = points.min(axis=0), points.max(axis=0)
     center, half = (low + high) / 2, (high - low) / 2
-    least = _MIN_HALF_SIDE.get(fit.space, _MIN_HALF_SIDE_OF_UNIT)
-    half = 1.05 * np.maximum(half, max(_MIN_ASPECT * half.max(), least))
+    shortest = _MIN_HALF_SIDE.get(fit.space, _MIN_HALF_SIDE_OF_UNIT)
+    half = 1.05 * np.maximum(half, max(_MIN_ASPECT * half.max(), shortest))
     axes.set(**{f"{name}lim": (c - h, c + h) for name, c, h in zip("xyz", center, half, strict=True)})
     axes.xaxis.labelpad = 9
-    is_narrow = half.max() < _NARROW * least
+    is_narrow = half.max() < _NARROW * shortest
     if is_narrow:
         axes.yaxis.labelpad = axes.zaxis.labelpad = 11
-    for axis, extent in zip((axes.xaxis, axes.yaxis, axes.zaxis), half, strict=True):
-        axis.get_major_locator().set_params(nbins=3 if is_narrow or extent < 0.6 * half.max() else 5)
+    space = COLOR_SPACES[fit.space]
+    for axis, extent, least, most in zip(
+        (axes.xaxis, axes.yaxis, axes.zaxis), half, space.low, space.high, strict=True
+    ):
+        start, stop = axis.get_view_interval()
+        for n_bins in (3 if is_narrow or extent < 0.6 * half.max() else 5, *_MORE_BINS):
+            axis.get_major_locator().set_params(nbins=n_bins)
+            ticks = [tick for tick in axis.get_majorticklocs() if max(least, start) <= tick <= min(most, stop)]
+            if len(ticks) > 1:
+                break
+        axis.set_ticks(ticks)
     axes.view_init(elev=20, azim=-60)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("#fafafa")
