@@ -1,24 +1,29 @@
-"""Drawings as the pages of a PDF: by matplotlib with texts as text, or without matplotlib as lossless images."""
+"""Drawings as the pages of a PDF: by matplotlib with texts as text, or without matplotlib as images."""
 
 from __future__ import annotations
 
 import io
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL import PdfParser
 
-from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle
+from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle, Text
 from gmmquant.images.contact_sheet.fonts import Font, RasterFont
+from gmmquant.images.contact_sheet.pictures import picture_file
 from gmmquant.images.contact_sheet.raster import rasterize
+from gmmquant.images.containers import iterate_chunks
 from gmmquant.images.encoding.output_metadata import MARK
 
 # 2,000 pixels become 17 cm.
 _POINTS_PER_PIXEL = 72 / 300
 
 _POINTS_PER_INCH = 72
+
+_INDEXED = 3  # the colour type of a PNG with a palette
 
 _FAMILY = "DejaVu Sans"  # the font that matplotlib contains
 
@@ -61,7 +66,7 @@ def pdf_font() -> Font | None:
 
 
 def encode_pdf(pages: Sequence[Drawing], title: str) -> bytes:
-    """Return drawings as the pages of a PDF by matplotlib: texts, rectangles, and images with their own pixels."""
+    """Return drawings as the pages of a PDF: texts and rectangles by matplotlib, and pictures over them."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_pdf import PdfPages
 
@@ -71,7 +76,7 @@ def encode_pdf(pages: Sequence[Drawing], title: str) -> bytes:
     with rc_context({"pdf.fonttype": 42, "pdf.compression": 6}), PdfPages(file, metadata=metadata) as pdf:
         for page in pages:
             pdf.savefig(_figure(page))
-    return file.getvalue()
+    return _with_pictures(file.getvalue(), pages)
 
 
 def _figure(page: Drawing) -> Any:
@@ -88,11 +93,7 @@ def _figure(page: Drawing) -> Any:
         if isinstance(item, Rectangle):
             box = Patch((item.x, item.y), item.width, item.height, facecolor=item.fill, linewidth=0, zorder=order)
             axes.add_patch(box)
-        elif isinstance(item, Picture):
-            height, width = item.pixels.shape[:2]
-            extent = (item.x, item.x + width, item.y + height, item.y)
-            axes.imshow(item.pixels, extent=extent, interpolation="none", aspect="auto", zorder=order)
-        else:
+        elif isinstance(item, Text):
             style: dict[str, Any] = {"family": _FAMILY, "weight": "bold" if item.bold else "normal"}
             style |= {"size": item.size * _POINTS_PER_PIXEL, "color": item.color, "zorder": order}
             axes.text(item.x, item.y, item.text, ha="left", va="baseline", parse_math=False, **style)
@@ -100,30 +101,90 @@ def _figure(page: Drawing) -> Any:
     return figure
 
 
+def _with_pictures(document: bytes, pages: Sequence[Drawing]) -> bytes:
+    """Return a PDF with the pictures of `pages` over its pages, appended as an update of the file (ISO 32000-1, 7.5.6).
+
+    matplotlib would store each as pixels without loss, and takes no file of an image.
+    """
+    file = io.BytesIO(document)
+    pdf = PdfParser.PdfParser(f=file, mode="r+b")
+    facts = [_entries(pdf, page) for page in pdf.pages]
+    resources = [_entries(pdf, page["Resources"]) for page in facts]
+    objects = [_entries(pdf, each.get("XObject", {})) for each in resources]
+    pdf.start_writing()
+    for number, drawing in enumerate(pages):
+        pictures = [item for item in drawing.items if isinstance(item, Picture)]
+        names = {f"picture{n}": _write_picture(pdf, picture.pixels) for n, picture in enumerate(pictures)}
+        placed = "\n".join(_placed(drawing, picture, name) for picture, name in zip(pictures, names, strict=True))
+        contents = [facts[number]["Contents"], pdf.write_obj(None, stream=placed.encode("ascii"))]
+        used = {**resources[number], "XObject": {**objects[number], **names}}
+        pdf.write_page(pdf.pages[number], **{**facts[number], "Resources": used, "Contents": contents})
+    # Line ends within texts of other letters are changed by readers, unless the texts are in hexadecimal digits.
+    for name, text in pdf.info.items():
+        pdf.info[name] = PdfParser.PdfBinary(bytes(text)) if isinstance(text, (bytes, bytearray)) else text
+    pdf.write_xref_and_trailer()
+    return file.getvalue()
+
+
+def _entries(pdf: Any, value: Any) -> dict[str, Any]:
+    """Return the entries of a dictionary of a PDF, or of a reference to one."""
+    found = value if isinstance(value, Mapping) else pdf.read_indirect(value)
+    return {PdfParser.PdfName(name).name_as_str(): entry for name, entry in found.items()}
+
+
+def _write_picture(pdf: Any, pixels: npt.NDArray[np.uint8]) -> Any:
+    """Write a picture as an object, and return the reference to it.
+
+    PDF takes a JPEG as it is, and the pixels of a PNG, whose filters are predictors of its compression (7.4.4.4).
+    """
+    height, width = pixels.shape[:2]
+    name = PdfParser.PdfName
+    kind, data = picture_file(pixels)
+    shape = {"Type": name("XObject"), "Subtype": name("Image"), "Width": width, "Height": height}
+    if kind == "jpeg":
+        entries = {"Filter": name("DCTDecode"), "BitsPerComponent": 8, "ColorSpace": name("DeviceRGB")}
+        return pdf.write_obj(None, stream=data, **shape, **entries)
+    chunks = list(iterate_chunks(data))
+    bit_depth, color_type = next(body for chunk, body in chunks if chunk == b"IHDR")[8:10]
+    space: Any = name("DeviceRGB")
+    if color_type == _INDEXED:
+        colors = next(bytes(body) for chunk, body in chunks if chunk == b"PLTE")
+        space = [name("Indexed"), name("DeviceRGB"), len(colors) // 3 - 1, PdfParser.PdfBinary(colors)]
+    n_channels = 1 if color_type == _INDEXED else 3
+    predictor = {"Predictor": 15, "Colors": n_channels, "BitsPerComponent": bit_depth, "Columns": width}
+    entries = {"Filter": name("FlateDecode"), "DecodeParms": predictor, "BitsPerComponent": bit_depth}
+    stream = b"".join(body for chunk, body in chunks if chunk == b"IDAT")
+    return pdf.write_obj(None, stream=stream, ColorSpace=space, **shape, **entries)
+
+
+def _placed(drawing: Drawing, picture: Picture, name: str) -> str:
+    """Return the operators that draw a picture on a page, whose origin is its lower left corner."""
+    height, width = picture.pixels.shape[:2]
+    box = (width, height, picture.x, drawing.height - picture.y - height)
+    w, h, x, y = (_POINTS_PER_PIXEL * length for length in box)
+    return f"q {w:f} 0 0 {h:f} {x:f} {y:f} cm /{name} Do Q"
+
+
 def encode_pdf_images(pages: Sequence[Drawing], title: str, font: RasterFont) -> bytes:
-    """Return drawings as the pages of a PDF, each an opaque lossless image.
+    """Return drawings as the pages of a PDF: texts and rectangles as a lossless image, and pictures over it.
 
     Pillow would store RGB as JPEG, and RGBA as JPEG 2000 with alpha, which some viewers draw as stripes. Its writer of
-    objects takes RGB compressed by zlib (ISO 32000-1, 7.4.4 and 8.9.5).
+    objects takes the pixels of a PNG.
     """
     file = io.BytesIO()
     pdf = PdfParser.PdfParser(f=file, mode="w+b")
-    pdf.info |= {"Title": title, "Creator": MARK}
+    pdf.info |= {"Title": PdfParser.PdfBinary(PdfParser.encode_text(title)), "Creator": MARK}
     pdf.start_writing()
     pdf.write_header()
-    references = [[pdf.next_object_id(0) for _ in range(3)] for _ in pages]
-    pdf.pages.extend(page for page, _, _ in references)
+    references = [[pdf.next_object_id(0) for _ in range(2)] for _ in pages]
+    pdf.pages.extend(page for page, _ in references)
     pdf.write_catalog()
-    name = PdfParser.PdfName
-    for drawing, (page, image, content) in zip(pages, references, strict=True):
-        pixels = rasterize(drawing, font)
+    for drawing, (page, content) in zip(pages, references, strict=True):
         size = [_POINTS_PER_PIXEL * drawing.width, _POINTS_PER_PIXEL * drawing.height]
-        kind = {"Type": name("XObject"), "Subtype": name("Image"), "Filter": name("FlateDecode")}
-        shape = {"Width": drawing.width, "Height": drawing.height, "BitsPerComponent": 8}
-        data = zlib.compress(pixels.tobytes(), 6)
-        pdf.write_obj(image, stream=data, ColorSpace=name("DeviceRGB"), **kind, **shape)
-        resources = PdfParser.PdfDict(XObject=PdfParser.PdfDict(image=image))
+        under = drawing._replace(items=tuple(item for item in drawing.items if not isinstance(item, Picture)))
+        whole = Picture(0, 0, rasterize(under, font))
+        resources = PdfParser.PdfDict(XObject={"page": _write_picture(pdf, whole.pixels)})
         pdf.write_page(page, Resources=resources, MediaBox=[0, 0, *size], Contents=content)
-        pdf.write_obj(content, stream=f"q {size[0]:f} 0 0 {size[1]:f} 0 0 cm /image Do Q".encode("ascii"))
+        pdf.write_obj(content, stream=_placed(drawing, whole, "page").encode("ascii"))
     pdf.write_xref_and_trailer()
-    return file.getvalue()
+    return _with_pictures(file.getvalue(), pages)

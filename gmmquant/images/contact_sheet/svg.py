@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
-from PIL import Image
-
 from gmmquant.images.contact_sheet.drawing import Drawing, Item, Picture, Rectangle
 from gmmquant.images.contact_sheet.fonts import Font, shown
+from gmmquant.images.contact_sheet.pictures import picture_file
 from gmmquant.images.embedded import data_url
-from gmmquant.images.encoding.output_metadata import save_by_pillow
 
 # A line of text is stretched to the width for which the page is laid out, as viewers have different fonts.
 _FONTS = "Helvetica, Arial, 'Liberation Sans', 'Noto Sans', sans-serif"
@@ -38,8 +36,8 @@ def _element(item: Item, font: Font) -> str:
     if isinstance(item, Picture):
         height, width = item.pixels.shape[:2]
         box = f'x="{item.x}" y="{item.y}" width="{width}" height="{height}"'
-        url = data_url(save_by_pillow(Image.fromarray(item.pixels), "PNG"), "png")
-        return f'<image {box} href="{url}"/>'
+        kind, data = picture_file(item.pixels)
+        return f'<image {box} href="{data_url(data, kind)}"/>'
     style = f'font-size="{item.size}" fill="{item.color}"'
     style += ' font-weight="600"' if item.bold else ""
     length = font.width(item.text, item.size, bold=item.bold)
