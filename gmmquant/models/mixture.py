@@ -95,8 +95,9 @@ class GaussianMixture(Estimator):
     feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the columns, only if `X` was a data frame whose columns have strings as names.
     color_space_ : str or None
-        Colour space of the features, only of a loaded mixture: that of the fit to an image, or None if the file names
-        none. You may set it to "srgb", "linear", "lab" or "oklab"; `save` writes it.
+        Colour space of the features, only of a loaded mixture or one of `QuantizedImage.to_estimator`: that of the fit
+        to an image, or None if the file names none. You may set it to "srgb", "linear", "lab" or "oklab"; `save` writes
+        it.
 
     Notes
     -----
@@ -246,7 +247,7 @@ class GaussianMixture(Estimator):
         OutputError
             If the system cannot write the file. It is an OSError.
         """
-        gaussians, target = self.gaussians(), _json_path(path)
+        gaussians, target = self.gaussians(), json_path(path)
         names, space = getattr(self, "feature_names_in_", None), getattr(self, "color_space_", None)
         facts: dict[str, Any] = {}
         if space is not None:
@@ -276,10 +277,17 @@ class GaussianMixture(Estimator):
             model = read_model(file)
             if "color_space" in model.facts:
                 check_choice("color_space", model.facts["color_space"], SPACE_NAMES)
-        gaussians = model.gaussians
+        mixture = cls.from_gaussians(model.gaussians, model.facts.get("color_space"))
+        if "feature_names" in model.facts:
+            mixture.feature_names_in_ = np.array(model.facts["feature_names"], dtype=object)
+        return mixture
+
+    @classmethod
+    def from_gaussians(cls, gaussians: Gaussians, color_space: str | None = None) -> Self:
+        """Return a mixture with the parameters of `gaussians`, for functions of gmmquant, and with a `color_space`."""
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)
-        mixture._adopt_facts(model.facts)
+        mixture._adopt_space(color_space)
         return mixture
 
     def gaussians(self) -> Gaussians:
@@ -348,11 +356,8 @@ class GaussianMixture(Estimator):
         self.precisions_ = precisions(gaussians.factors, gaussians.covariance_type)
         self.n_features_in_ = gaussians.means.shape[1]
 
-    def _adopt_facts(self, facts: dict[str, Any]) -> None:
-        """Take the names of the features and the colour space that a file states."""
-        if "feature_names" in facts:
-            self.feature_names_in_ = np.array(facts["feature_names"], dtype=object)
-        self.color_space_: str | None = facts.get("color_space")
+    def _adopt_space(self, color_space: str | None) -> None:
+        self.color_space_ = color_space
 
     def _start(self, cells: Cells, n_components: int, variance: float, rng: np.random.Generator) -> Gaussians:
         covariance_type, d = check_covariance_type(self.covariance_type), len(cells.origin)
@@ -371,7 +376,7 @@ class GaussianMixture(Estimator):
         return Gaussians(weights, means, covariances, covariance_type)
 
 
-def _json_path(path: str | os.PathLike[str]) -> Path:
+def json_path(path: str | os.PathLike[str]) -> Path:
     """Return the path of a mixture that is saved; refuse the ending of another format, such as .npz or .pkl."""
     if not isinstance(path, (str, os.PathLike)):
         raise ParameterError(f"path is a {type(path).__name__}; pass the name of a file that ends in .json")

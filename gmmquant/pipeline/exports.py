@@ -11,15 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gmmquant.images.encoding.encode import encode_image
-from gmmquant.parsing import hex_code
 from gmmquant.pipeline.earlier_run import refuse_other_content
 from gmmquant.pipeline.plan import Job
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage, RecoloredFit
+from gmmquant.quantization.saved_model import encode_model
 from gmmquant.system.atomic import HeldSet, OutputSet
 from gmmquant.system.filesystem import examine
 from gmmquant.system.paths import AnyPath
-from gmmquant.version import __version__
 
 if TYPE_CHECKING:
     from gmmquant.images.maps import GreyMap
@@ -130,7 +129,7 @@ def write_mixture(
     paths, palettes = job.files(k), job.products.palettes
     files: dict[str, Any] = {}
     if job.products.models:
-        writer.write(paths["model"], _encode_model, fit)
+        writer.write(paths["model"], encode_model, fit)
         files["model"] = job.output_in_record(paths["model"])
     if palettes:
         from gmmquant.colors.palette_files import encode_palette
@@ -147,18 +146,3 @@ def write_mixture(
         for name in palettes:
             writer.write(paths[f"palette {name}"], encode, fit.palette, name)
     return files
-
-
-def _encode_model(fit: RecoloredFit) -> bytes:
-    from gmmquant.models.serialization import Model, model_to_json
-
-    facts: dict[str, Any] = {
-        "color_space": fit.fit.space,
-        "exact": fit.fit.nearest_by_mean,
-        "recolor": fit.recoloring,
-        "method": fit.fit.method,
-        "noise": fit.fit.noise,
-    }
-    if fit.fit.colors is not None:
-        facts["palette"] = [hex_code(color) for color in fit.fit.colors]
-    return model_to_json(Model(fit.mixture, facts), __version__).encode("ascii")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gmmquant.colors.palette import Palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
@@ -112,6 +113,32 @@ class Fit:
         """Return the number of colours, method, space and iterations in one line."""
         converged = {True: "converged", False: "not converged", None: "not fitted here"}[self.converged]
         return f"<Fit k={self.k}, {self.method}, {self.space}, {plural(self.n_iter, 'iteration')}, {converged}>"
+
+    def to_space(self, colors: npt.ArrayLike) -> FloatArray:
+        """Return sRGB colours as points of the space of the fit, to which its means and covariances belong.
+
+        Parameters
+        ----------
+        colors : array-like of shape (..., 3)
+            uint8, uint16, or floating-point values from 0 to 1. Of an image with alpha, pass the first three channels.
+
+        Returns
+        -------
+        ndarray of shape (..., 3)
+
+        Raises
+        ------
+        ParameterError
+            If the shape or the type is another.
+        """
+        values = np.asarray(colors)
+        known = values.dtype in (np.uint8, np.uint16) or values.dtype.kind == "f"
+        if not known or values.ndim == 0 or values.shape[-1] != 3:
+            raise ParameterError(
+                f"colors is {values.dtype} of shape {values.shape}; pass uint8, uint16 or floats of shape (..., 3)"
+            )
+        scale = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+        return COLOR_SPACES[self.space].from_srgb(values.astype(np.float64) / scale)
 
     @cached_property
     def palette(self) -> Palette:

@@ -35,7 +35,7 @@ _ELSEWHERE = {
     "random_state": "seed",
     "reg_covar": "noise",
     "sample_weight": "an alpha channel: a pixel weighs (alpha / 255)^2",
-    "save_model": "the GaussianMixture's save",
+    "save_model": "result.save_model(path)",
     "transfer_from": "transfer_colors(image, target)",
 }
 

@@ -22,6 +22,7 @@ from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
     from gmmquant.images.recolor import PILImage
+    from gmmquant.models.mixture import GaussianMixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,6 +294,33 @@ class QuantizedImage(RecoloredFit):
         from gmmquant.quantization.saving import save_result
 
         save_result(self, file, format, optimize=optimize, replace_input=replace_input)
+
+    def save_model(self, path: str | os.PathLike[str]) -> None:
+        """Write the mixture and how it draws images as JSON, for `apply_model` and `GaussianMixture.load`.
+
+        The file is that of the command's --save-model. An existing file is replaced in one step.
+
+        Raises
+        ------
+        ParameterError
+            If the name has the ending of another format than `.json`, the image has no visible pixel, or its alpha was
+            quantized.
+        OutputError
+            If the system cannot write the file. It is an OSError.
+        """
+        from gmmquant.quantization.saved_model import save_model
+
+        save_model(self, path)
+
+    def to_estimator(self) -> GaussianMixture:
+        """Return the mixture as a fitted `GaussianMixture` of points in the space of the fit: see `Fit.to_space`.
+
+        Its `predict_proba` gives the exact posteriors of colours. Its `color_space_` is the space. A ParameterError is
+        raised if the image has no visible pixel, or its alpha was quantized.
+        """
+        from gmmquant.quantization.saved_model import estimator_of
+
+        return estimator_of(self)
 
     def to_pil(self) -> PILImage:
         """Return the recoloured image for Pillow.
