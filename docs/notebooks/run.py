@@ -4,6 +4,9 @@
 
 Each notebook runs in a fresh interpreter, in its own folder, with the display formats of IPython: those that Jupyter
 stores. No server and no kernel is needed.
+
+Versions of matplotlib draw a figure with other pixels. A notebook names the version that drew its figures, and with
+another version those that look the same are kept.
 """
 
 import base64
@@ -16,12 +19,18 @@ from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import nbformat
+import numpy as np
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from PIL import Image
+
+_DRAWN_BY = "matplotlib"  # the entry of a notebook's metadata with the version that drew its figures
+_SIDE, _SAME = 20, 6  # of figures made small, and their largest mean difference from 0 to 255 if they look the same
 
 HERE = Path(__file__).resolve().parent
 
@@ -58,6 +67,40 @@ def executed(path: Path) -> NotebookNode:
         command = [sys.executable, __file__, "--execute", str(path), str(output)]
         subprocess.run(command, check=True, env=environment)  # noqa: S603
         return nbformat.read(output, as_version=4)
+
+
+def looks_the_same(one: NotebookNode, other: NotebookNode) -> bool:
+    """Return whether the images of two outputs show the same, also if their fonts differ."""
+    differences = np.abs(_small(one) - _small(other))
+    return bool(differences.mean() <= _SAME)
+
+
+def _small(output: NotebookNode) -> np.ndarray[Any, np.dtype[np.float64]]:
+    image = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE)), dtype=float)
+
+
+def updated(stored: NotebookNode, made: NotebookNode) -> NotebookNode:
+    """Return a notebook that was run, with the figures of the stored one if only the version of matplotlib differs.
+
+    If one of them looks different, or the version is the same, all figures are those of the run.
+    """
+    pairs = list(zip(figures(stored), figures(made), strict=False))
+    other_version = stored.metadata.get(_DRAWN_BY) not in (None, mpl.__version__)
+    same_number = len(figures(stored)) == len(figures(made))
+    if other_version and same_number and all(looks_the_same(*pair) for pair in pairs):
+        for old, new in pairs:
+            new.data["image/png"] = old.data["image/png"]
+        made.metadata[_DRAWN_BY] = stored.metadata[_DRAWN_BY]
+    else:
+        made.metadata[_DRAWN_BY] = mpl.__version__
+    return made
+
+
+def figures(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the outputs that are figures, in their order."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output for output in outputs if output.get("data", {}).get("text/plain", "").endswith(" Axes>")]
 
 
 def execute(path: Path) -> NotebookNode:
@@ -105,7 +148,7 @@ def main() -> int:
         nbformat.write(execute(path), output)
         return 0
     for path in notebooks():
-        nbformat.write(executed(path), path)
+        nbformat.write(updated(nbformat.read(path, as_version=4), executed(path)), path)
     return 0
 
 

@@ -1,13 +1,14 @@
 """The notebooks in docs/ run, and their outputs are those that their code produces."""
 
 import base64
+import copy
 import io
 import re
 import runpy
 from types import SimpleNamespace
 
+import matplotlib as mpl
 import nbformat
-import numpy as np
 import pytest
 from helpers import SAMPLE_IMAGES
 from PIL import Image
@@ -29,12 +30,6 @@ def words(data):
     return re.sub(r"<[^>]*>|#[0-9a-f]{6}", " ", text)
 
 
-def small(data):
-    """Return the image of an output in 20 x 20 pixels."""
-    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    return np.asarray(image.convert("RGB").resize((20, 20)), dtype=float)
-
-
 def differences(stored, made):
     """Return how two lists of outputs differ: in their kinds, their texts, or their images."""
     kinds = [[(output.output_type, sorted(output.get("data", {}))) for output in outputs] for outputs in (stored, made)]
@@ -45,7 +40,7 @@ def differences(stored, made):
         texts = [words({"text/plain": o.text} if o.output_type == "stream" else o.data) for o in (old, new)]
         # Another processor may find another optimum close by.
         found += filter(None, [pages.difference(*texts, within=0.25)])
-        if "image/png" in old.get("data", {}) and np.abs(small(old.data) - small(new.data)).mean() > 6:
+        if "image/png" in old.get("data", {}) and not runner.looks_the_same(old, new):
             found.append("another image")
     return found
 
@@ -84,6 +79,39 @@ def test_a_changed_output_is_found():
     other = {**picture[0], "data": {**picture[0].data, "image/png": by_name["palette-plot"][0].data["image/png"]}}
     assert differences(picture, [nbformat.from_dict(other)]) == ["another image"]
     assert differences(picture, picture) == []
+
+
+def with_png(notebook, cell_id, image):
+    """Return a copy of a notebook with another image in the output of a cell."""
+    found = copy.deepcopy(notebook)
+    (cell,) = (cell for cell in found.cells if cell.id == cell_id)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    cell.outputs[0].data["image/png"] = base64.b64encode(file.getvalue()).decode("ascii") + "\n"
+    return found
+
+
+@pytest.mark.parametrize("version", ["3.8.0", mpl.__version__])
+def test_figures_of_another_version_of_matplotlib_are_kept_while_they_look_the_same(version):
+    stored = nbformat.read(NOTEBOOKS / "quantize.ipynb", as_version=4)
+    (figure,) = (cell.outputs[0] for cell in stored.cells if cell.id == "palette-plot")
+    image = Image.open(io.BytesIO(base64.b64decode(figure.data["image/png"]))).convert("RGB")
+    stored.metadata["matplotlib"] = version
+    moved = with_png(stored, "palette-plot", image.transform(image.size, Image.Transform.AFFINE, (1, 0, 1, 0, 1, 0)))
+    kept = runner.updated(stored, copy.deepcopy(moved))
+    assert kept == (stored if version == "3.8.0" else moved)
+    inverted = with_png(stored, "palette-plot", image.point(lambda value: 255 - value))
+    other = runner.updated(stored, copy.deepcopy(inverted))
+    assert other.cells == inverted.cells
+    assert other.metadata["matplotlib"] == mpl.__version__
+    pixels = with_png(stored, "side-by-side", image)  # not a figure of matplotlib
+    assert runner.updated(stored, copy.deepcopy(pixels)).cells == pixels.cells
+
+
+def test_a_notebook_names_the_matplotlib_that_drew_its_figures():
+    stored = nbformat.read(NOTEBOOKS / "quantize.ipynb", as_version=4)
+    assert len(runner.figures(stored)) == 4
+    assert re.fullmatch(r"\d+\.\d+\.\d+", stored.metadata["matplotlib"])
 
 
 def test_a_cell_that_fails_is_an_error(tmp_path):
