@@ -81,7 +81,11 @@ def _area_mean(pixels: npt.NDArray[Any], width: int, height: int) -> npt.NDArray
     step = max(_CHUNK_PIXELS // w, 1)
     for start in range(0, h, step):
         stop = min(start + step, h)
-        chunk: npt.NDArray[Any] = linear[pixels[start:stop, :, :3]]
+        colors = pixels[start:stop, :, :3]
+        if pixels.dtype == np.uint8:  # a tenth of the time of an index
+            chunk: npt.NDArray[Any] = cv2.LUT(np.ascontiguousarray(colors), linear).reshape(colors.shape)
+        else:
+            chunk = linear.take(colors, mode="clip")
         if n_channels == 4:
             alpha = pixels[start:stop, :, 3:].astype(np.float32) / largest
             chunk = np.concatenate([chunk * alpha, alpha], axis=2)
