@@ -1,8 +1,10 @@
 """Helpers for several test files: random data, and mixtures computed by scipy."""
 
 import re
+import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -21,6 +23,16 @@ def read_sample(name):
     """Decode a sample image with Pillow, without the package."""
     with Image.open(SAMPLE_IMAGES / name) as image:
         return np.asarray(image)
+
+
+def animation_by_opencv(data):
+    """Decode an animation with OpenCV, from a file: OpenCV 4 cannot decode all kinds in memory."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        read, animation = cv2.imreadanimation(file.name)
+    assert read
+    return animation
 
 
 def read_palette(data):

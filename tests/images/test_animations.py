@@ -5,9 +5,9 @@ import shutil
 import struct
 import subprocess
 
-import cv2
 import numpy as np
 import pytest
+from helpers import animation_by_opencv
 from image_files import apng, composed_apng, composed_gif, gif, opaque, png_chunk, read, saved, with_alpha
 from PIL import Image
 
@@ -60,8 +60,7 @@ def frames_of(image):
 
 
 def frames_by_opencv(data):
-    _, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
-    return np.array([opaque(frame)[..., [2, 1, 0, 3]] for frame in animation.frames])
+    return np.array([opaque(frame)[..., [2, 1, 0, 3]] for frame in animation_by_opencv(data).frames])
 
 
 @pytest.mark.parametrize("seed", range(12))

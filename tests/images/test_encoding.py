@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pillow_jxl  # noqa: F401 (registers its format)
 import pytest
-from helpers import read_sample
+from helpers import animation_by_opencv, read_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
@@ -338,8 +338,7 @@ def test_every_frame_is_kept_with_its_duration_even_if_nothing_changes(file_form
         frames, durations = by_pillow(data)
         assert durations == list(FILM.durations)
         assert_shows(frames, wanted, file_format)
-        read, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
-        assert read
+        animation = animation_by_opencv(data)
         assert [int(duration) for duration in animation.durations] == list(FILM.durations)
         assert animation.loop_count == 3
         assert_shows(np.stack([to_rgb(frame) for frame in animation.frames]), wanted, file_format)
@@ -377,7 +376,7 @@ def test_a_png_states_times_to_a_ten_thousandth(duration):
 
 def test_a_webp_rounds_times_to_the_nearest_millisecond():
     data = encode_image(film_of(3), "webp", animation=Animation((100 / 6, 33.4, 2e9, 40), 0))
-    found = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))[1].durations
+    found = animation_by_opencv(data).durations
     assert [int(duration) for duration in found] == [17, 33, 2**24 - 1, 40]
 
 
@@ -385,7 +384,7 @@ def test_a_webp_rounds_times_to_the_nearest_millisecond():
 @pytest.mark.parametrize("loop", [0, 1, 2, 65535])
 def test_the_number_of_repetitions_is_kept(file_format, loop):
     data = encode_image(film_of(3), file_format, animation=Animation(FILM.durations, loop))
-    assert cv2.imdecodeanimation(np.frombuffer(data, np.uint8))[1].loop_count == loop
+    assert animation_by_opencv(data).loop_count == loop
 
 
 def test_a_gif_clears_its_frames_only_if_a_pixel_becomes_transparent():
