@@ -45,19 +45,22 @@ def in_few_colors(pixels: npt.NDArray[np.uint8]) -> tuple[IndexedImage, float]:
     Pillow's octree groups the colours. A group has the colour of most of its pixels, if at least half have it, so that
     flat areas keep theirs.
     """
-    height, width = pixels.shape[:2]
-    codes = pixels.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    found, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    colors = np.column_stack([found >> 16, found >> 8 & 255, found & 255]).astype(np.uint8)
-    if len(found) <= _N_COLORS:
-        return IndexedImage(inverse.reshape(height, width).astype(np.uint8), colors), 0.0
+    codes = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    distinct = np.unique(codes)
+    if len(distinct) <= _N_COLORS:
+        return IndexedImage(np.searchsorted(distinct, codes).astype(np.uint8), _colors_of(distinct)), 0.0
     image = Image.fromarray(pixels).quantize(_N_COLORS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     labels = np.asarray(image)
     palette = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)[: int(labels.max()) + 1]
-    of_color = np.empty(len(found), dtype=np.intp)
-    of_color[inverse.ravel()] = labels.ravel()
-    sizes = np.bincount(of_color, counts, minlength=len(palette))
-    major = np.flatnonzero(2 * counts >= sizes[of_color])
-    palette[of_color[major]] = colors[major]
-    errors = ((colors.astype(float) - palette[of_color]) ** 2).sum(axis=1)
+    # Sorting group and colour as one number takes a tenth of the time of an argsort.
+    found, counts = np.unique(labels.astype(np.uint32) << 24 | codes, return_counts=True)
+    groups, colors = found >> 24, _colors_of(found)
+    major = 2 * counts >= np.bincount(groups, counts)[groups]
+    palette[groups[major]] = colors[major]
+    errors = ((colors.astype(float) - palette[groups]) ** 2).sum(axis=1)
     return IndexedImage(labels, palette), float(np.average(errors, weights=counts))
+
+
+def _colors_of(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """Return the colours (n, 3) of numbers whose lowest 24 bits are red, green and blue."""
+    return np.column_stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255]).astype(np.uint8)
