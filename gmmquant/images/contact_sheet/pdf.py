@@ -7,16 +7,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import PdfParser
+from PIL import Image, PdfParser
 
 from gmmquant.images.contact_sheet.drawing import Drawing, Picture, Rectangle, Text
 from gmmquant.images.contact_sheet.fonts import Font, RasterFont
 from gmmquant.images.contact_sheet.pictures import picture_file
 from gmmquant.images.contact_sheet.raster import rasterize
 from gmmquant.images.containers import iterate_chunks
-from gmmquant.images.encoding.output_metadata import MARK
+from gmmquant.images.encoding.output_metadata import MARK, save_by_pillow
 
 # 2,000 pixels become 17 cm.
 _POINTS_PER_PIXEL = 72 / 300
@@ -114,7 +112,7 @@ def _with_pictures(document: bytes, pages: Sequence[Drawing]) -> bytes:
     pdf.start_writing()
     for number, drawing in enumerate(pages):
         pictures = [item for item in drawing.items if isinstance(item, Picture)]
-        names = {f"picture{n}": _write_picture(pdf, picture.pixels) for n, picture in enumerate(pictures)}
+        names = {f"picture{n}": _write_image(pdf, *picture_file(each.pixels)) for n, each in enumerate(pictures)}
         placed = "\n".join(_placed(drawing, picture, name) for picture, name in zip(pictures, names, strict=True))
         contents = [facts[number]["Contents"], pdf.write_obj(None, stream=placed.encode("ascii"))]
         used = {**resources[number], "XObject": {**objects[number], **names}}
@@ -132,14 +130,14 @@ def _entries(pdf: Any, value: Any) -> dict[str, Any]:
     return {PdfParser.PdfName(name).name_as_str(): entry for name, entry in found.items()}
 
 
-def _write_picture(pdf: Any, pixels: npt.NDArray[np.uint8]) -> Any:
-    """Write a picture as an object, and return the reference to it.
+def _write_image(pdf: Any, kind: str, data: bytes) -> Any:
+    """Write a file of an image, a "png" without alpha or a "jpeg", as an object, and return the reference to it.
 
     PDF takes a JPEG as it is, and the pixels of a PNG, whose filters are predictors of its compression (7.4.4.4).
     """
-    height, width = pixels.shape[:2]
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
     name = PdfParser.PdfName
-    kind, data = picture_file(pixels)
     shape = {"Type": name("XObject"), "Subtype": name("Image"), "Width": width, "Height": height}
     if kind == "jpeg":
         entries = {"Filter": name("DCTDecode"), "BitsPerComponent": 8, "ColorSpace": name("DeviceRGB")}
@@ -183,7 +181,8 @@ def encode_pdf_images(pages: Sequence[Drawing], title: str, font: RasterFont) ->
         size = [_POINTS_PER_PIXEL * drawing.width, _POINTS_PER_PIXEL * drawing.height]
         under = drawing._replace(items=tuple(item for item in drawing.items if not isinstance(item, Picture)))
         whole = Picture(0, 0, rasterize(under, font))
-        resources = PdfParser.PdfDict(XObject={"page": _write_picture(pdf, whole.pixels)})
+        lossless = save_by_pillow(Image.fromarray(whole.pixels), "PNG")  # the colours of palettes are exact
+        resources = PdfParser.PdfDict(XObject={"page": _write_image(pdf, "png", lossless)})
         pdf.write_page(page, Resources=resources, MediaBox=[0, 0, *size], Contents=content)
         pdf.write_obj(content, stream=_placed(drawing, whole, "page").encode("ascii"))
     pdf.write_xref_and_trailer()

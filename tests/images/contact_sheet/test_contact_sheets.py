@@ -276,7 +276,7 @@ def test_without_matplotlib_the_pages_of_a_pdf_are_images(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.font_manager", None)
     monkeypatch.setattr(pdf, "pdf_font", pdf_font.__wrapped__)
-    rows = [row((400, 300), [2], n_colors=60)]
+    rows = [row((400, 300), [2, 999, 2000], n_colors=60)]  # pages of thousands of colours of palettes
     (page,) = lay_out(rows, "f", FONT, 2**0.5)
     data = encode_sheet(rows, "pdf", title=TITLE, footer="f")
     assert data == encode_sheet(rows, "pdf", title=TITLE, footer="f")
