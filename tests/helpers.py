@@ -16,6 +16,8 @@ from gmmquant.colors.palette_files import read_named_palette
 from gmmquant.models.cells import Cells
 from gmmquant.models.em import e_step, m_step
 
+needs_opencv_5 = pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="OpenCV 4 has no fonts")
+
 SAMPLE_IMAGES = Path(__file__).parents[1] / "sample_images"
 
 

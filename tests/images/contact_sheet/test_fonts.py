@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from helpers import needs_opencv_5
 
 from gmmquant.images.contact_sheet.fonts import OpenCVFont, PillowFont, raster_font, shortened, shown
 from gmmquant.images.contact_sheet.pdf import PdfFont
 
-needs_opencv_5 = pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="OpenCV 4 has no fonts")
 RASTER_FONTS = [OpenCVFont(), PillowFont()] if hasattr(cv2, "FontFace") else [PillowFont()]
 FONTS = [*RASTER_FONTS, PdfFont()]
 each_font = pytest.mark.parametrize("font", FONTS, ids=lambda font: type(font).__name__)
