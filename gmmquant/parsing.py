@@ -18,21 +18,21 @@ AUTO = "auto"
 MAX_SEEDS = 1000
 _MAX_DIFFERENCE = 100  # in hundredths of the unit of OKLab: that of black and white
 
+# Patterns of rare inputs are compiled when they are used.
 _HEX_DIGITS = re.compile(r"#?((?:[0-9a-fA-F]{3}){1,2})")
 _HEX_AND_ALPHA = re.compile(r"#(?:[0-9a-fA-F]{4}){1,2}")
 _LEVEL, _OPAQUE = r"\s*([0-9]{1,3})\s*", r"\s*(?:1(?:\.0*)?|100(?:\.0*)?%)\s*"
-_RGB = re.compile(
-    rf"rgba?\((?:{_LEVEL},{_LEVEL},{_LEVEL}(?:,{_OPAQUE})?|\s*([0-9]{{1,3}})\s+([0-9]{{1,3}})\s+{_LEVEL}(?:/{_OPAQUE})?)\)",
-    re.IGNORECASE,
+_RGB = (
+    rf"rgba?\((?:{_LEVEL},{_LEVEL},{_LEVEL}(?:,{_OPAQUE})?"
+    rf"|\s*([0-9]{{1,3}})\s+([0-9]{{1,3}})\s+{_LEVEL}(?:/{_OPAQUE})?)\)"
 )
 _PER_CENT = r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%"
-_HSL = re.compile(
+_HSL = (
     rf"hsla?\(\s*([-+]?[0-9]{{1,4}}(?:\.[0-9]{{1,6}})?)(?:deg)?"
-    rf"(?:\s*,\s*{_PER_CENT}\s*,\s*{_PER_CENT}\s*(?:,{_OPAQUE})?|\s+{_PER_CENT}\s+{_PER_CENT}\s*(?:/{_OPAQUE})?)\)",
-    re.IGNORECASE,
+    rf"(?:\s*,\s*{_PER_CENT}\s*,\s*{_PER_CENT}\s*(?:,{_OPAQUE})?|\s+{_PER_CENT}\s+{_PER_CENT}\s*(?:/{_OPAQUE})?)\)"
 )
 # An alpha in a function of CSS: a fourth of several values with commas, or any after a slash.
-_ALPHA_IN_FUNCTION = re.compile(r"(?:(?:rgb|hsl)a?\((?:[^,()]*,){3}[^,()]*|[a-z-]+\([^()/]*/[^()]*)\)", re.IGNORECASE)
+_ALPHA_IN_FUNCTION = r"(?:(?:rgb|hsl)a?\((?:[^,()]*,){3}[^,()]*|[a-z-]+\([^()/]*/[^()]*)\)"
 _OTHER_HEX = re.compile(r"(?:0[xX]|\$)([0-9a-fA-F]{6})")
 # A colour, with anything in parentheses as in rgb(255, 0, 0), and the separator after it.
 _ITEM = re.compile(r"((?:\([^()]*\)|[^\s,;])*)(\s*[,;]\s*|\s+|$)")
@@ -133,7 +133,7 @@ def parse_rgb(text: str) -> Color | None:
 
     The others may be inexact, as percentages are.
     """
-    match = _RGB.fullmatch(text)
+    match = re.fullmatch(_RGB, text, re.IGNORECASE)
     color = tuple(int(level) for level in match.groups() if level) if match else None
     return color if color is None or max(color) <= 255 else None
 
@@ -143,7 +143,7 @@ def parse_hsl(text: str) -> Color | None:
 
     It is rounded to 8 bits, as browsers do.
     """
-    match = _HSL.fullmatch(text)
+    match = re.fullmatch(_HSL, text, re.IGNORECASE)
     if match is None:
         return None
     hue, saturation, lightness = (float(value) for value in match.groups() if value)
@@ -154,7 +154,7 @@ def parse_hsl(text: str) -> Color | None:
 def has_alpha(text: str) -> bool:
     """Return whether a colour of CSS has an alpha, also an opaque one."""
     is_code = _HEX_AND_ALPHA.fullmatch(text) or (len(text) == 8 and _HEX_AND_ALPHA.fullmatch(f"#{text}"))
-    return bool(is_code or text.lower() == "transparent" or _ALPHA_IN_FUNCTION.fullmatch(text))
+    return bool(is_code or text.lower() == "transparent" or re.fullmatch(_ALPHA_IN_FUNCTION, text, re.IGNORECASE))
 
 
 def color_remedy(text: str) -> str:

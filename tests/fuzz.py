@@ -34,9 +34,10 @@ from gmmquant.colors.palette_files import encode_palette  # noqa: E402
 from gmmquant.errors import GmmquantError, ImageError, PaletteFileError  # noqa: E402
 from gmmquant.images.palette_image import ALL_FORMATS, load_palette  # noqa: E402
 from gmmquant.pipeline.batch import run_all  # noqa: E402
+from gmmquant.pipeline.loaded_strategy import load_model  # noqa: E402
 from gmmquant.pipeline.plan import Existing, Products, Task, plan  # noqa: E402
 from gmmquant.pipeline.sources import Source  # noqa: E402
-from gmmquant.pipeline.strategy import FitEach, load_model  # noqa: E402
+from gmmquant.pipeline.strategy import FitEach  # noqa: E402
 from gmmquant.report.outcome import Done, Failure, Skipped  # noqa: E402
 from gmmquant.settings import DITHERS, OUTPUT_FORMATS, PALETTE_FORMATS, Settings  # noqa: E402
 

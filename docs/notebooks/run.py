@@ -53,6 +53,9 @@ class _Shell(InteractiveShell):
         super().init_history()
         self.history_manager.enabled = False
 
+    def init_virtualenv(self) -> None:
+        """Import the packages of this interpreter, not those of another environment that happens to be active."""
+
 
 def notebooks() -> list[Path]:
     """Return the notebooks in the order of their names."""
@@ -106,7 +109,7 @@ def figures(notebook: NotebookNode) -> list[NotebookNode]:
 def execute(path: Path) -> NotebookNode:
     """Run the cells of a notebook in this interpreter, in its folder, and return it with their outputs."""
     notebook = nbformat.read(path, as_version=4)
-    shell = _Shell(warn_venv=False, displayhook_class=_RecordingHook, display_pub_class=CapturingDisplayPublisher)
+    shell = _Shell(displayhook_class=_RecordingHook, display_pub_class=CapturingDisplayPublisher)
     shell.recorded = []
     number = 0
     with chdir(path.parent):

@@ -82,15 +82,18 @@ def _strategy(
 
     `ks` are the numbers of colours that the user chose, if any.
     """
-    from gmmquant.pipeline import strategy
+    from gmmquant.pipeline.strategy import FitEach
+
+    if all(option is None for option in (model, palette, transfer_from)):
+        return FitEach()
+    from gmmquant.pipeline import loaded_strategy
 
     if model is not None:
-        return strategy.load_model(model)
+        return loaded_strategy.load_model(model)
     if palette is not None:
-        return strategy.load_fixed_palette(palette, settings, ks)
-    if transfer_from is not None:
-        return strategy.load_transfer_image(transfer_from, settings, max_pixels)
-    return strategy.FitEach()
+        return loaded_strategy.load_fixed_palette(palette, settings, ks)
+    assert transfer_from is not None  # noqa: S101
+    return loaded_strategy.load_transfer_image(transfer_from, settings, max_pixels)
 
 
 @app.command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import re
 from collections.abc import Iterator, Mapping
@@ -33,9 +32,9 @@ def images_listed(suffix: str, content: bytes) -> list[str]:
     if suffix == ".csv":
         names = [_without_apostrophe(row[0]) for row in _rows(text) if row][1:]
     elif suffix == ".md":
-        names = [html.unescape(name) for name in _HEADING.findall(text)]
+        names = [_plain(name) for name in _HEADING.findall(text)]
     elif suffix == ".html":
-        names = [html.unescape(name) for name in _ENTRY.findall(text)]
+        names = [_plain(name) for name in _ENTRY.findall(text)]
     return [name for name in dict.fromkeys(names) if name != ALL_IMAGES]
 
 
@@ -49,7 +48,14 @@ def outputs_listed(suffix: str, content: bytes) -> Iterator[tuple[str, str]]:
                 yield _without_apostrophe(row["image"]), _without_apostrophe(row["file"])
     elif suffix in (".md", ".html"):
         for found in (_HEADING_AND_FILE if suffix == ".md" else _ENTRY_AND_LINK).finditer(text):
-            yield html.unescape(found[1]), normpath(unquote(html.unescape(found[2])))
+            yield _plain(found[1]), normpath(unquote(_plain(found[2])))
+
+
+def _plain(text: str) -> str:
+    """Return a text without the escapes of HTML."""
+    from html import unescape  # for indices only
+
+    return unescape(text)
 
 
 def _rows(text: str) -> list[list[str]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from gmmquant.colors.color_sum import Colors, add_up
 from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.models.em import Watcher
+from gmmquant.models.selection import BoundedChoice, Choice
 from gmmquant.pipeline.batch import run_all, with_absolute_paths
 from gmmquant.pipeline.continued import (
     check_outputs,
@@ -31,9 +33,11 @@ from gmmquant.pipeline.failures import attempt
 from gmmquant.pipeline.image_job import number_of_colors, read, recoloring_is_chosen
 from gmmquant.pipeline.names import shared_image_name
 from gmmquant.pipeline.plan import Destination, Existing, Job, Plan, Task
-from gmmquant.pipeline.strategy import ApplyFits, FitEach, Strategy
+from gmmquant.pipeline.strategy import FitEach, Strategy
+from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
-from gmmquant.quantization.result import RecoloredFit
+from gmmquant.quantization.quantizer import Quantizer, Receiver
+from gmmquant.quantization.result import QuantizedImage, RecoloredFit
 from gmmquant.report.notes import fit_notes
 from gmmquant.report.outcome import Done, Failure, Outcome, SharedReport, Skipped
 from gmmquant.report.record import Record, fit_record, to_json
@@ -42,6 +46,22 @@ from gmmquant.system.atomic import OutputSet, writing
 from gmmquant.system.executors.base import Executor, WorkerDied, ignore
 from gmmquant.system.filesystem import check_writable, exists, make_folder
 from gmmquant.system.paths import as_text, identity, relative
+
+
+@dataclass(frozen=True)
+class ApplyFits(Strategy):
+    """Recolour by fits to many images together: the fits by k, and the choices of k for "auto" and "auto:DE"."""
+
+    fits: Mapping[int, Fit]
+    choices: Mapping[str, Choice | BoundedChoice] = field(default_factory=dict)
+
+    def choose_k(self, quantizer: Quantizer, asked: str) -> Choice | BoundedChoice:
+        """Return the choice of k for all images together."""
+        return self.choices[asked]
+
+    def recolor(self, quantizer: Quantizer, k: int, watch: Watcher, receive: Receiver) -> QuantizedImage:
+        """Recolour by the fit for `k`; the seconds of the result are those spent on this image."""
+        return quantizer.recolor(replace(self.fits[k], seconds=dict.fromkeys(self.fits[k].seconds, 0.0)), receive)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gmmquant import ImageError, ParameterError, Quantizer, quantize, transfer_colors
 from gmmquant.images.files import read_image
-from gmmquant.pipeline.strategy import load_transfer_image
+from gmmquant.pipeline.loaded_strategy import load_transfer_image
 from gmmquant.settings import Settings
 
 MANY = np.dstack([read_sample("cat.jpg")[:24, :32], np.zeros((24, 32), np.uint8)])

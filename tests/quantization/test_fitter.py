@@ -9,7 +9,7 @@ from helpers import read_sample
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.inference import evaluate
-from gmmquant.pipeline.strategy import TransferColors, load_transfer_image
+from gmmquant.pipeline.loaded_strategy import TransferColors, load_transfer_image
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fitter import Fitter
 

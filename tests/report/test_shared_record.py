@@ -12,8 +12,7 @@ from helpers import log_density_by_scipy, log_joint_by_scipy, mixture_of, read_s
 from gmmquant import ColorHistogram, Quantizer, Settings
 from gmmquant.colors.color_sum import add_up
 from gmmquant.colors.spaces import COLOR_SPACES
-from gmmquant.pipeline.shared_palette import fit_shared
-from gmmquant.pipeline.strategy import ApplyFits
+from gmmquant.pipeline.shared_palette import ApplyFits, fit_shared
 from gmmquant.quantization.fitter import Fitter
 from gmmquant.report.record import build_record, fit_record, to_json
 from gmmquant.report.shared_record import build_shared_record, shared_fit_record, shared_image_record, total_result

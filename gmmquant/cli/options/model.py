@@ -45,7 +45,7 @@ def _kept_colors(texts: Sequence[str]) -> KeptColors:
         try:
             codes += hex_codes(text)
         except ParameterError:
-            from gmmquant.pipeline.strategy import note_on, read_colors
+            from gmmquant.pipeline.loaded_strategy import note_on, read_colors
 
             found, _ = read_colors(text)
             codes += map(hex_code, found.colors)

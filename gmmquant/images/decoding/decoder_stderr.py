@@ -25,16 +25,15 @@ _MAX_PIPE_BYTES = 1 << 20
 
 # Messages of OpenCV's image readers, libpng, libjpeg (all of its warnings) and libtiff, by their beginnings. Those of
 # OpenCV may continue with empty lines and lines that begin with ">".
-_MESSAGE = re.compile(
-    rb"^(?:\[ERROR:\d+@\d+\.\d+\] global (?:grfmt_\w+|loadsave)\.cpp:\d+ "
+_MESSAGE = (
+    rb"(?m)^(?:\[ERROR:\d+@\d+\.\d+\] global (?:grfmt_\w+|loadsave)\.cpp:\d+ "
     rb"|libpng (?:error|warning): "
     rb"|Corrupt JPEG data: |Premature end of JPEG file$|Invalid SOS parameters for sequential JPEG$"
     rb"|Inconsistent progression sequence for component |Unknown Adobe color transform code "
     rb"|Warning: unknown JFIF revision number |Application transferred too many scanlines$"
     rb"|(?:_?TIFF|Fax|InitCCITT|LZW|ZIP|PixarLog|LogL|O?JPEG|WebP|ZSTD|LERC|LZMA|Thunder|NeXT|DumpMode|PackBits)\w*: "
     rb"|(?:MissingRequired|EstimateStripByteCounts|(?:Chop|allocChopped)Up\w+|CheckDirCount|horizontal\w+): "
-    rb"|tempfile\.tif: )[^\n]*\n?(?:[^\S\n]*\n|>[^\n]*\n?)*",
-    re.MULTILINE,
+    rb"|tempfile\.tif: )[^\n]*\n?(?:[^\S\n]*\n|>[^\n]*\n?)*"
 )
 
 # Without a handler, Pillow's log messages would go to standard error.
@@ -97,8 +96,8 @@ def captured_stderr() -> Iterator[list[bytes]]:
                 os.dup2(saved, 2)
             with suppress(BlockingIOError):  # nothing was written
                 text = os.read(reader, _MAX_PIPE_BYTES)
-                lines += b"".join(_MESSAGE.findall(text)).splitlines(keepends=True)
-                others = _MESSAGE.sub(b"", text)
+                lines += b"".join(re.findall(_MESSAGE, text)).splitlines(keepends=True)
+                others = re.sub(_MESSAGE, b"", text)
                 if others and saved is not None:
                     with suppress(OSError):  # standard error is full or gone
                         os.write(saved, others)

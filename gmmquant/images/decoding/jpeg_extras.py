@@ -24,11 +24,11 @@ _PREVIEW = 0x01
 
 # What the segments of the first image, or the beginnings of the others, contain.
 _PURPOSES = {
-    "an HDR gain map": re.compile(rb"hdrgm:|:aux:hdrgainmap|urn:iso:std:iso:ts:21496:-1\0|Semantic=[\"']GainMap[\"']"),
-    "a depth map": re.compile(rb"GDepth:|:aux:(?:depth|disparity)|Semantic=[\"']Depth[\"']"),
-    "a second view (stereo)": re.compile(rb"GImage:"),
-    "a video": re.compile(rb"GCamera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1|Semantic=[\"']MotionPhoto[\"']"),
-    "mattes": re.compile(rb":aux:\w+matte"),
+    "an HDR gain map": rb"hdrgm:|:aux:hdrgainmap|urn:iso:std:iso:ts:21496:-1\0|Semantic=[\"']GainMap[\"']",
+    "a depth map": rb"GDepth:|:aux:(?:depth|disparity)|Semantic=[\"']Depth[\"']",
+    "a second view (stereo)": rb"GImage:",
+    "a video": rb"GCamera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1|Semantic=[\"']MotionPhoto[\"']",
+    "mattes": rb":aux:\w+matte",
 }
 
 
@@ -41,7 +41,9 @@ def other_images(data: bytes) -> Iterator[str]:
         elif marker in _DESCRIPTIONS and data.startswith(_DESCRIPTIONS[marker], begin):
             described += data[begin:end] if len(described) < MAX_METADATA_BYTES else b""
     heads = [head for kind, head in listed if kind >> 16 != _PREVIEW]
-    found = [name for name, purpose in _PURPOSES.items() if any(map(purpose.search, [described, *heads]))]
+    found = [
+        name for name, purpose in _PURPOSES.items() if any(re.search(purpose, text) for text in [described, *heads])
+    ]
     yield from found
     known = [_TYPES[kind] for kind, _ in listed if kind in _TYPES]
     yield from known

@@ -32,20 +32,16 @@ _ADOBE_RGB, _UNCALIBRATED = 2, 0xFFFF
 _DROPPED_TAGS = (0x927C, _COLOR_SPACE, 0xA002, 0xA003, _INTEROPERABILITY, 0xA500)
 
 # Possessive, so that a megabyte of spaces takes no time.
-_XMP_ORIENTATION = re.compile(
-    rb"\stiff:Orientation\s*+=\s*+[\"'](\d*+)[\"']|<tiff:Orientation>\s*+(\d*+)\s*+</tiff:Orientation>"
-)
+_XMP_ORIENTATION = rb"\stiff:Orientation\s*+=\s*+[\"'](\d*+)[\"']|<tiff:Orientation>\s*+(\d*+)\s*+</tiff:Orientation>"
 
 # Properties of XMP that no longer apply, as attributes and as elements.
 _STALE = rb"(?:tiff:Orientation|exif:ColorSpace|photoshop:ICCProfile)"
-_STALE_XMP = re.compile(
-    rb"\s" + _STALE + rb"\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+')|<" + _STALE + rb">[^<]*+</" + _STALE + rb">"
-)
+_STALE_XMP = rb"\s" + _STALE + rb"\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+')|<" + _STALE + rb">[^<]*+</" + _STALE + rb">"
 
 
 def xmp_orientation(xmp: object) -> int:
     """Return the orientation that XMP states, 1 to 8; 1 if there is none."""
-    found = _XMP_ORIENTATION.search(xmp) if isinstance(xmp, bytes) and len(xmp) <= MAX_METADATA_BYTES else None
+    found = re.search(_XMP_ORIENTATION, xmp) if isinstance(xmp, bytes) and len(xmp) <= MAX_METADATA_BYTES else None
     digits = (found[1] or found[2] or b"") if found else b""
     return int(digits) if digits in (b"2", b"3", b"4", b"5", b"6", b"7", b"8") else 1
 
@@ -64,7 +60,7 @@ def clean_metadata(stored: StoredImage, orientation: int, *, has_profile: bool) 
         dpi=dpi[::-1] if dpi is not None and turned else dpi,
         has_profile=has_profile,
         exif=_clean_exif(exif, turned=turned),
-        xmp=_STALE_XMP.sub(b"", xmp),
+        xmp=re.sub(_STALE_XMP, b"", xmp),
         comments=tuple((keyword, text) for keyword, text in comments if text and len(text) <= MAX_METADATA_BYTES),
     )
 

@@ -70,7 +70,8 @@ def without_needless(entries: Entries) -> Entries:
     rows = np.column_stack([entries.colors, entries.alphas])
     _, first, same = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     index = first[same.ravel()]  # of the first entry that is equal
-    used = np.unique(index[np.bincount(entries.labels.ravel(), minlength=len(entries)) > 0])
+    occurs = np.bincount(entries.labels.ravel(), minlength=len(entries)) > 0
+    used = np.flatnonzero(np.bincount(index[occurs], minlength=len(entries)))
     if len(used) == len(entries):
         return entries
     new_index = np.searchsorted(used, index).astype(np.uint8)
