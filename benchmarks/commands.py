@@ -56,6 +56,8 @@ def race(image: Path, ks: Sequence[int], folder: Path, rounds: int, slow: Sequen
     commands["Pillow"] = script("pillow", image, ks, folder)
     if find_spec("imagequant"):
         commands["libimagequant"] = script("libimagequant", image, ks, folder)
+    if find_spec("faiss"):
+        commands["faiss"] = script("faiss_kmeans", image, ks, folder)
     commands |= {name: script(name, image, ks, folder) for name in slow}
     return in_turn(commands, rounds)
 
@@ -76,7 +78,7 @@ def squared_errors(image: Path, k: int, folder: Path) -> dict[str, str]:
     original = cv2.imread(str(image))[:, :, ::-1].astype(np.float64)
     names = {"gmmquant": f"{image.stem}_k{k}", "opencv_kmeans": f"opencv_k{k}", "scikit_learn": f"sklearn_k{k}"}
     names |= {"gmmquant --method kmeans": f"kmeans/{image.stem}_k{k}", "pngquant --speed 11": f"pngquant_speed_11_k{k}"}
-    names |= {name: f"{name.lower()}_k{k}" for name in ("pngquant", "ImageMagick", "Pillow", "libimagequant")}
+    names |= {name: f"{name.lower()}_k{k}" for name in ("pngquant", "ImageMagick", "Pillow", "libimagequant", "faiss")}
     errors = {}
     for name, stem in names.items():
         path = folder / f"{stem}.png"

@@ -31,7 +31,7 @@ from measure import in_turn, program
 ROOT = Path(__file__).parent.parent
 CAT = ROOT / "sample_images" / "cat.jpg"
 FOUR = (2, 3, 7, 20)
-PACKAGES = ("gmmquant", "numpy", "opencv-python-headless", "pillow", "typer", "scikit-learn", "imagequant")
+PACKAGES = ("gmmquant", "numpy", "opencv-python-headless", "pillow", "typer", "scikit-learn", "imagequant", "faiss-cpu")
 
 
 def machine() -> list[str]:
@@ -115,6 +115,10 @@ def stages(folder: Path) -> list[str]:
     return lines
 
 
+def _text(name: str) -> str:
+    return (Path(__file__).parent / name).read_text().rstrip()
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -138,7 +142,11 @@ def main() -> None:
         text = [
             "# Benchmarks",
             "",
-            "`make bench` writes this page. Remarks after the tables say where other programs are better.",
+            "`make bench` writes this page, with the paths of photographs for images of your own: `make bench PHOTOGRAPHS=folder`.",
+            "",
+            _text("remarks.md"),
+            "",
+            "## Machine and programs",
             "",
             *machine(),
             "",
@@ -204,7 +212,7 @@ def main() -> None:
             "",
             *stages(folder),
             "",
-            (Path(__file__).parent / "remarks.md").read_text().rstrip(),
+            _text("rejected.md"),
         ]
     finally:
         shutil.rmtree(folder)
