@@ -6,16 +6,14 @@ milliseconds. docs/choosing-k.md shows how stable the choice is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
+from gmmquant.colors.color_sum import Colors
 from gmmquant.models.cells import Cells
 from gmmquant.models.convergence import DEFAULT_TOL_NATS
 from gmmquant.models.inference import evaluate
 from gmmquant.models.selection import KEPT_GAIN, KEPT_GAIN_SHRUNKEN, Choice, Criteria, choose, n_parameters
-
-if TYPE_CHECKING:
-    from gmmquant.colors.color_sum import Colors
-    from gmmquant.quantization.fitter import Fitter
+from gmmquant.quantization.fitter import Fitter
 
 # Numbers of colours that are tried.
 AUTO_PATH = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
@@ -38,10 +36,12 @@ def choose_k(fitter: Fitter) -> Choice:
     # With few colours each may be a component. The next k shows that one more costs parameters and gains nothing.
     ks = sorted({*(k for k in AUTO_PATH if k < n_cells), *(k for k in (n_cells,) if k < AUTO_PATH[-1])})
     ks += [k for k in AUTO_PATH if k > n_cells][:1]
-    if n_kept:  # the reference of the gain is then the kept colours alone
-        ks = [n_kept, *(k for k in ks if k > n_kept)]
+    others = [k for k in ks if k > max(n_kept, 1)] or [n_kept]
+    # One free component is the reference of the gain, also with kept colours: about one that is not in the image, any
+    # second one gains nearly all.
+    free = Fitter(fitter.colors, replace(fitter.settings, keep_colors=()))
     kept_gain = KEPT_GAIN_SHRUNKEN if fitter.shrinkage else KEPT_GAIN
-    return choose([_criteria(fitter, cells, k) for k in ks], kept_gain)
+    return choose([_criteria(free, cells, 1), *(_criteria(fitter, cells, k) for k in others)], kept_gain)
 
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:

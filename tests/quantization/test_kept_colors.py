@@ -199,6 +199,11 @@ def test_auto_chooses_at_least_the_kept_colors():
     assert set(KEPT) <= set(colors_of(one.palette))
 
 
+@pytest.mark.parametrize("name", ["red", "white"])
+def test_auto_chooses_as_many_colours_or_more_if_one_is_kept_that_is_not_in_the_image(name):
+    assert Quantizer(CAT, keep_colors=[name]).choose_k().k >= Quantizer(CAT).choose_k().k > 2
+
+
 def test_the_same_seed_gives_the_same_bits():
     one, other = (quantize(CAT, 5, keep_colors=KEEP) for _ in range(2))
     assert one.means.tobytes() == other.means.tobytes()

@@ -19,7 +19,8 @@ _TRIED: dict[str, Any] = {"linestyle": "--", "linewidth": 1.0, "marker": ".", "m
 # The largest ratio of two numbers of colours that a linear axis shows well. The axis of more is logarithmic.
 _MAX_RATIO = 12
 
-_MAX_TICKS = 9
+# The width of a digit and the least gap between two labels, as parts of the axis.
+_DIGIT, _GAP = 0.03, 0.015
 
 _CRITERIA = ("aic", "bic", "icl")
 
@@ -74,7 +75,7 @@ def plot_criteria(results: Results) -> Figure:
         for axes in (likelihood, criteria, error):
             if axes is not error:  # it starts at 0
                 widen_flat(axes)
-            _set_axis_of_k(axes, [*ks, *(entry.k for entry in tried)])
+            _set_axis_of_k(axes, ks, [entry.k for entry in tried])
     return figure
 
 
@@ -89,8 +90,9 @@ def _names(series: Sequence[Sequence[FitFigures]]) -> list[str]:
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def _set_axis_of_k(axes: Any, ks: Sequence[int]) -> None:
-    distinct = sorted(set(ks))
+def _set_axis_of_k(axes: Any, fitted: Sequence[int], tried: Sequence[int]) -> None:
+    """Set the scale of the axis of k, and ticks at fits as far as there is room, then at numbers that auto tried."""
+    distinct = sorted({*fitted, *tried})
     is_wide = distinct[-1] > _MAX_RATIO * max(distinct[0], 1) and distinct[0] > 0
     axes.set_xlabel("number of colours k" + (" (log scale)" if is_wide else ""))
     if is_wide:
@@ -99,6 +101,10 @@ def _set_axis_of_k(axes: Any, ks: Sequence[int]) -> None:
     else:
         margin = 0.05 * (distinct[-1] - distinct[0]) or 0.5
         axes.set_xlim(distinct[0] - margin, distinct[-1] + margin)
-    step = -(-len(distinct) // _MAX_TICKS)
-    axes.set_xticks(distinct[::step], [str(k) for k in distinct[::step]])
+    place = axes.transLimits.transform(axes.transScale.transform([(k, 1) for k in distinct]))[:, 0]
+    places, ticks = dict(zip(distinct, place, strict=True)), list[int]()
+    for k in [max(fitted), *sorted(fitted), *sorted(tried)]:
+        if all(abs(places[k] - places[tick]) >= _GAP + _DIGIT * len(f"{k}{tick}") / 2 for tick in ticks):
+            ticks.append(k)
+    axes.set_xticks(sorted(ticks), [str(k) for k in sorted(ticks)])
     axes.minorticks_off()

@@ -18,6 +18,7 @@ from PIL import Image
 import gmmquant
 from gmmquant import GmmquantError, Quantizer, plot_colors, plot_criteria, plot_objective, plot_palettes, quantize
 from gmmquant.report.plots.canvas import COLORS, encode_figure
+from gmmquant.report.plots.criteria import _set_axis_of_k
 from gmmquant.report.plots.figures import figures_of
 from gmmquant.report.plots.files import plots
 from gmmquant.report.record import build_record, fit_record, to_json
@@ -251,6 +252,20 @@ def test_the_title_of_the_axis_of_palettes_lies_within_the_figure(n, results):
     (axes,) = figure.axes
     title = axes.yaxis.label.get_window_extent()
     assert figure.bbox.y0 <= title.y0 < title.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize("ks", [range(1, 65), range(2, 33), (1, 2, 4, 8, 16, "auto"), range(100, 131)])
+def test_labels_of_k_do_not_touch_and_name_fits_before_what_auto_tried(ks):
+    quantizer = Quantizer(read_sample("cat.jpg")[::16, ::16])
+    figure = plot_criteria([quantizer.fit(k) for k in ks if k != "auto"])
+    if "auto" in ks:
+        criteria = figure.axes[1]
+        _set_axis_of_k(criteria, ks[:-1], [1, 2, 4, 8, 12, 16, 24, 32, 48, 64])
+        assert {"1", "2", "4", "8", "16"} <= {label.get_text() for label in criteria.get_xticklabels()}
+    figure.canvas.draw()
+    for axes in figure.axes:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
