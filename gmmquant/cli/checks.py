@@ -40,7 +40,8 @@ _CONTRADICTIONS = (
     ("model", "fits nothing; use --dither or --smooth", ("style",)),
     ("model", "fits nothing", ("k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
     ("palette", "sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
-    ("shared", "fits one mixture to all images", ("model", "transfer_from", "skip_if_larger", "plots")),
+    ("shared", "fits one mixture to all images", ("model", "transfer_from", "skip_if_larger")),
+    ("shared", "fits one mixture to all images, plots are those of one image", ("plots",)),
     (
         "transfer_from",
         "moves every colour",

@@ -153,9 +153,9 @@ def falling_likelihood(means: Iterable[tuple[int, float | None]], shrink: float 
     ordered = sorted((k, mean) for k, mean in means if mean is not None)
     falls = [f"{k} to {more}" for (k, mean), (more, lower) in pairwise(ordered) if lower < mean - 1e-3 and k < more]
     if falls and shrink:
-        alone = ", and does not apply to a single one" if falls[0].startswith("1 to ") else ""
+        alone = ", and a single one is not shrunken" if falls[0].startswith("1 to ") else ""
         yield (
-            f"{FALLING} from k = {', '.join(falls)}, because --shrink {shrink:g} makes components alike{alone}; "
+            f"{FALLING} from k = {', '.join(falls)}, because fits of --shrink {shrink:g} do not maximise it{alone}; "
             "compare k with --style likelihood"
         )
 

@@ -122,7 +122,7 @@ def test_a_note_on_all_fits_is_that_of_the_fits_of_all_runs(command, samples, tm
     assert f"cat.jpg: {start}" in command(*arguments, "-k", "1").stderr
     assert "falls" not in command(*arguments, "-k", "30").stderr
     (note,) = report(tmp_path / "out")["notes"]
-    reason = "because --shrink 0.95 makes components alike, and does not apply to a single one"
+    reason = "because fits of --shrink 0.95 do not maximise it, and a single one is not shrunken"
     assert note == f"{start}, {reason}; compare k with --style likelihood"
     again = command(*arguments, "-k", "1", "2", "30", "--force")
     assert [note] == report(tmp_path / "out")["notes"]

@@ -102,7 +102,7 @@ def choice_line(choice: Record) -> str:
         fewest = "the fewest colours" if choice["reached"] <= choice["bound"] else "the most that are tried"
         return f"{choice['asked']}: k = {k}, {fewest}; {reached}"
     bic = choice["lowest_bic"]
-    least = choice["path"][0]["k"] if choice["path"] else k  # one colour, or the colours that are kept
+    least = choice["path"][0]["k"] if choice["path"] else k  # those kept, for an image in one colour
     number = "one" if least == 1 else str(least)
     colors = f"{number} colour{'s' * (least != 1)}"
     if choice["lowest_icl"] == least != k:
