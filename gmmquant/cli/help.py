@@ -30,7 +30,7 @@ _FURTHER_EXAMPLES = {"gmmquant -k 5 -- 7": "a file named 7, in 5 colours"}
 STYLES_TITLE = "Styles (for other options, which may still be set; all start from mixture)"
 EXIT_CODES = {
     "0": "all images are done or were skipped",
-    "1": "some images failed",
+    "1": "some images failed, or have outputs that were kept",
     "2": "wrong usage, or a file of an option cannot be used",
     "130, 143, 129": "stopped by INT, TERM, HUP",
 }

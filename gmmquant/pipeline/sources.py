@@ -266,5 +266,6 @@ def _starts_with_file_name(data: bytes) -> bool:
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sort key that puts `cat2` before `cat10`, and distinguishes `cat2` from `cat02`."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)], name
+    """Return a sort key that puts `cat.png` before `cat2.gif` and that before `cat10`, and distinguishes `cat02`."""
+    stem = name.rpartition(".")[0] or name
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", stem)], name

@@ -31,7 +31,7 @@ def palette_items(palette: Palette, x: int, y: int, width: int, font: Font) -> t
     As many colours have a swatch with hex code and weight as fit into a few lines. The others are chips of a strip, up
     to a few hundred, and their number stands at the end of it.
     """
-    texts = [f"{color}  {weight:.1%}" for color, weight in zip(palette.colors, palette.weights, strict=True)]
+    texts = [f"{color}  {_share(weight)}" for color, weight in zip(palette.colors, palette.weights, strict=True)]
     widest = _WIDEST_WITH_ALPHA if any(len(color) == len("#rrggbbaa") for color in palette.colors) else _WIDEST
     n_columns = max(width // (round(font.width(widest, _SIZE)) + _SWATCH_WIDTH + _TEXT_GAP + _COLUMN_GAP), 1)
     n_lines = _MAX_LINES if n_columns > 1 else _MAX_LINES_OF_ONE
@@ -84,3 +84,8 @@ def _filled(x: int, y: int, width: int, height: int, color: str) -> list[Rectang
         filled.append(Rectangle(x + right, y, width - right, lower, dark))
         filled.append(Rectangle(x, y + lower, right, height - lower, dark))
     return filled
+
+
+def _share(weight: float) -> str:
+    """Return a share in per cent; one that rounds to 0 differs from that of a colour without pixels."""
+    return f"{weight:.1%}" if not 0 < weight < 0.0005 else "<0.1%"
