@@ -221,7 +221,7 @@ def _refuse_seed(ctx: typer.Context, settings: Settings, fixed: str) -> None:
             "out --seed"
         )
     if settings.n_seeds > 1:
-        raise ParameterError(f"--{fixed} has no random starts; use one seed, or leave out --seed")
+        raise ParameterError(f"--{fixed} has no fits from several seeds; use one, or leave out --seed")
 
 
 def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | str]) -> None:
@@ -232,7 +232,7 @@ def _refuse_to_keep(ctx: typer.Context, settings: Settings, ks: Sequence[int | s
         raise ParameterError("--palette keeps all its colours; leave out --keep-colors, or choose some, as in -k 3")
     if smallest < n_kept:
         source = "" if is_set(ctx, "k") else " (the default)"
-        remedy = next(iter(ctx.params["keep_colors"].notes), f"use at least -k {n_kept}")
+        reasons = "; ".join([f"use at least -k {n_kept}", *ctx.params["keep_colors"].notes])
         raise ParameterError(
-            f"k = {smallest}{source} is below the {plural(n_kept, 'colour')} of --keep-colors; {remedy}"
+            f"k = {smallest}{source} is below the {plural(n_kept, 'colour')} of --keep-colors; {reasons}"
         )

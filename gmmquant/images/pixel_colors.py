@@ -14,16 +14,16 @@ from gmmquant.images.pixels import FlatImage, label_type
 
 @dataclass(frozen=True, eq=False)
 class PixelColors:
-    """The visible pixels of an image, and its distinct colours, of which there are `n_colors`."""
+    """The visible pixels of an image, and its distinct colours, of which there are n_colors."""
 
     flat: FlatImage
     histogram: ColorHistogram
 
     def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...)."""
-        return self.flat.laid_out(self.visible(values))
+        return self.flat.laid_out(self.to_visible(values))
 
-    def visible(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def to_visible(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of the colour of each visible pixel, shape (n_visible, ...)."""
         return self.histogram.to_pixels(values, self.flat.codes)
 
@@ -36,7 +36,7 @@ class PixelColors:
         return self.with_hidden(self.laid_out(colors))
 
     def with_hidden(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return `pixels` (height, width, 3) after setting the invisible ones to their hidden colours."""
+        """Set the invisible ones of `pixels` (height, width, 3) to their hidden colours, in place, and return them."""
         if self.flat.visible is not None and self.flat.hidden is not None:
             pixels[~self.flat.visible] = self.flat.hidden
         return pixels

@@ -53,7 +53,7 @@ class IndexedImage:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The colours, RGB (height, width, 3), or RGBA with alpha."""
+        """The colours, RGB (height, width, 3), or RGBA with alpha; labels beyond the palette have its last colour."""
         colors = self.palette.take(self.labels, axis=0, mode="clip")  # a quarter of the time of an index
         if self.alpha is not None and self.hidden is not None:
             colors[self.alpha == 0] = self.hidden

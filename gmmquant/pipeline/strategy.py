@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gmmquant.models.em import Watcher
 from gmmquant.models.selection import BoundedChoice, Choice
@@ -18,9 +17,6 @@ from gmmquant.quantization.fitter import Fitter
 from gmmquant.quantization.quantizer import Quantizer, Receiver
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

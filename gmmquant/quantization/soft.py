@@ -62,7 +62,7 @@ def _layers(pixel_colors: PixelColors, points: Cells, fit: Fit, *, exact: bool, 
     from gmmquant.images.layers import Layers, Pixels
 
     histogram, flat, mixture = pixel_colors.histogram, pixel_colors.flat, fit.mixture
-    index = pixel_colors.visible(pixel_colors.numbers())
+    index = pixel_colors.to_visible(pixel_colors.numbers())
     pixels, unmixing = Pixels.of(index, histogram.n_colors, flat.visible_alpha), None
     if exact:
         from gmmquant.images.unmixing import Unmixing
