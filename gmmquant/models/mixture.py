@@ -284,7 +284,10 @@ class GaussianMixture(Estimator):
 
     @classmethod
     def from_gaussians(cls, gaussians: Gaussians, color_space: str | None = None) -> Self:
-        """Return a mixture with the parameters of `gaussians`, for functions of gmmquant, and with a `color_space`."""
+        """Return a fitted mixture with the parameters of `gaussians`, the reverse of `gaussians()`.
+
+        `color_space` is "srgb", "linear", "lab" or "oklab" for a mixture of colours, which is not checked.
+        """
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
         mixture._adopt(gaussians)
         mixture._adopt_space(color_space)

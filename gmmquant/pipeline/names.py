@@ -74,7 +74,8 @@ def stem_of_all(template: str) -> str:
     """Return the beginning of the names of files about several images.
 
     It is empty for {stem}_k{k}, "poster" for {stem}_poster_k{k}, and "poster-all" for poster-{stem}_k{k}: templates
-    that name reports of images differently have different files, too. {ext} stands for itself.
+    that name reports of images differently have different files, too, unless one has the word "all" or "ext" where the
+    other has a field. {ext} stands for itself.
     """
     of_reports = _K_PART.sub("", template)
     text = _TEXT_AFTER_STEM.fullmatch(of_reports)

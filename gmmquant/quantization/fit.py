@@ -129,7 +129,7 @@ class Fit:
         Raises
         ------
         ParameterError
-            If the shape or the type is another.
+            If the shape or the type is another, or a floating-point value is not from 0 to 1.
         """
         values = np.asarray(colors)
         known = values.dtype in (np.uint8, np.uint16) or values.dtype.kind == "f"
@@ -137,6 +137,9 @@ class Fit:
             raise ParameterError(
                 f"colors is {values.dtype} of shape {values.shape}; pass uint8, uint16 or floats of shape (..., 3)"
             )
+        if values.dtype.kind == "f" and not ((values >= 0) & (values <= 1)).all():
+            found = f"{values.min():g} to {values.max():g}"
+            raise ParameterError(f"colors has floats from {found}; pass values from 0 to 1, as in colors / 255")
         scale = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
         return COLOR_SPACES[self.space].from_srgb(values.astype(np.float64) / scale)
 

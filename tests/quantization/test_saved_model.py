@@ -84,6 +84,11 @@ def test_what_is_not_colours_has_no_points(colors):
     assert_refused(["pass uint8, uint16 or floats"], quantize(CAT, 2).fit.to_space, colors)
 
 
+@pytest.mark.parametrize("value", [255.0, -0.1, np.nan, np.inf])
+def test_floats_outside_0_to_1_are_refused(value):
+    assert_refused(["from 0 to 1, as in colors / 255"], quantize(CAT, 2).fit.to_space, np.array([value, 0.5, 0.5]))
+
+
 def test_results_without_a_mixture_of_colours_are_refused(tmp_path):
     hidden = quantize(np.zeros((4, 4, 4), np.uint8), 2)
     translucent = quantize(SAMPLE_IMAGES / "alpha.png", 4, alpha="quantize")

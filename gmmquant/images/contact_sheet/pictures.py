@@ -43,7 +43,7 @@ def picture_file(pixels: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
 
 
 def in_few_colors(pixels: npt.NDArray[np.uint8]) -> tuple[IndexedImage, float, float]:
-    """Return a picture in at most 256 colours, and its mean squared errors: over all pixels, and over those that differ.
+    """Return a picture in at most 256 colours, and its mean squared errors: of all pixels, and of those that differ.
 
     Pillow's octree groups the colours. A group has the colour of most of its pixels, if at least half have it, so that
     flat areas keep theirs.
