@@ -6,6 +6,7 @@ checked before they get the file. Layout: TIFF 6.0 (Adobe, 1992), section 2; Big
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,11 +44,16 @@ class _Tag(NamedTuple):
 
 @dataclass(frozen=True)
 class Directory:
-    """The first directory of a TIFF file: byte order, tags by number, and the end of the directory itself."""
+    """The first directory of a TIFF file: byte order, tags by number, and the end of the directory itself.
+
+    The position of the next page's directory is stored at `others_at`; `has_others` is whether there is one.
+    """
 
     order: str
     tags: Mapping[int, _Tag]
     end: int
+    others_at: int
+    has_others: bool
 
     def integers(self, file: BinaryIO, number: int) -> npt.NDArray[np.int64]:
         """Return the values of a tag; none if it is missing, cut short or has no integers."""
@@ -116,4 +122,19 @@ def read_directory(file: BinaryIO) -> Directory:
         if tag.n_bytes > inline:
             tag = tag._replace(start=struct.unpack(order + ("Q" if is_big else "I"), value)[0])
         tags[number] = tag
-    return Directory(order, tags, start + count_bytes + n_tags * entry_bytes + inline)
+    end = start + count_bytes + n_tags * entry_bytes + inline
+    file.seek(end - inline)
+    further = int.from_bytes(file.read(inline), "little" if order == "<" else "big")
+    return Directory(order, tags, end, end - inline, has_others=further not in (0, start))
+
+
+def first_page(data: bytes) -> tuple[bytes, bool]:
+    """Return a TIFF that ends with its first page, and whether the file has others.
+
+    Files are read as far as the first page needs. A decoder that follows the position of the second one beyond the end
+    would call them damaged.
+    """
+    directory = read_directory(io.BytesIO(data))
+    at, end, view = directory.others_at, directory.end, memoryview(data)
+    page = b"".join((view[:at], bytes(end - at), view[end:])) if any(view[at:end]) else data
+    return page, directory.has_others

@@ -22,7 +22,7 @@ from gmmquant.images.decoding.icc import SRGB_CURVE, sampled_curve
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, opened_by_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
-from gmmquant.images.decoding.tiff_directory import COMPRESSION, HEIGHT, WIDTH, read_directory
+from gmmquant.images.decoding.tiff_directory import COMPRESSION, HEIGHT, WIDTH, first_page, read_directory
 from gmmquant.images.decoding.tiff_samples import SampleLayout, decode_samples, sample_layout
 from gmmquant.images.decoding.tiff_strips import is_damaged
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
@@ -33,6 +33,10 @@ _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 _PROFILE = 34675
+
+# Channels of grey, RGB, a palette, inks, YCbCr and Lab.
+_COLOR_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, 5: 4, _YCBCR: 3, 8: 3}
+_UNUSED_CHANNELS = "the file has channels other than colours and alpha; they are not used"
 
 # LZMA and Zstandard, which the libtiff in OpenCV lacks.
 _ONLY_PILLOW = (34925, 50000)
@@ -92,18 +96,19 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(width, height, 1)
     if is_damaged(data, byte_limit(width * height)):
         raise damaged("TIFF")
+    data, has_further_pages = first_page(data)
     tags = _load_tags(io.BytesIO(data))
+    notes = (SEVERAL_IMAGES,) * has_further_pages + (_UNUSED_CHANNELS,) * _drops_channels(tags)
     layout = sample_layout(tags, "<" if data[:2] == b"II" else ">")
     if layout is not None and _needs_samples(tags):
-        return _decode_by_samples(data, header, tags, layout)
+        return _decode_by_samples(data, header, tags, layout, notes)
     with opened_by_pillow(data, "TIFF") as image:
-        tags, several_pages = dict(getattr(image, "tag_v2", {})), bool(getattr(image, "is_animated", False))
+        tags = dict(getattr(image, "tag_v2", {}))
         exif = _descriptive_exif(image)
     frame = _decode_frame(data, tags)
     dpi = header.info.get("dpi") if _X_RESOLUTION in tags else None  # otherwise Pillow has made one up
     if dpi is not None and tags.get(ORIENTATION) in (5, 6, 7, 8):
         dpi = dpi[::-1]
-    notes = (SEVERAL_IMAGES,) if several_pages else ()
     # The decoders have applied the tag, but not the orientation in XMP, which counts without the tag.
     orientation = 1 if ORIENTATION in tags else None
     others = {"orientation": orientation, "notes": notes, "dpi": dpi, "exif": exif}
@@ -153,13 +158,25 @@ def _needs_samples(tags: Mapping[int, Any]) -> bool:
     return not is_plain or is_planar or tags.get(COMPRESSION, 1) in _ONLY_PILLOW
 
 
-def _decode_by_samples(data: bytes, header: Header, tags: Mapping[int, Any], layout: SampleLayout) -> StoredImage:
+def _drops_channels(tags: Mapping[int, Any]) -> bool:
+    """Return whether there are channels other than colours and alpha. One without a stated meaning is alpha."""
+    n_colors = _COLOR_CHANNELS.get(tags.get(_PHOTOMETRIC, -1))
+    if n_colors is None or (n_further := int(tags.get(_CHANNELS, 1)) - n_colors) < 1:
+        return False
+    has_alpha = _UNSPECIFIED not in np.atleast_1d(tags.get(_EXTRA_SAMPLES, ()))[:1]
+    return n_further > has_alpha
+
+
+def _decode_by_samples(
+    data: bytes, header: Header, tags: Mapping[int, Any], layout: SampleLayout, notes: tuple[str, ...]
+) -> StoredImage:
     samples = decode_samples(data, layout)
     if samples.shape[2] < 3:
         samples = samples[..., [0, 0, 0, *range(1, samples.shape[2])]]
     orientation = int(tags[ORIENTATION]) if ORIENTATION in tags else None
     frames = _finished(samples, tags)[np.newaxis]
-    return StoredImage.with_info(frames, header, orientation=orientation, dpi=None).with_space(_stated_space(tags))
+    stored = StoredImage.with_info(frames, header, orientation=orientation, dpi=None, notes=notes)
+    return stored.with_space(_stated_space(tags))
 
 
 def _finished(pixels: npt.NDArray[Any], tags: Mapping[int, Any]) -> npt.NDArray[Any]:
