@@ -6,6 +6,7 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from gmmquant import quantize, read_image
@@ -61,6 +62,16 @@ def test_the_note_of_the_command_has_a_remedy_that_works(command, tmp_path, n_ch
         exec(note[1], names)
     scaled = np.repeat(values[..., np.newaxis], 3, axis=2) if n_channels == 1 else values[..., [2, 1, 0]]
     assert np.array_equal(names["pixels"][..., :3], scaled * 16)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint32])
+def test_tiffs_of_other_types_have_a_known_range_and_no_note(tmp_path, dtype):
+    values = np.random.default_rng(0).uniform(0, 0.2, (20, 30, 3))
+    values = values.astype(dtype) if dtype is np.float32 else (values * 2**32).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    image = read_image(tmp_path / "a.tif")
+    assert image.pixels.max() < 1 << 14
+    assert image.notes == ()
 
 
 def test_a_shared_run_has_the_note_of_each_image(command, tmp_path):

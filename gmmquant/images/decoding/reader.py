@@ -62,7 +62,8 @@ class StoredImage(NamedTuple):
     8; if it is None, that of XMP counts. `notes` are messages for the user. The ICC `profile` is empty if it cannot be
     read and None if there is none; `is_srgb` is whether the file states sRGB, `other_color_space` describes another one
     that it states without a profile, and that is not applied. `exif` is bytes or a `PIL.Image.Exif`; `comments` are
-    pairs of keyword and text, bytes in UTF-8 or Latin-1.
+    pairs of keyword and text, bytes in UTF-8 or Latin-1. `has_full_range` is whether the values were converted
+    from those of another type, whose range is known.
     """
 
     frames: npt.NDArray[Any]
@@ -76,6 +77,7 @@ class StoredImage(NamedTuple):
     exif: Any = None
     xmp: Any = b""
     comments: tuple[tuple[str, Any], ...] = ()
+    has_full_range: bool = False
 
     @classmethod
     def with_info(cls, frames: npt.NDArray[Any], header: Header, **others: Any) -> StoredImage:

@@ -176,6 +176,7 @@ def _decode_by_samples(
     orientation = int(tags[ORIENTATION]) if ORIENTATION in tags else None
     frames = _finished(samples, tags)[np.newaxis]
     stored = StoredImage.with_info(frames, header, orientation=orientation, dpi=None, notes=notes)
+    stored = stored._replace(has_full_range=layout.dtype.kind != "u" or layout.dtype.itemsize != 2)
     return stored.with_space(_stated_space(tags))
 
 
