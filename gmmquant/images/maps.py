@@ -21,7 +21,10 @@ _WHITE = 65535
 
 @dataclass(frozen=True, eq=False)
 class GreyMap:
-    """Values (height, width) in a `unit`, drawn linearly from the value `black` to the value `white`."""
+    """Values (height, width) in a `unit`, drawn linearly from the value `black` to the value `white`.
+
+    The value of a fully transparent pixel is NaN, so `np.nanmean` is the mean of the visible ones. It is drawn black.
+    """
 
     values: npt.NDArray[np.float64]
     unit: str
@@ -38,14 +41,21 @@ class GreyMap:
         """Return a map of log-densities (height, width), in nats, from the lowest, black, to the highest, white."""
         seen = log_density if visible is None else log_density[visible]
         low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
-        values = log_density if visible is None else np.where(visible, log_density, low)
+        values = log_density if visible is None else np.where(visible, log_density, np.nan)
         return cls(values, "nats", low, high if high > low else low + 1.0)
 
     @property
     def levels(self) -> npt.NDArray[np.uint8]:
         """The map in levels of 8 bits, (height, width)."""
-        levels = np.clip((self.values - self.black) / (self.white - self.black), 0, 1)
-        return np.rint(255 * levels).astype(np.uint8)
+        return self._scaled(255).astype(np.uint8)
+
+    def levels_of_16_bits(self) -> npt.NDArray[np.uint16]:
+        """Return the map in levels of 16 bits, (height, width)."""
+        return self._scaled(_WHITE).astype(np.uint16)
+
+    def _scaled(self, top: int) -> npt.NDArray[np.float64]:
+        values = np.where(np.isnan(self.values), self.black, self.values)
+        return np.rint(np.clip((values - self.black) * (top / (self.white - self.black)), 0, top))
 
     def _repr_png_(self) -> bytes:
         """Return the map as notebooks show it: a small grey PNG of 8 bits."""
@@ -56,10 +66,10 @@ class GreyMap:
 
 def encode_grey_map(grey: GreyMap) -> bytes:
     """Return a map as a grey PNG of 16 bits."""
-    levels = np.rint((grey.values - grey.black) * (_WHITE / (grey.white - grey.black)))
-    levels = np.clip(levels, 0, _WHITE).astype(np.uint16)
     scale = f"{grey.unit}: 0 is {grey.black!r}, {_WHITE} is {grey.white!r}, linear between"
-    return _encode(Image.fromarray(levels), scale)
+    if np.isnan(grey.values).any():
+        scale += "; 0 where nothing is visible"
+    return _encode(Image.fromarray(grey.levels_of_16_bits()), scale)
 
 
 def encode_label_map(

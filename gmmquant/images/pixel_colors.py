@@ -20,8 +20,11 @@ class PixelColors:
     histogram: ColorHistogram
 
     def laid_out(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...)."""
-        return self.flat.laid_out(self.to_visible(values))
+        """Return the value of each pixel's colour, shape (height, width, ...), from `values` (n_colors, ...).
+
+        Where nothing is visible, floating-point values are NaN, and integers 0.
+        """
+        return self.flat.laid_out(self.to_visible(values), np.nan if values.dtype.kind == "f" else 0)
 
     def to_visible(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of the colour of each visible pixel, shape (n_visible, ...)."""

@@ -18,13 +18,19 @@ from gmmquant.report.record import Record
 _OF_IMAGE = ("width", "height", "frames", "pixels", "visible_pixels", "visible_weight", "distinct_colors", "bit_depth")
 _OF_FIT = (
     *("k", "k_fitted", "asked", "method", "space", "covariance", "recolor", "dither"),
-    *("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "n_iter", "converged", "mse", "psnr", "regions"),
+    *("log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "n_iter", "tol", "converged", "mse", "psnr"),
+    "regions",
 )
-_OF_SETTINGS = ("seed", "style", "noise", "shrink", "search", "init", "restarts", "snap", "smooth", "n_seeds")
+_OF_SETTINGS = (
+    *("seed", "style", "noise", "reg_covar", "shrink", "search", "init", "restarts", "max_iter", "snap", "smooth"),
+    *("strength", "keep_colors", "palette_order", "color_depth", "alpha", "resize", "n_seeds", "keep_metadata"),
+)
+_INPUTS = ("transfer_from", "model", "palette")
 _OF_SEEDS = ("best_seed", "mean_log_likelihood_mean", "mean_log_likelihood_sd")
 FIT_COLUMNS = (
     *("image", "file", *_OF_FIT, *_OF_SETTINGS, *_OF_SEEDS),
-    *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE, "transfer_from"),
+    *("seconds", "image_bytes", "file_bytes", *_OF_IMAGE, *_INPUTS),
+    *("version", "digest_source", "digest_settings"),
 )
 _NUMBERS = (
     *("mean_1", "mean_2", "mean_3"),
@@ -78,14 +84,33 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
             "image": entry.image,
             "file": entry.path_of(fit["files"].get("image")),
             **{name: fit[name] for name in _OF_FIT if name in fit},
-            **{name: record["settings"].get(name) for name in _OF_SETTINGS},
+            **{name: _text_of(record["settings"].get(name)) for name in _OF_SETTINGS},
             **_seeds_of(fit, record["settings"]),
-            "transfer_from": record["settings"].get("transfer_from"),
+            **{name: _input_of(entry, record["settings"].get(name)) for name in _INPUTS},
+            "version": record.get("version"),
+            **_digests_of(record),
             "seconds": sum(fit["seconds"].values()),
             "image_bytes": record["image"]["bytes"],
             "file_bytes": fit["bytes"],
             **image,
         }
+
+
+def _digests_of(record: Record) -> dict[str, Any]:
+    """Return the digests of an image, or of all images together, and of the settings."""
+    digests = record.get("digest", {})
+    source = record["image"].get("digest", digests.get("source", digests.get("sources")))
+    return {"digest_source": source, "digest_settings": digests.get("settings")}
+
+
+def _text_of(value: Any) -> Any:
+    """Return a setting for a cell; several colours have commas between them."""
+    return ",".join(value) if isinstance(value, list) else value
+
+
+def _input_of(entry: Entry, value: Any) -> Any:
+    """Return another input of a fit: its path from the folder of the table, or the colours that were typed."""
+    return entry.path_of(value) if isinstance(value, str) else _text_of(value)
 
 
 def _seeds_of(fit: Record, settings: Record) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 
 # The facts of a shared fit that are also those of each image.
-_SHARED = ("k_fitted", "asked", "method", "recolor", "dither", "space", "covariance", "n_iter", "converged")
+_SHARED = ("k_fitted", "asked", "method", "recolor", "dither", "space", "covariance", "n_iter", "tol", "converged")
 
 # The name of the entry of all images together.
 ALL_IMAGES = "(all images)"

@@ -122,6 +122,25 @@ def test_the_columns_on_the_page_on_records_are_those_of_the_tables(run, tmp_pat
     assert named and named <= columns
 
 
+def test_the_keys_of_a_model_on_the_page_on_files_are_those_of_its_file(tmp_path):
+    results = (
+        gmmquant.quantize(SAMPLE_IMAGES / "cat.jpg", 2),
+        gmmquant.quantize(SAMPLE_IMAGES / "cat.jpg", palette="pico8"),
+    )
+    keys = set()
+    for result in results:
+        result.save_model(tmp_path / "cat.gmm.json")
+        keys |= json.loads((tmp_path / "cat.gmm.json").read_text()).keys()
+    mixture = results[0].to_estimator()
+    mixture.feature_names_in_ = np.array(["r", "g", "b"], dtype=object)
+    mixture.save(tmp_path / "mixture.json")
+    of_mixture = json.loads((tmp_path / "mixture.json").read_text()).keys()
+    section = text_of("formats.md").partition("## Models")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    assert {key for row in rows for key in re.findall(r"`([^`]+)`", row)} == {*keys, *of_mixture}
+    assert keys - of_mixture == {"method", "noise", "recolor", "exact", "palette"}
+
+
 def test_the_settings_of_a_record_are_those_of_settings_and_those_on_the_page(records, documented):
     of_record = {f"settings.{name}" for name in records[0]["settings"]}
     of_class = {f"settings.{name}" for name in gmmquant.Settings.__dataclass_fields__}

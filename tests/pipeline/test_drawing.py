@@ -369,7 +369,11 @@ def test_all_additional_files_are_written_and_recorded(command, tmp_path, sample
     with Image.open(tmp_path / "out" / "alpha_k3_entropy.png") as image:
         scale = files["maps"]["entropy"]
         read = scale["black"] + np.asarray(image) * (scale["white"] - scale["black"]) / 65535
-    assert np.abs(read - entropy.values).max() < 1e-4
+        description = image.info["Description"]
+    seen = ALPHA[..., 3] > 0
+    assert np.abs(read - entropy.values)[seen].max() < 1e-4
+    assert (read[~seen] == scale["black"]).all()
+    assert description.endswith("linear between; 0 where nothing is visible")
 
 
 def test_additional_files_are_refused_and_kept_like_the_image(command, tmp_path, samples):
@@ -709,7 +713,15 @@ def test_black_in_a_map_of_log_densities_is_the_lowest_visible_one():
     _, density = quantizer.maps(quantizer.fit(3))
     seen = density.values[ALPHA[..., 3] > 0]
     assert (density.black, density.white) == (seen.min(), seen.max())
-    assert (density.values[ALPHA[..., 3] == 0] == density.black).all()
+
+
+def test_pixels_of_which_nothing_is_visible_have_no_values_in_maps_and_are_drawn_black():
+    quantizer = Quantizer(ALPHA)
+    hidden = ALPHA[..., 3] == 0
+    for grey in quantizer.maps(quantizer.fit(3)):
+        assert np.array_equal(np.isnan(grey.values), hidden)
+        assert not grey.levels[hidden].any()
+        assert not grey_levels(encode_grey_map(grey))[0][hidden].any()
 
 
 def test_another_seed_gives_kmeans_another_start():

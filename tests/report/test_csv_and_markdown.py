@@ -6,6 +6,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from helpers import read_sample
@@ -14,7 +15,8 @@ from gmmquant import quantize
 from gmmquant.report.csv_tables import CsvTables
 from gmmquant.report.entry import Entry, entries_of
 from gmmquant.report.markdown import Markdown, escaped
-from gmmquant.report.record import fit_record
+from gmmquant.report.record import fit_record, settings_record
+from gmmquant.settings import Settings
 
 CAT = read_sample("cat.jpg")
 
@@ -80,6 +82,49 @@ def test_every_figure_of_the_csv_tables_is_that_of_the_record():
         upper = ("11", "12", "13", "22", "23", "33")
         assert [[float(part[f"covariance_{i}"]) for i in upper] for part in of_fit] == columns["covariance"]
         assert [part["component"] for part in of_fit] == [str(i + 1) for i in range(fit["k"])]
+
+
+def test_the_table_of_fits_has_every_setting_of_a_record():
+    settings = {"strength": 0.3, "dither": "bayer", "keep_colors": ["#ff0000", "#00ff00"], "palette_order": "hue"}
+    settings |= {"max_iter": 7, "color_depth": "rgb565", "resize": "50%"}
+    record = record_of("cat.jpg")
+    record["settings"] = settings_record(Settings(**settings), {}, Path("report.json"))
+    record["settings"] |= {"reg_covar": 0.25, "keep_metadata": True}
+    record |= {"version": "1.2.3", "digest": {"source": "ab", "settings": "cd"}}
+    row = tables_of(Entry(record))[0][0]
+    assert record["settings"].keys() <= row.keys()
+    shown = settings | {
+        "dither": "none",
+        "keep_colors": "#ff0000,#00ff00",
+        "alpha": "keep",
+        "keep_metadata": "true",
+        "reg_covar": 0.25,
+    }
+    shown |= {"version": "1.2.3", "digest_source": "ab", "digest_settings": "cd", "model": "", "palette": ""}
+    assert {name: row[name] for name in shown} == {name: str(value) for name, value in shown.items()}
+    assert [row["tol"] for row in tables_of(Entry(record))[0]] == [str(fit["tol"]) for fit in record["fits"]]
+
+
+@pytest.mark.parametrize("name", ["model", "palette", "transfer_from"])
+def test_other_inputs_in_a_table_are_paths_from_its_folder_or_colours(name):
+    record = record_of("cat.jpg")
+    for value, shown in [
+        ("../a.json", "a.json"),
+        ("../../a.json", "../a.json"),
+        ("https://x.example/a.json", "https://x.example/a.json"),
+        (["#000000", "#ffffff"], "#000000,#ffffff"),
+        (None, ""),
+    ]:
+        record["settings"][name] = value
+        assert {row[name] for row in tables_of(Entry(record, "sub"))[0]} == {shown}
+
+
+def test_images_of_a_shared_mixture_have_their_own_digests_in_the_table():
+    record = record_of("cat.jpg")
+    record["digest"] = {"sources": "all", "settings": "cd"}
+    of_image = {**record, "image": {**record["image"], "digest": "ab"}}
+    rows = [*tables_of(Entry(record))[0], *tables_of(Entry(of_image))[0]]
+    assert [row["digest_source"] for row in rows] == ["all", "all", "ab", "ab"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
