@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
@@ -118,13 +118,14 @@ def quantize(
         of CSS, triples, a palette file or a name such as "gameboy": see `read_palette`.
     style : "mixture", "poster", "faithful" or "likelihood"
         What the image is for: a smooth one with vivid accents, flat areas, the least visible error, or the highest
-        likelihood. It decides the settings that are None: see `gmmquant.settings.STYLES`.
+        likelihood. It decides the settings that are None, as the option --style does: see docs/cli.md.
     method : "gmm" or "kmeans"
         A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
         The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
         their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans" and
-        with kept colours.
+        with kept colours. If this is not set and components overlap so much that few colours would be used, pixels get
+        the nearest colours: `result.recoloring` tells. Not with `noise=0` and `shrink=0`.
     dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
         How colours between those of the palette are mixed.
     strength : float or None
@@ -167,7 +168,8 @@ def quantize(
     ConvergenceWarning
         If `max_iter` iterations were not enough.
     UserWarning
-        If 16-bit values are so small that the image is dark, as data of 12 bits are. The message names a factor.
+        If 16-bit values are so small that the image is dark, as data of 12 bits are: the message names a factor. If
+        components overlap, so that pixels get the nearest colours, which `recolor` decides if it is set.
     """
     given = locals()
     options = {field.name: given[field.name] for field in fields(Settings)}
@@ -188,8 +190,14 @@ def quantize(
         results = [quantizer.fit_palette(colors, cast("int | None", each)) for each in ks or cast("list[int]", [None])]
     else:
         ks = ks or [DEFAULT_K]
-        results = [quantizer.fit(quantizer.choose_k(each).k if isinstance(each, str) else each) for each in ks]
+        results = [_chosen(quantizer, each) if isinstance(each, str) else quantizer.fit(each) for each in ks]
     return results[0] if one else QuantizedImages(results)
+
+
+def _chosen(quantizer: Quantizer, asked: str) -> QuantizedImage:
+    """Return the result of the k that "auto" or "auto:DE" chooses, with the choice."""
+    choice = quantizer.choose_k(asked)
+    return replace(quantizer.fit(choice.k), asked=asked, choice=choice)
 
 
 def _checked_k(k: object) -> int | str:

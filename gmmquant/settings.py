@@ -151,7 +151,7 @@ class Settings:
     Attributes
     ----------
     style : "mixture", "poster", "faithful" or "likelihood"
-        What the image is for; a name for values of other settings (see `STYLES`), each of which may still be set.
+        What the image is for; a name for values of other settings, each of which may still be set.
     seed : int
         Seed of the random starts and of the grain of dithering.
     n_seeds : int
@@ -168,14 +168,14 @@ class Settings:
         One matrix per component, one matrix for all, variances per component, one variance per component.
     noise : float
         Standard deviation, in levels of 255, of each recorded value for a mixture; of effect at 8 bits from 0.25 on,
-        and at most an eighth of the standard deviation of the image's values. Less where components would overlap: see
-        `gmmquant.quantization.overlap`.
+        and at most an eighth of the standard deviation of the image's values. Less where components would overlap, down
+        to none: see docs/noise-and-shape.md.
     shrink : float
         How far "full" covariances are drawn towards a common one, from 0 (not at all) to below 1. See
-        `gmmquant.models.prior`.
+        "Shrinkage" in docs/mathematics.md.
     search : "none" or "split-merge"
         How a better optimum of a mixture's likelihood is looked for: not at all, or by splits and merges of components;
-        see `gmmquant.models.split_merge`. Not with shrinkage and "tied" covariances.
+        see docs/mathematics.md. Not with shrinkage and "tied" covariances.
     snap : float
         A component of which most pixels have exactly one colour is drawn in it, if it is at most this far from the
         mean: the Euclidean distance of the 8-bit values. 0: components are drawn in their means.
@@ -183,16 +183,16 @@ class Settings:
         Initialisation of a mixture.
     restarts : int
         Number of starts on the coarsest cells. The best one is continued; with a search, several of them are: see
-        `gmmquant.models.coarse_to_fine.fit_by_search`.
+        docs/mathematics.md.
     method : "gmm" or "kmeans"
         A Gaussian mixture, for the likelihood, or KMeans, for the squared error.
     recolor : "posterior", "nearest", "soft" or None
         The colour of a pixel: that of its most probable component, the nearest one, or the mean of all weighted by
-        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans" and
-        with kept colours.
+        their probabilities. None: as `dither` requires, otherwise "posterior" for "gmm", and "nearest" for "kmeans",
+        with kept colours, and where components overlap so much that few colours would be used.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit and of distances between colours, except those of dithering, which are of the eye: see
-        `gmmquant.images.dithering.mixing`.
+        docs/drawing.md.
     dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
         How colours between those of the palette are mixed: by diffusing errors to the next pixels, by the thresholds of
         a mask, which is blue noise or Bayer's matrix, or by drawing from the responsibilities of each pixel.
@@ -202,7 +202,7 @@ class Settings:
     smooth : float
         How much the label of a pixel depends on its neighbours, from 0 (not at all) to 4: each of the eight that has
         the same label adds this to its score, in nats. Not with "soft" and with dithering. See
-        `gmmquant.images.smoothing`.
+        "Smoothing" in docs/mathematics.md.
     keep_colors : sequence of str or of three integers
         Colours that the palette contains exactly, among its k colours: hex codes, names of CSS, or values from 0 to
         255; also as one text with commas; kept as a tuple of `#rrggbb`. They are the means of components, and the

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gmmquant.errors import NotFittedError, ParameterError
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.intp]
@@ -213,3 +215,10 @@ def _has_missing(value: object) -> bool:
 
 def _not_finite(name: str) -> ParameterError:
     return ParameterError(f"{name} contains NaN or infinite values; remove or replace them")
+
+
+def read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """Return a view of an array that cannot be written to; the array itself can."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

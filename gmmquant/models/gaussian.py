@@ -21,7 +21,7 @@ LOG_OF_ZERO = -1e300
 _LOG_2_PI = math.log(2 * math.pi)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gaussians:
     """A mixture of K Gaussians in d dimensions: sum over k of weights[k] N(x | means[k], covariances[k]).
 
@@ -33,6 +33,11 @@ class Gaussians:
     means: FloatArray
     covariances: FloatArray
     covariance_type: CovarianceType = FULL
+
+    def __repr__(self) -> str:
+        """Return the number of components and features, and the type of the covariances, in one line."""
+        K, d = self.means.shape
+        return f"<Gaussians: {K} components of {d} features, {self.covariance_type.name} covariances>"
 
     @cached_property
     def factors(self) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gmmquant.colors.palette import Palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import ParameterError
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, read_only
 from gmmquant.models.gaussian import Gaussians, natural_parameters
 from gmmquant.models.kmeans import center_scores
 from gmmquant.parsing import hex_code, with_alpha
@@ -58,7 +58,11 @@ class Fit:
     seconds : dict
         Time spent: `seed` (starts) and `fit`, which includes the starts with a search and with KMeans.
     noise : float
-        See `Settings.noise`.
+        The noise of this fit, in levels of 255: that of the settings or less, see `Settings.noise`. 0 for KMeans and
+        for exact colours.
+    variance : float
+        Variance of each value in the objective, in units of `space`: that of `noise` and of the rounding of the image.
+        0 in other spaces than sRGB, where it differs from colour to colour.
     exact : bool
         Whether there were at most `k` colours, each of which is a component. Nothing is fitted or dithered, and each
         pixel gets the nearest colour.
@@ -80,6 +84,13 @@ class Fit:
         The fits from several seeds, of which this is the best; empty if there was one.
     seed : int or None
         The seed of this fit, if there are several.
+    given : tuple of str
+        The palette that weights and covariances were fitted to, or of which the best colours were taken, as `#rrggbb`.
+    settings : Settings or None
+        Those of the fit.
+
+    Fits are compared by identity, as `==` of arrays has no single answer: compare their `palette`, `trace` or mixture.
+    Copies of `palette` can be edited; it is read-only.
     """
 
     k: int
@@ -93,6 +104,7 @@ class Fit:
     converged: bool | None
     seconds: dict[str, float]
     noise: float = 0.0
+    variance: float = 0.0
     exact: bool = False
     nearest_by_mean: bool = False
     colors: Palette | None = None
@@ -102,6 +114,8 @@ class Fit:
     recoloring: str | None = None
     seeds: tuple[SeedFigures, ...] = ()
     seed: int | None = None
+    given: tuple[str, ...] = ()
+    settings: Settings | None = None
 
     def _repr_html_(self) -> str:
         """Return the palette and the figures as notebooks show them."""
@@ -146,9 +160,8 @@ class Fit:
     @cached_property
     def palette(self) -> Palette:
         """The colours of recoloured images, uint8 (K, 3), which are `colors`, or the means rounded to 8 bits."""
-        if self.colors is not None:
-            return self.colors
-        return to_8_bits(self.mixture.means, COLOR_SPACES[self.space])
+        colors = to_8_bits(self.mixture.means, COLOR_SPACES[self.space]) if self.colors is None else self.colors
+        return read_only(colors)
 
     @property
     def codes(self) -> list[str]:

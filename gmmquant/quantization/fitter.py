@@ -30,7 +30,7 @@ from gmmquant.models.covariance import COVARIANCE_TYPES, FULL
 from gmmquant.models.em import EMFit, Watcher, e_step, watch_nothing
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.starts import clusters_about
-from gmmquant.parsing import AUTO, check_k, largest_difference, parse_auto, parse_color
+from gmmquant.parsing import AUTO, check_k, hex_code, largest_difference, parse_auto, parse_color
 from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fit_colors import NO_COLORS, candidates_of, snapped_colors, with_colors
 from gmmquant.quantization.overlap import without_overlap
@@ -154,7 +154,9 @@ class Fitter:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")
         else:
             fit = self._fit_from_seeds(k, watch)
-            fit = replace(fit, colors=snapped_colors(self.colors, fit.mixture, self.settings))
+            colors = snapped_colors(self.colors, fit.mixture, self.settings)
+            # It may be of one of several seeds, or of less noise.
+            fit = replace(fit, colors=colors, settings=self.settings)
             by_weight = fit.mixture.order()
         kept_first = np.concatenate([np.arange(len(kept)), by_weight[by_weight >= len(kept)]])
         return with_colors(fit, self.settings, kept, by_weight, given=kept_first, default="weight")
@@ -168,6 +170,7 @@ class Fitter:
         """
         started = perf_counter()
         settings, palette = self.settings, check_palette(palette)
+        given = tuple(map(hex_code, palette))
         if self.colors.n_colors == 0:
             return self._fit_nothing(len(palette) if k is None else k)
         palette = self._subset(palette, check_k(k)) if k is not None else to_depth(palette, settings.color_depth)
@@ -185,7 +188,7 @@ class Fitter:
         )
         undecided = settings.recolor is None and settings.dither == "none"
         recoloring = "nearest" if undecided else None
-        result = replace(self._result(K, fit, tol, perf_counter() - started), recoloring=recoloring)
+        result = replace(self._result(K, fit, tol, perf_counter() - started), recoloring=recoloring, given=given)
         by_weight = result.mixture.order()
         return with_colors(result, settings, palette, by_weight, given=np.arange(K), default="given")
 
@@ -339,7 +342,7 @@ class Fitter:
         cells, variance = histogram.cells(self.space), histogram.variance_in(self.space)  # exact colours have no noise
         objective = 0.0 if self.settings.method == "kmeans" else e_step(cells, mixture, variance)[1]
         fit = self._result(k, self._unfitted(mixture, objective), None, 0.0)
-        return replace(fit, noise=0.0, exact=True, nearest_by_mean=True, recoloring="nearest")
+        return replace(fit, noise=0.0, variance=variance, exact=True, nearest_by_mean=True, recoloring="nearest")
 
     def _fit_nothing(self, k: int) -> Fit:
         """Return the fit to an image without a visible pixel: a mixture of no components."""
@@ -408,4 +411,6 @@ class Fitter:
             converged=fit.converged,
             seconds={"seed": seed, "fit": fit_seconds},
             noise=self.noise,
+            variance=self.variance,
+            settings=self.settings,
         )

@@ -117,10 +117,17 @@ class Quantizer:
 
         `watch(n_iter, objective)` is called at the start and after each iteration of EM, `receive(image)` as soon as
         the image is recoloured, before the likelihood is computed. A ConvergenceWarning tells that `max_iter` was too
-        small.
+        small, a UserWarning that components overlap, so that pixels get the nearest colours: see `quantize`.
         """
         number = check_k(k) if self.histogram.n_colors else int(k)  # 0 is chosen for an image without a visible pixel
-        return self.recolor(self._converged(self.fitter.fit(number, watch)), receive)
+        fit = self._converged(self.fitter.fit(number, watch))
+        if self._is_drawn_otherwise(fit):
+            warn_user(
+                f"components overlap at k = {fit.k}, so pixels get the nearest colours; use fewer colours or "
+                "method='kmeans', or recolor='nearest' or 'posterior' to decide it",
+                UserWarning,
+            )
+        return self.recolor(fit, receive)
 
     def fit_palette(
         self,
@@ -328,10 +335,8 @@ class Quantizer:
         if dither == "none" and not smoothing:
             mse, counts = errors[recoloring], self.histogram.count(color_labels, len(palette))
         else:
-            flat = self._flat
-            visible = flat.visible_values(labels)
-            mse = error_of_pixels(flat.codes, flat.bit_depth, visible, palette, flat.visible_alpha)
-            counts = np.bincount(visible, minlength=len(palette))
+            mse = self._error_of(labels, palette)
+            counts = np.bincount(self._flat.visible_values(labels), minlength=len(palette))
         fit_seconds = fit.seconds["fit"] + perf_counter() - received
         seconds = {"seed": fit.seconds["seed"], "fit": fit_seconds, "recolor": recolored - started}
         weight = self.histogram.total_weight
@@ -340,6 +345,11 @@ class Quantizer:
             counts, weight, evaluation.log_likelihood, evaluation.entropy, mse, errors, seconds, regions
         )
         return self._result(fit, recoloring, dither, statistics, labels, colors)
+
+    def _error_of(self, labels: npt.NDArray[Any], palette: npt.NDArray[np.uint8]) -> float:
+        """Return the squared error of the image drawn by `labels` (height, width) in the colours of `palette`."""
+        flat = self._flat
+        return error_of_pixels(flat.codes, flat.bit_depth, flat.visible_values(labels), palette, flat.visible_alpha)
 
     def __repr__(self) -> str:
         """Return the size of the image, its number of colours, the method and the space in one line."""
@@ -362,7 +372,7 @@ class Quantizer:
     ) -> QuantizedImage:
         """Return a result with the alpha, hidden colours, animation and source of the image."""
         flat = self._flat
-        own = (flat.alpha, flat.hidden, self._animation, self.source)
+        own = (flat.alpha, flat.hidden, self._animation, self.source, self.settings)
         return QuantizedImage(fit, recoloring, dither, statistics, labels, colors, *own)
 
     def _converged(self, fit: Fit) -> Fit:
@@ -376,8 +386,13 @@ class Quantizer:
             )
         return fit
 
+    def _is_drawn_otherwise(self, fit: Fit) -> bool:
+        """Return whether pixels get the nearest colours since components overlap, and not by the settings."""
+        decided = fit.recoloring == "nearest" and self.settings.recoloring != "nearest"
+        return decided and not fit.exact and fit.alphas is None and self.settings.method == "gmm"
+
     def check_own(self, result: QuantizedImage) -> None:
-        """Refuse a result of another image, as far as its size, its visible pixels and their weight show."""
+        """Refuse a result of another image, by its size, visible pixels, their weight, and the error of its labels."""
         remedy, untyped = "pass a result of this image, as of Quantizer.fit", cast("object", result)
         if not isinstance(untyped, QuantizedImage):
             raise ParameterError(f"fit is a {type(result).__name__}; {remedy}")
@@ -395,6 +410,9 @@ class Quantizer:
                 f"the fit is to an image of {statistics.n_pixels} visible pixels of weight {statistics.weight:g}, not "
                 f"of {self._flat.n_visible} of weight {weight:g}; {remedy}"
             )
+        expected = statistics.errors["posterior"] if result.colors is not None else result.mse
+        if statistics.n_pixels and not np.isclose(self._error_of(result.labels, result.palette), expected, rtol=1e-6):
+            raise ParameterError(f"the fit is to another image of this size, as its squared error shows; {remedy}")
 
     def _new_fitter(self) -> Fitter:
         """Return a fitter to the colours, or to the pairs of colour and alpha where the settings ask for it."""
@@ -437,7 +455,7 @@ class Quantizer:
             {"nearest": drawing.mse},
             {**fit.seconds, "recolor": recolored - started},
         )
-        own = (alpha, hidden, self._animation, self.source)
+        own = (alpha, hidden, self._animation, self.source, self.settings)
         return QuantizedImage(fit, "nearest", "none", statistics, labels, None, *own)
 
     def _leave_hidden(self, fit: Fit, receive: Receiver) -> QuantizedImage:

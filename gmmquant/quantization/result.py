@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from gmmquant.images.decoded import Animation, array_of
 from gmmquant.images.recolor import ColorImage, IndexedImage
-from gmmquant.models.array_validation import FloatArray
+from gmmquant.models.array_validation import FloatArray, read_only
 from gmmquant.models.gaussian import Gaussians
-from gmmquant.models.selection import Criteria, n_parameters
+from gmmquant.models.selection import BoundedChoice, Choice, Criteria, n_parameters
 from gmmquant.quantization.fit import Fit
+from gmmquant.settings import Settings
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gmmquant.models.mixture import GaussianMixture
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageStatistics:
     """The figures of an image recoloured by a fit, or of several images together.
 
@@ -58,6 +59,10 @@ class ImageStatistics:
     errors: dict[str, float]
     seconds: dict[str, float]
     regions: int | None = None
+
+    def __repr__(self) -> str:
+        """Return the number of pixels and the main figures in one line."""
+        return f"<ImageStatistics of {plural(self.n_pixels, 'pixel')}, mse {self.mse:.1f}>"
 
     @property
     def n_pixels(self) -> int:
@@ -94,7 +99,8 @@ class RecoloredFit:
     fit : Fit
     recoloring : "posterior", "nearest", "soft" or "transfer"
         What a label means: the most probable component, or the nearest colour of the palette. "soft" and "transfer"
-        have the labels of "posterior" but draw other colours: the posterior means, or transported colours.
+        have the labels of "posterior" but draw other colours: the posterior means, or transported colours. It is
+        "nearest" instead of "posterior" where a fit of overlapping components decides so: a UserWarning tells.
     dither : "none", "floyd-steinberg", "blue-noise", "bayer" or "posterior"
     statistics : ImageStatistics
     """
@@ -108,7 +114,7 @@ class RecoloredFit:
     def shares(self) -> FloatArray:
         """Shares of the visible pixels that have each colour, shape (K,); the weights if no pixel is visible."""
         counts = self.statistics.counts
-        return counts / counts.sum() if counts.any() else self.weights
+        return read_only(counts / counts.sum()) if counts.any() else self.weights
 
     def with_seconds(self, **seconds: float) -> Self:
         """Return a copy whose statistics have more entries in `seconds`."""
@@ -133,17 +139,17 @@ class RecoloredFit:
     @property
     def weights(self) -> FloatArray:
         """Weights of the components, shape (K,)."""
-        return self.fit.mixture.weights
+        return read_only(self.fit.mixture.weights)
 
     @property
     def means(self) -> FloatArray:
         """Means of the components, shape (K, 3), in the space of the fit (sRGB in [0, 1] by default)."""
-        return self.fit.mixture.means
+        return read_only(self.fit.mixture.means)
 
     @property
     def covariances(self) -> FloatArray:
         """Covariances of the components, shape (K, 3, 3), whatever their type."""
-        return self.fit.mixture.full_covariances()
+        return read_only(self.fit.mixture.full_covariances())
 
     @property
     def log_likelihood(self) -> float:
@@ -208,6 +214,20 @@ class QuantizedImage(RecoloredFit):
         and `image`, whose height is that of all frames.
     source : Path or None
         The file that the image was read from, which `save` does not replace.
+    settings : Settings or None
+        Those of the Quantizer that drew it: `Quantizer(image, result.settings)` makes the same result.
+    asked : str or None
+        "auto" or "auto:DE" where `quantize` chose k by it.
+    choice : Choice, BoundedChoice or None
+        What `quantize` compared to choose k.
+
+    Notes
+    -----
+    Results are compared by identity: two of the same image and settings are not equal by `==`. Compare their arrays, as
+    in `np.array_equal(one.image, other.image)`.
+
+    The arrays of a result are read-only; `result.labels.copy()` can be edited. `image`, `frames` and
+    `np.asarray(result)` are new arrays at each access, which can be edited without an effect on the result.
     """
 
     labels: npt.NDArray[Any]
@@ -216,6 +236,16 @@ class QuantizedImage(RecoloredFit):
     hidden: npt.NDArray[np.uint8] | None = None
     animation: Animation | None = None
     source: Path | None = None
+    settings: Settings | None = None
+    asked: str | None = None
+    choice: Choice | BoundedChoice | None = None
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only, as views: those of the image may be the caller's."""
+        for name in ("labels", "colors", "alpha", "hidden"):
+            array = getattr(self, name)
+            if array is not None:
+                object.__setattr__(self, name, read_only(array))
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,19 @@ from gmmquant.report.outcome import Illustration
 from gmmquant.report.record import Record
 
 # The facts of a shared fit that are also those of each image.
-_SHARED = ("k_fitted", "asked", "method", "recolor", "dither", "space", "covariance", "n_iter", "tol", "converged")
+_SHARED = (
+    "k_fitted",
+    "asked",
+    "method",
+    "recolor",
+    "dither",
+    "space",
+    "covariance",
+    "noise",
+    "n_iter",
+    "tol",
+    "converged",
+)
 
 # The name of the entry of all images together.
 ALL_IMAGES = "(all images)"
@@ -69,7 +81,7 @@ def entries_of(record: Record, folder: str = "", page: str | None = None) -> Ite
     for image in record["images"]:
         fits = [
             {
-                **{name: shared[name] for name in _SHARED},
+                **{name: shared[name] for name in _SHARED if name in shared},
                 **fit,
                 "components": {**shared["components"], "pixels": fit["pixels"]},
             }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from gmmquant.errors import ParameterError
 from gmmquant.quantization.quantizer import Quantizer
 from gmmquant.quantization.result import QuantizedImage
 from gmmquant.report.record import Record, build_record, fit_record
+from gmmquant.settings import OF_FITS, Settings
 
 
 def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[QuantizedImage]) -> Record:
@@ -30,7 +32,13 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
     Raises
     ------
     ParameterError
-        If there is no result, one is of another image or of other settings, or an argument is of another type.
+        If there is no result, one is of another image or of other settings, some are fits and others are of a palette
+        or a mixture that was given, or an argument is of another type.
+
+    Notes
+    -----
+    Images are compared by size, visible pixels, their weight, and the squared error that the labels of the result have.
+    A result that `quantize` or `apply_model` returned has its settings: pass `Quantizer(image, result.settings)`.
     """
     untyped: object = quantizer
     if not isinstance(untyped, Quantizer):
@@ -47,22 +55,57 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
         quantizer.check_own(result)
         _check_settings(quantizer, result)
     name = "" if quantizer.source is None else quantizer.source.name
-    fits = [fit_record(result, {}) for result in found]
-    return build_record(name, Path("record"), quantizer, fits, n_bytes=_size_of(quantizer.source))
+    palette = _palette_of(found)
+    fits = [fit_record(result, {}, asked=result.asked) for result in found]
+    record = build_record(
+        name,
+        Path("record"),
+        quantizer,
+        fits,
+        n_bytes=_size_of(quantizer.source),
+        choices={result.asked: result.choice for result in found if result.asked and result.choice is not None},
+        extra_inputs={"palette": palette} if palette else {},
+    )
+    if _is_given(found[0]):  # nothing was fitted, as with the command's --model
+        record["settings"] |= dict.fromkeys(("style", "snap", *OF_FITS))
+    return record
 
 
 def _check_settings(quantizer: Quantizer, result: QuantizedImage) -> None:
-    """Raise a ParameterError if a result is of other settings than the Quantizer's, as far as it shows them."""
-    settings, fit = quantizer.settings, result.fit
-    is_fitted = fit.converged is not None and fit.fixed is None
-    shown: list[tuple[str, str, str]] = []
-    shown += [("method", fit.method, settings.method)] if is_fitted else []
-    shown += [("dither", result.dither, settings.dither)] if result.dither != "none" else []
-    for name, found, own in shown:
-        if found != own:
-            raise ParameterError(
-                f"the result has {name} = {found!r}, and the quantizer {own!r}; pass a result of this quantizer"
-            )
+    """Raise a ParameterError if a result was fitted or drawn by other settings than the Quantizer's."""
+    own, fit = quantizer.settings, result.fit
+    was_fitted = fit.converged is not None
+    for settings in (result.settings, fit.settings if was_fitted else None):
+        for field in fields(Settings) if settings is not None else ():
+            found, expected = getattr(settings, field.name), getattr(own, field.name)
+            if found != expected:
+                raise ParameterError(
+                    f"the result has {field.name} = {found!r}, and the quantizer {expected!r}; pass a result of this "
+                    "quantizer, or Quantizer(image, result.settings)"
+                )
+
+
+def _palette_of(results: Sequence[QuantizedImage]) -> tuple[str, ...]:
+    """Return the palette that was given for all results, or an empty tuple; refuse results of several origins."""
+    origins = {_origin(result): None for result in results}
+    if len(origins) > 1:
+        raise ParameterError(
+            f"the results are of {' and of '.join(dict.fromkeys(name for name, _ in origins))}"
+            f"{'' if len({name for name, _ in origins}) > 1 else 's that differ'}; make a record of each kind"
+        )
+    return next(iter(origins))[1]
+
+
+def _origin(result: QuantizedImage) -> tuple[str, tuple[str, ...]]:
+    """Return what a palette is made from, in words, and the palette that was given, if any."""
+    if result.fit.given:
+        return "a given palette", result.fit.given
+    return ("a given mixture" if _is_given(result) else "a fit"), ()
+
+
+def _is_given(result: QuantizedImage) -> bool:
+    """Return whether the mixture of a result was fitted elsewhere."""
+    return result.fit.converged is None
 
 
 def _size_of(source: Path | None) -> int | None:

@@ -231,6 +231,8 @@ def fit_record(
         "dither": result.dither,
         "space": fit.space,
         "covariance": fit.mixture.covariance_type.name,
+        "noise": fit.noise,
+        "reg_covar": fit.variance,
         "log_likelihood": result.log_likelihood,
         "mean_log_likelihood": finite(result.mean_log_likelihood),
         "aic": result.aic,

@@ -28,6 +28,7 @@ def photograph(name, kind):
     return np.clip(np.rint(toned), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.filterwarnings("ignore:components overlap")
 @pytest.mark.parametrize("kind", ["grey", "sepia", "faint"])
 @pytest.mark.parametrize("name", ["cat.jpg", "rocket.jpg"])
 def test_more_colours_never_ruin_a_photograph_of_few_hues(name, kind):
@@ -43,11 +44,14 @@ def test_more_colours_never_ruin_a_photograph_of_few_hues(name, kind):
 
 def test_a_recoloring_that_is_asked_for_is_kept():
     image = photograph("rocket.jpg", "faint")
-    assert quantize(image, 64).recoloring == "nearest"
+    with pytest.warns(UserWarning, match="components overlap at k = 64, so pixels get the nearest colours") as warned:
+        assert quantize(image, 64).recoloring == "nearest"
+    assert [warning.filename for warning in warned] == [__file__]
     assert quantize(image, 64, recolor="posterior").recoloring == "posterior"
     assert quantize(image, 64, style="likelihood").recoloring == "posterior"
 
 
+@pytest.mark.filterwarnings("ignore:components overlap")
 def test_a_note_says_that_components_overlap():
     quantizer = Quantizer(photograph("rocket.jpg", "faint"))
     results = [quantizer.fit(k) for k in (4, 64)]

@@ -75,6 +75,7 @@ def dark():
     return np.clip(np.random.default_rng(0).normal(3, 1, (40, 40, 3)), 0, 9).round().astype(np.uint8)
 
 
+@pytest.mark.filterwarnings("ignore:components overlap")
 def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k():
     fits, notes = notes_on(dark(), [8, 32, 64], Settings(noise=2, shrink=0.9))
     (note,) = (note for note in notes if "distinct" in note)
