@@ -50,14 +50,14 @@ OPAQUE_SQUARE = 255**2
 _ALPHA_SQUARES = np.arange(256, dtype=np.int64) ** 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ColorHistogram:
     """Distinct RGB colours in the order of their Morton codes, each with the number and weight of its pixels.
 
     Attributes
     ----------
     codes : ndarray of shape (n_colors,), ascending
-        Morton codes (see `gmmquant.colors.morton`), which keep neighbours together.
+        Morton codes, whose bits are those of the channels in turn, which keep neighbours together.
     counts : ndarray of int64, shape (n_colors,)
     bit_depth : int
         Bits a channel: 8 or 16.
@@ -69,6 +69,10 @@ class ColorHistogram:
     counts: npt.NDArray[np.int64]
     bit_depth: int
     alpha_squares: npt.NDArray[np.int64] | None = None
+
+    def __repr__(self) -> str:
+        """Return the numbers of colours and of pixels in one line."""
+        return f"<ColorHistogram of {self.n_colors} colours of {self.n_pixels} pixels, {self.bit_depth} bits>"
 
     @classmethod
     def from_pixels(cls, pixels: npt.NDArray[Any], alpha: npt.NDArray[np.uint8] | None = None) -> ColorHistogram:

@@ -19,7 +19,7 @@ from gmmquant.images.encoding.output_metadata import MARK, save_by_pillow
 _WHITE = 65535
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GreyMap:
     """Values (height, width) in a `unit`, drawn linearly from the value `black` to the value `white`.
 
@@ -56,6 +56,11 @@ class GreyMap:
     def _scaled(self, top: int) -> npt.NDArray[np.float64]:
         values = np.where(np.isnan(self.values), self.black, self.values)
         return np.rint(np.clip((values - self.black) * (top / (self.white - self.black)), 0, top))
+
+    def __repr__(self) -> str:
+        """Return the size, the unit and the range in one line."""
+        height, width = self.values.shape
+        return f"<GreyMap {width} x {height}, {self.black:.4g} to {self.white:.4g} {self.unit}>"
 
     def _repr_png_(self) -> bytes:
         """Return the map as notebooks show it: a small grey PNG of 8 bits."""

@@ -125,3 +125,19 @@ def test_one_colour_is_singular():
         assert ", 1 iteration, " in repr(quantize(CAT, 2, max_iter=1).fit)
     with pytest.raises(ParameterError, match="above the 1 colour of the palette; use at most 1"):
         quantize(CAT, 2, palette="red")
+
+
+def test_public_objects_are_shown_in_one_line_without_their_arrays():
+    quantizer = Quantizer(np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3))
+    result = quantizer.fit(3)
+    for shown in (result, result.fit, result.mixture, result.statistics, quantizer.histogram, *quantizer.maps(result)):
+        text = repr(shown)
+        assert text.startswith(f"<{type(shown).__name__}") and "array" not in text and "\n" not in text, text
+
+
+def test_arrays_of_results_are_read_only_and_those_of_callers_are_not():
+    image = np.arange(5 * 6 * 4, dtype=np.uint8).reshape(5, 6, 4)
+    result = Quantizer(image).fit(3)
+    for name in ("labels", "palette", "weights", "means", "covariances", "shares", "alpha"):
+        assert not getattr(result, name).flags.writeable, name
+    assert image.flags.writeable and result.image.flags.writeable and result.labels.copy().flags.writeable
