@@ -352,7 +352,8 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.DONE if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)
     except typer.TyperException as error:
         usage = error.format_message().rstrip(".")
-        say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant --help")
+        about = "-h" if usage.startswith("Missing") else "--help"  # the short one has examples
+        say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant {about}")
         return ExitCode.USAGE
     except (ModelFileError, PaletteFileError, ImageError) as error:  # of a file that an option names
         say(str(error))

@@ -15,8 +15,8 @@ _FIELDS = ("stem", "ext", "k")
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
-# The part that tells numbers of colours apart, which other names do not have.
-_K_PART = re.compile(r"^k?\{k\}[-_. ]|[-_. ]k?\{k\}|(?<![a-zA-Z])k\{k\}|\{k\}")
+# The part that tells numbers of colours apart, which other names do not have, with a separator unless text follows.
+_K_PART = re.compile(r"^k?\{k\}[-_. ]|[-_. ]k?\{k\}(?![^-_. {}])|(?<![a-zA-Z])k\{k\}|\{k\}")
 
 # The extension with one separator, which a source without an extension leaves out.
 _EXTENSION_PART = re.compile(r"[-_. ]\{ext\}|\{ext\}[-_. ]?")

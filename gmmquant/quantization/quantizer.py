@@ -202,7 +202,10 @@ class Quantizer:
         return self.recolor(fit, receive)
 
     def maps(self, fit: QuantizedImage) -> tuple[GreyMap, GreyMap]:
-        """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats."""
+        """Return two maps of a fit to this image: the entropy of each pixel in bits, and its log density in nats.
+
+        Fully transparent pixels are NaN.
+        """
         from gmmquant.quantization.soft import grey_maps
 
         self.check_own(fit)

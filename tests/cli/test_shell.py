@@ -284,4 +284,4 @@ def test_a_stream_without_a_file_is_not_taken_for_a_pipe(monkeypatch, capsys, is
         pass
     monkeypatch.setattr(sys, "stdin", closed if is_closed else io.StringIO())
     assert run(["-k", "2"]) == 2
-    assert capsys.readouterr().err == "gmmquant: missing argument 'IMAGE'; see gmmquant --help\n"
+    assert capsys.readouterr().err == "gmmquant: missing argument 'IMAGE'; see gmmquant -h\n"

@@ -50,6 +50,19 @@ def test_files_about_all_images_start_with_the_text_of_the_template(template, st
     assert stem_of_all(template) == stem
 
 
+@pytest.mark.parametrize(
+    ("template", "stem"),
+    [
+        ("{stem}_k{k}", "cat"),
+        ("{stem}_{k}x", "cat_x"),
+        ("{stem}-{ext}-{k}colours", "cat-png-colours"),
+        ("{k}_{stem}", "cat"),
+    ],
+)
+def test_text_after_the_number_of_colours_is_a_word_of_its_own(template, stem):
+    assert report_stem(template, "cat", "png") == stem
+
+
 def test_templates_share_files_about_all_images_only_if_they_share_the_reports_of_images():
     """The reports then keep the fits of both, and other settings are refused."""
     parts, separators = ["{stem}", "{stem}", "poster", "x2", "{ext}", "k{k}", "{k}"], "-_. "
