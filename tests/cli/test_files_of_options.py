@@ -137,6 +137,6 @@ def test_more_colors_to_keep_than_k_by_lossy_compression_are_explained(command, 
     n = len(read_palette(tmp_path / chart))
     refused = command(ramp, "--keep-colors", chart, "-k", "4")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    start = f"gmmquant: k = 4 is below the {n} colours of --keep-colors; {chart}: JPEG has changed the swatches"
+    start = f"gmmquant: k = 4 is below the {n} colours of --keep-colors; use at least -k {n}; {chart}: JPEG has changed"
     assert refused.stderr.startswith(start)
     assert command(ramp, "--keep-colors", "exact.png", "-k", "4", "-n").returncode == 0
