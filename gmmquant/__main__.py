@@ -1,6 +1,7 @@
 """The program: `gmmquant`, or `python -m gmmquant`."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ def main() -> None:
     # and an exception in the middle of an import could be lost or taken for a failed import.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.disable()  # until the first job: imports leave no garbage, and looking for it takes a thirtieth of a short run
     try:
         from gmmquant.cli.app import run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -292,6 +293,9 @@ def _run_jobs(
     from gmmquant.report.outcome import Done
     from gmmquant.system.paths import identity
 
+    if not gc.isenabled():  # since the start of the program
+        gc.freeze()
+        gc.enable()
     with stopped_by_signals() as stop_if_asked:
 
         def watch(source: SourcePath, k: int | str, n_iter: int, objective: float) -> None:
