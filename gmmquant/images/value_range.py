@@ -17,7 +17,9 @@ _LEAST_PIXELS = 256
 # Formats whose files of 16 bits often have such data, and do not state it.
 WITHOUT_RANGE = ("PNG", "TIFF", "PNM")
 
-FILE_REMEDY = "scale it in Python: pixels = read_image(path).pixels; pixels[..., :3] *= {factor}; quantize(pixels)"
+FILE_REMEDY = (
+    "scale it in Python: pixels = read_image(file).pixels; pixels[..., :3] *= {factor}; quantize(pixels, 16).save(out)"
+)
 ARRAY_REMEDY, ALPHA_REMEDY = "pass image * {factor}", "set image[..., :3] *= {factor} first"
 PILLOW_REMEDY = "pass np.asarray(image) * {factor}"
 

@@ -56,12 +56,14 @@ def test_the_note_of_the_command_has_a_remedy_that_works(command, tmp_path, n_ch
     result = command(f"a.{extension}", "-k", "3", "-o", "out")
     note = re.search(r"so the image is dark; scale it in Python: (.*)\n", result.stderr)
     assert f"a.{extension}: the largest value is 4095 of 65535, as in 12-bit data" in result.stderr
-    names = {"path": tmp_path / f"a.{extension}", "read_image": read_image, "quantize": quantize}
+    out = tmp_path / "scaled.png"
+    names = {"file": tmp_path / f"a.{extension}", "read_image": read_image, "quantize": quantize, "out": out}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exec(note[1], names)
     scaled = np.repeat(values[..., np.newaxis], 3, axis=2) if n_channels == 1 else values[..., [2, 1, 0]]
     assert np.array_equal(names["pixels"][..., :3], scaled * 16)
+    assert len(quantize(out, 256).hex) == 16
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint32])
