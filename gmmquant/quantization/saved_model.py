@@ -43,6 +43,6 @@ def estimator_of(result: RecoloredFit) -> GaussianMixture:
 
 def _require_mixture(result: RecoloredFit) -> None:
     if result.fit.alphas is not None:
-        raise ParameterError("alpha = 'quantize' fits colour and alpha together, which is no model of colours; use alpha = 'keep'")
+        raise ParameterError("alpha = 'quantize' fits colour and alpha together, not colours; use alpha = 'keep'")
     if len(result.weights) == 0:
         raise ParameterError("a result without a visible pixel has no mixture; use an image with at least 1")
