@@ -222,6 +222,7 @@ def apply_model(
     dither: Dither | None = None,
     strength: float | None = None,
     smooth: float | None = None,
+    seed: int = Settings.seed,
     palette_order: PaletteOrder | None = Settings.palette_order,
     color_depth: ColorDepth = Settings.color_depth,
     resize: str | None = Settings.resize,
@@ -234,7 +235,7 @@ def apply_model(
         As for `quantize`.
     model : path
         A file that `--save-model` or `GaussianMixture.save` wrote. It has the colour space and the colours.
-    recolor, dither, strength, smooth, palette_order, color_depth, resize
+    recolor, dither, strength, smooth, seed, palette_order, color_depth, resize
         As for `quantize`. Without `recolor`, pixels get their colours as in the image of the model. The model does not
         have `dither`, `strength` and `smooth`: pass them again for the same image.
 
@@ -253,7 +254,7 @@ def apply_model(
     given = locals()
     options = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
     asked = Settings(**options)
-    refuse_ineffective(options, asked)
+    refuse_ineffective(options, asked, has_model=True)
     saved = read_color_model(model_path(model, "model", ", or use Quantizer(image).apply(mixture) for one in memory"))
     return saved.recolor(Quantizer(image, saved.settings(asked)))
 

@@ -69,10 +69,10 @@ def read_with_conversion(
 
     orientation = xmp_orientation(stored.xmp) if stored.orientation is None else stored.orientation
     may_be_dark = header.format in WITHOUT_RANGE and not stored.has_full_range
-    dark = note_on_range(stored.frames.reshape(-1, *stored.frames.shape[2:]), FILE_REMEDY) if may_be_dark else ""
     frames, note, has_profile = convert_to_srgb(stored, data, header)
     frames = np.ascontiguousarray(orient(frames, orientation))
     pixels = frames.reshape(-1, *frames.shape[2:])
+    dark = note_on_range(pixels, FILE_REMEDY) if may_be_dark else ""
     image = DecodedImage(
         pixels,
         (*stored.notes, *filter(None, (note, dark))),

@@ -7,6 +7,7 @@ BIC nearly always prefers the largest mixture; ICL, which also penalises uncerta
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ KEPT_GAIN = 0.9
 # The same for mixtures with shrunken covariances, whose ICL falls up to the end of the path for most photographs. With
 # 0.75 no choice for 17 images was at the end, or moved by two steps; with 0.9 one was, and another did.
 KEPT_GAIN_SHRUNKEN = 0.75
+
+_ANY = range(1, sys.maxsize)
 
 
 def n_parameters(n_components: int, n_features: int, covariance_type: CovarianceType = FULL) -> int:
@@ -50,12 +53,14 @@ class Criteria(NamedTuple):
 class Choice(NamedTuple):
     """A choice of k, and the path of fits, in ascending order of k, that it was made from.
 
-    The path is empty if there was nothing to fit; then k is 0.
+    The path is empty if there was nothing to fit; then k is 0. On it, k outside `candidates` are
+    references: they cannot be chosen, or would need more colours than there are.
     """
 
     k: int
     path: tuple[Criteria, ...]
     kept_gain: float = KEPT_GAIN
+    candidates: range = _ANY
 
     @property
     def lowest_icl(self) -> int:
@@ -64,14 +69,15 @@ class Choice(NamedTuple):
 
     @property
     def runner_up(self) -> int:
-        """The k of the lowest ICL among the others; k itself if there are none."""
-        others = [criteria for criteria in self.path if criteria.k != self.k]
+        """The k of the lowest ICL among the other candidates; k itself if there are none."""
+        others = [criteria for criteria in self.path if criteria.k in self.candidates and criteria.k != self.k]
         return min(others, key=lambda criteria: criteria.icl).k if others else self.k
 
     @property
     def lowest_bic(self) -> int:
-        """The k of the lowest BIC on the path."""
-        return min(self.path, key=lambda criteria: criteria.bic).k if self.path else self.k
+        """The k of the lowest BIC among the candidates."""
+        path = [criteria for criteria in self.path if criteria.k in self.candidates]
+        return min(path, key=lambda criteria: criteria.bic).k if path else self.k
 
 
 class Tried(NamedTuple):
@@ -94,7 +100,7 @@ class BoundedChoice(NamedTuple):
     path: tuple[Tried, ...]
 
 
-def choose(path: Sequence[Criteria], kept_gain: float = KEPT_GAIN) -> Choice:
+def choose(path: Sequence[Criteria], kept_gain: float = KEPT_GAIN, candidates: range = _ANY) -> Choice:
     """Choose the smallest k after the first that keeps the fraction `kept_gain` of the ICL's gain over the first.
 
     `path` is in ascending order of k. Its first entry, one component, is the reference of the gain. It is chosen only
@@ -102,7 +108,7 @@ def choose(path: Sequence[Criteria], kept_gain: float = KEPT_GAIN) -> Choice:
     """
     first, *others = path
     if not others:
-        return Choice(first.k, (first,), kept_gain)
+        return Choice(first.k, (first,), kept_gain, candidates)
     best = min(others, key=lambda criteria: criteria.icl)
     enough = max(best.icl, first.icl - kept_gain * (first.icl - best.icl)) if best.icl < first.icl else math.inf
-    return Choice(next(criteria.k for criteria in others if criteria.icl <= enough), tuple(path), kept_gain)
+    return Choice(next(criteria.k for criteria in others if criteria.icl <= enough), tuple(path), kept_gain, candidates)

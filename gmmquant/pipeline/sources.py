@@ -266,6 +266,10 @@ def _starts_with_file_name(data: bytes) -> bool:
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sort key that puts `cat.png` before `cat2.gif` and that before `cat10`, and distinguishes `cat02`."""
-    stem = name.rpartition(".")[0] or name
+    """Return a sort key that puts `cat.png` before `cat2.gif` and that before `cat10`, and distinguishes `cat02`.
+
+    Only the ending of an image is left out: the folder `v1.9` stands before `v1.10`.
+    """
+    stem, ending = os.path.splitext(name)
+    stem = stem if ending.lower() in INPUT_EXTENSIONS else name
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", stem)], name

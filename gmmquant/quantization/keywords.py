@@ -70,10 +70,13 @@ def refuse_unknown(function: str, names: Collection[str], known: Collection[str]
         raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
-def refuse_ineffective(options: Mapping[str, Any], settings: Settings, *, has_palette: bool = False) -> None:
+def refuse_ineffective(
+    options: Mapping[str, Any], settings: Settings, *, has_palette: bool = False, has_model: bool = False
+) -> None:
     """Raise a ParameterError for the first of `options` that is set and has no effect on these `settings`.
 
-    An option is set if its value is not the default; `has_palette` is whether the colours are those of a palette.
+    An option is set if its value is not the default; `has_palette` and `has_model` are whether the colours are those of
+    a palette or of a saved model.
     """
     defaults = {field.name: field.default for field in fields(Settings)}
     chosen = {name for name, value in options.items() if not _is_default(value, defaults[name])}
@@ -84,7 +87,7 @@ def refuse_ineffective(options: Mapping[str, Any], settings: Settings, *, has_pa
                 raise ParameterError(f"{name} = {options[name]!r} has no effect {reason}")
 
     if settings.dither == "none":
-        refuse(["strength"], "without dithering; use dither = 'blue-noise', or omit it")
+        refuse(["strength", *["seed"] * has_model], "without dithering; use dither = 'blue-noise', or omit it")
     if settings.covariance != "full" and settings.shrink:
         refuse(["shrink"], f"on covariance = {settings.covariance!r}; omit one of them")
     if has_palette:

@@ -85,7 +85,8 @@ def fit_rows(entry: Entry) -> Iterator[dict[str, Any]]:
             "file": entry.path_of(fit["files"].get("image")),
             **{name: fit[name] for name in _OF_FIT if name in fit},
             **{name: _text_of(record["settings"].get(name)) for name in _OF_SETTINGS},
-            "noise": fit.get("noise", record["settings"].get("noise")),  # of the fit, or of an older record
+            # of the fit, or of an older record
+            **{name: fit.get(name, record["settings"].get(name)) for name in ("noise", "reg_covar")},
             **_seeds_of(fit, record["settings"]),
             **{name: _input_of(entry, record["settings"].get(name)) for name in _INPUTS},
             "version": record.get("version"),

@@ -9,6 +9,8 @@ import tifffile
 from image_files import read
 from PIL import Image
 
+from gmmquant.errors import ImageError
+
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 65536, (40, 60), dtype=np.uint16)
 COLORS = RNG.integers(0, 65536, (40, 60, 3), dtype=np.uint16)
@@ -124,3 +126,32 @@ def test_a_channel_after_alpha_is_dropped_with_a_note(tmp_path):
     image = read(tmp_path, data)
     assert np.array_equal(image.pixels, samples[..., :4])
     assert image.notes == (CHANNELS,)
+
+
+@pytest.mark.parametrize(("kinds", "is_noted"), [([1], False), ([4], False), ([1, 4, 1], False), ([0], True), ([1, 2], True)])
+def test_smaller_versions_and_masks_are_no_further_images(tmp_path, kinds, is_noted):
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        for kind in [0, *kinds]:
+            page = {0: COLORS, 4: GREY > 9}.get(kind, COLORS[::4, ::4])
+            file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", subfiletype=kind, contiguous=False)
+    image = read(tmp_path, buffer.getvalue())
+    assert np.array_equal(image.pixels, COLORS)
+    assert image.notes == (PAGES,) * is_noted
+
+
+def test_a_damaged_or_endless_chain_of_pages_is_no_further_image(tmp_path):
+    data = tiff(COLORS, COLORS)
+    directory = int.from_bytes(data[4:8], "little")
+    n_tags = int.from_bytes(data[directory : directory + 2], "little")
+    at = directory + 2 + 12 * n_tags
+    for following in (directory, len(data) + 8, 0xFFFFFFFF):
+        image = read(tmp_path, data[:at] + following.to_bytes(4, "little") + data[at + 4 :])
+        assert np.array_equal(image.pixels, COLORS)
+        assert image.notes == ()
+
+
+def test_a_big_endian_bigtiff_is_refused_with_a_remedy(tmp_path):
+    assert read(tmp_path, tiff(COLORS, bigtiff=True)).notes == ()
+    with pytest.raises(ImageError, match="BigTIFF of big-endian values is not supported; save it as a TIFF, or with"):
+        read(tmp_path, tiff(COLORS, bigtiff=True, byteorder=">"))

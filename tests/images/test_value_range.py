@@ -1,12 +1,14 @@
 """16-bit images with data of fewer bits are noted, with a remedy that works."""
 
 import re
+import struct
 import warnings
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from image_files import png, png_chunk, read
 from PIL import Image
 
 from gmmquant import quantize, read_image
@@ -116,3 +118,19 @@ def test_formats_that_state_their_bits_have_no_note(tmp_path):
     (tmp_path / "a.pgm").write_bytes(b"P5 30 20 4095\n" + data_of(12, 1).astype(">u2").tobytes())
     assert read_image(tmp_path / "a.pgm").notes == ()
     quantize(tmp_path / "a.pgm", 3)
+
+
+def test_dark_values_that_a_gamma_brightens_have_no_note(tmp_path):
+    values = data_of(12)
+    linear = png(values, bits=16, chunks=png_chunk(b"gAMA", struct.pack(">I", 100_000)))
+    assert "12-bit data" in read(tmp_path, png(values, bits=16), "png").notes[0]
+    image = read(tmp_path, linear, "png")
+    assert image.pixels.max() > 1 << 14
+    assert image.notes == ("converted from gamma 1 (gAMA) to sRGB",)
+
+
+@pytest.mark.parametrize(("maximum", "is_noted"), [(4095, False), (65534, False), (65535, True)])
+def test_values_of_a_stated_maximum_have_no_note(tmp_path, maximum, is_noted):
+    values = np.random.default_rng(0).integers(0, 200, (20, 30))
+    data = f"P5\n30 20\n{maximum}\n".encode() + values.astype(">u2").tobytes()
+    assert bool(read(tmp_path, data, "pgm").notes) == is_noted

@@ -43,6 +43,11 @@ def test_numbers_in_names_are_ordered_as_numbers():
     assert sorted(shuffled, key=natural_key) == names
 
 
+def test_only_the_ending_of_an_image_is_left_out_of_the_order():
+    names = ["cat.png", "cat2.gif", "scan.2", "scan.10", "v1.2", "v1.9", "v1.10"]
+    assert sorted(reversed(names), key=natural_key) == names
+
+
 @given(st.lists(st.text("0a19²٣.", max_size=5), unique=True))
 def test_natural_order_is_the_same_for_any_order_of_the_names(names):
     ordered = sorted(names, key=natural_key)

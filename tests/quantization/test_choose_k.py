@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers import mixture_of
+from PIL import Image
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
@@ -219,6 +220,22 @@ def test_auto_and_ranges_work_together_and_the_choice_is_explained_in_a_line(com
     gained = path[0]["icl"] - min(criteria["icl"] for criteria in path)
     enough = [criteria["k"] for criteria in path if criteria["icl"] <= path[0]["icl"] - choice["kept_gain"] * gained]
     assert choice["k"] == enough[0]
+
+
+def test_a_number_below_that_of_the_kept_colors_is_no_alternative(command, tmp_path):
+    colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [250, 250, 0], [9, 9, 9]], np.uint8)
+    labels = np.random.default_rng(0).integers(0, 5, (30, 40))
+    Image.fromarray(colors[labels]).save(tmp_path / "flat.png")
+    Image.fromarray(colors[labels * 0]).save(tmp_path / "red.png")
+    for name, kept, k, rest in (
+        ("flat", "red,lime,blue", 5, "runner-up 4; BIC is lowest at"),
+        ("red", "red", 1, "BIC is lowest at 1;"),
+        ("red", "red,lime,blue", 3, "BIC is lowest at 3;"),
+    ):
+        result = command(f"{name}.png", "-k", "auto", "--keep-colors", kept, "-o", "out", "-f")
+        assert result.returncode == 0, result.stderr
+        assert f"auto: k = {k}, " in result.stdout
+        assert f"; {rest}" in result.stdout
 
 
 def test_auto_gives_the_same_image_as_the_chosen_number(command, tmp_path, grey):

@@ -129,6 +129,16 @@ def test_a_model_is_not_left_out_for_what_it_has_itself(name):
         gmmquant.apply_model(CAT, "m.json", **{name: 3})
 
 
+def test_the_seed_is_that_of_the_grain_and_is_refused_without_dithering(tmp_path):
+    fitted = quantize(CAT, 4)
+    fitted.save_model(tmp_path / "m.json")
+    drawn = [gmmquant.apply_model(CAT, tmp_path / "m.json", dither="blue-noise", seed=seed) for seed in (0, 0, 5)]
+    assert np.array_equal(drawn[0].labels, drawn[1].labels)
+    assert not np.array_equal(drawn[0].labels, drawn[2].labels)
+    with pytest.raises(ParameterError, match="^seed = 5 has no effect without dithering; use dither"):
+        gmmquant.apply_model(CAT, tmp_path / "m.json", seed=5)
+
+
 def test_a_failed_fit_keeps_the_mixture_and_its_space(tmp_path):
     saved = Model(quantize(CAT, 3, space="oklab").fit.mixture, {"color_space": "oklab"})
     (tmp_path / "m.json").write_text(model_to_json(saved, "1"))

@@ -110,7 +110,8 @@ def choice_line(choice: Record) -> str:
     else:
         gain = f"{choice['kept_gain']:.0%} of the gain in the ICL of coarse cells over {colors}"
         reason = f"the fewest colours that keep {gain}"
-    figures = f"runner-up {choice['runner_up']}; BIC is lowest at {bic}"
+    runner_up = f"runner-up {choice['runner_up']}; " * (choice["runner_up"] != k)
+    figures = f"{runner_up}BIC is lowest at {bic}"
     return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 bounds the mean difference of colours"
 
 

@@ -63,7 +63,7 @@ class StoredImage(NamedTuple):
     read and None if there is none; `is_srgb` is whether the file states sRGB, `other_color_space` describes another one
     that it states without a profile, and that is not applied. `exif` is bytes or a `PIL.Image.Exif`; `comments` are
     pairs of keyword and text, bytes in UTF-8 or Latin-1. `has_full_range` is whether the values were converted
-    from those of another type, whose range is known.
+    from those of another range, which the file states.
     """
 
     frames: npt.NDArray[Any]

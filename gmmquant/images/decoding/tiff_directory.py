@@ -1,4 +1,4 @@
-"""The first directory of a TIFF: its tags, and the strips or tiles of pixels that it points to.
+"""The directories of a TIFF: the tags of the first, and the strips or tiles of pixels that it points to.
 
 Decoders hold all values of all tags, and any number of tags may share the same bytes of a file. So the directory is
 checked before they get the file. Layout: TIFF 6.0 (Adobe, 1992), section 2; BigTIFF (2007).
@@ -15,9 +15,11 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gmmquant.images.decoding.decoder_stderr import damage_ignored
 from gmmquant.images.decoding.reader import BASE_BYTES
 
 WIDTH, HEIGHT, COMPRESSION = 256, 257, 259
+_NEW_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
 _STRIP_OFFSETS, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 322, 323, 324, 325
 
 # Tags of data that lie anywhere in a file: the tables of an old kind of JPEG, and other directories.
@@ -27,7 +29,7 @@ _POINTERS = (513, 519, 0x8769, 0x8825)
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
-_MAX_TAGS = 4096
+_MAX_TAGS, _MAX_PAGES = 4096, 64
 
 
 class _Tag(NamedTuple):
@@ -44,16 +46,18 @@ class _Tag(NamedTuple):
 
 @dataclass(frozen=True)
 class Directory:
-    """The first directory of a TIFF file: byte order, tags by number, and the end of the directory itself.
+    """A directory of a TIFF file: byte order, tags by number, and the end of the directory itself.
 
-    The position of the next page's directory is stored at `others_at`; `has_others` is whether there is one.
+    `is_big` is whether the file is a BigTIFF. The position of the `next` page's directory, 0 for none, is stored at
+    `next_at`.
     """
 
     order: str
+    is_big: bool
     tags: Mapping[int, _Tag]
     end: int
-    others_at: int
-    has_others: bool
+    next_at: int
+    next: int
 
     def integers(self, file: BinaryIO, number: int) -> npt.NDArray[np.int64]:
         """Return the values of a tag; none if it is missing, cut short or has no integers."""
@@ -99,13 +103,14 @@ class Directory:
         return max(self.end, int(parts.sum(axis=1).max()), *(tag.start + tag.n_bytes for tag in self.tags.values()))
 
 
-def read_directory(file: BinaryIO) -> Directory:
-    """Read the first directory; a `struct.error` is raised if it is cut short or has thousands of tags."""
+def read_directory(file: BinaryIO, start: int | None = None) -> Directory:
+    """Read the directory at `start`, or the first; a `struct.error` is raised if it is cut short or has thousands of tags."""
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}[head[:2]]
     is_big = struct.unpack_from(order + "H", head, 2)[0] == 43
-    (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), head, 8 if is_big else 4)
+    if start is None:
+        (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), head, 8 if is_big else 4)
     count_bytes, entry, inline = (8, "HHQ8s", 8) if is_big else (2, "HHI4s", 4)
     entry_bytes = struct.calcsize(order + entry)
     file.seek(start)
@@ -124,17 +129,29 @@ def read_directory(file: BinaryIO) -> Directory:
         tags[number] = tag
     end = start + count_bytes + n_tags * entry_bytes + inline
     file.seek(end - inline)
-    further = int.from_bytes(file.read(inline), "little" if order == "<" else "big")
-    return Directory(order, tags, end, end - inline, has_others=further not in (0, start))
+    following = int.from_bytes(file.read(inline), "little" if order == "<" else "big")
+    return Directory(order, is_big, tags, end, end - inline, following)
 
 
-def first_page(data: bytes) -> tuple[bytes, bool]:
-    """Return a TIFF that ends with its first page, and whether the file has others.
+def has_further_image(file: BinaryIO, first: Directory) -> bool:
+    """Return whether a page follows that is neither a smaller version of another one, nor a mask, nor damaged."""
+    following, seen = first.next, {0}
+    with damage_ignored():
+        while following not in seen and len(seen) < _MAX_PAGES:
+            seen.add(following)
+            page = read_directory(file, following)
+            if not page.integer(file, _NEW_SUBFILE_TYPE) & _REDUCED_OR_MASK:
+                return page.end != first.end
+            following = page.next
+    return False
+
+
+def first_page(data: bytes) -> bytes:
+    """Return a TIFF that ends with its first page.
 
     Files are read as far as the first page needs. A decoder that follows the position of the second one beyond the end
     would call them damaged.
     """
     directory = read_directory(io.BytesIO(data))
-    at, end, view = directory.others_at, directory.end, memoryview(data)
-    page = b"".join((view[:at], bytes(end - at), view[end:])) if any(view[at:end]) else data
-    return page, directory.has_others
+    at, end, view = directory.next_at, directory.end, memoryview(data)
+    return b"".join((view[:at], bytes(end - at), view[end:])) if any(view[at:end]) else data

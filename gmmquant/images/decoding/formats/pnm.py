@@ -69,7 +69,8 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     if layout.channels < 3:
         values = values[:, :, [0, 0, 0] if layout.channels == 1 else [0, 0, 0, 1]]
     is_followed = layout.digit not in _PLAIN and _MAGIC.match(data, layout.end) is not None
-    return StoredImage(values[np.newaxis], notes=(SEVERAL_IMAGES,) if is_followed else ())
+    notes = (SEVERAL_IMAGES,) if is_followed else ()
+    return StoredImage(values[np.newaxis], notes=notes, has_full_range=layout.maximum < np.iinfo(np.uint16).max)
 
 
 def _parse_header(beginning: bytes) -> _Layout:

@@ -22,7 +22,14 @@ from gmmquant.images.decoding.icc import SRGB_CURVE, sampled_curve
 from gmmquant.images.decoding.opencv import decode_with_opencv, stretched, to_rgb
 from gmmquant.images.decoding.pillow import decode_with_pillow, opened_by_pillow, read_pillow_header
 from gmmquant.images.decoding.reader import SEVERAL_IMAGES, Admit, Header, StoredImage, byte_limit, damaged
-from gmmquant.images.decoding.tiff_directory import COMPRESSION, HEIGHT, WIDTH, first_page, read_directory
+from gmmquant.images.decoding.tiff_directory import (
+    COMPRESSION,
+    HEIGHT,
+    WIDTH,
+    first_page,
+    has_further_image,
+    read_directory,
+)
 from gmmquant.images.decoding.tiff_samples import SampleLayout, decode_samples, sample_layout
 from gmmquant.images.decoding.tiff_strips import is_damaged
 from gmmquant.images.exif import DESCRIPTIVE, EXIF, GPS, ORIENTATION
@@ -69,23 +76,25 @@ def read_header(file: BinaryIO) -> Header:
     # Pillow reads all tags and libtiff a whole tile.
     if directory.tag_bytes > byte_limit(n_pixels) or directory.tile_pixels(file) > max(_MAX_TILE_PIXELS, 4 * n_pixels):
         raise damaged("TIFF")
-    n_bytes = directory.needed_bytes(file)
+    found = {"n_bytes": directory.needed_bytes(file), "details": has_further_image(file, directory)}
     compression = directory.integer(file, COMPRESSION, 1)
     if compression in _UNSUPPORTED_COMPRESSIONS:
         name = _UNSUPPORTED_COMPRESSIONS[compression]
         raise ImageError(f"a TIFF compressed by {name} is not supported; save it with deflate, or as PNG")
+    if directory.order == ">" and directory.is_big:  # Pillow knows BigTIFF with the other order only
+        raise ImageError("a BigTIFF of big-endian values is not supported; save it as a TIFF, or with little-endian values")
     file.seek(0)
     try:
-        return read_pillow_header(file, "TIFF", "Tiff", byte_limit(n_pixels))._replace(n_bytes=n_bytes)
+        return read_pillow_header(file, "TIFF", "Tiff", byte_limit(n_pixels))._replace(**found)
     except MemoryError:
         raise
     except Exception:
         tags = _load_tags(file)
-        bits = int(np.max(tags.get(_BITS, 1))) if _PHOTOMETRIC in tags else 0
+        bits = _bits_of(tags) if _PHOTOMETRIC in tags else 0
         if sample_layout(tags, directory.order) is not None:
             size = int(tags[WIDTH]), int(tags[HEIGHT])
             info = {"icc_profile": tags[_PROFILE]} if _PROFILE in tags else {}
-            return Header("TIFF", size, "RGB" if tags[_PHOTOMETRIC] == _RGB else "L", info=info, n_bytes=n_bytes)
+            return Header("TIFF", size, "RGB" if tags[_PHOTOMETRIC] == _RGB else "L", info=info, **found)
         if bits > 8:
             raise _unsupported(bits) from None
         raise
@@ -96,9 +105,9 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     admit(width, height, 1)
     if is_damaged(data, byte_limit(width * height)):
         raise damaged("TIFF")
-    data, has_further_pages = first_page(data)
+    data = first_page(data)
     tags = _load_tags(io.BytesIO(data))
-    notes = (SEVERAL_IMAGES,) * has_further_pages + (_UNUSED_CHANNELS,) * _drops_channels(tags)
+    notes = (SEVERAL_IMAGES,) * bool(header.details) + (_UNUSED_CHANNELS,) * _drops_channels(tags)
     layout = sample_layout(tags, "<" if data[:2] == b"II" else ">")
     if layout is not None and _needs_samples(tags):
         return _decode_by_samples(data, header, tags, layout, notes)
@@ -112,7 +121,8 @@ def decode(data: bytes, header: Header, admit: Admit) -> StoredImage:
     # The decoders have applied the tag, but not the orientation in XMP, which counts without the tag.
     orientation = 1 if ORIENTATION in tags else None
     others = {"orientation": orientation, "notes": notes, "dpi": dpi, "exif": exif}
-    return StoredImage.with_info(frame[np.newaxis], header, **others).with_space(_stated_space(tags))
+    stored = StoredImage.with_info(frame[np.newaxis], header, **others)
+    return stored._replace(has_full_range=_bits_of(tags) < 16).with_space(_stated_space(tags))
 
 
 def _stated_space(tags: Mapping[int, Any]) -> StatedSpace:
@@ -133,7 +143,7 @@ def _stated_space(tags: Mapping[int, Any]) -> StatedSpace:
 
 
 def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
-    bits = int(np.max(tags.get(_BITS, 1)))
+    bits = _bits_of(tags)
     if bits <= 8:
         return decode_with_pillow(data, "TIFF")
     if tags.get(_PLANAR) == 2 and tags.get(_CHANNELS, 1) > 1:  # of a layout that `tiff_samples` does not accept
@@ -150,9 +160,14 @@ def _decode_frame(data: bytes, tags: Mapping[int, Any]) -> npt.NDArray[Any]:
     return _finished(pixels, tags)
 
 
+def _bits_of(tags: Mapping[int, Any]) -> int:
+    """Return the bits of the widest channel."""
+    return int(np.max(tags.get(_BITS, 1)))
+
+
 def _needs_samples(tags: Mapping[int, Any]) -> bool:
     """Return whether OpenCV does not decode samples of more than 8 bits that `tiff_samples` decodes."""
-    bits, channels = int(np.max(tags.get(_BITS, 1))), tags.get(_CHANNELS, 1)
+    bits, channels = _bits_of(tags), tags.get(_CHANNELS, 1)
     is_plain = bits == 16 and int(np.max(tags.get(_SAMPLE_FORMAT, 1))) == 1 and channels in (1, 3, 4)
     is_planar = tags.get(_PLANAR) == 2 and channels > 1
     return not is_plain or is_planar or tags.get(COMPRESSION, 1) in _ONLY_PILLOW
