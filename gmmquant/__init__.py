@@ -69,13 +69,15 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names.s
 __all__ = ["__version__", *_MODULES]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'gmmquant' has no attribute {name!r}")
-    value = getattr(import_module(f"gmmquant.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which knows all names, and so finds those that are misspelt
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name on first use."""
+        if name not in _MODULES:
+            raise AttributeError(f"module 'gmmquant' has no attribute {name!r}")
+        value = getattr(import_module(f"gmmquant.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

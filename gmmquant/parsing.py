@@ -185,7 +185,8 @@ def resized_size(resize: str, width: int, height: int) -> tuple[int, int]:
     match = _RESIZE.fullmatch(resize)
     if match is None or (limits := [float(text) for text in match.groups() if text]) == [] or min(limits) <= 0:
         number = resize.strip()
-        sizes = f"{number}x, x{number} or {number}%" if re.fullmatch("[1-9][0-9]{0,5}", number) else ""
+        sizes = f"{number}x (the width), x{number} or {number}%" if re.fullmatch("[1-9][0-9]{0,5}", number) else ""
+        sizes += f", or {number}00% for {number} times the size" * (len(number) == 1 and bool(sizes))
         sizes = sizes or "320x240, 320x, x240 or 50%"
         raise ParameterError(f"resize = {shortened(resize)!r} is not a size; use {sizes}")
     per_cent, new_width, new_height = match.groups()

@@ -264,9 +264,9 @@ class Settings:
         if self.tol is not None:
             check_non_negative("tol", self.tol)
         if check_non_negative("noise", self.noise) > MAX_NOISE:
-            raise ParameterError(f"noise = {self.noise} is too large; use at most {MAX_NOISE} levels")
+            raise ParameterError(f"noise = {self.noise:g} is too large; use at most {MAX_NOISE} levels")
         if check_non_negative("shrink", self.shrink) >= 1:
-            raise ParameterError(f"shrink = {self.shrink} is too large; use a number below 1, or covariance = 'tied'")
+            raise ParameterError(f"shrink = {self.shrink:g} is too large; use a number below 1, or covariance = 'tied'")
         check_non_negative("snap", self.snap)
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)
@@ -290,12 +290,12 @@ class Settings:
         if self.search != "none" and (reason := self._without_search(vars(self))):
             raise ParameterError(f"search = {self.search!r} contradicts {reason}")
         if self.strength is not None and check_non_negative("strength", self.strength) > 1:
-            raise ParameterError(f"strength = {self.strength} is too large; use a number from 0 to 1")
+            raise ParameterError(f"strength = {self.strength:g} is too large; use a number from 0 to 1")
         if check_non_negative("smooth", self.smooth) > MAX_SMOOTH:
-            raise ParameterError(f"smooth = {self.smooth} is too large; use a number from 0 to {MAX_SMOOTH}")
+            raise ParameterError(f"smooth = {self.smooth:g} is too large; use a number from 0 to {MAX_SMOOTH}")
         if self.smooth and self.dither != "none":
             raise ParameterError(
-                f"smooth = {self.smooth} contradicts dither = {self.dither!r}, which mixes colours; omit one"
+                f"smooth = {self.smooth:g} contradicts dither = {self.dither!r}, which mixes colours; omit one"
             )
         if self.smooth and self.recolor == "soft":
             raise ParameterError(f"smooth = {self.smooth} contradicts recolor = 'soft', which has no labels; omit one")

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from gmmquant.cli import options, reporters
-from gmmquant.cli.checks import is_set, refuse_contradictions, refuse_missing_packages, refuse_words, without_effect
+from gmmquant.cli.checks import is_set, notes_on_arguments, refuse_contradictions, refuse_missing_packages, refuse_words
 from gmmquant.cli.console import Console, say
 from gmmquant.cli.destination import destination_of, folder_and_name
+from gmmquant.cli.help import usage_of
 from gmmquant.cli.parser import Command, has_empty
 from gmmquant.cli.text import command_line, in_options
 from gmmquant.errors import (
@@ -226,7 +227,8 @@ def quantize(
         image_name=image_name,
         command=ctx.obj or "gmmquant",
     )
-    notes = [*dict.fromkeys(filter(None, [strategy.note, *kept.notes])), *without_effect(ctx, settings, format)]
+    notes = list(dict.fromkeys(filter(None, [strategy.note, *kept.notes])))
+    notes += notes_on_arguments(ctx, image, settings, format)
     if STANDARD_INPUT in image and not null and output is None and not (as_json or json_lines or sys.stdout.isatty()):
         notes.append("standard output has the figures; -o - writes the image there")
     if to is Destination.RECORD:
@@ -355,9 +357,9 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:  # of shell completion, or of rich when the reader of the help closed the pipe
         return ExitCode.DONE if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)
     except typer.TyperException as error:
-        usage = error.format_message().rstrip(".")
-        about = "-h" if usage.startswith("Missing") else "--help"  # the short one has examples
-        say(f"{usage[:1].lower()}{usage[1:]}; see gmmquant {about}")
+        usage = usage_of(error, command.params)
+        about = "-h" if usage.startswith("missing") else "--help"  # the short one has examples
+        say(f"{usage}; see gmmquant {about}")
         return ExitCode.USAGE
     except (ModelFileError, PaletteFileError, ImageError) as error:  # of a file that an option names
         say(str(error))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Sequence
+from itertools import chain
 
 import typer
 
-from gmmquant.cli.parser import REPEATED, is_number_of_colors
+from gmmquant.cli.parser import REPEATED, is_new_file, is_number_of_colors
 from gmmquant.errors import ParameterError
 from gmmquant.parsing import MAX_K, largest_difference, largest_of, parse_hex
 from gmmquant.settings import (
@@ -118,8 +121,9 @@ def refuse_contradictions(ctx: typer.Context, settings: Settings, ks: Sequence[i
         raise ParameterError(f"--transfer-from moves every colour; leave out {style} or --transfer-from")
     if is_set(ctx, "strength") and settings.dither == "none":
         raise ParameterError("--strength has no effect without dithering; add --dither blue-noise, or leave it out")
-    if is_set(ctx, "shrink") and settings.covariance != "full":
-        raise ParameterError(f"--shrink has no effect on --covariance {settings.covariance}; leave out one of them")
+    if is_set(ctx, "shrink") and settings.shrink and settings.covariance != "full":
+        other = f"--covariance {settings.covariance}"
+        raise ParameterError(f"--shrink {settings.shrink:g} has no effect on {other}; leave out one of them")
     fixed = next((name for name in ("palette", "model") if is_set(ctx, name)), None)
     if is_set(ctx, "seed") and fixed is not None:
         _refuse_seed(ctx, settings, fixed)
@@ -201,14 +205,21 @@ def _refuse_numbers_as_palette(palette: str | None, images: Sequence[str]) -> No
         raise ParameterError(f"{palette} is not a palette; did you mean -k {ks}?")
 
 
-def without_effect(ctx: typer.Context, settings: Settings, image_format: str) -> list[str]:
-    """Return a note on each option that has no effect."""
+def notes_on_arguments(ctx: typer.Context, images: Sequence[str], settings: Settings, image_format: str) -> list[str]:
+    """Return a note on each option without an effect, and on arguments that seem to mean another one."""
     notes = [f"{name} is set more than once; the last value is used" for name in ctx.meta.get(REPEATED, ())]
     if is_set(ctx, "optimize") and image_format in _NOT_OPTIMIZED:
         notes.append(f"--optimize has no effect on {image_format}")
     if is_set(ctx, "style") and "smooth" in STYLES[settings.style] and not (settings.smooth or is_set(ctx, "smooth")):
         other = "--recolor soft" if settings.dither == "none" else f"--dither {settings.dither}"
         notes.append(f"--style {settings.style} smooths nothing with {other}, which mixes colours")
+    small = re.fullmatch("(x?)([2-9]|1[0-6])(x?)", settings.resize or "")
+    if small is not None:
+        side, times = "height" if small[1] else "width", int(small[2])
+        notes.append(f"--resize {settings.resize} is a {side} of {times} pixels; {times} times the size is {times}00%")
+    formats = [*OUTPUT_FORMATS, *chain.from_iterable(OUTPUT_FORMATS.values())]
+    if len(images) == 2 and is_new_file(images[1], formats) and os.path.isfile(images[0]):
+        notes.append(f"{images[1]} does not exist; to write the image to it, use -o {shlex.quote(images[1])}")
     return notes
 
 

@@ -197,3 +197,13 @@ def _definitions(entries: Sequence[Entry], columns: int, ink: Ink) -> str:
         else:
             lines.append(head + " " * (max(widths) - width + _GAP_COLUMNS) + _wrapped(text, columns, indent)[indent:])
     return "\n".join(lines)
+
+
+def usage_of(error: Any, parameters: Iterable[Any]) -> str:
+    """Return the message of an error of typer; if an option lacks its value, it says what the option takes."""
+    usage = error.format_message().rstrip(".")
+    for parameter in parameters if usage.endswith("requires an argument") else ():
+        if error.option_name in parameter.opts:
+            text = parameter.help.rstrip(".")
+            usage += f": {text.partition(': ')[2] or text[:1].lower() + text[1:]}"
+    return f"{usage[:1].lower()}{usage[1:]}"

@@ -10,6 +10,7 @@ _MASKS = "use --maps labels, or --layers flat"
 _PROBABILITIES = "use --maps entropy, or --layers flat, whose alpha is the probability of a component"
 _FIGURES = "--stats prints log-likelihoods, AIC, BIC and ICL, and the report has them"
 _SPEED = "use --tol for fewer iterations, or --method kmeans"
+_LISTS = "name the images, as in 'holiday/*.jpg' or a list @FILE"
 _TEMPLATE = "use --name, as in --name '{stem}-small'"
 _SIZE = "use --resize, as in --resize 320x or --resize 50%"
 _REGIONS = "use --smooth, for larger regions and fewer specks"
@@ -76,6 +77,8 @@ _ANSWERS = (
     ("an input is never overwritten; use -o, and move the output over it", "--in-place --inplace"),
     ("use --force", "--overwrite --overwrite-existing --replace --clobber -y"),
     ("no file is replaced without --force; --skip-existing keeps those that exist", "--no-clobber --no-overwrite"),
+    ("use --skip-existing", "--resume --continue"),
+    (_LISTS, "--exclude --include --ignore"),
     (_TEMPLATE, "--suffix --prefix"),
     ("use --name, as in --name '{stem}-fs8', --format, and -o for a folder", "--ext"),
     ("use --format", "--type --output-format --out-format"),

@@ -115,11 +115,11 @@ def gather_lists(arguments: Sequence[str]) -> list[str]:
 
 def _follows(option: str, word: str) -> bool:
     """Return whether a word after the first belongs to the list of an option, also if it cannot be in the list."""
-    is_wrong = option in _WORDS_OF and _is_new_file(word, _WORDS_OF[option])
+    is_wrong = option in _WORDS_OF and is_new_file(word, _WORDS_OF[option])
     return is_wrong or _is_list_of(option, word) or _is_none(option, word)
 
 
-def _is_new_file(text: str, formats: Sequence[str]) -> bool:
+def is_new_file(text: str, formats: Sequence[str]) -> bool:
     """Return whether a text is the name of a file that does not exist, in one of some formats of outputs."""
     ending = re.fullmatch(r"[^-@*?\[][^*?\[:]*\.([a-z]+)", text)
     return ending is not None and ending[1] in formats and not os.path.lexists(text)
@@ -156,7 +156,7 @@ def with_formats(arguments: Sequence[str]) -> list[str]:
 
 def _is_format(text: str, choices: Sequence[str]) -> bool:
     """Return whether a text names formats, or is no file but a word of letters, or a name: both are a wrong format."""
-    if all(part in (*choices, ALL) for part in text.split(",")) or _is_new_file(text, choices):
+    if all(part in (*choices, ALL) for part in text.split(",")) or is_new_file(text, choices):
         return True
     return re.fullmatch("[a-z,]+", text) is not None and not os.path.lexists(text)
 

@@ -199,7 +199,7 @@ class ColorHistogram:
         offsets = self.channels / np.float64(self.largest)
         if space is not SRGB:
             offsets = np.ascontiguousarray(space.from_srgb(offsets.T).T)
-        origin = np.array([(channel * weights).sum() for channel in offsets]) / weights.sum()
+        origin = np.array([(channel * weights).sum() for channel in offsets]) / (weights.sum() or 1.0)
         offsets -= origin[:, np.newaxis]
         return Cells(weights, offsets, None, origin)
 

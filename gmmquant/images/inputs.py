@@ -21,7 +21,6 @@ from gmmquant.images.value_range import (
     ARRAY_REMEDY,
     FILE_REMEDY,
     PILLOW_REMEDY,
-    WITHOUT_RANGE,
     note_on_range,
 )
 from gmmquant.settings import MAX_PIXELS
@@ -105,8 +104,8 @@ def image_input(image: ImageLike) -> ImageInput:
     that the image is dark.
     """
     if isinstance(image, DecodedImage):
-        if image.format in WITHOUT_RANGE:
-            _warn_of_range(image.pixels, FILE_REMEDY)
+        if (note := note_on_range(image.pixels, FILE_REMEDY)) and note in image.notes:  # the pixels are as they were
+            warn_user(note, UserWarning)
         return ImageInput(image.pixels, image.animation, image.source)
     # A PIL image exists only after its module was imported.
     pillow = sys.modules.get("PIL.Image")

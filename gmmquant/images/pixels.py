@@ -147,7 +147,7 @@ def _values_of(image: npt.NDArray[Any]) -> str:
         return f"{remedy}, as in image * np.uint8(255)"
     if kind not in "iuf" or image.size == 0:
         return remedy
-    low, high = image.min(), image.max()
+    low, high = float(image.min()), float(image.max())
     found = f" and values from {low:g} to {high:g}"
     if not low >= 0 or not high <= 65535:  # NaN is neither
         return f"{found}{remedy} with values from 0 to 255 or to 65535"

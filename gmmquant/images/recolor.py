@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,13 @@ class ColorImage:
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The colours, RGB (height, width, 3), or RGBA with alpha."""
         return self.colors if self.alpha is None else np.dstack([self.colors, self.alpha])
+
+    def without_hidden(self) -> ColorImage:
+        """Return it with black for all pixels of alpha 0, if these have several colours and others are visible."""
+        hides = None if self.alpha is None else self.alpha == 0
+        if hides is None or hides.all() or (self.colors[hides] == self.colors[hides][:1]).all():
+            return self
+        return replace(self, colors=np.where(hides[..., np.newaxis], np.uint8(0), self.colors))
 
     def _repr_png_(self) -> bytes:
         """Return the image as notebooks show it."""
@@ -69,6 +76,11 @@ class IndexedImage:
     def hidden_color(self) -> npt.NDArray[np.uint8] | None:
         """The colour of all pixels of alpha 0, shape (3,); None if they have several, or those of their labels."""
         return self.hidden[0] if self.hidden is not None and len(self.hidden) == 1 else None
+
+    def without_hidden(self) -> IndexedImage:
+        """Return it with black for all pixels of alpha 0, if these have several colours and others are visible."""
+        several = self.hidden is not None and len(self.hidden) > 1 and not self.only_hides
+        return replace(self, hidden=np.zeros((1, 3), np.uint8)) if several else self
 
     @property
     def only_hides(self) -> bool:

@@ -23,6 +23,7 @@ MIN_SEARCHED_CELLS_PER_COMPONENT = 64  # at the coarser level; with 8, fits of 3
 MAX_SEARCHED_CELLS = 60_000
 MAX_SEARCHED_SCORES = 1_200_000  # one sweep
 MAX_SEARCH_SCORES = 12_000_000  # all sweeps at one level, from one start
+MAX_SECOND_SEARCH_SCORES = 2_000_000  # the same from the second start
 
 # KMeans for a palette (palette_kmeans, palette_trials)
 MAX_PALETTE_LEVEL_SCORES = 200_000_000  # all iterations at one level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -284,12 +285,12 @@ class GaussianMixture(Estimator):
 
     @classmethod
     def from_gaussians(cls, gaussians: Gaussians, color_space: str | None = None) -> Self:
-        """Return a fitted mixture with the parameters of `gaussians`, the reverse of `gaussians()`.
+        """Return a fitted mixture with copies of the parameters of `gaussians`, the reverse of `gaussians()`.
 
         `color_space` is "srgb", "linear", "lab" or "oklab" for a mixture of colours, which is not checked.
         """
         mixture = cls(len(gaussians.weights), covariance_type=gaussians.covariance_type.name)
-        mixture._adopt(gaussians)
+        mixture._adopt(deepcopy(gaussians))
         mixture._adopt_space(color_space)
         return mixture
 

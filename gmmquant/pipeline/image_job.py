@@ -156,11 +156,11 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
         writers = {k: FileWriter(executor, outputs, partial(is_kept, job, task), job.is_listed) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, limit, encode, writers, watch)
-        larger = ""
+        larger = kept = ""
         if task.skip_if_larger:
-            results, larger = _without_larger(job, results, n_bytes, outputs)
+            results, larger, kept = _without_larger(job, results, n_bytes, outputs)
         if not results:
-            return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}", input_format)
+            return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}{kept}", input_format)
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes, lossy=lossy)
         record, earlier = extended_record(earlier, record, task)
         if earlier is not None:  # a note on all fits together
@@ -175,7 +175,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
             stage(earlier=earlier, is_new=is_new, replaces=task.existing is Existing.REPLACE)
         written = outputs.commit()
     if larger:
-        notes_on_files.append(f"not written, as the image has {n_bytes:,} bytes: {larger}")
+        notes_on_files.append(f"not written, as the image has {n_bytes:,} bytes: {larger}{kept}")
     done = Done(
         job.source,
         record,
@@ -231,15 +231,21 @@ def _receive_last(quantizer: Quantizer, receive: Receiver, image: IndexedImage |
 
 def _without_larger(
     job: Job, results: Mapping[int | str, Drawn], n_bytes: int, outputs: Outputs
-) -> tuple[dict[int | str, Drawn], str]:
-    """Leave out the fits whose image files have `n_bytes` or more; return the others, and the sizes of these."""
+) -> tuple[dict[int | str, Drawn], str, str]:
+    """Leave out the fits whose image files have `n_bytes` or more.
+
+    Return the others, and of those left out the sizes, and the files that an earlier run has written.
+    """
     larger = {k: drawn for k, drawn in results.items() if drawn.n_bytes is not None and drawn.n_bytes >= n_bytes}
     for k, drawn in larger.items():
         n_layers = len(drawn.files.get("layers", ()))
         for path in (*job.files(k).values(), *(job.layer(k, number) for number in range(1, n_layers + 1))):
             outputs.drop(path)
     left = {k: drawn for k, drawn in results.items() if k not in larger}
-    return left, ", ".join(f"{drawn.n_bytes:,} bytes at k = {k}" for k, drawn in larger.items())
+    sizes = ", ".join(f"{drawn.n_bytes:,} bytes at k = {k}" for k, drawn in larger.items())
+    images = [job.files(k)["image"] for k in larger]
+    kept = ", ".join(path.name for path in images if isinstance(path, Path) and path.exists())
+    return left, sizes, f"; from an earlier run: {kept}" * bool(kept)
 
 
 def _not_smaller(job: Job, task: Task, reason: str, input_format: str) -> Skipped:
@@ -286,6 +292,9 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task, *, lossy: bool) ->
     is_still = image.animation is None or image.animation.n_frames == 1
     is_unused = task.products.optimize and output.name == "gif" and is_still
     unused = ["--optimize has no effect on gif images without animation"] * is_unused
+    hides_several = flat.n_visible > 0 and flat.hidden is not None and len(flat.hidden) > 1
+    if hides_several and output.alpha == "full" and output.name != "png" and not task.products.optimize:
+        unused.append(f"{output.name} keeps the hidden colours of transparent pixels; --optimize drops them")
     losses = output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
     if lossy:
         losses = (f"{losses[0]}; the PSNR is that of the image before it is stored", *losses[1:])

@@ -41,7 +41,8 @@ def choose_k(fitter: Fitter) -> Choice:
     # second one gains nearly all.
     free = Fitter(fitter.colors, replace(fitter.settings, keep_colors=()))
     kept_gain = KEPT_GAIN_SHRUNKEN if fitter.shrinkage else KEPT_GAIN
-    return choose([_criteria(free, cells, 1), *(_criteria(fitter, cells, k) for k in others)], kept_gain, range(max(n_kept, 1), n_cells + 1))
+    path = [_criteria(free, cells, 1), *(_criteria(fitter, cells, k) for k in others)]
+    return choose(path, kept_gain, range(max(n_kept, 1), n_cells + 1))
 
 
 def _criteria(fitter: Fitter, cells: Cells, k: int) -> Criteria:

@@ -16,7 +16,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # What options of the command, and names of other libraries, are in Python.
 _ELSEWHERE = {
-    "colors": "quantize(image, palette=...), or Quantizer(image).fit_palette(palette)",
+    "colors": "quantize(image, k), or quantize(image, palette=...) for given colours",
     "format": "result.save(path, format=...)",
     "k": "Quantizer(image).fit(k)",
     "init_params": "init",

@@ -250,7 +250,8 @@ class QuantizedImage(RecoloredFit):
     @property
     def image(self) -> npt.NDArray[np.uint8]:
         """The recoloured image, sRGB, (height, width, 3), or (height, width, 4) if the original has alpha."""
-        return self.recolored.pixels
+        pixels = self.recolored.pixels
+        return pixels if pixels.flags.writeable else pixels.copy()
 
     @property
     def frames(self) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,7 @@ _SHARED = (
     "space",
     "covariance",
     "noise",
+    "reg_covar",
     "n_iter",
     "tol",
     "converged",

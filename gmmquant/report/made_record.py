@@ -89,10 +89,9 @@ def _palette_of(results: Sequence[QuantizedImage]) -> tuple[str, ...]:
     """Return the palette that was given for all results, or an empty tuple; refuse results of several origins."""
     origins = {_origin(result): None for result in results}
     if len(origins) > 1:
-        raise ParameterError(
-            f"the results are of {' and of '.join(dict.fromkeys(name for name, _ in origins))}"
-            f"{'' if len({name for name, _ in origins}) > 1 else 's that differ'}; make a record of each kind"
-        )
+        names = list(dict.fromkeys(name for name, _ in origins))
+        found = " and of ".join(names) if len(names) > 1 else "several given palettes"
+        raise ParameterError(f"the results are of {found}; make a record of each")
     return next(iter(origins))[1]
 
 

@@ -28,6 +28,9 @@ _MOST = 0.9
 # Share of the pixels from which on one colour of a palette has nearly all.
 _NEARLY_ALL = 0.95
 
+# Kept colours in no pixel that a note names.
+_MAX_UNUSED_COLORS = 8
+
 FALLING = "the log-likelihood falls"
 
 _SMOOTHER = "--noise 2 --shrink 0.9"
@@ -196,7 +199,9 @@ def _unused_kept_colors(fits: Sequence[RecoloredFit], settings: Settings) -> Ite
             if code not in used:
                 unused.setdefault(code, []).append(str(fit.k))
     if unused:
-        yield "; ".join(f"{code} is in no pixel of k = {', '.join(ks)}" for code, ks in unused.items())
+        shown = [f"{code} is in no pixel of k = {', '.join(ks)}" for code, ks in unused.items()]
+        n_others = len(shown) - _MAX_UNUSED_COLORS
+        yield "; ".join(shown[:_MAX_UNUSED_COLORS] + [f"and {n_others} others"] * (n_others > 0))
 
 
 def _at(noted: Sequence[RecoloredFit], fits: Sequence[RecoloredFit]) -> str:

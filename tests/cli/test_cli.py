@@ -1,8 +1,10 @@
 """The command in a process: its outputs, messages and exit codes."""
 
+import gc
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from gmmquant.cli.parser import gather_k
 from gmmquant.cli.text import percent
 from gmmquant.errors import ParameterError
 from gmmquant.parsing import parse_k
+from gmmquant.pipeline import image_job
 from gmmquant.report.numbers import file_size
 
 
@@ -223,6 +226,46 @@ def test_a_number_among_the_images_is_asked_for_before_any_work(command, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == [flat.name]
     (tmp_path / number).write_bytes(flat.read_bytes())
     assert command(flat, "-n", "--", number).returncode == 0
+
+
+def test_garbage_is_collected_while_images_are_processed(monkeypatch, tmp_path, flat):
+    is_enabled = []
+    original = image_job.read
+    monkeypatch.setattr(image_job, "read", lambda *args: is_enabled.append(gc.isenabled()) or original(*args))
+    gc.disable()
+    try:
+        assert run([str(flat), "-k", "2", "-o", str(tmp_path), "-q"]) == 0
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert is_enabled == [True]
+
+
+@pytest.mark.parametrize("name", ["out.png", "an out.webp", "out.jpeg"])
+def test_an_output_without_an_option_is_asked_for(command, tmp_path, flat, name):
+    result = command(flat, name, "-k", "2")
+    remedy = f"use -o {shlex.quote(name)}"
+    assert f"gmmquant: {name} does not exist; to write the image to it, {remedy}\n" in result.stderr
+    assert result.returncode == 1
+    assert command(flat, *shlex.split(remedy)[1:], "-k", "2").returncode == 0
+    assert (tmp_path / name).is_file()
+    assert "to write the image to it" not in command(flat, flat, name, "-k", "2").stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--maps", "labels, entropy, loglik or all"),
+        ("--report", "json, csv, md, html (joined by commas), or none"),
+        ("--covariance", "full, tied, diag, spherical"),
+        ("-o", "folder, file (one image, one k), or - for standard output"),
+        ("--noise", "uncertainty of the pixel values, in levels of 255"),
+    ],
+)
+def test_a_missing_value_of_an_option_is_described(capsys, flat, option, values):
+    assert run([str(flat), option]) == 2
+    error = f"gmmquant: option '{option}' requires an argument: {values}; see gmmquant --help\n"
+    assert capsys.readouterr().err == error
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------------

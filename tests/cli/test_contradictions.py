@@ -55,8 +55,10 @@ def folder(tmp_path, samples, monkeypatch):
             f"k = {MAX_TRANSFER_K + 1} is above the limit of --transfer-from; use at most {MAX_TRANSFER_K}",
         ),
         ("--strength 0.5 --dither none", "--strength has no effect without dithering; add --dither blue-noise, or"),
-        ("--covariance diag --shrink 0.5", "--shrink has no effect on --covariance diag; leave out one of them"),
         ("--method kmeans --init random", "--method kmeans chooses its starts itself; leave out --init or --method"),
+        ("--covariance diag --shrink 0.5", "--shrink 0.5 has no effect on --covariance diag; leave out one of them"),
+        ("--smooth 9", "--smooth 9 is too large; use a number from 0 to 4"),
+        ("--resize 4", "--resize 4 is not a size; use 4x (the width), x4 or 4%, or 400% for 4 times the size"),
         ("--method kmeans --noise 2", "--method kmeans fits no mixture; leave out --noise or --method kmeans"),
         ("--alpha quantize --layers flat", "--alpha quantize fits colour and alpha together; leave out --layers or"),
         ("--alpha quantize -k auto", "-k auto chooses colours without alpha, not --alpha quantize; use numbers"),
@@ -77,6 +79,11 @@ def test_options_that_contradict_each_other_are_refused_with_a_remedy(folder, ca
     assert shown.err.startswith(f"gmmquant: {reason}")
     assert shown.err.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_no_shrinkage_agrees_with_every_covariance(folder):
+    for covariance in ("full", "tied", "diag", "spherical"):
+        assert run(["flat.png", "-k", "2", "--covariance", covariance, "--shrink", "0", "-q", "-o", covariance]) == 0
 
 
 # What a model leaves to choose: the order of its colours, and their rounding. The seed is that of a dither, too.

@@ -366,7 +366,9 @@ def test_colours_moved_to_another_image_are_not_told_to_be_fewer(command, ramp):
     assert "gif stores at most 256 colours, an image in true colour has more; choose png, webp or tiff" in result.stderr
 
 
-@pytest.mark.parametrize(("size", "sizes"), [("64", "64x, x64 or 64%"), ("0", "320x240, 320x, x240 or 50%")])
+@pytest.mark.parametrize(
+    ("size", "sizes"), [("64", "64x (the width), x64 or 64%"), ("0", "320x240, 320x, x240 or 50%")]
+)
 def test_a_size_of_one_number_is_answered_with_that_number(command, ramp, size, sizes):
     assert f"--resize {size} is not a size; use {sizes}" in command(ramp, "--resize", size, "-o", "out").stderr
 

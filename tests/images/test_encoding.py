@@ -121,6 +121,13 @@ def bits_and_type(png):
 # --- pixels -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
+def test_an_optimized_webp_is_never_larger(alpha):
+    for n_colors in (2, 16, 256):
+        image = random_image(n_colors, alpha=alpha)
+        assert len(encode_image(image, "webp", optimize=True)) <= len(encode_image(image, "webp"))
+
+
 @pytest.mark.parametrize("optimize", [False, True])
 @pytest.mark.parametrize("alpha", ["no", "binary", "partial"])
 @pytest.mark.parametrize("file_format", EXACT)

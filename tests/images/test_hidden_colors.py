@@ -69,15 +69,32 @@ TRUE_COLOR = [("png", {"recolor": "soft"}, False), ("png", {}, True), ("webp", {
 @both
 @pytest.mark.parametrize("optimize", [False, True])
 @pytest.mark.parametrize(("file_format", "options", "partial"), [*TRUE_COLOR, ("bmp", {}, False)])
-def test_hidden_colours_are_unchanged_in_true_colour(decode, hidden, optimize, file_format, options, partial):
+def test_true_colour_keeps_hidden_colours_of_which_optimizing_drops_several(
+    decode, hidden, optimize, file_format, options, partial
+):
     image = sprite(hidden, partial=partial)
     result = quantize(image, 4, **options)
     data = encode_image(result.recolored, file_format, optimize=optimize)
     clear = image[..., 3] == 0
-    read = decode(data)
-    np.testing.assert_array_equal(read[clear], image[clear])
-    np.testing.assert_array_equal(read, result.image)
+    read, expected = decode(data), result.image
+    np.testing.assert_array_equal(expected[clear], image[clear])
+    if optimize and hidden == "several":
+        expected[clear] = 0
+    np.testing.assert_array_equal(read, expected)
     assert file_format != "png" or optimize or color_type(data) == 6
+
+
+def test_a_note_says_that_a_file_keeps_hidden_colours(command, tmp_path):
+    for hidden in ("one", "several"):
+        Image.fromarray(sprite(hidden)).save(tmp_path / f"{hidden}.png")
+    note = "webp keeps the hidden colours of transparent pixels; --optimize drops them"
+    for arguments, is_noted in (
+        (["several.png", "--format", "webp"], True),
+        (["several.png", "--format", "webp", "--optimize"], False),
+        (["one.png", "--format", "webp"], False),
+        (["several.png"], False),
+    ):
+        assert (note in command(*arguments, "-k", "3", "-o", "out", "-f").stderr) == is_noted
 
 
 @decoders

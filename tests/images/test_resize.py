@@ -46,7 +46,7 @@ def test_anything_else_is_refused_with_examples_in_one_line(resize):
 
 
 def test_a_number_alone_is_answered_with_what_it_may_mean():
-    with pytest.raises(ParameterError, match="'320' is not a size; use 320x, x320 or 320%"):
+    with pytest.raises(ParameterError, match=r"'320' is not a size; use 320x \(the width\), x320 or 320%"):
         Settings(resize="320")
 
 

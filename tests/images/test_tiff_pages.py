@@ -128,7 +128,9 @@ def test_a_channel_after_alpha_is_dropped_with_a_note(tmp_path):
     assert image.notes == (CHANNELS,)
 
 
-@pytest.mark.parametrize(("kinds", "is_noted"), [([1], False), ([4], False), ([1, 4, 1], False), ([0], True), ([1, 2], True)])
+@pytest.mark.parametrize(
+    ("kinds", "is_noted"), [([1], False), ([4], False), ([1, 4, 1], False), ([0], True), ([1, 2], True)]
+)
 def test_smaller_versions_and_masks_are_no_further_images(tmp_path, kinds, is_noted):
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as file:
@@ -153,5 +155,5 @@ def test_a_damaged_or_endless_chain_of_pages_is_no_further_image(tmp_path):
 
 def test_a_big_endian_bigtiff_is_refused_with_a_remedy(tmp_path):
     assert read(tmp_path, tiff(COLORS, bigtiff=True)).notes == ()
-    with pytest.raises(ImageError, match="BigTIFF of big-endian values is not supported; save it as a TIFF, or with"):
+    with pytest.raises(ImageError, match="a big-endian BigTIFF is not supported; save it as a TIFF, or in"):
         read(tmp_path, tiff(COLORS, bigtiff=True, byteorder=">"))

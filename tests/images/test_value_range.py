@@ -3,6 +3,7 @@
 import re
 import struct
 import warnings
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -66,6 +67,19 @@ def test_the_note_of_the_command_has_a_remedy_that_works(command, tmp_path, n_ch
     scaled = np.repeat(values[..., np.newaxis], 3, axis=2) if n_channels == 1 else values[..., [2, 1, 0]]
     assert np.array_equal(names["pixels"][..., :3], scaled * 16)
     assert len(quantize(out, 256).hex) == 16
+
+
+def test_quantize_warns_as_the_note_of_the_file_says_until_the_pixels_are_scaled(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), data_of(12))
+    tifffile.imwrite(tmp_path / "known.tif", (data_of(12) / 65535).astype(np.float32), photometric="rgb")
+    image = read_image(tmp_path / "a.png")
+    with pytest.warns(UserWarning, match="as in 12-bit data") as caught:
+        quantize(image, 2)
+    assert str(caught[0].message) == image.notes[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quantize(replace(image, pixels=image.pixels * 16), 2)
+        quantize(tmp_path / "known.tif", 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint32])

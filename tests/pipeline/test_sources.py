@@ -45,7 +45,7 @@ def test_numbers_in_names_are_ordered_as_numbers():
 
 def test_only_the_ending_of_an_image_is_left_out_of_the_order():
     names = ["cat.png", "cat2.gif", "scan.2", "scan.10", "v1.2", "v1.9", "v1.10"]
-    assert sorted(reversed(names), key=natural_key) == names
+    assert sorted(random.Random(0).sample(names, len(names)), key=natural_key) == names
 
 
 @given(st.lists(st.text("0a19²٣.", max_size=5), unique=True))

@@ -30,6 +30,14 @@ def record_at(path):
     return json.loads(path.read_text())
 
 
+def test_a_fully_transparent_image_has_every_kind_of_report(command, clear):
+    result = command("many.png", "-k", "3", "auto", "-o", "out", "--report", "json,csv,md,html", "--sheet", "png")
+    assert result.returncode == 0, result.stderr
+    names = {path.name for path in (clear / "out").iterdir()}
+    assert {"many_report.json", "many_report.csv", "many_report.md", "many_report.html", "many_sheet.png"} <= names
+    assert "Warning" not in command("many.png", "-k", "3", "-o", "maps", "--maps", "all").stderr
+
+
 @pytest.mark.parametrize("file_format", ["png", "webp", "tiff", "bmp", "gif"])
 def test_a_fully_transparent_file_is_written_as_it_is_with_zero_colours_and_a_note(command, clear, file_format):
     options = ("--format", file_format, "--maps", "all", "--layers", "exact", "--save-model", "--palette-out", "all")

@@ -51,6 +51,17 @@ def test_a_program_with_none_integers_of_numpy_and_colours_as_arrays_passes_mypy
     exec(PROGRAM, {})
 
 
+def test_misspelt_names_are_found_by_mypy(tmp_path):
+    program = tmp_path / "program.py"
+    lines = ("import gmmquant", "from gmmquant import GausianMixture, quantize", "gmmquant.quantise(1)", "quantize")
+    program.write_text("\n".join(lines))
+    printed, _, _ = api.run(["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", str(program)])
+    found = [line.partition("program.py:")[2] for line in printed.splitlines() if "program.py" in line]
+    assert [line.split(":")[0] for line in found] == ["2", "3"]
+    assert "GausianMixture" in found[0]
+    assert "quantise" in found[1]
+
+
 def test_the_package_says_that_it_is_typed(project):
     assert (project / "gmmquant" / "py.typed").is_file()
 
@@ -140,4 +151,14 @@ def test_arrays_of_results_are_read_only_and_those_of_callers_are_not():
     result = Quantizer(image).fit(3)
     for name in ("labels", "palette", "weights", "means", "covariances", "shares", "alpha"):
         assert not getattr(result, name).flags.writeable, name
-    assert image.flags.writeable and result.image.flags.writeable and result.labels.copy().flags.writeable
+    assert image.flags.writeable and result.labels.copy().flags.writeable
+    for drawn in (result, Quantizer(image[..., :3], recolor="soft").fit(3)):
+        before = drawn.image
+        drawn.image[...], drawn.frames[...], np.asarray(drawn)[...] = 7, 7, 7
+        assert np.array_equal(drawn.image, before)
+    for covariance in ("full", "tied"):
+        result = Quantizer(image, covariance=covariance, shrink=0).fit(3)
+        mixture, before = result.to_estimator(), result.covariances.copy()
+        mixture.means_[...], mixture.weights_[...], mixture.covariances_[...] = 7, 7, 7
+        assert not (result.means == 7).any() and not (result.weights == 7).any()
+        assert np.array_equal(result.covariances, before)

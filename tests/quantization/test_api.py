@@ -152,7 +152,7 @@ def test_a_quantizer_takes_settings_by_name_as_quantize_does():
 
 HINTS = {
     "sed": r"did you mean seed\?",
-    "colors": r"use quantize\(image, palette=\.\.\.\), or Quantizer\(image\)\.fit_palette\(palette\)",
+    "colors": r"use quantize\(image, k\), or quantize\(image, palette=\.\.\.\) for given colours",
     "model": r"use apply_model\(image, path\)",
     "transfer_from": r"use transfer_colors\(image, target\)",
     "n_colors": r"use quantize\(image, k\)",

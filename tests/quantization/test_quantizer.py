@@ -424,6 +424,7 @@ def test_a_k_below_the_number_of_colours_is_fitted_and_one_above_it_is_exact():
 
 BAD_IMAGES = [
     (np.zeros((2, 2)), ("float64", "uint8 or uint16", "np.rint")),
+    (np.zeros((2, 2), np.float16), ("float16", "uint8 or uint16", "np.rint")),
     (np.zeros((2, 2), bool), ("bool", "uint8 or uint16")),
     (np.zeros((2, 2), np.int64), ("int64", "uint8 or uint16")),
     (np.zeros(4, np.uint8), ("(4,)", "(height, width)")),

@@ -5,11 +5,13 @@ import html
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from helpers import read_sample
+from PIL import Image
 
 from gmmquant import quantize
 from gmmquant.report.csv_tables import CsvTables
@@ -90,6 +92,8 @@ def test_the_table_of_fits_has_every_setting_of_a_record():
     record = record_of("cat.jpg")
     record["settings"] = settings_record(Settings(**settings), {}, Path("report.json"))
     record["settings"] |= {"reg_covar": 0.25, "keep_metadata": True}
+    for fit in record["fits"]:  # as in an older record
+        del fit["noise"], fit["reg_covar"]
     record |= {"version": "1.2.3", "digest": {"source": "ab", "settings": "cd"}}
     row = tables_of(Entry(record))[0][0]
     assert record["settings"].keys() <= row.keys()
@@ -102,6 +106,9 @@ def test_the_table_of_fits_has_every_setting_of_a_record():
     }
     shown |= {"version": "1.2.3", "digest_source": "ab", "digest_settings": "cd", "model": "", "palette": ""}
     assert {name: row[name] for name in shown} == {name: str(value) for name, value in shown.items()}
+    of_fit = {"noise": 1.5, "reg_covar": 0.125}
+    record["fits"][0] |= of_fit
+    assert {name: float(tables_of(Entry(record))[0][0][name]) for name in of_fit} == of_fit
     assert [row["tol"] for row in tables_of(Entry(record))[0]] == [str(fit["tol"]) for fit in record["fits"]]
 
 
@@ -295,6 +302,11 @@ def test_files_that_are_not_smaller_than_the_image_are_left_out(command, samples
     expected = {path.name for path in (tmp_path / "all").glob("*.png") if path.stat().st_size < source}
     found = {path.name for path in (tmp_path / "out").glob("*.png")} if (tmp_path / "out").exists() else set()
     assert found == expected
+    Image.new("1", (40, 40)).save(tmp_path / "small.png", optimize=True)
+    (tmp_path / "old").mkdir()
+    shutil.copy(tmp_path / "all/flat_k2.png", tmp_path / "old/small_k2.png")
+    late = command("small.png", "-k", "2", "3", "-o", "old", "--skip-if-larger", "--force", "--report", "none")
+    assert late.stderr.count("; from an earlier run: small_k2.png\n") == 1
     again = command(samples / "cat.jpg", "-k", "256", "7", "-o", "photo", "--skip-if-larger", "--palette-out", "hex")
     command(samples / "cat.jpg", "-k", "256", "-o", "kept", "--report", "none")
     size = f"{(tmp_path / 'kept/cat_k256.png').stat().st_size:,} bytes at k = 256"

@@ -121,6 +121,8 @@ def test_results_of_the_settings_have_a_record(samples, options):
         assert make_record(quantizer, drawn)["settings"]["palette"] == ["#000000", "#ffffff"]
         with pytest.raises(ParameterError, match="of a fit and of a given palette; make a record of each"):
             make_record(quantizer, [results[0], drawn])
+        with pytest.raises(ParameterError, match="the results are of several given palettes; make a record of each"):
+            make_record(quantizer, [drawn, quantizer.fit_palette("red,blue")])
     flat = Quantizer(np.zeros((5, 6, 3), np.uint8), **options)
     assert make_record(flat, flat.fit(3))["image"]["bytes"] is None
 

@@ -180,7 +180,7 @@ Restarts = Annotated[
     option(
         "--restarts",
         "INT",
-        "Number of starts; the best is kept (1, 5, 21 with split-merge).",
+        "Number of starts; the best is kept (1, 2, 6, 22 with split-merge).",
         _ADVANCED,
         convert=integer,
     ),

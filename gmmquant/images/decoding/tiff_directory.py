@@ -104,7 +104,10 @@ class Directory:
 
 
 def read_directory(file: BinaryIO, start: int | None = None) -> Directory:
-    """Read the directory at `start`, or the first; a `struct.error` is raised if it is cut short or has thousands of tags."""
+    """Read the directory at `start`, or the first.
+
+    A `struct.error` is raised if it is cut short or has thousands of tags.
+    """
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}[head[:2]]
@@ -154,4 +157,6 @@ def first_page(data: bytes) -> bytes:
     """
     directory = read_directory(io.BytesIO(data))
     at, end, view = directory.next_at, directory.end, memoryview(data)
-    return b"".join((view[:at], bytes(end - at), view[end:])) if any(view[at:end]) else data
+    parts = directory.parts(io.BytesIO(data))
+    has_pixels = ((parts[:, 0] < end) & (parts.sum(axis=1) > at)).any()  # in the place of the position
+    return b"".join((view[:at], bytes(end - at), view[end:])) if any(view[at:end]) and not has_pixels else data

@@ -1,9 +1,9 @@
 """Ordered dithering: a mask of thresholds chooses each label, by the colour and the position of its pixel only.
 
 Each distinct colour has a list of picks from the palette, and the mask chooses from it. Each pick is the colour nearest
-to the colour plus the error of the picks before it, so that the mean of the list approaches the colour. That is Knoll's
-pattern dithering (US patent 6,606,166, of 1999), with any mask. A list is sorted along the first principal axis of the
-palette, mostly from dark to light, so that dark picks have the low ranks and light ones the high.
+to the colour plus a part of the error of the picks before it, so that the mean of the list approaches the colour. That
+is Knoll's pattern dithering (US patent 6,606,166, of 1999), with any mask. A list is sorted along the first principal
+axis of the palette, mostly from dark to light, so that dark picks have the low ranks and light ones the high.
 """
 
 from __future__ import annotations
@@ -23,6 +23,15 @@ _MAX_TOTAL_PICKS = 1 << 24
 
 _CHUNK_COLORS = 1 << 13
 _CHUNK_DISTANCES = 1 << 20
+
+# A colour that is so near to a border, of the distance of two palette colours, is on it.
+_AT_BORDER = 1e-4
+
+# The part of the error by which a pick is chosen, while all of it stays for the next picks. So picks are nearer to the
+# colour: with half of it, blue noise in 16 / 64 colours of 13 photographs has an SSIMULACRA2 of 27.3 / 62.3 (with all
+# 25.4 / 59.6), and in the colours of pico8 a FLIP of 0.203 (0.253). With 0.3, the light of nord is farther from the
+# image. All of it counts for the last picks of a list, without which a faint grey would have no dot.
+_CARRY, _N_LAST_PICKS = np.float32(0.5), 2
 
 
 def ordered(
@@ -68,8 +77,10 @@ def _targets(values: FloatArray, palette: FloatArray, nearest: Labels, seen: Con
 
         r = 1 - min over q of (|x - q|^2 - |x - p|^2) / |p - q|^2
 
-    The target is the colour itself at r = 1, on both sides of that border, so that gradients have no step there. It is
-    p up to r = 1 - strength, and in between the position r becomes (r - (1 - strength)) / strength.
+    The target is p up to r = 1 - strength, and from there it moves towards the colour y of the border r = 1, which is
+    the same on both sides, so that gradients have no step. y is between the colour itself, which takes picks from
+    anywhere, and the nearest mixtures of p with each near q, whose picks are these two: `strength` is the share of the
+    former.
     """
     colors = seen(palette)
     between = np.square(colors[:, np.newaxis] - colors).sum(axis=2)
@@ -82,10 +93,30 @@ def _targets(values: FloatArray, palette: FloatArray, nearest: Labels, seen: Con
         distances = sum(np.square(points[:, [axis]] - colors[:, axis]) for axis in range(3))
         more = distances - np.take_along_axis(distances, own[:, np.newaxis].astype(np.intp), axis=1)
         gaps = between[own]
-        r = 1 - np.divide(more, gaps, out=np.full_like(more, np.inf), where=gaps > 0).min(axis=1)
-        kept = (1 - (1 - strength) / np.clip(r, 1e-9, 1)) / strength
-        targets[some] = palette[own] + np.maximum(kept, 0)[:, np.newaxis] * (values[some] - palette[own])
+        to_border = np.divide(more, gaps, out=np.full_like(more, np.inf), where=gaps > 0)
+        kept = (1 - (1 - strength) / np.clip(1 - to_border.min(axis=1), 1e-9, 1)) / strength
+        inside = values[some] - palette[own]
+        mixed = _mixed_with_near(inside, palette - palette[own][:, np.newaxis], to_border, strength)
+        towards = strength * inside + (1 - strength) * mixed
+        targets[some] = palette[own] + np.maximum(kept, 0)[:, np.newaxis] * towards
     return targets
+
+
+def _mixed_with_near(inside: FloatArray, steps: FloatArray, to_border: FloatArray, strength: float) -> FloatArray:
+    """Return the nearest points to colours on the lines to other palette colours, averaged, (n_colors, 3).
+
+    Colours are relative to their nearest palette colour: `inside` (n_colors, 3), and the others, `steps`
+    (n_colors, K, 3). One of these counts if `to_border` (n_colors, K) is below `strength`: most where that is 0, and if
+    its line leads near to the colour.
+    """
+    lengths = np.square(steps).sum(axis=2)
+    along = np.einsum("nki,ni->nk", steps, inside)
+    shares = np.clip(np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0), 0, 1)
+    missed = np.square(inside[:, np.newaxis] - shares[..., np.newaxis] * steps).sum(axis=2)
+    missed = np.divide(missed, lengths, out=np.ones_like(missed), where=lengths > 0)
+    weights = np.maximum(strength - to_border, 0) / ((to_border + _AT_BORDER) * (missed + _AT_BORDER))
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return np.asarray(np.einsum("nk,nki->ni", weights * shares, steps))
 
 
 def _lists(grid: ColorGrid, values: FloatArray, strength: float) -> Labels:
@@ -99,7 +130,8 @@ def _lists(grid: ColorGrid, values: FloatArray, strength: float) -> Labels:
         colors = near + np.float32(strength) * (colors - near)
         left = np.zeros_like(colors)
         for pick in range(length):
-            labels = grid.label(grid.inside(colors + left))
+            carry = _CARRY if pick < length - _N_LAST_PICKS else np.float32(1)
+            labels = grid.label(grid.inside(colors + carry * left))
             lists[some, pick] = labels
             left += colors - grid.palette.T[:, labels]
     lists.sort(axis=1)

@@ -43,9 +43,10 @@ def encode_image(
 
     The resolution of `metadata` is always written where the format has one, and that the colours are sRGB if
     `has_profile`; `keep_metadata` adds EXIF, XMP and comments, as far as the format can store them. The frames of an
-    `animation` stand one below the other in `image`. `optimize` takes time for a smaller file of the same pixels;
-    `keep_order` keeps the palette as it is, with all its entries, where `optimize` would change it. An ImageError is
-    raised if the format cannot store the number of colours or the size, a ParameterError if its package is missing.
+    `animation` stand one below the other in `image`. `optimize` takes time for a smaller file of the same visible
+    pixels; `keep_order` keeps the palette as it is, with all its entries, where `optimize` would change it. An
+    ImageError is raised if the format cannot store the number of colours or the size, a ParameterError if its package
+    is missing.
     """
     found = output_format(format)
     if need := found.missing():
@@ -62,6 +63,8 @@ def encode_image(
         animation = None
     elif found.frames == "first":
         image, animation = _first_frame(image, height), None
+    if optimize:
+        image = image.without_hidden()
     return found.encode(image, EncodeOptions(metadata, animation, optimize, keep_order))
 
 

@@ -129,7 +129,8 @@ def _k_chart(
     digits: int,
 ) -> Chart | None:
     """Return the chart of `curves`, each a key and a figure of a fit by its name."""
-    order = sorted(range(len(fits)), key=lambda i: fits[i]["k"])
+    # An image without a visible pixel has 0 colours, which a logarithmic axis does not show.
+    order = sorted((i for i in range(len(fits)) if fits[i]["k"] > 0), key=lambda i: fits[i]["k"])
     found = {
         name: [(i, value) for i in order if (value := figure(fits[i])) is not None and _finite(value)]
         for name, (_, figure) in curves.items()
@@ -137,7 +138,7 @@ def _k_chart(
     values = [value for series in found.values() for _, value in series]
     if not values:
         return None
-    x, x_ticks = count_scale([fit["k"] for fit in fits], LEFT + 12, RIGHT - 6)
+    x, x_ticks = count_scale([fits[i]["k"] for i in order], LEFT + 12, RIGHT - 6)
     y, y_ticks = nice_scale(values, BOTTOM, TOP)
     drawn = []
     for name, series in found.items():

@@ -76,16 +76,18 @@ def read_header(file: BinaryIO) -> Header:
     # Pillow reads all tags and libtiff a whole tile.
     if directory.tag_bytes > byte_limit(n_pixels) or directory.tile_pixels(file) > max(_MAX_TILE_PIXELS, 4 * n_pixels):
         raise damaged("TIFF")
-    found = {"n_bytes": directory.needed_bytes(file), "details": has_further_image(file, directory)}
+    n_bytes, has_others = directory.needed_bytes(file), has_further_image(file, directory)
     compression = directory.integer(file, COMPRESSION, 1)
     if compression in _UNSUPPORTED_COMPRESSIONS:
         name = _UNSUPPORTED_COMPRESSIONS[compression]
         raise ImageError(f"a TIFF compressed by {name} is not supported; save it with deflate, or as PNG")
     if directory.order == ">" and directory.is_big:  # Pillow knows BigTIFF with the other order only
-        raise ImageError("a BigTIFF of big-endian values is not supported; save it as a TIFF, or with little-endian values")
+        raise ImageError("a big-endian BigTIFF is not supported; save it as a TIFF, or in little-endian order")
     file.seek(0)
     try:
-        return read_pillow_header(file, "TIFF", "Tiff", byte_limit(n_pixels))._replace(**found)
+        return read_pillow_header(file, "TIFF", "Tiff", byte_limit(n_pixels))._replace(
+            n_bytes=n_bytes, details=has_others
+        )
     except MemoryError:
         raise
     except Exception:
@@ -94,7 +96,14 @@ def read_header(file: BinaryIO) -> Header:
         if sample_layout(tags, directory.order) is not None:
             size = int(tags[WIDTH]), int(tags[HEIGHT])
             info = {"icc_profile": tags[_PROFILE]} if _PROFILE in tags else {}
-            return Header("TIFF", size, "RGB" if tags[_PHOTOMETRIC] == _RGB else "L", info=info, **found)
+            return Header(
+                "TIFF",
+                size,
+                "RGB" if tags[_PHOTOMETRIC] == _RGB else "L",
+                info=info,
+                n_bytes=n_bytes,
+                details=has_others,
+            )
         if bits > 8:
             raise _unsupported(bits) from None
         raise
