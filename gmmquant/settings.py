@@ -298,7 +298,9 @@ class Settings:
                 f"smooth = {self.smooth:g} contradicts dither = {self.dither!r}, which mixes colours; omit one"
             )
         if self.smooth and self.recolor == "soft":
-            raise ParameterError(f"smooth = {self.smooth} contradicts recolor = 'soft', which has no labels; omit one")
+            raise ParameterError(
+                f"smooth = {self.smooth:g} contradicts recolor = 'soft', which has no labels; omit one"
+            )
         required = _RECOLORING_OF_DITHER.get(self.dither)
         if required and self.recolor not in (None, required):
             raise ParameterError(

@@ -304,7 +304,10 @@ class Console:
 
 def _counts(counter: Counter[str], *names: str) -> str:
     """Return a text such as "3 done, 1 failed", without the counts that are zero."""
-    return ", ".join(f"{counter[name]:,} {name}" for name in names if counter[name])
+    counts = [
+        f"{counter[name]:,} {name}{'s' * (name == 'exist' and counter[name] == 1)}" for name in names if counter[name]
+    ]
+    return ", ".join(counts)
 
 
 def _speed(n_images: int, seconds: float) -> str:

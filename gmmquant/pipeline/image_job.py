@@ -45,12 +45,11 @@ from gmmquant.system.filesystem import make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 from gmmquant.system.process import keep_freed_memory
 
-# Larger images are encoded in another thread. Four fits of an image of 135,300 pixels took 306 ms with that thread and
-# 274 ms without it, while all encoding takes 13 ms.
-_LARGE_IMAGE_PIXELS = 1_000_000
+# From this size on, images are encoded in another thread while the next k is fitted.
+_IN_BACKGROUND_PIXELS = 1 << 16
 
-# Memory for a large image: 12 megapixels of a photograph took 264 to 300 MB, and more with 16 bits.
-_BYTES_PER_PIXEL = 40
+# Memory is reserved for larger images: 12 megapixels of a photograph took 264 to 300 MB, and more with 16 bits.
+_LARGE_IMAGE_PIXELS, _BYTES_PER_PIXEL = 1_000_000, 40
 
 # From this size on, an image's freed arrays are returned to the system.
 _HUGE_IMAGE_PIXELS = 1 << 25
@@ -150,9 +149,9 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     limit = _most_colors(flat, task)
     if max(number_of_colors(k, choices) for k in job.ks) > limit < quantizer.histogram.n_colors:
         notes.append(f"{job.products.format} stores {limit} colours plus transparency: a larger k is drawn in {limit}")
-    is_large = quantizer.shape[0] * quantizer.shape[1] > _LARGE_IMAGE_PIXELS
+    in_background = quantizer.shape[0] * quantizer.shape[1] >= _IN_BACKGROUND_PIXELS and threads.n_processors() > 1
     # Optimizing takes longer than fitting, and in this thread a signal ends it at once.
-    in_background = is_large and not job.products.optimize and threads.n_processors() > 1
+    in_background = in_background and not job.products.optimize
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
         writers = {k: FileWriter(executor, outputs, partial(is_kept, job, task), job.is_listed) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, limit, encode, writers, watch)
@@ -202,22 +201,25 @@ def _recolor(
 ) -> dict[int | str, Drawn]:
     """Recolour an image at each k, in `limit` colours at most, and stage the files while the next k is fitted."""
     to_record = task.to is Destination.RECORD
-    fits: list[tuple[QuantizedImage, dict[str, Any], dict[str, npt.NDArray[np.uint8]]]] = []
-    for k, writer in writers.items():
-        number = number_of_colors(k, choices)
+    fits: dict[int | str, tuple[QuantizedImage, dict[str, Any], dict[str, npt.NDArray[np.uint8]]]] = {}
+    numbers = {k: number_of_colors(k, choices) for k in writers}
+    # The largest k first: its image takes longest to encode, during which the others are fitted.
+    for k, number in sorted(numbers.items(), key=lambda item: -item[1]):
+        writer = writers[k]
         watch_fit = partial(watch, job.source, number)
         watch_fit(0, math.nan)
         receive = receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
-        if k == list(writers)[-1]:
+        if len(fits) == len(writers) - 1:
             receive = partial(_receive_last, quantizer, receive)
         fit = task.strategy.recolor(quantizer, min(number, limit), watch_fit, receive)
         if number > limit:
             fit = replace(fit, fit=replace(fit.fit, k=number))
         files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer, task.strategy.names)
         on_page = greys if "html" in job.reports else {}
-        fits.append((fit, files, {name: grey.levels for name, grey in on_page.items()}))
+        fits[k] = fit, files, {name: grey.levels for name, grey in on_page.items()}
     results = {}
-    for (k, writer), (fit, files, maps) in zip(writers.items(), fits, strict=True):
+    for k, writer in writers.items():
+        fit, files, maps = fits[k]
         fit = fit.with_seconds(write=writer.seconds())
         results[k] = Drawn(fit, files, writer.n_bytes(job.files(k)["image"]) if files else None, maps)
     return results

@@ -244,7 +244,7 @@ def test_an_impossible_output_folder_is_one_line(command, flat, tmp_path):
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_a_batch_stops_at_a_full_disk_but_not_at_a_bad_block(tmp_path, samples, monkeypatch, number, hopeless, large):
     if large:
-        monkeypatch.setattr(image_job, "_LARGE_IMAGE_PIXELS", 0)
+        monkeypatch.setattr(image_job, "_IN_BACKGROUND_PIXELS", 0)
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(samples / "flat.png", tmp_path / name)
     out = tmp_path / "out"
@@ -279,7 +279,7 @@ def test_a_large_image_written_in_a_thread_gives_the_bytes_it_gives_at_once(tmp_
     monkeypatch.setattr(image_job, "encode_image", noting)
     records = []
     for folder, limit in (("once", 1_000_000), ("thread", 0)):
-        monkeypatch.setattr(image_job, "_LARGE_IMAGE_PIXELS", limit)
+        monkeypatch.setattr(image_job, "_IN_BACKGROUND_PIXELS", limit)
         (done,) = run_all(plan([Source(tmp_path / "alpha.png")], task, tmp_path / folder))
         assert isinstance(done, Done)
         assert sorted(path.name for path in done.written) == sorted(os.listdir(tmp_path / folder))
@@ -334,7 +334,7 @@ def test_missing_standard_streams_change_nothing(tmp_path, flat, clean_environme
         clean_environment,
         tmp_path,
         "flat.png",
-        "missing.png",
+        "missing.ppm",
         "-k",
         "2",
         "-o",
@@ -349,7 +349,7 @@ def test_missing_standard_streams_change_nothing(tmp_path, flat, clean_environme
     if errors is not None:
         flat, missing, summary = errors.splitlines()
         assert flat.startswith("gmmquant: flat.png: wrote flat_k2.png, flat_report.json in out")
-        assert missing == "gmmquant: missing.png: no such file or directory"
+        assert missing == "gmmquant: missing.ppm: no such file or directory"
         assert summary.startswith("gmmquant: 1 done, 1 failed in ")
     with Image.open(tmp_path / "out/flat_k2.png") as image:
         assert image.size == (96, 64)
