@@ -155,11 +155,11 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
     with _outputs_of(job, task) as outputs, writing(in_background=in_background) as executor:
         writers = {k: FileWriter(executor, outputs, partial(is_kept, job, task), job.is_listed) for k in job.ks}
         results = _recolor(job, task, quantizer, choices, limit, encode, writers, watch)
-        larger = kept = ""
+        larger = ""
         if task.skip_if_larger:
-            results, larger, kept = _without_larger(job, results, n_bytes, outputs)
+            results, larger = _without_larger(job, task, results, n_bytes, outputs)
         if not results:
-            return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}{kept}", input_format)
+            return _not_smaller(job, task, f"{larger}, the image has {n_bytes:,}", input_format)
         record = _record_of(job, task, quantizer, results, notes, choices, digest, n_bytes, lossy=lossy)
         record, earlier = extended_record(earlier, record, task)
         if earlier is not None:  # a note on all fits together
@@ -174,7 +174,7 @@ def _quantize(job: Job, task: Task, admit: Callable[[int], None], watch: Watcher
             stage(earlier=earlier, is_new=is_new, replaces=task.existing is Existing.REPLACE)
         written = outputs.commit()
     if larger:
-        notes_on_files.append(f"not written, as the image has {n_bytes:,} bytes: {larger}{kept}")
+        notes_on_files.append(f"not written, as the image has {n_bytes:,} bytes: {larger}")
     done = Done(
         job.source,
         record,
@@ -232,11 +232,11 @@ def _receive_last(quantizer: Quantizer, receive: Receiver, image: IndexedImage |
 
 
 def _without_larger(
-    job: Job, results: Mapping[int | str, Drawn], n_bytes: int, outputs: Outputs
-) -> tuple[dict[int | str, Drawn], str, str]:
-    """Leave out the fits whose image files have `n_bytes` or more.
+    job: Job, task: Task, results: Mapping[int | str, Drawn], n_bytes: int, outputs: Outputs
+) -> tuple[dict[int | str, Drawn], str]:
+    """Leave out the fits whose image files have `n_bytes` or more; return the others, and the sizes of these.
 
-    Return the others, and of those left out the sizes, and the files that an earlier run has written.
+    An `ImageError` is raised if a file is to be replaced, and would stay.
     """
     larger = {k: drawn for k, drawn in results.items() if drawn.n_bytes is not None and drawn.n_bytes >= n_bytes}
     for k, drawn in larger.items():
@@ -247,7 +247,10 @@ def _without_larger(
     sizes = ", ".join(f"{drawn.n_bytes:,} bytes at k = {k}" for k, drawn in larger.items())
     images = [job.files(k)["image"] for k in larger]
     kept = ", ".join(path.name for path in images if isinstance(path, Path) and path.exists())
-    return left, sizes, f"; from an earlier run: {kept}" * bool(kept)
+    if kept and task.existing is Existing.REPLACE:  # it may be of another image
+        remedy = "remove it, or leave out --skip-if-larger"
+        raise ImageError(f"{sizes}, the image has {n_bytes:,}, but {kept} of an earlier run would stay; {remedy}")
+    return left, sizes
 
 
 def _not_smaller(job: Job, task: Task, reason: str, input_format: str) -> Skipped:

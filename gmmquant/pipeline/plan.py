@@ -377,7 +377,7 @@ def _clash_of_outputs(one: Job, other: Job, output: AnyPath) -> _Clash:
         remedy = f"name their common folder with -r, or {apart}"
     elif one.source.suffix.lower() != other.source.suffix.lower():
         name = "--name '{stem}.{ext}_k{k}'"
-        remedy = f"use {name}{these}, which names outputs cat.jpg_k7.png and so on, or rename one"
+        remedy = f"use {name}{these}, which names outputs such as cat.jpg_k7.png, or rename one"
     else:
         remedy = "rename one" if shared else f"rename one, or {apart}"
     return _Clash((one, other), f"{one.source} and {other.source} would both write {output.name}", remedy)

@@ -41,7 +41,7 @@ def test_images_of_a_shared_mixture_that_clash_stay_in_one_run(command, tree, tm
     tree("a.jpg", "a.png", "c.png", "x/b.png", "y/b.png")
     shared = ["-k", "2", "--shared", "-o", "out"]
     remedies = {
-        ("a.jpg", "a.png", "c.png"): "use --name '{stem}.{ext}_k{k}', which names outputs cat.jpg_k7.png and so on, or",
+        ("a.jpg", "a.png", "c.png"): "use --name '{stem}.{ext}_k{k}', which names outputs such as cat.jpg_k7.png, or",
         ("x/b.png", "y/b.png", "c.png"): "name their common folder with -r, or rename one",
     }
     for images, remedy in remedies.items():
