@@ -416,5 +416,5 @@ def levels_of(bits: int) -> list[int]:
 def parse_choices(name: str, text: str | Sequence[str], choices: Sequence[str]) -> tuple[str, ...]:
     """Parse a text such as "gpl,ase" into choices, without repetitions, in their order; "all" means all of them."""
     parts = [part.strip() for part in (text.split(",") if isinstance(text, str) else text)]
-    chosen = [check_choice(name, part, choices) for part in parts if part != ALL]
+    chosen = [check_choice(name, part, (*choices, ALL)) for part in parts if part != ALL]
     return tuple(dict.fromkeys(choices if ALL in parts else chosen))

@@ -392,15 +392,16 @@ def test_options_with_an_effect_have_no_note(command, tmp_path, options):
 
 def test_the_reason_of_a_skipped_image_is_in_its_line(command, tmp_path, ramp):
     def line(*options):
-        return json.loads(command(ramp, "-k", "3", "-o", "out", "--json-lines", "-q", *options).stdout)
+        return json.loads(command(ramp, "-k", "3", "--json-lines", "-q", "-o", "out", *options).stdout)
 
     assert line()["outcome"] == "done"
     assert line("--skip-existing") | {"reason": "its outputs exist"} == line("--skip-existing")
     (tmp_path / "tiny.png").write_bytes(b"")
     Image.new("RGB", (2, 2), "red").save(tmp_path / ramp, optimize=True)
-    skipped = line("--skip-if-larger", "--force")
-    assert skipped["outcome"] == "skipped"
+    failed, skipped = (line("--skip-if-larger", "--force", "-o", folder) for folder in ("out", "empty"))
+    assert (failed["outcome"], skipped["outcome"]) == ("failed", "skipped")
     assert "bytes at k = 3, the image has" in skipped["reason"]
+    assert "of an earlier run would stay; remove it, or leave out --skip-if-larger" in failed["reason"]
 
 
 def test_a_fit_that_max_iter_ended_is_named_without_stats(command, samples, tmp_path):

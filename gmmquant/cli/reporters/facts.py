@@ -112,7 +112,7 @@ def choice_line(choice: Record) -> str:
         reason = f"the fewest colours that keep {gain}"
     runner_up = f"runner-up {choice['runner_up']}; " * (choice["runner_up"] != k)
     figures = f"{runner_up}BIC is lowest at {bic}"
-    return f"auto: k = {k}, {reason}; {figures}; this is statistics, auto:3 bounds the mean difference of colours"
+    return f"auto: k = {k}, {reason}; {figures}; auto:3 bounds the mean difference of colours instead"
 
 
 def written_line(record: Record, written: Sequence[AnyPath], seconds: float = 0.0) -> str:
