@@ -52,6 +52,7 @@ PaletteOrder = Literal["weight", "luminance", "hue", "given"]
 Alpha = Literal["keep", "quantize"]
 ColorDepth = Literal["rgb888", "rgb565", "rgb555", "rgb444"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
+RANDOM_DITHERS = ("floyd-steinberg", "blue-noise", "posterior")  # whose pattern the seed decides
 SEARCHES, PALETTE_ORDERS, COLOR_DEPTHS, ALPHAS = map(get_args, (Search, PaletteOrder, ColorDepth, Alpha))
 
 # The settings that a style decides unless they are set: their values for a mixture, and what other styles change.

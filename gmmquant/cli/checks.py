@@ -22,6 +22,7 @@ from gmmquant.settings import (
     OF_FITS,
     OUTPUT_FORMATS,
     PALETTE_FORMATS,
+    RANDOM_DITHERS,
     RECOLORINGS,
     SPACES,
     STYLES,
@@ -75,9 +76,6 @@ _OTHER_FILES = ("format", "layers")
 
 # Options with one file, and the endings of their files, of which another may follow by mistake.
 _FILES_OF = {"model": (".json",), "palette": tuple(f".{name}" for name in PALETTE_FORMATS if name != "png")}
-
-# Dithers whose pattern the seed decides, also where nothing is fitted.
-_RANDOM_DITHERS = ("floyd-steinberg", "blue-noise", "posterior")
 
 # Words that are commands of other programs.
 _COMMANDS = ("help", "version")
@@ -209,7 +207,7 @@ def notes_on_arguments(ctx: typer.Context, images: Sequence[str], settings: Sett
     """Return a note on each option without an effect, and on arguments that seem to mean another one."""
     notes = [f"{name} is set more than once; the last value is used" for name in ctx.meta.get(REPEATED, ())]
     if is_set(ctx, "optimize") and image_format in _NOT_OPTIMIZED:
-        notes.append(f"--optimize has no effect on {image_format}")
+        notes.append(f"--optimize makes no {image_format} smaller")
     if is_set(ctx, "style") and "smooth" in STYLES[settings.style] and not (settings.smooth or is_set(ctx, "smooth")):
         other = "--recolor soft" if settings.dither == "none" else f"--dither {settings.dither}"
         notes.append(f"--style {settings.style} smooths nothing with {other}, which mixes colours")
@@ -225,7 +223,7 @@ def notes_on_arguments(ctx: typer.Context, images: Sequence[str], settings: Sett
 
 def _refuse_seed(ctx: typer.Context, settings: Settings, fixed: str) -> None:
     """Raise a `ParameterError` if --seed has no effect, or has several seeds; `fixed` is palette or model."""
-    is_random = settings.dither in _RANDOM_DITHERS or (fixed == "palette" and is_set(ctx, "k"))
+    is_random = settings.dither in RANDOM_DITHERS or (fixed == "palette" and is_set(ctx, "k"))
     if not is_random:
         raise ParameterError(
             f"--seed has no effect on --{fixed} with --dither {settings.dither}; use --dither blue-noise, or leave "

@@ -69,8 +69,8 @@ class Choice(NamedTuple):
 
     @property
     def runner_up(self) -> int:
-        """The k of the lowest ICL among the other candidates; k itself if there are none."""
-        others = [criteria for criteria in self.path if criteria.k in self.candidates and criteria.k != self.k]
+        """The k of the lowest ICL among the other candidates after the first; k itself if there are none."""
+        others = [entry for entry in self.path[1:] if entry.k in self.candidates and entry.k != self.k]
         return min(others, key=lambda criteria: criteria.icl).k if others else self.k
 
     @property

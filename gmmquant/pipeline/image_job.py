@@ -41,7 +41,7 @@ from gmmquant.report.record import Choices, Record, build_record, extended, fit_
 from gmmquant.system import threads
 from gmmquant.system.atomic import HeldSet, OutputSet, writing
 from gmmquant.system.executors.base import ignore
-from gmmquant.system.filesystem import make_folder, open_path
+from gmmquant.system.filesystem import exists, make_folder, open_path
 from gmmquant.system.paths import AnyPath, SourcePath
 from gmmquant.system.process import keep_freed_memory
 
@@ -246,8 +246,8 @@ def _without_larger(
     left = {k: drawn for k, drawn in results.items() if k not in larger}
     sizes = ", ".join(f"{drawn.n_bytes:,} bytes at k = {k}" for k, drawn in larger.items())
     images = [job.files(k)["image"] for k in larger]
-    kept = ", ".join(path.name for path in images if isinstance(path, Path) and path.exists())
-    if kept and task.existing is Existing.REPLACE:  # it may be of another image
+    replaces = task.to is Destination.FILES and task.existing is Existing.REPLACE
+    if kept := ", ".join(path.name for path in images if replaces and exists(path)):  # it may be of another image
         remedy = "remove it, or leave out --skip-if-larger"
         raise ImageError(f"{sizes}, the image has {n_bytes:,}, but {kept} of an earlier run would stay; {remedy}")
     return left, sizes
@@ -298,7 +298,8 @@ def _losses(image: DecodedImage, flat: FlatImage, task: Task, *, lossy: bool) ->
     is_unused = task.products.optimize and output.name == "gif" and is_still
     unused = ["--optimize has no effect on gif images without animation"] * is_unused
     hides_several = flat.n_visible > 0 and flat.hidden is not None and len(flat.hidden) > 1
-    if hides_several and output.alpha == "full" and output.name != "png" and not task.products.optimize:
+    is_indexed = output.name == "png" and task.settings.recolor != "soft"
+    if hides_several and output.alpha == "full" and not is_indexed and not task.products.optimize:
         unused.append(f"{output.name} keeps the hidden colours of transparent pixels; --optimize drops them")
     losses = output.losses(alpha=flat.alpha, animation=image.animation, metadata=metadata)
     if lossy:

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from gmmquant.errors import ParameterError
-from gmmquant.settings import Settings
+from gmmquant.settings import RANDOM_DITHERS, Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -87,7 +87,9 @@ def refuse_ineffective(
                 raise ParameterError(f"{name} = {options[name]!r} has no effect {reason}")
 
     if settings.dither == "none":
-        refuse(["strength", *["seed"] * has_model], "without dithering; use dither = 'blue-noise', or omit it")
+        refuse(["strength"], "without dithering; use dither = 'blue-noise', or omit it")
+    if has_model and settings.dither not in RANDOM_DITHERS:
+        refuse(["seed"], f"on a saved model with dither = {settings.dither!r}; use dither = 'blue-noise', or omit it")
     if settings.covariance != "full" and settings.shrink:
         refuse(["shrink"], f"on covariance = {settings.covariance!r}; omit one of them")
     if has_palette:

@@ -301,7 +301,7 @@ def test_a_png_that_is_in_true_colour_has_a_note_once(command, tmp_path, photo):
 @pytest.mark.parametrize(
     ("options", "note"),
     [
-        (["--optimize", "--format", "bmp"], "--optimize has no effect on bmp"),
+        (["--optimize", "--format", "bmp"], "--optimize makes no bmp smaller"),
         (["--optimize", "--format", "gif"], "--optimize has no effect on gif images without animation"),
         (["--style", "poster", "--dither", "bayer"], "--style poster smooths nothing with --dither bayer"),
         (["--style", "poster", "--recolor", "soft"], "--style poster smooths nothing with --recolor soft"),

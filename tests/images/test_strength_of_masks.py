@@ -5,6 +5,7 @@ import pytest
 
 from gmmquant import quantize
 from gmmquant.colors.spaces import LINEAR
+from gmmquant.images.dithering.ordered import _targets
 
 STRENGTHS = (0, 0.25, 0.5, 0.75, 1)
 MASKS = pytest.mark.parametrize("dither", ["bayer", "blue-noise"])
@@ -42,6 +43,24 @@ def test_each_grey_goes_from_its_nearest_colour_to_its_own_light_as_the_strength
     distance = np.abs(light - own).mean(axis=1)
     assert (np.diff(distance) < -0.01).all()
     assert (np.diff(light.mean(axis=1)) < -0.03).all()  # more greys are nearest to white than to black
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.5, 0.9])
+def test_the_mean_to_show_is_the_same_on_both_sides_of_a_border(strength):
+    rng = np.random.default_rng(0)
+    palettes = [np.array([[0, 0, 0], [0.6, 0, 0], [0.66, 0.66, 0]]), *(rng.random((K, 3)) for K in range(2, 9))]
+    for palette in palettes:
+        one, other = palette[:2]
+        middle = (one + other) / 2 + np.cross(other - one, rng.random((50, 3)))  # as near to one as to the other
+        step = 1e-7 * (other - one)
+        values = np.stack([middle - step, middle + step])
+        nearest = np.square(values[:, :, np.newaxis] - palette).sum(axis=3).argmin(axis=2)
+        at_border = (nearest == [[0], [1]]).all(axis=0)
+        sides = [
+            _targets(side[at_border], palette, near[at_border], lambda colors: colors, strength)
+            for side, near in zip(values, nearest, strict=True)
+        ]
+        np.testing.assert_allclose(*sides, atol=0.02)
 
 
 def test_colours_of_the_palette_are_kept_at_any_strength():

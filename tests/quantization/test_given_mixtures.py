@@ -135,8 +135,10 @@ def test_the_seed_is_that_of_the_grain_and_is_refused_without_dithering(tmp_path
     drawn = [gmmquant.apply_model(CAT, tmp_path / "m.json", dither="blue-noise", seed=seed) for seed in (0, 0, 5)]
     assert np.array_equal(drawn[0].labels, drawn[1].labels)
     assert not np.array_equal(drawn[0].labels, drawn[2].labels)
-    with pytest.raises(ParameterError, match=r"^seed = 5 has no effect without dithering; use dither"):
+    with pytest.raises(ParameterError, match=r"^seed = 5 has no effect on a saved model with dither = 'none'"):
         gmmquant.apply_model(CAT, tmp_path / "m.json", seed=5)
+    with pytest.raises(ParameterError, match=r"with dither = 'bayer'; use dither = 'blue-noise', or omit it$"):
+        gmmquant.apply_model(CAT, tmp_path / "m.json", seed=5, dither="bayer")
 
 
 def test_a_failed_fit_keeps_the_mixture_and_its_space(tmp_path):

@@ -14,6 +14,7 @@ from helpers import read_sample
 from PIL import Image
 
 from gmmquant import quantize
+from gmmquant.cli.app import run
 from gmmquant.report.csv_tables import CsvTables
 from gmmquant.report.entry import Entry, entries_of
 from gmmquant.report.markdown import Markdown, escaped
@@ -292,6 +293,15 @@ def test_shared_figures_have_a_row_for_each_image_and_one_for_all(command, album
     of_images = [int(row["pixels"]) for row in components[:-2]]
     assert [sum(of_images[0::2]), sum(of_images[1::2])] == fit["components"]["pixels"]
     assert len(list(entries_of(record))) == 4
+
+
+def test_an_older_file_in_a_store_does_not_stay_unnoticed_either(capsys, tmp_path):
+    Image.effect_noise((40, 40), 60).save(tmp_path / "a.png")
+    arguments = [str(tmp_path / "a.png"), "-k", "5", "-o", "memory://older", "--report", "none", "-q"]
+    assert run(arguments) == 0
+    Image.new("1", (40, 40)).save(tmp_path / "a.png", optimize=True)
+    assert run([*arguments, "--force", "--skip-if-larger"]) == 1
+    assert "a_k5.png of an earlier run would stay; remove it, or leave out" in capsys.readouterr().err
 
 
 def test_files_that_are_not_smaller_than_the_image_are_left_out(command, samples, tmp_path):

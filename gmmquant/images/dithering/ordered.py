@@ -114,7 +114,8 @@ def _mixed_with_near(inside: FloatArray, steps: FloatArray, to_border: FloatArra
     shares = np.clip(np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0), 0, 1)
     missed = np.square(inside[:, np.newaxis] - shares[..., np.newaxis] * steps).sum(axis=2)
     missed = np.divide(missed, lengths, out=np.ones_like(missed), where=lengths > 0)
-    weights = np.maximum(strength - to_border, 0) / ((to_border + _AT_BORDER) * (missed + _AT_BORDER))
+    # At a border its line alone counts, whatever lines of others lead through the colour.
+    weights = np.maximum(strength - to_border, 0) / (np.square(to_border + _AT_BORDER) * (missed + _AT_BORDER))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return np.asarray(np.einsum("nk,nki->ni", weights * shares, steps))
 
