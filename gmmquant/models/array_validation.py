@@ -208,7 +208,7 @@ def _as_floats(name: str, value: npt.ArrayLike) -> FloatArray:
 
 
 def _has_missing(value: object) -> bool:
-    """Return whether pandas.NA is among the values, which is no number."""
+    """Return whether a value is pandas.NA."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and bool(pandas.isna(np.asarray(value, dtype=object)).any())
 
