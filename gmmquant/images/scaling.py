@@ -57,8 +57,11 @@ def resized(pixels: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[An
 
 
 def srgb_of(linear: npt.NDArray[Any], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
-    """Return linear light in [0, 1] as sRGB of an integer type."""
-    return _as_integers(linear_to_srgb(linear.astype(np.float64)), dtype)
+    """Return linear light in [0, 1], of shape (height, width, channels), as sRGB of an integer type."""
+    # Some rows after the others: new memory may take longer than the conversion.
+    step = max(_CHUNK_PIXELS // 16 // max(linear.shape[1], 1), 1)
+    parts = [linear[start : start + step] for start in range(0, len(linear), step)]
+    return np.concatenate([_as_integers(linear_to_srgb(part.astype(np.float64)), dtype) for part in parts])
 
 
 def _as_integers(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
