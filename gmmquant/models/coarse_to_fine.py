@@ -34,7 +34,7 @@ _TIED_TOL = 0.3
 _MAX_VARIANCE = 1.5
 
 # A mixture found by a search is compared with EM from its start at the next level, unless it is already so much better
-# than the start: on thirteen photographs, EM never gained as much there.
+# than the start: on thirteen photographs in 3, 7 and 20 colours, no result changed by that.
 _CLEARLY_BETTER_NATS = 0.01
 
 
@@ -182,7 +182,7 @@ def fit_by_search(
             limit = None if max_iter is None else fit.n_iter + max_iter
             fits.append(fit_to(levels[n_coarse - 1 :], fit, max_iter=limit, watch=watch))
         n_drawn += n_starts
-        n_starts = n_drawn if n_drawn == 1 else 4 * n_starts
+        n_starts = 1 if n_drawn == 1 else 4 * n_starts
     return best(fits)
 
 
