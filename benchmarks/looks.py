@@ -26,6 +26,7 @@ from likelihood import as_stored, photographs
 from PIL import Image
 
 from gmmquant import Quantizer
+from gmmquant.colors import spaces
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.images.encoding.encode import encode_image
 from gmmquant.models import prior
@@ -36,16 +37,17 @@ FITS: dict[str, dict[str, Any]] = {
     **{f"`--noise {noise}` only": {"shrink": 0.0, "noise": noise} for noise in (1, 2, 3)},
     "`--covariance tied --noise 2`": {"covariance": "tied"},
     **{f"`--shrink {shrink} --noise 2`": {"shrink": shrink} for shrink in (0.5, 0.7, 0.8, 0.95)},
+    "`--average mean`": {"average": "mean"},
     "**the default**: `--shrink 0.9 --noise 2`": {},
     "`--method kmeans`": {"method": "kmeans"},
 }
-# What covariances are drawn towards: the scale of the tied covariance, and the part that is spread evenly.
+# What covariances are drawn towards: how much more than lightness chroma counts in it, and its part of the variance.
 SHAPES = {
-    (1.0, 0.0): "the tied covariance",
-    (1 / 3, 0.0): "a third of it",
-    (1 / 3, 0.25): "a third of it, a quarter round",
-    (1 / 3, 1.0): "a third of it, all round",
-    (1 / 2, 0.5): "half of it, half round",
+    (1.0, 1 / 3): "spheres",
+    (1.25, 1 / 3): "chroma 1.25 times",
+    (2.0, 1 / 3): "chroma 2 times",
+    (3.0, 1 / 3): "chroma 3 times",
+    (1.5, 1.0): "three times the variance",
 }
 
 
@@ -144,11 +146,11 @@ def table(k: int, figures: dict[str, list[Looks]]) -> Iterator[str]:
 def measure(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[str]:
     """Yield the tables of all k."""
     figures = {name: [list(of_fits(image, options)) for image in images] for name, options in FITS.items()}
-    chosen = prior.SCALE, prior.ROUND
+    chosen = spaces.CHROMA_WEIGHT, prior.SCALE
     for shape, name in SHAPES.items():
-        prior.SCALE, prior.ROUND = shape
-        figures[f"the default, but towards {name}"] = [list(of_fits(image, {})) for image in images]
-    prior.SCALE, prior.ROUND = chosen
+        spaces.CHROMA_WEIGHT, prior.SCALE = shape
+        figures[f"the default, but {name}"] = [list(of_fits(image, {})) for image in images]
+    spaces.CHROMA_WEIGHT, prior.SCALE = chosen
     if shutil.which("pngquant"):
         figures["pngquant"] = [list(of_pngquant(image)) for image in images]
     for index, k in enumerate(KS):

@@ -28,6 +28,7 @@ from gmmquant.settings import (
     DEFAULT_K,
     MAX_TRANSFER_K,
     Alpha,
+    Average,
     ColorDepth,
     Dither,
     Method,
@@ -85,7 +86,7 @@ def quantize(
     noise: float | None = None,
     shrink: float | None = None,
     search: Search | None = None,
-    snap: float | None = None,
+    average: Average | None = None,
     seed: Integer = Settings.seed,
     n_seeds: Integer = Settings.n_seeds,
     init: InitName = Settings.init,
@@ -135,7 +136,7 @@ def quantize(
         How much a pixel follows its neighbours, from 0 (not at all) to 4: fewer and larger regions.
     space : "srgb", "linear", "lab" or "oklab"
         Colour space of the fit.
-    covariance, noise, shrink, search, snap, seed, n_seeds, init, restarts, tol, max_iter
+    covariance, noise, shrink, search, average, seed, n_seeds, init, restarts, tol, max_iter
         Details of the fit: see `Settings`.
     keep_colors : sequence of str or of three integers
         Colours that the palette contains exactly: hex codes, names of CSS, or values from 0 to 255; also as one text

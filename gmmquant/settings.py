@@ -47,13 +47,15 @@ Method = Literal["gmm", "kmeans"]
 Recoloring = Literal["posterior", "nearest", "soft"]
 Dither = Literal["none", "floyd-steinberg", "blue-noise", "bayer", "posterior"]
 Search = Literal["none", "split-merge"]
+Average = Literal["median", "mode", "mean"]
 Space = Literal["srgb", "linear", "lab", "oklab"]
 PaletteOrder = Literal["weight", "luminance", "hue", "given"]
 Alpha = Literal["keep", "quantize"]
 ColorDepth = Literal["rgb888", "rgb565", "rgb555", "rgb444"]
 METHODS, RECOLORINGS, DITHERS, SPACES = map(get_args, (Method, Recoloring, Dither, Space))
 RANDOM_DITHERS = ("floyd-steinberg", "blue-noise", "posterior")  # whose pattern the seed decides
-SEARCHES, PALETTE_ORDERS, COLOR_DEPTHS, ALPHAS = map(get_args, (Search, PaletteOrder, ColorDepth, Alpha))
+SEARCHES, AVERAGES, PALETTE_ORDERS = map(get_args, (Search, Average, PaletteOrder))
+COLOR_DEPTHS, ALPHAS = map(get_args, (ColorDepth, Alpha))
 
 # The settings that a style decides unless they are set: their values for a mixture, and what other styles change.
 _OF_MIXTURE: dict[str, Any] = {
@@ -63,15 +65,15 @@ _OF_MIXTURE: dict[str, Any] = {
     "shrink": 0.9,
     "search": "none",
     "space": "srgb",
-    "snap": 16.0,
+    "average": "median",
     "dither": "none",
     "smooth": 0.0,
 }
 STYLES: dict[str, dict[str, Any]] = {
     "mixture": {},
     "poster": {"smooth": 2.0},
-    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg"},
-    "likelihood": {"noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
+    "faithful": {"method": "kmeans", "space": "oklab", "average": "mode", "dither": "floyd-steinberg"},
+    "likelihood": {"noise": 0.0, "shrink": 0.0, "search": "split-merge", "average": "mean"},
 }
 _OF_STYLE: Any = None
 _OF_MIXTURES_ONLY = {"covariance", "noise", "shrink", "search"}
@@ -103,6 +105,7 @@ _CHOICES = {
     "init": INIT_NAMES,
     "method": METHODS,
     "search": SEARCHES,
+    "average": AVERAGES,
     "space": SPACES,
     "dither": DITHERS,
     "color_depth": COLOR_DEPTHS,
@@ -127,7 +130,7 @@ class SettingsOptions(TypedDict, total=False):
     noise: float | None
     shrink: float | None
     search: Search | None
-    snap: float | None
+    average: Average | None
     init: InitName
     restarts: Integer
     method: Method | None
@@ -177,9 +180,10 @@ class Settings:
     search : "none" or "split-merge"
         How a better optimum of a mixture's likelihood is looked for: not at all, or by splits and merges of components;
         see docs/mathematics.md. Not with shrinkage and "tied" covariances.
-    snap : float
-        A component of which most pixels have exactly one colour is drawn in it, if it is at most this far from the
-        mean: the Euclidean distance of the 8-bit values. 0: components are drawn in their means.
+    average : "median", "mode" or "mean"
+        The colour that a component is drawn in: the median of its pixels in each channel, the exact colour that most of
+        them have, or its mean. Instead of a median or mode that is more than 16 levels from the mean, and where no
+        colour is that of most pixels, it is the mean. Means keep the squared error least; medians keep more chroma.
     init : "kmeans", "k-means++", "random_from_data" or "random"
         Initialisation of a mixture.
     restarts : int
@@ -218,7 +222,7 @@ class Settings:
     alpha : "keep" or "quantize"
         Whether an image keeps its alpha, or gets entries of colour and alpha that are fitted together, at most k with
         that of the fully transparent pixels; pixels get the nearest. Of effect on images with partial alpha, on which
-        `snap` then has none. A dither, smoothing, space or search of the style is left out.
+        `average` then has none. A dither, smoothing, space or search of the style is left out.
     resize : str or None
         Size of the image that is fitted and drawn, in place of its own: "320x240" fits it into this box, "320x" and
         "x240" set one side, "50%" both. The aspect is kept. Each new pixel has the mean of the light in its area.
@@ -239,7 +243,7 @@ class Settings:
     noise: float = _OF_STYLE
     shrink: float = _OF_STYLE
     search: Search = _OF_STYLE
-    snap: float = _OF_STYLE
+    average: Average = _OF_STYLE
     init: InitName = "kmeans"
     restarts: int = 4
     recolor: Recoloring | None = None
@@ -268,7 +272,6 @@ class Settings:
             raise ParameterError(f"noise = {self.noise:g} is too large; use at most {MAX_NOISE} levels")
         if check_non_negative("shrink", self.shrink) >= 1:
             raise ParameterError(f"shrink = {self.shrink:g} is too large; use a number below 1, or covariance = 'tied'")
-        check_non_negative("snap", self.snap)
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         if self.resize is not None:
@@ -346,8 +349,8 @@ class Settings:
             values["search"] = "none"
         of_style = dithered or "method" in STYLES[self.style]
         plain = not of_style if values["method"] == "kmeans" else not values["noise"] and not values["shrink"]
-        if plain and "snap" in unset:
-            values["snap"] = 0.0
+        if "average" in unset and (plain or values["method"] == "kmeans"):
+            values["average"] = "mean" if plain else "mode"
         return {name: values[name] for name in unset}
 
     def _check_alpha(self) -> None:

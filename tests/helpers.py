@@ -160,6 +160,20 @@ def antialiased_logo():
     return np.asarray(image.resize((200, 80), Image.Resampling.LANCZOS))
 
 
+def median_palette(pixels, labels, means, weights=None):
+    """Return the median of the 8-bit `pixels` (n, 3) of each label, or the mean (K, 3) if it is 16 levels away."""
+    palette, weights = np.rint(means).astype(np.uint8), np.ones(len(pixels)) if weights is None else weights
+    for k in set(labels):
+        mine, median = labels == k, []
+        for channel in pixels[mine].T:
+            order = np.argsort(channel)
+            below = weights[mine][order].cumsum()  # or equal
+            median.append(channel[order][below >= below[-1] / 2 - 1e-9][0])
+        if np.sqrt(((median - means[k]) ** 2).sum()) <= 16:
+            palette[k] = median
+    return palette
+
+
 def mixture_of(fit):
     """Return weights, means and full covariances of the fit of a record."""
     columns = fit["components"]

@@ -136,7 +136,7 @@ def quantize(
     recolor: options.drawing.Recolor = Settings.recolor,
     dither: options.drawing.Dither = None,
     strength: options.drawing.Strength = None,
-    snap: options.drawing.Snap = None,
+    average: options.drawing.Average = None,
     smooth: options.drawing.Smooth = None,
     alpha: options.drawing.Alpha = Settings.alpha,
     resize: options.drawing.Resize = Settings.resize,

@@ -42,15 +42,15 @@ _CONTRADICTIONS = (
     ("preview", "shows images", ("as_json", "json_lines", "quiet", "dry_run")),
     ("quiet", "prints only errors", ("verbose",)),
     ("model", "fits nothing; use --dither or --smooth", ("style",)),
-    ("model", "fits nothing", ("k", *OF_FITS, "space", "snap", "palette", "transfer_from", "save_model")),
-    ("palette", "sets the colours", ("snap", "method", "init", "search", "restarts", "transfer_from")),
+    ("model", "fits nothing", ("k", *OF_FITS, "space", "average", "palette", "transfer_from", "save_model")),
+    ("palette", "sets the colours", ("average", "method", "init", "search", "restarts", "transfer_from")),
     ("shared", "fits one mixture to all images", ("model", "transfer_from", "skip_if_larger")),
     ("shared", "fits one mixture to all images, plots are those of one image", ("plots",)),
     (
         "transfer_from",
         "moves every colour",
         (
-            *("recolor", "dither", "strength", "smooth", "snap", "keep_colors", "color_depth"),
+            *("recolor", "dither", "strength", "smooth", "average", "keep_colors", "color_depth"),
             *("palette_out", "layers", "save_model"),
         ),
     ),

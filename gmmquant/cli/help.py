@@ -160,7 +160,7 @@ def entry_of(option: Any) -> Entry:
 
 def style_entries() -> list[Entry]:
     """Return an entry for each style: what it changes in the options of the default one."""
-    defaults = {name: getattr(Settings(), name) for name in ("noise", "shrink", "snap")}
+    defaults = {name: getattr(Settings(), name) for name in ("noise", "shrink", "average")}
     return [
         Entry(style, " ".join(f"--{name} {shown(value)}" for name, value in (changes or defaults).items()))
         for style, changes in STYLES.items()

@@ -19,6 +19,10 @@ import numpy as np
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.cells import upper_triangle
 
+# How much more than lightness chroma counts in the shape of components. With 2, photographs had 6 % less chroma error
+# and 10 % more squared error.
+CHROMA_WEIGHT = 1.5
+
 # Covariances that are transformed at a time, so that they stay in cache.
 _CHUNK = 1 << 14
 
@@ -27,7 +31,7 @@ class ColorSpace(NamedTuple):
     """A colour space, defined by functions of arrays (..., 3) that convert from sRGB in [0, 1] and back.
 
     Colours outside the gamut become sRGB below 0 or above 1; they are not clipped. `low` and `high` are bounds of the
-    gamut in each channel.
+    gamut in each channel, and `lighter` is the direction in which greys become lighter.
     """
 
     name: str
@@ -35,6 +39,12 @@ class ColorSpace(NamedTuple):
     to_srgb: Callable[[FloatArray], FloatArray]
     low: tuple[float, float, float]
     high: tuple[float, float, float]
+    lighter: tuple[float, float, float]
+
+    def component_shape(self) -> FloatArray:
+        """Return the shape that covariances are drawn towards, (3, 3): wider in lightness than in chroma."""
+        axis = np.array(self.lighter) / np.linalg.norm(self.lighter)
+        return np.asarray(np.eye(3) + (CHROMA_WEIGHT**2 - 1) * np.outer(axis, axis))
 
     def rounding_scatter(self, srgb: FloatArray, variance: float) -> FloatArray:
         """Return the covariances, upper triangles (6, n), of colours (n, 3) that have `variance` in each sRGB channel.
@@ -147,9 +157,9 @@ _OKLAB = np.array(
     ]
 )
 
-SRGB = ColorSpace("srgb", _identity, _identity, (0, 0, 0), (1, 1, 1))
-LINEAR = ColorSpace("linear", srgb_to_linear, linear_to_srgb, (0, 0, 0), (1, 1, 1))
-LAB = ColorSpace("lab", srgb_to_lab, lab_to_srgb, (0, -87, -108), (100, 99, 95))
-OKLAB = ColorSpace("oklab", srgb_to_oklab, oklab_to_srgb, (0, -0.235, -0.312), (1.001, 0.277, 0.199))
+SRGB = ColorSpace("srgb", _identity, _identity, (0, 0, 0), (1, 1, 1), (1, 1, 1))
+LINEAR = ColorSpace("linear", srgb_to_linear, linear_to_srgb, (0, 0, 0), (1, 1, 1), (1, 1, 1))
+LAB = ColorSpace("lab", srgb_to_lab, lab_to_srgb, (0, -87, -108), (100, 99, 95), (1, 0, 0))
+OKLAB = ColorSpace("oklab", srgb_to_oklab, oklab_to_srgb, (0, -0.235, -0.312), (1.001, 0.277, 0.199), (1, 0, 0))
 
 COLOR_SPACES = {space.name: space for space in (SRGB, LINEAR, LAB, OKLAB)}

@@ -87,6 +87,7 @@ def best_start(
     rng: np.random.Generator,
     covariance_type: CovarianceType,
     shrinkage: float = 0.0,
+    shape: FloatArray | None = None,
     variance: float,
     tol: float,
     max_iter: int | None,
@@ -94,8 +95,8 @@ def best_start(
 ) -> EMFit:
     """Return the best of `restarts` starts, within `budget`, after a few iterations at the coarsest level.
 
-    The first means are those in `fixed` (n_fixed, d), and stay. With a `shrinkage` above 0, a tied mixture is fitted
-    first: see `start_with_prior`.
+    The first means are those in `fixed` (n_fixed, d), and stay. With a `shrinkage` above 0 to a `shape` (d, d), a
+    sphere unless it is set, a tied mixture is fitted first: see `start_with_prior`.
     """
     cells = levels[0]
     n_scores = cells.weights.size * n_components
@@ -115,7 +116,7 @@ def best_start(
     if not shrinkage:
         return start
     return start_with_prior(
-        cells, start.gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
+        cells, start.gaussians, shrinkage, shape, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
     )
 
 
@@ -190,6 +191,7 @@ def start_with_prior(
     cells: Cells,
     tied: Gaussians,
     shrinkage: float,
+    shape: FloatArray | None = None,
     *,
     variance: float,
     tol: float,
@@ -205,7 +207,7 @@ def start_with_prior(
         max_iter = min(budget.MAX_ITERATIONS, budget.MAX_LEVEL_SCORES // (cells.weights.size * len(tied.weights)))
     fit = partial(em, cells, variance=variance, n_fixed=n_fixed)
     tied = fit(start=tied, tol=_TIED_TOL * tol, max_iter=max_iter, accelerated=True).gaussians
-    prior = CovariancePrior.towards(tied, shrinkage)
+    prior = CovariancePrior.towards(tied, shrinkage, np.eye(len(cells.origin)) if shape is None else shape)
     covariances = np.repeat(prior.scale[np.newaxis], len(tied.weights), axis=0)
     return fit(start=Gaussians(tied.weights, tied.means, covariances), tol=tol, max_iter=0, prior=prior)
 
@@ -256,6 +258,7 @@ def fit_with_means(
     *,
     covariance_type: CovarianceType = FULL,
     shrinkage: float = 0.0,
+    shape: FloatArray | None = None,
     variance: float,
     tol: float,
     max_iter: int | None,
@@ -272,7 +275,7 @@ def fit_with_means(
     gaussians = start_from_centers(levels[0], means, variance, start_type, n_fixed=n_fixed)
     if shrinkage:
         start = start_with_prior(
-            levels[0], gaussians, shrinkage, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
+            levels[0], gaussians, shrinkage, shape, variance=variance, tol=tol, max_iter=max_iter, n_fixed=n_fixed
         )
     else:
         start = em(levels[0], gaussians, variance=variance, tol=tol, max_iter=0)

@@ -4,9 +4,9 @@ The prior acts as `weight` more samples of each component, with the covariance `
 Raftery, "Bayesian regularization for normal mixture estimation and model-based clustering", 2007). The M-step then
 maximises J less a penalty, and that objective never falls.
 
-The common covariance is a third of that of a tied mixture, whose shape makes borders between components depend on hue
-as much as on lightness, after half of it was spread evenly over all directions. The smaller variance and the rounder
-shape bring borders closer to those of the nearest mean: docs/noise-and-shape.md has the figures of other choices.
+The common covariance has a given shape, and a third of the total variance of a tied mixture's. So borders between
+components are nearly those of the nearest mean, in the metric of that shape: docs/noise-and-shape.md has the figures of
+other choices.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from gmmquant.models.array_validation import FloatArray
 from gmmquant.models.gaussian import Gaussians
 
-# The fraction of the tied covariance that covariances are drawn towards, and the part of it that is spread evenly.
-SCALE, ROUND = 1 / 3, 0.5
+# The fraction of the variance of a tied mixture that covariances are drawn towards.
+SCALE = 1 / 3
 
 
 class CovariancePrior(NamedTuple):
@@ -29,12 +29,10 @@ class CovariancePrior(NamedTuple):
     weight: float
 
     @classmethod
-    def towards(cls, tied: Gaussians, shrinkage: float) -> CovariancePrior:
-        """Return the prior that draws a component of average weight by `shrinkage`, 0 to below 1."""
-        K, d = tied.means.shape
-        sphere = np.trace(tied.covariances) / d * np.eye(d)
-        scale = SCALE * (tied.covariances + ROUND * (sphere - tied.covariances))
-        return cls(scale, shrinkage / (1 - shrinkage) / K)
+    def towards(cls, tied: Gaussians, shrinkage: float, shape: FloatArray) -> CovariancePrior:
+        """Return the prior that draws a component of average weight by `shrinkage`, below 1, to a `shape` (d, d)."""
+        scale = SCALE * np.trace(tied.covariances) / np.trace(shape) * shape
+        return cls(scale, shrinkage / (1 - shrinkage) / len(tied.weights))
 
     def shrunk(self, scatter: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the mean of the `scatter` (K, d, d) of components with `weights` (K,) and that of the prior."""

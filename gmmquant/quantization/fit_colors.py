@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmmquant.colors.averages import average_colors
 from gmmquant.colors.color_depth import distinct_colors, to_depth
-from gmmquant.colors.dominant import dominant_colors
-from gmmquant.colors.histogram import ColorHistogram
 from gmmquant.colors.palette import Palette, to_8_bits
 from gmmquant.colors.spaces import COLOR_SPACES
 from gmmquant.errors import ParameterError
@@ -21,7 +20,7 @@ from gmmquant.settings import COLOR_DEPTHS, Settings
 from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
-    from gmmquant.colors.color_sum import Colors
+    from gmmquant.models.cells import Cells
 
 NO_COLORS = np.empty((0, 3), dtype=np.uint8)
 
@@ -40,12 +39,15 @@ def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette
     return np.array(colors, dtype=np.uint8), [colors.index(color) for color in kept.values()]
 
 
-def snapped_colors(colors: Colors, mixture: Gaussians, settings: Settings) -> Palette | None:
-    """Return the 8-bit colours of components of which some have a dominant one, (K, 3); None if none has."""
-    if not settings.snap or not isinstance(colors, ColorHistogram):
+def averaged_colors(points: Cells, mixture: Gaussians, settings: Settings) -> Palette | None:
+    """Return the 8-bit colours of components, (K, 3), if they are not their means, else None.
+
+    `points` are the colours of the image, or cells of them, in the space of the mixture.
+    """
+    if settings.average == "mean":
         return None
     by_mean = settings.method == "kmeans"
-    return dominant_colors(colors, mixture, COLOR_SPACES[settings.space], settings.snap, by_mean=by_mean)
+    return average_colors(points, mixture, COLOR_SPACES[settings.space], settings.average, by_mean=by_mean)
 
 
 def with_colors(

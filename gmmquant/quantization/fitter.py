@@ -32,7 +32,7 @@ from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.starts import clusters_about
 from gmmquant.parsing import AUTO, check_k, hex_code, largest_difference, parse_auto, parse_color
 from gmmquant.quantization.fit import Fit
-from gmmquant.quantization.fit_colors import NO_COLORS, candidates_of, snapped_colors, with_colors
+from gmmquant.quantization.fit_colors import NO_COLORS, averaged_colors, candidates_of, with_colors
 from gmmquant.quantization.overlap import without_overlap
 from gmmquant.settings import Method, Settings
 from gmmquant.system.printable import plural
@@ -154,7 +154,7 @@ class Fitter:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")
         else:
             fit = self._fit_from_seeds(k, watch)
-            colors = snapped_colors(self.colors, fit.mixture, self.settings)
+            colors = averaged_colors(self.points, fit.mixture, self.settings)
             # It may be of one of several seeds, or of less noise.
             fit = replace(fit, colors=colors, settings=self.settings)
             by_weight = fit.mixture.order()
@@ -181,6 +181,7 @@ class Fitter:
             self.space.from_srgb(palette / 255),
             covariance_type=self.covariance_type,
             shrinkage=self._shrinkage_for(K),
+            shape=self._component_shape,
             variance=self.variance,
             tol=tol,
             max_iter=settings.max_iter,
@@ -237,6 +238,7 @@ class Fitter:
             rng=np.random.default_rng(settings.seed),
             covariance_type=self.covariance_type,
             shrinkage=self.shrinkage if shrinkage is None else shrinkage,
+            shape=self._component_shape,
             variance=variance,
             tol=tol,
             max_iter=max_iter,
@@ -361,6 +363,11 @@ class Fitter:
     def _kept_means(self) -> FloatArray:
         """The colours to keep in the space of the fit, (n_kept, 3)."""
         return self.space.from_srgb(self.kept_colors / 255)
+
+    @property
+    def _component_shape(self) -> FloatArray:
+        """The shape of the covariance that those of components are drawn towards."""
+        return self.space.component_shape()
 
     def _subset(self, palette: Palette, k: int) -> Palette:
         """Return the `k` colours of a palette with the least squared error, in its order."""

@@ -43,7 +43,7 @@ _ELSEWHERE = {
 _OF_MODELS = {"k", "palette", "colors", "n_clusters", "n_colors", "n_components", "init_params", "n_init", "reg_covar"}
 
 # The settings that do not matter for a palette: its colours are not fitted.
-_OF_FREE_COLORS = ("method", "snap", "init", "search", "restarts", "n_seeds")
+_OF_FREE_COLORS = ("method", "average", "init", "search", "restarts", "n_seeds")
 
 
 def hinted(function: Function) -> Function:

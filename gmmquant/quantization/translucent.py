@@ -89,6 +89,11 @@ class TranslucentFitter(Fitter):
         """No points are kept."""
         return np.empty((0, 4))
 
+    @property
+    def _component_shape(self) -> FloatArray:
+        """A sphere: what a weight of chroma would be for translucent points depends on their alpha."""
+        return np.eye(4)
+
     def _fit_points(self, n: int, tol: float, watch: Watcher) -> tuple[Course, FloatArray]:
         """Return the course of a fit of `n` centers or components to the points, and the centers of entries (n, 4).
 

@@ -22,7 +22,7 @@ _OF_FIT = (
     "regions",
 )
 _OF_SETTINGS = (
-    *("seed", "style", "noise", "reg_covar", "shrink", "search", "init", "restarts", "max_iter", "snap", "smooth"),
+    *("seed", "style", "noise", "reg_covar", "shrink", "search", "init", "restarts", "max_iter", "average", "smooth"),
     *("strength", "keep_colors", "palette_order", "color_depth", "alpha", "resize", "n_seeds", "keep_metadata"),
 )
 _INPUTS = ("transfer_from", "model", "palette")

@@ -67,7 +67,7 @@ def make_record(quantizer: Quantizer, results: QuantizedImage | Iterable[Quantiz
         extra_inputs={"palette": palette} if palette else {},
     )
     if _is_given(found[0]):  # nothing was fitted, as with the command's --model
-        record["settings"] |= dict.fromkeys(("style", "snap", *OF_FITS))
+        record["settings"] |= dict.fromkeys(("style", "average", *OF_FITS))
     return record
 
 

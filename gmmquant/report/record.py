@@ -197,7 +197,7 @@ def settings_record(
     """Return everything except k that influences the outputs of an image; `variance`, if known, as `reg_covar`."""
     values = {**asdict(settings), "keep_colors": list(settings.keep_colors)}
     if "model" in extra_inputs:  # nothing was fitted
-        values |= dict.fromkeys(("style", "snap", *OF_FITS))
+        values |= dict.fromkeys(("style", "average", *OF_FITS))
     if "palette" in extra_inputs:
         values |= dict.fromkeys(_OF_STARTS)
     values["recolor"] = settings.recoloring

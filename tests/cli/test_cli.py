@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import mixture_of
+from helpers import median_palette, mixture_of
 from PIL import Image
 from running import in_a_terminal
 
@@ -297,7 +297,7 @@ def test_the_cat_is_written_in_2_3_7_and_20_colors_with_exact_figures(command, t
         )
         assert fit["log_likelihood"] == pytest.approx(logsumexp(joint, axis=0).sum(), rel=1e-9)
         assert fit["mean_log_likelihood"] == pytest.approx(fit["log_likelihood"] / len(pixels), rel=1e-12)
-        palette = np.rint(means * 255).astype(np.uint8)
+        palette = median_palette(original.reshape(-1, 3), joint.argmax(axis=0), 255 * means)
         assert fit["components"]["hex"] == ["#" + bytes(color).hex() for color in palette]
         most_probable = palette[joint.argmax(axis=0)].reshape(original.shape)
         assert np.array_equal(recolored, most_probable)

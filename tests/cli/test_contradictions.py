@@ -39,14 +39,14 @@ def folder(tmp_path, samples, monkeypatch):
         ("--model model.json --dither bayer --seed 3", "--seed has no effect on --model with --dither bayer; use"),
         ("--palette two.hex --seed 0", "--seed has no effect on --palette with --dither none; use --dither"),
         ("--palette two.hex -k 2 --seed 1-3", "--palette has no fits from several seeds; use one, or leave out --seed"),
-        ("--palette two.hex --snap 4", "--palette sets the colours; leave out --snap or --palette"),
+        ("--palette two.hex --average mode", "--palette sets the colours; leave out --average or --palette"),
         ("--palette two.hex -k auto", "-k auto chooses colours by a fit, not from --palette; use numbers, as in -k 3"),
         ("--palette two.hex --keep-colors red", "--palette keeps all its colours; leave out --keep-colors, or choose"),
         ("--shared --model model.json", "--shared fits one mixture to all images; leave out --model or --shared"),
         ("--sample-size 9", "--sample-size has no effect without --shared; add --shared, or leave it out"),
         (
-            "--transfer-from grey.png --snap 4",
-            "--transfer-from moves every colour; leave out --snap or",
+            "--transfer-from grey.png --average mode",
+            "--transfer-from moves every colour; leave out --average or",
         ),
         ("--transfer-from grey.png --style poster", "--transfer-from moves every colour; leave out --style poster or"),
         ("--transfer-from grey.png -k auto:3", "-k auto:3 keeps the colours, --transfer-from moves them; use a number"),
@@ -105,9 +105,9 @@ def test_every_option_of_the_fit_is_refused_with_a_model(folder, capsys):
     of_fits = inspect.signature(quantize).parameters.values()
     names = [each.name for each in of_fits if str(each.annotation).startswith("options.model.")]
     assert {"seed", "restarts", "tol"} <= set(names)
-    for name in sorted({*names, "snap", "style", "save_model"} - DRAWS - {"model"}):
+    for name in sorted({*names, "average", "style", "save_model"} - DRAWS - {"model"}):
         option = "-k" if name == "k" else f"--{name.replace('_', '-')}"
-        value = {"style": "poster", "save_model": ""}.get(name, VALUES.get(name, "0"))
+        value = {"style": "poster", "average": "mode", "save_model": ""}.get(name, VALUES.get(name, "0"))
         value = "3" if name in ("restarts", "max_iter") else value
         capsys.readouterr()
         assert run(["flat.png", "--model", "model.json", option, *value.split(), "-n"]) == 2, option

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gmmquant.colors.spaces import COLOR_SPACES, LAB, LINEAR, OKLAB, SRGB
+from gmmquant.colors.spaces import CHROMA_WEIGHT, COLOR_SPACES, LAB, LINEAR, OKLAB, SRGB
 
 OTHERS = [LINEAR, LAB, OKLAB]
 GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 18)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -94,3 +94,11 @@ def test_rounding_scatter_has_an_inverse_everywhere(space):
     matrices[:, rows, columns] = matrices[:, columns, rows] = upper.T
     assert (np.linalg.eigvalsh(matrices)[:, 0] > 0).all()
     assert np.isfinite(upper).all()
+
+
+@pytest.mark.parametrize("space", COLOR_SPACES.values(), ids=COLOR_SPACES)
+def test_the_shape_of_components_is_wider_along_greys_and_a_sphere_across(space):
+    black, white = space.from_srgb(np.array([[0.0] * 3, [1.0] * 3]))
+    (across, same, along), axes = np.linalg.eigh(space.component_shape())
+    assert across == pytest.approx(same) == pytest.approx(along / CHROMA_WEIGHT**2)
+    assert abs(axes[:, 2] @ (white - black)) == pytest.approx(np.linalg.norm(white - black), rel=1e-5)

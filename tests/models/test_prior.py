@@ -55,15 +55,14 @@ def test_the_penalty_is_0_where_all_covariances_are_the_priors_and_positive_else
     assert prior.penalty(mixture) > 0.01
 
 
-def test_a_component_of_average_weight_is_drawn_by_the_shrinkage_to_a_third_of_a_rounder_tied_covariance():
+def test_a_component_of_average_weight_is_drawn_by_the_shrinkage_to_a_shape_of_a_third_of_the_tied_variance():
     rng = np.random.default_rng(4)
-    tied, scatter = random_covariances(rng, 2, 3)
+    tied, scatter, shape = random_covariances(rng, 3, 3)
     start = Gaussians(np.full(5, 0.2), rng.normal(size=(5, 3)), tied, TIED)
-    prior = CovariancePrior.towards(start, 0.7)
+    prior = CovariancePrior.towards(start, 0.7, shape)
     (shrunk,) = prior.shrunk(scatter[np.newaxis], np.array([0.2]))
-    variances, axes = np.linalg.eigh(tied)
-    target = axes @ np.diag((0.5 * variances + 0.5 * variances.mean()) / 3) @ axes.T
-    np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * target, rtol=1e-12)
+    part = sum(np.linalg.eigvalsh(tied)) / sum(np.linalg.eigvalsh(shape)) / 3
+    np.testing.assert_allclose(shrunk, 0.3 * scatter + 0.7 * part * shape, rtol=1e-12)
 
 
 def test_a_start_with_a_prior_has_its_scale_as_covariances_and_no_penalty(cells):
@@ -72,7 +71,7 @@ def test_a_start_with_a_prior_has_its_scale_as_covariances_and_no_penalty(cells)
     limits = {"variance": VARIANCE, "tol": 1e-7, "max_iter": 100}
     start = start_with_prior(cells, tied, 0.5, **limits)
     converged = em(cells, tied, accelerated=True, **(limits | {"tol": 3e-8})).gaussians
-    np.testing.assert_array_equal(start.prior.scale, CovariancePrior.towards(converged, 0.5).scale)
+    np.testing.assert_array_equal(start.prior.scale, CovariancePrior.towards(converged, 0.5, np.eye(3)).scale)
     np.testing.assert_array_equal(start.gaussians.means, converged.means)
     np.testing.assert_array_equal(start.gaussians.covariances, np.repeat(start.prior.scale[None], 4, axis=0))
     assert start.prior.penalty(start.gaussians) == pytest.approx(0, abs=1e-12)
@@ -110,7 +109,8 @@ def test_the_penalized_objective_never_falls(seed, shrinkage, accelerated, n_fix
     rng = np.random.default_rng(seed)
     cells = Cells.from_samples(draw_from(rng, random_mixture(rng, 4, 3), 150), rng.uniform(0.5, 2.0, 150))
     start = make_start(cells, 4, "kmeans", rng, VARIANCE)
-    prior = CovariancePrior.towards(make_start(cells, 4, "kmeans", rng, VARIANCE, TIED), shrinkage)
+    tied, shape = make_start(cells, 4, "kmeans", rng, VARIANCE, TIED), random_covariances(rng, 1, 3)[0]
+    prior = CovariancePrior.towards(tied, shrinkage, shape)
     limits = {"variance": VARIANCE, "tol": 1e-7, "max_iter": 60, "n_fixed": n_fixed}
     fit = em(cells, start, prior=prior, accelerated=accelerated, **limits)
     assert np.diff(fit.trace).min() > -1e-12

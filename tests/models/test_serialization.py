@@ -217,7 +217,7 @@ def test_a_model_applied_to_another_image_reports_the_likelihood_that_scipy_give
         for weight, mean, covariance in zip(model.weights, model.means, model.covariances, strict=True)
     ]
     assert fit["log_likelihood"] == pytest.approx(logsumexp(joint, axis=0).sum(), rel=1e-9)
-    palette = np.rint(model.means * 255).astype(np.uint8)
+    palette = np.array([list(bytes.fromhex(code[1:])) for code in fit["components"]["hex"]], dtype=np.uint8)
     with Image.open(images / "grey_k3.png") as image:
         recolored = np.asarray(image.convert("RGB")).reshape(-1, 3)
     assert np.array_equal(recolored, palette[np.argmax(joint, axis=0)])

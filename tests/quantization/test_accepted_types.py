@@ -21,7 +21,7 @@ from gmmquant import GaussianMixture, KMeans, QuantizedImage, Quantizer, quantiz
 image = Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3))
 one: QuantizedImage = quantize(
     image, 3, style="mixture", method=None, recolor=None, dither=None, strength=None, smooth=None, space=None,
-    covariance=None, noise=None, shrink=None, search=None, snap=None, tol=None, max_iter=None, palette_order=None,
+    covariance=None, noise=None, shrink=None, search=None, average=None, tol=None, max_iter=None, palette_order=None,
     resize=None, palette=None,
 )
 whole = np.int64(2)

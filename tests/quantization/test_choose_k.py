@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 
 from gmmquant import GaussianMixture, Quantizer, Settings, quantize, read_image
 from gmmquant.colors.histogram import ColorHistogram
+from gmmquant.colors.spaces import SRGB
 from gmmquant.models.gaussian import Gaussians
 from gmmquant.models.inference import evaluate
 from gmmquant.models.selection import Criteria, choose
@@ -44,12 +45,12 @@ def test_a_shrunken_mixture_needs_three_quarters_of_the_gain(samples):
 @pytest.mark.parametrize("shrink", [0.0, 0.9])
 def test_one_component_is_shrunk_on_the_path_as_the_others_are_and_not_in_its_own_fit(samples, shrink):
     image = read_image(samples / "cat.jpg").pixels[::2, ::2]
-    quantizer = Quantizer(image, noise=2, shrink=shrink, snap=0)
+    quantizer = Quantizer(image, noise=2, shrink=shrink, average="mean")
     pixels, alone = image.reshape(-1, 3) / 255, quantizer.fit(1)
     covariance = np.cov(pixels, rowvar=False, bias=True) + quantizer.fitter.variance * np.eye(3)
     np.testing.assert_allclose(alone.covariances[0], covariance, rtol=1e-9)
-    rounder = 0.5 * covariance + 0.5 * np.trace(covariance) / 3 * np.eye(3)
-    shrunken = (1 - shrink) * covariance + shrink * rounder / 3
+    shape = SRGB.component_shape()
+    shrunken = (1 - shrink) * covariance + shrink * np.trace(covariance) / np.trace(shape) * shape / 3
     log_likelihood = multivariate_normal(pixels.mean(axis=0), shrunken).logpdf(pixels).sum()
     first, second = quantizer.choose_k().path[:2]
     assert first.icl == pytest.approx(9 * np.log(len(pixels)) - 2 * log_likelihood, rel=1e-9)

@@ -116,7 +116,7 @@ def test_an_unpickled_covariance_type_is_the_same_object(covariance_type):
 def test_recolouring_by_a_fit_to_another_image_equals_recolouring_by_its_model(settings):
     quantizer = Quantizer(COFFEE, settings)
     fit = Fitter(histogram_of(CAT), settings).fit(6)
-    drawn, applied = quantizer.recolor(fit), quantizer.apply(fit.mixture)
+    drawn, applied = quantizer.recolor(fit), quantizer.apply(fit.mixture, colors=fit.colors)
     np.testing.assert_array_equal(drawn.image, applied.image)
     assert (drawn.log_likelihood, drawn.mse, drawn.statistics.errors) == (
         applied.log_likelihood,

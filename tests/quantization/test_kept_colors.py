@@ -311,7 +311,6 @@ def test_a_name_that_pillow_has_used_is_still_a_colour():
 def test_settings_at_their_defaults_change_no_bit():
     histogram = ColorHistogram.from_pixels(CAT.reshape(-1, 3))
     plain = Fitter(histogram, Settings()).fit(5)
-    assert plain.colors is None
     assert plain.fixed is None
     assert not plain.keeps_order
     assert Fitter(histogram, Settings(palette_order="weight")).fit(5).mixture.means.tobytes() == (

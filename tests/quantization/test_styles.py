@@ -13,10 +13,10 @@ from gmmquant.settings import STYLES, Settings
 
 # What the documentation says that each style stands for.
 OPTIONS = {
-    "mixture": {"noise": 2.0, "shrink": 0.9, "snap": 16.0},
-    "poster": {"noise": 2.0, "shrink": 0.9, "snap": 16.0, "smooth": 2.0},
-    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "snap": 16.0},
-    "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "search": "split-merge", "snap": 0.0},
+    "mixture": {"noise": 2.0, "shrink": 0.9, "average": "median"},
+    "poster": {"noise": 2.0, "shrink": 0.9, "average": "median", "smooth": 2.0},
+    "faithful": {"method": "kmeans", "space": "oklab", "dither": "floyd-steinberg", "average": "mode"},
+    "likelihood": {"covariance": "full", "noise": 0.0, "shrink": 0.0, "search": "split-merge", "average": "mean"},
 }
 
 
@@ -44,7 +44,7 @@ def test_every_setting_that_a_style_decides_may_be_set(style):
         "noise": 1.5,
         "shrink": 0.25,
         "space": "lab",
-        "snap": 3.0,
+        "average": "mode",
         "dither": "blue-noise",
         "smooth": 0.0,
     }
@@ -65,10 +65,10 @@ def test_what_a_style_decides_yields_to_what_is_set_and_contradicts_it():
     assert Settings(style="faithful", smooth=1.0).dither == "none"
     assert Settings(style="poster", dither="blue-noise").smooth == Settings(style="poster", recolor="soft").smooth == 0
     assert Settings(covariance="tied").shrink == 0
-    assert Settings(style="faithful", method="gmm", noise=0, shrink=0).snap == 0
-    assert Settings(style="faithful").snap == 16
+    assert Settings(style="faithful", method="gmm", noise=0, shrink=0).average == "mean"
+    assert Settings(style="faithful").average == "mode"
     kmeans = Settings(method="kmeans")
-    assert (kmeans.noise, kmeans.shrink, kmeans.snap) == (0, 0, 0)
+    assert (kmeans.noise, kmeans.shrink, kmeans.average) == (0, 0, "mean")
 
 
 @pytest.mark.parametrize("dither", ["floyd-steinberg", "blue-noise", "bayer"])
@@ -106,7 +106,7 @@ def test_help_shows_what_each_style_stands_for(command, clean_environment, style
         assert f"--{name} {typed}" in text
 
 
-def test_a_saved_model_redraws_the_image_in_its_snapped_colours(command, tmp_path):
+def test_a_saved_model_redraws_the_image_in_its_medians(command, tmp_path):
     Image.fromarray(antialiased_logo()).save(tmp_path / "logo.png")
     assert command("logo.png", "-k", "4", "--save-model", "-o", "fit").returncode == 0
     assert command("logo.png", "--model", "fit/logo_k4.gmm.json", "-o", "again").returncode == 0
@@ -124,7 +124,7 @@ def test_an_option_that_kmeans_refuses_names_the_style_that_chose_kmeans(command
 
 
 def test_a_transfer_takes_the_mixtures_of_a_style_but_not_its_drawing(command, tmp_path, samples):
-    likelihood = {name: value for name, value in OPTIONS["likelihood"].items() if name != "snap"}
+    likelihood = {name: value for name, value in OPTIONS["likelihood"].items() if name != "average"}
     transfer = (samples / "cat.jpg", "--transfer-from", samples / "rocket.jpg", "-k", "3")
     for folder, options in (("style", ("--style", "likelihood")), ("options", as_options(likelihood))):
         result = command(*transfer, *options, "-o", folder)
@@ -140,7 +140,7 @@ def test_a_transfer_takes_the_mixtures_of_a_style_but_not_its_drawing(command, t
 @pytest.mark.parametrize("style", STYLES)
 def test_the_page_of_the_command_has_the_options_of_each_style(style):
     page = (SAMPLE_IMAGES.parent / "docs" / "cli.md").read_text()
-    changed = STYLES[style] or {name: OPTIONS[style][name] for name in ("noise", "shrink", "snap")}
+    changed = STYLES[style] or {name: OPTIONS[style][name] for name in ("noise", "shrink", "average")}
     options = " ".join(
         f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}" for name, value in changed.items()
     )

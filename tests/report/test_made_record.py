@@ -48,7 +48,7 @@ def test_a_record_needs_results_of_its_image(samples):
 OTHERS = [
     *({"method": "kmeans"}, {"dither": "bayer", "method": "gmm"}, {"style": "likelihood"}, {"seed": 4}, {"n_seeds": 2}),
     *({"noise": 1.0}, {"shrink": 0.5}, {"smooth": 1.0}, {"recolor": "nearest"}, {"max_iter": 400}, {"tol": 1e-3}),
-    *({"restarts": 2}, {"init": "k-means++"}, {"snap": 3.0}, {"keep_colors": "red"}, {"palette_order": "hue"}),
+    *({"restarts": 2}, {"init": "k-means++"}, {"average": "mode"}, {"keep_colors": "red"}, {"palette_order": "hue"}),
     *({"color_depth": "rgb444"}, {"covariance": "diag", "shrink": 0.0}, {"search": "split-merge", "shrink": 0.0}),
 ]
 

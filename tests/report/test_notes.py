@@ -87,7 +87,7 @@ def test_colours_that_are_equal_after_rounding_are_counted_in_one_line_for_all_k
 
 def test_palettes_with_many_colours_in_no_pixel_are_counted_in_one_line_for_all_k():
     image = read_sample("cat.jpg")
-    fits, notes = notes_on(image, [20, 64, 128], Settings())
+    fits, notes = notes_on(image, [20, 64, 128], Settings(average="mean"))
     in_image = {fit.k: len(np.unique(fit.image.reshape(-1, 3), axis=0)) for fit in fits}
     shown = " and ".join(f"{n} of {k} colours at k = {k}{repeating(k, fits)}" for k, n in in_image.items() if k > 20)
     assert "repeat" in shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from gmmquant.cli.options.declaration import by_style, number, option
-from gmmquant.settings import ALPHAS, DITHERS, RECOLORINGS, STYLES
+from gmmquant.settings import ALPHAS, AVERAGES, DITHERS, RECOLORINGS, STYLES
 
 _PANEL = "Drawing"
 
@@ -35,16 +35,9 @@ Strength = Annotated[
         default="0.87 for fitted colours; 1 for a palette and for posterior",
     ),
 ]
-Snap = Annotated[
-    float | None,
-    option(
-        "--snap",
-        "LEVELS",
-        "Draw a component in its most frequent colour, if so near its mean.",
-        _PANEL,
-        convert=number,
-        default=by_style("snap"),
-    ),
+Average = Annotated[
+    str | None,
+    option("--average", "NAME", "The colour of a component:", _PANEL, choices=AVERAGES, default=by_style("average")),
 ]
 Smooth = Annotated[
     float | None,

@@ -63,9 +63,8 @@ def encode_image(
         animation = None
     elif found.frames == "first":
         image, animation = _first_frame(image, height), None
-    if optimize:
-        image = image.without_hidden()
-    return found.encode(image, EncodeOptions(metadata, animation, optimize, keep_order))
+    kept = image.without_hidden() if optimize else image
+    return found.encode(kept, EncodeOptions(metadata, animation, optimize, keep_order, drops_hidden=kept is not image))
 
 
 def is_gmmquant_output(source: Path | BinaryIO) -> bool:

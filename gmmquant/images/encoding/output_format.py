@@ -19,12 +19,16 @@ OPAQUE = 128
 
 
 class EncodeOptions(NamedTuple):
-    """How an image is encoded: see `encode.encode_image`. `metadata` are those to be written."""
+    """How an image is encoded: see `encode.encode_image`. `metadata` are those to be written.
+
+    With `drops_hidden`, fully transparent pixels had several colours and may have any.
+    """
 
     metadata: Metadata
     animation: Animation | None = None
     optimize: bool = False
     keep_order: bool = False
+    drops_hidden: bool = False
 
 
 class OutputFormat(NamedTuple):

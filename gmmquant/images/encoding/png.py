@@ -117,7 +117,8 @@ def _true_color(image: IndexedImage | ColorImage, options: EncodeOptions) -> byt
     png = _file(pixels, (8, color_type), [], options, compress)
     if not options.optimize:
         return png
-    return _by_oxipng("reduced", png, n_pixels=pixels.size // pixels.shape[2], keep_order=options.keep_order)
+    n_pixels, is_free = pixels.size // pixels.shape[2], options.drops_hidden and options.animation is None
+    return _by_oxipng("reduced", png, n_pixels=n_pixels, keep_order=options.keep_order, free_hidden=is_free)
 
 
 def _file(

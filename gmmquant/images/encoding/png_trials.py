@@ -268,9 +268,13 @@ def _unfiltered(png: bytes, **options: Any) -> bytes:
     return _replaced(found, {b"IDAT": zlib.compress(_filtered(found, NO_FILTER), 0)})
 
 
-def reduced(png: bytes, *, keep_order: bool) -> bytes:
-    """Return a PNG as oxipng makes it at its highest level: true colour may become indexed unless `keep_order`."""
-    return _by_oxipng(png, deflate_level=None, level=_LEVEL, **(_IN_PLACE if keep_order else {}))
+def reduced(png: bytes, *, keep_order: bool, free_hidden: bool = False) -> bytes:
+    """Return a PNG as oxipng makes it at its highest level: true colour may become indexed unless `keep_order`.
+
+    With `free_hidden`, the colours of fully transparent pixels become what compresses best.
+    """
+    kept = _IN_PLACE if keep_order else {}
+    return _by_oxipng(png, deflate_level=None, level=_LEVEL, optimize_alpha=free_hidden, **kept)
 
 
 def _by_oxipng(png: bytes, *, deflate_level: int | None = _FASTEST, **options: Any) -> bytes:
