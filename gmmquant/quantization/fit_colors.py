@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from gmmquant.colors.averages import average_colors
 from gmmquant.colors.color_depth import distinct_colors, to_depth
 from gmmquant.colors.palette import Palette, to_8_bits
-from gmmquant.colors.spaces import COLOR_SPACES
+from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.errors import ParameterError
 from gmmquant.models.array_validation import IndexArray
 from gmmquant.models.gaussian import Gaussians
@@ -21,6 +22,10 @@ from gmmquant.system.printable import plural
 
 if TYPE_CHECKING:
     from gmmquant.models.cells import Cells
+
+# Cells, or more, whose medians are taken in place of those of all colours, which took up to 0.3 s. They differed by 0.4
+# levels on average in photographs in 7 and 16 colours, and not in flat areas: a colour of many pixels is its own cell.
+_MEDIAN_CELLS = 1 << 15
 
 NO_COLORS = np.empty((0, 3), dtype=np.uint8)
 
@@ -39,13 +44,15 @@ def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette
     return np.array(colors, dtype=np.uint8), [colors.index(color) for color in kept.values()]
 
 
-def averaged_colors(points: Cells, mixture: Gaussians, settings: Settings) -> Palette | None:
+def averaged_colors(points: Cells, levels: Sequence[Cells], mixture: Gaussians, settings: Settings) -> Palette | None:
     """Return the 8-bit colours of components, (K, 3), if they are not their means, else None.
 
-    `points` are the colours of the image, or cells of them, in the space of the mixture.
+    `points` are the colours of the image in the space of the mixture, and `levels` cells of them, the coarsest first.
     """
     if settings.average == "mean":
         return None
+    if settings.average == "median" and settings.space == SRGB.name:
+        points = next((cells for cells in levels if cells.weights.size >= _MEDIAN_CELLS), points)
     by_mean = settings.method == "kmeans"
     return average_colors(points, mixture, COLOR_SPACES[settings.space], settings.average, by_mean=by_mean)
 

@@ -154,7 +154,7 @@ class Fitter:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")
         else:
             fit = self._fit_from_seeds(k, watch)
-            colors = averaged_colors(self.points, fit.mixture, self.settings)
+            colors = averaged_colors(self.points, self.levels, fit.mixture, self.settings)
             # It may be of one of several seeds, or of less noise.
             fit = replace(fit, colors=colors, settings=self.settings)
             by_weight = fit.mixture.order()

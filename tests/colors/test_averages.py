@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 
-from gmmquant import ColorHistogram, quantize
+from gmmquant import ColorHistogram, Quantizer, quantize
 from gmmquant.colors import averages
 from gmmquant.colors.averages import MAX_SHIFT, average_colors
 from gmmquant.colors.spaces import COLOR_SPACES, SRGB
 from gmmquant.models.gaussian import Gaussians
+from gmmquant.quantization import fit_colors
 
 LOGO_COLORS = [(255, 255, 255), (0, 0, 0), (29, 161, 242), (225, 48, 108)]
 
@@ -73,6 +74,21 @@ def test_the_flat_colours_of_a_logo_are_exact(average):
     for k in (4, 5, 6, 8, 16):
         palette = {tuple(color) for color in quantize(image, k, average=average).palette.tolist()}
         assert palette.issuperset(LOGO_COLORS)
+
+
+def test_and_those_of_flat_areas_among_very_many_colours_whose_medians_are_those_of_cells(monkeypatch):
+    rng = np.random.default_rng(0)
+    image = np.clip(rng.choice([60, 190], (700, 700, 1)) + rng.normal(0, 14, (700, 700, 3)), 0, 255).astype(np.uint8)
+    image[:, :90], image[:, 90:150] = (243, 17, 141), (5, 200, 96)
+    quantizer = Quantizer(image)
+    monkeypatch.setattr(fit_colors, "_MEDIAN_CELLS", 1 << 14)
+    assert sum(cells.weights.size >= 1 << 14 for cells in quantizer.fitter.levels) > 1
+    palette = quantizer.fit(4).palette
+    assert {(243, 17, 141), (5, 200, 96)} <= {tuple(color) for color in palette.tolist()}
+    monkeypatch.setattr(fit_colors, "_MEDIAN_CELLS", 1 << 30)
+    exact = Quantizer(image).fit(4)
+    np.testing.assert_array_equal(exact.palette, expected_medians(image, exact))
+    assert np.abs(palette.astype(int) - exact.palette).max() <= 1
 
 
 @pytest.mark.parametrize("average", ["median", "mode"])
