@@ -15,7 +15,7 @@ USAGE = "gmmquant [OPTIONS] IMAGE..."
 SUMMARY = "Redraw images in a few colours by fitting a Gaussian mixture to their pixels."
 DESCRIPTION = (
     "For each k, KMeans clusters the pixels, EM refines the clusters into a mixture of k Gaussians, and each pixel "
-    "gets the mean colour of its most probable component. The outputs are the recoloured images and a report with the "
+    "gets the colour of its most probable component. The outputs are the recoloured images and a report with the "
     "log-likelihoods."
 )
 EXAMPLES = {

@@ -1,6 +1,6 @@
 """Layers: an image for each component, with its share of each pixel as alpha.
 
-Flat layers have the mean colour of their component, and their sum is the soft image. Exact layers have a colour for
+Flat layers have the colour of their component, and their sum is the soft image. Exact layers have a colour for
 each pixel (see `unmixing`), and their sum is the image itself.
 
 Alpha has 256 levels, so responsibilities are rounded together, and the levels of a pixel sum to its alpha. In flat

@@ -1,4 +1,4 @@
-"""The colours of a fit, as 8-bit sRGB: those of a palette, of a depth, dominant ones; and their order."""
+"""The colours of a fit, as 8-bit sRGB: those of a palette, of a depth, averages; and their order."""
 
 from __future__ import annotations
 
