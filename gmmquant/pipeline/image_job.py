@@ -203,20 +203,25 @@ def _recolor(
     to_record = task.to is Destination.RECORD
     fits: dict[int | str, tuple[QuantizedImage, dict[str, Any], dict[str, npt.NDArray[np.uint8]]]] = {}
     numbers = {k: number_of_colors(k, choices) for k in writers}
-    # The largest k first: its image takes longest to encode, during which the others are fitted.
-    for k, number in sorted(numbers.items(), key=lambda item: -item[1]):
-        writer = writers[k]
-        watch_fit = partial(watch, job.source, number)
-        watch_fit(0, math.nan)
-        receive = receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
-        if len(fits) == len(writers) - 1:
-            receive = partial(_receive_last, quantizer, receive)
-        fit = task.strategy.recolor(quantizer, min(number, limit), watch_fit, receive)
-        if number > limit:
-            fit = replace(fit, fit=replace(fit.fit, k=number))
-        files, greys = ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer, task.strategy.names)
-        on_page = greys if "html" in job.reports else {}
-        fits[k] = fit, files, {name: grey.levels for name, grey in on_page.items()}
+    with task.strategy.fits_ahead(quantizer.fitter, (min(number, limit) for number in numbers.values())):
+        # The largest k first: its image takes longest to encode, during which the others are fitted.
+        for k, number in sorted(numbers.items(), key=lambda item: -item[1]):
+            writer = writers[k]
+            watch_fit = partial(watch, job.source, number)
+            watch_fit(0, math.nan)
+            receive = (
+                receive_nothing if to_record else partial(_write, job, job.files(k)["image"], encode, writer, watch)
+            )
+            if len(fits) == len(writers) - 1:
+                receive = partial(_receive_last, quantizer, receive)
+            fit = task.strategy.recolor(quantizer, min(number, limit), watch_fit, receive)
+            if number > limit:
+                fit = replace(fit, fit=replace(fit.fit, k=number))
+            files, greys = (
+                ({}, {}) if to_record else write_products(quantizer, fit, job, k, writer, task.strategy.names)
+            )
+            on_page = greys if "html" in job.reports else {}
+            fits[k] = fit, files, {name: grey.levels for name, grey in on_page.items()}
     results = {}
     for k, writer in writers.items():
         fit, files, maps = fits[k]

@@ -275,7 +275,8 @@ def fit_shared(
     """
     choices = {k: fitter.choose_k(k) for k in ks if isinstance(k, str)}
     numbers = dict.fromkeys(number_of_colors(k, choices) for k in ks)
-    fits = {k: strategy.fit(fitter, k, lambda *_: idle()) for k in numbers}
+    with strategy.fits_ahead(fitter, numbers):
+        fits = {k: strategy.fit(fitter, k, lambda *_: idle()) for k in numbers}
     return ApplyFits(fits, choices, keeps_order=True, names=strategy.names)
 
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,10 @@ class Strategy:
         """Return the choice of k for "auto" or "auto:DE"."""
         return quantizer.choose_k(asked)
 
+    def fits_ahead(self, fitter: Fitter, ks: Iterable[int]) -> AbstractContextManager[None]:
+        """Return a block in which fits in `ks` colours are asked for, and may be made at the same time."""
+        return nullcontext()
+
     def fit(self, fitter: Fitter, k: int, watch: Watcher) -> Fit:
         """Return the fit in `k` colours to the colours of an image, or of many."""
         return fitter.fit(k, watch)
@@ -50,3 +55,7 @@ class Strategy:
 @dataclass(frozen=True)
 class FitEach(Strategy):
     """Fit a mixture to each image."""
+
+    def fits_ahead(self, fitter: Fitter, ks: Iterable[int]) -> AbstractContextManager[None]:
+        """Make the fits in forks of this process: see `Fitter.fits_in_forks`."""
+        return fitter.fits_in_forks(ks)

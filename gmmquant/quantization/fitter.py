@@ -6,9 +6,10 @@ between processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -35,7 +36,9 @@ from gmmquant.quantization.fit import Fit
 from gmmquant.quantization.fit_colors import NO_COLORS, averaged_colors, candidates_of, with_colors
 from gmmquant.quantization.overlap import without_overlap
 from gmmquant.settings import Method, Settings
+from gmmquant.system.forks import forked
 from gmmquant.system.printable import plural
+from gmmquant.system.threads import n_processors
 
 if TYPE_CHECKING:
     from gmmquant.colors.color_sum import Colors
@@ -48,6 +51,9 @@ _KMEANS_TOL_FACTOR = 6
 # The largest noise, as a part of the standard deviation of the image's values. Otherwise a night scene of values from 0
 # to 9 would be drawn in one colour, whatever k.
 _MAX_NOISE = 0.125
+
+# What a fit takes in addition to the components of its mixture, and about what drawing takes, in components.
+_COST_IN_COMPONENTS = 10
 
 
 class Fitter:
@@ -63,7 +69,8 @@ class Fitter:
         self.space = COLOR_SPACES[self.settings.space]
         self.covariance_type = COVARIANCE_TYPES[self.settings.covariance]
         self.shrinkage = self.settings.shrink if self.covariance_type is FULL else 0.0
-        self.found: dict[int, Fit] = {}  # fits by k that a choice of k has made
+        self.found: dict[int, Fit] = {}  # fits by k that a choice of k, or a fork, has made
+        self._awaited: dict[int, Callable[[], dict[int, Fit]]] = {}  # fits by k that forks make
 
     def __reduce__(self) -> tuple[type[Fitter], tuple[Colors, Settings]]:
         """Pickle the two arguments only."""
@@ -135,20 +142,53 @@ class Fitter:
 
         return choose_k(self)
 
+    @contextmanager
+    def fits_in_forks(self, ks: Iterable[int]) -> Iterator[None]:
+        """Make the fits for `ks` at the same time, in forks of this process, until the block is left.
+
+        `fit` still makes the largest k in this process, and waits for the others.
+        """
+        n_colors = self.colors.n_colors
+        unknown = {k for k in ks if n_colors is None or k < n_colors} - self.found.keys()
+        asked = sorted(unknown, reverse=True)
+        if len(asked) < 2 or n_processors() == 1:
+            yield
+            return
+        shares: list[list[int]] = [[] for _ in range(min(n_processors(), len(asked)))]
+        loads = [_COST_IN_COMPONENTS * len(asked), *[0] * (len(shares) - 1)]  # this process draws all of the images
+        for number, k in enumerate(asked):
+            least = loads.index(min(loads)) if number else 0
+            shares[least].append(k)
+            loads[least] += k + _COST_IN_COMPONENTS
+        _ = self.points, self.levels  # made once, for all
+        with forked([partial(self._fits, share) for share in shares[1:]]) as results:
+            self._awaited = {k: result for share, result in zip(shares[1:], results, strict=True) for k in share}
+            try:
+                yield
+            finally:
+                self._awaited = {}
+
+    def _fits(self, ks: Iterable[int]) -> dict[int, Fit]:
+        return {k: self._fit(k, watch_nothing) for k in ks}
+
     def fit(self, k: int, watch: Watcher = watch_nothing) -> Fit:
         """Fit a mixture of `k` components; at most `k` distinct colours are kept exactly.
 
-        `watch(n_iter, objective)` is called at the start and after each iteration of EM.
+        `watch(n_iter, objective)` is called at the start and after each iteration of EM in this process.
         """
+        k = check_k(k)
+        if k in self._awaited and k not in self.found:
+            self.found |= self._awaited[k]()
+        return self.found[k] if k in self.found else self._fit(k, watch)
+
+    def _fit(self, k: int, watch: Watcher) -> Fit:
         if self.colors.n_colors == 0:
             return self._fit_nothing(k)
         kept = self.kept_colors
-        if check_k(k) < len(kept):
+        if k < len(kept):
             raise ParameterError(
                 f"k = {k} is below the {plural(len(kept), 'colour')} to keep; use at least {len(kept)}"
             )
-        if k in self.found:
-            return self.found[k]
         fit = self._keep_all(k)
         if fit is not None:
             by_weight = np.argsort(-fit.mixture.weights, kind="stable")

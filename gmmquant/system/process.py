@@ -73,6 +73,14 @@ def release_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
+def end_by_signals() -> None:
+    """Let signals that ask this process, a fork, to stop end it at once; those that are ignored stay so."""
+    for number in _STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    release_signals()
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[Callable[[], None]]:
     """Turn the first signal that asks the program to stop into `Stopped`; ignored signals stay ignored.

@@ -3,11 +3,13 @@
 import gc
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -401,6 +403,18 @@ def test_the_same_command_gives_the_same_bytes_for_any_number_of_threads(command
         result = command(*images, "-k", "2", "20", "--max-iter", "30", "-o", folder, env=environment)
         assert result.returncode == 0
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no such setting")
+@pytest.mark.parametrize("options", [[], ["--style", "likelihood"], ["--method", "kmeans", "--keep-colors", "#ff0000"]])
+def test_the_same_command_gives_the_same_bytes_on_one_processor_and_on_all(samples, tmp_path, options):
+    processors = os.sched_getaffinity(0)
+    for folder, some in (("one", {min(processors)}), ("all", processors)):
+        command = [sys.executable, "-m", "gmmquant", samples / "cat.jpg", "-k", "2", "5", "9", *options, "-q"]
+        subprocess.run(
+            [*command, "-o", folder], cwd=tmp_path, preexec_fn=partial(os.sched_setaffinity, 0, some), check=True
+        )
+    assert digests(tmp_path / "one") == digests(tmp_path / "all")
 
 
 def test_another_seed_starts_from_other_components(command, tmp_path, grey):

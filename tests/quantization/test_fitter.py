@@ -1,11 +1,14 @@
 """Fits without images: a fit to a histogram recolours any image, and is sent between processes."""
 
 import pickle
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from helpers import read_sample
 
+import gmmquant.quantization.fitter
 from gmmquant import ColorHistogram, ParameterError, Quantizer, Settings
 from gmmquant.models.covariance import COVARIANCE_TYPES
 from gmmquant.models.inference import evaluate
@@ -194,3 +197,53 @@ def test_a_fit_after_the_levels_were_forgotten_is_the_same():
     fitter.forget_levels()
     assert fitter.levels is not levels
     assert np.array_equal(fitter.fit(5).mixture.means, first.mixture.means)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are processes forked")
+@pytest.mark.parametrize("settings", [*SETTINGS, Settings(keep_colors=("#ff0000",), noise=0, shrink=0)])
+def test_fits_in_forks_are_those_of_one_process(monkeypatch, settings):
+    monkeypatch.setattr(gmmquant.quantization.fitter, "n_processors", lambda: 3)
+    made, watched = [], []
+    fit_here = Fitter._fit
+
+    def note(fitter, k, watch):
+        made.append(k)
+        return fit_here(fitter, k, watch)
+
+    ks = [2, 9, 3, 5, 4]
+    alone = {k: Fitter(histogram_of(CAT), settings).fit(k) for k in ks}
+    monkeypatch.setattr(Fitter, "_fit", note)
+    fitter = Fitter(histogram_of(CAT), settings)
+    with fitter.fits_in_forks(ks):
+        for k in ks:
+            assert_same_fit(fitter.fit(k, lambda *_, k=k: watched.append(k)), alone[k])
+        assert_same_fit(fitter.fit(6), Fitter(histogram_of(CAT), settings).fit(6))
+    assert set(watched) == {9}
+    assert made == [9, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("n", "ks", "n_forks"), [(1, [2, 3, 4], 0), (2, [2, 3, 4], 1), (8, [2, 3, 4, 4], 2), (8, [4], 0), (8, [300, 2], 0)]
+)
+def test_forks_are_as_many_as_other_processors_and_fits(monkeypatch, n, ks, n_forks):
+    started = []
+
+    @contextmanager
+    def pretend(works):
+        started.extend(works)
+        yield works
+
+    monkeypatch.setattr(gmmquant.quantization.fitter, "n_processors", lambda: n)
+    monkeypatch.setattr(gmmquant.quantization.fitter, "forked", pretend)
+    few = histogram_of(CAT.reshape(-1, 3)[:200])
+    with Fitter(few).fits_in_forks(ks):
+        assert len(started) == n_forks
+
+
+def test_what_cannot_be_fitted_is_refused_with_forks_too(monkeypatch):
+    monkeypatch.setattr(gmmquant.quantization.fitter, "n_processors", lambda: 2)
+    fitter = Fitter(histogram_of(CAT), Settings(keep_colors=("#ff0000", "#00ff00", "#0000ff")))
+    with fitter.fits_in_forks([5, 2]):
+        fitter.fit(5)
+        with pytest.raises(ParameterError, match="k = 2 is below the 3 colours to keep"):
+            fitter.fit(2)
