@@ -16,7 +16,7 @@ demo: $(VENV)/.installed ## Redraw the cat in 2, 3, 7 and 20 colours
 test: $(VENV)/.installed-dev ## Run the tests, without those that take long
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the drawing page, clusters that die
+slow-test: $(VENV)/.installed-dev ## Run the tests that take long: the site, the recipes, clusters that die
 	$(BIN)/python -m pytest -n 2 -m slow
 
 coverage: $(VENV)/.installed-dev ## Run all tests, and print the lines and branches that none takes; fail below 97 %

@@ -176,14 +176,14 @@ class Fitter:
 
         `watch(n_iter, objective)` is called at the start and after each iteration of EM in this process.
         """
+        if self.colors.n_colors == 0:
+            return self._fit_nothing(k)
         k = check_k(k)
         if k in self._awaited and k not in self.found:
             self.found |= self._awaited[k]()
         return self.found[k] if k in self.found else self._fit(k, watch)
 
     def _fit(self, k: int, watch: Watcher) -> Fit:
-        if self.colors.n_colors == 0:
-            return self._fit_nothing(k)
         kept = self.kept_colors
         if k < len(kept):
             raise ParameterError(

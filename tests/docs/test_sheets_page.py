@@ -12,6 +12,8 @@ import pytest
 from helpers import SAMPLE_IMAGES, blocks
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 PAGE = SAMPLE_IMAGES.parent / "docs" / "sheets-and-plots.md"
 script = SimpleNamespace(**runpy.run_path(str(PAGE.parent / "draw_sheets.py")))
 

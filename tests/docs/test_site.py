@@ -15,6 +15,8 @@ from waiting import GUARD_SECONDS
 
 pytest.importorskip("furo", reason="the group docs is not installed")
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT_MS = 1000 * GUARD_SECONDS
 

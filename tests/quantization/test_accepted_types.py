@@ -43,23 +43,21 @@ clusters = KMeans(whole, n_init=np.int64(1), max_iter=np.int64(9)).fit(np.eye(3)
 """
 
 
-def test_a_program_with_none_integers_of_numpy_and_colours_as_arrays_passes_mypy_and_runs(tmp_path):
+def test_mypy_passes_a_program_with_none_integers_of_numpy_and_colours_as_arrays_and_finds_misspelt_names(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
-    cache = str(tmp_path / "cache")
-    printed, _, _ = api.run(["--strict", "--config-file=", f"--cache-dir={cache}", str(tmp_path / "program.py")])
-    assert [line for line in printed.splitlines() if "program.py" in line] == []
-    exec(PROGRAM, {})
-
-
-def test_misspelt_names_are_found_by_mypy(tmp_path):
-    program = tmp_path / "program.py"
     lines = ("import gmmquant", "from gmmquant import GausianMixture, quantize", "gmmquant.quantise(1)", "quantize")
-    program.write_text("\n".join(lines))
-    printed, _, _ = api.run(["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", str(program)])
-    found = [line.partition("program.py:")[2] for line in printed.splitlines() if "program.py" in line]
+    (tmp_path / "misspelt.py").write_text("\n".join(lines))
+    programs = [str(tmp_path / name) for name in ("program.py", "misspelt.py")]
+    printed, _, _ = api.run(["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", *programs])
+    assert [line for line in printed.splitlines() if "program.py" in line] == []
+    found = [line.partition("misspelt.py:")[2] for line in printed.splitlines() if "misspelt.py" in line]
     assert [line.split(":")[0] for line in found] == ["2", "3"]
     assert "GausianMixture" in found[0]
     assert "quantise" in found[1]
+
+
+def test_a_program_with_none_integers_of_numpy_and_colours_as_arrays_runs():
+    exec(PROGRAM, {})
 
 
 def test_the_package_says_that_it_is_typed(project):

@@ -30,7 +30,7 @@ def photograph(name, kind):
 
 @pytest.mark.filterwarnings("ignore:components overlap")
 @pytest.mark.parametrize("kind", ["grey", "sepia", "faint"])
-@pytest.mark.parametrize("name", ["cat.jpg", "rocket.jpg"])
+@pytest.mark.parametrize("name", ["cat.jpg", pytest.param("rocket.jpg", marks=pytest.mark.slow)])
 def test_more_colours_never_ruin_a_photograph_of_few_hues(name, kind):
     quantizer = Quantizer(photograph(name, kind))
     results = [quantizer.fit(k) for k in (8, 16, 32, 64, 128)]

@@ -271,8 +271,16 @@ def test_print_shows_all_fits_in_light(visit):
 
 
 @pytest.mark.parametrize("name", ["cat.html", "index.html"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        ("light", DESKTOP),
+        ("dark", PHONE),
+        pytest.param("dark", DESKTOP, marks=pytest.mark.slow),
+        pytest.param("light", PHONE, marks=pytest.mark.slow),
+    ],
+    ids=["light-desktop", "dark-phone", "dark-desktop", "light-phone"],
+)
 def test_axe_finds_nothing_serious(visit, name, scheme, size):
     page = visit(name, color_scheme=scheme, viewport=size)
     found = axe_runner.Axe().run(page).response["violations"]

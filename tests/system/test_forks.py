@@ -97,13 +97,17 @@ def test_an_error_of_the_work_is_raised_where_its_result_is_asked_for():
         result()
 
 
-def test_forks_end_with_the_block_and_leave_no_process_and_no_descriptor():
+def test_forks_end_with_the_block_and_leave_no_process_and_no_descriptor(monkeypatch):
+    pids, fork = [], os.fork
+    monkeypatch.setattr(forks.os, "fork", lambda: pids.append(fork()) or pids[-1])
     before = n_descriptors()
     with pytest.raises(KeyError), forked([partial(time.sleep, 2 * GUARD_SECONDS)] * 2):
         raise KeyError
     assert n_descriptors() == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def test_a_fork_has_one_computing_thread():

@@ -50,7 +50,7 @@ def test_ellipsoids_are_two_standard_deviations_of_the_components(space):
     np.testing.assert_allclose(colors_of(means), result.palette / 255, atol=1e-9)
 
 
-@pytest.mark.parametrize("space", ["srgb", "lab", "oklab"])
+@pytest.mark.parametrize("space", ["srgb", pytest.param("lab", marks=pytest.mark.slow), "oklab"])
 @pytest.mark.parametrize(("image", "k"), [(CAT, 300), (CHESS, 1), (CAT[:1, :1], 1)], ids=["cat", "chess", "pixel"])
 def test_the_axes_hold_every_component_that_is_drawn_and_have_ticks_where_colours_are(space, image, k):
     result = quantize(image, k, space=space)
