@@ -80,19 +80,19 @@ class _RichBar(Bar):
 
 
 class FitBar(_RichBar):
-    """The progress of one image: a step for each k, and the iteration of its fit or the phase between two fits."""
+    """The progress of one image: a step for each choice of k and each fit, and its iteration or the phase after it."""
 
     def __init__(self, console: Console, ks: Sequence[int | str]) -> None:
         from rich.progress import TimeElapsedColumn
 
-        super().__init__(console, TimeElapsedColumn(), total=len(ks))
-        self._ks = list(ks)
+        super().__init__(console, TimeElapsedColumn(), total=len(ks) + sum(isinstance(k, str) for k in ks))
+        self._started: list[int | str] = []
 
     def show_fit(self, name: str, k: int | str, n_iter: int) -> None:
         """Show an iteration of the fit at `k`, or that k is chosen for a text."""
-        position = self._ks.index(k) if k in self._ks else next(i for i, k in enumerate(self._ks) if isinstance(k, str))
+        self._started += [k] * (k not in self._started)
         step = f"choosing k for {k}" if isinstance(k, str) else f"k = {k}  iteration {n_iter}"
-        self._bar.update(self._task, completed=position, description=self._with_name(f"{step}  ", name))
+        self._bar.update(self._task, completed=len(self._started) - 1, description=self._with_name(f"{step}  ", name))
         if n_iter == 0:
             self._redraw()
 

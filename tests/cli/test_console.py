@@ -205,6 +205,21 @@ def test_the_bar_of_an_image_shows_k_and_the_iteration_and_is_removed(terminal):
     assert terminal.getvalue().endswith("\x1b[2K")  # the line of the bar is cleared
 
 
+@pytest.mark.parametrize(
+    ("ks", "steps"), [([2, 3, 20], [20, 3, 2]), ([5, "auto"], ["auto", 5, 4]), (["auto:2"], ["auto:2", 9])]
+)
+def test_the_bar_of_fits_rises_in_the_order_of_the_work(terminal, ks, steps):
+    bar = bar_for(1, ks, terminal)
+    done = []
+    for step in steps:
+        for n_iter in (0, 1):
+            bar.show_fit("a.png", step, n_iter)
+            done.append(bar._bar.tasks[0].completed)
+    bar.hide()
+    assert done == [number for number in range(len(steps)) for _ in range(2)]
+    assert bar._bar.tasks[0].total == len(steps)
+
+
 def test_the_bar_of_an_image_names_its_phases(terminal):
     with Console(reporter_class("quiet")(io.StringIO()), [2, "auto:3"], stream=terminal) as console:
         for k in (Phase("reading [b]a\x07.png"), "auto:3", 2, Phase("writing a_k2.png")):
