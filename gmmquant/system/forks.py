@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
 from typing import Generic, NoReturn, TypeVar
 
 from gmmquant.system import threads
@@ -24,7 +25,8 @@ def forked(works: Sequence[Callable[[], Result]]) -> Iterator[list[Callable[[], 
     """Do each of `works` in a fork of this process; yield functions that wait for the results, which are pickled.
 
     What fails in a fork, or cannot be forked, is done in this process when its result is asked for. Forks end with the
-    block at the latest. They must take no lock that another thread of this process may hold.
+    block at the latest. A fork waits for ever for a lock that another thread of this process held. So only the main
+    thread forks, and the works must share no lock with what other threads do meanwhile.
     """
     forks = [_Fork(work) for work in works]
     try:
@@ -43,8 +45,8 @@ class _Fork(Generic[Result]):
         self._work, self._pid, self._results = work, 0, -1
 
     def start(self) -> None:
-        """Start the process, where the system allows it: libraries of macOS cannot be forked."""
-        if sys.platform != "linux":
+        """Start the process, where that is safe: libraries of macOS cannot be forked, nor a thread among others."""
+        if sys.platform != "linux" or current_thread() is not main_thread():
             return
         parent = os.getpid()
         with signals_held(), warnings.catch_warnings():

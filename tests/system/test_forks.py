@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -90,6 +91,17 @@ def test_without_a_process_or_descriptors_the_work_is_done_here(monkeypatch, cal
     with forked([process]) as [result]:
         assert n_descriptors() == before
         assert result() == HERE
+
+
+def test_a_thread_among_others_is_not_forked():
+    """A fork of it waited for ever for the lock of a cached property that another thread was computing."""
+
+    def work():
+        with forked([process]) as [result]:
+            return result()
+
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(work).result() == HERE
 
 
 def test_an_error_of_the_work_is_raised_where_its_result_is_asked_for():
