@@ -22,7 +22,7 @@ from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.filesystem import examine, exists
 from gmmquant.system.paths import AnyPath, StandardInput, absolute
 from gmmquant.system.process import available_memory
-from gmmquant.system.threads import n_processors
+from gmmquant.system.threads import at_most, n_processors
 
 _SERIAL = SerialExecutor()
 
@@ -149,7 +149,8 @@ def executor_for(
 ) -> Iterator[Executor]:
     """Provide the executor: this process for one image, up to `n` worker processes for several; None: one a processor.
 
-    Large images may take half of the available memory together. With a `scheduler`, see `connect.dask_executor`.
+    This process uses at most `n` processors, too. Large images may take half of the available memory together. With a
+    `scheduler`, see `connect.dask_executor`.
     """
     n_jobs = len(planned.jobs)
     if scheduler is not None:
@@ -157,10 +158,12 @@ def executor_for(
 
         with dask_executor(scheduler, n, idle=idle, note=note) as cluster:
             yield cluster
-    elif n_jobs < 2:
-        yield SerialExecutor()
-    else:
-        from gmmquant.system.executors.processes import ProcessExecutor
+        return
+    with at_most(n):
+        if n_jobs < 2:
+            yield SerialExecutor()
+        else:
+            from gmmquant.system.executors.processes import ProcessExecutor
 
-        memory = available_memory()
-        yield ProcessExecutor(min(n or n_processors(), n_jobs), memory=memory and memory // 2, idle=idle)
+            memory = available_memory()
+            yield ProcessExecutor(min(n or n_processors(), n_jobs), memory=memory and memory // 2, idle=idle)

@@ -6,7 +6,8 @@ Results do not depend on the number of threads. Operations shorter than 50 micro
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
@@ -31,6 +32,18 @@ def use_at_most(n_threads: int) -> None:
     """Limit the number of computing threads of this process."""
     global _share
     _share = n_threads
+
+
+@contextmanager
+def at_most(n_threads: int | None) -> Iterator[None]:
+    """Limit the number of computing threads in the block, unless it is None; it is not raised above the processors."""
+    global _share
+    before = _share
+    _share = before if n_threads is None else min(n_threads, n_processors())
+    try:
+        yield
+    finally:
+        _share = before
 
 
 def for_chunks(work: Callable[[slice], object], n: int) -> None:

@@ -24,10 +24,11 @@ from running import (
 )
 from waiting import GUARD_SECONDS, wait_for
 
-from gmmquant.pipeline.batch import run_all
-from gmmquant.pipeline.plan import Destination, Task, plan
+from gmmquant.pipeline.batch import executor_for, run_all
+from gmmquant.pipeline.plan import Destination, Plan, Task, plan
 from gmmquant.pipeline.sources import Source, sources_of
 from gmmquant.report.outcome import Done, Failure
+from gmmquant.system import threads
 from gmmquant.system.executors.processes import ProcessExecutor
 from gmmquant.system.executors.serial import SerialExecutor
 from gmmquant.system.paths import parse_path
@@ -140,6 +141,14 @@ def test_an_invalid_number_of_jobs_is_refused(command, photos, jobs, tmp_path):
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("jobs", "processors"), [(1, 1), (2, 2), (9, 3), (None, 3)])
+def test_one_image_uses_as_many_processors_as_jobs_at_most(monkeypatch, jobs, processors):
+    monkeypatch.setattr(threads, "_share", 3)
+    with executor_for(Plan((), Task(ks=(2,))), jobs, lambda: None):
+        assert threads.n_processors() == processors
+    assert threads.n_processors() == 3
 
 
 def test_each_image_has_a_message_in_input_order_and_the_summary_counts_them(command, mixed):

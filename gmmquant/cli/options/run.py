@@ -54,7 +54,14 @@ ShortHelp = Annotated[
 Help = Annotated[bool, flag("--help", "Show all options and exit.", callback=_show_help, is_eager=True)]
 Jobs = Annotated[
     int | None,
-    option("-j, --jobs", "INT", "Number of parallel processes.", _MANY, convert=positive, default="one per processor"),
+    option(
+        "-j, --jobs",
+        "INT",
+        "Number of images at a time, and of processors used for one.",
+        _MANY,
+        convert=positive,
+        default="one per processor",
+    ),
 ]
 Null = Annotated[bool, flag("-0, --null", "Names in lists end with a zero byte, as from find -print0.", _MANY)]
 Shared = Annotated[bool, flag("--shared", "Fit one mixture, and so one palette, to all images.", _MANY)]
