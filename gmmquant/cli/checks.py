@@ -181,8 +181,9 @@ def refuse_words(ctx: typer.Context, images: Sequence[str]) -> None:
             continue
         if is_set(ctx, "seed") and text.isdigit():
             raise ParameterError(f"{text} is not a file; --seed takes one number or a range, as in --seed 1-5")
-        if is_number_of_colors(text):
-            raise ParameterError(f"{text} is not a file; did you mean -k {text}?")
+        number = text.removeprefix("k=")
+        if is_number_of_colors(number):
+            raise ParameterError(f"{text} is not a file; did you mean -k {number}?")
         if text in _COMMANDS:
             raise ParameterError(f"{text} is not a file; did you mean --{text}?")
         for name, choices in _SINGLE_CHOICES.items():

@@ -334,4 +334,7 @@ def _message(outcome: Outcome, *, is_reported: bool) -> str | None:
         return None
     if outcome.kept:
         return "kept, its outputs exist"
-    return f"wrote {written_files(outcome.record, outcome.written)}, {outcome.seconds:.2f} s"
+    names = {path.name for path in outcome.written}
+    fits = [fit for fit in outcome.record["fits"] if fit["files"].get("image") in names]
+    chosen = "".join(f"{fit['asked']}: k = {fit['k']}, " for fit in fits if isinstance(fit.get("asked"), str))
+    return f"{chosen}wrote {written_files(outcome.record, outcome.written)}, {outcome.seconds:.2f} s"

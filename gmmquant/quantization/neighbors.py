@@ -25,6 +25,9 @@ _MIN_VARIANCE = 1e-12
 
 _CHUNK_COLORS = 1 << 14
 
+# Mixtures of more fitted colours reach all colours of an image nearly enough.
+_MAX_UNREACHED_COLORS = 32
+
 
 def dithered_labels(pixel_colors: PixelColors, points: Cells, fit: Fit, settings: Settings) -> npt.NDArray[Any]:
     """Return labels (height, width) dithered as the eye sees colours: see `gmmquant.images.dithering.mixing`.
@@ -50,8 +53,8 @@ def dithered_labels(pixel_colors: PixelColors, points: Cells, fit: Fit, settings
     values = pixel_colors.histogram.values
     for start in range(0, len(values), _CHUNK_COLORS):  # conversions of a chunk stay in cache
         values[start : start + _CHUNK_COLORS] = mixing.from_srgb(values[start : start + _CHUNK_COLORS])
-    if given and strength > 0:
-        values += strength * (reachable(values, colors, mixing.seen) - values)
+    if strength > 0 and (given or len(colors) <= _MAX_UNREACHED_COLORS):
+        values += strength * (reachable(values, colors, mixing) - values)
     if method == "floyd-steinberg":
         return floyd_steinberg(pixels, values, colors, seen=mixing.seen, strength=strength, seed=seed)
     mask = bayer_mask() if method == "bayer" else blue_noise_mask(seed=seed)

@@ -219,12 +219,12 @@ def test_a_sheet_of_too_many_images_is_refused_before_any_work(monkeypatch, caps
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.png", "second.png"]
 
 
-@pytest.mark.parametrize("number", ["7", "2-8", "2,3", "auto"])
+@pytest.mark.parametrize("number", ["7", "2-8", "2,3", "auto", "k=4"])
 def test_a_number_among_the_images_is_asked_for_before_any_work(command, tmp_path, flat, number):
     for arguments in ((flat, number), (number, flat)):
         result = command(*arguments)
         assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr == f"gmmquant: {number} is not a file; did you mean -k {number}?\n"
+        assert result.stderr == f"gmmquant: {number} is not a file; did you mean -k {number.removeprefix('k=')}?\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == [flat.name]
     (tmp_path / number).write_bytes(flat.read_bytes())
     assert command(flat, "-n", "--", number).returncode == 0

@@ -162,6 +162,16 @@ def test_each_image_has_a_message_in_input_order_and_the_summary_counts_them(com
     assert again.stderr.splitlines()[-1].startswith("gmmquant: 5 skipped, 3 failed in ")
 
 
+def test_messages_state_the_numbers_of_colours_that_were_chosen(command, photos, tmp_path):
+    result = command(photos, "-k", "2", "auto", "auto:9", "-o", "out")
+    records = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("*_report.json"))]
+    messages = [line for line in result.stderr.splitlines() if ": auto" in line]
+    assert len(messages) == len(records) > 1
+    for message, record in zip(messages, records, strict=True):
+        auto, within = (fit["k"] for fit in record["fits"][1:])
+        assert f": auto: k = {auto}, auto:9: k = {within}, wrote " in message
+
+
 def test_failures_are_repeated_after_many_messages(command, tmp_path, samples):
     (tmp_path / "0.png").touch()
     for number in range(1, 25):

@@ -90,6 +90,10 @@ def _suggest(option_name: str, choices: Sequence[str], text: str) -> str:
     return text
 
 
+# Where colours are for dithering, see `Settings`.
+DITHERED = "faithful and dithering (not posterior)"
+
+
 def by_style(setting: str) -> str:
     """Return the default of a setting that the style decides: that of the default style, and what others set."""
     default = getattr(Settings(), setting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from gmmquant.cli.options.declaration import by_style, number, option
+from gmmquant.cli.options.declaration import DITHERED, by_style, number, option
 from gmmquant.settings import ALPHAS, AVERAGES, DITHERS, RECOLORINGS, STYLES
 
 _PANEL = "Drawing"
@@ -37,7 +37,14 @@ Strength = Annotated[
 ]
 Average = Annotated[
     str | None,
-    option("--average", "NAME", "The colour of a component:", _PANEL, choices=AVERAGES, default=by_style("average")),
+    option(
+        "--average",
+        "NAME",
+        "The colour of a component:",
+        _PANEL,
+        choices=AVERAGES,
+        default=f"median; {DITHERED}: mode; likelihood and kmeans: mean",
+    ),
 ]
 Smooth = Annotated[
     float | None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from gmmquant.cli.options.declaration import by_style, integer, number, option
+from gmmquant.cli.options.declaration import DITHERED, by_style, integer, number, option
 from gmmquant.colors.named_palettes import NAMED_PALETTES
 from gmmquant.errors import ParameterError
 from gmmquant.models.scalar_validation import COVARIANCE_NAMES, INIT_NAMES
@@ -15,9 +15,6 @@ from gmmquant.settings import COLOR_DEPTHS, METHODS, PALETTE_ORDERS, SEARCHES, S
 from gmmquant.system.paths import local_path
 
 _COLORS, _ADVANCED = "Colours", "Advanced fitting"
-
-# Where the colours are for dithering, see `Settings`.
-_DITHERED = "faithful and dithering (not posterior)"
 
 
 def _complete_colors(names: Sequence[str] = ()) -> Callable[[str], list[str]]:
@@ -71,7 +68,7 @@ Method = Annotated[
         "gmm (a Gaussian mixture) or kmeans (least squared error).",
         _COLORS,
         choices=METHODS,
-        default=f"gmm; {_DITHERED}: kmeans",
+        default=f"gmm; {DITHERED}: kmeans",
     ),
 ]
 Space = Annotated[
@@ -82,7 +79,7 @@ Space = Annotated[
         "Colour space of the fit:",
         _COLORS,
         choices=SPACES,
-        default=f"srgb; {_DITHERED}: oklab",
+        default=f"srgb; {DITHERED}: oklab",
     ),
 ]
 Palette = Annotated[

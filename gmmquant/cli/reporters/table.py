@@ -194,7 +194,7 @@ def _figures(record: Record, name_columns: int, mark: str, *, unit_in_heading: b
 def _psnr_column(fits: Sequence[Record], lossy: Sequence[bool], *, unit_in_heading: bool) -> Column:
     """Return the column of the PSNR, with a star for files that differ from the images: in the heading if all do."""
     heading, unit = ("dB", "") if unit_in_heading else ("PSNR", " dB")
-    values = ["equal" if fit["psnr"] is None else f"{fit['psnr']:.1f}{unit}" for fit in fits]
+    values = ["exact" if fit["psnr"] is None else f"{fit['psnr']:.1f}{unit}" for fit in fits]
     if all(lossy):
         return Column(f"{heading}*", values)
     star = " " if any(lossy) else ""

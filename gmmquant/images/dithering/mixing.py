@@ -36,6 +36,14 @@ Conversion = Callable[[FloatArray], FloatArray]
 #     weight 0.5, strength 0.85   29.4, 0.148, 1.68 / 66.0, 0.074, 0.63
 _CHROMA_WEIGHT, _STRENGTH = 0.65, 0.87
 
+# Fitted colours reach nearly all of an image. Without moves, a yellow lighter than all colours but a turquoise one was
+# drawn with a third of that. Means of the figures above in 6 / 16 / 64 colours:
+#     no moves            -16.1, 0.252, 3.60 / 35.9, 0.142, 1.56 / 68.4, 0.071, 0.58
+#     to within 0.02      -15.7, 0.250, 3.52 / 36.2, 0.142, 1.54 / 68.4, 0.071, 0.58
+#     to within 0.01      -15.9, 0.251, 3.54 / 36.3, 0.142, 1.54 / 68.4, 0.071, 0.58
+#     to a mixture        -16.6, 0.254, 3.60 / 36.0, 0.150, 1.62
+_SLACK = 0.01
+
 # The least weight on chroma for given palettes.
 _MIN_GIVEN_WEIGHT = 0.8
 
@@ -51,12 +59,16 @@ _DARK_GREY, _DELTA = 0.01, 1e-4
 class Mixing(NamedTuple):
     """How a dither mixes colours.
 
-    `from_srgb` converts colours (..., 3) to the space in which means are taken, `seen` converts from there to the space
-    in which distances are, and `strength` is the share of errors that is passed on.
+    `from_srgb` converts colours (..., 3) to the space in which means are taken, and `to_srgb` back. `seen` converts
+    from there to the space in which distances are, and `strength` is the share of errors that is passed on. Colours
+    that no mixture reaches (see `reach`) are moved to within `slack` of the one that is nearest in that of `looks`.
     """
 
     from_srgb: Conversion
+    to_srgb: Conversion
     seen: Conversion
+    looks: Conversion
+    slack: float
     strength: float
 
 
@@ -70,8 +82,19 @@ def mixing_of(palette: npt.NDArray[np.uint8], *, given: bool) -> Mixing:
     weight = chroma_weight(OKLAB.from_srgb(palette / 255)) if given else _CHROMA_WEIGHT
     scale = np.array([1.0, weight, weight])
     if given:
-        return Mixing(LINEAR.from_srgb, lambda linear: _continued_oklab(linear) * scale, 1.0)
-    return Mixing(lambda srgb: OKLAB.from_srgb(srgb) * scale, same, _STRENGTH)
+
+        def seen(linear: FloatArray) -> FloatArray:
+            return np.asarray(_continued_oklab(linear) * scale)
+
+        return Mixing(LINEAR.from_srgb, LINEAR.to_srgb, seen, looks=seen, slack=0.0, strength=1.0)
+    return Mixing(
+        lambda srgb: OKLAB.from_srgb(srgb) * scale,
+        lambda mixed: OKLAB.to_srgb(mixed / scale),
+        same,
+        looks=lambda mixed: np.asarray(mixed / scale),
+        slack=_SLACK,
+        strength=_STRENGTH,
+    )
 
 
 def _continued_oklab(linear: FloatArray) -> FloatArray:

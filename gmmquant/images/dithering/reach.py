@@ -16,11 +16,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gmmquant.images.dithering.mixing import Conversion
+from gmmquant.images.dithering.mixing import Conversion, Mixing
 from gmmquant.models.array_validation import FloatArray
 
-# Nodes of the lattice along an edge of the cube.
-_NODES = 21
+# Nodes of the lattice along an edge of the cube, and the number of colours above which it is used.
+_NODES, _MAX_EXACT_COLORS = 21, 1000
 
 # For four palettes of 3 to 16 colours, mixtures are 0.0004 farther than the nearest on average, 0.02 at most for 99 %.
 _PICKS, _EXCHANGES = 16, 30
@@ -40,18 +40,18 @@ _MAX_CORNERS = 64
 _CHUNK_DISTANCES = 1 << 16
 
 
-def reachable(values: FloatArray, palette: FloatArray, seen: Conversion) -> FloatArray:
-    """Return linear `values` (n, 3), those outside the convex hull of `palette` (K, 3) moved to where it looks nearest.
+def reachable(values: FloatArray, palette: FloatArray, mixing: Mixing) -> FloatArray:
+    """Return `values` (n, 3), those outside the convex hull of `palette` (K, 3) moved to where it looks nearest.
 
-    `seen` converts both to the space of distances.
+    Both are in the space in which `mixing` takes means. Moves are shorter by `mixing.slack`.
     """
     corners, outside = _hull(palette, values)
-    found = _interpolated if np.count_nonzero(outside) > _NODES**3 else _nearest_mixtures
-    moved = found(values[outside], corners, seen)
+    found = _interpolated if np.count_nonzero(outside) > _MAX_EXACT_COLORS else _nearest_mixtures
+    moves = found(values[outside], corners, mixing) - values[outside]
+    lengths = np.sqrt(np.square(moves).sum(axis=1, keepdims=True))
+    moves *= np.where(lengths > _SAME, np.maximum(1 - mixing.slack / np.maximum(lengths, _SAME), 0), 0)
     result = values.copy()
-    result[outside] = np.where(
-        np.abs(moved - values[outside]).max(axis=1, keepdims=True) < _SAME, values[outside], moved
-    )
+    result[outside] += moves
     return result
 
 
@@ -73,27 +73,28 @@ def _hull(palette: FloatArray, values: FloatArray) -> tuple[FloatArray, npt.NDAr
     return palette[hull.vertices], outside
 
 
-def _interpolated(values: FloatArray, corners: FloatArray, seen: Conversion) -> FloatArray:
-    """Return the nearest mixtures of linear `values`, interpolated in sRGB, where a lattice is even to the eye."""
+def _interpolated(values: FloatArray, corners: FloatArray, mixing: Mixing) -> FloatArray:
+    """Return the nearest mixtures of `values`, interpolated in sRGB, where a lattice is even to the eye."""
     from scipy.ndimage import map_coordinates
 
-    from gmmquant.colors.spaces import LINEAR
+    colors = mixing.to_srgb(values)
+    positions = np.clip(colors, 0, 1).T * (_NODES - 1)
+    lower = np.minimum(positions.astype(np.intp), _NODES - 2)
+    is_used = np.zeros((_NODES, _NODES, _NODES), dtype=np.bool_)
+    for corner in np.ndindex(2, 2, 2):
+        is_used[tuple(lower + np.array(corner)[:, np.newaxis])] = True
+    nodes = np.argwhere(is_used) / (_NODES - 1)
+    moves = np.zeros((3, *is_used.shape))
+    moves[:, is_used] = (mixing.to_srgb(_nearest_mixtures(mixing.from_srgb(nodes), corners, mixing)) - nodes).T
+    moved = [map_coordinates(lattice, positions, order=1) for lattice in moves]
+    return mixing.from_srgb(np.clip(colors + np.stack(moved, axis=1), 0, 1))
 
-    axis = np.linspace(0, 1, _NODES)
-    nodes = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    moves = LINEAR.to_srgb(_nearest_mixtures(LINEAR.from_srgb(nodes), corners, seen)) - nodes
-    colors = LINEAR.to_srgb(values)
-    positions = colors.T * (_NODES - 1)
-    lattices = moves.T.reshape(3, _NODES, _NODES, _NODES)
-    moved = [map_coordinates(lattice, positions, order=1, mode="nearest") for lattice in lattices]
-    return LINEAR.from_srgb(np.clip(colors + np.stack(moved, axis=1), 0, 1))
 
-
-def _nearest_mixtures(values: FloatArray, corners: FloatArray, seen: Conversion) -> FloatArray:
-    """Return the mixtures of `corners` (K, 3) that are seen as nearest to each of `values` (n, 3)."""
+def _nearest_mixtures(values: FloatArray, corners: FloatArray, mixing: Mixing) -> FloatArray:
+    """Return the mixtures of `corners` (K, 3) that look nearest to each of `values` (n, 3)."""
     size = max(_CHUNK_DISTANCES // len(corners), 1)
     parts = [values[start : start + size] for start in range(0, len(values), size)]
-    return np.concatenate([values[:0], *(_exchanged(part, corners, seen) for part in parts)])
+    return np.concatenate([values[:0], *(_exchanged(part, corners, mixing.looks) for part in parts)])
 
 
 def _exchanged(values: FloatArray, corners: FloatArray, seen: Conversion) -> FloatArray:
