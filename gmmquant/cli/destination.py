@@ -86,6 +86,7 @@ def _refuse_extension(output: str, stem: str, extension: str) -> None:
     if not extension:
         return
     import mimetypes
+    from difflib import get_close_matches
 
     from gmmquant.images.decoding.registry import INPUT_EXTENSIONS
 
@@ -93,3 +94,5 @@ def _refuse_extension(output: str, stem: str, extension: str) -> None:
     if known or extension in _UNWRITTEN or f".{extension}" in INPUT_EXTENSIONS:
         formats = ", ".join(OUTPUT_FORMATS) if extension != "apng" else f"{stem}.png"
         raise ParameterError(f"--output {output} looks like a file of another format; use {formats}, or {output}/")
+    if near := get_close_matches(extension, OUTPUT_FORMATS, 1):
+        raise ParameterError(f"--output {output} is of no known format; did you mean {stem}.{near[0]}, or {output}/?")

@@ -157,6 +157,7 @@ def test_a_file_without_content_is_called_empty(command, tmp_path):
     ("output", "words"),
     [
         ("colours.ase", "looks like a palette; use --palette-out ase, or colours.ase/"),
+        ("out.pgn", "is of no known format; did you mean out.png, or out.pgn/?"),
         ("clip.mp4", "looks like a file of another format; use png, webp,"),
         ("notes.MD", "looks like a file of another format"),
     ],
