@@ -99,7 +99,7 @@ def quantize(
     alpha: Alpha = Settings.alpha,
     resize: str | None = Settings.resize,
 ) -> QuantizedImage | list[QuantizedImage]:
-    """Redraw an image in `k` colours: the means of a Gaussian mixture fitted to its pixels, or those of a palette.
+    """Redraw an image in `k` colours: those of a Gaussian mixture fitted to its pixels, or of a palette.
 
     Parameters
     ----------

@@ -70,8 +70,8 @@ class Fit:
         Whether the nearest colour is found by the means, not by the palette: 16-bit means can round to the same 8 bits.
         Not at a lower depth, where the colour of a component may be farther from its mean than another.
     colors : ndarray of uint8, shape (K, 3), or None
-        The colours of recoloured images where these are not the means rounded to 8 bits: those of a fixed palette, kept
-        colours and others that differ from them, medians, or colours of a lower depth.
+        The colours of recoloured images unless components are drawn in their means: those of a fixed palette, kept
+        colours and others that differ from them, medians and modes, or colours of a lower depth.
     alphas : ndarray of uint8, shape (K,), or None
         The alpha of each colour, from 1 to 255, where both were fitted together; None where images keep their alpha.
     fixed : ndarray of bool, shape (K,), or None

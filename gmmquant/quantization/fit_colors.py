@@ -45,7 +45,7 @@ def candidates_of(palette: Palette, settings: Settings, k: int) -> tuple[Palette
 
 
 def averaged_colors(points: Cells, levels: Sequence[Cells], mixture: Gaussians, settings: Settings) -> Palette | None:
-    """Return the 8-bit colours of components, (K, 3), if they are not their means, else None.
+    """Return the 8-bit colours of components, (K, 3); None if they are drawn in their means.
 
     `points` are the colours of the image in the space of the mixture, and `levels` cells of them, the coarsest first.
     """
